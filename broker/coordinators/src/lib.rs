@@ -1,0 +1,1 @@
+//! Pure coordinators: groups and their offsets.

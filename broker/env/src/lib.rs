@@ -1,0 +1,13 @@
+//! The doors to the world: clock, randomness, disk, threads, network.
+//!
+//! Floor 1. This is the only crate of the broker that names the operating system; all others take
+//! what is here as arguments, so that a simulation can hand them a fake.
+
+mod clock;
+pub mod disk;
+mod rng;
+pub mod tasks;
+
+pub use clock::{Clock, SystemClock};
+pub use disk::{Disk, DiskFile};
+pub use rng::{Rng, SystemRng};

@@ -1,0 +1,13 @@
+//! Threads of our own, each with a name that `top -H` shows.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a named thread. Names are cut to 15 bytes by the kernel.
+pub fn spawn_thread<T, F>(name: &str, body: F) -> io::Result<JoinHandle<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    Builder::new().name(name.to_owned()).spawn(body)
+}

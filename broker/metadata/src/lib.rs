@@ -1,0 +1,1 @@
+//! Pure metadata machine: topics, configs, brokers, producer id blocks.

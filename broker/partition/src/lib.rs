@@ -1,0 +1,1 @@
+//! One partition alive: leader, readers, waiters; host of the state machines.

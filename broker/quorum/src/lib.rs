@@ -1,0 +1,1 @@
+//! The replicated metadata log behind one narrow trait.

@@ -1,0 +1,1 @@
+//! Every setting, declared once: name, unit, default, range, scope and doc.

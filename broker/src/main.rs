@@ -1,0 +1,3 @@
+//! The Freshet broker.
+
+fn main() {}

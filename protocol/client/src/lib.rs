@@ -1,0 +1,1 @@
+//! Async client of Kafka's protocol, for the operator, the CLI and the benches.

@@ -1,0 +1,1 @@
+//! Derive for versioned Kafka messages.

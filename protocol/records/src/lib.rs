@@ -1,0 +1,1 @@
+//! Record batch v2: the one format that is both wire and disk.

@@ -1,0 +1,1 @@
+//! Every Kafka API as declared structs, one file each.

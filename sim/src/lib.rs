@@ -1,0 +1,1 @@
+//! Fake worlds for tests: a disk that tears, loses and lies; scenarios; checkers. Never shipped.

@@ -1,1 +1,28 @@
 //! The partition log: segments, indexes, producer state, recovery, retention.
+//!
+//! Floor 3. A [`LogDir`] is one entry of `log.dirs`; [`Writers`] runs the threads that append, flush
+//! and read; [`LogHandle`] changes one partition's log and [`LogView`] reads it without asking its
+//! writer. `docs/log.md` tells the whole story, `docs/formats/log.md` the bytes on disk.
+//!
+//! ```text
+//! LogHandle::append ──queue──► append thread: offsets, one vectored write ──► done, Progress::appended
+//!                                   │ dirty                                         │
+//!                                   ▼                                               ▼
+//!                              flush thread: fdatasync ──► Progress::flushed     LogView (atomics, hot tail)
+//! ```
+
+mod append;
+mod config;
+mod error;
+mod metrics;
+mod name;
+mod view;
+mod writers;
+
+pub use append::{Append, Appended, Done, Origin, Progress};
+pub use config::{Cleanup, Durability, LogConfig, Recompress, TimestampType};
+pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};
+pub use metrics::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
+pub use name::LogName;
+pub use view::{EpochEnd, Fetched, LogView, Read, ReadSpec, TimeQuery, TimedOffset};
+pub use writers::{LogDir, LogHandle, OpenLog, Retained, Writers, WritersOptions};

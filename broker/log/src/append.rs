@@ -1,0 +1,79 @@
+//! What is asked of a log and what it answers.
+
+use std::fmt;
+
+use bytes::Bytes;
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
+
+use crate::{AppendError, LogError};
+
+/// A callback that runs once, on an append or reader thread. It must be short and must not block:
+/// a whole thread's partitions wait for it.
+pub type Done<T, E = LogError> = Box<dyn FnOnce(Result<T, E>) + Send>;
+
+/// Who made a batch; decides which rules it must pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A producer: all rules, exactly as Kafka's for clients.
+    Client,
+    /// This broker (group offsets, transaction markers): may hold control batches, skips sequence
+    /// and timestamp-window checks, keeps its compression.
+    Coordinator,
+    /// Copied from a leader: base offsets and leader epochs are kept as they come, must follow the
+    /// log's end without going back, and only length and CRC are checked.
+    Replica,
+}
+
+/// One append: all batches in `batches` are stored together or not at all.
+pub struct Append {
+    /// One or more whole v2 batches, back to back. Base offset and leader epoch are overwritten
+    /// unless the origin is [`Origin::Replica`].
+    pub batches: Bytes,
+    /// Bytes of the buffer that `batches` is a slice of and keeps alive, for the hot tail's
+    /// accounting; a small slice of a large frame is copied instead of kept.
+    pub frame_bytes: usize,
+    /// The leader epoch stored in each batch; never smaller than the log's latest.
+    pub leader_epoch: LeaderEpoch,
+    /// Who made it.
+    pub origin: Origin,
+    /// Told where it went, after the write and before `Progress::appended`; or why it was refused.
+    /// Always called exactly once if `LogHandle::append` returned `Ok`.
+    pub done: Done<Appended, AppendError>,
+}
+
+impl fmt::Debug for Append {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Append")
+            .field("bytes", &self.batches.len())
+            .field("leader_epoch", &self.leader_epoch)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an append went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// Offset of the last record; the append is durable once `Progress::flushed` exceeds it.
+    pub last_offset: Offset,
+    /// The broker's time that was stored; [`Timestamp::NONE`] with CreateTime.
+    pub log_append_time: Timestamp,
+    /// The log start at that moment.
+    pub log_start: Offset,
+    /// The batch was here already: a retry of an idempotent producer; nothing was written.
+    pub duplicate: bool,
+}
+
+/// Told how a log gets on; given at open. All calls come from append and flush threads, must be
+/// short, must not block, and may call [`crate::LogView`] freely.
+pub trait Progress: fmt::Debug + Send + Sync + 'static {
+    /// Records below `end` are readable (not yet durable). Once per drain; never goes back, except
+    /// after a truncation, whose own callback tells.
+    fn appended(&self, end: Offset);
+    /// Records below `end` are durable as the topic's [`crate::Durability`] means it.
+    fn flushed(&self, end: Offset);
+    /// The log is offline: no call of the above follows, all appends not yet answered fail.
+    fn failed(&self, error: &LogError);
+}

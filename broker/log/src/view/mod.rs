@@ -1,0 +1,165 @@
+//! Reading a log without asking its writer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
+
+use crate::{Busy, Done, LogError, LogName, ReadError};
+
+/// What to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadSpec {
+    /// First offset wanted; the batch that holds it comes whole.
+    pub from: Offset,
+    /// Bytes of batches wanted at most.
+    pub max_bytes: usize,
+    /// Batches that reach this offset or beyond are left out (high watermark, last stable offset).
+    pub upper_bound: Offset,
+    /// Return the first batch even if it is larger than `max_bytes` (KIP-74).
+    pub at_least_one: bool,
+}
+
+/// Whole batches, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Shared buffers that hold the batches back to back when joined; borders mean nothing.
+    pub chunks: Vec<Bytes>,
+    /// Sum of the chunks' lengths.
+    pub bytes: usize,
+    /// Offset after the last batch; `from` when there is none.
+    pub next_offset: Offset,
+    /// The log start when it was read.
+    pub log_start: Offset,
+    /// The log end when it was read.
+    pub log_end: Offset,
+}
+
+/// Answer of [`LogView::read`].
+#[derive(Debug)]
+pub enum Read {
+    /// From the hot tail or the page cache.
+    Ready(Fetched),
+    /// The device must be asked: pass the same spec to [`LogView::read_cold`].
+    Cold,
+}
+
+/// Where an epoch ends (KIP-101, KIP-279).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The largest epoch in the log that is not above the one asked; -1 when there is none.
+    pub epoch: LeaderEpoch,
+    /// The offset after its last record; -1 when there is none.
+    pub end_offset: Offset,
+}
+
+/// A lookup by time (ListOffsets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeQuery {
+    /// The first record with this timestamp or a later one.
+    AtOrAfter(Timestamp),
+    /// The record with the largest timestamp, the first if there are several (-3).
+    Max,
+}
+
+/// A record found by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedOffset {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: Timestamp,
+    /// Leader epoch of its batch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+#[derive(Debug)]
+struct Shared;
+
+/// Readers' side of a log: cheap to clone, never waits for the writer.
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "bodies follow")]
+pub struct LogView(Arc<Shared>);
+
+#[expect(unused_variables, reason = "bodies follow")]
+impl LogView {
+    /// Topic and partition.
+    pub fn name(&self) -> &LogName {
+        todo!()
+    }
+    /// Which life of the topic.
+    pub fn topic_id(&self) -> TopicId {
+        todo!()
+    }
+    /// The directory (an entry of `log.dirs`) that holds it.
+    pub fn dir(&self) -> &Arc<crate::LogDir> {
+        todo!()
+    }
+    /// First offset that can be read.
+    pub fn log_start(&self) -> Offset {
+        todo!()
+    }
+    /// Offset that the next record gets.
+    pub fn log_end(&self) -> Offset {
+        todo!()
+    }
+    /// Records below are durable as the topic's [`crate::Durability`] means it.
+    pub fn flushed(&self) -> Offset {
+        todo!()
+    }
+    /// First offset of the oldest open transaction.
+    pub fn first_unstable(&self) -> Option<Offset> {
+        todo!()
+    }
+    /// Bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        todo!()
+    }
+    /// Why the log cannot serve, if it cannot.
+    pub fn failure(&self) -> Option<LogError> {
+        todo!()
+    }
+    /// The latest leader epoch, with the offset where it started.
+    pub fn latest_epoch(&self) -> Option<(LeaderEpoch, Offset)> {
+        todo!()
+    }
+    /// Where `epoch` ends; the log end for the latest.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> EpochEnd {
+        todo!()
+    }
+    /// Leader epoch of the record at `offset`; `None` outside of the log.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        todo!()
+    }
+
+    /// Reads without ever waiting for the device. `from == log_end` gives nothing; so does a first
+    /// batch that reaches `upper_bound`.
+    pub fn read(&self, spec: &ReadSpec) -> Result<Read, ReadError> {
+        todo!()
+    }
+    /// Reads on a reader thread; `done` runs there.
+    pub fn read_cold(&self, spec: ReadSpec, done: Done<Fetched, ReadError>) -> Result<(), Busy> {
+        todo!()
+    }
+    /// Reads, waiting for the device. For threads of our own and tests, never for async tasks.
+    pub fn read_blocking(&self, spec: &ReadSpec) -> Result<Fetched, ReadError> {
+        todo!()
+    }
+    /// Looks a record up by time on a reader thread, among records below `upper_bound`.
+    pub fn find_time(
+        &self,
+        query: TimeQuery,
+        upper_bound: Offset,
+        done: Done<Option<TimedOffset>, ReadError>,
+    ) -> Result<(), Busy> {
+        todo!()
+    }
+    /// Like [`LogView::find_time`], on the calling thread.
+    pub fn find_time_blocking(
+        &self,
+        query: TimeQuery,
+        upper_bound: Offset,
+    ) -> Result<Option<TimedOffset>, ReadError> {
+        todo!()
+    }
+}

@@ -9,5 +9,5 @@ mod rng;
 pub mod tasks;
 
 pub use clock::{Clock, SystemClock};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, SystemDisk};
 pub use rng::{Rng, SystemRng};

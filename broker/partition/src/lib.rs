@@ -1,1 +1,17 @@
 //! One partition alive: leader, readers, waiters; host of the state machines.
+//!
+//! Floor 4: knows logs and metadata, knows neither wire requests nor HTTP.
+
+mod host;
+mod partition;
+mod replica;
+mod waiters;
+
+pub use host::{
+    AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
+};
+pub use partition::{
+    Acks, Ends, Isolation, Partition, Produce, ProduceError, ReadError, Slice, TrimError,
+};
+pub use replica::ProduceDone;
+pub use waiters::Waiting;

@@ -79,7 +79,7 @@ pub trait Machine {
     /// One durable change.
     type Record;
     /// Names a timer.
-    type TimerKey;
+    type TimerKey: Clone + Eq + std::hash::Hash;
 
     /// Decides a request. Durable state changes only in [`Machine::apply`].
     fn decide(&mut self, now: Now, ticket: Ticket, request: Self::Request) -> Decision<Self>;

@@ -1,0 +1,228 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use freshet_env::SystemClock;
+use freshet_types::{Millis, Offset, Timer, Timestamp};
+
+use super::*;
+
+/// Adds numbers up; a timer adds one hundred.
+#[derive(Default)]
+struct Adder {
+    sum: i64,
+}
+
+enum Ask {
+    Add(i64),
+    Read,
+    AddHundredSoon,
+}
+
+impl Machine for Adder {
+    type Request = Ask;
+    type Reply = i64;
+    type Record = i64;
+    type TimerKey = ();
+
+    fn decide(&mut self, now: Now, ticket: Ticket, request: Ask) -> Decision<Self> {
+        match request {
+            Ask::Add(n) => Decision {
+                records: vec![n],
+                replies: vec![(ticket, self.sum + n)],
+                timers: Vec::new(),
+            },
+            Ask::Read => Decision::reply(ticket, self.sum),
+            Ask::AddHundredSoon => Decision {
+                timers: vec![Timer {
+                    key: (),
+                    at: Some(Millis(now.monotonic.0 + 5)),
+                }],
+                ..Decision::reply(ticket, 0)
+            },
+        }
+    }
+
+    fn fire(&mut self, _now: Now, (): ()) -> Decision<Self> {
+        Decision {
+            records: vec![100],
+            ..Decision::default()
+        }
+    }
+
+    fn apply(&mut self, record: &i64) {
+        self.sum += record;
+    }
+
+    fn loaded(&mut self, _now: Now) -> Decision<Self> {
+        Decision::default()
+    }
+
+    fn snapshot(&self) -> Vec<i64> {
+        vec![self.sum]
+    }
+}
+
+impl Journaled for Adder {
+    fn encode(record: &i64) -> Entry {
+        let value = Some(Bytes::copy_from_slice(&record.to_be_bytes()));
+        Entry {
+            key: Bytes::from_static(b"n"),
+            value,
+            timestamp: Timestamp(0),
+        }
+    }
+
+    fn decode(_key: &[u8], value: Option<&[u8]>) -> Option<i64> {
+        value?.try_into().ok().map(i64::from_be_bytes)
+    }
+}
+
+#[derive(Default)]
+struct Shelf {
+    entries: Vec<Entry>,
+    start: usize,
+    /// Appends are held back while this is set.
+    gate: Option<tokio::sync::watch::Receiver<bool>>,
+    fail_next: bool,
+}
+
+#[derive(Clone, Default)]
+struct FakeJournal(Arc<Mutex<Shelf>>);
+
+impl Journal for FakeJournal {
+    async fn replay(&self, each: journal::Replayed<'_>) -> Result<(), JournalError> {
+        let shelf = self.0.lock().expect("no panics");
+        for entry in &shelf.entries[shelf.start..] {
+            each(&entry.key, entry.value.as_deref());
+        }
+        Ok(())
+    }
+
+    fn append(&self, entries: Vec<Entry>) -> AppendWait {
+        let mut shelf = self.0.lock().expect("no panics");
+        if std::mem::take(&mut shelf.fail_next) {
+            let kind = ErrorKind::Unavailable;
+            return Box::pin(async move {
+                Err(JournalError {
+                    doing: "appending to",
+                    why: "test".into(),
+                    kind,
+                })
+            });
+        }
+        let base = shelf.entries.len() as Offset;
+        shelf.entries.extend(entries);
+        let gate = shelf.gate.clone();
+        Box::pin(async move {
+            if let Some(mut gate) = gate {
+                let _ = gate.wait_for(|open| *open).await;
+            }
+            Ok(base)
+        })
+    }
+
+    fn trim(&self, offset: Offset) {
+        self.0.lock().expect("no panics").start = usize::try_from(offset).expect("not negative");
+    }
+}
+
+async fn start(journal: &FakeJournal) -> Hosted<Adder> {
+    let hosted = host(
+        "adder",
+        journal.clone(),
+        Arc::new(SystemClock::new()),
+        Adder::default,
+    );
+    ready(&hosted).await;
+    hosted
+}
+
+async fn ready(hosted: &Hosted<Adder>) {
+    while hosted.state.load(Ordering::Acquire) != READY {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn state_survives_the_host() {
+    let journal = FakeJournal::default();
+    let first = start(&journal).await;
+    assert_eq!(first.ask(Ask::Add(2)).await, Ok(2));
+    assert_eq!(first.ask(Ask::Add(3)).await, Ok(5));
+    drop(first);
+    let second = start(&journal).await;
+    assert_eq!(second.ask(Ask::Read).await, Ok(5));
+}
+
+#[tokio::test]
+async fn no_reply_before_all_decided_before_it_is_committed() {
+    let journal = FakeJournal::default();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    journal.0.lock().expect("no panics").gate = Some(gate);
+    let hosted = start(&journal).await;
+    let add = tokio::spawn({
+        let hosted = hosted.clone();
+        async move { hosted.ask(Ask::Add(7)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let read = tokio::spawn(async move { hosted.ask(Ask::Read).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!add.is_finished(), "the add is not committed");
+    assert!(!read.is_finished(), "the read would show what may be lost");
+    open.send(true).expect("the journal listens");
+    assert_eq!(add.await.expect("no panic"), Ok(7));
+    assert_eq!(read.await.expect("no panic"), Ok(7));
+}
+
+#[tokio::test]
+async fn a_failed_append_is_answered_and_the_state_read_again() {
+    let journal = FakeJournal::default();
+    let hosted = start(&journal).await;
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
+    journal.0.lock().expect("no panics").fail_next = true;
+    assert!(matches!(
+        hosted.ask(Ask::Add(50)).await,
+        Err(HostError::Storage(_))
+    ));
+    ready(&hosted).await;
+    assert_eq!(
+        hosted.ask(Ask::Read).await,
+        Ok(1),
+        "what failed is not in the state"
+    );
+}
+
+#[tokio::test]
+async fn timers_fire_and_their_records_are_journaled() {
+    let journal = FakeJournal::default();
+    let hosted = start(&journal).await;
+    assert_eq!(hosted.ask(Ask::AddHundredSoon).await, Ok(0));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(100));
+    assert_eq!(journal.0.lock().expect("no panics").entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_grown_journal_is_replaced_by_a_snapshot() {
+    let journal = FakeJournal::default();
+    let hosted = start(&journal).await;
+    let per_entry = Adder::encode(&1).size_bytes();
+    let journal_entries = SNAPSHOT_AFTER_BYTES / per_entry + 10;
+    {
+        let mut shelf = journal.0.lock().expect("no panics");
+        shelf.entries = (0..journal_entries).map(|_| Adder::encode(&1)).collect();
+    }
+    drop(hosted);
+    let hosted = start(&journal).await;
+    let sum = i64::try_from(journal_entries).expect("small");
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(sum + 1));
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(sum + 1));
+    let start_offset = journal.0.lock().expect("no panics").start as u64;
+    assert_eq!(
+        start_offset,
+        journal_entries + 1,
+        "all but the snapshot is trimmed"
+    );
+    drop(hosted);
+    assert_eq!(start(&journal).await.ask(Ask::Read).await, Ok(sum + 1));
+}

@@ -1,0 +1,288 @@
+//! What each part of the broker gets to see of the settings: its own slice, in its own types.
+//!
+//! A slice is a plain value. Where a setting is dynamic, the owner of the part builds a new slice
+//! when the layers change and hands it in.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use freshet_types::NodeId;
+
+use crate::endpoint::{self, Endpoint, Listener, SecurityProtocol};
+use crate::layers::Layers;
+use crate::value::items;
+
+/// Who this broker is and where its things are. Read once, at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// `freshet.cluster.id`.
+    pub cluster_id: Option<String>,
+    /// `log.dirs`, else `log.dir`.
+    pub log_dirs: Vec<PathBuf>,
+    /// `metadata.log.dir`, else the first of `log_dirs`. The metadata log is a folder in it.
+    pub metadata_dir: PathBuf,
+    /// `listeners` with their protocols.
+    pub listeners: Vec<Listener>,
+    /// `advertised.listeners`; empty when not set.
+    pub advertised: Vec<Endpoint>,
+    /// `http.listener` as host and port; `None` switches HTTP off.
+    pub http: Option<(String, u16)>,
+    /// `freshet.network.threads`; 0 takes one for each core.
+    pub network_threads: usize,
+    /// `freshet.shutdown.timeout.ms`.
+    pub shutdown_timeout_ms: u64,
+}
+
+/// Limits of the network side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// `socket.request.max.bytes`.
+    pub request_max_bytes: usize,
+    /// `freshet.socket.first.request.max.bytes`.
+    pub first_request_max_bytes: usize,
+    /// `freshet.request.memory.bytes`.
+    pub request_memory_bytes: usize,
+    /// `freshet.response.memory.bytes`.
+    pub response_memory_bytes: usize,
+    /// `freshet.connection.requests.max`.
+    pub connection_requests_max: usize,
+    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
+    pub send_buffer_bytes: Option<usize>,
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `socket.listen.backlog.size`.
+    pub listen_backlog: u32,
+    /// `max.connections`.
+    pub connections_max: usize,
+    /// `max.connections.per.ip`.
+    pub connections_per_ip_max: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub connections_per_ip_overrides: Vec<(IpAddr, u32)>,
+    /// `connections.max.idle.ms`; `None` keeps idle connections.
+    pub idle_max_ms: Option<u64>,
+    /// `fetch.max.bytes`.
+    pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: usize,
+    /// `max.request.partition.size.limit`.
+    pub describe_partitions_max: usize,
+    /// `request.timeout.ms`.
+    pub request_timeout_ms: u64,
+}
+
+/// How logs are kept, beside what topics say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+    /// `log.flush.offset.checkpoint.interval.ms`.
+    pub checkpoint_interval_ms: u64,
+    /// `freshet.append.threads`; 0 takes half of the cores, at least one.
+    pub append_threads: usize,
+    /// `freshet.read.threads`.
+    pub read_threads: usize,
+    /// `freshet.append.queue.bytes`.
+    pub append_queue_bytes: usize,
+    /// `freshet.log.tail.memory.bytes`.
+    pub tail_memory_bytes: usize,
+    /// `freshet.disk.reserve.bytes`.
+    pub disk_reserve_bytes: u64,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: u64,
+    /// `freshet.log.producers.max`.
+    pub producers_max: usize,
+}
+
+/// What a topic gets when its creator says nothing, and whether topics come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// `num.partitions`.
+    pub partitions: i32,
+    /// `default.replication.factor`.
+    pub replication_factor: i16,
+    /// `auto.create.topics.enable`.
+    pub auto_create: bool,
+    /// `delete.topic.enable`.
+    pub delete_enabled: bool,
+}
+
+/// The metadata log and the limits of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataSettings {
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub snapshot_bytes: u64,
+    /// `metadata.log.segment.bytes`.
+    pub segment_bytes: u64,
+    /// `freshet.metadata.queue.requests`.
+    pub queue_requests: usize,
+    /// `freshet.topics.max`.
+    pub topics_max: usize,
+    /// `freshet.partitions.max`.
+    pub partitions_max: usize,
+    /// `freshet.topic.partitions.max`.
+    pub topic_partitions_max: usize,
+}
+
+/// Classic groups and committed offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `offsets.topic.num.partitions`.
+    pub offsets_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_segment_bytes: u64,
+    /// `offsets.retention.minutes`, in ms.
+    pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_check_interval_ms: u64,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: usize,
+    /// `offsets.commit.timeout.ms`.
+    pub commit_timeout_ms: u64,
+    /// `offsets.load.buffer.size`.
+    pub load_buffer_bytes: usize,
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max_ms: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: u64,
+    /// `group.max.size`.
+    pub members_max: usize,
+    /// `freshet.groups.max`.
+    pub groups_max: usize,
+}
+
+impl Layers {
+    /// Who this broker is. Addresses were checked when they came in.
+    pub fn node(&self) -> NodeSettings {
+        let dirs = self.value("log.dirs").unwrap_or(self.text("log.dir"));
+        let log_dirs: Vec<PathBuf> = items(dirs).map(PathBuf::from).collect();
+        let first = log_dirs.first().cloned().unwrap_or_default();
+        let parse = |name| self.value(name).map(endpoint::parse_listeners);
+        NodeSettings {
+            node_id: NodeId(self.int("node.id")),
+            rack: self.value("broker.rack").map(str::to_owned),
+            cluster_id: self.value("freshet.cluster.id").map(str::to_owned),
+            metadata_dir: self.value("metadata.log.dir").map_or(first, PathBuf::from),
+            log_dirs,
+            listeners: self.listeners(),
+            advertised: parse("advertised.listeners")
+                .and_then(Result::ok)
+                .unwrap_or_default(),
+            http: endpoint::host_port(self.text("http.listener")),
+            network_threads: self.size("freshet.network.threads"),
+            shutdown_timeout_ms: self.unsigned("freshet.shutdown.timeout.ms"),
+        }
+    }
+
+    fn listeners(&self) -> Vec<Listener> {
+        let map = endpoint::parse_protocol_map(self.text("listener.security.protocol.map"));
+        let map = map.unwrap_or_default();
+        let bound = endpoint::parse_listeners(self.text("listeners")).unwrap_or_default();
+        let protocol = |name: &String| map.get(name).copied();
+        bound
+            .into_iter()
+            .map(|endpoint| Listener {
+                protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
+                endpoint,
+            })
+            .collect()
+    }
+
+    /// Limits of the network side.
+    pub fn sockets(&self) -> SocketSettings {
+        let overrides = endpoint::parse_ip_overrides(self.text("max.connections.per.ip.overrides"));
+        SocketSettings {
+            request_max_bytes: self.size("socket.request.max.bytes"),
+            first_request_max_bytes: self.size("freshet.socket.first.request.max.bytes"),
+            request_memory_bytes: self.size("freshet.request.memory.bytes"),
+            response_memory_bytes: self.size("freshet.response.memory.bytes"),
+            connection_requests_max: self.size("freshet.connection.requests.max"),
+            send_buffer_bytes: usize::try_from(self.long("socket.send.buffer.bytes")).ok(),
+            receive_buffer_bytes: usize::try_from(self.long("socket.receive.buffer.bytes")).ok(),
+            listen_backlog: u32::try_from(self.long("socket.listen.backlog.size")).unwrap_or(50),
+            connections_max: self.size("max.connections"),
+            connections_per_ip_max: self.size("max.connections.per.ip"),
+            connections_per_ip_overrides: overrides.unwrap_or_default(),
+            idle_max_ms: u64::try_from(self.long("connections.max.idle.ms")).ok(),
+            fetch_max_bytes: self.size("fetch.max.bytes"),
+            fetch_sessions_max: self.size("max.incremental.fetch.session.cache.slots"),
+            describe_partitions_max: self.size("max.request.partition.size.limit"),
+            request_timeout_ms: self.unsigned("request.timeout.ms"),
+        }
+    }
+
+    /// How logs are kept.
+    pub fn logs(&self) -> LogSettings {
+        LogSettings {
+            retention_check_interval_ms: self.unsigned("log.retention.check.interval.ms"),
+            recovery_threads: self.size("num.recovery.threads.per.data.dir"),
+            checkpoint_interval_ms: self.unsigned("log.flush.offset.checkpoint.interval.ms"),
+            append_threads: self.size("freshet.append.threads"),
+            read_threads: self.size("freshet.read.threads"),
+            append_queue_bytes: self.size("freshet.append.queue.bytes"),
+            tail_memory_bytes: self.size("freshet.log.tail.memory.bytes"),
+            disk_reserve_bytes: self.unsigned("freshet.disk.reserve.bytes"),
+            producer_expiration_ms: self.unsigned("producer.id.expiration.ms"),
+            producers_max: self.size("freshet.log.producers.max"),
+        }
+    }
+
+    /// What a topic gets when its creator says nothing.
+    pub fn topic_defaults(&self) -> TopicDefaults {
+        TopicDefaults {
+            partitions: self.int("num.partitions"),
+            replication_factor: i16::try_from(self.long("default.replication.factor")).unwrap_or(1),
+            auto_create: self.flag("auto.create.topics.enable"),
+            delete_enabled: self.flag("delete.topic.enable"),
+        }
+    }
+
+    /// The metadata log and the limits of a cluster.
+    pub fn metadata(&self) -> MetadataSettings {
+        MetadataSettings {
+            snapshot_bytes: self.unsigned("metadata.log.max.record.bytes.between.snapshots"),
+            segment_bytes: self.unsigned("metadata.log.segment.bytes"),
+            queue_requests: self.size("freshet.metadata.queue.requests"),
+            topics_max: self.size("freshet.topics.max"),
+            partitions_max: self.size("freshet.partitions.max"),
+            topic_partitions_max: self.size("freshet.topic.partitions.max"),
+        }
+    }
+
+    /// Classic groups and committed offsets.
+    pub fn groups(&self) -> GroupSettings {
+        GroupSettings {
+            offsets_partitions: self.int("offsets.topic.num.partitions"),
+            offsets_replication_factor: i16::try_from(
+                self.long("offsets.topic.replication.factor"),
+            )
+            .unwrap_or(1),
+            offsets_segment_bytes: self.unsigned("offsets.topic.segment.bytes"),
+            offsets_retention_ms: self
+                .unsigned("offsets.retention.minutes")
+                .saturating_mul(60_000),
+            offsets_check_interval_ms: self.unsigned("offsets.retention.check.interval.ms"),
+            offset_metadata_max_bytes: self.size("offset.metadata.max.bytes"),
+            commit_timeout_ms: self.unsigned("offsets.commit.timeout.ms"),
+            load_buffer_bytes: self.size("offsets.load.buffer.size"),
+            session_timeout_min_ms: self.int("group.min.session.timeout.ms"),
+            session_timeout_max_ms: self.int("group.max.session.timeout.ms"),
+            initial_rebalance_delay_ms: self.unsigned("group.initial.rebalance.delay.ms"),
+            members_max: self.size("group.max.size"),
+            groups_max: self.size("freshet.groups.max"),
+        }
+    }
+
+    fn int(&self, name: &'static str) -> i32 {
+        i32::try_from(self.long(name)).expect("an INT is checked to fit when it comes in")
+    }
+}

@@ -1,0 +1,176 @@
+//! What a topic's settings come to, as the parts of the broker use them.
+
+use crate::layers::{Layers, Overrides};
+use crate::setting::{Scope, Setting};
+use crate::value::{items, parse_bool};
+
+/// When a record counts as written (`freshet.durability`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// On stable storage.
+    Fsync,
+    /// In the kernel's page cache.
+    PageCache,
+}
+
+/// Whose clock stamps records (`message.timestamp.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's, at append.
+    LogAppendTime,
+}
+
+/// What batches are stored as (`compression.type` with its levels).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CompressionType {
+    /// As they came.
+    Producer,
+    /// Not compressed.
+    Uncompressed,
+    /// gzip; level -1 is the codec's default.
+    Gzip(i32),
+    /// snappy.
+    Snappy,
+    /// lz4.
+    Lz4(i32),
+    /// zstd.
+    Zstd(i32),
+}
+
+/// A topic's settings, resolved. Times in ms, sizes in bytes; `None` means "no bound".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `cleanup.policy` has `delete`.
+    pub cleanup_delete: bool,
+    /// `cleanup.policy` has `compact`.
+    pub cleanup_compact: bool,
+    /// `retention.ms`.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`.
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes`.
+    pub segment_bytes: u64,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: u64,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: u64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u64,
+    /// `file.delete.delay.ms`.
+    pub file_delete_delay_ms: u64,
+    /// `preallocate`.
+    pub preallocate: bool,
+    /// `freshet.durability`.
+    pub durability: Durability,
+    /// `flush.messages`.
+    pub flush_messages: u64,
+    /// `flush.ms`.
+    pub flush_ms: u64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `compression.type` and its levels.
+    pub compression: CompressionType,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: u64,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election: bool,
+}
+
+impl Layers {
+    /// Resolves a topic's settings.
+    pub fn topic(&self, overrides: &Overrides) -> TopicConfig {
+        let of = Reader {
+            layers: self,
+            overrides,
+        };
+        let policy = of.text("cleanup.policy");
+        TopicConfig {
+            cleanup_delete: items(&policy).any(|word| word == "delete"),
+            cleanup_compact: items(&policy).any(|word| word == "compact"),
+            retention_ms: u64::try_from(of.long("retention.ms")).ok(),
+            retention_bytes: u64::try_from(of.long("retention.bytes")).ok(),
+            segment_bytes: of.unsigned("segment.bytes"),
+            segment_ms: of.unsigned("segment.ms"),
+            segment_jitter_ms: of.unsigned("segment.jitter.ms"),
+            segment_index_bytes: of.unsigned("segment.index.bytes"),
+            index_interval_bytes: of.unsigned("index.interval.bytes"),
+            file_delete_delay_ms: of.unsigned("file.delete.delay.ms"),
+            preallocate: of.flag("preallocate"),
+            durability: match of.text("freshet.durability").as_str() {
+                "page-cache" => Durability::PageCache,
+                _ => Durability::Fsync,
+            },
+            flush_messages: of.unsigned("flush.messages"),
+            flush_ms: of.unsigned("flush.ms"),
+            max_message_bytes: u32::try_from(of.long("max.message.bytes")).unwrap_or(0),
+            compression: of.compression(),
+            timestamp_type: match of.text("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: of.unsigned("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: of.unsigned("message.timestamp.after.max.ms"),
+            min_insync_replicas: u32::try_from(of.long("min.insync.replicas")).unwrap_or(1),
+            unclean_leader_election: of.flag("unclean.leader.election.enable"),
+        }
+    }
+}
+
+impl Default for TopicConfig {
+    /// All defaults, as a topic has them when nobody set anything.
+    fn default() -> Self {
+        Layers::default().topic(&Overrides::new())
+    }
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    overrides: &'a Overrides,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &'static str) -> String {
+        let setting = Setting::find(Scope::Topic, name);
+        let setting = setting.expect("topic settings are named by literals; a test reads them all");
+        let (value, _) = self.layers.resolve(setting, self.overrides);
+        value.unwrap_or_default().into_owned()
+    }
+
+    fn long(&self, name: &'static str) -> i64 {
+        let parsed = self.text(name).parse();
+        parsed.expect("numbers are checked when they come in, and their defaults by a test")
+    }
+
+    fn unsigned(&self, name: &'static str) -> u64 {
+        u64::try_from(self.long(name)).unwrap_or(0)
+    }
+
+    fn flag(&self, name: &'static str) -> bool {
+        parse_bool(&self.text(name)).unwrap_or(false)
+    }
+
+    fn level(&self, name: &'static str) -> i32 {
+        i32::try_from(self.long(name)).unwrap_or(-1)
+    }
+
+    fn compression(&self) -> CompressionType {
+        match self.text("compression.type").as_str() {
+            "uncompressed" => CompressionType::Uncompressed,
+            "gzip" => CompressionType::Gzip(self.level("compression.gzip.level")),
+            "snappy" => CompressionType::Snappy,
+            "lz4" => CompressionType::Lz4(self.level("compression.lz4.level")),
+            "zstd" => CompressionType::Zstd(self.level("compression.zstd.level")),
+            _ => CompressionType::Producer,
+        }
+    }
+}

@@ -1,3 +1,59 @@
-//! Developer commands.
+//! Developer commands of Freshet: `cargo xtask <command>`.
+//!
+//! Everything a developer or a CI job needs beyond `cargo build` is one of these commands, so that
+//! both run the same thing.
 
-fn main() {}
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a developer tool talks to the machine directly; the doors are for the product"
+)]
+
+mod bench;
+mod docs;
+mod peers;
+mod place;
+mod process;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of Freshet")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the rules of the house: floors, sizes, names, formatting, lints, licences.
+    Tidy(tidy::Args),
+    /// Install the other clients and brokers that the tests talk to.
+    Peers(peers::Args),
+    /// Run the tests: tidy, unit, wire and fault tests, with a closing summary.
+    Test(test::Args),
+    /// Measure Freshet and Apache Kafka side by side.
+    Bench(bench::Args),
+    /// Write the generated pages again.
+    Docs,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Peers(args) => peers::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Docs => docs::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `cargo xtask bench`: builds what is measured and hands over to `freshet-bench`.
+
+use anyhow::Result;
+
+use crate::peers;
+use crate::place;
+use crate::process::{self, cargo, command};
+
+/// What `cargo xtask bench` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Rows and options for the benchmark; `--help` lists them.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    rest: Vec<String>,
+}
+
+/// Builds both sides and measures.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let build = [
+        "build",
+        "--release",
+        "--package",
+        "freshet-broker",
+        "--package",
+        "freshet-bench",
+    ];
+    process::run(&mut cargo(place::root(), &build))?;
+    peers::run(&peers::Args::of(&["java", "python"]))?;
+    let release = place::target().join("release");
+    let program = release.join("freshet-bench").display().to_string();
+    let mut bench = command(place::root(), &program, &args.rest);
+    bench
+        .env("FRESHET_PEERS", place::peers())
+        .env("FRESHET_BIN", &release);
+    process::run(&mut bench).map(drop)
+}

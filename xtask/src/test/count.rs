@@ -1,0 +1,91 @@
+//! Counts of what ran, read from the closing lines of Rust's test runner.
+
+use std::ops::AddAssign;
+
+/// How many tests passed, failed and could not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl Count {
+    /// A single check that either held or did not.
+    pub(crate) fn one(passed: bool) -> Self {
+        Self {
+            passed: usize::from(passed),
+            failed: usize::from(!passed),
+            skipped: 0,
+        }
+    }
+
+    /// The counts in `test result: ok. 5 passed; 0 failed; 1 ignored; ...`; `None` for other lines.
+    pub(crate) fn read(line: &str) -> Option<Self> {
+        let line = line.strip_prefix("test result: ")?;
+        let of = |what: &str| {
+            let before = line
+                .split(';')
+                .find_map(|part| part.trim().strip_suffix(what))?;
+            before.split_whitespace().next_back()?.parse().ok()
+        };
+        Some(Self {
+            passed: of(" passed")?,
+            failed: of(" failed")?,
+            skipped: of(" ignored")?,
+        })
+    }
+
+    /// Tests that said they could not run: the runner took them for passed, we do not.
+    pub(crate) fn without(mut self, skipped: usize) -> Self {
+        let moved = skipped.min(self.passed);
+        self.passed -= moved;
+        self.skipped += moved;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_is_read() {
+        let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            Count::read(line),
+            Some(Count {
+                passed: 5,
+                failed: 2,
+                skipped: 1
+            })
+        );
+        assert_eq!(Count::read("test a ... ok"), None);
+    }
+
+    #[test]
+    fn a_test_that_could_not_run_is_not_passed() {
+        let count = Count {
+            passed: 5,
+            failed: 0,
+            skipped: 1,
+        }
+        .without(2);
+        assert_eq!(
+            count,
+            Count {
+                passed: 3,
+                failed: 0,
+                skipped: 3
+            }
+        );
+    }
+}

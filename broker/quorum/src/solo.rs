@@ -1,0 +1,279 @@
+//! A quorum of one: one thread owns the machine and its log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use freshet_env::{Clock, Disk, tasks};
+use freshet_types::{Decision, Ticket};
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::store::{Store, StoreError};
+use crate::{Agreed, Published, Quorum, QuorumError};
+
+/// Proposals that share one sync at most.
+const PROPOSALS_AT_ONCE: usize = 512;
+
+/// Limits of a [`Solo`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SoloOptions {
+    /// Proposals that may wait.
+    pub queue_len: usize,
+    /// Log growth after which a snapshot is written.
+    pub snapshot_after_bytes: u64,
+}
+
+impl Default for SoloOptions {
+    fn default() -> Self {
+        Self {
+            queue_len: 4096,
+            snapshot_after_bytes: 8 << 20,
+        }
+    }
+}
+
+enum Command<M: Published> {
+    Propose(M::Request, oneshot::Sender<M::Reply>),
+    Barrier(oneshot::Sender<()>),
+    Stop,
+}
+
+/// The handle. Dropping it stops the thread after what was proposed before.
+pub struct Solo<M: Published> {
+    commands: SyncSender<Command<M>>,
+    image: watch::Receiver<Arc<M::Image>>,
+    failure: Arc<Mutex<Option<Arc<str>>>>,
+    stopped: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<M: Published> std::fmt::Debug for Solo<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Solo")
+            .field("failure", &self.failure.lock())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Published + Send + 'static> Solo<M> {
+    /// Replays the log in `dir` into `machine` and starts the thread. Blocks on the device.
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        dir: &std::path::Path,
+        clock: Arc<dyn Clock>,
+        mut machine: M,
+        options: SoloOptions,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(disk, dir, &mut |bytes| {
+            machine.apply(&M::decode(bytes)?);
+            Ok(())
+        })?;
+        let (commands, queue) = sync_channel(options.queue_len);
+        let (publish, image) = watch::channel(machine.image(store.next_offset()));
+        let failure = Arc::new(Mutex::new(None));
+        let keeper = Keeper {
+            machine,
+            store,
+            clock,
+            publish,
+            options,
+            failure: Arc::clone(&failure),
+        };
+        let thread =
+            tasks::spawn_thread("metadata", move || keeper.run(&queue)).map_err(|error| {
+                let why = error.to_string().into();
+                StoreError::Io {
+                    doing: "starting the thread for",
+                    path: dir.to_owned(),
+                    why,
+                }
+            })?;
+        let (stopped, thread) = (AtomicBool::new(false), Mutex::new(Some(thread)));
+        Ok(Self {
+            commands,
+            image,
+            failure,
+            stopped,
+            thread,
+        })
+    }
+
+    /// Ends the thread after what was proposed before. Blocks.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        // A full queue still gets the command: the thread is draining it.
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the metadata thread panicked");
+        }
+    }
+
+    fn send(&self, command: Command<M>) -> Result<(), QuorumError> {
+        self.commands
+            .try_send(command)
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => QuorumError::Busy,
+                TrySendError::Disconnected(_) => self.gone(),
+            })
+    }
+
+    fn gone(&self) -> QuorumError {
+        match &*self.failure.lock() {
+            Some(why) if !self.stopped.load(Ordering::Acquire) => {
+                QuorumError::Storage(Arc::clone(why))
+            }
+            _ => QuorumError::Stopped,
+        }
+    }
+}
+
+impl<M: Published + Send + 'static> Quorum<M> for Solo<M> {
+    fn propose(&self, request: M::Request) -> Agreed<'_, M::Reply> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Command::Propose(request, reply));
+        Box::pin(async move {
+            sent?;
+            answer.await.map_err(|_| self.gone())
+        })
+    }
+
+    fn barrier(&self) -> Agreed<'_, ()> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Command::Barrier(reply));
+        Box::pin(async move {
+            sent?;
+            answer.await.map_err(|_| self.gone())
+        })
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<M::Image>> {
+        self.image.clone()
+    }
+}
+
+/// What the thread owns.
+struct Keeper<M: Published> {
+    machine: M,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    publish: watch::Sender<Arc<M::Image>>,
+    options: SoloOptions,
+    failure: Arc<Mutex<Option<Arc<str>>>>,
+}
+
+/// What one round of the loop has gathered.
+struct Round<M: Published> {
+    records: Vec<Bytes>,
+    waiting: Vec<(Ticket, oneshot::Sender<M::Reply>)>,
+    replies: Vec<(Ticket, M::Reply)>,
+    barriers: Vec<oneshot::Sender<()>>,
+    stop: bool,
+}
+
+impl<M: Published> Keeper<M> {
+    fn run(mut self, queue: &Receiver<Command<M>>) {
+        let loaded = self.machine.loaded(self.clock.now());
+        let mut first = Round::new();
+        self.absorb(&mut first, loaded);
+        if self.commit(first).is_err() {
+            return;
+        }
+        while let Ok(command) = queue.recv() {
+            let mut round = Round::new();
+            self.take(&mut round, command);
+            for command in queue.try_iter().take(PROPOSALS_AT_ONCE) {
+                self.take(&mut round, command);
+            }
+            let stop = round.stop;
+            if self.commit(round).is_err() || stop {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, round: &mut Round<M>, command: Command<M>) {
+        match command {
+            Command::Propose(request, reply) => {
+                let ticket = Ticket(round.waiting.len() as u64);
+                round.waiting.push((ticket, reply));
+                let decision = self.machine.decide(self.clock.now(), ticket, request);
+                self.absorb(round, decision);
+            }
+            Command::Barrier(reply) => round.barriers.push(reply),
+            Command::Stop => round.stop = true,
+        }
+    }
+
+    fn absorb(&mut self, round: &mut Round<M>, decision: Decision<M>) {
+        for record in decision.records {
+            round.records.push(M::encode(&record));
+            self.machine.apply(&record);
+        }
+        round.replies.extend(decision.replies);
+    }
+
+    /// Makes the round's records durable, shows the image, then answers. An error ends the
+    /// thread: a failed sync must not be tried again, and what is in memory is ahead of the disk.
+    fn commit(&mut self, round: Round<M>) -> Result<(), ()> {
+        if !round.records.is_empty() {
+            let now = self.clock.wall();
+            let stored = self
+                .store
+                .append(&round.records, now)
+                .and_then(|()| self.shorten());
+            if let Err(error) = stored {
+                tracing::error!(%error, "metadata can no longer be changed: restart the broker");
+                *self.failure.lock() = Some(error.to_string().into());
+                return Err(());
+            }
+            self.publish
+                .send_replace(self.machine.image(self.store.next_offset()));
+        }
+        round.answer();
+        Ok(())
+    }
+
+    fn shorten(&mut self) -> Result<(), StoreError> {
+        if self.store.len_bytes() < self.options.snapshot_after_bytes {
+            return Ok(());
+        }
+        let records: Vec<Bytes> = self.machine.snapshot().iter().map(M::encode).collect();
+        self.store.snapshot(&records, self.clock.wall())
+    }
+}
+
+impl<M: Published> Round<M> {
+    fn new() -> Self {
+        Self {
+            records: Vec::new(),
+            waiting: Vec::new(),
+            replies: Vec::new(),
+            barriers: Vec::new(),
+            stop: false,
+        }
+    }
+
+    fn answer(self) {
+        let mut replies = self.replies;
+        replies.sort_by_key(|(ticket, _)| *ticket);
+        let mut replies = replies.into_iter().peekable();
+        for (ticket, waiting) in self.waiting {
+            // Every proposal is answered in its own round; one without a reply is a bug of the
+            // machine, and its caller sees `Stopped`.
+            if let Some((_, reply)) = replies.next_if(|(replied, _)| *replied == ticket) {
+                let _ = waiting.send(reply);
+            }
+        }
+        for barrier in self.barriers {
+            let _ = barrier.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

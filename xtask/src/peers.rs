@@ -1,8 +1,8 @@
 //! `cargo xtask peers`: the clients and brokers that the tests talk to, installed into a cache.
 //!
 //! What is installed, and in which version, is said by the manifests under `tests/peers/`: a pom,
-//! a requirements file, a lock file, a `go.mod`. A stamp over these files and their programs makes
-//! a second call cost nothing. The cache may be deleted at any time.
+//! a requirements file, a lock file, a `go.mod`. A stamp over these files makes a second call cost
+//! nothing. The cache may be deleted at any time.
 
 mod recipes;
 mod stamp;
@@ -74,17 +74,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn install(recipe: &Recipe, again: bool, progress: &str) -> Result<bool> {
     let sources = place::root().join("tests/peers").join(recipe.name);
     let folder = place::peers().join(recipe.name);
-    let wanted = stamp::of(&sources)?;
+    let wanted = stamp::of(&sources, recipe.manifests)?;
     if !again && stamp::read(&folder).is_some_and(|found| found == wanted) {
-        (recipe.join)(&sources, &folder)?;
         return Ok(false);
     }
     say(&format!("{progress}: installing"));
+    // The stamp goes with the folder, so an installation cut short is not taken for a whole one.
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    stamp::clear(&folder)?;
     (recipe.install)(&sources, &folder)
         .with_context(|| format!("cannot install the {} peer", recipe.name))?;
-    (recipe.join)(&sources, &folder)?;
     stamp::write(&folder, &wanted)?;
     Ok(true)
 }

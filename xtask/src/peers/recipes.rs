@@ -2,60 +2,52 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::process::{self, command};
 
-/// One peer: the programs it needs, and how its sources become something that runs.
+/// One peer: what says its versions, the programs that install it, and how they do.
 pub(crate) struct Recipe {
     pub(crate) name: &'static str,
+    /// The files under `tests/peers/<name>` that a new installation follows from.
+    pub(crate) manifests: &'static [&'static str],
     pub(crate) programs: &'static [&'static str],
-    /// Installs from the sources (first) into the cache folder (second).
+    /// Installs what the manifests (in the first folder) say into the second folder, which is empty.
     pub(crate) install: fn(&Path, &Path) -> Result<()>,
-    /// Makes the checkout see what is installed; runs each time, because a checkout may be new
-    /// while the cache is old.
-    pub(crate) join: fn(&Path, &Path) -> Result<()>,
 }
 
 pub(crate) const RECIPES: &[Recipe] = &[
     Recipe {
         name: "java",
+        manifests: &["pom.xml"],
         programs: &["java", "javac", "mvn"],
         install: java,
-        join: nothing,
     },
     Recipe {
         name: "python",
+        manifests: &["requirements.txt"],
         programs: &["python3"],
         install: python,
-        join: nothing,
     },
     Recipe {
         name: "go",
+        manifests: &["go.mod", "go.sum"],
         programs: &["go"],
         install: go,
-        join: nothing,
     },
     Recipe {
         name: "node",
+        manifests: &["package.json", "package-lock.json"],
         programs: &["node", "npm"],
         install: node,
-        join: join_node,
     },
 ];
 
-fn nothing(_: &Path, _: &Path) -> Result<()> {
-    Ok(())
-}
-
-/// All jars of the pom into `lib/`, our own programs into `classes/`.
+/// The jars of the pom and all that they need, in one flat folder: a class path of `folder/*`.
 fn java(sources: &Path, folder: &Path) -> Result<()> {
-    let lib = fresh(folder, "lib")?;
-    let classes = fresh(folder, "classes")?;
-    let output = format!("-DoutputDirectory={}", lib.display());
+    let output = format!("-DoutputDirectory={}", folder.display());
     let goal = "dependency:copy-dependencies";
     let args = [
         "--batch-mode",
@@ -64,17 +56,7 @@ fn java(sources: &Path, folder: &Path) -> Result<()> {
         &output,
         "-DincludeScope=runtime",
     ];
-    process::run(&mut command(sources, "mvn", &args))?;
-    let mut args = vec!["-d".into(), classes.into_os_string()];
-    args.extend(["-cp".into(), lib.join("*").into_os_string()]);
-    let listing = fs::read_dir(sources.join("src")).context("tests/peers/java/src is missing")?;
-    for entry in listing {
-        let path = entry?.path();
-        if path.extension() == Some(OsStr::new("java")) {
-            args.push(path.into_os_string());
-        }
-    }
-    process::run(&mut command(sources, "javac", &args)).map(drop)
+    process::run(&mut command(sources, "mvn", &args)).map(drop)
 }
 
 /// A virtual environment in the folder itself.
@@ -101,16 +83,14 @@ fn python(sources: &Path, folder: &Path) -> Result<()> {
     process::run(&mut command(sources, python, &args)).map(drop)
 }
 
-/// One program, `peer`.
+/// A module cache; the tests build their program from it without a network.
 fn go(sources: &Path, folder: &Path) -> Result<()> {
-    let program = folder.join("peer");
-    let args = [
-        OsStr::new("build"),
-        OsStr::new("-o"),
-        program.as_os_str(),
-        OsStr::new("."),
-    ];
-    process::run(command(sources, "go", &args).env("GOFLAGS", "-mod=readonly")).map(drop)
+    let mut download = command(sources, "go", &["mod", "download"]);
+    // Go makes its cache read-only unless told otherwise, and then nobody can remove it.
+    download
+        .env("GOMODCACHE", folder)
+        .env("GOFLAGS", "-modcacherw");
+    process::run(&mut download).map(drop)
 }
 
 /// `node_modules` as the lock file says.
@@ -125,27 +105,4 @@ fn node(sources: &Path, folder: &Path) -> Result<()> {
         &["ci", "--no-audit", "--no-fund"],
     ))
     .map(drop)
-}
-
-/// Node looks for modules beside the program: a link there leads to the cache.
-fn join_node(sources: &Path, folder: &Path) -> Result<()> {
-    let link = sources.join("node_modules");
-    let goal = folder.join("node_modules");
-    if fs::read_link(&link).is_ok_and(|found| found == goal) {
-        return Ok(());
-    }
-    if link.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
-        fs::remove_file(&link).context("cannot remove the old link to node_modules")?;
-    }
-    symlink(&goal, &link).with_context(|| format!("cannot make the link {}", link.display()))
-}
-
-/// An empty folder called `name` in `folder`.
-fn fresh(folder: &Path, name: &str) -> Result<std::path::PathBuf> {
-    let path = folder.join(name);
-    if path.exists() {
-        fs::remove_dir_all(&path).with_context(|| format!("cannot empty {}", path.display()))?;
-    }
-    fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    Ok(path)
 }

@@ -2,46 +2,21 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 const FILE: &str = ".stamp";
 
-/// The stamp of a folder of sources: a hash over the names and bytes of what git would keep.
-pub(crate) fn of(sources: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    collect(sources, &mut files)?;
-    files.sort();
+/// The stamp of a peer's manifests: a hash over their names and bytes.
+pub(crate) fn of(folder: &Path, manifests: &[&str]) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    for file in files {
+    for name in manifests {
+        let file = folder.join(name);
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        file.strip_prefix(sources)
-            .unwrap_or(&file)
-            .hash(&mut hasher);
-        bytes.hash(&mut hasher);
+        (name, bytes).hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let listing = fs::read_dir(folder);
-    for entry in listing.with_context(|| format!("cannot list {}", folder.display()))? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_file() {
-            files.push(entry.path());
-        } else if kind.is_dir()
-            && !matches!(
-                &*entry.file_name().to_string_lossy(),
-                "node_modules" | "__pycache__"
-            )
-        {
-            collect(&entry.path(), files)?;
-        }
-    }
-    Ok(())
 }
 
 /// The stamp that an installed peer bears.
@@ -55,32 +30,22 @@ pub(crate) fn write(folder: &Path, stamp: &str) -> Result<()> {
         .with_context(|| format!("cannot write the stamp in {}", folder.display()))
 }
 
-/// Takes the stamp off, so that an installation cut short is not taken for a whole one.
-pub(crate) fn clear(folder: &Path) -> Result<()> {
-    match fs::remove_file(folder.join(FILE)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove the stamp in {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_changes_with_names_and_bytes_only() {
+    fn a_stamp_changes_with_the_manifests() {
         let folder = std::env::temp_dir().join(format!("freshet-stamp-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a temporary folder");
+        let stamp = || of(&folder, &["a"]).expect("a stamp");
         fs::write(folder.join("a"), "1").expect("a file");
-        let first = of(&folder).expect("a stamp");
-        assert_eq!(of(&folder).expect("a stamp"), first);
+        let first = stamp();
+        fs::write(folder.join("b"), "1").expect("a file");
+        assert_eq!(stamp(), first);
         fs::write(folder.join("a"), "2").expect("a file");
-        assert_ne!(of(&folder).expect("a stamp"), first);
-        fs::write(folder.join("a"), "1").expect("a file");
-        fs::rename(folder.join("a"), folder.join("b")).expect("a rename");
-        assert_ne!(of(&folder).expect("a stamp"), first);
+        assert_ne!(stamp(), first);
+        assert!(of(&folder, &["c"]).is_err());
         fs::remove_dir_all(&folder).expect("the folder goes");
     }
 }

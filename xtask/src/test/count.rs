@@ -43,14 +43,18 @@ impl Count {
             skipped: of(" ignored")?,
         })
     }
+}
 
-    /// Tests that said they could not run: the runner took them for passed, we do not.
-    pub(crate) fn without(mut self, skipped: usize) -> Self {
-        let moved = skipped.min(self.passed);
-        self.passed -= moved;
-        self.skipped += moved;
-        self
-    }
+/// The test, with its reason, that a line of the runner says was ignored.
+pub(crate) fn ignored(line: &str) -> Option<String> {
+    let (name, why) = line.strip_prefix("test ")?.split_once("ignored")?;
+    let name = name.trim_end().trim_end_matches("...").trim_end();
+    let why = why.trim_start_matches(',').trim();
+    Some(if why.is_empty() {
+        name.into()
+    } else {
+        format!("{name}: {why}")
+    })
 }
 
 #[cfg(test)]
@@ -72,20 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_could_not_run_is_not_passed() {
-        let count = Count {
-            passed: 5,
-            failed: 0,
-            skipped: 1,
-        }
-        .without(2);
+    fn a_test_that_could_not_run_is_named() {
         assert_eq!(
-            count,
-            Count {
-                passed: 3,
-                failed: 0,
-                skipped: 3
-            }
+            ignored("test a::b ... ignored, no Java"),
+            Some("a::b: no Java".into())
         );
+        assert_eq!(ignored("test a::b ... ignored"), Some("a::b".into()));
+        assert_eq!(ignored("test a::b ... ok"), None);
     }
 }

@@ -13,26 +13,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use freshet_types::{ErrorKind, Machine, Offset};
+use freshet_types::{ErrorKind, Published, StoredRecord};
 use tokio::sync::watch;
 
 pub use solo::{Solo, SoloOptions};
 pub use store::StoreError;
 
-/// A machine whose committed state readers see as an immutable image.
-pub trait Published: Machine<Request: Send, Reply: Send, Record: Send, TimerKey: Send> {
-    /// Cheap to share and to make.
-    type Image: Send + Sync + 'static;
+/// What a quorum can keep.
+pub trait Agreeable:
+    Published<Request: Send, Reply: Send, Record: StoredRecord + Send, TimerKey: Send>
+{
+}
 
-    /// The state after all records applied so far. `end` is the offset after the last of them.
-    fn image(&self, end: Offset) -> Arc<Self::Image>;
-
-    /// A record's bytes in the log.
-    fn encode(record: &Self::Record) -> Bytes;
-
-    /// Reads a record back; the text says what is wrong with it.
-    fn decode(bytes: &Bytes) -> Result<Self::Record, String>;
+impl<M> Agreeable for M where
+    M: Published<Request: Send, Reply: Send, Record: StoredRecord + Send, TimerKey: Send>
+{
 }
 
 /// Why the quorum did not answer.
@@ -64,7 +59,7 @@ impl QuorumError {
 pub type Agreed<'a, T> = Pin<Box<dyn Future<Output = Result<T, QuorumError>> + Send + 'a>>;
 
 /// Agreement on one machine.
-pub trait Quorum<M: Published>: Send + Sync {
+pub trait Quorum<M: Agreeable>: Send + Sync {
     /// Has the machine decide a request. The reply comes when its records are committed and the
     /// image that holds them is published.
     fn propose(&self, request: M::Request) -> Agreed<'_, M::Reply>;

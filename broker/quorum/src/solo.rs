@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use freshet_env::{Clock, Disk, tasks};
-use freshet_types::{Decision, Ticket};
+use freshet_types::{Decision, Position, StoredRecord, Ticket};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::store::{Store, StoreError};
-use crate::{Agreed, Published, Quorum, QuorumError};
+use crate::{Agreeable, Agreed, Quorum, QuorumError};
 
 /// Proposals that share one sync at most.
 const PROPOSALS_AT_ONCE: usize = 512;
@@ -35,14 +35,14 @@ impl Default for SoloOptions {
     }
 }
 
-enum Command<M: Published> {
+enum Command<M: Agreeable> {
     Propose(M::Request, oneshot::Sender<M::Reply>),
     Barrier(oneshot::Sender<()>),
     Stop,
 }
 
 /// The handle. Dropping it stops the thread after what was proposed before.
-pub struct Solo<M: Published> {
+pub struct Solo<M: Agreeable> {
     commands: SyncSender<Command<M>>,
     image: watch::Receiver<Arc<M::Image>>,
     failure: Arc<Mutex<Option<Arc<str>>>>,
@@ -50,7 +50,7 @@ pub struct Solo<M: Published> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl<M: Published> std::fmt::Debug for Solo<M> {
+impl<M: Agreeable> std::fmt::Debug for Solo<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Solo")
             .field("failure", &self.failure.lock())
@@ -58,7 +58,7 @@ impl<M: Published> std::fmt::Debug for Solo<M> {
     }
 }
 
-impl<M: Published + Send + 'static> Solo<M> {
+impl<M: Agreeable + Send + 'static> Solo<M> {
     /// Replays the log in `dir` into `machine` and starts the thread. Blocks on the device.
     pub fn start(
         disk: Arc<dyn Disk>,
@@ -68,11 +68,12 @@ impl<M: Published + Send + 'static> Solo<M> {
         options: SoloOptions,
     ) -> Result<Self, StoreError> {
         let store = Store::open(disk, dir, &mut |bytes| {
-            machine.apply(&M::decode(bytes)?);
+            let record = M::Record::from_bytes(bytes).map_err(|error| error.to_string())?;
+            machine.apply(&record);
             Ok(())
         })?;
         let (commands, queue) = sync_channel(options.queue_len);
-        let (publish, image) = watch::channel(machine.image(store.next_offset()));
+        let (publish, image) = watch::channel(machine.publish(position(&store)));
         let failure = Arc::new(Mutex::new(None));
         let keeper = Keeper {
             machine,
@@ -132,7 +133,7 @@ impl<M: Published + Send + 'static> Solo<M> {
     }
 }
 
-impl<M: Published + Send + 'static> Quorum<M> for Solo<M> {
+impl<M: Agreeable + Send + 'static> Quorum<M> for Solo<M> {
     fn propose(&self, request: M::Request) -> Agreed<'_, M::Reply> {
         let (reply, answer) = oneshot::channel();
         let sent = self.send(Command::Propose(request, reply));
@@ -156,8 +157,16 @@ impl<M: Published + Send + 'static> Quorum<M> for Solo<M> {
     }
 }
 
+/// One voter has one term.
+fn position(store: &Store) -> Position {
+    Position {
+        offset: store.next_offset() - 1,
+        epoch: 0,
+    }
+}
+
 /// What the thread owns.
-struct Keeper<M: Published> {
+struct Keeper<M: Agreeable> {
     machine: M,
     store: Store,
     clock: Arc<dyn Clock>,
@@ -167,7 +176,7 @@ struct Keeper<M: Published> {
 }
 
 /// What one round of the loop has gathered.
-struct Round<M: Published> {
+struct Round<M: Agreeable> {
     records: Vec<Bytes>,
     waiting: Vec<(Ticket, oneshot::Sender<M::Reply>)>,
     replies: Vec<(Ticket, M::Reply)>,
@@ -175,7 +184,7 @@ struct Round<M: Published> {
     stop: bool,
 }
 
-impl<M: Published> Keeper<M> {
+impl<M: Agreeable> Keeper<M> {
     fn run(mut self, queue: &Receiver<Command<M>>) {
         let loaded = self.machine.loaded(self.clock.now());
         let mut first = Round::new();
@@ -211,7 +220,7 @@ impl<M: Published> Keeper<M> {
 
     fn absorb(&mut self, round: &mut Round<M>, decision: Decision<M>) {
         for record in decision.records {
-            round.records.push(M::encode(&record));
+            round.records.push(record.to_bytes().into());
             self.machine.apply(&record);
         }
         round.replies.extend(decision.replies);
@@ -232,7 +241,7 @@ impl<M: Published> Keeper<M> {
                 return Err(());
             }
             self.publish
-                .send_replace(self.machine.image(self.store.next_offset()));
+                .send_replace(self.machine.publish(position(&self.store)));
         }
         round.answer();
         Ok(())
@@ -242,12 +251,13 @@ impl<M: Published> Keeper<M> {
         if self.store.len_bytes() < self.options.snapshot_after_bytes {
             return Ok(());
         }
-        let records: Vec<Bytes> = self.machine.snapshot().iter().map(M::encode).collect();
+        let records = self.machine.snapshot();
+        let records: Vec<Bytes> = records.iter().map(|r| r.to_bytes().into()).collect();
         self.store.snapshot(&records, self.clock.wall())
     }
 }
 
-impl<M: Published> Round<M> {
+impl<M: Agreeable> Round<M> {
     fn new() -> Self {
         Self {
             records: Vec::new(),

@@ -5,6 +5,7 @@
 mod error;
 mod id;
 mod machine;
+mod replicated;
 mod units;
 
 pub use error::{ErrorKind, Retry};
@@ -13,4 +14,5 @@ pub use id::{
     TopicId, TopicName, TopicNameError, TopicPartition,
 };
 pub use machine::{Decision, Machine, Now, Ticket, Timer};
+pub use replicated::{Position, Published, StoredRecord, StoredRecordError};
 pub use units::{Millis, Timestamp};

@@ -2,21 +2,25 @@ use std::path::Path;
 
 use freshet_env::SystemClock;
 use freshet_env::disk::SystemDisk;
-use freshet_types::{Machine, Now, Offset};
+use freshet_types::{Machine, Now, Offset, Published, StoredRecordError};
 
 use super::*;
 
 /// A list of words, each at most once.
 #[derive(Default)]
-struct Words(Vec<String>);
+struct Words(Vec<Word>);
+
+#[derive(Clone, PartialEq)]
+struct Word(String);
 
 impl Machine for Words {
     type Request = String;
     type Reply = Result<usize, &'static str>;
-    type Record = String;
+    type Record = Word;
     type TimerKey = ();
 
     fn decide(&mut self, _now: Now, ticket: Ticket, word: String) -> Decision<Self> {
+        let word = Word(word);
         if self.0.contains(&word) {
             return Decision::reply(ticket, Err("known"));
         }
@@ -32,7 +36,7 @@ impl Machine for Words {
         Decision::default()
     }
 
-    fn apply(&mut self, word: &String) {
+    fn apply(&mut self, word: &Word) {
         self.0.push(word.clone());
     }
 
@@ -40,7 +44,7 @@ impl Machine for Words {
         Decision::default()
     }
 
-    fn snapshot(&self) -> Vec<String> {
+    fn snapshot(&self) -> Vec<Word> {
         self.0.clone()
     }
 }
@@ -48,16 +52,25 @@ impl Machine for Words {
 impl Published for Words {
     type Image = (Offset, Vec<String>);
 
-    fn image(&self, end: Offset) -> Arc<Self::Image> {
-        Arc::new((end, self.0.clone()))
+    fn publish(&self, position: Position) -> Arc<Self::Image> {
+        Arc::new((
+            position.offset + 1,
+            self.0.iter().map(|word| word.0.clone()).collect(),
+        ))
+    }
+}
+
+impl StoredRecord for Word {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.as_bytes().to_vec()
     }
 
-    fn encode(word: &String) -> Bytes {
-        Bytes::copy_from_slice(word.as_bytes())
-    }
-
-    fn decode(bytes: &Bytes) -> Result<String, String> {
-        String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())
+    fn from_bytes(bytes: &[u8]) -> Result<Self, StoredRecordError> {
+        String::from_utf8(bytes.to_vec())
+            .map(Self)
+            .map_err(|error| StoredRecordError {
+                what: error.to_string(),
+            })
     }
 }
 

@@ -86,33 +86,20 @@ mod tests {
         assert_eq!(Api::find(ApiKey::LeaderAndIsr.code()), None);
     }
 
-    macro_rules! names_and_versions_agree {
-        ($($module:ident $request:ident $response:ident,)*) => {
-            #[test]
-            fn request_and_response_agree() {
-                $(
-                    type Response = <crate::$request as Request>::Response;
-                    let name = <crate::$request as Request>::KEY.name();
-                    assert_eq!(crate::$request::NAME, format!("{name}Request"));
-                    assert_eq!(crate::$response::NAME, format!("{name}Response"));
-                    assert_eq!(crate::$request::VERSIONS, crate::$response::VERSIONS, "{name}");
-                    assert_eq!(crate::$request::FLEXIBLE, crate::$response::FLEXIBLE, "{name}");
-                    assert_eq!(Response::NAME, crate::$response::NAME);
-                )*
-            }
-        };
+    fn agree<R: Request>() {
+        let name = R::KEY.name();
+        assert_eq!(R::NAME, format!("{name}Request"));
+        assert_eq!(R::Response::NAME, format!("{name}Response"));
+        assert_eq!(R::VERSIONS, R::Response::VERSIONS, "{name}");
+        assert_eq!(R::FLEXIBLE, R::Response::FLEXIBLE, "{name}");
     }
-    // Each `type Response` would clash with the next: a block of its own for each API.
-    macro_rules! one_by_one {
-        ($($module:ident $request:ident $response:ident,)*) => {
-            mod agree {
-                $(mod $module {
-                    use crate::Request;
-                    use freshet_codec::Message;
-                    names_and_versions_agree!($module $request $response,);
-                })*
-            }
-        };
+
+    macro_rules! each {
+        ($($module:ident $request:ident $response:ident,)*) => { $(agree::<crate::$request>();)* };
     }
-    crate::for_each_api!(one_by_one);
+
+    #[test]
+    fn request_and_response_agree() {
+        crate::for_each_api!(each);
+    }
 }

@@ -13,7 +13,8 @@ where
     Ours: Message + Sample + std::fmt::Debug,
     Theirs: oracle::Message + oracle::Encodable + oracle::Decodable + std::fmt::Debug,
 {
-    let common = Ours::VERSIONS.filter(|v| (Theirs::VERSIONS.min..=Theirs::VERSIONS.max).contains(v));
+    let common =
+        Ours::VERSIONS.filter(|v| (Theirs::VERSIONS.min..=Theirs::VERSIONS.max).contains(v));
     let mut versions = 0;
     for version in common {
         versions += 1;
@@ -35,7 +36,11 @@ where
 {
     let mut left = written;
     let message = M::decode(&mut left, version).unwrap();
-    assert!(left.is_empty(), "v{version} left {} bytes of {message:?}", left.len());
+    assert!(
+        left.is_empty(),
+        "v{version} left {} bytes of {message:?}",
+        left.len()
+    );
     let mut rewritten = BytesMut::new();
     message.encode(&mut rewritten, version).unwrap();
     rewritten.freeze()

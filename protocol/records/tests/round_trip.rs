@@ -1,5 +1,7 @@
 //! What is built is read back, under every codec.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use bytes::Bytes;
 use freshet_records::{
     Attributes, Batch, BatchBuilder, BatchError, Batches, Codec, Compression, ControlType,

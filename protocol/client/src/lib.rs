@@ -1,1 +1,24 @@
 //! Async client of Kafka's protocol, for the operator, the CLI and the benches.
+
+mod admin;
+mod cluster;
+mod config;
+mod connection;
+mod error;
+mod group;
+mod producer;
+
+pub use admin::{
+    Admin, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
+    ConfigSource, CreatedTopic, FoundOffset, GroupDescription, GroupListing, GroupMember,
+    GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic, OffsetSpec, Outcomes, Resource,
+    TopicPartition,
+};
+pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
+pub use config::{ClientConfig, WallClock};
+pub use error::ClientError;
+pub use group::{
+    Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, MemberView, Shares,
+    TopicPartitions,
+};
+pub use producer::{murmur2, partition_for_key};

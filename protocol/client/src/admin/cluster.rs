@@ -1,0 +1,116 @@
+//! The cluster, its brokers and their log directories.
+
+use freshet_types::NodeId;
+use freshet_wire::{DescribeClusterRequest, DescribeLogDirsRequest};
+
+use super::{Admin, TopicPartition};
+use crate::ClientError;
+
+/// The cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterDescription {
+    /// Its id.
+    pub cluster_id: String,
+    /// The active controller, as far as clients may know.
+    pub controller: Option<NodeId>,
+    /// Its brokers.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// A broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Where clients reach it.
+    pub host: String,
+    /// And at which port.
+    pub port: i32,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Whether the controller keeps it out of service.
+    pub fenced: bool,
+}
+
+/// A log directory of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDir {
+    /// Its path.
+    pub path: String,
+    /// Why it is out of service, if it is.
+    pub error: Option<String>,
+    /// Bytes of its volume; -1 if unknown.
+    pub total_bytes: i64,
+    /// Bytes of its volume that are left; -1 if unknown.
+    pub usable_bytes: i64,
+    /// What it holds.
+    pub partitions: Vec<LogDirPartition>,
+}
+
+/// A partition's log in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDirPartition {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Bytes of its log.
+    pub size_bytes: i64,
+    /// Records it is behind.
+    pub lag: i64,
+}
+
+impl Admin {
+    /// The cluster and its brokers, fenced ones included where the broker tells them.
+    pub async fn describe_cluster(&self) -> Result<ClusterDescription, ClientError> {
+        let request = DescribeClusterRequest::default();
+        let response = self.client.call_any(&request).await?;
+        ClientError::check(
+            response.error_code,
+            response.error_message.as_deref(),
+            || "the cluster cannot be described".to_owned(),
+        )?;
+        let mut nodes: Vec<_> = response
+            .brokers
+            .into_iter()
+            .map(|b| ClusterNode {
+                id: NodeId(b.broker_id),
+                host: b.host,
+                port: b.port,
+                rack: b.rack,
+                fenced: b.is_fenced,
+            })
+            .collect();
+        nodes.sort_by_key(|n| n.id);
+        Ok(ClusterDescription {
+            cluster_id: response.cluster_id,
+            controller: Some(NodeId(response.controller_id)).filter(|n| n.0 >= 0),
+            nodes,
+        })
+    }
+
+    /// What the log directories of a broker hold.
+    pub async fn describe_log_dirs(&self, node: NodeId) -> Result<Vec<LogDir>, ClientError> {
+        let request = DescribeLogDirsRequest { topics: None };
+        let response = self.client.call_broker(node, &request).await?;
+        let what = || format!("the log directories of broker {node} cannot be read");
+        ClientError::check(response.error_code, None, what)?;
+        let dirs = response.results.into_iter().map(|dir| {
+            let error = ClientError::check(dir.error_code, None, || dir.log_dir.clone()).err();
+            let mut partitions = Vec::new();
+            for topic in dir.topics {
+                partitions.extend(topic.partitions.iter().map(|p| LogDirPartition {
+                    partition: (topic.name.clone(), p.partition_index),
+                    size_bytes: p.partition_size,
+                    lag: p.offset_lag,
+                }));
+            }
+            LogDir {
+                path: dir.log_dir,
+                error: error.map(|e| e.to_string()),
+                total_bytes: dir.total_bytes,
+                usable_bytes: dir.usable_bytes,
+                partitions,
+            }
+        });
+        Ok(dirs.collect())
+    }
+}

@@ -1,0 +1,171 @@
+//! Offsets by time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use freshet_types::{LeaderEpoch, NodeId, Offset, Timestamp};
+use freshet_wire::list_offsets::{
+    EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsTopic, MAX_TIMESTAMP,
+};
+use freshet_wire::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::{Admin, Outcomes, TopicPartition, millis};
+use crate::cluster::{Attempts, Call, Lane};
+use crate::{Client, ClientError, ClusterView};
+
+/// Which offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The log's start.
+    Earliest,
+    /// One behind the last record that consumers may see.
+    Latest,
+    /// The first record at this time or later.
+    At(Timestamp),
+    /// The record with the largest timestamp.
+    MaxTimestamp,
+}
+
+impl OffsetSpec {
+    fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => EARLIEST,
+            Self::Latest => LATEST,
+            Self::At(time) => time.0,
+            Self::MaxTimestamp => MAX_TIMESTAMP,
+        }
+    }
+}
+
+/// An offset that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundOffset {
+    /// The offset; -1 when no record is that late.
+    pub offset: Offset,
+    /// The record's time, or -1.
+    pub timestamp: Timestamp,
+    /// Its leader epoch; -1 if unknown.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl Admin {
+    /// Finds one offset in each partition. Leaders that move are followed.
+    pub async fn list_offsets(
+        &self,
+        asked: &[(TopicPartition, OffsetSpec)],
+        read_committed: bool,
+    ) -> Result<Outcomes<TopicPartition, FoundOffset>, ClientError> {
+        let mut topics: Vec<_> = asked.iter().map(|((topic, _), _)| topic.clone()).collect();
+        topics.sort();
+        topics.dedup();
+        let mut attempts = Attempts::new(self.client.config(), "ListOffsets");
+        let mut found = HashMap::new();
+        loop {
+            let view = self.client.topics(&topics).await?;
+            let open = asked.iter().filter(|(p, _)| !found.contains_key(p));
+            let mut failed = None;
+            for (leader, partitions) in by_leader(&view, open) {
+                let error = self
+                    .ask(leader, &partitions, read_committed, &mut found)
+                    .await
+                    .err();
+                failed = error.or(failed);
+            }
+            let Some(error) = failed else { break };
+            attempts.pause(error).await?;
+            self.client.refresh_quietly(&view).await;
+        }
+        let outcome = |(partition, _): &(TopicPartition, _)| {
+            let missing = || {
+                Err(ClientError::Invalid(format!(
+                    "no answer about {partition:?}"
+                )))
+            };
+            (
+                partition.clone(),
+                found.remove(partition).unwrap_or_else(missing),
+            )
+        };
+        Ok(asked.iter().map(outcome).collect())
+    }
+
+    /// One request. Outcomes that stand go to `found`; the error is one worth another try.
+    async fn ask(
+        &self,
+        leader: Option<NodeId>,
+        asked: &[&(TopicPartition, OffsetSpec)],
+        read_committed: bool,
+        found: &mut HashMap<TopicPartition, Result<FoundOffset, ClientError>>,
+    ) -> Result<(), ClientError> {
+        let what = |p: &TopicPartition| format!("the offset of {}-{} cannot be found", p.0, p.1);
+        let Some(leader) = leader else {
+            let code = freshet_wire::ErrorCode::LeaderNotAvailable.code();
+            return ClientError::check(code, None, || what(&asked[0].0));
+        };
+        let request = request(&self.client, asked, read_committed);
+        let response: ListOffsetsResponse = self
+            .client
+            .call_once(&Lane::shared(), leader, &request, Call::default())
+            .await?;
+        let mut again = Ok(());
+        for topic in response.topics {
+            for p in topic.partitions {
+                let key = (topic.name.clone(), p.partition_index);
+                match ClientError::check(p.error_code, None, || what(&key)) {
+                    Err(error) if error.blames_metadata() => again = Err(error),
+                    outcome => {
+                        let offset = FoundOffset {
+                            offset: p.offset,
+                            timestamp: Timestamp(p.timestamp),
+                            leader_epoch: p.leader_epoch,
+                        };
+                        found.insert(key, outcome.map(|()| offset));
+                    }
+                }
+            }
+        }
+        again
+    }
+}
+
+type ByLeader<'a> = BTreeMap<Option<NodeId>, Vec<&'a (TopicPartition, OffsetSpec)>>;
+
+fn by_leader<'a>(
+    view: &ClusterView,
+    asked: impl Iterator<Item = &'a (TopicPartition, OffsetSpec)>,
+) -> ByLeader<'a> {
+    let mut leaders = ByLeader::new();
+    for one in asked {
+        let (topic, partition) = &one.0;
+        let known = view.topic(topic).and_then(|t| t.partition(*partition));
+        leaders
+            .entry(known.and_then(|p| p.leader))
+            .or_default()
+            .push(one);
+    }
+    leaders
+}
+
+fn request(
+    client: &Client,
+    asked: &[&(TopicPartition, OffsetSpec)],
+    read_committed: bool,
+) -> ListOffsetsRequest {
+    let mut topics = BTreeMap::<&str, Vec<ListOffsetsPartition>>::new();
+    for ((topic, partition), spec) in asked {
+        topics.entry(topic).or_default().push(ListOffsetsPartition {
+            partition_index: *partition,
+            timestamp: spec.timestamp(),
+            ..ListOffsetsPartition::default()
+        });
+    }
+    let topic = |(name, partitions): (&str, _)| ListOffsetsTopic {
+        name: name.to_owned(),
+        partitions,
+    };
+    ListOffsetsRequest {
+        replica_id: -1,
+        isolation_level: i8::from(read_committed),
+        topics: topics.into_iter().map(topic).collect(),
+        timeout_ms: millis(client.config().request_timeout),
+    }
+}

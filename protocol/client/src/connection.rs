@@ -1,0 +1,189 @@
+//! One connection to one broker.
+//!
+//! ```text
+//! callers ──► bounded queue ──► writer task ──► socket ──► broker
+//!    ▲                             │ (id, reply slot), in order, bounded
+//!    └──────── reply slots ◄── reader task ◄── socket ◄──┘
+//! ```
+//!
+//! Kafka answers the requests of a connection in order, so a reply belongs to the oldest request
+//! that waits; the correlation id only proves it. A request that waits too long therefore blocks all
+//! behind it, and the connection is closed.
+
+mod greet;
+mod tasks;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_codec::Chunks;
+use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::{ClientConfig, ClientError};
+use greet::Served;
+use tasks::Fate;
+
+/// A request on its way to the socket.
+struct Outgoing {
+    frame: Chunks,
+    correlation: i32,
+    /// Where the reply goes; `None` for a request without one (Produce with acks=0).
+    reply: Option<oneshot::Sender<Bytes>>,
+}
+
+/// A cheap handle. The connection closes once the last handle is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    address: Arc<str>,
+    client_id: Arc<str>,
+    queue: mpsc::Sender<Outgoing>,
+    next_correlation: Arc<AtomicI32>,
+    served: Arc<Served>,
+    fate: Fate,
+    request_timeout: Duration,
+}
+
+impl Connection {
+    /// Connects to `address` (`host:port`) and asks which APIs it serves.
+    pub(crate) async fn open(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
+        let unreachable = |cause: String| ClientError::Unreachable {
+            address: address.to_owned(),
+            cause,
+        };
+        let opening = async {
+            let socket = TcpStream::connect(address)
+                .await
+                .map_err(|e| unreachable(e.to_string()))?;
+            // Small requests must not wait for the ack of the one before.
+            socket
+                .set_nodelay(true)
+                .map_err(|e| unreachable(e.to_string()))?;
+            let mut connection = Self::start(address, socket, config);
+            connection.served = Arc::new(greet::ask(&connection).await?);
+            Ok(connection)
+        };
+        timeout(config.connect_timeout, opening)
+            .await
+            .unwrap_or_else(|_| {
+                let limit = config.connect_timeout.as_millis();
+                Err(unreachable(format!(
+                    "not connected and greeted within {limit} ms"
+                )))
+            })
+    }
+
+    fn start(address: &str, socket: TcpStream, config: &ClientConfig) -> Self {
+        let (queue, outgoing) = mpsc::channel(config.max_in_flight);
+        let fate = Fate::default();
+        tasks::spawn(socket, outgoing, &fate, config);
+        Self {
+            address: address.into(),
+            client_id: config.client_id.as_str().into(),
+            queue,
+            next_correlation: Arc::new(AtomicI32::new(0)),
+            served: Arc::default(),
+            fate,
+            request_timeout: config.request_timeout,
+        }
+    }
+
+    /// Where it goes.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it can no longer be used.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.fate.is_sealed()
+    }
+
+    /// The newest version both sides know, not above `cap`.
+    pub(crate) fn version<R: Request>(&self, cap: i16) -> Result<i16, ClientError> {
+        self.served
+            .newest::<R>(cap)
+            .ok_or_else(|| ClientError::Unsupported {
+                address: self.address.to_string(),
+                api: R::KEY.name(),
+            })
+    }
+
+    /// Sends a request and waits for its reply, at most `extra` longer than the request timeout:
+    /// as long as the broker itself was asked to wait.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        request: &R,
+        cap: i16,
+        extra: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let version = self.version::<R>(cap)?;
+        let frame = self.exchange(request, version, extra).await?;
+        let (_, response) = decode_response::<R>(frame, version)?;
+        Ok(response)
+    }
+
+    /// Sends a request that has no reply.
+    pub(crate) async fn tell<R: Request>(&self, request: &R, cap: i16) -> Result<(), ClientError> {
+        let version = self.version::<R>(cap)?;
+        let (outgoing, _) = self.outgoing(request, version)?;
+        let outgoing = Outgoing {
+            reply: None,
+            ..outgoing
+        };
+        self.queue.send(outgoing).await.map_err(|_| self.broken())
+    }
+
+    /// The reply's frame, header included.
+    async fn exchange<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        extra: Duration,
+    ) -> Result<Bytes, ClientError> {
+        let (outgoing, reply) = self.outgoing(request, version)?;
+        let limit = self.request_timeout + extra;
+        let exchange = async {
+            self.queue.send(outgoing).await.map_err(|_| self.broken())?;
+            reply.await.map_err(|_| self.broken())
+        };
+        match timeout(limit, exchange).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                let api = R::KEY.name();
+                self.fate
+                    .seal(format!("no reply to {api} within {} ms", limit.as_millis()));
+                Err(self.broken())
+            }
+        }
+    }
+
+    fn outgoing<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<(Outgoing, oneshot::Receiver<Bytes>), ClientError> {
+        let correlation = self.next_correlation.fetch_add(1, Ordering::Relaxed);
+        let header = RequestHeader::of::<R>(version, correlation, Some(&self.client_id));
+        let frame = encode_request(&header, request)?;
+        let (reply, waiting) = oneshot::channel();
+        Ok((
+            Outgoing {
+                frame,
+                correlation,
+                reply: Some(reply),
+            },
+            waiting,
+        ))
+    }
+
+    fn broken(&self) -> ClientError {
+        ClientError::Disconnected {
+            address: self.address.to_string(),
+            cause: self.fate.cause().to_owned(),
+        }
+    }
+}

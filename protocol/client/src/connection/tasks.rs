@@ -1,0 +1,203 @@
+//! The two tasks of a connection.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::Outgoing;
+use crate::ClientConfig;
+
+/// Requests taken from the queue at once, to share a write.
+const BURST: usize = 32;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Reserved at once for a reply; a longer one grows as it really comes.
+const RESERVE_BYTES: usize = 1024 * 1024;
+
+/// Why a connection ended, once it has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fate(Arc<Sealed>);
+
+#[derive(Debug, Default)]
+struct Sealed {
+    cause: OnceLock<String>,
+    ended: Notify,
+}
+
+impl Fate {
+    /// Ends the connection; the first cause stays.
+    pub(super) fn seal(&self, cause: String) {
+        // A later cause is a consequence of the first.
+        let _ = self.0.cause.set(cause);
+        self.0.ended.notify_waiters();
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.0.cause.get().is_some()
+    }
+
+    pub(super) fn cause(&self) -> &str {
+        self.0.cause.get().map_or("it was closed", String::as_str)
+    }
+
+    async fn sealed(&self) {
+        let ended = self.0.ended.notified();
+        tokio::pin!(ended);
+        // Listen first, look then: a seal in between is not missed.
+        ended.as_mut().enable();
+        if !self.is_sealed() {
+            ended.await;
+        }
+    }
+}
+
+type Waiting = (i32, oneshot::Sender<Bytes>);
+
+/// Starts both tasks; they end with the socket, the handles, or the fate.
+pub(super) fn spawn(
+    socket: TcpStream,
+    outgoing: mpsc::Receiver<Outgoing>,
+    fate: &Fate,
+    config: &ClientConfig,
+) {
+    let (read, write) = socket.into_split();
+    let (waiting, waiters) = mpsc::channel(config.max_in_flight);
+    let max_frame_bytes = config.max_frame_bytes;
+    let (for_reader, for_writer) = (fate.clone(), fate.clone());
+    tokio::spawn(async move {
+        let ended = tokio::select! {
+            ended = read_replies(read, waiters, max_frame_bytes) => ended,
+            () = for_reader.sealed() => return,
+        };
+        for_reader.seal(cause(ended));
+    });
+    tokio::spawn(async move {
+        let ended = tokio::select! {
+            ended = write_requests(write, outgoing, waiting) => ended,
+            () = for_writer.sealed() => return,
+        };
+        // All handles are gone when this is no error; the reader may still have replies to hand out.
+        if let Err(error) = ended {
+            for_writer.seal(error.to_string());
+        }
+    });
+}
+
+fn cause(ended: io::Result<()>) -> String {
+    match ended {
+        Ok(()) => "it was closed".to_owned(),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
+        Err(e) => e.to_string(),
+    }
+}
+
+async fn write_requests(
+    socket: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Outgoing>,
+    waiting: mpsc::Sender<Waiting>,
+) -> io::Result<()> {
+    let mut socket = BufWriter::with_capacity(BUFFER_BYTES, socket);
+    let mut burst = Vec::with_capacity(BURST);
+    while queue.recv_many(&mut burst, BURST).await > 0 {
+        for request in burst.drain(..) {
+            if let Some(reply) = request.reply {
+                let slot = match waiting.try_reserve() {
+                    Ok(slot) => slot,
+                    // Full: the broker must see what was written before it can free a slot.
+                    Err(mpsc::error::TrySendError::Full(())) => {
+                        socket.flush().await?;
+                        waiting.reserve().await.map_err(reader_gone)?
+                    }
+                    Err(mpsc::error::TrySendError::Closed(())) => return Err(reader_gone(())),
+                };
+                slot.send((request.correlation, reply));
+            }
+            for piece in request.frame.pieces() {
+                socket.write_all(piece).await?;
+            }
+        }
+        socket.flush().await?;
+    }
+    Ok(())
+}
+
+fn reader_gone<E>(_: E) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "its reader has ended")
+}
+
+async fn read_replies(
+    socket: OwnedReadHalf,
+    mut waiters: mpsc::Receiver<Waiting>,
+    max_frame_bytes: usize,
+) -> io::Result<()> {
+    let mut socket = BufReader::with_capacity(BUFFER_BYTES, socket);
+    loop {
+        let frame = read_frame(&mut socket, max_frame_bytes).await?;
+        let Some((correlation, reply)) = waiters.recv().await else {
+            return Ok(());
+        };
+        if frame.clone().get_i32() != correlation {
+            return Err(invalid(
+                "a reply does not belong to the oldest request".to_owned(),
+            ));
+        }
+        // A caller that gave up does not want it.
+        let _ = reply.send(frame);
+    }
+}
+
+async fn read_frame(socket: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<Bytes> {
+    let declared = socket.read_i32().await?;
+    let len = usize::try_from(declared)
+        .ok()
+        .filter(|len| (4..=max).contains(len))
+        .ok_or_else(|| {
+            invalid(format!(
+                "a reply of {declared} bytes; at most {max} are taken"
+            ))
+        })?;
+    let mut frame = BytesMut::with_capacity(len.min(RESERVE_BYTES));
+    let mut rest = socket.take(len as u64);
+    while frame.len() < len {
+        if rest.read_buf(&mut frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(frame.freeze())
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_over_the_cap_is_refused_before_it_is_read() {
+        let mut bytes: &[u8] = &[0x7f, 0, 0, 0];
+        let error = read_frame(&mut bytes, 1024).await.expect_err("too long");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_cut_frame_is_an_end() {
+        let mut bytes: &[u8] = &[0, 0, 0, 8, 1, 2, 3];
+        let error = read_frame(&mut bytes, 1024).await.expect_err("cut");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn a_seal_before_waiting_is_seen() {
+        let fate = Fate::default();
+        fate.seal("first".into());
+        fate.seal("second".into());
+        fate.sealed().await;
+        assert_eq!(fate.cause(), "first");
+    }
+}

@@ -29,6 +29,18 @@ impl SecurityProtocol {
         }
     }
 
+    /// The protocol of a number.
+    pub fn from_code(code: i16) -> Option<Self> {
+        [
+            Self::Plaintext,
+            Self::Ssl,
+            Self::SaslPlaintext,
+            Self::SaslSsl,
+        ]
+        .into_iter()
+        .find(|protocol| protocol.code() == code)
+    }
+
     fn parse(word: &str) -> Option<Self> {
         match word.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => Some(Self::Plaintext),

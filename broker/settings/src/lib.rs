@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod layers;
 mod nearest;
+mod overrides;
 mod properties;
 mod setting;
 mod slices;
@@ -28,6 +29,7 @@ mod value;
 pub use endpoint::{Endpoint, Listener, SecurityProtocol};
 pub use error::SettingError;
 pub use layers::{Candidate, Described, Layers, Overrides, Source};
+pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
     GroupSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings, TopicDefaults,

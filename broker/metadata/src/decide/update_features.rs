@@ -1,0 +1,74 @@
+//! Feature levels (KIP-584).
+
+use std::collections::BTreeSet;
+
+use crate::error::{MetadataError, Outcome};
+use crate::machine::MetadataMachine;
+use crate::record::Record;
+use crate::request::{FeatureUpdate, UpdateFeatures};
+
+pub(crate) fn update_features(
+    machine: &MetadataMachine,
+    request: UpdateFeatures,
+    records: &mut Vec<Record>,
+) -> Outcome<()> {
+    let mut seen = BTreeSet::new();
+    for update in &request.updates {
+        if !seen.insert(update.name.as_str()) {
+            return Err(refused(update, "it is named twice in the request"));
+        }
+        check(machine, update)?;
+    }
+    if !request.validate_only {
+        let changed = request
+            .updates
+            .into_iter()
+            .filter(|u| present(machine, u) != u.level);
+        records.extend(changed.map(|u| Record::Feature {
+            name: u.name,
+            level: u.level,
+        }));
+    }
+    Ok(())
+}
+
+fn check(machine: &MetadataMachine, update: &FeatureUpdate) -> Outcome<()> {
+    let known = machine
+        .rules
+        .features
+        .iter()
+        .find(|(name, _)| *name == update.name);
+    let Some((_, highest)) = known else {
+        return Err(refused(update, "this version does not know it"));
+    };
+    if !(0..=*highest).contains(&update.level) {
+        return Err(refused(
+            update,
+            &format!("this version knows levels 0 to {highest}"),
+        ));
+    }
+    if update.level < present(machine, update) && !update.allow_downgrade {
+        return Err(refused(
+            update,
+            "the level would go down, which the request does not allow",
+        ));
+    }
+    Ok(())
+}
+
+fn present(machine: &MetadataMachine, update: &FeatureUpdate) -> i16 {
+    machine
+        .image
+        .features()
+        .get(&update.name)
+        .copied()
+        .unwrap_or(0)
+}
+
+fn refused(update: &FeatureUpdate, reason: &str) -> MetadataError {
+    MetadataError::Feature {
+        name: update.name.chars().take(200).collect(),
+        level: update.level,
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,121 @@
+//! What may be set at run time, on topics, brokers and groups.
+
+use crate::SettingError;
+use crate::error::cut;
+use crate::layers::Overrides;
+use crate::nearest::nearest;
+use crate::setting::{Kind, Scope, Setting, Update};
+use crate::value::{items, parse_bool};
+
+/// Longest value that can be set at run time, in bytes (as in Kafka).
+pub const OVERRIDE_MAX_BYTES: usize = 32_767;
+
+impl Setting {
+    /// The declaration of a setting that may be set at run time.
+    ///
+    /// # Errors
+    /// No such name in the scope, or a broker setting that needs a restart.
+    pub fn dynamic(scope: Scope, name: &str) -> Result<&'static Self, SettingError> {
+        let setting = Self::find(scope, name).ok_or_else(|| SettingError::Unknown {
+            name: cut(name, 200),
+            scope: scope.word(),
+            nearest: nearest(scope, name),
+        })?;
+        match (scope, setting.update) {
+            (Scope::Broker, Update::ReadOnly) => Err(SettingError::ReadOnly { name: setting.name }),
+            _ => Ok(setting),
+        }
+    }
+
+    /// Checks a value that is set at run time; returns it as it is kept.
+    ///
+    /// # Errors
+    /// No value, one that is too long, or one that is illegal.
+    pub fn check_override(&self, value: Option<&str>) -> Result<String, SettingError> {
+        let refuse = |value: &str, expected: String| SettingError::Value {
+            name: self.name,
+            value: value.to_owned(),
+            expected,
+        };
+        match value {
+            None => Err(refuse("null", format!("expected {}", self.expected()))),
+            Some(value) if value.len() > OVERRIDE_MAX_BYTES => {
+                let expected = format!("expected at most {OVERRIDE_MAX_BYTES} bytes");
+                Err(refuse(&cut(value, 40), expected))
+            }
+            Some(value) => self.check(value),
+        }
+    }
+
+    /// The list with items added that are not in it yet.
+    ///
+    /// # Errors
+    /// The setting is no list, or the result is illegal.
+    pub fn append(&self, present: Option<&str>, more: &str) -> Result<String, SettingError> {
+        let mut list = self.items_of(present)?;
+        for item in items(more) {
+            if !list.contains(&item) {
+                list.push(item);
+            }
+        }
+        self.check_override(Some(&list.join(",")))
+    }
+
+    /// The list without some items.
+    ///
+    /// # Errors
+    /// The setting is no list, or the result is illegal.
+    pub fn subtract(&self, present: Option<&str>, less: &str) -> Result<String, SettingError> {
+        let mut list = self.items_of(present)?;
+        list.retain(|item| items(less).all(|gone| gone != *item));
+        self.check_override(Some(&list.join(",")))
+    }
+
+    /// What a list starts from when nobody set it: its default.
+    fn items_of<'a>(&self, present: Option<&'a str>) -> Result<Vec<&'a str>, SettingError> {
+        if self.kind != Kind::List {
+            return Err(SettingError::NotAList { name: self.name });
+        }
+        Ok(items(present.or(self.default).unwrap_or_default()).collect())
+    }
+}
+
+impl Scope {
+    /// The word for error texts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Topic => "topic",
+            Self::Group => "group",
+            Self::ClientMetrics => "client metrics",
+        }
+    }
+}
+
+/// Checks what no single topic setting can know.
+///
+/// # Errors
+/// Settings that contradict each other, or ask for what is not there.
+pub fn check_topic(overrides: &Overrides) -> Result<(), SettingError> {
+    const REMOTE: &str = "remote.storage.enable";
+    let tiered = overrides
+        .get(REMOTE)
+        .is_some_and(|v| parse_bool(v) == Some(true));
+    if tiered {
+        return Err(SettingError::Value {
+            name: REMOTE,
+            value: "true".to_owned(),
+            expected: "tiered storage is not built yet, so it cannot be switched on".to_owned(),
+        });
+    }
+    let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
+    let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    match (number(min), number(max)) {
+        (Some(low), Some(high)) if low > high => Err(SettingError::Contradiction {
+            first: min,
+            second: max,
+            expected: "the first must not be greater than the second".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}

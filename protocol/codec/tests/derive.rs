@@ -1,5 +1,7 @@
 //! What the attributes of `#[derive(Message)]` promise.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use freshet_codec::{DecodeError, EncodeError, Flaw, Message, Payload, Reader, Writer};
 

@@ -1,5 +1,7 @@
 //! What the reader and the writer refuse.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use freshet_codec::{
     DecodeError, EncodeError, Field, Flaw, MAX_ELEMENTS, MAX_STRING, Reader, Shape, Writer,

@@ -1,6 +1,8 @@
 //! Bytes written out by hand from the protocol's rules, for versions that no oracle in these tests
 //! knows (Kafka 4.2 and later) and for the frames every client sends first.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use freshet_codec::{Message, Reader, Writer};
 use freshet_types::TopicId;

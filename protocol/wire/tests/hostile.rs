@@ -3,6 +3,8 @@
 //!
 //! One test alone in its process, because it counts what the whole process allocates.
 
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::System;
 
 use bytes::{Bytes, BytesMut};

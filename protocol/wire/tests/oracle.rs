@@ -1,6 +1,8 @@
 //! The `kafka-protocol` crate (at the level of Kafka 4.1) reads what we write and writes the same
 //! bytes again. It is an oracle here and nothing else: it must never face a socket.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::{Bytes, BytesMut};
 use freshet_codec::{Message, Sample, Sampler, Writer};
 use kafka_protocol::protocol as oracle;

@@ -1,5 +1,7 @@
 //! Every API in every version: what is written is read back.
 
+#![allow(clippy::unwrap_used)]
+
 use freshet_codec::{Message, Reader, Sample, Sampler, Writer};
 use proptest::prelude::*;
 

@@ -39,6 +39,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: peers,
     },
     Step {
+        name: "oracle",
+        needs: &["peers"],
+        run: oracle,
+    },
+    Step {
         name: "wire",
         needs: &["build", "peers"],
         run: wire,
@@ -73,6 +78,18 @@ fn build() -> Result<Count> {
 
 fn peers() -> Result<Count> {
     peers::run(&peers::Args::default()).map(|()| Count::one(true))
+}
+
+/// Kafka's own message classes against our codec.
+fn oracle() -> Result<Count> {
+    tests(&[
+        "--package",
+        "freshet-wire",
+        "--test",
+        "java_oracle",
+        "--",
+        "--ignored",
+    ])
 }
 
 /// Other people's clients against our processes.

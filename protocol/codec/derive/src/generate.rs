@@ -293,9 +293,9 @@ fn refuse_unless_default(
     if field.ignorable {
         return None;
     }
-    let (name, default, path) = (&field.name, default_of(field), path_of(declaration, field));
+    let (differs, path) = (differs(field), path_of(declaration, field));
     Some(quote! {
-        else if self.#name != #default {
+        else if #differs {
             return ::core::result::Result::Err(::freshet_codec::EncodeError::Field {
                 field: #path,
                 version: at.version,
@@ -306,9 +306,25 @@ fn refuse_unless_default(
 
 /// Whether a tagged field goes into the section.
 fn must_be_written(field: &FieldDeclaration) -> TokenStream {
-    let (name, default) = (&field.name, default_of(field));
+    let differs = differs(field);
     let test = present(field).map(|test| quote! { #test && });
-    quote! { (#test self.#name != #default) }
+    quote! { (#test #differs) }
+}
+
+/// Whether the field is not its default; a string is compared without making another.
+fn differs(field: &FieldDeclaration) -> TokenStream {
+    let (name, default) = (&field.name, default_of(field));
+    match &field.default {
+        Some(text) if is_text(text) && field.is_option => {
+            quote! { self.#name.as_deref() != ::core::option::Option::Some(#text) }
+        }
+        Some(text) if is_text(text) => quote! { self.#name.as_str() != #text },
+        _ => quote! { self.#name != #default },
+    }
+}
+
+fn is_text(default: &Expr) -> bool {
+    matches!(default, Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)))
 }
 
 fn plain(declaration: &Declaration) -> impl Iterator<Item = &FieldDeclaration> {
@@ -358,11 +374,10 @@ fn default_of(field: &FieldDeclaration) -> TokenStream {
     let Some(default) = &field.default else {
         return quote! { <#ty as ::core::default::Default>::default() };
     };
-    let value = match default {
-        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => {
-            quote! { ::std::string::String::from(#default) }
-        }
-        other => quote! { #other },
+    let value = if is_text(default) {
+        quote! { ::std::string::String::from(#default) }
+    } else {
+        quote! { #default }
     };
     let is_none = matches!(default, Expr::Path(path) if path.path.is_ident("None"));
     if field.is_option && !is_none {

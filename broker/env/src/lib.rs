@@ -4,6 +4,8 @@
 //! what is here as arguments, so that a simulation can hand them a fake.
 
 mod clock;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod disk;
 mod rng;
 pub mod tasks;

@@ -1,1 +1,41 @@
 //! Black-box tests: real clients, real processes, faults.
+//!
+//! A test file in `tests/` starts one broker process and drives it with client programs written in
+//! the clients' own languages (`tests/peers`). The programs are dumb: they speak JSON lines, and
+//! everything that is produced, awaited and compared is decided here.
+//!
+//! - [`Broker`] is the process under test: Freshet, or Apache Kafka when `FRESHET_TEST_PEER=kafka`,
+//!   which proves the tests themselves.
+//! - [`Client`] names a client library; [`Peer`] is one running program of it.
+//! - [`Sample`] is one record, made from a seed and compared field by field.
+//! - [`History`] checks what producers and consumers saw while the broker was killed.
+//! - [`Suite`] runs the tests of a file one after the other and counts what cannot run as ignored.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock and the real file system"
+)]
+
+mod broker;
+mod client;
+mod history;
+mod http;
+mod kafka_server;
+mod line;
+mod peer;
+mod process;
+mod sample;
+mod scenario;
+mod suite;
+mod tools;
+
+pub use broker::{Broker, Kind, freshet_binary};
+pub use client::{ALL_CLIENTS, Client};
+pub use history::{Anomaly, History, Read, Write};
+pub use http::get;
+pub use line::{Line, Refusal, Shown};
+pub use peer::{Answer, Peer, Role};
+pub use process::{Output, Process, run};
+pub use sample::{Sample, compare, samples};
+pub use scenario::{administer, codecs, group_of_two, kill_loop, restarts};
+pub use suite::{Suite, client_suite};
+pub use tools::Tools;

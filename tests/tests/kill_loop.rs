@@ -1,0 +1,17 @@
+//! Kills under load, judged by the history checker.
+
+use std::process::ExitCode;
+
+use freshet_tests::{Client, Suite, kill_loop};
+
+const KILLS: u32 = 12;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    let needed = [Client::FranzGo, Client::Librdkafka, Client::Java];
+    let missing = needed.into_iter().find_map(Client::missing);
+    suite.test("nothing_acknowledged_is_lost_by_kills", missing, || {
+        kill_loop(KILLS)
+    });
+    suite.run()
+}

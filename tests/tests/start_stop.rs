@@ -1,0 +1,378 @@
+//! How the binary starts, refuses to start, and stops.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock and the real file system"
+)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use freshet_tests::{Broker, Client, Kind, Output, Peer, Role, Suite, freshet_binary, get, run};
+use freshet_tests::{Line, samples};
+use tempfile::TempDir;
+
+type Case = fn() -> Result<()>;
+
+const CASES: [(&str, Case); 13] = [
+    ("ready_file_tells_both_addresses", ready_file),
+    ("the_first_lines_tell_the_addresses", first_lines),
+    ("health_and_metrics_are_served", health_and_metrics),
+    ("an_unknown_setting_is_refused", unknown_setting),
+    ("a_bad_value_is_refused", bad_value),
+    (
+        "a_setting_without_meaning_is_warned_of",
+        setting_without_meaning,
+    ),
+    ("a_taken_port_is_refused", port_taken),
+    ("a_locked_directory_is_refused", locked_directory),
+    ("a_foreign_cluster_id_is_refused", foreign_cluster),
+    ("an_unknown_argument_is_refused", unknown_argument),
+    ("sigterm_ends_well_within_seconds", sigterm),
+    (
+        "a_second_sigterm_ends_at_once_and_loses_nothing",
+        second_sigterm,
+    ),
+    ("a_config_file_is_read_and_set_wins", config_file),
+];
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    let kafka = Kind::from_env() == Kind::Kafka;
+    for (name, case) in CASES {
+        suite.test(name, missing(kafka), case);
+    }
+    suite.test(
+        "no_argument_is_needed",
+        missing(kafka).or_else(defaults_taken),
+        no_argument,
+    );
+    suite.run()
+}
+
+fn missing(kafka: bool) -> Option<String> {
+    kafka.then(|| "these tests are about Freshet's binary".to_owned())
+}
+
+/// The default ports belong to the whole machine, so somebody else may hold them.
+fn defaults_taken() -> Option<String> {
+    let taken = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_err();
+    let port = [9092, 9644].into_iter().find(taken)?;
+    Some(format!("the default port {port} is taken on this machine"))
+}
+
+/// Runs the binary until it refuses: not zero, and one sentence that holds all of `words`.
+fn refusal(command: Command, words: &[&str]) -> Result<()> {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run(command, "", Duration::from_secs(20))?;
+    ensure!(
+        !status.success(),
+        "it exited with {status}:\n{stdout}{stderr}"
+    );
+    ensure!(
+        status.signal().is_none(),
+        "it died of {status}:\n{stdout}{stderr}"
+    );
+    let said: Vec<&str> = stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    ensure!(
+        said.len() == 1,
+        "one sentence is wanted, it said:\n{stderr}"
+    );
+    ensure!(!stderr.contains("panicked"), "it panicked:\n{stderr}");
+    for word in words {
+        ensure!(stderr.contains(word), "no {word:?} in: {stderr}");
+    }
+    Ok(())
+}
+
+/// A command for the binary with its data in `folder` and free ports.
+fn binary(folder: &TempDir, set: &[&str]) -> Command {
+    let mut command = Command::new(freshet_binary());
+    let data = format!("log.dirs={}", folder.path().join("data").display());
+    for setting in [
+        "listeners=PLAINTEXT://127.0.0.1:0",
+        "http.listener=127.0.0.1:0",
+        &data,
+    ] {
+        command.args(["--set", setting]);
+    }
+    for setting in set {
+        command.args(["--set", setting]);
+    }
+    command
+}
+
+fn ready_file() -> Result<()> {
+    let broker = Broker::start(&[])?;
+    for address in [broker.bootstrap(), broker.http()?] {
+        let (host, port) = address.rsplit_once(':').context("host:port")?;
+        ensure!(
+            host == "127.0.0.1" && port.parse::<u16>()? != 0,
+            "an address is {address}"
+        );
+        std::net::TcpStream::connect(address)?;
+    }
+    Ok(())
+}
+
+fn first_lines() -> Result<()> {
+    let mut broker = Broker::start(&[])?;
+    let (kafka, http) = (broker.bootstrap().to_owned(), broker.http()?.to_owned());
+    let printed = broker.process().printed();
+    let first: Vec<&str> = printed.lines().take(10).collect();
+    let told = |address: &str| first.iter().any(|line| line.contains(address));
+    ensure!(
+        told(&kafka) && told(&http),
+        "the first lines are:\n{}",
+        first.join("\n")
+    );
+    Ok(())
+}
+
+fn health_and_metrics() -> Result<()> {
+    let broker = Broker::start(&[])?;
+    for path in ["/livez", "/readyz"] {
+        let (status, body) = get(broker.http()?, path)?;
+        ensure!(status == 200, "{path}: {status} {body}");
+    }
+    let (status, _) = get(broker.http()?, "/nothing-here")?;
+    ensure!(status == 404, "an unknown path gives {status}");
+    if Client::FranzGo.missing().is_none() {
+        let mut producer = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
+        producer.ask(&serde_json::json!({"op": "list_topics"}))?;
+    }
+    let (status, body) = get(broker.http()?, "/metrics")?;
+    ensure!(status == 200, "/metrics: {status}");
+    let samples = body
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let bad = samples.clone().find(|line| {
+        line.rsplit_once(' ')
+            .is_none_or(|(_, value)| value.parse::<f64>().is_err())
+    });
+    ensure!(bad.is_none(), "not a sample: {bad:?}");
+    ensure!(samples.count() > 10, "hardly any metrics:\n{body}");
+    ensure!(body.contains("# TYPE"), "no types:\n{body}");
+    Ok(())
+}
+
+fn unknown_setting() -> Result<()> {
+    let folder = TempDir::new()?;
+    refusal(
+        binary(&folder, &["no.such.setting=1"]),
+        &["no.such.setting"],
+    )
+}
+
+fn bad_value() -> Result<()> {
+    let folder = TempDir::new()?;
+    refusal(
+        binary(&folder, &["num.partitions=many"]),
+        &["num.partitions", "many"],
+    )?;
+    refusal(
+        binary(&folder, &["log.retention.hours"]),
+        &["log.retention.hours"],
+    )
+}
+
+fn setting_without_meaning() -> Result<()> {
+    let mut broker = Broker::start(&[
+        ("num.recovery.threads.per.data.dir", "2"),
+        ("num.network.threads", "3"),
+    ])?;
+    let printed = broker.process().printed();
+    let warnings = printed.matches("num.network.threads").count();
+    ensure!(
+        warnings == 1,
+        "one warning is wanted, it printed:\n{printed}"
+    );
+    Ok(())
+}
+
+fn port_taken() -> Result<()> {
+    let folder = TempDir::new()?;
+    let holder = TcpListener::bind("127.0.0.1:0")?;
+    let port = holder.local_addr()?.port().to_string();
+    let listeners = format!("listeners=PLAINTEXT://127.0.0.1:{port}");
+    refusal(binary(&folder, &[&listeners]), &[&port])?;
+    let http = format!("http.listener=127.0.0.1:{port}");
+    refusal(binary(&folder, &[&http]), &[&port])
+}
+
+fn locked_directory() -> Result<()> {
+    let folder = TempDir::new()?;
+    let data = folder.path().join("data").display().to_string();
+    let _holder = Broker::start(&[("log.dirs", &data)])?;
+    refusal(binary(&folder, &[]), &[&data])
+}
+
+fn foreign_cluster() -> Result<()> {
+    let folder = TempDir::new()?;
+    let data = folder.path().join("data");
+    let set = data.display().to_string();
+    Broker::start(&[("log.dirs", &set)])?.stop()?;
+    // Kafka's name for the file that says whose directory this is.
+    let identity = data.join("meta.properties");
+    let text = fs::read_to_string(&identity).context("reading meta.properties")?;
+    let foreign: String = text
+        .lines()
+        .map(|line| match line.starts_with("cluster.id=") {
+            true => "cluster.id=Zm9yZWlnbi1jbHVzdGVyIQ\n".to_owned(),
+            false => format!("{line}\n"),
+        })
+        .collect();
+    ensure!(foreign != text, "no cluster.id in:\n{text}");
+    fs::write(&identity, foreign)?;
+    refusal(binary(&folder, &[]), &["cluster"])
+}
+
+fn unknown_argument() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut command = binary(&folder, &[]);
+    command.arg("--no-such-argument");
+    let told = run(command, "", Duration::from_secs(20))?;
+    ensure!(!told.status.success(), "it exited with {}", told.status);
+    ensure!(
+        told.stderr.contains("--no-such-argument"),
+        "it said: {}",
+        told.stderr
+    );
+    Ok(())
+}
+
+fn sigterm() -> Result<()> {
+    let mut broker = Broker::start(&[])?;
+    let started = Instant::now();
+    let status = broker.stop()?;
+    ensure!(
+        status.code() == Some(0),
+        "SIGTERM gave {status}:\n{}",
+        broker.tail()
+    );
+    ensure!(
+        started.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        started.elapsed()
+    );
+    broker.start_again()?;
+    let (status, body) = get(broker.http()?, "/readyz")?;
+    ensure!(status == 200, "after a clean stop: {status} {body}");
+    Ok(())
+}
+
+fn second_sigterm() -> Result<()> {
+    let mut broker = Broker::start(&[])?;
+    let mut acked = 0;
+    if Client::FranzGo.missing().is_none() {
+        let bootstrap = broker.bootstrap().to_owned();
+        let mut producer = Peer::start(
+            Client::FranzGo,
+            Role::Produce,
+            &bootstrap,
+            &[("topic", "twice")],
+        )?;
+        for sample in samples(61, 0..200, 1) {
+            producer.hand(&sample)?;
+        }
+        while acked < 200 {
+            if let Line::Acked { .. } = producer.next(Duration::from_secs(20))? {
+                acked += 1;
+            }
+        }
+    }
+    broker.process().terminate()?;
+    broker.process().terminate()?;
+    let started = Instant::now();
+    broker.process().wait(Duration::from_secs(10))?;
+    ensure!(
+        started.elapsed() < Duration::from_secs(2),
+        "it took {:?}",
+        started.elapsed()
+    );
+    broker.start_again()?;
+    if acked > 0 {
+        let mut admin = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
+        let order = serde_json::json!(
+            {"op": "list_offsets", "topic": "twice", "partition": 0, "at": "latest"});
+        let told = format!("{:?}", admin.ask(&order)?);
+        ensure!(
+            told.contains("200"),
+            "200 were acknowledged, the end is {told}"
+        );
+    }
+    Ok(())
+}
+
+fn config_file() -> Result<()> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("server.properties");
+    fs::write(
+        &file,
+        "# as Kafka's own files look\nnum.partitions = 7\nno.such.setting = 1\n",
+    )?;
+    let mut command = binary(&folder, &[]);
+    command.arg("--config").arg(&file);
+    refusal(command, &["no.such.setting"])?;
+
+    fs::write(
+        &file,
+        "# as Kafka's own files look\nnum.partitions = 7\nhttp.listener=nonsense\n",
+    )?;
+    let ready = folder.path().join("ready.json");
+    let mut command = binary(&folder, &[]);
+    command
+        .arg("--config")
+        .arg(&file)
+        .arg("--ready-file")
+        .arg(&ready);
+    let mut process = freshet_tests::Process::start(command, &folder.path().join("log"))?;
+    let started = Instant::now();
+    while !ready.exists() {
+        ensure!(process.ended()?.is_none(), "it ended:\n{}", process.tail());
+        ensure!(
+            started.elapsed() < Duration::from_secs(20),
+            "not ready:\n{}",
+            process.tail()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn no_argument() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut command = Command::new(freshet_binary());
+    command.current_dir(folder.path());
+    let mut process = freshet_tests::Process::start(command, &folder.path().join("log"))?;
+    let started = Instant::now();
+    while get("127.0.0.1:9644", "/readyz")
+        .map(|(status, _)| status)
+        .unwrap_or(0)
+        != 200
+    {
+        ensure!(process.ended()?.is_none(), "it ended:\n{}", process.tail());
+        ensure!(
+            started.elapsed() < Duration::from_secs(20),
+            "not ready:\n{}",
+            process.tail()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    std::net::TcpStream::connect("127.0.0.1:9092")?;
+    ensure!(
+        folder.path().join("freshet-data").is_dir(),
+        "no ./freshet-data"
+    );
+    Ok(())
+}

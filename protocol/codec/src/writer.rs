@@ -6,7 +6,7 @@
 //! finish   buffer[..a], slot, buffer[a..b], slot, buffer[b..]   → one vectored write
 //! ```
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::error::EncodeError;
 use crate::field::Shape;
@@ -20,7 +20,7 @@ const INLINE_BYTES: usize = 256;
 /// Writes Kafka's primitives.
 #[derive(Debug, Default)]
 pub struct Writer {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     /// Shared buffers and where in `buffer` they belong, in order.
     slots: Vec<(usize, Bytes)>,
     slot_bytes: usize,
@@ -35,7 +35,7 @@ impl Writer {
     /// An empty writer with room for `bytes` bytes outside of slots.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            buffer: BytesMut::with_capacity(bytes),
+            buffer: Vec::with_capacity(bytes),
             slots: Vec::new(),
             slot_bytes: 0,
         }
@@ -52,19 +52,24 @@ impl Writer {
     }
 
     /// Ends writing.
-    pub fn finish(mut self) -> Chunks {
+    pub fn finish(self) -> Chunks {
         let len = self.len();
+        let buffer = Bytes::from(self.buffer);
+        if self.slots.is_empty() {
+            let pieces = if len == 0 { Vec::new() } else { vec![buffer] };
+            return Chunks { pieces, len };
+        }
         let mut pieces = Vec::with_capacity(self.slots.len() * 2 + 1);
         let mut done = 0;
         for (at, slot) in self.slots {
             if at > done {
-                pieces.push(self.buffer.split_to(at - done).freeze());
+                pieces.push(buffer.slice(done..at));
                 done = at;
             }
             pieces.push(slot);
         }
-        if !self.buffer.is_empty() {
-            pieces.push(self.buffer.freeze());
+        if done < buffer.len() {
+            pieces.push(buffer.slice(done..));
         }
         Chunks { pieces, len }
     }
@@ -100,49 +105,49 @@ impl Writer {
     /// One byte: 1 or 0.
     #[inline]
     pub fn bool(&mut self, value: bool) {
-        self.buffer.put_u8(u8::from(value));
+        self.buffer.push(u8::from(value));
     }
 
     /// One byte, signed.
     #[inline]
     pub fn i8(&mut self, value: i8) {
-        self.buffer.put_i8(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Two bytes, big-endian.
     #[inline]
     pub fn i16(&mut self, value: i16) {
-        self.buffer.put_i16(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Two bytes, big-endian, unsigned.
     #[inline]
     pub fn u16(&mut self, value: u16) {
-        self.buffer.put_u16(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Four bytes, big-endian.
     #[inline]
     pub fn i32(&mut self, value: i32) {
-        self.buffer.put_i32(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Four bytes, big-endian, unsigned.
     #[inline]
     pub fn u32(&mut self, value: u32) {
-        self.buffer.put_u32(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Eight bytes, big-endian.
     #[inline]
     pub fn i64(&mut self, value: i64) {
-        self.buffer.put_i64(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Eight bytes, big-endian IEEE 754.
     #[inline]
     pub fn f64(&mut self, value: f64) {
-        self.buffer.put_f64(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Unsigned variable-length integer, 1–5 bytes.
@@ -166,10 +171,10 @@ impl Writer {
     #[inline]
     fn varcode(&mut self, mut code: u64) {
         while code >= 0x80 {
-            self.buffer.put_u8(code as u8 | 0x80);
+            self.buffer.push(code as u8 | 0x80);
             code >>= 7;
         }
-        self.buffer.put_u8(code as u8);
+        self.buffer.push(code as u8);
     }
 
     /// A string, or null.

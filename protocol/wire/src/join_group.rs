@@ -58,7 +58,7 @@ pub struct JoinGroupResponse {
     #[field(versions = "7+", ignorable)]
     pub protocol_type: Option<String>,
     /// The protocol chosen for this generation; null in an error of version 7 or later.
-    #[field(nullable = "7+")]
+    #[field(nullable = "7+", default = "")]
     pub protocol_name: Option<String>,
     /// Member id of the leader.
     pub leader: String,

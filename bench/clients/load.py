@@ -1,0 +1,254 @@
+"""The load of the benchmark: librdkafka doing one job, measured from outside.
+
+The first line of stdin is the job as JSON. The program sets itself up, prints {"ready": {}}, waits
+for "go", works, prints {"done": {...}}, waits for "end", cleans up and ends.
+"""
+
+import json
+import sys
+import threading
+import time
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+# No step of a job takes longer than this many seconds; a broker that hangs is told, not waited for.
+PATIENCE = 120
+
+
+def main():
+    job = json.loads(sys.stdin.readline())
+    admin = AdminClient({"bootstrap.servers": job["bootstrap"]})
+    if job["create"]:
+        create(admin, job)
+    work = ROLES[job["role"]](job)
+    say({"ready": {}})
+    expect("go")
+    say({"done": work()})
+    expect("end")
+    if job["remove"]:
+        for future in admin.delete_topics([job["topic"]]).values():
+            future.result(PATIENCE)
+
+
+def say(what):
+    print(json.dumps(what), flush=True)
+
+
+def expect(word):
+    line = sys.stdin.readline().strip()
+    if line != word:
+        sys.exit(f"load.py: heard {line!r} instead of {word!r}")
+
+
+def create(admin, job):
+    topic = NewTopic(
+        job["topic"],
+        num_partitions=job["partitions"],
+        replication_factor=1,
+        config=job["config"],
+    )
+    for future in admin.create_topics([topic]).values():
+        future.result(PATIENCE)
+
+
+def producer(job, **more):
+    return Producer(
+        {
+            "bootstrap.servers": job["bootstrap"],
+            "acks": "all",
+            "compression.type": "none",
+            "batch.size": job["batch"],
+            "batch.num.messages": 1_000_000,
+            "linger.ms": job["linger"],
+            "queue.buffering.max.messages": 500_000,
+            "queue.buffering.max.kbytes": 262_144,
+            "message.max.bytes": 2_000_000,
+            # Notices about unserved callbacks at the end are not for the table.
+            "log_level": 4,
+            **more,
+        }
+    )
+
+
+def consumer(job):
+    """A reader without a group, and what it shall read: every partition from its start."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": job["bootstrap"],
+            "group.id": "bench",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    # Asking for the topic makes the connections.
+    reader.list_topics(job["topic"], PATIENCE)
+    return reader, [TopicPartition(job["topic"], p, 0) for p in range(job["partitions"])]
+
+
+def values(size):
+    """A few different values, so that nothing between here and the disk can be clever."""
+    return [bytes((i * 31 + j * 17) % 251 for j in range(size)) for i in range(16)]
+
+
+def checked(message):
+    if message.error():
+        raise KafkaException(message.error())
+    return message
+
+
+def produce(job):
+    lost = []
+    writer = producer(job, **{"delivery.report.only.error": True})
+    # Asking for the topic makes the connections.
+    writer.list_topics(job["topic"], PATIENCE)
+    payloads = values(job["size"])
+
+    def report(error, _message):
+        if error:
+            lost.append(error)
+
+    def work():
+        topic, total = job["topic"], job["records"]
+        send, poll = writer.produce, writer.poll
+        start = time.perf_counter()
+        sent = 0
+        while sent < total:
+            try:
+                send(topic, payloads[sent & 15], on_delivery=report)
+                sent += 1
+            except BufferError:
+                poll(0.01)
+        left = writer.flush(PATIENCE)
+        seconds = time.perf_counter() - start
+        if left or lost:
+            sys.exit(f"load.py: {left} records unanswered, {len(lost)} lost: {lost[:1]}")
+        return {"records": sent, "seconds": seconds}
+
+    return work
+
+
+def consume(job):
+    reader, partitions = consumer(job)
+
+    def work():
+        start = time.perf_counter()
+        # Not earlier: no fetch may run before it is measured.
+        reader.assign(partitions)
+        total, got, size = job["records"], 0, 0
+        while got < total:
+            messages = reader.consume(min(10_000, total - got), 5)
+            if not messages and time.perf_counter() - start > PATIENCE:
+                sys.exit(f"load.py: {got} of {total} records read, and no more came")
+            for message in messages:
+                size += len(checked(message).value())
+            got += len(messages)
+        seconds = time.perf_counter() - start
+        if size != got * job["size"]:
+            sys.exit(f"load.py: {got} records hold {size} bytes")
+        return {"records": got, "seconds": seconds}
+
+    return work
+
+
+def percentile(times, part):
+    """Of all samples, in milliseconds: no histogram, no rounding."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * part))] * 1000
+
+
+def percentiles(name, times):
+    parts = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
+    return {f"{name} {told}": percentile(times, part) for told, part in parts}
+
+
+def one(job):
+    reader, partitions = consumer(job)
+    reader.assign(partitions)
+    writer = producer(job)
+    payload = values(job["size"])[1]
+    answers = []
+
+    def step():
+        start = time.perf_counter()
+        writer.produce(job["topic"], payload, on_delivery=lambda error, _: answers.append(error))
+        while not answers:
+            writer.poll(1)
+        acked = time.perf_counter()
+        if error := answers.pop():
+            raise KafkaException(error)
+        while (message := reader.poll(5)) is None:
+            if time.perf_counter() - start > PATIENCE:
+                sys.exit("load.py: an acknowledged record did not come back")
+        checked(message)
+        return acked - start, time.perf_counter() - start
+
+    for _ in range(job["before"]):
+        step()
+
+    def work():
+        start = time.perf_counter()
+        times = [step() for _ in range(job["records"])]
+        seconds = time.perf_counter() - start
+        more = percentiles("ack", [t[0] for t in times])
+        more |= percentiles("end to end", [t[1] for t in times])
+        return {"records": len(times), "seconds": seconds, "more": more}
+
+    return work
+
+
+def open_loop(job):
+    reader, partitions = consumer(job)
+    reader.assign(partitions)
+    writer = producer(job)
+    rate = job["rate"]
+    payload = values(job["size"])[1][8:]
+
+    def drive(count):
+        acks, ends, wrong = [], [], []
+        start = time.perf_counter() + 0.1
+
+        def read():
+            while len(ends) < count and time.perf_counter() - start < PATIENCE:
+                message = reader.poll(1)
+                if message is not None:
+                    intended = int.from_bytes(checked(message).value()[:8], "big") / 1e9
+                    ends.append(time.perf_counter() - intended)
+
+        def acked(intended):
+            def report(error, _message):
+                (wrong if error else acks).append(error or time.perf_counter() - intended)
+
+            return report
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        for number in range(count):
+            intended = start + number / rate
+            while (left := intended - time.perf_counter()) > 0:
+                writer.poll(left)
+            head = int(intended * 1e9).to_bytes(8, "big")
+            writer.produce(job["topic"], head + payload, on_delivery=acked(intended))
+        sent = time.perf_counter()
+        writer.flush(PATIENCE)
+        thread.join()
+        if wrong or len(ends) < count:
+            sys.exit(f"load.py: {len(ends)} of {count} records came back; {wrong[:1]}")
+        return acks, ends, sent - start
+
+    if job["before"]:
+        drive(job["before"])
+
+    def work():
+        acks, ends, seconds = drive(job["records"])
+        achieved = job["records"] / max(seconds, job["records"] / rate)
+        more = {"offered": rate, "achieved": achieved}
+        more |= percentiles("ack", acks) | percentiles("end to end", ends)
+        return {"records": len(ends), "seconds": seconds, "more": more}
+
+    return work
+
+
+ROLES = {"produce": produce, "consume": consume, "one": one, "open": open_loop}
+
+if __name__ == "__main__":
+    main()

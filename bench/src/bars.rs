@@ -1,0 +1,98 @@
+//! What Freshet has to reach, so that a table shows it beside what it did reach.
+
+use crate::args::Side;
+use crate::stats::Spread;
+
+/// The most that a number of Freshet's may be: in its unit, and as a part of Kafka's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Bar {
+    pub(crate) at_most: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Bar {
+    pub(crate) const NONE: Self = Self {
+        at_most: None,
+        ratio: None,
+    };
+
+    pub(crate) const fn at_most(limit: f64) -> Self {
+        Self {
+            at_most: Some(limit),
+            ratio: None,
+        }
+    }
+
+    pub(crate) const fn ratio(limit: f64) -> Self {
+        Self {
+            at_most: None,
+            ratio: Some(limit),
+        }
+    }
+
+    pub(crate) const fn both(at_most: f64, ratio: f64) -> Self {
+        Self {
+            at_most: Some(at_most),
+            ratio: Some(ratio),
+        }
+    }
+
+    /// The bar in words; empty without one.
+    pub(crate) fn words(self) -> String {
+        let limit = self.at_most.map(|limit| format!("≤ {limit}"));
+        let ratio = self.ratio.map(|ratio| format!("≤ {ratio} ×"));
+        [limit, ratio]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" and ")
+    }
+
+    /// Whether medians are within the bar; `None` where there is no bar, no number, or where it is not
+    /// Freshet that stands beside Kafka.
+    pub(crate) fn met(
+        self,
+        sides: [Side; 2],
+        own: Option<Spread>,
+        ratio: Option<Spread>,
+    ) -> Option<bool> {
+        if sides != [Side::Freshet, Side::Kafka] || self == Self::NONE {
+            return None;
+        }
+        let within = |limit: Option<f64>, spread: Option<Spread>| match limit {
+            Some(limit) => spread.map(|spread| spread.median <= limit),
+            None => Some(true),
+        };
+        Some(within(self.at_most, own)? && within(self.ratio, ratio)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDES: [Side; 2] = [Side::Freshet, Side::Kafka];
+
+    #[test]
+    fn a_bar_is_met_by_medians() {
+        let bar = Bar::both(0.9, 0.35);
+        let at = |own: &[f64], ratio: &[f64]| bar.met(SIDES, Spread::of(own), Spread::of(ratio));
+        assert_eq!(at(&[0.8, 0.9, 2.0], &[0.3]), Some(true));
+        assert_eq!(at(&[1.0], &[0.3]), Some(false));
+        assert_eq!(at(&[0.8], &[0.36]), Some(false));
+        assert_eq!(at(&[], &[0.3]), None);
+        assert_eq!(Bar::NONE.met(SIDES, Spread::of(&[1.0]), None), None);
+    }
+
+    #[test]
+    fn only_freshet_beside_kafka_is_judged() {
+        let met = Bar::at_most(1.0).met([Side::Kafka, Side::Kafka], Spread::of(&[0.5]), None);
+        assert_eq!(met, None);
+    }
+
+    #[test]
+    fn a_bar_is_told_in_words() {
+        assert_eq!(Bar::both(0.9, 0.35).words(), "≤ 0.9 and ≤ 0.35 ×");
+        assert_eq!(Bar::NONE.words(), "");
+    }
+}

@@ -1,0 +1,159 @@
+//! The load: a Python program over librdkafka, the same for both brokers.
+//!
+//! It is told its job, sets itself up, and waits for a word; so the work can be measured without
+//! the start of Python, the connections and the creation of topics.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::args::peers;
+
+/// What the program shall do. Fields that a role does not use are ignored by it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Job {
+    pub(crate) role: Role,
+    pub(crate) bootstrap: String,
+    pub(crate) topic: String,
+    pub(crate) partitions: u32,
+    /// Settings of the topic, by name.
+    pub(crate) config: BTreeMap<&'static str, &'static str>,
+    /// Whether the topic is made before and removed after the work.
+    pub(crate) create: bool,
+    pub(crate) remove: bool,
+    pub(crate) records: u64,
+    /// Records before those that count; one at a time and open loop only.
+    pub(crate) before: u64,
+    /// Bytes of a record's value.
+    pub(crate) size: u64,
+    /// Bytes of a batch at most.
+    pub(crate) batch: u64,
+    /// Milliseconds that a batch may wait for more records.
+    pub(crate) linger: u64,
+    /// Records per second offered; open loop only.
+    pub(crate) rate: u64,
+}
+
+/// The kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Produce as fast as it goes, acks=all.
+    Produce,
+    /// Read a topic from its start.
+    Consume,
+    /// Produce one record, wait for its ack, fetch it; then the next.
+    One,
+    /// Produce at fixed times whatever the answers; the clock starts at the intended time.
+    Open,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Done {
+    /// Records that were acknowledged or read.
+    pub(crate) records: u64,
+    /// Seconds of the work.
+    pub(crate) seconds: f64,
+    /// Other numbers by name, such as latencies in milliseconds.
+    #[serde(default)]
+    pub(crate) more: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Ready {},
+    Done(Done),
+}
+
+/// A running program.
+pub(crate) struct Client {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// Starts the program and waits until it is set up for its job.
+    pub(crate) fn start(job: &Job) -> Result<Self> {
+        let python = peers().join("python/bin/python");
+        if !python.is_file() {
+            bail!(
+                "there is no {}; run `cargo xtask peers python`",
+                python.display()
+            );
+        }
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/load.py");
+        let mut child = Command::new(python)
+            .arg(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the Python client")?;
+        let stdin = child.stdin.take().expect("stdin was asked to be piped");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout was asked to be piped"));
+        let mut client = Self {
+            child,
+            stdin,
+            stdout,
+        };
+        client.say(&serde_json::to_string(job)?)?;
+        match client.hear()? {
+            Line::Ready {} => Ok(client),
+            Line::Done(_) => bail!("the client was done before it began"),
+        }
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets the work begin and waits for its end.
+    pub(crate) fn work(&mut self) -> Result<Done> {
+        self.say("go")?;
+        match self.hear()? {
+            Line::Done(done) => Ok(done),
+            Line::Ready {} => bail!("the client began twice"),
+        }
+    }
+
+    /// Lets the program clean up and end.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.say("end")?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("the client ended with {status}");
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, line: &str) -> Result<()> {
+        writeln!(self.stdin, "{line}").context("the client does not listen")?;
+        self.stdin.flush().context("the client does not listen")
+    }
+
+    fn hear(&mut self) -> Result<Line> {
+        let mut line = String::new();
+        self.stdout
+            .read_line(&mut line)
+            .context("cannot read from the client")?;
+        if line.is_empty() {
+            bail!("the client ended early; what it said stands above");
+        }
+        serde_json::from_str(&line).with_context(|| format!("the client said {line:?}"))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Nothing to do when it has ended already, which is the usual case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,306 @@
+//! The rows of the benchmark: what is done, and what Freshet has to reach in it.
+
+use std::collections::BTreeMap;
+
+use crate::args::Side;
+use crate::bars::Bar;
+use crate::client::{Job, Role};
+
+/// When an acknowledged record is safe on Freshet. Kafka's is always in the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Flushed to disk before the ack; requests that wait together share a flush.
+    Fsync,
+    /// Handed to the kernel before the ack.
+    PageCache,
+}
+
+impl Durability {
+    /// In words, for one side.
+    pub(crate) fn words(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Self::Fsync, Side::Freshet) => "fsync",
+            _ => "page cache",
+        }
+    }
+}
+
+/// How a row's CPU time is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Per {
+    /// Seconds for 10^9 bytes of record values.
+    Gigabyte,
+    /// Microseconds for a record.
+    Record,
+}
+
+/// Work that a client does on a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) role: Role,
+    pub(crate) partitions: u32,
+    pub(crate) records: u64,
+    pub(crate) before: u64,
+    pub(crate) size: u64,
+    pub(crate) batch: u64,
+    pub(crate) linger: u64,
+    pub(crate) rate: u64,
+    pub(crate) durability: Durability,
+    pub(crate) per: Per,
+}
+
+/// What is measured in a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// From the start of the process to its first answer, with an empty folder.
+    Start,
+    /// CPU of a broker that nobody talks to.
+    Idle,
+    /// A client's work.
+    Load(Load),
+    /// Resident memory: after the start, and after everything above.
+    Memory,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) kind: Kind,
+    /// The bars of the numbers that have one, by the number's name.
+    pub(crate) bars: &'static [(&'static str, Bar)],
+}
+
+impl Row {
+    pub(crate) fn bar(&self, number: &str) -> Bar {
+        let named = self.bars.iter().find(|(name, _)| *name == number);
+        named.map_or(Bar::NONE, |(_, bar)| *bar)
+    }
+}
+
+impl Load {
+    /// The job for a client on `topic`, with the work divided by `divisor`.
+    pub(crate) fn job(&self, side: Side, bootstrap: String, topic: String, divisor: u64) -> Job {
+        let mut config = BTreeMap::new();
+        if (self.durability, side) == (Durability::PageCache, Side::Freshet) {
+            config.insert("freshet.durability", "page-cache");
+        }
+        Job {
+            role: self.role,
+            bootstrap,
+            topic,
+            partitions: self.partitions,
+            config,
+            create: true,
+            remove: true,
+            records: self.records / divisor,
+            before: self.before / divisor,
+            size: self.size,
+            batch: self.batch,
+            linger: self.linger,
+            rate: self.rate,
+        }
+    }
+
+    /// What a reader of the table must know about the work.
+    pub(crate) fn words(&self) -> String {
+        let Self {
+            partitions,
+            size,
+            batch,
+            linger,
+            rate,
+            ..
+        } = self;
+        let sending = match self.role {
+            Role::Consume => String::new(),
+            Role::One => ", linger 0, one record in flight".into(),
+            Role::Open => format!(", linger 0, {rate} records/s offered"),
+            Role::Produce => format!(", batch ≤ {} KiB, linger {linger} ms", batch / 1024),
+        };
+        format!(
+            "{size} B records, {partitions} partitions{sending}, acks=all, no compression, no TLS"
+        )
+    }
+}
+
+const PRODUCE: Load = Load {
+    role: Role::Produce,
+    partitions: 6,
+    records: 1_000_000,
+    before: 0,
+    size: 1024,
+    batch: 128 * 1024,
+    linger: 5,
+    rate: 0,
+    durability: Durability::Fsync,
+    per: Per::Gigabyte,
+};
+
+const CONSUME: Load = Load {
+    role: Role::Consume,
+    ..PRODUCE
+};
+
+const ONE: Load = Load {
+    role: Role::One,
+    partitions: 1,
+    records: 5_000,
+    before: 2_000,
+    size: 1024,
+    batch: 16 * 1024,
+    linger: 0,
+    per: Per::Record,
+    ..PRODUCE
+};
+
+const SMALL: Load = Load {
+    records: 3_000_000,
+    size: 100,
+    per: Per::Record,
+    ..PRODUCE
+};
+
+/// What both brokers do before anything counts: a JVM gets three times faster while it warms up.
+pub(crate) const WARM_UP: &[Load] = &[
+    Load {
+        records: 2_000_000,
+        ..SMALL
+    },
+    Load {
+        records: 600_000,
+        ..PRODUCE
+    },
+    Load {
+        records: 2_000,
+        before: 0,
+        ..ONE
+    },
+];
+
+/// All rows in the order in which they are measured.
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "start",
+        about: "process start to first answer, empty folder",
+        kind: Kind::Start,
+        bars: &[("start", Bar::at_most(100.0))],
+    },
+    Row {
+        name: "idle",
+        about: "a broker that nobody talks to, few topics",
+        kind: Kind::Idle,
+        bars: &[("broker CPU", Bar::at_most(0.3))],
+    },
+    Row {
+        name: "produce-1k",
+        about: "produce 1 KiB records in batches of at most 128 KiB",
+        kind: Kind::Load(PRODUCE),
+        bars: &[("broker CPU", Bar::both(0.9, 0.35))],
+    },
+    Row {
+        name: "produce-1k-page-cache",
+        about: "the same, acknowledged from the page cache as Kafka does",
+        kind: Kind::Load(Load {
+            durability: Durability::PageCache,
+            ..PRODUCE
+        }),
+        bars: &[("broker CPU", Bar::both(0.9, 0.35))],
+    },
+    Row {
+        name: "produce-1k-1m",
+        about: "produce 1 KiB records in batches of nearly 1 MiB, one partition",
+        kind: Kind::Load(Load {
+            partitions: 1,
+            batch: 976 * 1024,
+            ..PRODUCE
+        }),
+        bars: &[("broker CPU", Bar::both(0.9, 0.35))],
+    },
+    Row {
+        name: "produce-100",
+        about: "produce 100 B records in batches of at most 128 KiB",
+        kind: Kind::Load(SMALL),
+        bars: &[("broker CPU", Bar::at_most(0.30))],
+    },
+    Row {
+        name: "consume-1k",
+        about: "read 1 KiB records that are in the page cache",
+        kind: Kind::Load(CONSUME),
+        bars: &[("broker CPU", Bar::both(0.40, 0.7))],
+    },
+    Row {
+        name: "consume-100",
+        about: "read 100 B records that are in the page cache",
+        kind: Kind::Load(Load {
+            role: Role::Consume,
+            ..SMALL
+        }),
+        bars: &[("broker CPU", Bar::at_most(0.12))],
+    },
+    Row {
+        name: "one",
+        about: "produce one record, wait for the ack, fetch it; then the next",
+        kind: Kind::Load(ONE),
+        bars: &[
+            ("broker CPU", Bar::ratio(0.4)),
+            ("end to end p99", Bar::ratio(1.0)),
+        ],
+    },
+    Row {
+        name: "one-page-cache",
+        about: "the same, acknowledged from the page cache as Kafka does",
+        kind: Kind::Load(Load {
+            durability: Durability::PageCache,
+            ..ONE
+        }),
+        bars: &[
+            ("broker CPU", Bar::ratio(0.4)),
+            ("end to end p99", Bar::ratio(0.6)),
+        ],
+    },
+    Row {
+        name: "open",
+        about: "records at fixed times, clock started at the intended time",
+        kind: Kind::Load(Load {
+            role: Role::Open,
+            before: 1_000,
+            rate: 500,
+            ..ONE
+        }),
+        bars: &[("end to end p99", Bar::ratio(1.0))],
+    },
+    Row {
+        name: "memory",
+        about: "resident memory after the start and after the rows above",
+        kind: Kind::Memory,
+        bars: &[
+            ("idle", Bar::at_most(30.0)),
+            ("highest", Bar::at_most(300.0)),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_used_once() {
+        let names: std::collections::BTreeSet<_> = ROWS.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), ROWS.len());
+    }
+
+    #[test]
+    fn only_freshet_is_asked_for_page_cache_acks() {
+        let load = Load {
+            durability: Durability::PageCache,
+            ..ONE
+        };
+        let config = |side| load.job(side, String::new(), String::new(), 1).config;
+        assert!(config(Side::Kafka).is_empty());
+        assert_eq!(config(Side::Freshet)["freshet.durability"], "page-cache");
+        assert_eq!(Durability::Fsync.words(Side::Kafka), "page cache");
+    }
+}

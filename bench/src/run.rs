@@ -1,0 +1,311 @@
+//! The order of a run: rows in turn, and in each row the two brokers in turn.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::args::{Args, Output, Side, target};
+use crate::broker::Broker;
+use crate::client::{Client, Role};
+use crate::cpu::{self, Machine};
+use crate::measure::{self, Noise, Numbers, Sample, foreign};
+use crate::report::{self, Measured, Report};
+use crate::rows::{Kind, Load, ROWS, Row, WARM_UP};
+
+/// What a started broker does at first is not its idle state.
+const SETTLE: Duration = Duration::from_secs(3);
+const IDLE_WINDOW: Duration = Duration::from_secs(10);
+
+/// Measures and prints.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for row in ROWS {
+            println!("{:24}{}", row.name, row.about);
+        }
+        return Ok(());
+    }
+    let rows = choose(&args.rows)?;
+    let scratch = args.scratch.clone().unwrap_or_else(target);
+    std::fs::create_dir_all(&scratch).context("cannot create the scratch folder")?;
+    let scratch = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(scratch)?;
+    let mut stand = Stand {
+        args,
+        sides: args.pair()?,
+        scratch,
+        brokers: None,
+    };
+    let mut report = Report::new(args)?;
+    for (at, row) in rows.iter().enumerate() {
+        let start = Instant::now();
+        eprintln!(
+            "==> bench {}/{}: {}, {}",
+            at + 1,
+            rows.len(),
+            row.name,
+            row.about
+        );
+        report.rows.push(stand.row(row)?);
+        eprintln!("    {:.0} s", start.elapsed().as_secs_f64());
+    }
+    stand.stop()?;
+    match args.output {
+        Output::Table => report::table(&report),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(())
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
+    for name in names {
+        if !ROWS.iter().any(|row| row.name == name) {
+            let all: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+            bail!("no row is called `{name}`; there are {}", all.join(", "));
+        }
+    }
+    Ok(ROWS
+        .iter()
+        .filter(|row| names.is_empty() || names.iter().any(|n| n == row.name))
+        .collect())
+}
+
+/// The two brokers and where they live.
+struct Stand<'a> {
+    args: &'a Args,
+    sides: [Side; 2],
+    scratch: TempDir,
+    brokers: Option<Brokers>,
+}
+
+/// Both running brokers.
+struct Brokers {
+    both: [Broker; 2],
+    /// Resident memory of each after its start, in MiB.
+    idle: [f64; 2],
+    warm: bool,
+}
+
+impl Stand<'_> {
+    /// Measures one row. A row that others disturb too often is refused and the run goes on.
+    fn row(&mut self, row: &Row) -> Result<Measured> {
+        let mut measured = Measured::new(row, self.sides);
+        let result = match row.kind {
+            Kind::Start => self.start(&mut measured),
+            Kind::Idle => self.idle(&mut measured),
+            Kind::Load(load) => self.load(row, &load, &mut measured),
+            Kind::Memory => self.memory(&mut measured),
+        };
+        if let Err(error) = result {
+            eprintln!("    {error:#}");
+            measured.refused = Some(format!("{error:#}"));
+        }
+        Ok(measured)
+    }
+
+    /// Runs `measure` for each side in turn, as often as the arguments say.
+    fn turns(
+        &self,
+        measured: &mut Measured,
+        mut measure: impl FnMut(usize, &str) -> Result<Sample>,
+    ) -> Result<()> {
+        let noise = Noise {
+            keep: self.args.noisy,
+        };
+        for round in 0..self.args.rounds() {
+            for at in 0..self.sides.len() {
+                let sample =
+                    noise.until_quiet(|attempt| measure(at, &format!("{round}-{attempt}")))?;
+                measured.add(at, sample);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, measured: &mut Measured) -> Result<()> {
+        self.turns(measured, |at, _| {
+            let (machine, start) = (Machine::look(&[])?, Instant::now());
+            let broker = Broker::start(self.sides[at], self.scratch.path())?;
+            let took = broker.took.as_secs_f64() * 1000.0;
+            let busy = cpu::of(broker.id())? / (start.elapsed().as_secs_f64() * cpu::cores());
+            let all = foreign(&machine, &Machine::look(&[])?, start.elapsed());
+            broker.stop()?;
+            let numbers: Numbers = [("start".to_owned(), took)].into();
+            Ok(Sample {
+                numbers,
+                foreign: (all - busy).max(0.0),
+            })
+        })
+    }
+
+    fn idle(&mut self, measured: &mut Measured) -> Result<()> {
+        let window = IDLE_WINDOW / u32::try_from(self.args.divisor())?;
+        self.brokers()?;
+        let [first, second] = &self.running()?.both;
+        sleep(SETTLE);
+        self.turns(measured, |at, _| match at {
+            0 => measure::idle(first, second, window),
+            _ => measure::idle(second, first, window),
+        })
+    }
+
+    fn load(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.brokers()?;
+        self.warm_up()?;
+        let both = &self.running()?.both;
+        let reads = load.role == Role::Consume;
+        if reads {
+            for broker in both {
+                self.fill(broker, load, row.name)?;
+            }
+        }
+        let result = self.turns(measured, |at, turn| {
+            let (broker, other) = (&both[at], &both[1 - at]);
+            let topic = if reads {
+                row.name.to_owned()
+            } else {
+                format!("{}-{turn}", row.name)
+            };
+            let mut job = load.job(
+                broker.side,
+                broker.address.to_string(),
+                topic,
+                self.args.divisor(),
+            );
+            (job.create, job.remove) = (!reads, !reads);
+            measure::load(broker, other, load, &job)
+        });
+        if reads {
+            for broker in both {
+                self.empty(broker, load, row.name)?;
+            }
+        }
+        result
+    }
+
+    /// Puts the records of a reading row into its topic.
+    fn fill(&self, broker: &Broker, load: &Load, topic: &str) -> Result<()> {
+        let load = Load {
+            role: Role::Produce,
+            ..*load
+        };
+        let bootstrap = broker.address.to_string();
+        let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
+        job.remove = false;
+        work(&job)
+    }
+
+    /// Removes the topic of a reading row.
+    fn empty(&self, broker: &Broker, load: &Load, topic: &str) -> Result<()> {
+        let bootstrap = broker.address.to_string();
+        let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
+        (job.create, job.records) = (false, 0);
+        work(&job)
+    }
+
+    fn memory(&mut self, measured: &mut Measured) -> Result<()> {
+        self.brokers()?;
+        let running = self.running()?;
+        for (at, broker) in running.both.iter().enumerate() {
+            let (now, highest) = cpu::resident(broker.id())?;
+            let numbers = [
+                ("idle", running.idle[at]),
+                ("after load", now),
+                ("highest", highest),
+            ];
+            let numbers = numbers
+                .map(|(name, number)| (name.to_owned(), number))
+                .into();
+            measured.add(
+                at,
+                Sample {
+                    numbers,
+                    foreign: 0.0,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts both brokers if they do not run yet.
+    fn brokers(&mut self) -> Result<()> {
+        if self.brokers.is_none() {
+            let start = |side| Broker::start(side, self.scratch.path());
+            let both = [start(self.sides[0])?, start(self.sides[1])?];
+            sleep(SETTLE);
+            let idle = [
+                cpu::resident(both[0].id())?.0,
+                cpu::resident(both[1].id())?.0,
+            ];
+            self.brokers = Some(Brokers {
+                both,
+                idle,
+                warm: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> Result<&Brokers> {
+        self.brokers.as_ref().context("the brokers do not run")
+    }
+
+    /// Lets both brokers do the same work before anything counts: produced, and read again.
+    fn warm_up(&mut self) -> Result<()> {
+        let running = self.running()?;
+        if running.warm {
+            return Ok(());
+        }
+        for broker in &running.both {
+            for (at, load) in WARM_UP.iter().enumerate() {
+                eprintln!(
+                    "    warming up {}: {}/{}",
+                    broker.side.name(),
+                    at + 1,
+                    WARM_UP.len()
+                );
+                let topic = format!("warm-up-{at}");
+                let bootstrap = broker.address.to_string();
+                let mut job = load.job(broker.side, bootstrap, topic, self.args.divisor());
+                job.remove = job.role == Role::One;
+                work(&job)?;
+                if !job.remove {
+                    (job.role, job.create, job.remove) = (Role::Consume, false, true);
+                    work(&job)?;
+                }
+            }
+        }
+        if let Some(brokers) = &mut self.brokers {
+            brokers.warm = true;
+        }
+        Ok(())
+    }
+
+    fn stop(self) -> Result<()> {
+        for broker in self.brokers.into_iter().flat_map(|brokers| brokers.both) {
+            broker.stop()?;
+        }
+        Ok(())
+    }
+}
+
+/// A job that nobody measures.
+fn work(job: &crate::client::Job) -> Result<()> {
+    let mut client = Client::start(job)?;
+    client.work()?;
+    client.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_name() {
+        assert_eq!(choose(&[]).expect("all rows").len(), ROWS.len());
+        assert_eq!(choose(&["one".into()]).expect("a row")[0].name, "one");
+        assert!(choose(&["none".into()]).is_err());
+    }
+}

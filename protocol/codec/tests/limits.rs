@@ -1,6 +1,6 @@
 //! What the reader and the writer refuse.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use bytes::Bytes;
 use freshet_codec::{

@@ -1,7 +1,7 @@
 //! Bytes written out by hand from the protocol's rules, for versions that no oracle in these tests
 //! knows (Kafka 4.2 and later) and for the frames every client sends first.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use bytes::Bytes;
 use freshet_codec::{Message, Reader, Writer};

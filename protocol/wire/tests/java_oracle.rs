@@ -8,7 +8,7 @@
 //! FRESHET_PEERS=~/.cache/freshet/peers cargo test -p freshet-wire --test java_oracle -- --ignored
 //! ```
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The `kafka-protocol` crate (at the level of Kafka 4.1) reads what we write and writes the same
 //! bytes again. It is an oracle here and nothing else: it must never face a socket.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use bytes::{Bytes, BytesMut};
 use freshet_codec::{Message, Sample, Sampler, Writer};

@@ -1,6 +1,6 @@
 //! Every API in every version: what is written is read back.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use freshet_codec::{Message, Reader, Sample, Sampler, Writer};
 use proptest::prelude::*;

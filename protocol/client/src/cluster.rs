@@ -20,7 +20,7 @@ use metadata::Metadata;
 use pool::Pool;
 
 pub use pool::Lane;
-pub(crate) use retry::Attempts;
+pub(crate) use retry::{Attempts, random_bits};
 pub use view::{Broker, ClusterView, PartitionView, TopicView};
 
 /// A client of one cluster. Cheap to clone; connections and the picture of the cluster are shared.

@@ -13,6 +13,7 @@
 mod greet;
 mod tasks;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use freshet_codec::Chunks;
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{ClientConfig, ClientError};
 use greet::Served;
@@ -120,10 +121,31 @@ impl Connection {
         cap: i16,
         extra: Duration,
     ) -> Result<R::Response, ClientError> {
+        self.begin(request, cap, extra).await?.finish().await
+    }
+
+    /// Sends a request. Requests are written in the order in which this is called.
+    pub(crate) async fn begin<R: Request>(
+        &self,
+        request: &R,
+        cap: i16,
+        extra: Duration,
+    ) -> Result<Pending<R>, ClientError> {
         let version = self.version::<R>(cap)?;
-        let frame = self.exchange(request, version, extra).await?;
-        let (_, response) = decode_response::<R>(frame, version)?;
-        Ok(response)
+        let (outgoing, reply) = self.outgoing(request, version)?;
+        let limit = self.request_timeout + extra;
+        let deadline = Instant::now() + limit;
+        // Bounded: a stuck connection is sealed by the deadline of what it is stuck on.
+        self.queue.send(outgoing).await.map_err(|_| self.broken())?;
+        let connection = self.clone();
+        Ok(Pending {
+            connection,
+            version,
+            reply,
+            limit,
+            deadline,
+            _request: PhantomData,
+        })
     }
 
     /// Sends a request that has no reply.
@@ -137,28 +159,11 @@ impl Connection {
         self.queue.send(outgoing).await.map_err(|_| self.broken())
     }
 
-    /// The reply's frame, header included.
-    async fn exchange<R: Request>(
-        &self,
-        request: &R,
-        version: i16,
-        extra: Duration,
-    ) -> Result<Bytes, ClientError> {
+    /// The frame of the reply to a request in `version`, whether or not the broker knows it.
+    async fn exchange<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, ClientError> {
         let (outgoing, reply) = self.outgoing(request, version)?;
-        let limit = self.request_timeout + extra;
-        let exchange = async {
-            self.queue.send(outgoing).await.map_err(|_| self.broken())?;
-            reply.await.map_err(|_| self.broken())
-        };
-        match timeout(limit, exchange).await {
-            Ok(reply) => reply,
-            Err(_) => {
-                let api = R::KEY.name();
-                self.fate
-                    .seal(format!("no reply to {api} within {} ms", limit.as_millis()));
-                Err(self.broken())
-            }
-        }
+        self.queue.send(outgoing).await.map_err(|_| self.broken())?;
+        reply.await.map_err(|_| self.broken())
     }
 
     fn outgoing<R: Request>(
@@ -185,5 +190,32 @@ impl Connection {
             address: self.address.to_string(),
             cause: self.fate.cause().to_owned(),
         }
+    }
+}
+
+/// A request whose reply has not come yet.
+#[derive(Debug)]
+pub(crate) struct Pending<R> {
+    connection: Connection,
+    version: i16,
+    reply: oneshot::Receiver<Bytes>,
+    limit: Duration,
+    deadline: Instant,
+    _request: PhantomData<fn() -> R>,
+}
+
+impl<R: Request> Pending<R> {
+    /// Waits for the reply. One that is late ends the connection, for all behind it wait too.
+    pub(crate) async fn finish(self) -> Result<R::Response, ClientError> {
+        let Ok(reply) = timeout_at(self.deadline, self.reply).await else {
+            let (api, limit) = (R::KEY.name(), self.limit.as_millis());
+            self.connection
+                .fate
+                .seal(format!("no reply to {api} within {limit} ms"));
+            return Err(self.connection.broken());
+        };
+        let frame = reply.map_err(|_| self.connection.broken())?;
+        let (_, response) = decode_response::<R>(frame, self.version)?;
+        Ok(response)
     }
 }

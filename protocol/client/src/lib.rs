@@ -21,4 +21,6 @@ pub use group::{
     Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, MemberView, Shares,
     TopicPartitions,
 };
-pub use producer::{murmur2, partition_for_key};
+pub use producer::{
+    Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,
+};

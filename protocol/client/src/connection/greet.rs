@@ -1,7 +1,6 @@
 //! Which APIs and versions a broker serves.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use freshet_codec::Message;
 use freshet_wire::{ApiVersionsRequest, ApiVersionsResponse, ErrorCode, Request, decode_response};
@@ -60,9 +59,7 @@ async fn ask_in(
         client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
         ..ApiVersionsRequest::default()
     };
-    let frame = connection
-        .exchange(&request, version, Duration::ZERO)
-        .await?;
+    let frame = connection.exchange(&request, version).await?;
     // The error code follows the correlation id in every version.
     let refused = ErrorCode::UnsupportedVersion.code().to_be_bytes();
     if frame.get(4..6) != Some(&refused) {

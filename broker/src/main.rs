@@ -1,3 +1,22 @@
-//! The Freshet broker.
+//! The Freshet broker: Kafka's protocol, one binary. Wiring only; `--help` has examples.
 
-fn main() {}
+mod args;
+mod start;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    args.start_logging();
+    match start::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One sentence for the person at the terminal; causes are part of it.
+            eprintln!("freshet-broker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

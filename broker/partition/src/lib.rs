@@ -2,11 +2,16 @@
 //!
 //! Floor 4: knows logs and metadata, knows neither wire requests nor HTTP.
 
+mod config;
+mod directory;
+mod groups;
 mod host;
 mod partition;
 mod replica;
 mod waiters;
 
+pub use directory::{Directory, DirectoryParts, DirectoryThread, Neighbour};
+pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
 };

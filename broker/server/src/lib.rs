@@ -1,1 +1,13 @@
 //! The faces of the broker: Kafka's protocol and HTTP.
+//!
+//! Floor 5: knows requests and domain calls, knows neither files nor segments.
+
+mod http;
+mod kafka;
+mod metrics;
+mod serve;
+mod stop;
+
+pub use kafka::{Api, Context, Identity, Operation, Parts, Quota, served};
+pub use serve::{Faces, Listeners, serve};
+pub use stop::{Stop, Stopper};

@@ -1,0 +1,125 @@
+//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
+//!
+//! Plain HTTP/1.1, GET and HEAD only, nothing that changes anything, bound to loopback by default.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::kafka::Context;
+use crate::stop::Stop;
+
+/// Connections served at once; more wait in the accept queue.
+const HTTP_CONNECTIONS: usize = 64;
+/// A client must have sent its headers by then.
+const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// A connection lives no longer than this.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Serves until the stop signal.
+pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, stop: Stop) {
+    let seats = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    loop {
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = tokio::select! {
+            () = stop.stopped() => return,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let context = Arc::clone(&context);
+        tokio::spawn(async move {
+            let _seat = seat;
+            connection(context, stream, peer).await;
+        });
+    }
+}
+
+async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
+    let service = service_fn(move |request| {
+        let context = Arc::clone(&context);
+        async move { Ok::<_, Infallible>(answer(&context, &request)) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_DEADLINE, served).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "HTTP connection closed"),
+    }
+}
+
+fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n".to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" => ready(context),
+        "/metrics" => text(StatusCode::OK, context.metrics.render(context)),
+        "/" => text(
+            StatusCode::OK,
+            "freshet: /livez /readyz /metrics\n".to_owned(),
+        ),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "try /livez, /readyz or /metrics\n".to_owned(),
+        ),
+    }
+}
+
+/// Ready means: every check passes. The body names each check, so that a person sees which one
+/// does not.
+fn ready(context: &Context) -> Response<Full<Bytes>> {
+    let checks = context.readiness();
+    let all = checks.iter().all(|check| check.problem.is_none());
+    let lines: String = checks
+        .iter()
+        .map(|check| match &check.problem {
+            None => format!("[+] {} ok\n", check.name),
+            Some(problem) => format!("[-] {} failed: {problem}\n", check.name),
+        })
+        .collect();
+    text(
+        if all {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        lines,
+    )
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let plain = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

@@ -1,0 +1,161 @@
+//! ListOffsets (2): offsets by time, and the named ends of a partition.
+
+use std::sync::Arc;
+
+use freshet_log::TimeQuery;
+use freshet_partition::{Isolation, Partition};
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
+use freshet_wire::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use freshet_wire::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
+
+use super::fetch::isolation;
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::errors::Coded;
+
+/// The end: high watermark, or last stable offset for read_committed.
+const LATEST: i64 = -1;
+/// The log start, over all tiers.
+const EARLIEST: i64 = -2;
+/// The record with the largest timestamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset on local disk (KIP-405).
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset in object storage (KIP-1005).
+const LATEST_TIERED: i64 = -5;
+/// The first offset that waits for its upload (KIP-1023).
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// First version that may ask for each special timestamp.
+fn since(timestamp: i64) -> i16 {
+    match timestamp {
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        _ => 0,
+    }
+}
+
+/// An offset with what belongs to it; -1 where there is nothing.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    offset: Offset,
+    timestamp: i64,
+    leader_epoch: LeaderEpoch,
+}
+
+const NOTHING: Found = Found {
+    offset: -1,
+    timestamp: -1,
+    leader_epoch: -1,
+};
+
+/// Looks each partition up.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    call: &Call,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let isolation = isolation(request.isolation_level);
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in topic.partitions {
+            let found = find(context, call, &topic.name, &asked, isolation).await;
+            partitions.push(answer(context, &asked, found));
+        }
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name,
+            partitions,
+        });
+    }
+    ListOffsetsResponse {
+        topics,
+        ..ListOffsetsResponse::default()
+    }
+}
+
+async fn find(
+    context: &Context,
+    call: &Call,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Found, ErrorCode> {
+    let timestamp = asked.timestamp;
+    let partition = context
+        .locate(topic, asked.partition_index)
+        .map_err(|error| error.code())?;
+    partition
+        .check_epoch(asked.current_leader_epoch)
+        .map_err(|error| error.code())?;
+    if call.version < since(timestamp) || timestamp < EARLIEST_PENDING_UPLOAD {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let ends = partition.ends();
+    match timestamp {
+        LATEST => Ok(at(&partition, partition.end(isolation))),
+        EARLIEST | EARLIEST_LOCAL => Ok(at(&partition, ends.log_start)),
+        // Nothing is in object storage.
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
+        MAX_TIMESTAMP => by_time(&partition, TimeQuery::Max, isolation).await,
+        _ => {
+            let query = TimeQuery::AtOrAfter(Timestamp(timestamp));
+            by_time(&partition, query, isolation).await
+        }
+    }
+}
+
+/// A named end has no timestamp; its epoch is that of the record there, or the leader's.
+fn at(partition: &Partition, offset: Offset) -> Found {
+    let epoch = partition
+        .view()
+        .epoch_at(offset)
+        .unwrap_or_else(|| partition.leader_epoch());
+    Found {
+        offset,
+        timestamp: -1,
+        leader_epoch: epoch,
+    }
+}
+
+async fn by_time(
+    partition: &Partition,
+    query: TimeQuery,
+    isolation: Isolation,
+) -> Result<Found, ErrorCode> {
+    let found = partition
+        .find_time(query, isolation)
+        .await
+        .map_err(|error| error.code())?;
+    Ok(found.map_or(NOTHING, |found| Found {
+        offset: found.offset,
+        timestamp: found.timestamp.0,
+        leader_epoch: found.leader_epoch,
+    }))
+}
+
+fn answer(
+    context: &Context,
+    asked: &ListOffsetsPartition,
+    found: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let (error, found) = match found {
+        Ok(found) => (ErrorCode::None, found),
+        Err(code) => {
+            context.metrics.error(code);
+            (code, NOTHING)
+        }
+    };
+    ListOffsetsPartitionResponse {
+        partition_index: asked.partition_index,
+        error_code: error.code(),
+        offset: found.offset,
+        timestamp: found.timestamp,
+        leader_epoch: found.leader_epoch,
+        ..ListOffsetsPartitionResponse::default()
+    }
+}

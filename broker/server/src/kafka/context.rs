@@ -1,0 +1,227 @@
+//! What handlers may reach. One per broker.
+
+use std::sync::Arc;
+
+use freshet_env::{Clock, Rng};
+use freshet_metadata::{Ask, ConfigOwner, MetadataImage, MetadataMachine};
+use freshet_partition::{Directory, GroupShards, Partition};
+use freshet_quorum::{Quorum, QuorumError};
+use freshet_settings::{Layers, StaticSettings};
+use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::frames::FrameBudget;
+use super::locate::LocateError;
+use super::producer_ids::ProducerIds;
+use super::sessions::{Fetching, Opening, Session, SessionError, Sessions};
+use crate::metrics::Metrics;
+use crate::stop::Stop;
+
+/// Who this broker is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// This broker.
+    pub node_id: NodeId,
+}
+
+/// Limits that handlers keep.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiLimits {
+    /// `fetch.max.bytes`
+    pub(crate) fetch_max_bytes: i32,
+    /// `max.request.partition.size.limit`
+    pub(crate) describe_partitions_max: i32,
+}
+
+/// What a broker is made of, for the faces.
+pub struct Parts {
+    /// Who this broker is.
+    pub identity: Identity,
+    /// Where metadata is agreed.
+    pub quorum: Arc<dyn Quorum<MetadataMachine>>,
+    /// Its partitions.
+    pub partitions: Arc<Directory>,
+    /// Its group shards.
+    pub groups: Arc<GroupShards>,
+    /// The log threads, for their figures.
+    pub writers: Arc<freshet_log::Writers>,
+    /// File and command line.
+    pub statics: Arc<StaticSettings>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The stop signal.
+    pub stop: Stop,
+}
+
+/// See the module.
+pub struct Context {
+    pub(crate) identity: Identity,
+    pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
+    image: watch::Receiver<Arc<MetadataImage>>,
+    pub(crate) partitions: Arc<Directory>,
+    pub(crate) groups: Arc<GroupShards>,
+    pub(crate) writers: Arc<freshet_log::Writers>,
+    pub(crate) statics: Arc<StaticSettings>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) stop: Stop,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: ApiLimits,
+    pub(crate) frame_budget: FrameBudget,
+    pub(crate) producer_ids: ProducerIds,
+    sessions: Mutex<Sessions>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let sockets = Layers::of(Arc::clone(&parts.statics)).sockets();
+        let int = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
+        Arc::new(Self {
+            image: parts.quorum.watch(),
+            identity: parts.identity,
+            quorum: parts.quorum,
+            partitions: parts.partitions,
+            groups: parts.groups,
+            writers: parts.writers,
+            statics: parts.statics,
+            clock: parts.clock,
+            rng: parts.rng,
+            stop: parts.stop,
+            metrics: Metrics::new(),
+            limits: ApiLimits {
+                fetch_max_bytes: int(sockets.fetch_max_bytes),
+                describe_partitions_max: int(sockets.describe_partitions_max),
+            },
+            frame_budget: FrameBudget::new(sockets.request_memory_bytes),
+            producer_ids: ProducerIds::default(),
+            sessions: Mutex::new(Sessions::default()),
+        })
+    }
+
+    /// The cluster as it is committed now.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.image.borrow())
+    }
+
+    /// This broker's settings as they are now.
+    pub(crate) fn layers(&self) -> Layers {
+        let image = self.image();
+        Layers {
+            statics: Arc::clone(&self.statics),
+            cluster: image.configs(&ConfigOwner::Cluster),
+            broker: image.configs(&ConfigOwner::Broker(self.identity.node_id)),
+        }
+    }
+
+    /// Has the metadata changed, and waits until this broker's partitions follow.
+    pub(crate) async fn change<A: Ask>(&self, request: A) -> Result<A::Answer, QuorumError> {
+        let answer = A::answer(self.quorum.propose(request.into()).await?);
+        let position = self.image().position();
+        self.partitions.applied(position).await;
+        Ok(answer)
+    }
+
+    /// The partition of a topic name that this broker leads.
+    pub(crate) fn locate(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
+        let id = self.image().topic(topic).map(|topic| topic.id);
+        match id {
+            Some(id) => self.local(id, partition),
+            None => Err(LocateError::UnknownTopic),
+        }
+    }
+
+    /// The partition of a topic id that this broker leads.
+    pub(crate) fn locate_by_id(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
+        self.local(topic, partition).map_err(|error| match error {
+            LocateError::UnknownTopic => LocateError::UnknownTopicId,
+            other => other,
+        })
+    }
+
+    /// Looks among the open partitions first: that answers nearly always.
+    fn local(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, LocateError> {
+        let id = TopicPartition { topic, partition };
+        if let Some(open) = self.partitions.get(id) {
+            return Ok(open);
+        }
+        let image = self.image();
+        let topic = image.topic_by_id(topic).ok_or(LocateError::UnknownTopic)?;
+        let state = topic
+            .partition(partition)
+            .ok_or(LocateError::UnknownPartition)?;
+        let is_broken = self.partitions.broken(id).is_some();
+        let is_ours = state.leader == Some(self.identity.node_id);
+        Err(if is_ours && is_broken {
+            LocateError::Offline
+        } else {
+            LocateError::NotLeader
+        })
+    }
+
+    /// See [`Sessions::open`].
+    pub(crate) fn open_session(&self, opening: Opening) -> Result<Fetching, SessionError> {
+        let mut random = [0; 4];
+        self.rng.fill(&mut random);
+        let now = self.clock.monotonic();
+        self.sessions
+            .lock()
+            .open(opening, i32::from_be_bytes(random), now)
+    }
+
+    /// See [`Sessions::give_back`].
+    pub(crate) fn give_back_session(&self, session: Session) {
+        self.sessions
+            .lock()
+            .give_back(session, self.clock.monotonic());
+    }
+
+    /// Idle fetch sessions.
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
+    /// What must hold before clients should come.
+    pub(crate) fn readiness(&self) -> Vec<Check> {
+        let offline = self.writers.dirs().iter().find_map(|dir| dir.failure());
+        let broken = self.partitions.broken_count();
+        let broken = (broken > 0).then(|| format!("{broken} partitions are offline"));
+        let stopping = self
+            .stop
+            .is_stopped()
+            .then(|| "the broker is stopping".to_owned());
+        vec![
+            Check {
+                name: "serving",
+                problem: stopping,
+            },
+            Check {
+                name: "log directories",
+                problem: offline.map(|error| error.to_string()),
+            },
+            Check {
+                name: "partitions",
+                problem: broken,
+            },
+        ]
+    }
+}
+
+/// One line of `/readyz`.
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) problem: Option<String>,
+}

@@ -1,0 +1,194 @@
+//! The only place where errors of the house become Kafka's codes. Every match is exhaustive: a new
+//! variant does not compile until somebody has chosen its code, and a wrong code makes correct
+//! clients lose or duplicate data.
+
+use freshet_coordinators::groups::api::{GroupError, OffsetError};
+use freshet_log::{AppendError, LogError, ReadError as LogReadError};
+use freshet_metadata::MetadataError;
+use freshet_partition::{HostError, ProduceError, ReadError, TrimError};
+use freshet_quorum::QuorumError;
+use freshet_wire::ErrorCode;
+
+use super::locate::LocateError;
+use super::producer_ids::ProducerIdError;
+use super::sessions::SessionError;
+
+/// An error that clients may see.
+pub(crate) trait Coded {
+    /// Its code on the wire.
+    fn code(&self) -> ErrorCode;
+}
+
+impl Coded for LogError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Retriable: the client refreshes its metadata and finds another leader, or waits.
+            Self::Offline { .. } | Self::Corrupt { .. } => ErrorCode::KafkaStorageError,
+            Self::Closed { .. } => ErrorCode::NotLeaderOrFollower,
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
+        }
+    }
+}
+
+impl Coded for AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::InvalidRecord { .. } => ErrorCode::InvalidRecord,
+            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+            Self::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+            Self::NotNext { .. } => ErrorCode::UnknownServerError,
+            // Retriable, and it makes the client look for another leader meanwhile.
+            Self::DiskFull { .. } => ErrorCode::KafkaStorageError,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for ProduceError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            // Retriable without a change of sequence: nothing was written.
+            Self::Busy(_) => ErrorCode::RequestTimedOut,
+            Self::Append(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for LogReadError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
+            Self::Io { .. } => ErrorCode::KafkaStorageError,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for ReadError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            Self::Busy(_) => ErrorCode::RequestTimedOut,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for TrimError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Busy(_) => ErrorCode::RequestTimedOut,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for LocateError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopic | Self::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownTopicId => ErrorCode::UnknownTopicId,
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            Self::Offline => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for SessionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::FetchSessionIdNotFound,
+            Self::InvalidEpoch => ErrorCode::InvalidFetchSessionEpoch,
+            Self::TopicIds => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}
+
+/// A group coordinator that cannot answer.
+impl Coded for HostError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Loading(_) => ErrorCode::CoordinatorLoadInProgress,
+            Self::NotHere(_) => ErrorCode::NotCoordinator,
+            Self::Busy(_) | Self::Storage(_) => ErrorCode::CoordinatorNotAvailable,
+        }
+    }
+}
+
+impl Coded for MetadataError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) | Self::Collision { .. } => ErrorCode::InvalidTopicException,
+            Self::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
+            Self::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
+            Self::Partitions { .. } => ErrorCode::InvalidPartitions,
+            Self::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::Assignment { .. } => ErrorCode::InvalidReplicaAssignment,
+            Self::Request { .. } => ErrorCode::InvalidRequest,
+            Self::Config(_) => ErrorCode::InvalidConfig,
+            Self::Limit { .. } => ErrorCode::PolicyViolation,
+            Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
+            Self::Feature { .. } => ErrorCode::FeatureUpdateFailed,
+            Self::ProducerIdsExhausted => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+impl Coded for GroupError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::NotFound => ErrorCode::GroupIdNotFound,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::FencedInstance => ErrorCode::FencedInstanceId,
+            Self::IllegalGeneration => ErrorCode::IllegalGeneration,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            Self::MemberIdRequired => ErrorCode::MemberIdRequired,
+            Self::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+            Self::MaxSizeReached => ErrorCode::GroupMaxSizeReached,
+            Self::NotEmpty => ErrorCode::NonEmptyGroup,
+            // Kafka's choice for a group record that does not fit into the offsets topic.
+            Self::TooLarge => ErrorCode::UnknownServerError,
+            Self::Busy => ErrorCode::CoordinatorNotAvailable,
+        }
+    }
+}
+
+impl Coded for OffsetError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::MetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+            Self::Subscribed => ErrorCode::GroupSubscribedToTopic,
+        }
+    }
+}
+
+impl Coded for QuorumError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Busy | Self::Stopped => ErrorCode::RequestTimedOut,
+            Self::Storage(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for ProducerIdError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Retriable for InitProducerId, where storage errors are not expected by clients.
+            Self::Quorum(_) | Self::Refused(_) => ErrorCode::CoordinatorLoadInProgress,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What the broker counts, in Prometheus' text form. Handles are resolved once; nothing on the hot
+//! path looks a label up.
+
+mod log_page;
+
+use std::sync::OnceLock;
+
+use freshet_wire::{ApiKey, ErrorCode};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::kafka::{Context, served};
+
+/// Codes below this are counted by name; Kafka's go to about 135.
+const CODES: usize = 160;
+/// Series of one per-partition family that one scrape may show.
+const PARTITION_SERIES: usize = 10_000;
+
+/// All handles.
+pub struct Metrics {
+    registry: Registry,
+    /// Open client connections.
+    pub(crate) connections: IntGauge,
+    /// Connections turned away by a limit.
+    pub(crate) connections_refused: IntCounter,
+    requests: Vec<IntCounter>,
+    latency: Vec<Histogram>,
+    errors: IntCounterVec,
+    errors_by_code: [OnceLock<IntCounter>; CODES],
+    produced_bytes: IntCounter,
+    fetched_bytes: IntCounter,
+    request_bytes: IntCounter,
+    frame_bytes: IntGauge,
+    fetch_sessions: IntGauge,
+    partitions: IntGauge,
+    log_size: IntGaugeVec,
+    log_end: IntGaugeVec,
+    log_start: IntGaugeVec,
+}
+
+/// Upper bounds of latency buckets, seconds.
+const LATENCY: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let collector = made.expect("metric names are constants and legal");
+        self.0
+            .register(Box::new(collector.clone()))
+            .expect("each metric is registered once");
+        collector
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn per_partition(&self, name: &str, help: &str) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(
+            Opts::new(name, help),
+            &["topic", "partition"],
+        ))
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[expect(clippy::new_without_default, reason = "made once, on purpose")]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let requests = make.keep(IntCounterVec::new(
+            Opts::new("freshet_requests_total", "Requests received, by API."),
+            &["api"],
+        ));
+        let latency = make.keep(prometheus::HistogramVec::new(
+            HistogramOpts::new(
+                "freshet_request_seconds",
+                "From request read to reply ready.",
+            )
+            .buckets(LATENCY.to_vec()),
+            &["api"],
+        ));
+        let errors = make.keep(IntCounterVec::new(
+            Opts::new(
+                "freshet_errors_total",
+                "Errors answered, by Kafka's name of the code.",
+            ),
+            &["error"],
+        ));
+        let keys = || served().map(|api| api.key);
+        Self {
+            connections: make.gauge("freshet_connections", "Open client connections."),
+            connections_refused: make.counter(
+                "freshet_connections_refused_total",
+                "Connections closed at once because of max.connections or its per-ip form.",
+            ),
+            requests: by_key(keys(), |key| requests.with_label_values(&[key.name()])),
+            latency: by_key(keys(), |key| latency.with_label_values(&[key.name()])),
+            errors,
+            errors_by_code: [const { OnceLock::new() }; CODES],
+            produced_bytes: make.counter(
+                "freshet_produced_bytes_total",
+                "Bytes of batches received by Produce.",
+            ),
+            fetched_bytes: make.counter(
+                "freshet_fetched_bytes_total",
+                "Bytes of batches sent by Fetch.",
+            ),
+            request_bytes: make.counter(
+                "freshet_request_bytes_total",
+                "Bytes of all requests received.",
+            ),
+            frame_bytes: make.gauge(
+                "freshet_request_memory_bytes",
+                "Bytes of requests that are in memory.",
+            ),
+            fetch_sessions: make
+                .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
+            partitions: make.gauge("freshet_partitions", "Partitions open on this broker."),
+            log_size: make.per_partition("freshet_log_size_bytes", "Bytes on disk."),
+            log_end: make.per_partition("freshet_log_end_offset", "Offset of the next record."),
+            log_start: make.per_partition("freshet_log_start_offset", "First readable offset."),
+            registry,
+        }
+    }
+
+    /// The request counter of an API.
+    pub(crate) fn requests(&self, key: ApiKey) -> &IntCounter {
+        &self.requests[slot(key)]
+    }
+
+    /// The latency histogram of an API.
+    pub(crate) fn latency(&self, key: ApiKey) -> &Histogram {
+        &self.latency[slot(key)]
+    }
+
+    /// Counts an error that a client is told.
+    pub(crate) fn error(&self, code: ErrorCode) {
+        let make = || self.errors.with_label_values(&[code.name()]);
+        match usize::try_from(code.code())
+            .ok()
+            .and_then(|at| self.errors_by_code.get(at))
+        {
+            Some(slot) => slot.get_or_init(make).inc(),
+            None => make().inc(),
+        }
+    }
+
+    /// Counts a batch received.
+    pub(crate) fn produced(&self, bytes: usize) {
+        self.produced_bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts batches sent.
+    pub(crate) fn fetched(&self, bytes: usize) {
+        self.fetched_bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts a request's bytes.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.request_bytes.inc_by(bytes as u64);
+    }
+
+    /// The exposition page. Gauges that mirror state are read here, not kept up to date.
+    pub(crate) fn render(&self, context: &Context) -> String {
+        self.sample(context);
+        let mut page = Vec::new();
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode(&families, &mut page)
+            .expect("writing to memory cannot fail");
+        page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
+        String::from_utf8(page).expect("the text format is UTF-8")
+    }
+
+    fn sample(&self, context: &Context) {
+        self.frame_bytes
+            .set(signed(context.frame_budget.used_bytes() as u64));
+        self.fetch_sessions
+            .set(signed(context.session_count() as u64));
+        for family in [&self.log_size, &self.log_end, &self.log_start] {
+            family.reset();
+        }
+        let partitions = context.partitions.all();
+        self.partitions.set(signed(partitions.len() as u64));
+        for partition in partitions.iter().take(PARTITION_SERIES) {
+            let name = partition.name();
+            let labels = [name.topic.as_str(), &name.partition.to_string()];
+            let view = partition.view();
+            self.log_size
+                .with_label_values(&labels)
+                .set(signed(view.size_bytes()));
+            self.log_end.with_label_values(&labels).set(view.log_end());
+            self.log_start
+                .with_label_values(&labels)
+                .set(view.log_start());
+        }
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn slot(key: ApiKey) -> usize {
+    usize::try_from(key.code()).expect("API keys are not negative")
+}
+
+/// One handle per API key, indexed by the key.
+fn by_key<T: Clone>(keys: impl Iterator<Item = ApiKey>, make: impl Fn(ApiKey) -> T) -> Vec<T> {
+    let mut made: Vec<Option<T>> = Vec::new();
+    for key in keys {
+        if made.len() <= slot(key) {
+            made.resize(slot(key) + 1, None);
+        }
+        made[slot(key)] = Some(make(key));
+    }
+    let any = made
+        .iter()
+        .flatten()
+        .next()
+        .cloned()
+        .expect("some API is served");
+    made.into_iter()
+        .map(|handle| handle.unwrap_or_else(|| any.clone()))
+        .collect()
+}

@@ -1,0 +1,57 @@
+//! Opens the doors: Kafka listeners and one for HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_settings::Layers;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::http;
+use crate::kafka::{ConnectionLimits, Context, KafkaListener};
+use crate::stop::Stop;
+
+/// Bound sockets.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients, with their names.
+    pub kafka: Vec<(String, TcpListener)>,
+    /// For probes and scrapers.
+    pub http: Option<TcpListener>,
+}
+
+/// The running faces; they end after the stop signal.
+#[derive(Debug)]
+pub struct Faces {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts serving.
+pub fn serve(context: &Arc<Context>, listeners: Listeners, stop: &Stop, grace: Duration) -> Faces {
+    let layers = Layers::of(Arc::clone(&context.statics));
+    let limits = ConnectionLimits::of(&layers.sockets());
+    let mut tasks = Vec::new();
+    for (name, listener) in listeners.kafka {
+        let face = KafkaListener::new(&name, Arc::clone(context), limits.clone(), stop.clone());
+        tasks.push(tokio::spawn(face.serve(listener, grace)));
+    }
+    if let Some(listener) = listeners.http {
+        tasks.push(tokio::spawn(http::serve(
+            Arc::clone(context),
+            listener,
+            stop.clone(),
+        )));
+    }
+    Faces { tasks }
+}
+
+impl Faces {
+    /// Waits until all faces have ended.
+    pub async fn ended(self) {
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a face ended badly");
+            }
+        }
+    }
+}

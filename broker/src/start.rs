@@ -1,0 +1,350 @@
+//! Builds the broker from its rooms, lets it run, takes it down again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use freshet_coordinators::groups::Limits;
+use freshet_env::disk::SystemDisk;
+use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
+use freshet_log::{LogDir, Writers, WritersOptions};
+use freshet_metadata::{
+    Ask, BrokerListener, DirectoryId, MetadataMachine, MetadataOptions, RegisterBroker,
+};
+use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_quorum::identity::{self, Identity};
+use freshet_quorum::{Quorum, Solo, SoloOptions};
+use freshet_server as server;
+use freshet_settings::{GroupSettings, Layers, LogSettings, NodeSettings, StaticSettings};
+use freshet_types::ClusterId;
+use tokio::net::TcpListener;
+
+use crate::args::Args;
+use crate::stop::Signals;
+
+/// The metadata log's folder in its directory; no topic's log can be called so.
+const METADATA_FOLDER: &str = "metadata";
+
+/// Runs the broker until a signal.
+pub fn run(args: &Args) -> Result<()> {
+    let (statics, warnings) = args.settings()?;
+    for warning in warnings {
+        tracing::warn!(setting = %warning.name, "{}", warning.why);
+    }
+    let statics = Arc::new(statics);
+    let node = Layers::of(Arc::clone(&statics)).node();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if node.network_threads > 0 {
+        runtime.worker_threads(node.network_threads);
+    }
+    runtime
+        .enable_all()
+        .thread_name("net")
+        .build()?
+        .block_on(live(args, statics, node))
+}
+
+async fn live(args: &Args, statics: Arc<StaticSettings>, node: NodeSettings) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let doors = Doors::new();
+    let bound = Bound::open(&node).await?;
+    let broker = Broker::raise(&doors, &statics, &node, &bound).await?;
+    let (stopper, stop) = server::Stop::new();
+    let context = server::Context::new(broker.parts(&doors, &statics, &stop));
+    let grace = Duration::from_millis(node.shutdown_timeout_ms);
+    let addresses = bound.addresses()?;
+    let faces = server::serve(&context, bound.listeners, &stop, grace);
+    addresses.announce(args.ready_file.as_deref(), &doors)?;
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping: finishing requests, flushing, closing");
+    signals.exit_on_next();
+    stopper.stop();
+    faces.ended().await;
+    broker.lower()
+}
+
+/// The real doors to the world.
+struct Doors {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+impl Doors {
+    fn new() -> Self {
+        Self {
+            disk: Arc::new(SystemDisk),
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+        }
+    }
+}
+
+/// Sockets that are bound and not served yet, so that a port that is taken is known before
+/// anything is touched on disk.
+struct Bound {
+    listeners: server::Listeners,
+    registered: Vec<BrokerListener>,
+}
+
+impl Bound {
+    async fn open(node: &NodeSettings) -> Result<Self> {
+        let (mut kafka, mut registered) = (Vec::new(), Vec::new());
+        for listener in &node.listeners {
+            let endpoint = &listener.endpoint;
+            let socket = bind(&endpoint.host, endpoint.port, "listeners").await?;
+            let port = socket.local_addr()?.port();
+            let advertised = node.advertised.iter().find(|a| a.name == endpoint.name);
+            let (host, port) = match advertised {
+                Some(a) => (a.host.clone(), if a.port == 0 { port } else { a.port }),
+                None => (reachable(&endpoint.host), port),
+            };
+            let (name, protocol) = (endpoint.name.clone(), listener.protocol);
+            registered.push(BrokerListener {
+                name: name.clone(),
+                host,
+                port,
+                protocol,
+            });
+            kafka.push((name, socket));
+        }
+        let http = match &node.http {
+            Some((host, port)) => Some(bind(host, *port, "http.listener").await?),
+            None => None,
+        };
+        Ok(Self {
+            listeners: server::Listeners { kafka, http },
+            registered,
+        })
+    }
+
+    fn addresses(&self) -> Result<Addresses> {
+        let kafka = self
+            .listeners
+            .kafka
+            .first()
+            .map(|(_, socket)| socket.local_addr());
+        let http = self.listeners.http.as_ref().map(TcpListener::local_addr);
+        let text = |address: Option<std::io::Result<std::net::SocketAddr>>| {
+            address
+                .transpose()
+                .map(|address| address.map(|a| a.to_string()))
+        };
+        Ok(Addresses {
+            kafka: text(kafka)?,
+            http: text(http)?,
+        })
+    }
+}
+
+async fn bind(host: &str, port: u16, setting: &str) -> Result<TcpListener> {
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    TcpListener::bind((host, port)).await.with_context(|| {
+        format!(
+            "cannot listen on {host}:{port}: stop what uses it, or set {setting} to another port"
+        )
+    })
+}
+
+/// What clients are told when nothing is advertised: a listener on all addresses has no address of
+/// its own.
+fn reachable(host: &str) -> String {
+    match host {
+        "" | "0.0.0.0" | "::" => "localhost".to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+/// Where the broker can be reached.
+struct Addresses {
+    kafka: Option<String>,
+    http: Option<String>,
+}
+
+impl Addresses {
+    fn announce(&self, ready_file: Option<&Path>, doors: &Doors) -> Result<()> {
+        let or_none = |address: &Option<String>| address.clone().unwrap_or_else(|| "off".into());
+        println!("kafka {}", or_none(&self.kafka));
+        println!("http  {}", or_none(&self.http));
+        tracing::info!(start_ms = doors.clock.monotonic().0, "ready");
+        if let Some(path) = ready_file {
+            let json = serde_json::json!({ "kafka": self.kafka, "http": self.http });
+            let path = std::path::absolute(path)?;
+            doors
+                .disk
+                .replace_small(&path, format!("{json}\n").as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// All rooms below the faces.
+struct Broker {
+    identity: Identity,
+    quorum: Arc<Solo<MetadataMachine>>,
+    writers: Arc<Writers>,
+    partitions: Arc<Directory>,
+    directory_thread: DirectoryThread,
+    groups: Arc<GroupShards>,
+}
+
+impl Broker {
+    async fn raise(
+        doors: &Doors,
+        statics: &Arc<StaticSettings>,
+        node: &NodeSettings,
+        bound: &Bound,
+    ) -> Result<Self> {
+        let layers = Layers::of(Arc::clone(statics));
+        let dirs = open_dirs(doors, node)?;
+        let wanted = node.cluster_id.as_deref().map(|id| ClusterId(id.into()));
+        let paths = &node.log_dirs;
+        let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
+        let identity = identity::identify(disk, rng, paths, node.node_id, wanted)?;
+        let quorum = Arc::new(start_quorum(doors, statics, node, &layers)?);
+        register(doors, node, bound, &identity, quorum.as_ref()).await?;
+        let options = writers_options(&layers.logs());
+        let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
+        let limits = group_limits(&layers.groups());
+        let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
+        let (partitions, directory_thread) = Directory::start(DirectoryParts {
+            node: node.node_id,
+            writers: Arc::clone(&writers),
+            statics: Arc::clone(statics),
+            image: quorum.watch(),
+            clock: Arc::clone(&doors.clock),
+            neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
+        })?;
+        tracing::info!(
+            cluster = %identity.cluster_id,
+            node = %identity.node_id,
+            partitions = partitions.all().len(),
+            "broker up"
+        );
+        Ok(Self {
+            identity,
+            quorum,
+            writers,
+            partitions,
+            directory_thread,
+            groups,
+        })
+    }
+
+    fn parts(
+        &self,
+        doors: &Doors,
+        statics: &Arc<StaticSettings>,
+        stop: &server::Stop,
+    ) -> server::Parts {
+        server::Parts {
+            identity: server::Identity {
+                cluster_id: self.identity.cluster_id.clone(),
+                node_id: self.identity.node_id,
+            },
+            quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            partitions: Arc::clone(&self.partitions),
+            groups: Arc::clone(&self.groups),
+            writers: Arc::clone(&self.writers),
+            statics: Arc::clone(statics),
+            clock: Arc::clone(&doors.clock),
+            rng: Arc::clone(&doors.rng),
+            stop: stop.clone(),
+        }
+    }
+
+    /// Flushes and closes everything; a clean stop leaves its mark in each log directory.
+    fn lower(self) -> Result<()> {
+        self.directory_thread.stop();
+        let stopped = self.writers.stop();
+        self.quorum.stop();
+        stopped?;
+        tracing::info!("stopped cleanly");
+        Ok(())
+    }
+}
+
+fn open_dirs(doors: &Doors, node: &NodeSettings) -> Result<Vec<Arc<LogDir>>> {
+    let mut dirs = Vec::with_capacity(node.log_dirs.len());
+    for path in &node.log_dirs {
+        dirs.push(LogDir::open(Arc::clone(&doors.disk), path)?);
+    }
+    if dirs.is_empty() {
+        bail!("log.dirs names no directory");
+    }
+    Ok(dirs)
+}
+
+fn start_quorum(
+    doors: &Doors,
+    statics: &Arc<StaticSettings>,
+    node: &NodeSettings,
+    layers: &Layers,
+) -> Result<Solo<MetadataMachine>> {
+    let settings = layers.metadata();
+    let options = SoloOptions {
+        queue_len: settings.queue_requests,
+        snapshot_after_bytes: settings.snapshot_bytes,
+    };
+    let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(statics)));
+    let dir = node.metadata_dir.join(METADATA_FOLDER);
+    let (disk, clock) = (Arc::clone(&doors.disk), Arc::clone(&doors.clock));
+    Ok(Solo::start(disk, &dir, clock, machine, options)?)
+}
+
+async fn register(
+    doors: &Doors,
+    node: &NodeSettings,
+    bound: &Bound,
+    identity: &Identity,
+    quorum: &Solo<MetadataMachine>,
+) -> Result<()> {
+    let request = RegisterBroker {
+        node: node.node_id,
+        incarnation: doors.rng.id(),
+        listeners: bound.registered.clone(),
+        rack: node.rack.clone(),
+        directories: identity
+            .directory_ids
+            .iter()
+            .map(|id| DirectoryId(id.0))
+            .collect(),
+    };
+    let epoch = RegisterBroker::answer(quorum.propose(request.into()).await?)?;
+    tracing::debug!(epoch, "registered");
+    Ok(())
+}
+
+fn writers_options(logs: &LogSettings) -> WritersOptions {
+    let half = std::thread::available_parallelism()
+        .map_or(1, |cores| cores.get() / 2)
+        .max(1);
+    WritersOptions {
+        append_threads: if logs.append_threads == 0 {
+            half
+        } else {
+            logs.append_threads
+        },
+        read_threads: logs.read_threads,
+        queue_bytes: logs.append_queue_bytes,
+        hot_bytes: logs.tail_memory_bytes,
+        reserve_bytes: logs.disk_reserve_bytes,
+        ..WritersOptions::default()
+    }
+}
+
+fn group_limits(groups: &GroupSettings) -> Limits {
+    Limits {
+        session_timeout_min_ms: groups.session_timeout_min_ms,
+        session_timeout_max_ms: groups.session_timeout_max_ms,
+        initial_rebalance_delay_ms: groups.initial_rebalance_delay_ms,
+        members: groups.members_max,
+        groups: groups.groups_max,
+        offset_metadata: groups.offset_metadata_max_bytes,
+        offsets_retention_ms: i64::try_from(groups.offsets_retention_ms).unwrap_or(i64::MAX),
+        expiry_interval_ms: groups.offsets_check_interval_ms,
+        ..Limits::default()
+    }
+}

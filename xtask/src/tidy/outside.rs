@@ -11,7 +11,7 @@ use crate::process::{self, cargo};
 pub(crate) fn fmt() -> Result<Vec<Finding>> {
     ask(
         "cargo fmt",
-        &mut cargo(place::root(), &["fmt", "--all", "--check"]),
+        &mut cargo(place::root(), &["fmt", "--all", "--", "--check", "-l"]),
     )
 }
 

@@ -46,7 +46,7 @@
 //! | `ignorable` | may be dropped in a version that lacks it; otherwise writing it there is an error |
 //! | `classic` | never compact, even in a flexible version (the client id of a request header) |
 //!
-//! The derive also gives `Default`, and with the feature `testing` random values by [`Sample`].
+//! The derive also gives `Default`, and with the feature `testing` random values by `Sample`.
 
 // The derive names this crate by its full path, also in the unit tests here.
 #[cfg(test)]
@@ -67,7 +67,7 @@ pub use field::{Field, Nullable, Shape};
 pub use freshet_codec_derive::Message;
 pub use message::{Message, NEVER};
 pub use payload::Payload;
-pub use reader::{MAX_ELEMENTS, MAX_EXPANSION, MAX_STRING, MAX_TAGGED_FIELDS, Reader};
+pub use reader::{MAX_ELEMENTS, MAX_STRING, MAX_TAGGED_FIELDS, Reader};
 #[cfg(feature = "testing")]
 pub use sample::{Sample, Sampler};
 pub use varint::{uvarint_len, varint_len, varlong_len};

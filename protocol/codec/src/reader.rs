@@ -3,8 +3,8 @@
 //! A hostile frame can lie about counts in two ways. It can declare more than it holds: the count
 //! is checked against the remaining bytes and the smallest encoding of an element. Or it can hold
 //! very many tiny elements whose structs are large in memory: every array is charged to an
-//! allowance that grows with the frame, so that a frame costs at most [`MAX_EXPANSION`] times its
-//! size. Depth needs no limit of its own, because no message contains itself.
+//! allowance that grows with the frame ([`Reader::memory_limit`]). Depth needs no limit of its own,
+//! because no message contains itself.
 
 use bytes::Bytes;
 
@@ -18,8 +18,14 @@ pub const MAX_ELEMENTS: usize = 1_000_000;
 pub const MAX_TAGGED_FIELDS: usize = 10_000;
 /// Bytes of a string, at most, in either encoding.
 pub const MAX_STRING: usize = i16::MAX as usize;
-/// Bytes of memory that decoding may take for each byte of the frame.
-pub const MAX_EXPANSION: usize = 32;
+/// Bytes of memory that arrays may take for each of the frame's first [`SMALL_FRAME`] bytes. An
+/// array of empty strings takes 24.
+const SMALL_EXPANSION: usize = 32;
+/// Bytes of memory that arrays may take for each further byte. A large frame is record data, or
+/// metadata, which takes three to four.
+const LARGE_EXPANSION: usize = 8;
+/// Bytes of a frame that may be made of tiny elements.
+const SMALL_FRAME: usize = 1024 * 1024;
 /// Bytes of memory that even the smallest frame may take.
 const BASE_ALLOWANCE: usize = 4096;
 
@@ -34,12 +40,21 @@ pub struct Reader {
 impl Reader {
     /// Starts at the first byte of `frame`.
     pub fn new(frame: Bytes) -> Self {
-        let allowance = BASE_ALLOWANCE.saturating_add(frame.len().saturating_mul(MAX_EXPANSION));
+        let allowance = Self::memory_limit(frame.len());
         Self {
             frame,
             at: 0,
             allowance,
         }
+    }
+
+    /// Bytes of memory that the arrays decoded from a frame of this size may take. Strings come on
+    /// top of it, a copy at most; byte strings are slices of the frame.
+    pub fn memory_limit(frame_bytes: usize) -> usize {
+        let small = frame_bytes.min(SMALL_FRAME);
+        (frame_bytes - small)
+            .saturating_mul(LARGE_EXPANSION)
+            .saturating_add(small * SMALL_EXPANSION + BASE_ALLOWANCE)
     }
 
     /// Bytes read so far.
@@ -246,7 +261,7 @@ impl Reader {
         match self.allowance.checked_sub(count.saturating_mul(in_memory)) {
             Some(left) => self.allowance = left,
             None => {
-                let limit = BASE_ALLOWANCE + self.frame.len().saturating_mul(MAX_EXPANSION);
+                let limit = Self::memory_limit(self.frame.len());
                 return Err(self.error(Flaw::TooLarge { limit }));
             }
         }

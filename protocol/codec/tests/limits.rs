@@ -99,6 +99,14 @@ fn many_small_elements_may_not_take_much_memory() {
 }
 
 #[test]
+fn the_memory_limit_grows_slower_for_large_frames() {
+    const MIB: usize = 1024 * 1024;
+    assert_eq!(Reader::memory_limit(0), 4096);
+    assert_eq!(Reader::memory_limit(MIB), 32 * MIB + 4096);
+    assert_eq!(Reader::memory_limit(100 * MIB), (32 + 99 * 8) * MIB + 4096);
+}
+
+#[test]
 fn strings_have_a_cap() {
     let text = "x".repeat(MAX_STRING + 1);
     let error = EncodeError::Length {

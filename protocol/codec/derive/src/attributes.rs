@@ -200,3 +200,63 @@ fn is_option(ty: &Type) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    fn refused(input: DeriveInput) -> String {
+        Declaration::parse(&input)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn versions_are_ranges() {
+        let parse = |text: &str| {
+            let text = LitStr::new(text, proc_macro2::Span::call_site());
+            Versions::parse(&text)
+                .map(|versions| (versions.first, versions.last))
+                .ok()
+        };
+        assert_eq!(parse("3+"), Some((3, i16::MAX)));
+        assert_eq!(parse("0-13"), Some((0, 13)));
+        assert_eq!(parse("7"), Some((7, 7)));
+        for wrong in ["", "+", "3-1", "-1", "a", "1-", "70000"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_nested_struct_has_no_versions_of_its_own() {
+        let declaration = Declaration::parse(&parse_quote! {
+            struct Inner {
+                #[field(versions = "1+", ignorable)]
+                name: Option<String>,
+            }
+        });
+        let declaration = declaration.unwrap();
+        assert!(declaration.message.is_none());
+        let field = &declaration.fields[0];
+        assert!(field.is_option && field.ignorable && !field.classic);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let message = refused(parse_quote! { #[message(flexible = "1+")] struct A; });
+        assert_eq!(message, "`versions` is missing");
+        let message = refused(parse_quote! { #[message(versions = "1+")] struct A; });
+        assert_eq!(message, "a message has a last version");
+        let message = refused(parse_quote! { struct A { #[field(nullable = "1+")] a: i8 } });
+        assert_eq!(message, "a nullable field is an `Option`");
+        let message =
+            refused(parse_quote! { struct A { #[field(tag = 0)] a: i8, #[field(tag = 0)] b: i8 } });
+        assert_eq!(message, "this tag is taken");
+        let message = refused(parse_quote! { struct A { #[field(optional)] a: i8 } });
+        assert!(message.starts_with("expected `versions`"));
+        assert_eq!(refused(parse_quote! { struct A(i8); }), "fields need names");
+        assert_eq!(refused(parse_quote! { enum A {} }), "a message is a struct");
+    }
+}

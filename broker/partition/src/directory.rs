@@ -11,14 +11,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use freshet_env::{Clock, tasks};
-use freshet_log::{LogDir, LogName, OpenError, OpenLog, Progress, Writers};
+use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Writers};
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
-use freshet_settings::{Layers, StaticSettings};
-use freshet_types::{NodeId, PartitionId, Position, TopicPartition};
-use parking_lot::RwLock;
+use freshet_settings::{Layers, LogSettings, StaticSettings};
+use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::log_config;
@@ -143,6 +144,87 @@ impl DirectoryThread {
     }
 }
 
+/// What one partition on this broker should be like.
+struct Wanted {
+    id: TopicPartition,
+    name: LogName,
+    config: Arc<LogConfig>,
+    min_in_sync: usize,
+    leader_epoch: LeaderEpoch,
+    in_sync: usize,
+}
+
+/// Which log directory a partition lives in.
+struct Homes {
+    present: HashMap<LogName, Arc<LogDir>>,
+    /// Directories that take new logs, with what they hold.
+    open: Mutex<Vec<(usize, Arc<LogDir>)>>,
+    failure: Option<LogError>,
+}
+
+impl Homes {
+    fn look(dirs: &[Arc<LogDir>]) -> Self {
+        let (mut present, mut open) = (HashMap::new(), Vec::new());
+        if let [only] = dirs {
+            // Nothing to choose; a listing of thousands of logs is saved.
+            let open = Mutex::new(vec![(0, Arc::clone(only))]);
+            return Self {
+                present,
+                open,
+                failure: None,
+            };
+        }
+        for dir in dirs {
+            let logs = dir.logs().unwrap_or_default();
+            if dir.failure().is_none() {
+                open.push((logs.len(), Arc::clone(dir)));
+            }
+            present.extend(logs.into_iter().map(|(name, _)| (name, Arc::clone(dir))));
+        }
+        let failure = dirs.iter().find_map(|dir| dir.failure());
+        Self {
+            present,
+            open: Mutex::new(open),
+            failure,
+        }
+    }
+
+    /// The directory that has the log already, else the online one with the fewest logs.
+    fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
+        if let Some(dir) = self.present.get(name) {
+            return Ok(Arc::clone(dir));
+        }
+        let mut open = self.open.lock();
+        match (
+            open.iter_mut().min_by_key(|(count, _)| *count),
+            &self.failure,
+        ) {
+            (Some((count, dir)), _) => {
+                *count += 1;
+                Ok(Arc::clone(dir))
+            }
+            (None, Some(error)) => Err(error.clone().into()),
+            (None, None) => unreachable!("a broker has at least one log directory"),
+        }
+    }
+}
+
+/// Runs `work` on all items, on up to `threads` threads.
+fn in_parallel<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(take);
+        }
+        take();
+    });
+}
+
 /// What the thread owns.
 struct Keeper {
     directory: Arc<Directory>,
@@ -189,13 +271,21 @@ impl Keeper {
         for topic in &changes.deleted {
             self.delete(topic);
         }
+        let logs = layers.logs();
         let topics: Vec<&Arc<Topic>> = if changes.configs {
             image.topics().collect()
         } else {
             changes.topics.iter().collect()
         };
-        for topic in topics {
-            self.serve(topic, &layers);
+        let wanted: Vec<Wanted> = topics
+            .into_iter()
+            .flat_map(|topic| self.wanted(topic, &layers, &logs))
+            .collect();
+        if !wanted.is_empty() {
+            self.serve(
+                &wanted,
+                logs.recovery_threads * self.parts.writers.dirs().len(),
+            );
         }
         self.directory.applied.send_replace(image.position());
         self.seen = image;
@@ -209,67 +299,81 @@ impl Keeper {
         }
     }
 
-    /// Opens what is missing of a topic and hands everything its present settings.
-    fn serve(&self, topic: &Topic, layers: &Layers) {
+    /// What a topic's partitions on this broker should be like.
+    fn wanted(&self, topic: &Arc<Topic>, layers: &Layers, logs: &LogSettings) -> Vec<Wanted> {
         let resolved = layers.topic(&topic.configs);
-        let config = Arc::new(log_config(&resolved, &layers.logs()));
+        let config = Arc::new(log_config(&resolved, logs));
         let min_in_sync = usize::try_from(resolved.min_insync_replicas).unwrap_or(usize::MAX);
-        for (index, state) in topic.iter() {
-            if !state.replicas.contains(&self.parts.node) {
-                continue;
-            }
-            let id = TopicPartition {
+        let ours = topic
+            .iter()
+            .filter(|(_, state)| state.replicas.contains(&self.parts.node));
+        let wanted = ours.map(|(index, state)| Wanted {
+            id: TopicPartition {
                 topic: topic.id,
                 partition: index,
-            };
-            let (partition, is_new) = match self.directory.get(id) {
-                Some(partition) => (partition, false),
-                None => match self.open(topic, index, &config) {
-                    Ok(partition) => (partition, true),
-                    Err(error) => {
-                        tracing::error!(topic = %topic.name, partition = index, %error, "offline");
-                        self.directory
-                            .broken
-                            .write()
-                            .insert(id, error.to_string().into());
-                        continue;
-                    }
-                },
-            };
-            partition.lead(state.leader_epoch, state.isr.len());
-            partition.configure(Arc::clone(&config), min_in_sync);
-            if is_new {
-                self.directory.broken.write().remove(&id);
-                self.directory
-                    .partitions
-                    .write()
-                    .insert(id, Arc::clone(&partition));
-                self.parts
-                    .neighbours
-                    .iter()
-                    .for_each(|n| n.opened(&partition));
+            },
+            name: LogName {
+                topic: topic.name.clone(),
+                partition: index,
+            },
+            config: Arc::clone(&config),
+            min_in_sync,
+            leader_epoch: state.leader_epoch,
+            in_sync: state.isr.len(),
+        });
+        wanted.collect()
+    }
+
+    /// Opens what is missing, several logs at a time, and hands everything its present settings.
+    fn serve(&self, wanted: &[Wanted], threads: usize) {
+        let missing: Vec<&Wanted> = wanted
+            .iter()
+            .filter(|wanted| self.directory.get(wanted.id).is_none())
+            .collect();
+        let homes = Homes::look(self.parts.writers.dirs());
+        in_parallel(&missing, threads, |wanted| {
+            match self.open(wanted, &homes) {
+                Ok(partition) => self.welcome(wanted, &partition),
+                Err(error) => {
+                    tracing::error!(log = %wanted.name, %error, "the partition is offline");
+                    self.directory
+                        .broken
+                        .write()
+                        .insert(wanted.id, error.to_string().into());
+                }
+            }
+        });
+        for wanted in wanted {
+            if let Some(partition) = self.directory.get(wanted.id) {
+                partition.lead(wanted.leader_epoch, wanted.in_sync);
+                partition.configure(Arc::clone(&wanted.config), wanted.min_in_sync);
             }
         }
     }
 
-    fn open(
-        &self,
-        topic: &Topic,
-        index: PartitionId,
-        config: &Arc<freshet_log::LogConfig>,
-    ) -> Result<Arc<Partition>, OpenError> {
-        let name = LogName {
-            topic: topic.name.clone(),
-            partition: index,
-        };
-        let dir = self.choose_dir(&name)?;
+    fn welcome(&self, wanted: &Wanted, partition: &Arc<Partition>) {
+        partition.lead(wanted.leader_epoch, wanted.in_sync);
+        partition.configure(Arc::clone(&wanted.config), wanted.min_in_sync);
+        self.directory.broken.write().remove(&wanted.id);
+        self.directory
+            .partitions
+            .write()
+            .insert(wanted.id, Arc::clone(partition));
+        self.parts
+            .neighbours
+            .iter()
+            .for_each(|neighbour| neighbour.opened(partition));
+    }
+
+    fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+        let dir = homes.of(&wanted.name)?;
         let replica = Arc::new(Replica::default());
         let open = || {
             self.parts.writers.open(OpenLog {
                 dir: Arc::clone(&dir),
-                name: name.clone(),
-                topic_id: topic.id,
-                config: Arc::clone(config),
+                name: wanted.name.clone(),
+                topic_id: wanted.id.topic,
+                config: Arc::clone(&wanted.config),
                 progress: Arc::clone(&replica) as Arc<dyn Progress>,
             })
         };
@@ -277,43 +381,13 @@ impl Keeper {
             // The committed metadata gives the name to another life of the topic: the one on disk
             // was deleted while we were away.
             Err(OpenError::OtherTopic { .. }) => {
-                tracing::warn!(log = %name, "removing the log of a deleted topic of that name");
-                self.parts.writers.remove_stray(&dir, &name)?;
+                tracing::warn!(log = %wanted.name, "removing the log of a deleted topic");
+                self.parts.writers.remove_stray(&dir, &wanted.name)?;
                 open()?
             }
             other => other?,
         };
-        let id = TopicPartition {
-            topic: topic.id,
-            partition: index,
-        };
-        Ok(Arc::new(Partition::new(id, log, replica)))
-    }
-
-    /// The directory that has the log already, else the online one with the fewest logs.
-    fn choose_dir(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
-        let dirs = self.parts.writers.dirs();
-        if let [only] = dirs {
-            return Ok(Arc::clone(only));
-        }
-        let mut best: Option<(usize, &Arc<LogDir>)> = None;
-        for dir in dirs {
-            let Ok(logs) = dir.logs() else { continue };
-            if logs.iter().any(|(present, _)| present == name) {
-                return Ok(Arc::clone(dir));
-            }
-            if dir.failure().is_none() && best.is_none_or(|(count, _)| logs.len() < count) {
-                best = Some((logs.len(), dir));
-            }
-        }
-        let offline = || dirs.iter().find_map(|dir| dir.failure());
-        match (best, offline()) {
-            (Some((_, dir)), _) => Ok(Arc::clone(dir)),
-            (None, Some(error)) => Err(error.into()),
-            (None, None) => Ok(Arc::clone(
-                dirs.first().expect("a broker has a log directory"),
-            )),
-        }
+        Ok(Arc::new(Partition::new(wanted.id, log, replica)))
     }
 
     fn delete(&self, topic: &Topic) {

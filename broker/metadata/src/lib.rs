@@ -23,7 +23,7 @@ pub use error::{MetadataError, Outcome};
 pub use image::{
     Broker, BrokerListener, ConfigOwner, DirectoryId, MetadataImage, Partition, Topic,
 };
-pub use machine::{MetadataMachine, Rules};
+pub use machine::{MetadataMachine, MetadataOptions};
 pub use record::{ConfigResource, Record};
 pub use request::{
     AllocateProducerIds, AlterConfigs, AlterResource, Ask, ConfigChange, ConfigEdit, ConfigOp,

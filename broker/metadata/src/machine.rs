@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use freshet_settings::{Layers, MetadataSettings, Overrides, TopicDefaults};
+use freshet_settings::{Layers, MetadataSettings, Overrides, StaticSettings, TopicDefaults};
 use freshet_types::{Decision, Machine, Now, Position, Published, Ticket, TopicName};
 
 use crate::decide;
@@ -14,7 +14,7 @@ use crate::request::{Reply, Request};
 
 /// What the active controller decides by, beside the state: its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
+pub struct MetadataOptions {
     /// What a topic gets when its creator says nothing.
     pub topics: TopicDefaults,
     /// The limits of the cluster.
@@ -23,9 +23,10 @@ pub struct Rules {
     pub features: Vec<(&'static str, i16)>,
 }
 
-impl Rules {
-    /// The rules that settings give.
-    pub fn of(layers: &Layers) -> Self {
+impl MetadataOptions {
+    /// What file and command line say. None of it is dynamic.
+    pub fn of(statics: Arc<StaticSettings>) -> Self {
+        let layers = Layers::of(statics);
         Self {
             topics: layers.topic_defaults(),
             limits: layers.metadata(),
@@ -38,17 +39,17 @@ impl Rules {
 #[derive(Debug)]
 pub struct MetadataMachine {
     pub(crate) image: MetadataImage,
-    pub(crate) rules: Rules,
+    pub(crate) options: MetadataOptions,
     /// Names that have '.' or '_', by what they are in metric names; others cannot collide.
     collisions: BTreeMap<String, TopicName>,
 }
 
 impl MetadataMachine {
     /// A cluster without anything.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(options: MetadataOptions) -> Self {
         Self {
             image: MetadataImage::default(),
-            rules,
+            options,
             collisions: BTreeMap::new(),
         }
     }

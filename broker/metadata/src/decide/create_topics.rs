@@ -123,7 +123,7 @@ impl<'a> Draft<'a> {
     }
 
     fn counts(&self, topic: &NewTopic) -> Outcome<(i32, i16)> {
-        let defaults = &self.machine.rules.topics;
+        let defaults = &self.machine.options.topics;
         let count = match topic.partitions {
             -1 => defaults.partitions,
             count if count > 0 => count,

@@ -41,7 +41,7 @@ pub(crate) fn delete_topics(
 }
 
 fn find(machine: &MetadataMachine, topic: &TopicRef) -> Outcome<Arc<Topic>> {
-    if !machine.rules.topics.delete_enabled {
+    if !machine.options.topics.delete_enabled {
         return Err(MetadataError::DeletionDisabled);
     }
     match topic {

@@ -31,7 +31,7 @@ impl Room {
         partitions: usize,
         in_topic: usize,
     ) -> Result<(), MetadataError> {
-        let limits = &machine.rules.limits;
+        let limits = &machine.options.limits;
         let wants = Self {
             topics: self.topics + topics,
             partitions: self.partitions.saturating_add(partitions),

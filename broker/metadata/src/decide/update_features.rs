@@ -34,7 +34,7 @@ pub(crate) fn update_features(
 
 fn check(machine: &MetadataMachine, update: &FeatureUpdate) -> Outcome<()> {
     let known = machine
-        .rules
+        .options
         .features
         .iter()
         .find(|(name, _)| *name == update.name);

@@ -1,4 +1,4 @@
-//! Prints docs/apis.md: `cargo xtask docs` keeps it fresh.
+//! Prints the reference page of all served APIs, `docs/apis.md`.
 
 fn main() {
     print!("{}", freshet_server::reference_markdown());

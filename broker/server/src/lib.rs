@@ -8,6 +8,6 @@ mod metrics;
 mod serve;
 mod stop;
 
-pub use kafka::{Api, Context, Identity, Operation, Parts, Quota, served};
+pub use kafka::{Api, Context, Identity, Operation, Parts, Quota, reference_markdown, served};
 pub use serve::{Faces, Listeners, serve};
 pub use stop::{Stop, Stopper};

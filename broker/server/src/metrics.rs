@@ -11,7 +11,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::kafka::{Context, served};
+use crate::kafka::{Context, Lag, served};
 
 /// Codes below this are counted by name; Kafka's go to about 135.
 const CODES: usize = 160;
@@ -38,6 +38,7 @@ pub struct Metrics {
     log_size: IntGaugeVec,
     log_end: IntGaugeVec,
     log_start: IntGaugeVec,
+    group_lag: IntGaugeVec,
 }
 
 /// Upper bounds of latency buckets, seconds.
@@ -133,6 +134,13 @@ impl Metrics {
             log_size: make.per_partition("freshet_log_size_bytes", "Bytes on disk."),
             log_end: make.per_partition("freshet_log_end_offset", "Offset of the next record."),
             log_start: make.per_partition("freshet_log_start_offset", "First readable offset."),
+            group_lag: make.keep(IntGaugeVec::new(
+                Opts::new(
+                    "freshet_group_lag_records",
+                    "Records committed and not yet consumed.",
+                ),
+                &["group", "topic", "partition"],
+            )),
             registry,
         }
     }
@@ -175,8 +183,9 @@ impl Metrics {
     }
 
     /// The exposition page. Gauges that mirror state are read here, not kept up to date.
-    pub(crate) fn render(&self, context: &Context) -> String {
+    pub(crate) fn render(&self, context: &Context, lags: &[Lag]) -> String {
         self.sample(context);
+        self.sample_lags(lags);
         let mut page = Vec::new();
         let families = self.registry.gather();
         TextEncoder::new()
@@ -184,6 +193,14 @@ impl Metrics {
             .expect("writing to memory cannot fail");
         page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
         String::from_utf8(page).expect("the text format is UTF-8")
+    }
+
+    fn sample_lags(&self, lags: &[Lag]) {
+        self.group_lag.reset();
+        for lag in lags {
+            let labels = [&*lag.group, &*lag.topic, &lag.partition.to_string()];
+            self.group_lag.with_label_values(&labels).set(lag.records);
+        }
     }
 
     fn sample(&self, context: &Context) {

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::kafka::Context;
+use crate::kafka::{Context, lags};
 use crate::stop::Stop;
 
 /// Connections served at once; more wait in the accept queue.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, stop: St
 async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
     let service = service_fn(move |request| {
         let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(answer(&context, &request)) }
+        async move { Ok::<_, Infallible>(answer(&context, &request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -68,7 +68,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     }
 }
 
-fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -82,7 +82,10 @@ fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => ready(context),
-        "/metrics" => text(StatusCode::OK, context.metrics.render(context)),
+        "/metrics" => {
+            let lags = lags(context).await;
+            text(StatusCode::OK, context.metrics.render(context, &lags))
+        }
         "/" => text(
             StatusCode::OK,
             "freshet: /livez /readyz /metrics\n".to_owned(),

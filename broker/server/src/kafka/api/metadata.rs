@@ -106,7 +106,8 @@ fn answer(
     };
     MetadataResponseTopic {
         error_code: code.code(),
-        name: asked.name,
+        // Before version 12 a name cannot be null.
+        name: Some(asked.name.unwrap_or_default()),
         topic_id: if by_id { asked.topic_id } else { TopicId::ZERO },
         ..MetadataResponseTopic::default()
     }

@@ -1,0 +1,52 @@
+//! CreatePartitions (37).
+
+use std::sync::Arc;
+
+use freshet_metadata::{CreatePartitions, MorePartitions};
+use freshet_types::NodeId;
+use freshet_wire::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
+use freshet_wire::{CreatePartitionsRequest, CreatePartitionsResponse};
+
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::refusal::{outcomes, told};
+
+/// Each topic succeeds or fails alone; all are named in the reply.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    _call: &Call,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    let change = CreatePartitions {
+        topics: request.topics.into_iter().map(more).collect(),
+        validate_only: request.validate_only,
+    };
+    let answer = context.change_within(request.timeout_ms, change).await;
+    let outcomes = outcomes(names.len(), answer);
+    let result = |(name, outcome)| {
+        let (error_code, error_message) = told(context, &outcome);
+        CreatePartitionsTopicResult {
+            name,
+            error_code,
+            error_message,
+        }
+    };
+    CreatePartitionsResponse {
+        results: names.into_iter().zip(outcomes).map(result).collect(),
+        ..CreatePartitionsResponse::default()
+    }
+}
+
+fn more(asked: CreatePartitionsTopic) -> MorePartitions {
+    let assignments = asked.assignments.map(|all| {
+        all.into_iter()
+            .map(|a| a.broker_ids.into_iter().map(NodeId).collect())
+            .collect()
+    });
+    MorePartitions {
+        name: asked.name,
+        count: asked.count,
+        assignments,
+    }
+}

@@ -1,0 +1,94 @@
+//! CreateTopics (19).
+
+use std::sync::Arc;
+
+use freshet_metadata::{CreateTopics, CreatedTopic, NewTopic};
+use freshet_types::{NodeId, TopicId};
+use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
+use freshet_wire::{CreateTopicsRequest, CreateTopicsResponse, ErrorCode};
+
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::refusal::{Refusal, outcomes, told};
+use crate::kafka::resource::source_code;
+
+/// Each topic succeeds or fails alone. From version 5 on the reply has all settings of the topic.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    _call: &Call,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    let wanted = request.topics.into_iter().map(|t| new_topic(context, t));
+    let change = CreateTopics {
+        topics: wanted.collect(),
+        validate_only: request.validate_only,
+    };
+    let answer = context.change_within(request.timeout_ms, change).await;
+    let outcomes = outcomes(names.len(), answer);
+    let topics = names.into_iter().zip(outcomes);
+    CreateTopicsResponse {
+        topics: topics.map(|(name, o)| result(context, name, o)).collect(),
+        ..CreateTopicsResponse::default()
+    }
+}
+
+fn new_topic(context: &Context, asked: CreatableTopic) -> NewTopic {
+    let assignment = |a: freshet_wire::create_topics::CreatableReplicaAssignment| {
+        (
+            a.partition_index,
+            a.broker_ids.into_iter().map(NodeId).collect(),
+        )
+    };
+    NewTopic {
+        name: asked.name,
+        id: TopicId(context.rng.id()),
+        partitions: asked.num_partitions,
+        replication_factor: asked.replication_factor,
+        assignments: asked.assignments.into_iter().map(assignment).collect(),
+        configs: asked
+            .configs
+            .into_iter()
+            .map(|c| (c.name, c.value))
+            .collect(),
+    }
+}
+
+fn result(
+    context: &Context,
+    name: String,
+    outcome: Result<CreatedTopic, Refusal>,
+) -> CreatableTopicResult {
+    let (error_code, error_message) = told(context, &outcome);
+    match outcome {
+        Ok(created) => CreatableTopicResult {
+            name,
+            topic_id: created.id,
+            error_code,
+            error_message,
+            topic_config_error_code: ErrorCode::None.code(),
+            num_partitions: created.partitions,
+            replication_factor: created.replication_factor,
+            configs: Some(settings(context, &created)),
+        },
+        Err(_) => CreatableTopicResult {
+            name,
+            error_code,
+            error_message,
+            configs: Some(Vec::new()),
+            ..CreatableTopicResult::default()
+        },
+    }
+}
+
+fn settings(context: &Context, created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
+    let described = context.layers().describe_topic(&created.configs);
+    let one = |d: freshet_settings::Described| CreatableTopicConfigs {
+        name: d.setting.name.to_owned(),
+        value: d.value,
+        read_only: false,
+        config_source: source_code(d.source),
+        is_sensitive: d.setting.is_sensitive(),
+    };
+    described.into_iter().map(one).collect()
+}

@@ -1,0 +1,70 @@
+//! DescribeCluster (60).
+
+use std::sync::Arc;
+
+use freshet_metadata::Broker;
+use freshet_wire::describe_cluster::DescribeClusterBroker;
+use freshet_wire::metadata::OPERATIONS_OMITTED;
+use freshet_wire::{DescribeClusterRequest, DescribeClusterResponse, ErrorCode};
+
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::operations::ALL_ON_CLUSTER;
+
+/// Endpoints of brokers.
+const BROKERS: i8 = 1;
+/// Endpoints of controllers: only a controller's listener tells them.
+const CONTROLLERS: i8 = 2;
+
+/// The cluster as the listener's clients reach it.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    call: &Call,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    let refused = match request.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "this is a broker's listener: it does not know controllers' endpoints".to_owned(),
+        )),
+        other => Some((
+            ErrorCode::UnsupportedEndpointType,
+            format!("endpoint type {other} is not known"),
+        )),
+    };
+    if let Some((code, message)) = refused {
+        context.metrics.error(code);
+        return DescribeClusterResponse {
+            error_code: code.code(),
+            error_message: Some(message),
+            ..DescribeClusterResponse::default()
+        };
+    }
+    let image = context.image();
+    let shown = image
+        .brokers()
+        .filter(|broker| request.include_fenced_brokers || !broker.fenced);
+    DescribeClusterResponse {
+        cluster_id: context.identity.cluster_id.to_string(),
+        controller_id: context.identity.node_id.0,
+        brokers: shown.filter_map(|broker| reachable(call, broker)).collect(),
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            ALL_ON_CLUSTER
+        } else {
+            OPERATIONS_OMITTED
+        },
+        ..DescribeClusterResponse::default()
+    }
+}
+
+fn reachable(call: &Call, broker: &Broker) -> Option<DescribeClusterBroker> {
+    let listener = broker.listener(&call.origin.listener)?;
+    Some(DescribeClusterBroker {
+        broker_id: broker.node.0,
+        host: listener.host.clone(),
+        port: i32::from(listener.port),
+        rack: broker.rack.clone(),
+        is_fenced: broker.fenced,
+    })
+}

@@ -1,0 +1,103 @@
+//! DescribeLogDirs (35): what lies in this broker's log directories.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use freshet_log::LogDir;
+use freshet_partition::Partition;
+use freshet_wire::describe_log_dirs::{
+    DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use freshet_wire::{DescribeLogDirsRequest, DescribeLogDirsResponse, ErrorCode};
+
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+
+/// Partitions asked for; `None` asks for all.
+type Wanted = Option<BTreeMap<String, BTreeSet<i32>>>;
+
+/// All directories, each with those of the wanted partitions that lie in it.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    _call: &Call,
+    request: DescribeLogDirsRequest,
+) -> DescribeLogDirsResponse {
+    let wanted = request.topics.map(wanted);
+    let open = context.partitions.all();
+    let directories = context.writers.dirs().iter();
+    DescribeLogDirsResponse {
+        results: directories.map(|dir| describe(context, dir, &open, &wanted)).collect(),
+        ..DescribeLogDirsResponse::default()
+    }
+}
+
+fn wanted(topics: Vec<DescribableLogDirTopic>) -> BTreeMap<String, BTreeSet<i32>> {
+    let mut wanted: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    for topic in topics {
+        wanted.entry(topic.topic).or_default().extend(topic.partitions);
+    }
+    wanted
+}
+
+fn describe(
+    context: &Context,
+    dir: &Arc<LogDir>,
+    open: &[Arc<Partition>],
+    wanted: &Wanted,
+) -> DescribeLogDirsResult {
+    let log_dir = shown(dir.path());
+    if dir.failure().is_some() {
+        context.metrics.error(ErrorCode::KafkaStorageError);
+        return DescribeLogDirsResult {
+            error_code: ErrorCode::KafkaStorageError.code(),
+            log_dir,
+            ..DescribeLogDirsResult::default()
+        };
+    }
+    let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+    for partition in open.iter().filter(|p| Arc::ptr_eq(p.view().dir(), dir)) {
+        let name = partition.name();
+        if is_wanted(wanted, name.topic.as_str(), name.partition) {
+            let held = topics.entry(name.topic.as_str()).or_default();
+            held.push(DescribeLogDirsPartition {
+                partition_index: name.partition,
+                partition_size: i64::try_from(partition.view().size_bytes()).unwrap_or(i64::MAX),
+                // How far a replica is behind: the leader never is.
+                offset_lag: 0,
+                is_future_key: false,
+            });
+        }
+    }
+    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let space = dir.space().ok();
+    DescribeLogDirsResult {
+        error_code: ErrorCode::None.code(),
+        log_dir,
+        topics: topics.into_iter().map(|(name, held)| topic(name, held)).collect(),
+        total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
+        usable_bytes: space.map_or(-1, |space| bytes(space.available_bytes)),
+        is_cordoned: false,
+    }
+}
+
+fn is_wanted(wanted: &Wanted, topic: &str, partition: i32) -> bool {
+    match wanted {
+        None => true,
+        Some(wanted) => wanted.get(topic).is_some_and(|all| all.contains(&partition)),
+    }
+}
+
+fn topic(name: &str, mut partitions: Vec<DescribeLogDirsPartition>) -> DescribeLogDirsTopic {
+    partitions.sort_by_key(|partition| partition.partition_index);
+    DescribeLogDirsTopic {
+        name: name.to_owned(),
+        partitions,
+    }
+}
+
+/// Clients compare directories with what they know by their absolute paths.
+fn shown(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
+}

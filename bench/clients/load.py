@@ -151,6 +151,23 @@ def consume(job):
     return work
 
 
+def tail(job):
+    write, read = produce(job), consume(job)
+
+    def work():
+        got = []
+        reader = threading.Thread(target=lambda: got.append(read()))
+        reader.start()
+        done = write()
+        reader.join()
+        if not got:
+            sys.exit("load.py: the reader gave up")
+        done["seconds"] = max(done["seconds"], got[0]["seconds"])
+        return done
+
+    return work
+
+
 def percentile(times, part):
     """Of all samples, in milliseconds: no histogram, no rounding."""
     return sorted(times)[min(len(times) - 1, int(len(times) * part))] * 1000
@@ -248,7 +265,7 @@ def open_loop(job):
     return work
 
 
-ROLES = {"produce": produce, "consume": consume, "one": one, "open": open_loop}
+ROLES = {"produce": produce, "consume": consume, "tail": tail, "one": one, "open": open_loop}
 
 if __name__ == "__main__":
     main()

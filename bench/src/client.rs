@@ -46,6 +46,8 @@ pub(crate) enum Role {
     Produce,
     /// Read a topic from its start.
     Consume,
+    /// Produce as fast as it goes while another connection reads.
+    Tail,
     /// Produce one record, wait for its ack, fetch it; then the next.
     One,
     /// Produce at fixed times whatever the answers; the clock starts at the intended time.

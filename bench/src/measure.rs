@@ -80,7 +80,7 @@ pub(crate) fn load(broker: &Broker, other: &Broker, load: &Load, job: &Job) -> R
         Per::Record => used / records * 1e6,
     };
     numbers.insert("broker CPU".into(), broker_cpu);
-    if matches!(job.role, Role::Produce | Role::Consume) {
+    if matches!(job.role, Role::Produce | Role::Consume | Role::Tail) {
         numbers.insert("throughput".into(), records / done.seconds);
     }
     distrust(&mut numbers);

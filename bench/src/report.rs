@@ -127,7 +127,8 @@ impl Measured {
 /// The unit of a number.
 fn unit(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
-        ("broker CPU", Kind::Idle) => "% of a core",
+        ("broker CPU", Kind::Idle { .. }) => "% of a core",
+        (_, Kind::Idle { .. }) => "KiB",
         ("broker CPU", Kind::Load(load)) if load.per == Per::Gigabyte => "CPU-s/GB",
         ("broker CPU", _) => "µs/record",
         ("throughput" | "offered" | "achieved", _) => "records/s",

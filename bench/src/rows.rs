@@ -54,8 +54,8 @@ pub(crate) struct Load {
 pub(crate) enum Kind {
     /// From the start of the process to its first answer, with an empty folder.
     Start,
-    /// CPU of a broker that nobody talks to.
-    Idle,
+    /// CPU of a broker that nobody talks to, with a topic of so many partitions (0: without one).
+    Idle { partitions: u32 },
     /// A client's work.
     Load(Load),
     /// Resident memory: after the start, and after everything above.
@@ -117,7 +117,9 @@ impl Load {
             Role::Consume => String::new(),
             Role::One => ", linger 0, one record in flight".into(),
             Role::Open => format!(", linger 0, {rate} records/s offered"),
-            Role::Produce => format!(", batch ≤ {} KiB, linger {linger} ms", batch / 1024),
+            Role::Produce | Role::Tail => {
+                format!(", batch ≤ {} KiB, linger {linger} ms", batch / 1024)
+            }
         };
         format!(
             "{size} B records, {partitions} partitions{sending}, acks=all, no compression, no TLS"
@@ -190,7 +192,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "idle",
         about: "a broker that nobody talks to, few topics",
-        kind: Kind::Idle,
+        kind: Kind::Idle { partitions: 0 },
         bars: &[("broker CPU", Bar::at_most(0.3))],
     },
     Row {
@@ -240,6 +242,15 @@ pub(crate) const ROWS: &[Row] = &[
         bars: &[("broker CPU", Bar::at_most(0.12))],
     },
     Row {
+        name: "tail-1k",
+        about: "produce 1 KiB records while another client reads them; CPU for both",
+        kind: Kind::Load(Load {
+            role: Role::Tail,
+            ..PRODUCE
+        }),
+        bars: &[],
+    },
+    Row {
         name: "one",
         about: "produce one record, wait for the ack, fetch it; then the next",
         kind: Kind::Load(ONE),
@@ -278,6 +289,15 @@ pub(crate) const ROWS: &[Row] = &[
         bars: &[
             ("idle", Bar::at_most(30.0)),
             ("highest", Bar::at_most(300.0)),
+        ],
+    },
+    Row {
+        name: "idle-1000",
+        about: "a broker that nobody talks to, a topic of 1,000 empty partitions",
+        kind: Kind::Idle { partitions: 1_000 },
+        bars: &[
+            ("broker CPU", Bar::at_most(0.3)),
+            ("memory per partition", Bar::at_most(4.0)),
         ],
     },
 ];

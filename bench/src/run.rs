@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::args::{Args, Output, Side, target};
 use crate::broker::Broker;
-use crate::client::{Client, Role};
+use crate::client::{Client, Job, Role};
 use crate::cpu::{self, Machine};
 use crate::measure::{self, Noise, Numbers, Sample, foreign};
 use crate::report::{self, Measured, Report};
@@ -16,6 +16,8 @@ use crate::rows::{Kind, Load, ROWS, Row, WARM_UP};
 
 /// What a started broker does at first is not its idle state.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Opening a thousand partitions keeps a broker busy for longer.
+const SETTLE_MANY: Duration = Duration::from_secs(20);
 const IDLE_WINDOW: Duration = Duration::from_secs(10);
 
 /// Measures and prints.
@@ -94,7 +96,7 @@ impl Stand<'_> {
         let mut measured = Measured::new(row, self.sides);
         let result = match row.kind {
             Kind::Start => self.start(&mut measured),
-            Kind::Idle => self.idle(&mut measured),
+            Kind::Idle { partitions } => self.idle(row, partitions, &mut measured),
             Kind::Load(load) => self.load(row, &load, &mut measured),
             Kind::Memory => self.memory(&mut measured),
         };
@@ -140,15 +142,45 @@ impl Stand<'_> {
         })
     }
 
-    fn idle(&mut self, measured: &mut Measured) -> Result<()> {
+    fn idle(&mut self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
         let window = IDLE_WINDOW / u32::try_from(self.args.divisor())?;
         self.brokers()?;
-        let [first, second] = &self.running()?.both;
-        sleep(SETTLE);
-        self.turns(measured, |at, _| match at {
-            0 => measure::idle(first, second, window),
-            _ => measure::idle(second, first, window),
-        })
+        let both = &self.running()?.both;
+        let load = Load {
+            partitions,
+            records: 0,
+            ..WARM_UP[0]
+        };
+        let topic = |broker: &Broker, create, remove| {
+            let job = load.job(broker.side, broker.address.to_string(), row.name.into(), 1);
+            work(&Job {
+                create,
+                remove,
+                ..job
+            })
+        };
+        for (at, broker) in both.iter().enumerate().filter(|_| partitions > 0) {
+            let before = cpu::resident(broker.id())?.0;
+            topic(broker, true, false)?;
+            sleep(SETTLE);
+            let grown = (cpu::resident(broker.id())?.0 - before) * 1024.0 / f64::from(partitions);
+            let numbers = [("memory per partition".to_owned(), grown)].into();
+            measured.add(
+                at,
+                Sample {
+                    numbers,
+                    foreign: 0.0,
+                },
+            );
+        }
+        sleep(if partitions > 0 { SETTLE_MANY } else { SETTLE });
+        let result = self.turns(measured, |at, _| {
+            measure::idle(&both[at], &both[1 - at], window)
+        });
+        for broker in both.iter().filter(|_| partitions > 0) {
+            topic(broker, false, true)?;
+        }
+        result
     }
 
     fn load(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
@@ -292,7 +324,7 @@ impl Stand<'_> {
 }
 
 /// A job that nobody measures.
-fn work(job: &crate::client::Job) -> Result<()> {
+fn work(job: &Job) -> Result<()> {
     let mut client = Client::start(job)?;
     client.work()?;
     client.end()

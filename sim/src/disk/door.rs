@@ -80,7 +80,7 @@ impl Disk for FakeDisk {
         world.call(self.boot, (Op::SyncDir, &name), |world, effect| {
             let node = world.tree.find(path)?;
             world.tree.dir(node)?;
-            if effect != Some(Effect::PowerOff) {
+            if !matches!(effect, Some(Effect::PowerOff | Effect::Lie)) {
                 world.tree.sync_dir(node);
             }
             Ok(())
@@ -235,7 +235,7 @@ impl DiskFile for FakeFile {
             let dice = world.next_dice(&self.path);
             let file = world.tree.file(self.node)?;
             match effect {
-                Some(Effect::PowerOff) => Ok(()),
+                Some(Effect::PowerOff | Effect::Lie) => Ok(()),
                 Some(Effect::Eio) => {
                     file.lose_some(dice);
                     Err(eio())

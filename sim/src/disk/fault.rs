@@ -38,6 +38,8 @@ pub enum Effect {
     Eio,
     /// ENOSPC, before anything is done.
     NoSpace,
+    /// A sync says yes and does nothing: what code without that sync would meet.
+    Lie,
     /// Half of the bytes, as the system may do at any time.
     Short,
     /// One bit of what is read is wrong.
@@ -46,11 +48,26 @@ pub enum Effect {
     PowerOff,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Where {
+    Part(String),
+    Whole(String),
+}
+
+impl Where {
+    fn fits(&self, path: &str) -> bool {
+        match self {
+            Self::Part(part) => path.contains(part),
+            Self::Whole(whole) => path == whole,
+        }
+    }
+}
+
 /// A fault that waits for its call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub(super) op: Op,
-    pub(super) path_part: String,
+    pub(super) path: Where,
     pub(super) skip: u64,
     pub(super) times: u64,
     pub(super) effect: Effect,
@@ -61,7 +78,7 @@ impl Fault {
     pub fn on(op: Op) -> Self {
         Self {
             op,
-            path_part: String::new(),
+            path: Where::Part(String::new()),
             skip: 0,
             times: 1,
             effect: Effect::Eio,
@@ -71,7 +88,14 @@ impl Fault {
     /// Only where the path contains `part`.
     #[must_use]
     pub fn at(mut self, part: &str) -> Self {
-        part.clone_into(&mut self.path_part);
+        self.path = Where::Part(part.to_owned());
+        self
+    }
+
+    /// Only at this very path.
+    #[must_use]
+    pub fn exactly(mut self, path: &str) -> Self {
+        self.path = Where::Whole(path.to_owned());
         self
     }
 
@@ -104,7 +128,7 @@ impl Fault {
 
     /// Whether it strikes at this call; counts the call.
     pub(super) fn strikes(&mut self, op: Op, path: &str) -> bool {
-        if op != self.op || self.times == 0 || !path.contains(&self.path_part) {
+        if op != self.op || self.times == 0 || !self.path.fits(path) {
             return false;
         }
         if self.skip > 0 {

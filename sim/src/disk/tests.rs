@@ -175,6 +175,21 @@ fn a_failed_sync_cannot_be_made_good() {
 }
 
 #[test]
+fn a_lying_sync_saves_nothing() {
+    let mut lost = 0;
+    for seed in SEEDS {
+        let disk = FakeDisk::new(seed);
+        let file = synced(&disk);
+        write(&*file, &[2; 1536], 0);
+        disk.inject(Fault::on(Op::Sync).exactly("/a").with(Effect::Lie));
+        disk.inject(Fault::on(Op::Sync).exactly("/").always());
+        file.sync_data().unwrap();
+        lost += usize::from(disk.crash().bytes("/a").unwrap() != [2; 1536]);
+    }
+    assert!(lost > 50, "{lost}");
+}
+
+#[test]
 fn faults_strike_where_and_when_they_are_told() {
     let disk = FakeDisk::new(1);
     let (a, b) = (create(&disk, "/a"), create(&disk, "/b"));

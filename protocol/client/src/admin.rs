@@ -12,6 +12,7 @@ use crate::{Client, ClientError};
 
 pub use cluster::{ClusterDescription, ClusterNode, LogDir, LogDirPartition};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigSource, Resource};
+pub(crate) use group_offsets::{Committer, commit};
 pub use group_offsets::{GroupOffset, NewGroupOffset};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{FoundOffset, OffsetSpec};
@@ -50,6 +51,6 @@ fn only<K, V>(outcomes: Outcomes<K, V>, what: &str) -> Result<V, ClientError> {
 }
 
 /// Milliseconds as the wire has them.
-fn millis(duration: std::time::Duration) -> i32 {
+pub(crate) fn millis(duration: std::time::Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

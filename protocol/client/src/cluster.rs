@@ -85,6 +85,11 @@ impl Client {
         self.0.metadata.with_topics(self, names).await
     }
 
+    /// A view in which these topics were asked for, whether or not they exist.
+    pub async fn ask_topics(&self, names: &[String]) -> Result<Arc<ClusterView>, ClientError> {
+        self.0.metadata.ask_topics(self, names).await
+    }
+
     /// A view of all topics there are.
     pub async fn all_topics(&self) -> Result<Arc<ClusterView>, ClientError> {
         self.0.metadata.everything(self).await

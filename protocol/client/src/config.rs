@@ -18,6 +18,8 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// Longest time for one call with all its retries.
     pub call_timeout: Duration,
+    /// Longest time for the first contact with the cluster, with all its retries.
+    pub bootstrap_timeout: Duration,
     /// Pause before the second try; doubles with each further one.
     pub backoff_min: Duration,
     /// Longest pause between tries.
@@ -41,6 +43,7 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(60),
+            bootstrap_timeout: Duration::from_secs(10),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(1),
             metadata_max_age: Duration::from_secs(300),

@@ -4,6 +4,7 @@ mod admin;
 mod cluster;
 mod config;
 mod connection;
+mod consumer;
 mod error;
 mod group;
 mod producer;
@@ -16,10 +17,11 @@ pub use admin::{
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};
+pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
 pub use error::ClientError;
 pub use group::{
-    Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, MemberView, Shares,
-    TopicPartitions,
+    Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupConfig, GroupConsumer,
+    MemberView, Shares, TopicPartitions,
 };
 pub use producer::{
     Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,

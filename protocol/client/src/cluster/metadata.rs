@@ -51,6 +51,11 @@ impl Metadata {
     /// The first picture.
     pub(super) async fn bootstrap(&self, client: &Client) -> Result<(), ClientError> {
         let _asking = self.asking.lock().await;
+        let limit = client.config().bootstrap_timeout;
+        let mut attempts = Attempts::within(client.config(), "the first contact", limit);
+        while let Err(error) = client.any_connection().await {
+            attempts.pause(error).await?;
+        }
         self.ask(client, Some(Vec::new())).await.map(drop)
     }
 
@@ -106,6 +111,21 @@ impl Metadata {
             seen = self.refresh(client, &seen).await?;
         }
         Ok(seen)
+    }
+
+    /// A picture in which these topics were asked for, whether or not they exist.
+    pub(super) async fn ask_topics(
+        &self,
+        client: &Client,
+        names: &[String],
+    ) -> Result<Arc<ClusterView>, ClientError> {
+        self.want(names)?;
+        let seen = self.current();
+        let fresh = seen.at + self.max_age >= Instant::now();
+        if fresh && names.iter().all(|name| seen.topic(name).is_some()) {
+            return Ok(seen);
+        }
+        self.refresh(client, &seen).await
     }
 
     fn want(&self, names: &[String]) -> Result<(), ClientError> {

@@ -19,10 +19,15 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     pub(crate) fn new(config: &ClientConfig, what: &'static str) -> Self {
+        Self::within(config, what, config.call_timeout)
+    }
+
+    /// Tries with another limit than the usual.
+    pub(crate) fn within(config: &ClientConfig, what: &'static str, limit: Duration) -> Self {
         Self {
             what,
-            limit: config.call_timeout,
-            deadline: Instant::now() + config.call_timeout,
+            limit,
+            deadline: Instant::now() + limit,
             backoff: Backoff::new(config),
         }
     }

@@ -27,10 +27,27 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         .map(|page| Finding::new(*page, "the page is missing"))
         .collect();
     findings.extend(decisions(tree));
+    findings.extend(unlisted(tree, "docs/decisions/"));
+    findings.extend(unlisted(tree, "docs/formats/"));
     findings
 }
 
-/// Decision notes are `NNNN-title.md`, each number is used once, and the list names each.
+/// Pages of a folder that its README does not name.
+fn unlisted(tree: &Tree, folder: &str) -> Vec<Finding> {
+    let list = tree
+        .files
+        .get(&format!("{folder}README.md"))
+        .map_or("", String::as_str);
+    let pages = tree
+        .files
+        .keys()
+        .filter_map(|path| Some((path, path.strip_prefix(folder)?)));
+    let unlisted = pages.filter(|(_, name)| *name != "README.md" && !list.contains(name));
+    let finding = |(path, _)| Finding::new(path, format!("{folder}README.md does not list it"));
+    unlisted.map(finding).collect()
+}
+
+/// Decision notes are `NNNN-title.md` and each number is used once.
 fn decisions(tree: &Tree) -> Vec<Finding> {
     let folder = "docs/decisions/";
     let list = tree
@@ -77,21 +94,28 @@ mod tests {
     #[test]
     fn decision_notes_keep_their_numbers() {
         let found = |pairs: &[(&str, &str)]| decisions(&Tree::from_pairs(pairs)).len();
-        let list = ("docs/decisions/README.md", "[1](0001-a.md) [2](0001-b.md)");
-        assert_eq!(found(&[list, ("docs/decisions/0001-a.md", "")]), 0);
-        assert_eq!(found(&[list, ("docs/decisions/0002-c.md", "")]), 1);
-        let twice = [
-            list,
-            ("docs/decisions/0001-a.md", ""),
-            ("docs/decisions/0001-b.md", ""),
-        ];
-        assert_eq!(found(&twice), 1);
         assert_eq!(
             found(&[
-                ("docs/decisions/README.md", "x.md"),
-                ("docs/decisions/x.md", "")
+                ("docs/decisions/0001-a.md", ""),
+                ("docs/decisions/README.md", "")
+            ]),
+            0
+        );
+        assert_eq!(
+            found(&[
+                ("docs/decisions/0001-a.md", ""),
+                ("docs/decisions/0001-b.md", "")
             ]),
             1
         );
+        assert_eq!(found(&[("docs/decisions/x.md", "")]), 1);
+    }
+
+    #[test]
+    fn a_page_that_no_list_names_is_found() {
+        let page = ("docs/formats/segment.md", "");
+        let with = |list| Tree::from_pairs(&[page, ("docs/formats/README.md", list)]);
+        assert!(unlisted(&with("[segment](segment.md)"), "docs/formats/").is_empty());
+        assert_eq!(unlisted(&with(""), "docs/formats/").len(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! What a topic's settings mean to its logs. Kafka's names and defaults (4.4).
 
+use freshet_records::{Compression, TimestampType};
+
 /// When an append counts as flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -8,34 +10,6 @@ pub enum Durability {
     Fsync,
     /// Right after the write: what is acknowledged survives the process, not the machine.
     PageCache,
-}
-
-/// Whose clock record timestamps come from (`message.timestamp.type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TimestampType {
-    /// The producer's.
-    #[default]
-    CreateTime,
-    /// The broker's, at append; stored by setting bit 3 of the attributes and the max timestamp.
-    LogAppendTime,
-}
-
-/// `compression.type`: what batches are stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recompress {
-    /// As the producer sent them; batches stay opaque.
-    #[default]
-    Producer,
-    /// Not compressed.
-    Uncompressed,
-    /// gzip with `compression.gzip.level`.
-    Gzip(i32),
-    /// snappy in xerial framing.
-    Snappy,
-    /// lz4 frames with `compression.lz4.level`.
-    Lz4(i32),
-    /// zstd with `compression.zstd.level`.
-    Zstd(i32),
 }
 
 /// `cleanup.policy` as two independent wishes.
@@ -76,8 +50,8 @@ pub struct LogConfig {
     pub timestamp_before_max_ms: u64,
     /// `message.timestamp.after.max.ms`: how far a timestamp may lie in the future.
     pub timestamp_after_max_ms: u64,
-    /// `compression.type` with its levels.
-    pub recompress: Recompress,
+    /// `compression.type` with its level; `None` is `producer`: batches stay as they were sent.
+    pub recompress: Option<Compression>,
     /// `flush.messages`: with [`Durability::PageCache`], fdatasync after so many records.
     pub flush_messages: u64,
     /// `flush.ms`: with [`Durability::PageCache`], fdatasync after so long; checked about once a second.
@@ -110,7 +84,7 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: u64::MAX,
             timestamp_after_max_ms: 3_600_000,
-            recompress: Recompress::Producer,
+            recompress: None,
             flush_messages: u64::MAX,
             flush_ms: u64::MAX,
             preallocate: false,

@@ -12,17 +12,24 @@
 //! ```
 
 mod append;
+mod batch;
 mod config;
+mod context;
+mod dir;
 mod error;
+mod log;
 mod metrics;
 mod name;
+mod segment;
+mod state;
 mod view;
 mod writers;
 
 pub use append::{Append, Appended, Done, Origin, Progress};
-pub use config::{Cleanup, Durability, LogConfig, Recompress, TimestampType};
+pub use config::{Cleanup, Durability, LogConfig};
+pub use dir::LogDir;
 pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};
 pub use metrics::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
 pub use name::LogName;
 pub use view::{EpochEnd, Fetched, LogView, Read, ReadSpec, TimeQuery, TimedOffset};
-pub use writers::{LogDir, LogHandle, OpenLog, Retained, Writers, WritersOptions};
+pub use writers::{LogHandle, OpenLog, Retained, Writers, WritersOptions};

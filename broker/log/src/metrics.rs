@@ -67,3 +67,27 @@ pub struct LogMetrics {
     /// Segments deleted by retention or trimming.
     pub segments_deleted: AtomicU64,
 }
+
+impl LogMetrics {
+    pub(crate) fn count_hot_read(&self, bytes: u64) {
+        self.hot_read_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn count_file_read(&self, bytes: u64) {
+        self.file_read_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn count_cold_read(&self) {
+        self.cold_reads.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_corrupt_read(&self) {
+        self.corrupt_reads.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_batches(&self, batches: u64, records: u64, bytes: u64) {
+        self.batches.fetch_add(batches, Relaxed);
+        self.records.fetch_add(records, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+}

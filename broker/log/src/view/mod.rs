@@ -1,11 +1,19 @@
 //! Reading a log without asking its writer.
 
+pub(crate) mod hot;
+mod read;
+mod shared;
+mod times;
+
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 
 use bytes::Bytes;
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 
-use crate::{Busy, Done, LogError, LogName, ReadError};
+pub(crate) use shared::{Dirty, Shared, SharedSpec};
+
+use crate::{Busy, Done, LogDir, LogError, LogName, ReadError};
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,93 +81,111 @@ pub struct TimedOffset {
     pub leader_epoch: LeaderEpoch,
 }
 
-#[derive(Debug)]
-struct Shared;
-
 /// Readers' side of a log: cheap to clone, never waits for the writer.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "bodies follow")]
-pub struct LogView(Arc<Shared>);
+pub struct LogView(pub(crate) Arc<Shared>);
 
-#[expect(unused_variables, reason = "bodies follow")]
 impl LogView {
     /// Topic and partition.
     pub fn name(&self) -> &LogName {
-        todo!()
+        &self.0.name
     }
+
     /// Which life of the topic.
     pub fn topic_id(&self) -> TopicId {
-        todo!()
+        self.0.topic_id
     }
+
     /// The directory (an entry of `log.dirs`) that holds it.
-    pub fn dir(&self) -> &Arc<crate::LogDir> {
-        todo!()
+    pub fn dir(&self) -> &Arc<LogDir> {
+        &self.0.dir
     }
+
     /// First offset that can be read.
     pub fn log_start(&self) -> Offset {
-        todo!()
+        self.0.log_start.load(Acquire)
     }
+
     /// Offset that the next record gets.
     pub fn log_end(&self) -> Offset {
-        todo!()
+        self.0.log_end.load(Acquire)
     }
+
     /// Records below are durable as the topic's [`crate::Durability`] means it.
     pub fn flushed(&self) -> Offset {
-        todo!()
+        self.0.flushed.load(Acquire)
     }
+
     /// First offset of the oldest open transaction.
     pub fn first_unstable(&self) -> Option<Offset> {
-        todo!()
+        Some(self.0.first_unstable.load(Acquire)).filter(|&offset| offset >= 0)
     }
+
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        todo!()
+        let segments = self.0.segments.read();
+        segments.iter().map(|segment| segment.size_bytes()).sum()
     }
+
     /// Why the log cannot serve, if it cannot.
     pub fn failure(&self) -> Option<LogError> {
-        todo!()
+        self.0.usable().err()
     }
+
     /// The latest leader epoch, with the offset where it started.
     pub fn latest_epoch(&self) -> Option<(LeaderEpoch, Offset)> {
-        todo!()
+        self.0.epochs.read().latest()
     }
+
     /// Where `epoch` ends; the log end for the latest.
     pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> EpochEnd {
-        todo!()
+        let epochs = self.0.epochs.read();
+        epochs.end_of(epoch, self.log_end())
     }
+
     /// Leader epoch of the record at `offset`; `None` outside of the log.
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        todo!()
+        let inside = (self.log_start()..self.log_end()).contains(&offset);
+        inside.then(|| self.0.epochs.read().at(offset)).flatten()
     }
 
     /// Reads without ever waiting for the device. `from == log_end` gives nothing; so does a first
     /// batch that reaches `upper_bound`.
     pub fn read(&self, spec: &ReadSpec) -> Result<Read, ReadError> {
-        todo!()
+        self.0.read(spec)
     }
+
     /// Reads on a reader thread; `done` runs there.
     pub fn read_cold(&self, spec: ReadSpec, done: Done<Fetched, ReadError>) -> Result<(), Busy> {
-        todo!()
+        let view = self.clone();
+        self.0.context.metrics.count_cold_read();
+        let job = Box::new(move || done(view.read_blocking(&spec)));
+        self.0.context.readers.submit(job)
     }
+
     /// Reads, waiting for the device. For threads of our own and tests, never for async tasks.
     pub fn read_blocking(&self, spec: &ReadSpec) -> Result<Fetched, ReadError> {
-        todo!()
+        self.0.read_blocking(spec)
     }
-    /// Looks a record up by time on a reader thread, among records below `upper_bound`.
+
+    /// Looks a record up by time on a reader thread, among batches below `upper_bound`.
     pub fn find_time(
         &self,
         query: TimeQuery,
         upper_bound: Offset,
         done: Done<Option<TimedOffset>, ReadError>,
     ) -> Result<(), Busy> {
-        todo!()
+        let view = self.clone();
+        let job = Box::new(move || done(view.find_time_blocking(query, upper_bound)));
+        self.0.context.readers.submit(job)
     }
+
     /// Like [`LogView::find_time`], on the calling thread.
     pub fn find_time_blocking(
         &self,
         query: TimeQuery,
         upper_bound: Offset,
     ) -> Result<Option<TimedOffset>, ReadError> {
-        todo!()
+        self.0.find_time(query, upper_bound)
     }
 }

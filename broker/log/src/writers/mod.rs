@@ -1,49 +1,46 @@
 //! The threads that own logs.
+//!
+//! ```text
+//! LogHandle ──commands──► append thread ──flush jobs──► flush thread (one per log directory)
+//!                           owns its logs                 fdatasync, checkpoints, deletes
+//! LogView ────cold reads──► reader threads
+//! closed segments ────────► janitor thread: index files, removal of files
+//! ```
+//!
+//! All queues are bounded. A flush thread never waits for an append thread, and reader and janitor
+//! threads wait for nobody, so no cycle of waiting can close.
 
-use std::path::Path;
+mod appender;
+mod command;
+mod flusher;
+mod handle;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
-use freshet_env::{Clock, Disk};
-use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
+use freshet_env::Clock;
+use freshet_env::tasks::spawn_thread;
+use freshet_types::{Offset, TopicId};
+use parking_lot::Mutex;
 
-use crate::{
-    Append, Busy, Done, LogConfig, LogError, LogMetrics, LogName, LogView, OpenError, Progress,
-};
+pub use handle::LogHandle;
 
-/// One entry of `log.dirs`: locked by this process, online until a write or fsync in it fails.
-#[derive(Debug)]
-pub struct LogDir;
+use crate::context::{Context, Job, Pool};
+use crate::log::Log;
+use crate::state::StopImage;
+use crate::{LogConfig, LogDir, LogError, LogMetrics, LogName, OpenError, Progress};
+use appender::Appender;
+use command::{Command, Queue};
+use flusher::{FlushJob, run_flusher};
 
-#[expect(unused_variables, reason = "bodies follow")]
-impl LogDir {
-    /// Makes the directory if needed, locks it, removes what an interrupted delete left, and reads
-    /// the clean-shutdown proof.
-    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Arc<Self>, OpenError> {
-        todo!()
-    }
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        todo!()
-    }
-    /// The logs in it with their topic ids, sorted by name.
-    pub fn logs(&self) -> Result<Vec<(LogName, TopicId)>, OpenError> {
-        todo!()
-    }
-    /// Why it is offline, if it is.
-    pub fn failure(&self) -> Option<LogError> {
-        todo!()
-    }
-    /// Room on its file system: (total, available) bytes.
-    pub fn space(&self) -> Result<freshet_env::disk::Space, OpenError> {
-        todo!()
-    }
-    /// Whether the last process that used it stopped cleanly.
-    pub fn was_clean(&self) -> bool {
-        todo!()
-    }
-}
+/// Jobs that may wait for the janitor; more are done by whoever has them.
+const JANITOR_QUEUE: usize = 4096;
 
-/// Limits of [`Writers`]. Every one is per thread unless it says otherwise.
+/// Limits of [`Writers`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WritersOptions {
     /// Append threads; a partition belongs to one.
@@ -56,7 +53,8 @@ pub struct WritersOptions {
     pub queue_bytes: usize,
     /// Bytes kept for tail readers by all append threads together.
     pub hot_bytes: usize,
-    /// Appends are refused while a directory's file system has less than this.
+    /// Producers' appends are refused while a directory's file system has less than this; the
+    /// broker's own and replicas' while it has less than half of it.
     pub reserve_bytes: u64,
     /// A log is checkpointed each time this much was written to it: recovery scans at most about
     /// this much per log.
@@ -108,9 +106,23 @@ pub struct Retained {
 
 /// Append, flush and reader threads of one broker, for all its log directories.
 #[derive(Debug)]
-pub struct Writers;
+pub struct Writers {
+    dirs: Vec<Arc<LogDir>>,
+    context: Arc<Context>,
+    queues: Vec<Arc<Queue>>,
+    /// Counts opened logs: the next one goes to the next thread.
+    opened: AtomicUsize,
+    threads: Mutex<Option<Threads>>,
+}
 
-#[expect(unused_variables, reason = "bodies follow")]
+#[derive(Debug)]
+struct Threads {
+    append: Vec<AppendThread>,
+    flush: Vec<JoinHandle<()>>,
+    read: Vec<JoinHandle<()>>,
+    janitor: JoinHandle<()>,
+}
+
 impl Writers {
     /// Starts the threads.
     pub fn start(
@@ -118,89 +130,204 @@ impl Writers {
         clock: Arc<dyn Clock>,
         options: WritersOptions,
     ) -> Result<Arc<Self>, OpenError> {
-        todo!()
+        let (read_queue, reads) = sync_channel::<Job>(options.queue_len);
+        let (janitor_queue, chores) = sync_channel::<Job>(JANITOR_QUEUE);
+        let context = Context::new(
+            clock,
+            options,
+            Pool::new(read_queue),
+            Pool::new(janitor_queue),
+        );
+        let context = Arc::new(context);
+        let (flush_queues, flush) = start_flushers(&dirs, &context)?;
+        let (queues, append) = start_appenders(&context, &flush_queues)?;
+        let reads = Arc::new(Mutex::new(reads));
+        let readers = (0..context.options.read_threads.max(1)).map(|i| {
+            let jobs = Arc::clone(&reads);
+            spawn(format!("log-read-{i}"), move || run_jobs(&jobs))
+        });
+        let read = readers.collect::<Result<_, _>>()?;
+        let janitor = spawn("log-janitor".into(), move || {
+            chores.into_iter().for_each(|job| job());
+        })?;
+        for dir in &dirs {
+            for path in dir.take_leftovers() {
+                remove_later(&context, dir, path);
+            }
+        }
+        Ok(Arc::new(Self {
+            dirs,
+            context,
+            queues,
+            opened: AtomicUsize::new(0),
+            threads: Mutex::new(Some(Threads {
+                append,
+                flush,
+                read,
+                janitor,
+            })),
+        }))
     }
+
     /// The directories given at start.
     pub fn dirs(&self) -> &[Arc<LogDir>] {
-        todo!()
+        &self.dirs
     }
+
     /// What all logs did so far.
     pub fn metrics(&self) -> &Arc<LogMetrics> {
-        todo!()
+        &self.context.metrics
     }
+
     /// Opens a log, making it when absent; recovers its tail when the last stop was not clean.
     /// Blocks on the device: call it from a plain thread; several may open at once.
     pub fn open(&self, log: OpenLog) -> Result<LogHandle, OpenError> {
-        todo!()
+        let (dir, name) = (Arc::clone(&log.dir), log.name.clone());
+        if !dir.reserve(&name) {
+            return Err(OpenError::AlreadyOpen { log: name });
+        }
+        let opened = Log::open(log, Arc::clone(&self.context));
+        let log = opened.inspect_err(|_| dir.release(&name))?;
+        dir.register(log.shared());
+        let id = self.opened.fetch_add(1, Ordering::Relaxed);
+        let queue = Arc::clone(&self.queues[id % self.queues.len()]);
+        let view = log.view();
+        let log = Box::new(log);
+        if !queue.send(Command::Open { id, log }) {
+            dir.release(&name);
+            return Err(LogError::Closed { log: name }.into());
+        }
+        Ok(LogHandle::new(view, id, queue))
     }
+
     /// Removes a log that is in `dir` but not open: a stray of a topic deleted meanwhile.
-    pub fn remove_stray(&self, dir: &LogDir, name: &LogName) -> Result<(), OpenError> {
-        todo!()
+    pub fn remove_stray(&self, dir: &Arc<LogDir>, name: &LogName) -> Result<(), OpenError> {
+        if !dir.reserve(name) {
+            return Err(OpenError::AlreadyOpen { log: name.clone() });
+        }
+        let removed = dir.rename_away(name);
+        dir.release(name);
+        remove_later(&self.context, dir, removed?);
+        Ok(())
     }
+
     /// Flushes and closes all logs, writes the clean-shutdown proofs of directories that are
     /// online, and ends the threads. Handles answer `Closed` afterwards. Blocks.
+    ///
+    /// Fails with the first directory's failure, after all others were stopped; a second call does
+    /// nothing.
     pub fn stop(&self) -> Result<(), LogError> {
-        todo!()
+        let Some(threads) = self.threads.lock().take() else {
+            return Ok(());
+        };
+        for queue in &self.queues {
+            // A thread that is gone has nothing left to stop.
+            queue.send(Command::Stop);
+        }
+        let mut images: HashMap<PathBuf, StopImage> = HashMap::new();
+        let mut whole = true;
+        for thread in threads.append {
+            match thread.join() {
+                Ok(stopped) => {
+                    for (dir, image) in stopped {
+                        let all = images.entry(dir.path().to_owned()).or_default();
+                        all.rows.extend(image.rows);
+                    }
+                }
+                // A panic: its logs may be half written, so nothing is clean.
+                Err(_) => whole = false,
+            }
+        }
+        self.context.readers.stop();
+        for thread in threads.flush.into_iter().chain(threads.read) {
+            whole &= thread.join().is_ok();
+        }
+        self.context.janitor.stop();
+        whole &= threads.janitor.join().is_ok();
+        if !whole {
+            tracing::error!("a log thread panicked: no proof of a clean stop is written");
+            return Ok(());
+        }
+        let prove =
+            |dir: &Arc<LogDir>| dir.write_proof(images.remove(dir.path()).unwrap_or_default());
+        let proofs: Vec<_> = self.dirs.iter().map(prove).collect();
+        proofs.into_iter().collect()
     }
 }
 
-/// Changes one log. Cheap to clone. Commands run in the order in which they were sent; all
-/// callbacks run on the log's append thread (flush: on the flush thread) in that order.
-#[derive(Debug, Clone)]
-pub struct LogHandle;
+type FlushQueues = HashMap<PathBuf, SyncSender<FlushJob>>;
 
-#[expect(unused_variables, reason = "bodies follow")]
-impl LogHandle {
-    /// Readers' side of the log.
-    pub fn view(&self) -> &LogView {
-        todo!()
+fn start_flushers(
+    dirs: &[Arc<LogDir>],
+    context: &Arc<Context>,
+) -> Result<(FlushQueues, Vec<JoinHandle<()>>), OpenError> {
+    let mut queues = HashMap::new();
+    let mut threads = Vec::new();
+    for (i, dir) in dirs.iter().enumerate() {
+        let (queue, jobs) = sync_channel(context.options.queue_len);
+        queues.insert(dir.path().to_owned(), queue);
+        let (dir, context) = (Arc::clone(dir), Arc::clone(context));
+        let body = move || run_flusher(&dir, &context, &jobs);
+        threads.push(spawn(format!("log-flush-{i}"), body)?);
     }
-    /// Stores batches. The batch is checked on the calling thread (CRC, and decompression where a
-    /// setting forces it); the answer always comes through `append.done`.
-    pub fn append(&self, append: Append) -> Result<(), Busy> {
-        todo!()
+    Ok((queues, threads))
+}
+
+type AppendThread = JoinHandle<Vec<(Arc<LogDir>, StopImage)>>;
+
+fn start_appenders(
+    context: &Arc<Context>,
+    flush_queues: &FlushQueues,
+) -> Result<(Vec<Arc<Queue>>, Vec<AppendThread>), OpenError> {
+    let count = context.options.append_threads.max(1);
+    let mut queues = Vec::new();
+    let mut threads = Vec::new();
+    for i in 0..count {
+        let (sender, commands) = sync_channel(context.options.queue_len);
+        let queue = Arc::new(Queue::new(sender, context.options.queue_bytes));
+        queues.push(queue);
+        let context = Arc::clone(context);
+        let flush_queues = flush_queues.clone();
+        let body = move || {
+            let hot_bytes = context.options.hot_bytes / count;
+            Appender::new(context, flush_queues, hot_bytes).run(&commands)
+        };
+        threads.push(spawn(format!("log-append-{i}"), body)?);
     }
-    /// Moves the log start up to `to` (never back, never above the log end) and deletes segments
-    /// below. Answers the log start once it is durable.
-    pub fn trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Cuts all records at `to` and above; answers the new log end once that is durable.
-    pub fn truncate(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Throws all records away and starts at `at`: a follower whose leader's log starts later.
-    pub fn restart_at(&self, at: Offset, done: Done<Offset>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// A new leader epoch begins at the log end, before its first record.
-    pub fn start_epoch(&self, epoch: LeaderEpoch, done: Done<()>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// New settings, from the next append on. Never refused.
-    pub fn configure(&self, config: Arc<LogConfig>) {
-        todo!()
-    }
-    /// Applies `retention.*` and `segment.ms`, forgets idle producers and checkpoints.
-    /// Only records below `limit` (the high watermark) are deleted.
-    pub fn retain(&self, now: Timestamp, limit: Offset, done: Done<Retained>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Closes the active segment and starts a new one, unless it is empty.
-    pub fn roll(&self, done: Done<()>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Makes all that was appended before durable, whatever the topic's durability; answers the
-    /// durable end.
-    pub fn flush(&self, done: Done<Offset>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Flushes and closes; later commands answer `Closed`, the view still reads.
-    pub fn close(&self, done: Done<()>) -> Result<(), Busy> {
-        todo!()
-    }
-    /// Closes and deletes: renamed at once, which is durable when `done` runs; files go later.
-    pub fn delete(&self, done: Done<()>) -> Result<(), Busy> {
-        todo!()
+    Ok((queues, threads))
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, OpenError> {
+    spawn_thread(&name, body).map_err(|error| OpenError::Io {
+        doing: "starting thread",
+        path: name.into(),
+        reason: error.to_string().into(),
+    })
+}
+
+/// Takes jobs one at a time; only the taking is under the lock.
+fn run_jobs(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
     }
 }
+
+/// Removes a directory that was renamed away. A failure leaves it for the next start.
+fn remove_later(context: &Context, dir: &Arc<LogDir>, path: PathBuf) {
+    let dir = Arc::clone(dir);
+    context.janitor.submit_or_run(Box::new(move || {
+        if let Err(error) = dir.disk().remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "deleted log not removed");
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! One entry of `log.dirs`.
+//!
+//! ```text
+//! <log.dir>/.lock              held while a process uses the directory
+//! <log.dir>/clean-shutdown     proof of a clean stop, with a checkpoint of every log
+//! <log.dir>/last-stop          the proof, used; its checkpoints still hold
+//! <log.dir>/<topic>-<p>/       a log
+//! <log.dir>/<id>-<p>.<n>.delete/ a deleted log whose files are being removed
+//! ```
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use freshet_env::Disk;
+use freshet_env::disk::{DiskLock, Space};
+use freshet_types::TopicId;
+use parking_lot::Mutex;
+
+use crate::state::envelope::EnvelopeError;
+use crate::state::stop::StopRow;
+use crate::state::{Checkpoint, StopImage};
+use crate::view::Shared;
+use crate::{LogError, LogName, OpenError};
+
+const LOCK: &str = ".lock";
+const PROOF: &str = "clean-shutdown";
+const USED_PROOF: &str = "last-stop";
+/// A log's own checkpoint, in its directory.
+pub(crate) const STATE: &str = "state";
+/// Ends the name of a directory that is being deleted.
+pub(crate) const DELETED: &str = ".delete";
+const MAX_PROOF_BYTES: u64 = 1 << 30;
+/// Far above what a log with the most segments and epochs needs.
+pub(crate) const MAX_STATE_BYTES: u64 = 64 << 20;
+
+/// One entry of `log.dirs`: locked by this process, online until a write or fsync in it fails.
+#[derive(Debug)]
+pub struct LogDir {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    was_clean: bool,
+    /// Checkpoints of the last clean stop. Those of logs that were not opened go into the next
+    /// proof as they are; above all those of damaged ones, whose damage must not be forgotten.
+    rows: Mutex<HashMap<LogName, StopRow>>,
+    /// Logs that are open.
+    open: Mutex<HashMap<LogName, Weak<Shared>>>,
+    /// Deleted directories whose removal was interrupted.
+    leftovers: Mutex<Vec<PathBuf>>,
+    failure: OnceLock<LogError>,
+    available_bytes: AtomicI64,
+    fsync_micros: AtomicU64,
+    #[expect(dead_code, reason = "dropping it unlocks")]
+    lock: Box<dyn DiskLock>,
+}
+
+impl LogDir {
+    /// Makes the directory if needed, locks it, and uses up the clean-shutdown proof. What an
+    /// interrupted delete left is removed once threads run.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Arc<Self>, OpenError> {
+        let at = |doing| move |error: io::Error| io_error(doing, path, &error);
+        if !disk.exists(path).map_err(at("looking for"))? {
+            disk.create_dir_all(path).map_err(at("making"))?;
+            let parent = path.parent().unwrap_or(Path::new("."));
+            disk.sync_dir(parent).map_err(at("syncing the parent of"))?;
+        }
+        let lock = disk.lock(&path.join(LOCK)).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                let dir = path.to_owned();
+                return OpenError::Locked { dir };
+            }
+            io_error("locking", path, &error)
+        })?;
+        let (was_clean, rows) = use_proof(&*disk, path).map_err(at("reading the proof in"))?;
+        let entries = disk.list(path).map_err(at("listing"))?;
+        let deleted = entries
+            .iter()
+            .filter(|entry| entry.is_dir && entry.name.ends_with(DELETED));
+        let leftovers = deleted.map(|entry| path.join(&entry.name)).collect();
+        let space = disk.space(path).map_err(at("asking for the room of"))?;
+        Ok(Arc::new(Self {
+            disk,
+            path: path.to_owned(),
+            was_clean,
+            rows: Mutex::new(rows),
+            open: Mutex::default(),
+            leftovers: Mutex::new(leftovers),
+            failure: OnceLock::new(),
+            available_bytes: AtomicI64::new(signed(space.available_bytes)),
+            fsync_micros: AtomicU64::new(0),
+            lock,
+        }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The logs in it with their topic ids, sorted by name. A log whose state is lost has the zero
+    /// id; it takes the id with which it is opened.
+    pub fn logs(&self) -> Result<Vec<(LogName, TopicId)>, OpenError> {
+        let entries = self.disk.list(&self.path);
+        let entries = entries.map_err(|error| io_error("listing", &self.path, &error))?;
+        let names = entries
+            .iter()
+            .filter(|entry| entry.is_dir)
+            .filter_map(|entry| LogName::parse(&entry.name));
+        Ok(names
+            .map(|name| (name.clone(), self.topic_id(&name)))
+            .collect())
+    }
+
+    /// Why it is offline, if it is.
+    pub fn failure(&self) -> Option<LogError> {
+        self.failure.get().cloned()
+    }
+
+    /// Room on its file system.
+    pub fn space(&self) -> Result<Space, OpenError> {
+        let space = self.disk.space(&self.path);
+        space.map_err(|error| io_error("asking for the room of", &self.path, &error))
+    }
+
+    /// Whether the last process that used it stopped cleanly.
+    pub fn was_clean(&self) -> bool {
+        self.was_clean
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn log_path(&self, name: &LogName) -> PathBuf {
+        self.path.join(name.to_string())
+    }
+
+    fn deleted_path(&self, name: &LogName, id: TopicId, attempt: u32) -> PathBuf {
+        let partition = name.partition;
+        self.path
+            .join(format!("{id}-{partition}.{attempt}{DELETED}"))
+    }
+
+    /// The checkpoint of the last clean stop.
+    pub(crate) fn row(&self, name: &LogName) -> Option<StopRow> {
+        self.rows.lock().get(name).cloned()
+    }
+
+    pub(crate) fn forget_row(&self, name: &LogName) {
+        self.rows.lock().remove(name);
+    }
+
+    pub(crate) fn take_leftovers(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.leftovers.lock())
+    }
+
+    /// Reserves a name while its log is being opened; false when it is open already.
+    pub(crate) fn reserve(&self, name: &LogName) -> bool {
+        let mut open = self.open.lock();
+        if open.contains_key(name) {
+            return false;
+        }
+        open.insert(name.clone(), Weak::new());
+        true
+    }
+
+    /// The log behind a reserved name is open: from now on it knows better than the last stop.
+    pub(crate) fn register(&self, shared: &Arc<Shared>) {
+        self.forget_row(&shared.name);
+        let mut open = self.open.lock();
+        open.insert(shared.name.clone(), Arc::downgrade(shared));
+    }
+
+    /// The log is closed, or could not be opened.
+    pub(crate) fn release(&self, name: &LogName) {
+        self.open.lock().remove(name);
+    }
+
+    /// Renames a log's directory to a name that says it is being deleted, durably.
+    pub(crate) fn rename_away(&self, name: &LogName) -> Result<PathBuf, OpenError> {
+        let from = self.log_path(name);
+        let at = |doing| {
+            let from = from.clone();
+            move |error: io::Error| io_error(doing, &from, &error)
+        };
+        let id = self.topic_id(name);
+        self.forget_row(name);
+        // A directory of the same log that is still being removed must not be in the way.
+        let mut to = self.deleted_path(name, id, 0);
+        for attempt in 1.. {
+            if !self.disk.exists(&to).map_err(at("looking for"))? {
+                break;
+            }
+            to = self.deleted_path(name, id, attempt);
+        }
+        self.disk.rename(&from, &to).map_err(at("renaming"))?;
+        let synced = self.disk.sync_dir(&self.path);
+        synced.map_err(at("syncing the parent of"))?;
+        Ok(to)
+    }
+
+    /// Takes the directory offline, for good, and tells every log in it. Returns the first failure.
+    pub(crate) fn fail(&self, doing: &'static str, path: &Path, error: &io::Error) -> LogError {
+        let reason = format!("{doing} {}: {error}", path.display());
+        let failure = LogError::Offline {
+            dir: self.path.clone(),
+            reason: reason.into(),
+        };
+        if self.failure.set(failure).is_ok() {
+            let first = self.failure.get();
+            tracing::error!(dir = %self.path.display(), failure = ?first, "log directory offline");
+            let open: Vec<_> = self.open.lock().values().cloned().collect();
+            for shared in open.iter().filter_map(Weak::upgrade) {
+                if let Some(first) = first {
+                    shared.progress.failed(first);
+                }
+            }
+        }
+        self.failure().expect("it was set just now, or before")
+    }
+
+    /// Bytes were written: the estimate of what is left goes down until the next look.
+    pub(crate) fn charge(&self, bytes: u64) {
+        self.available_bytes
+            .fetch_sub(signed(bytes), Ordering::Relaxed);
+    }
+
+    /// What is left, by the last look and what was written since.
+    pub(crate) fn available_bytes(&self) -> u64 {
+        u64::try_from(self.available_bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Looks how much is left.
+    pub(crate) fn refresh_space(&self) {
+        match self.disk.space(&self.path) {
+            Ok(space) => {
+                let available = signed(space.available_bytes);
+                self.available_bytes.store(available, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(dir = %self.path.display(), %error, "cannot ask for free space");
+            }
+        }
+    }
+
+    /// Remembers how long an fsync took, as a moving average over about eight.
+    pub(crate) fn note_fsync(&self, micros: u64) {
+        let before = self.fsync_micros.load(Ordering::Relaxed);
+        let average = (before * 7 + micros) / 8;
+        self.fsync_micros.store(average, Ordering::Relaxed);
+    }
+
+    /// How long an fsync takes.
+    pub(crate) fn fsync_micros(&self) -> u64 {
+        self.fsync_micros.load(Ordering::Relaxed)
+    }
+
+    /// Writes the proof of a clean stop: the very last act in a directory.
+    pub(crate) fn write_proof(&self, mut image: StopImage) -> Result<(), LogError> {
+        for (name, row) in self.rows.lock().drain() {
+            image.rows.entry(name).or_insert(row);
+        }
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        let path = self.path.join(PROOF);
+        let written = self.disk.replace_small(&path, &image.to_file());
+        written.map_err(|error| self.fail("writing", &path, &error))
+    }
+
+    fn topic_id(&self, name: &LogName) -> TopicId {
+        if let Some(row) = self.rows.lock().get(name) {
+            return row.checkpoint.topic_id;
+        }
+        let state = read_state(&*self.disk, &self.log_path(name));
+        state
+            .ok()
+            .flatten()
+            .map_or(TopicId::ZERO, |state| state.topic_id)
+    }
+}
+
+/// The state file of a log; `None` when it is missing or damaged.
+pub(crate) fn read_state(disk: &dyn Disk, log: &Path) -> io::Result<Option<Checkpoint>> {
+    let path = log.join(STATE);
+    let bytes = match disk.read_small(&path, MAX_STATE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Checkpoint::from_file(&bytes)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "state is damaged"))
+        .ok())
+}
+
+/// Reads the proof and takes it away before anything is written, durably.
+fn use_proof(disk: &dyn Disk, dir: &Path) -> io::Result<(bool, HashMap<LogName, StopRow>)> {
+    let (proof, used) = (dir.join(PROOF), dir.join(USED_PROOF));
+    if !disk.exists(&proof)? {
+        let old = match disk.exists(&used)? {
+            true => read_image(disk, &used)?,
+            false => Ok(StopImage::default()),
+        };
+        let mut rows = old.unwrap_or_default().rows;
+        rows.values_mut().for_each(|row| row.clean = false);
+        return Ok((false, rows));
+    }
+    let image = read_image(disk, &proof)?;
+    disk.rename(&proof, &used)?;
+    disk.sync_dir(dir)?;
+    Ok(match image {
+        Ok(image) => (true, image.rows),
+        Err(error) => {
+            tracing::warn!(path = %proof.display(), %error, "the proof of a clean stop is damaged");
+            (false, HashMap::new())
+        }
+    })
+}
+
+fn read_image(disk: &dyn Disk, path: &Path) -> io::Result<Result<StopImage, EnvelopeError>> {
+    let bytes = disk.read_small(path, MAX_PROOF_BYTES)?;
+    Ok(StopImage::from_file(&bytes))
+}
+
+pub(crate) fn io_error(doing: &'static str, path: &Path, error: &io::Error) -> OpenError {
+    OpenError::Io {
+        doing,
+        path: path.to_owned(),
+        reason: error.to_string().into(),
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

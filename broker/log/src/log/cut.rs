@@ -1,0 +1,243 @@
+//! Moving the ends of a log: trim at the front, truncate at the back, start anew.
+//!
+//! Order is what makes a cut safe. The state file promises that its `durable_end` is on the disk,
+//! so a promise that a cut would break is withdrawn first, durably; only then are files cut. A crash
+//! in between leaves more records than wanted, never fewer than promised.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use freshet_types::Offset;
+
+use super::save::{CheckpointJob, SNAPSHOT};
+use super::{Log, recover};
+use crate::LogError;
+use crate::segment::scan::Scan;
+use crate::segment::{Segment, file_name};
+use crate::state::Producers;
+
+/// Where a truncation ends up.
+struct Place {
+    /// Position in the list of segments.
+    index: usize,
+    /// First byte that goes.
+    position: u64,
+    /// The new log end.
+    end: Offset,
+}
+
+impl Log {
+    /// Moves the log start up to `to`; it is durable once the checkpoint is written. Nothing may be
+    /// staged.
+    pub(crate) fn trim(&mut self, to: Offset) -> Result<(Offset, CheckpointJob), LogError> {
+        self.shared.usable()?;
+        let start = self.shared.log_start.load(Ordering::Acquire);
+        self.inside(to, start)?;
+        // Also where nothing moves: the answer means that the start is durable.
+        let to = to.max(start);
+        self.shared.log_start.store(to, Ordering::Release);
+        self.shared.epochs.write().cut_start(to);
+        let below = {
+            let segments = self.shared.segments.read();
+            let bases = segments.iter().skip(1);
+            bases.take_while(|next| next.base() <= to).count()
+        };
+        let gone = self.drop_first(below);
+        Ok((to, self.checkpoint_without(gone)))
+    }
+
+    fn inside(&self, offset: Offset, start: Offset) -> Result<(), LogError> {
+        let end = self.end;
+        if offset < 0 || offset > end {
+            return Err(LogError::OutOfRange { offset, start, end });
+        }
+        Ok(())
+    }
+
+    /// Cuts all batches that reach `to` or beyond. Answers the new end, which is below `to` when
+    /// a batch spans it. Waits for the device. Nothing may be staged.
+    pub(crate) fn truncate(&mut self, to: Offset) -> Result<Offset, LogError> {
+        self.shared.usable()?;
+        let start = self.shared.log_start.load(Ordering::Acquire);
+        if to >= self.end {
+            return Ok(self.end);
+        }
+        if to < start {
+            let end = self.end;
+            return Err(LogError::OutOfRange {
+                offset: to,
+                start,
+                end,
+            });
+        }
+        let shared = Arc::clone(&self.shared);
+        let _flushing = shared.flushing.lock();
+        shared.cuts.fetch_add(1, Ordering::AcqRel);
+        let cut = self.truncate_held(to);
+        shared.cuts.fetch_add(1, Ordering::AcqRel);
+        cut
+    }
+
+    fn truncate_held(&mut self, to: Offset) -> Result<Offset, LogError> {
+        let place = self.place_of(to)?;
+        let segments = self.shared.segments.read().clone();
+        let (kept, gone) = segments.split_at(place.index + 1);
+        let active = Arc::clone(&kept[place.index]);
+        // What stays must be durable before the state file says so.
+        self.shared.flush_held()?;
+        self.publish_cut(place.end);
+        *self.shared.segments.write() = kept.to_vec();
+        active.set_sealed(false);
+        active.cut(place.position);
+        self.active = Arc::clone(&active);
+        self.position = place.position;
+        self.end = place.end;
+        self.file = None;
+        self.first_time = None;
+        self.allocated = 0;
+        let kept = self
+            .snapshots
+            .partition_point(|&offset| offset <= place.end);
+        let stale = self.snapshots.split_off(kept);
+        self.rewind_producers(place.end)?;
+        self.checkpoint().write_held()?;
+        self.cut_files(&active, gone)?;
+        self.remove_snapshots(&stale);
+        tracing::info!(log = %self.shared.name, asked = to, end = place.end, "truncated");
+        Ok(place.end)
+    }
+
+    /// The start of the first batch that reaches `to`.
+    fn place_of(&self, to: Offset) -> Result<Place, LogError> {
+        let segments = self.shared.segments.read().clone();
+        let index = segments.partition_point(|segment| segment.base() <= to);
+        let index = index.saturating_sub(1);
+        let segment = &segments[index];
+        let failed = |error: &dyn std::fmt::Display| {
+            let error = io::Error::other(error.to_string());
+            self.shared.fail("finding where to cut", &error)
+        };
+        let start = segment.start_for(to, false).map_err(|e| failed(&e))?;
+        let file = segment.reader().map_err(|e| failed(&e))?;
+        let mut scan = Scan::new(file, start.position, segment.size_bytes());
+        while let Some((header, position)) = scan.next_header().map_err(|e| failed(&e))? {
+            if header.next_offset() > to {
+                let end = header.base_offset.min(to);
+                return Ok(Place {
+                    index,
+                    position,
+                    end,
+                });
+            }
+        }
+        Ok(Place {
+            index,
+            position: segment.size_bytes(),
+            end: to,
+        })
+    }
+
+    /// Readers see the shorter log before any byte goes.
+    fn publish_cut(&self, end: Offset) {
+        let shared = &self.shared;
+        shared.hot.lock().cut_end(end);
+        shared.epochs.write().cut_end(end);
+        shared.log_end.store(end, Ordering::Release);
+        shared.durable.fetch_min(end, Ordering::AcqRel);
+        shared.flushed.fetch_min(end, Ordering::AcqRel);
+    }
+
+    fn cut_files(&self, active: &Arc<Segment>, gone: &[Arc<Segment>]) -> Result<(), LogError> {
+        let failed = |error: io::Error| self.shared.fail("cutting", &error);
+        // From the back, so that a crash never leaves a hole.
+        for segment in gone.iter().rev() {
+            segment.remove().map_err(failed)?;
+        }
+        let size = active.size_bytes();
+        if size > 0 {
+            let file = active.writer().map_err(failed)?;
+            file.set_len(size).map_err(failed)?;
+            file.sync_data().map_err(failed)?;
+        } else {
+            active.remove().map_err(failed)?;
+        }
+        self.shared
+            .disk()
+            .sync_dir(&self.shared.path)
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// A snapshot that stays for want of luck is removed by the next open.
+    fn remove_snapshots(&self, offsets: &[Offset]) {
+        for &offset in offsets {
+            let name = file_name(offset, SNAPSHOT);
+            let _ = self.shared.disk().remove_file(&self.shared.path.join(name));
+        }
+    }
+
+    /// Producer state as it was at `end`: the newest snapshot at or below it, and the headers since.
+    fn rewind_producers(&mut self, end: Offset) -> Result<(), LogError> {
+        if self.producers.is_empty() {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let segments = shared.segments.read().clone();
+        let max_producers = self.config().max_producers;
+        let rebuilt =
+            recover::producers_at(&shared, &segments, &mut self.snapshots, end, max_producers);
+        self.producers = rebuilt.map_err(|error| {
+            let error = io::Error::other(error.to_string());
+            shared.fail("rebuilding producer state of", &error)
+        })?;
+        self.publish_unstable();
+        Ok(())
+    }
+
+    /// Throws all records away and starts at `at`. Waits for the device. Nothing may be staged.
+    pub(crate) fn restart_at(&mut self, at: Offset) -> Result<Offset, LogError> {
+        self.shared.usable()?;
+        if at < 0 {
+            let start = self.shared.log_start.load(Ordering::Acquire);
+            let end = self.end;
+            return Err(LogError::OutOfRange {
+                offset: at,
+                start,
+                end,
+            });
+        }
+        let shared = Arc::clone(&self.shared);
+        let _flushing = shared.flushing.lock();
+        shared.cuts.fetch_add(1, Ordering::AcqRel);
+        let restarted = self.restart_held(at);
+        shared.cuts.fetch_add(1, Ordering::AcqRel);
+        restarted
+    }
+
+    fn restart_held(&mut self, at: Offset) -> Result<Offset, LogError> {
+        let shared = Arc::clone(&self.shared);
+        // The new names stay to be synced; the old files need not be.
+        shared.dirty.lock().files.clear();
+        shared.hot.lock().clear();
+        *shared.epochs.write() = crate::state::Epochs::default();
+        let gone = std::mem::take(&mut *shared.segments.write());
+        shared.log_start.store(at, Ordering::Release);
+        shared.log_end.store(at, Ordering::Release);
+        shared.durable.store(at, Ordering::Release);
+        shared.flushed.store(at, Ordering::Release);
+        self.end = at;
+        self.producers = Producers::default();
+        self.publish_unstable();
+        self.start_segment(at);
+        self.checkpoint().write_held()?;
+        let failed = |error: io::Error| shared.fail("emptying", &error);
+        for segment in gone.iter().rev() {
+            segment.remove().map_err(failed)?;
+        }
+        let stale = std::mem::take(&mut self.snapshots);
+        self.remove_snapshots(&stale);
+        shared.disk().sync_dir(&shared.path).map_err(failed)?;
+        Ok(at)
+    }
+}

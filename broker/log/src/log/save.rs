@@ -1,0 +1,239 @@
+//! Checkpoints: made by the log's owner in memory, written by the flush thread.
+//!
+//! A checkpoint promises that everything below its end is durable, so the files are synced first,
+//! then the producer snapshot is written, then the state file that refers to it. Each replaces its
+//! predecessor atomically. A checkpoint that was overtaken by a newer one is not written.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use freshet_types::Offset;
+
+use super::Log;
+use crate::LogError;
+use crate::dir::STATE;
+use crate::segment::{Segment, file_name};
+use crate::state::stop::StopRow;
+use crate::state::{Checkpoint, SealedSegment};
+use crate::view::Shared;
+
+/// Less than this is not worth a checkpoint in passing: with thousands of logs, their syncs would
+/// be felt by producers, and scanning so little is fast.
+const QUIET_CHECKPOINT_BYTES: u64 = 1 << 20;
+/// Ends the name of a producer snapshot.
+pub(super) const SNAPSHOT: &str = "producers";
+
+/// A checkpoint to be written.
+pub(crate) struct CheckpointJob {
+    shared: Arc<Shared>,
+    checkpoint: Checkpoint,
+    /// Bytes of the producer snapshot, when producers are known.
+    producers: Option<Vec<u8>>,
+    /// A snapshot that this one replaces.
+    stale_snapshot: Option<Offset>,
+    /// Files that no checkpoint refers to once this one is written.
+    pub(super) garbage: Option<Garbage>,
+    /// Told what was asked for, once the checkpoint is durable.
+    pub(crate) saved: Option<Saved>,
+}
+
+/// Files to remove, and who says so if that fails.
+pub(super) struct Garbage {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) snapshots: Vec<Offset>,
+}
+
+/// What waits for a checkpoint.
+pub(crate) struct Saved(Box<dyn FnOnce(Result<(), LogError>) + Send>);
+
+impl Saved {
+    pub(crate) fn new(done: impl FnOnce(Result<(), LogError>) + Send + 'static) -> Self {
+        Self(Box::new(done))
+    }
+}
+
+impl fmt::Debug for CheckpointJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointJob")
+            .field("log", &self.shared.name)
+            .field("checkpoint", &self.checkpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Whether enough was written since the last one.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        let limit = self.shared.context.options.checkpoint_bytes;
+        self.checkpoint_due || self.since_checkpoint >= limit
+    }
+
+    /// Whether a quiet moment should be used for one.
+    pub(super) fn could_checkpoint(&self) -> bool {
+        self.since_checkpoint >= QUIET_CHECKPOINT_BYTES
+    }
+
+    /// Makes a checkpoint at the log end. Nothing may be staged.
+    pub(crate) fn checkpoint(&mut self) -> CheckpointJob {
+        debug_assert_eq!(self.staged.bytes, 0, "commit comes before a checkpoint");
+        self.generation += 1;
+        self.since_checkpoint = 0;
+        self.checkpoint_due = false;
+        let producers = (!self.producers.is_empty()).then(|| self.producers.snapshot());
+        let stale_snapshot = self.note_snapshot(producers.is_some());
+        CheckpointJob {
+            shared: Arc::clone(&self.shared),
+            checkpoint: self.describe(producers.is_some()),
+            producers,
+            stale_snapshot,
+            garbage: None,
+            saved: None,
+        }
+    }
+
+    /// Makes everything durable for a clean stop, and says all that the next start needs to know.
+    pub(crate) fn stop(&mut self) -> Result<StopRow, LogError> {
+        self.shared.usable()?;
+        self.trim_blocks()?;
+        self.shared.flush()?;
+        if self.file.is_some() {
+            self.active.save_index();
+        }
+        Ok(self.stop_row())
+    }
+
+    /// Has the active segment's index written.
+    pub(crate) fn save_index_later(&self) {
+        if self.file.is_some() {
+            let active = Arc::clone(&self.active);
+            let janitor = &self.shared.context.janitor;
+            janitor.submit_or_run(Box::new(move || active.save_index()));
+        }
+    }
+
+    fn stop_row(&mut self) -> StopRow {
+        self.generation += 1;
+        let producers = match self.producers.is_empty() {
+            true => Vec::new(),
+            false => self.producers.snapshot(),
+        };
+        StopRow {
+            clean: true,
+            checkpoint: self.describe(!producers.is_empty()),
+            producers,
+        }
+    }
+
+    fn describe(&self, has_producers: bool) -> Checkpoint {
+        let segments = self.shared.segments.read();
+        let before = &segments[..segments.len() - 1];
+        let sealed = before.iter().map(|segment| SealedSegment {
+            base: segment.base(),
+            size_bytes: segment.size_bytes(),
+        });
+        Checkpoint {
+            generation: self.generation,
+            topic_id: self.shared.topic_id,
+            log_start: self.shared.log_start.load(Ordering::Acquire),
+            durable_end: self.end,
+            segment: self.active.base(),
+            position: self.position,
+            has_producers,
+            epochs: self.shared.epochs.read().clone(),
+            sealed: sealed.collect(),
+        }
+    }
+
+    /// Snapshots at the start of a segment stay as long as it does; one in its middle is replaced
+    /// by the next.
+    fn note_snapshot(&mut self, made: bool) -> Option<Offset> {
+        let segments = self.shared.segments.read();
+        let starts_segment = |offset: Offset| {
+            segments
+                .binary_search_by_key(&offset, |segment| segment.base())
+                .is_ok()
+        };
+        let stale = self.snapshots.last().copied();
+        let stale = stale.filter(|&last| last != self.end && !starts_segment(last));
+        drop(segments);
+        if stale.is_some() {
+            self.snapshots.pop();
+        }
+        if made && self.snapshots.last() != Some(&self.end) {
+            self.snapshots.push(self.end);
+        }
+        stale
+    }
+}
+
+impl CheckpointJob {
+    /// Syncs and writes; tells whoever waits.
+    pub(crate) fn run(mut self) {
+        let saved = self.saved.take();
+        let written = self.write();
+        if written.is_ok()
+            && let Some(garbage) = self.garbage.take()
+        {
+            let shared = Arc::clone(&self.shared);
+            let job = Box::new(move || garbage.remove(&shared));
+            self.shared.context.janitor.submit_or_run(job);
+        }
+        if let Some(saved) = saved {
+            (saved.0)(written);
+        }
+    }
+
+    /// Syncs and writes.
+    pub(crate) fn write(&self) -> Result<(), LogError> {
+        let _cutting = self.shared.flushing.lock();
+        self.write_held()
+    }
+
+    /// [`CheckpointJob::write`] for an owner that holds `flushing`.
+    pub(crate) fn write_held(&self) -> Result<(), LogError> {
+        let shared = &self.shared;
+        let mut written = shared.state_written.lock();
+        if *written >= self.checkpoint.generation {
+            return Ok(());
+        }
+        shared.flush_held()?;
+        let failed = |error: io::Error| shared.fail("writing a checkpoint of", &error);
+        let disk = shared.disk();
+        if let Some(producers) = &self.producers {
+            let name = file_name(self.checkpoint.durable_end, SNAPSHOT);
+            disk.replace_small(&shared.path.join(name), producers)
+                .map_err(failed)?;
+        }
+        disk.replace_small(&shared.path.join(STATE), &self.checkpoint.to_file())
+            .map_err(failed)?;
+        *written = self.checkpoint.generation;
+        drop(written);
+        if let Some(stale) = self.stale_snapshot {
+            // Nothing refers to it any more; should it stay, the next open removes it.
+            let _ = disk.remove_file(&shared.path.join(file_name(stale, SNAPSHOT)));
+        }
+        Ok(())
+    }
+}
+
+impl Garbage {
+    /// Oldest first: a crash in between leaves a log without a prefix, which is what was meant.
+    /// Readers that hold a file keep it.
+    fn remove(self, shared: &Shared) {
+        let metrics = &shared.context.metrics;
+        let count = self.segments.len() as u64;
+        metrics.segments_deleted.fetch_add(count, Ordering::Relaxed);
+        for segment in self.segments {
+            if let Err(error) = segment.remove() {
+                let (log, base) = (&shared.name, segment.base());
+                tracing::warn!(%log, base, %error, "segment not removed");
+            }
+        }
+        for offset in self.snapshots {
+            let name = file_name(offset, SNAPSHOT);
+            let _ = shared.disk().remove_file(&shared.path.join(name));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The sparse index of one segment: offset and time, in memory, bounded.
+//!
+//! An entry says where a batch starts and what the largest timestamp in front of it is, so one list
+//! serves both lookups. Entries are `spacing` bytes apart; when there are too many, every second
+//! one goes and the spacing doubles: memory has a bound, and a lookup scans a little further.
+
+use std::sync::Arc;
+
+use freshet_types::Timestamp;
+
+/// Entries kept per segment at most (16 bytes each); `segment.index.bytes` can lower it.
+pub(crate) const MAX_ENTRIES: usize = 8192;
+const MIN_ENTRIES: usize = 64;
+
+/// Where a batch starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Base offset of the batch, relative to the segment's.
+    pub(crate) delta: u32,
+    /// Its first byte.
+    pub(crate) position: u32,
+    /// Largest timestamp of all batches in front of it in this segment.
+    pub(crate) max_before: Timestamp,
+}
+
+/// The batch with the largest timestamp so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxTime {
+    pub(crate) timestamp: Timestamp,
+    /// First byte of the first batch that has it.
+    pub(crate) position: u32,
+}
+
+/// What one batch adds to an index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Indexed {
+    pub(crate) delta: u32,
+    pub(crate) position: u32,
+    pub(crate) max_timestamp: Timestamp,
+}
+
+/// Entries over one stretch of a segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Entries {
+    pub(crate) list: Vec<Entry>,
+    pub(crate) spacing: u32,
+    pub(crate) max: Option<MaxTime>,
+}
+
+impl Entries {
+    fn new(spacing: u32) -> Self {
+        Self {
+            spacing,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, batch: Indexed, cap: usize) {
+        let due = |last: &Entry| batch.position - last.position >= self.spacing;
+        if self.list.last().is_none_or(due) {
+            if self.list.len() >= cap {
+                self.thin();
+            }
+            self.list.push(Entry {
+                delta: batch.delta,
+                position: batch.position,
+                max_before: self.max.map_or(Timestamp(i64::MIN), |max| max.timestamp),
+            });
+        }
+        if self
+            .max
+            .is_none_or(|max| batch.max_timestamp > max.timestamp)
+        {
+            self.max = Some(MaxTime {
+                timestamp: batch.max_timestamp,
+                position: batch.position,
+            });
+        }
+    }
+
+    fn thin(&mut self) {
+        let mut keep = false;
+        self.list.retain(|_| {
+            keep = !keep;
+            keep
+        });
+        self.list.shrink_to(self.list.len() * 2);
+        self.spacing = self.spacing.saturating_mul(2);
+    }
+}
+
+/// Where to start looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// A batch starts here.
+    pub(crate) position: u64,
+    /// The batch looked for starts before this, when it is indexed at all.
+    pub(crate) before: Option<u64>,
+}
+
+/// The index of one segment: `tail` is written as batches are appended, `head` covers what was
+/// there when the segment was opened and is read or rebuilt when somebody needs it.
+#[derive(Debug)]
+pub(crate) struct Index {
+    cap: usize,
+    head_end: u32,
+    head: Option<Arc<Entries>>,
+    tail: Entries,
+}
+
+impl Index {
+    /// Of a segment that has `head_end` bytes already.
+    pub(crate) fn new(head_end: u32, interval_bytes: u64, index_bytes: u64) -> Self {
+        let cap = usize::try_from(index_bytes / 16).unwrap_or(MAX_ENTRIES);
+        Self {
+            cap: cap.clamp(MIN_ENTRIES, MAX_ENTRIES),
+            head_end,
+            head: (head_end == 0).then(Arc::default),
+            tail: Entries::new(u32::try_from(interval_bytes).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// A batch was appended.
+    pub(crate) fn add(&mut self, batch: Indexed) {
+        self.tail.add(batch, self.cap);
+    }
+
+    /// How many bytes the missing head covers; `None` when it is there.
+    pub(crate) fn missing_head(&self) -> Option<u32> {
+        self.head.is_none().then_some(self.head_end)
+    }
+
+    /// An empty list to rebuild the head with.
+    pub(crate) fn empty_head(&self) -> HeadBuilder {
+        HeadBuilder {
+            entries: Entries::new(self.tail.spacing),
+            cap: self.cap,
+        }
+    }
+
+    /// Sets the head, unless the segment was cut meanwhile.
+    pub(crate) fn set_head(&mut self, head: Arc<Entries>, covers: u32) {
+        if self.head_end == covers {
+            self.head = Some(head);
+        }
+    }
+
+    /// Forgets the head: it can be had again from the file.
+    pub(crate) fn drop_head(&mut self) {
+        if self.head_end > 0 {
+            self.head = None;
+        }
+    }
+
+    /// The segment ends at `position` now. What is in front of it becomes a missing head: a cut is
+    /// rare, and only a scan can say what the largest timestamp is now.
+    pub(crate) fn cut(&mut self, position: u32) {
+        self.head_end = position;
+        self.head = (position == 0).then(Arc::default);
+        self.tail = Entries::new(self.tail.spacing);
+    }
+
+    /// Start of the last indexed batch that is not behind `delta` (an offset relative to the
+    /// segment's base). `None` when the head is missing and needed.
+    pub(crate) fn by_offset(&self, delta: u32) -> Option<Start> {
+        let fits = |entry: &Entry| entry.delta <= delta;
+        if self.tail.list.first().is_some_and(fits) {
+            return Some(start(&self.tail.list, fits, None));
+        }
+        let head = self.head.as_ref()?;
+        Some(start(&head.list, fits, self.tail.list.first()))
+    }
+
+    /// A start with no timestamp of `target` or later in front of it. `None` when the head is
+    /// missing: nobody knows then.
+    pub(crate) fn by_time(&self, target: Timestamp) -> Option<Start> {
+        let fits = |entry: &Entry| entry.max_before < target;
+        let head = self.head.as_ref()?;
+        let in_head = head.max.is_some_and(|max| max.timestamp >= target);
+        if in_head || self.tail.list.is_empty() {
+            return Some(start(&head.list, fits, self.tail.list.first()));
+        }
+        Some(start(&self.tail.list, fits, None))
+    }
+
+    /// The batch with the largest timestamp; the outer `None` when the head is missing.
+    pub(crate) fn max(&self) -> Option<Option<MaxTime>> {
+        let head = self.head.as_ref()?.max;
+        Some(match (head, self.tail.max) {
+            (Some(head), Some(tail)) if tail.timestamp > head.timestamp => Some(tail),
+            (Some(head), _) => Some(head),
+            (None, tail) => tail,
+        })
+    }
+
+    /// Head and tail in one list, to be written to a file; `None` when the head is missing.
+    pub(crate) fn whole(&self) -> Option<Entries> {
+        let head = self.head.as_ref()?;
+        let mut whole = (**head).clone();
+        whole.spacing = whole.spacing.max(self.tail.spacing);
+        let floor = whole.max.map_or(Timestamp(i64::MIN), |max| max.timestamp);
+        whole.list.extend(self.tail.list.iter().map(|entry| Entry {
+            max_before: entry.max_before.max(floor),
+            ..*entry
+        }));
+        while whole.list.len() > self.cap {
+            whole.thin();
+        }
+        whole.max = self.max()?;
+        Some(whole)
+    }
+}
+
+/// The last entry that fits, of a list where those that fit come first.
+fn start(list: &[Entry], fits: impl Fn(&Entry) -> bool, after: Option<&Entry>) -> Start {
+    let fitting = list.partition_point(fits);
+    let at = |entry: &Entry| u64::from(entry.position);
+    Start {
+        position: fitting.checked_sub(1).map_or(0, |last| at(&list[last])),
+        before: list.get(fitting).or(after).map(at),
+    }
+}
+
+/// Rebuilds a head from a scan.
+#[derive(Debug)]
+pub(crate) struct HeadBuilder {
+    entries: Entries,
+    cap: usize,
+}
+
+impl HeadBuilder {
+    pub(crate) fn add(&mut self, batch: Indexed) {
+        self.entries.add(batch, self.cap);
+    }
+
+    pub(crate) fn finish(self) -> Arc<Entries> {
+        Arc::new(self.entries)
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,15 @@
+//! What a log knows beside its records: producers, leader epochs, and where it was known good.
+//!
+//! All of it is pure: bytes in, bytes out. Files and directories are the business of `log` and `dir`.
+
+pub(crate) mod checkpoint;
+pub(crate) mod envelope;
+pub(crate) mod epochs;
+pub(crate) mod producers;
+mod snapshot;
+pub(crate) mod stop;
+
+pub(crate) use checkpoint::{Checkpoint, SealedSegment};
+pub(crate) use epochs::Epochs;
+pub(crate) use producers::{Producers, StoredBatch};
+pub(crate) use stop::StopImage;

@@ -1,0 +1,73 @@
+//! Producer state as bytes: the body of `<offset>.producers`, and part of a stop image.
+
+use bytes::{Buf, BufMut};
+use freshet_types::Timestamp;
+
+use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
+use super::producers::{BATCHES_KEPT, Known, Producers, StoredBatch};
+
+const KIND: Kind = Kind {
+    magic: *b"FRPR",
+    version: 1,
+};
+/// id 8, epoch 2, seen 8, open since 8, batch count 1.
+const PRODUCER_MIN_BYTES: usize = 27;
+
+impl Producers {
+    /// The snapshot file.
+    pub(crate) fn snapshot(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(4 + self.iter().len() * (PRODUCER_MIN_BYTES + 32));
+        body.put_u32(u32::try_from(self.iter().len()).expect("producers are bounded"));
+        for (id, known) in self.iter() {
+            body.put_i64(id);
+            body.put_i16(known.epoch);
+            body.put_i64(known.seen.0);
+            body.put_i64(known.open_since.unwrap_or(-1));
+            body.put_u8(u8::try_from(known.batches.len()).expect("at most five are kept"));
+            for batch in &known.batches {
+                body.put_i32(batch.first_sequence);
+                body.put_i32(batch.last_sequence);
+                body.put_i64(batch.base_offset);
+                body.put_i64(batch.last_offset);
+                body.put_i64(batch.timestamp.0);
+            }
+        }
+        seal(KIND, &body)
+    }
+
+    /// Reads a snapshot file.
+    pub(crate) fn from_snapshot(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let mut body = unseal(KIND, bytes)?;
+        let count = body.try_get_u32()? as usize;
+        if count > body.len() / PRODUCER_MIN_BYTES {
+            return Err(malformed("more producers than bytes"));
+        }
+        let mut producers = Self::default();
+        for _ in 0..count {
+            let id = body.try_get_i64()?;
+            let epoch = body.try_get_i16()?;
+            let seen = Timestamp(body.try_get_i64()?);
+            let open_since = Some(body.try_get_i64()?).filter(|&offset| offset >= 0);
+            let mut known = Known::new(epoch, seen, open_since);
+            let batches = usize::from(body.try_get_u8()?);
+            if batches > BATCHES_KEPT {
+                return Err(malformed("more than five batches of one producer"));
+            }
+            for _ in 0..batches {
+                known.batches.push_back(StoredBatch {
+                    first_sequence: body.try_get_i32()?,
+                    last_sequence: body.try_get_i32()?,
+                    base_offset: body.try_get_i64()?,
+                    last_offset: body.try_get_i64()?,
+                    timestamp: Timestamp(body.try_get_i64()?),
+                });
+            }
+            producers.restore(id, known);
+        }
+        if body.is_empty() {
+            Ok(producers)
+        } else {
+            Err(malformed("bytes after the last producer"))
+        }
+    }
+}

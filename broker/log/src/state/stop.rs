@@ -1,0 +1,95 @@
+//! The clean-shutdown proof of a log directory: one file with the last checkpoint of every log.
+//!
+//! It is written last, after everything else is durable. The next start renames it before it
+//! writes anything, so a proof is used once; renamed, its rows still serve as checkpoints.
+
+use std::collections::HashMap;
+
+use bytes::{Buf, BufMut};
+
+use super::checkpoint::Checkpoint;
+use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
+use crate::LogName;
+
+const KIND: Kind = Kind {
+    magic: *b"FRSI",
+    version: 1,
+};
+/// name length 2, clean 1, checkpoint at least 65, snapshot length 4.
+const ROW_MIN_BYTES: usize = 72;
+
+/// What a stopping broker knew about one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StopRow {
+    /// The log ends exactly at the checkpoint; else it is only known good up to there.
+    pub(crate) clean: bool,
+    pub(crate) checkpoint: Checkpoint,
+    /// The producer snapshot at `checkpoint.durable_end`; empty when there are none.
+    pub(crate) producers: Vec<u8>,
+}
+
+/// All rows of a directory.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct StopImage {
+    pub(crate) rows: HashMap<LogName, StopRow>,
+}
+
+impl StopImage {
+    /// The file; rows sorted by name, so that equal images are equal files.
+    pub(crate) fn to_file(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(4 + self.rows.len() * 128);
+        body.put_u32(u32::try_from(self.rows.len()).expect("logs are counted in thousands"));
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_unstable_by_key(|(name, _)| *name);
+        for (name, row) in rows {
+            let name = name.to_string();
+            body.put_u16(u16::try_from(name.len()).expect("topic names are short"));
+            body.put_slice(name.as_bytes());
+            body.put_u8(u8::from(row.clean));
+            row.checkpoint.encode(&mut body);
+            body.put_u32(u32::try_from(row.producers.len()).expect("producers are bounded"));
+            body.put_slice(&row.producers);
+        }
+        seal(KIND, &body)
+    }
+
+    /// Reads the file.
+    pub(crate) fn from_file(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let mut body = unseal(KIND, bytes)?;
+        let count = body.try_get_u32()? as usize;
+        if count > body.len() / ROW_MIN_BYTES {
+            return Err(malformed("more rows than bytes"));
+        }
+        let mut rows = HashMap::with_capacity(count);
+        for _ in 0..count {
+            let length = usize::from(body.try_get_u16()?);
+            let name = take(&mut body, length)?;
+            let name = std::str::from_utf8(name).ok().and_then(LogName::parse);
+            let name = name.ok_or(malformed("a row without a log's name"))?;
+            let clean = body.try_get_u8()? != 0;
+            let checkpoint = Checkpoint::decode(&mut body)?;
+            let length = body.try_get_u32()? as usize;
+            let producers = take(&mut body, length)?.to_vec();
+            rows.insert(
+                name,
+                StopRow {
+                    clean,
+                    checkpoint,
+                    producers,
+                },
+            );
+        }
+        if body.is_empty() {
+            Ok(Self { rows })
+        } else {
+            Err(malformed("bytes after the last row"))
+        }
+    }
+}
+
+fn take<'a>(from: &mut &'a [u8], length: usize) -> Result<&'a [u8], EnvelopeError> {
+    let taken = from
+        .split_off(..length)
+        .ok_or(malformed("it ends inside a field"))?;
+    Ok(taken)
+}

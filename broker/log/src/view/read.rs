@@ -1,0 +1,353 @@
+//! Reading batches: from the hot tail, else from a segment file.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use freshet_env::DiskFile;
+use freshet_records::{BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, crc32c};
+use freshet_types::Offset;
+
+use super::{Fetched, Read, ReadSpec, Shared};
+use crate::segment::Segment;
+use crate::segment::scan::{Scan, ScanError};
+use crate::{LogError, ReadError};
+
+/// Room for the headers in front of the batch that is looked for.
+const MIN_CHUNK_BYTES: u64 = 4096;
+/// How often a read starts again because files were cut or deleted under it.
+const ATTEMPTS: usize = 16;
+
+/// Why a file could not be read right now.
+enum Miss {
+    /// The device must be asked.
+    Cold,
+    /// The segment is gone: retention, or a cut.
+    Moved,
+    /// An error to hand on.
+    Failed(ReadError),
+}
+
+impl Shared {
+    /// Never waits for the device.
+    pub(super) fn read(&self, spec: &ReadSpec) -> Result<Read, ReadError> {
+        match self.read_with(spec, true)? {
+            Some(fetched) => Ok(Read::Ready(fetched)),
+            None => Ok(Read::Cold),
+        }
+    }
+
+    /// Waits for the device.
+    pub(super) fn read_blocking(&self, spec: &ReadSpec) -> Result<Fetched, ReadError> {
+        match self.read_with(spec, false)? {
+            Some(fetched) => Ok(fetched),
+            // Only cached reads can miss; this one was not.
+            None => Err(ReadError::Io {
+                reason: "the file system answered that it would block".into(),
+            }),
+        }
+    }
+
+    fn read_with(&self, spec: &ReadSpec, cached: bool) -> Result<Option<Fetched>, ReadError> {
+        self.readable()?;
+        for _ in 0..ATTEMPTS {
+            let cuts = self.cuts.load(Ordering::Acquire);
+            let start = self.log_start.load(Ordering::Acquire);
+            let end = self.log_end.load(Ordering::Acquire);
+            let offset = spec.from;
+            if offset < start || offset > end {
+                return Err(ReadError::OutOfRange { offset, start, end });
+            }
+            let bounded = ReadSpec {
+                upper_bound: spec.upper_bound.min(end),
+                ..*spec
+            };
+            let fetched = if bounded.upper_bound <= offset {
+                Ok(empty(offset))
+            } else {
+                self.fetch(&bounded, cached)
+            };
+            // An odd count is a cut under way; what was read then may be anything.
+            let still = cuts.is_multiple_of(2) && cuts == self.cuts.load(Ordering::Acquire);
+            match fetched {
+                Ok(mut fetched) if still => {
+                    fetched.log_start = start;
+                    fetched.log_end = end;
+                    return Ok(Some(fetched));
+                }
+                Err(Miss::Cold) => return Ok(None),
+                Err(Miss::Failed(error)) if still => return Err(error),
+                Ok(_) | Err(Miss::Moved | Miss::Failed(_)) => std::thread::yield_now(),
+            }
+        }
+        Err(ReadError::Io {
+            reason: "files were cut under the read again and again".into(),
+        })
+    }
+
+    /// A closed log can still be read; one that is offline or damaged cannot.
+    pub(super) fn readable(&self) -> Result<(), LogError> {
+        match self.usable() {
+            Err(LogError::Closed { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fetch(&self, spec: &ReadSpec, cached: bool) -> Result<Fetched, Miss> {
+        if let Some(fetched) = self.hot.lock().read(spec) {
+            let bytes = fetched.bytes as u64;
+            self.context.metrics.count_hot_read(bytes);
+            return Ok(fetched);
+        }
+        let mut from = spec.from;
+        loop {
+            let Some((segment, next_base)) = self.segment_for(from) else {
+                return Ok(empty(spec.from));
+            };
+            if let Some(fetched) = self.fetch_from(&segment, spec, from, cached)? {
+                let bytes = fetched.bytes as u64;
+                self.context.metrics.count_file_read(bytes);
+                return Ok(fetched);
+            }
+            // Nothing at or behind `from` in this segment: its last records are compacted away.
+            match next_base {
+                Some(base) if base < spec.upper_bound => from = base,
+                _ => return Ok(empty(spec.from)),
+            }
+        }
+    }
+
+    /// The segment that holds `offset`, with the base of the next one.
+    pub(super) fn segment_for(&self, offset: Offset) -> Option<(Arc<Segment>, Option<Offset>)> {
+        let segments = self.segments.read();
+        let next = segments.partition_point(|segment| segment.base() <= offset);
+        let segment = segments.get(next.saturating_sub(1))?;
+        let next_base = segments.get(next.max(1)).map(|segment| segment.base());
+        Some((Arc::clone(segment), next_base))
+    }
+
+    /// Opens a segment's file for reading and remembers it for eviction.
+    pub(super) fn open_segment(&self, segment: &Arc<Segment>) -> io::Result<Arc<dyn DiskFile>> {
+        let was_open = segment.is_open();
+        let file = segment.reader()?;
+        if !was_open && segment.is_sealed() {
+            self.context.open_segments.opened(segment);
+        }
+        Ok(file)
+    }
+
+    /// Batches of one segment; `None` when all its batches end before `from`.
+    fn fetch_from(
+        &self,
+        segment: &Arc<Segment>,
+        spec: &ReadSpec,
+        from: Offset,
+        cached: bool,
+    ) -> Result<Option<Fetched>, Miss> {
+        let size = segment.size_bytes();
+        let file = self.open_segment(segment).map_err(from_io)?;
+        let start = segment
+            .start_for(from, cached)
+            .map_err(|e| self.scan_miss(from, e))?;
+        let reader = Reader { file, size, cached };
+        // The batch is within one index step of the start; reading that much more saves a search.
+        let ahead = start
+            .before
+            .unwrap_or(size)
+            .min(size)
+            .saturating_sub(start.position);
+        let (position, chunk, chunk_at) = if ahead <= spec.max_bytes as u64 {
+            let want = (spec.max_bytes as u64 + ahead).max(MIN_CHUNK_BYTES);
+            let chunk = reader.chunk(start.position, want)?;
+            match skip_to(&chunk, from) {
+                Some(at) => (start.position + at as u64, chunk, start.position),
+                None => self.search(&reader, start.position, from, spec)?,
+            }
+        } else {
+            self.search(&reader, start.position, from, spec)?
+        };
+        if position >= size {
+            return Ok(None);
+        }
+        let skip = usize::try_from(position - chunk_at).unwrap_or(usize::MAX);
+        let mut chunk = Bytes::from(chunk);
+        let mut chunk = chunk.split_off(skip.min(chunk.len()));
+        let needed = BatchHeader::parse(&chunk).map(|header| header.size_bytes);
+        let needed = needed
+            .unwrap_or(HEADER_BYTES)
+            .min(usize::try_from(size - position).unwrap_or(usize::MAX));
+        if needed > chunk.len() {
+            if !spec.at_least_one && needed > spec.max_bytes {
+                return Ok(Some(empty(spec.from)));
+            }
+            chunk = reader.exactly(position, needed)?.into();
+        }
+        let fetched = self.take_batches(chunk, spec)?;
+        if fetched.next_offset > spec.from {
+            segment.leave_cursor(fetched.next_offset, position + fetched.bytes as u64);
+        }
+        Ok(Some(fetched))
+    }
+
+    /// Walks headers to the batch that holds `from`: its position, and a chunk that starts there.
+    fn search(
+        &self,
+        reader: &Reader,
+        start: u64,
+        from: Offset,
+        spec: &ReadSpec,
+    ) -> Result<(u64, Vec<u8>, u64), Miss> {
+        let mut scan = Scan::new(Arc::clone(&reader.file), start, reader.size);
+        if reader.cached {
+            scan = scan.cached_only();
+        }
+        loop {
+            match scan.next_header().map_err(|e| self.scan_miss(from, e))? {
+                Some((header, _)) if header.next_offset() <= from => {}
+                Some((_, position)) => {
+                    let want = (spec.max_bytes as u64).max(MIN_CHUNK_BYTES);
+                    return Ok((position, reader.chunk(position, want)?, position));
+                }
+                None => return Ok((reader.size, Vec::new(), reader.size)),
+            }
+        }
+    }
+
+    /// Verifies and counts the whole batches at the start of `chunk`, within the spec's limits.
+    fn take_batches(&self, chunk: Bytes, spec: &ReadSpec) -> Result<Fetched, Miss> {
+        let mut taken = 0;
+        let mut next = spec.from;
+        while let Ok(header) = BatchHeader::parse(&chunk[taken..]) {
+            let until = taken + header.size_bytes;
+            let fits = until <= spec.max_bytes || (taken == 0 && spec.at_least_one);
+            if !fits || until > chunk.len() || header.next_offset() > spec.upper_bound {
+                break;
+            }
+            let computed = crc32c(&chunk[taken + CRC_FROM..until]);
+            if computed != header.crc {
+                let stored = header.crc;
+                if taken > 0 {
+                    // Hand out what is whole; the next read meets the damage first.
+                    break;
+                }
+                return Err(self.corrupt(next, &BatchError::Crc { stored, computed }));
+            }
+            taken = until;
+            next = header.next_offset();
+        }
+        if taken == 0 {
+            // Below the upper bound everything was a whole batch when it was written.
+            if let Err(error) = BatchHeader::parse(&chunk) {
+                return Err(self.corrupt(next, &error));
+            }
+            return Ok(empty(spec.from));
+        }
+        Ok(Fetched {
+            chunks: vec![chunk.slice(..taken)],
+            bytes: taken,
+            next_offset: next,
+            log_start: 0,
+            log_end: 0,
+        })
+    }
+
+    fn corrupt(&self, offset: Offset, what: &BatchError) -> Miss {
+        self.context.metrics.count_corrupt_read();
+        tracing::error!(log = %self.name, offset, %what, "a stored batch is damaged");
+        let what = what.to_string().into();
+        Miss::Failed(ReadError::Corrupt { offset, what })
+    }
+
+    fn scan_miss(&self, offset: Offset, error: ScanError) -> Miss {
+        match error {
+            ScanError::Io { source, .. } => from_io(source),
+            ScanError::Bad { what, .. } => self.corrupt(offset, &what),
+        }
+    }
+
+    /// A scan's error for a reader that waits for the device.
+    pub(super) fn scan_failed(&self, offset: Offset, error: ScanError) -> ReadError {
+        match self.scan_miss(offset, error) {
+            Miss::Failed(error) => error,
+            Miss::Cold | Miss::Moved => ReadError::Io {
+                reason: "the segment went away".into(),
+            },
+        }
+    }
+}
+
+/// A segment file with the rules of one read.
+struct Reader {
+    file: Arc<dyn DiskFile>,
+    /// Published size: nothing behind it is looked at.
+    size: u64,
+    cached: bool,
+}
+
+impl Reader {
+    /// At most `want` bytes; fewer at the end, or where less is cached.
+    fn chunk(&self, position: u64, want: u64) -> Result<Vec<u8>, Miss> {
+        let want = want.min(self.size.saturating_sub(position));
+        let mut bytes = vec![0; usize::try_from(want).unwrap_or(usize::MAX)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let at = position + filled as u64;
+            let read = if self.cached {
+                match self.file.read_at_cached(&mut bytes[filled..], at) {
+                    Err(error) if filled > 0 && error.kind() == io::ErrorKind::WouldBlock => break,
+                    read => read,
+                }
+            } else {
+                self.file.read_at(&mut bytes[filled..], at)
+            };
+            match read.map_err(from_io)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Exactly `want` bytes.
+    fn exactly(&self, position: u64, want: usize) -> Result<Vec<u8>, Miss> {
+        let bytes = self.chunk(position, want as u64)?;
+        if bytes.len() == want {
+            return Ok(bytes);
+        }
+        if self.cached {
+            return Err(Miss::Cold);
+        }
+        Err(from_io(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+/// Where in `chunk` the batch starts that holds `from`; `None` when it is not in there.
+fn skip_to(chunk: &[u8], from: Offset) -> Option<usize> {
+    let mut at = 0;
+    while let Ok(header) = BatchHeader::parse(chunk.get(at..)?) {
+        if header.next_offset() > from {
+            return Some(at);
+        }
+        at += header.size_bytes;
+    }
+    None
+}
+
+fn from_io(error: io::Error) -> Miss {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Miss::Cold,
+        io::ErrorKind::NotFound => Miss::Moved,
+        _ => Miss::Failed(ReadError::Io {
+            reason: error.to_string().into(),
+        }),
+    }
+}
+
+fn empty(from: Offset) -> Fetched {
+    Fetched {
+        next_offset: from,
+        ..Fetched::default()
+    }
+}

@@ -1,0 +1,364 @@
+//! An append thread: drains its queue, one write per log and drain, then callbacks.
+//!
+//! A drain takes all that waits, up to a bound. Each append is staged in its log (offsets, buffers);
+//! at the end of the drain every touched log commits with one write, its bytes go to the hot tail,
+//! the new end is published, callbacks run, and the log goes to its directory's flush thread. When
+//! a single append is all there was, and syncs are fast, the append thread syncs itself: two thread
+//! hops less for whoever writes one record at a time.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use freshet_types::Millis;
+
+use super::command::{Answer, Command, Op, QueuedAppend, Target};
+use super::flusher::FlushJob;
+use crate::context::Context;
+use crate::log::{Committed, Log, Saved};
+use crate::state::StopImage;
+use crate::view::hot::HotBudget;
+use crate::{AppendError, Appended, LogDir, LogError};
+
+/// Commands taken in one drain at most, so that callbacks are not kept waiting.
+const DRAIN_COMMANDS: usize = 1024;
+/// Bytes of batches taken in one drain at most.
+const DRAIN_BYTES: usize = 8 << 20;
+/// Above this, an fsync on the append thread would keep other partitions waiting too long.
+const INLINE_FSYNC_MICROS: u64 = 2_000;
+/// How often `flush.ms` is looked at, while a log waits for it.
+const FLUSH_TICK: Duration = Duration::from_millis(500);
+
+/// An append whose answer is due after the write.
+struct Waiting {
+    id: usize,
+    result: Result<Appended, AppendError>,
+    done: Answer<Appended, AppendError>,
+}
+
+/// The body of an append thread.
+pub(super) struct Appender {
+    context: Arc<Context>,
+    flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+    logs: HashMap<usize, Log>,
+    hot: HotBudget,
+    waiting: Vec<Waiting>,
+    /// Logs that were staged to in this drain; some may be in it twice.
+    touched: Vec<usize>,
+    /// Logs that wait for `flush.ms`, with the time when it is over.
+    timed: HashMap<usize, Millis>,
+}
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Drain,
+    Stop,
+}
+
+impl Appender {
+    pub(super) fn new(
+        context: Arc<Context>,
+        flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+        hot_bytes: usize,
+    ) -> Self {
+        Self {
+            context,
+            flush_queues,
+            logs: HashMap::new(),
+            hot: HotBudget::new(hot_bytes),
+            waiting: Vec::new(),
+            touched: Vec::new(),
+            timed: HashMap::new(),
+        }
+    }
+
+    /// Runs until it is stopped, or nobody can send any more.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) -> Vec<(Arc<LogDir>, StopImage)> {
+        loop {
+            let first = if self.timed.is_empty() {
+                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                commands.recv_timeout(FLUSH_TICK)
+            };
+            let next = match first {
+                Ok(command) => self.drain(command, commands),
+                Err(RecvTimeoutError::Timeout) => Next::Drain,
+                Err(RecvTimeoutError::Disconnected) => return Vec::new(),
+            };
+            self.flush_timed();
+            if next == Next::Stop {
+                return self.stop();
+            }
+        }
+    }
+
+    fn drain(&mut self, first: Command, commands: &Receiver<Command>) -> Next {
+        let mut command = Some(first);
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(next) = command {
+            match next {
+                Command::Open { id, log } => {
+                    self.logs.insert(id, *log);
+                }
+                Command::Op {
+                    target,
+                    op: Op::Append(append),
+                } => {
+                    bytes += append.permit.bytes;
+                    self.append(target.id, append);
+                }
+                Command::Op { target, op } => {
+                    // Order: what was sent before is written and answered before.
+                    self.finish(false);
+                    self.operate(&target, op);
+                }
+                Command::Stop => {
+                    self.finish(false);
+                    return Next::Stop;
+                }
+            }
+            count += 1;
+            let full = count >= DRAIN_COMMANDS || bytes >= DRAIN_BYTES;
+            command = if full { None } else { commands.try_recv().ok() };
+            if command.is_none() {
+                self.finish(!full && count == 1);
+            }
+        }
+        Next::Drain
+    }
+
+    fn append(&mut self, id: usize, append: QueuedAppend) {
+        // A log that is gone: dropping the append answers it.
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        let was_idle = !log.has_staged();
+        let staged = append.prepared.and_then(|prepared| log.stage(&prepared));
+        let metrics = &self.context.metrics;
+        let mut written = None;
+        let result = match staged {
+            Ok((appended, committed)) => {
+                written = committed;
+                if appended.duplicate {
+                    metrics.duplicates.fetch_add(1, Ordering::Relaxed);
+                } else if was_idle {
+                    self.touched.push(id);
+                }
+                Ok(appended)
+            }
+            Err(error) => {
+                metrics.refused.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        };
+        if let Some(committed) = written {
+            self.written(id, committed);
+        }
+        let done = append.done;
+        self.waiting.push(Waiting { id, result, done });
+    }
+
+    /// Writes all that is staged, answers, and sends what was written on its way to the disk.
+    /// `alone`: one append is all there is, and nobody waits behind it.
+    fn finish(&mut self, alone: bool) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let mut failed: Vec<(usize, LogError)> = Vec::new();
+        for &id in &touched {
+            let Some(log) = self.logs.get_mut(&id) else {
+                continue;
+            };
+            // A write that failed while staging left nothing staged, but a failed directory.
+            let committed = log.commit().and_then(|c| log.shared().usable().map(|()| c));
+            match committed {
+                Ok(Some(committed)) => self.written(id, committed),
+                Ok(None) => {}
+                Err(error) => failed.push((id, error)),
+            }
+        }
+        for Waiting { id, result, done } in std::mem::take(&mut self.waiting) {
+            let error = failed.iter().find(|(failed, _)| *failed == id);
+            let result = match (result, error) {
+                (Ok(_), Some((_, error))) => Err(error.clone().into()),
+                (result, _) => result,
+            };
+            done.give(result);
+        }
+        for &id in &touched {
+            if !failed.iter().any(|(failed, _)| *failed == id) {
+                self.make_durable(id, alone);
+            }
+        }
+    }
+
+    /// A write is done: its bytes become visible.
+    fn written(&mut self, id: usize, committed: Committed) {
+        let Some(log) = self.logs.get(&id) else {
+            return;
+        };
+        self.hot.keep(log.shared(), committed.runs);
+        log.publish(committed.end);
+    }
+
+    /// Tells the log's host, and syncs or has it synced.
+    fn make_durable(&mut self, id: usize, alone: bool) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        let shared = Arc::clone(log.shared());
+        let end = shared.log_end.load(Ordering::Acquire);
+        shared.progress.appended(end);
+        if shared.is_page_cache() {
+            shared.publish_flushed(end);
+            if log.take_flush_due() {
+                self.queue_flush(&shared);
+            } else if shared.config.load().flush_ms != u64::MAX {
+                let due = self.context.clock.monotonic() + shared.config.load().flush_ms;
+                self.timed.entry(id).or_insert(due);
+            }
+        } else if alone && shared.dir.fsync_micros() < INLINE_FSYNC_MICROS {
+            // A failure is told to everybody through `Progress::failed`.
+            let _ = shared.flush();
+        } else {
+            self.queue_flush(&shared);
+        }
+        let job = self.logs.get_mut(&id).filter(|log| log.wants_checkpoint());
+        if let Some(job) = job.map(Log::checkpoint) {
+            self.queue_job(&shared.dir, FlushJob::Checkpoint(job));
+        }
+    }
+
+    fn queue_flush(&self, shared: &Arc<crate::view::Shared>) {
+        if !shared.flush_queued.swap(true, Ordering::AcqRel) {
+            self.queue_job(&shared.dir, FlushJob::Flush(Arc::clone(shared)));
+        }
+    }
+
+    /// Waits for room in the flush queue: a disk that is slower than its writers slows them down.
+    fn queue_job(&self, dir: &LogDir, job: FlushJob) {
+        let queue = &self.flush_queues[dir.path()];
+        if queue.send(job).is_err() {
+            tracing::error!(dir = %dir.path().display(), "the flush thread has ended");
+        }
+    }
+
+    fn flush_timed(&mut self) {
+        if self.timed.is_empty() {
+            return;
+        }
+        let now = self.context.clock.monotonic();
+        let due: Vec<usize> = self
+            .timed
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.timed.remove(&id);
+            if let Some(log) = self.logs.get(&id) {
+                self.queue_flush(log.shared());
+            }
+        }
+    }
+
+    fn operate(&mut self, target: &Target, op: Op) {
+        let id = target.id;
+        // A log that is gone: dropping the command answers it.
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        let dir = Arc::clone(&target.shared.dir);
+        match op {
+            Op::Append(append) => self.append(id, append),
+            Op::Trim { to, done } => match log.trim(to) {
+                Ok((start, mut job)) => {
+                    let answer = move |written: Result<(), _>| done.give(written.map(|()| start));
+                    job.saved = Some(Saved::new(answer));
+                    self.queue_job(&dir, FlushJob::Checkpoint(job));
+                }
+                Err(error) => done.give(Err(error)),
+            },
+            Op::Truncate { to, done } => done.give(log.truncate(to)),
+            Op::RestartAt { at, done } => done.give(log.restart_at(at)),
+            Op::StartEpoch { epoch, done } => done.give(log.start_epoch(epoch)),
+            Op::Retain { now, limit, done } => match log.retain(now, limit) {
+                Ok((retained, job)) => {
+                    if let Some(job) = job {
+                        self.queue_job(&dir, FlushJob::Checkpoint(job));
+                    }
+                    done.give(Ok(retained));
+                }
+                Err(error) => done.give(Err(error)),
+            },
+            Op::Roll { done } => {
+                done.give(log.shared().usable().and_then(|()| log.roll()));
+                if log.wants_checkpoint() {
+                    let job = log.checkpoint();
+                    self.queue_job(&dir, FlushJob::Checkpoint(job));
+                }
+            }
+            Op::Flush { done } => {
+                let shared = Arc::clone(log.shared());
+                self.queue_job(&dir, FlushJob::FlushThen(shared, done));
+            }
+            Op::Close { done } => self.close(target, done),
+            Op::Delete { done } => self.delete(target, done),
+        }
+    }
+
+    fn close(&mut self, target: &Target, done: Answer<()>) {
+        let Some(mut log) = self.logs.remove(&target.id) else {
+            return;
+        };
+        let shared = Arc::clone(log.shared());
+        if let Err(error) = log.trim_blocks() {
+            return done.give(Err(error));
+        }
+        let mut job = log.checkpoint();
+        shared.close();
+        let closed = Arc::clone(&shared);
+        job.saved = Some(Saved::new(move |written| {
+            closed.dir.release(&closed.name);
+            done.give(written);
+        }));
+        log.save_index_later();
+        self.queue_job(&shared.dir, FlushJob::Checkpoint(job));
+    }
+
+    fn delete(&mut self, target: &Target, done: Answer<()>) {
+        let Some(log) = self.logs.remove(&target.id) else {
+            return;
+        };
+        let shared = Arc::clone(log.shared());
+        shared.close();
+        for segment in shared.segments.read().iter() {
+            segment.set_gone();
+        }
+        let dir = Arc::clone(&shared.dir);
+        self.queue_job(&dir, FlushJob::Delete(shared, done));
+    }
+
+    /// Makes everything durable and describes it. Logs that cannot be are left out.
+    fn stop(mut self) -> Vec<(Arc<LogDir>, StopImage)> {
+        let mut images: HashMap<PathBuf, (Arc<LogDir>, StopImage)> = HashMap::new();
+        for (_, mut log) in self.logs.drain() {
+            let shared = Arc::clone(log.shared());
+            let stopped = log.stop();
+            shared.close();
+            shared.dir.release(&shared.name);
+            let Ok(row) = stopped else { continue };
+            let dir = &shared.dir;
+            let image = images
+                .entry(dir.path().to_owned())
+                .or_insert_with(|| (Arc::clone(dir), StopImage::default()));
+            image.1.rows.insert(shared.name.clone(), row);
+        }
+        images.into_values().collect()
+    }
+}

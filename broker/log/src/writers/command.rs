@@ -1,0 +1,199 @@
+//! What travels to an append thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
+
+use super::Retained;
+use crate::batch::Prepared;
+use crate::log::Log;
+use crate::view::Shared;
+use crate::{AppendError, Appended, Busy, Done, LogError};
+
+/// A callback that is called even if everybody forgets it: dropped unused, it answers `Closed`.
+pub(crate) struct Answer<T, E: From<LogError> = LogError> {
+    done: Option<Done<T, E>>,
+    log: Arc<Shared>,
+}
+
+impl<T, E: From<LogError>> Answer<T, E> {
+    pub(super) fn new(done: Done<T, E>, log: &Arc<Shared>) -> Self {
+        Self {
+            done: Some(done),
+            log: Arc::clone(log),
+        }
+    }
+
+    pub(crate) fn give(mut self, result: Result<T, E>) {
+        if let Some(done) = self.done.take() {
+            done(result);
+        }
+    }
+
+    fn disarm(&mut self) {
+        self.done = None;
+    }
+}
+
+impl<T, E: From<LogError>> Drop for Answer<T, E> {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            let log = self.log.name.clone();
+            done(Err(LogError::Closed { log }.into()));
+        }
+    }
+}
+
+/// Which log a command is for.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) id: usize,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What an append thread can be told.
+pub(super) enum Command {
+    /// Own this log.
+    Open { id: usize, log: Box<Log> },
+    /// Do something to a log.
+    Op { target: Target, op: Op },
+    /// Close all logs and end.
+    Stop,
+}
+
+/// An append that was checked on its caller's thread.
+pub(super) struct QueuedAppend {
+    pub(super) prepared: Result<Prepared, AppendError>,
+    pub(super) permit: Permit,
+    pub(super) done: Answer<Appended, AppendError>,
+}
+
+/// One command for one log.
+pub(super) enum Op {
+    Append(QueuedAppend),
+    Trim {
+        to: Offset,
+        done: Answer<Offset>,
+    },
+    Truncate {
+        to: Offset,
+        done: Answer<Offset>,
+    },
+    RestartAt {
+        at: Offset,
+        done: Answer<Offset>,
+    },
+    StartEpoch {
+        epoch: LeaderEpoch,
+        done: Answer<()>,
+    },
+    Retain {
+        now: Timestamp,
+        limit: Offset,
+        done: Answer<Retained>,
+    },
+    Roll {
+        done: Answer<()>,
+    },
+    Flush {
+        done: Answer<Offset>,
+    },
+    Close {
+        done: Answer<()>,
+    },
+    Delete {
+        done: Answer<()>,
+    },
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open { .. } => "Open",
+            Self::Op { .. } => "Op",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+impl Command {
+    /// The sender is told `Busy`, so its callback must stay silent.
+    fn disarm(self) {
+        let Self::Op { op, .. } = self else { return };
+        match op {
+            Op::Append(mut append) => append.done.disarm(),
+            Op::Trim { mut done, .. }
+            | Op::Truncate { mut done, .. }
+            | Op::RestartAt { mut done, .. }
+            | Op::Flush { mut done } => done.disarm(),
+            Op::Retain { mut done, .. } => done.disarm(),
+            Op::StartEpoch { mut done, .. }
+            | Op::Roll { mut done }
+            | Op::Close { mut done }
+            | Op::Delete { mut done } => done.disarm(),
+        }
+    }
+}
+
+/// The way into an append thread.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: SyncSender<Command>,
+    limit_bytes: usize,
+    held_bytes: Arc<AtomicUsize>,
+}
+
+/// Bytes that wait in a queue; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    held: Arc<AtomicUsize>,
+    pub(super) bytes: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Queue {
+    pub(super) fn new(sender: SyncSender<Command>, limit_bytes: usize) -> Self {
+        Self {
+            sender,
+            limit_bytes,
+            held_bytes: Arc::default(),
+        }
+    }
+
+    /// Room for so many bytes; anything fits into an empty queue.
+    pub(super) fn permit(&self, bytes: usize) -> Result<Permit, Busy> {
+        let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let permit = Permit {
+            held: Arc::clone(&self.held_bytes),
+            bytes,
+        };
+        if before > 0 && before + bytes > self.limit_bytes {
+            return Err(Busy { queue: "append" });
+        }
+        Ok(permit)
+    }
+
+    /// Waits for room; false when the thread has ended.
+    pub(super) fn send(&self, command: Command) -> bool {
+        self.sender.send(command).is_ok()
+    }
+
+    /// Refuses when it is full. When the thread has ended, the command's callback says `Closed`.
+    pub(super) fn try_send(&self, command: Command) -> Result<(), Busy> {
+        match self.sender.try_send(command) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(command)) => {
+                command.disarm();
+                Err(Busy { queue: "append" })
+            }
+        }
+    }
+}

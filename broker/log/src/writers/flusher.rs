@@ -1,0 +1,86 @@
+//! The flush thread of one log directory: fdatasync, checkpoints, deletes, and free space.
+//!
+//! A log that is written again while its flush waits is not queued twice, so one sync covers all
+//! that was written before it started: group commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use freshet_types::Offset;
+
+use super::command::Answer;
+use super::remove_later;
+use crate::LogDir;
+use crate::context::Context;
+use crate::log::CheckpointJob;
+use crate::view::Shared;
+
+/// How often free space is looked at while nothing happens.
+const SPACE_IDLE: Duration = Duration::from_secs(2);
+/// How often it is looked at while much is written.
+const SPACE_BUSY_MS: u64 = 200;
+
+/// What a flush thread does.
+pub(super) enum FlushJob {
+    /// Sync what is dirty.
+    Flush(Arc<Shared>),
+    /// The same, and answer with the durable end.
+    FlushThen(Arc<Shared>, Answer<Offset>),
+    /// Sync, then write a checkpoint.
+    Checkpoint(CheckpointJob),
+    /// Rename the log away and remove its files.
+    Delete(Arc<Shared>, Answer<()>),
+}
+
+/// Runs until nobody can send any more.
+pub(super) fn run_flusher(dir: &Arc<LogDir>, context: &Arc<Context>, jobs: &Receiver<FlushJob>) {
+    let mut looked = context.clock.monotonic();
+    loop {
+        match jobs.recv_timeout(SPACE_IDLE) {
+            Ok(job) => job.run(context),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = context.clock.monotonic();
+        if now - looked >= SPACE_BUSY_MS {
+            dir.refresh_space();
+            looked = now;
+        }
+    }
+}
+
+impl FlushJob {
+    fn run(self, context: &Arc<Context>) {
+        match self {
+            Self::Flush(shared) => {
+                // Before the sync: what is written from here on needs another one.
+                shared.flush_queued.store(false, Ordering::Release);
+                // A failure is told to everybody through `Progress::failed`.
+                let _ = shared.flush();
+            }
+            Self::FlushThen(shared, done) => done.give(shared.flush()),
+            Self::Checkpoint(job) => job.run(),
+            Self::Delete(shared, done) => delete(&shared, done, context),
+        }
+    }
+}
+
+fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
+    let renamed = {
+        let _flushing = shared.flushing.lock();
+        shared.dir.rename_away(&shared.name)
+    };
+    shared.dir.release(&shared.name);
+    match renamed {
+        Ok(path) => {
+            remove_later(context, &shared.dir, path);
+            done.give(Ok(()));
+        }
+        Err(error) => {
+            let error = std::io::Error::other(error.to_string());
+            done.give(Err(shared.fail("deleting", &error)));
+        }
+    }
+}

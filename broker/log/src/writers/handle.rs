@@ -1,0 +1,148 @@
+//! The outside of a log's owner: commands into its queue.
+
+use std::sync::Arc;
+
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
+
+use super::Retained;
+use super::command::{Answer, Command, Op, Queue, QueuedAppend, Target};
+use crate::batch::{Rules, prepare};
+use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin};
+
+/// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
+///
+/// Callbacks run on the log's append thread, in that order; those of `trim`, `flush`, `close` and
+/// `delete` on its directory's flush thread, once what they answer is durable.
+#[derive(Debug, Clone)]
+pub struct LogHandle {
+    view: LogView,
+    id: usize,
+    queue: Arc<Queue>,
+}
+
+impl LogHandle {
+    pub(super) fn new(view: LogView, id: usize, queue: Arc<Queue>) -> Self {
+        Self { view, id, queue }
+    }
+
+    /// Readers' side of the log.
+    pub fn view(&self) -> &LogView {
+        &self.view
+    }
+
+    /// Stores batches. They are checked on the calling thread (CRC, and decompression where a
+    /// setting forces it); the answer, a refusal too, always comes through `append.done` on the
+    /// append thread.
+    pub fn append(&self, append: Append) -> Result<(), Busy> {
+        let bytes = append.batches.len();
+        let permit = self.queue.permit(bytes)?;
+        let shared = &self.view.0;
+        let config = shared.config.load();
+        let rules = Rules {
+            config: &config,
+            origin: append.origin,
+            leader_epoch: append.leader_epoch,
+            now: shared.context.clock.wall(),
+        };
+        let prepared = self
+            .check_room(append.origin)
+            .and_then(|()| prepare(append.batches, append.frame_bytes, &rules));
+        let queued = QueuedAppend {
+            prepared,
+            permit,
+            done: Answer::new(append.done, shared),
+        };
+        self.send(Op::Append(queued))
+    }
+
+    /// Reads, deletes and trims go on below the reserve; what the broker itself must write may use
+    /// half of it.
+    fn check_room(&self, origin: Origin) -> Result<(), AppendError> {
+        let shared = &self.view.0;
+        let reserve = shared.context.options.reserve_bytes;
+        let needed = match origin {
+            Origin::Client => reserve,
+            Origin::Coordinator | Origin::Replica => reserve / 2,
+        };
+        let available_bytes = shared.dir.available_bytes();
+        if available_bytes < needed {
+            return Err(AppendError::DiskFull { available_bytes });
+        }
+        Ok(())
+    }
+
+    /// Moves the log start up to `to` (never back, never above the log end) and deletes segments
+    /// below. Readers see the new start before the answer, which comes once it is durable.
+    pub fn trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Trim { to, done })
+    }
+
+    /// Cuts all records at `to` and above; answers the new log end once that is durable. A batch
+    /// that spans `to` goes whole, so the end may be below `to`.
+    pub fn truncate(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Truncate { to, done })
+    }
+
+    /// Throws all records away and starts at `at`: a follower whose leader's log starts later.
+    pub fn restart_at(&self, at: Offset, done: Done<Offset>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::RestartAt { at, done })
+    }
+
+    /// A new leader epoch begins at the log end, before its first record.
+    pub fn start_epoch(&self, epoch: LeaderEpoch, done: Done<()>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::StartEpoch { epoch, done })
+    }
+
+    /// New settings, from the next append on. Never refused.
+    pub fn configure(&self, config: Arc<LogConfig>) {
+        self.view.0.configure(config);
+    }
+
+    /// Applies `retention.*`, forgets idle producers, and checkpoints what was written since the
+    /// last time. Only records below `limit` (the high watermark) are deleted.
+    pub fn retain(&self, now: Timestamp, limit: Offset, done: Done<Retained>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Retain { now, limit, done })
+    }
+
+    /// Closes the active segment and starts a new one, unless it is empty.
+    pub fn roll(&self, done: Done<()>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Roll { done })
+    }
+
+    /// Makes all that was appended before durable, whatever the topic's durability; answers the
+    /// durable end.
+    pub fn flush(&self, done: Done<Offset>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Flush { done })
+    }
+
+    /// Flushes and closes; later commands answer `Closed`, the view still reads.
+    pub fn close(&self, done: Done<()>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Close { done })
+    }
+
+    /// Closes and deletes: renamed at once, which is durable when `done` runs; files go later.
+    pub fn delete(&self, done: Done<()>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Delete { done })
+    }
+
+    fn answer<T>(&self, done: Done<T>) -> Answer<T> {
+        Answer::new(done, &self.view.0)
+    }
+
+    fn send(&self, op: Op) -> Result<(), Busy> {
+        let target = Target {
+            id: self.id,
+            shared: Arc::clone(&self.view.0),
+        };
+        self.queue.try_send(Command::Op { target, op })
+    }
+}

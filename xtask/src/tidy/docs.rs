@@ -50,10 +50,6 @@ fn unlisted(tree: &Tree, folder: &str) -> Vec<Finding> {
 /// Decision notes are `NNNN-title.md` and each number is used once.
 fn decisions(tree: &Tree) -> Vec<Finding> {
     let folder = "docs/decisions/";
-    let list = tree
-        .files
-        .get("docs/decisions/README.md")
-        .map_or("", String::as_str);
     let mut findings = Vec::new();
     let mut numbers = BTreeSet::new();
     for path in tree.files.keys().filter(|path| path.starts_with(folder)) {
@@ -69,12 +65,6 @@ fn decisions(tree: &Tree) -> Vec<Finding> {
             ));
         } else if !numbers.insert(number) {
             findings.push(Finding::new(path, format!("the number {number} is taken")));
-        }
-        if !list.contains(name) {
-            findings.push(Finding::new(
-                path,
-                "docs/decisions/README.md does not list it",
-            ));
         }
     }
     findings

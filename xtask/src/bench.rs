@@ -20,6 +20,14 @@ pub(crate) struct Args {
 
 /// Builds both sides and measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args
+        .rest
+        .iter()
+        .any(|arg| matches!(arg.as_str(), "--help" | "-h" | "--list"))
+    {
+        let ask = ["run", "--quiet", "--package", "freshet-bench", "--"];
+        return process::run(cargo(place::root(), &ask).args(&args.rest)).map(drop);
+    }
     let build = [
         "build",
         "--release",
@@ -33,8 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let release = place::target().join("release");
     let program = release.join("freshet-bench").display().to_string();
     let mut bench = command(place::root(), &program, &args.rest);
-    bench
-        .env("FRESHET_PEERS", place::peers())
-        .env("FRESHET_BIN", &release);
+    bench.env("FRESHET_PEERS", place::peers());
+    bench.env("FRESHET_BROKER", release.join("freshet-broker"));
     process::run(&mut bench).map(drop)
 }

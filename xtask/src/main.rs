@@ -36,6 +36,7 @@ enum Command {
     /// Run the tests: tidy, unit, wire and fault tests, with a closing summary.
     Test(test::Args),
     /// Measure Freshet and Apache Kafka side by side.
+    #[command(disable_help_flag = true)]
     Bench(bench::Args),
     /// Write the generated pages again.
     Docs,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail, ensure};
 use base64::Engine;
@@ -41,6 +42,18 @@ pub fn samples(seed: u64, numbers: Range<u64>, partitions: i32) -> Vec<Sample> {
     numbers
         .map(|number| sample(seed, number, partitions))
         .collect()
+}
+
+/// The same records as written right now. Apache Kafka forgets, at a restart, idempotent producers
+/// whose records are a day old by their timestamps, so faults are tried with fresh ones.
+pub(crate) fn fresh(mut made: Vec<Sample>) -> Vec<Sample> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    for sample in &mut made {
+        sample.timestamp = i64::try_from(now.as_millis()).unwrap_or(EPOCH_MS);
+    }
+    made
 }
 
 fn sample(seed: u64, number: u64, partitions: i32) -> Sample {

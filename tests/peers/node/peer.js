@@ -68,6 +68,7 @@ async function main() {
       idempotent: text, tail: text, members: text,
     },
   });
+  Object.assign(options, { codec: 'none', acks: 'all', idempotent: 'true', ...options });
   say({ ready: { client: 'kafkajs', version } });
   const roles = {
     produce: () => require('./produce').produce(options),

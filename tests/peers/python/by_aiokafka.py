@@ -167,7 +167,7 @@ async def orders(client, bootstrap, op, order):
     topic = order.get("topic")
     match op:
         case "create_topic":
-            wanted = NewTopic(topic, order["partitions"], -1, topic_configs=order["configs"])
+            wanted = NewTopic(topic, order["partitions"], 1, topic_configs=order["configs"])
             told = await client.create_topics([wanted])
             refuse(told.topic_errors[0][1])
         case "list_topics":

@@ -44,8 +44,8 @@ pub fn administer(client: Client, broker: &mut Broker) -> Result<()> {
     produce(client, bootstrap, &[("topic", &desk.topic)], &sent)?;
     desk.look_at_offsets(&sent)?;
     desk.look_at_group()?;
-    desk.add_partitions()?;
     desk.delete_records()?;
+    desk.add_partitions()?;
     desk.delete_topic()
 }
 

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::history::{History, Write};
 use crate::line::{Line, Shown};
 use crate::peer::{Peer, Role};
-use crate::sample::{Sample, samples};
+use crate::sample::{Sample, fresh, samples};
 
 const PARTITIONS: i32 = 3;
 const BURST: u64 = 10;
@@ -173,7 +173,7 @@ impl Feeder {
 
 /// Records whose key names their number, with values of uneven size.
 fn load(numbers: std::ops::Range<u64>) -> Vec<Sample> {
-    let mut made = samples(51, numbers, PARTITIONS);
+    let mut made = fresh(samples(51, numbers, PARTITIONS));
     for sample in &mut made {
         sample.key = Some(crate::sample::encode(sample.number.to_string().as_bytes()));
     }

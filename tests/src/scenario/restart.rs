@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::client::Client;
 use crate::line::Line;
 use crate::peer::{Peer, Role};
-use crate::sample::{compare, samples};
+use crate::sample::{compare, fresh, samples};
 
 const PARTITIONS: i32 = 4;
 const COUNT: u64 = 2400;
@@ -40,7 +40,7 @@ fn load(client: Client, broker: &mut Broker) -> Result<()> {
     ];
     let mut producer = Peer::start(client, Role::Produce, &bootstrap, &options)?;
 
-    let all = samples(31, 0..COUNT, PARTITIONS);
+    let all = fresh(samples(31, 0..COUNT, PARTITIONS));
     let bursts = all.chunks(BURST);
     let (stop_at, kill_at) = (bursts.len() / 3, bursts.len() * 2 / 3);
     for (number, burst) in bursts.enumerate() {

@@ -1,19 +1,24 @@
 //! Kafka's protocol, server side.
 
+mod alter;
 mod api;
 mod auto_create;
 mod call;
 mod connection;
 mod context;
+mod coordinator;
 mod errors;
 mod frames;
 mod gather;
 mod lag;
 mod listener;
 mod locate;
+mod operations;
 mod producer_ids;
 mod reference;
+mod refusal;
 mod registry;
+mod resource;
 mod sessions;
 
 pub(crate) use connection::ConnectionLimits;

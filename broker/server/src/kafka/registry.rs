@@ -123,6 +123,28 @@ static SERVED: &[Api] = served! {
     list_offsets::ListOffsetsRequest, PerResource, Request;
     offset_for_leader_epoch::OffsetForLeaderEpochRequest, PerResource, Request;
     init_producer_id::InitProducerIdRequest, IdempotentWrite, Request;
+    find_coordinator::FindCoordinatorRequest, PerResource, Request;
+    join_group::JoinGroupRequest, PerResource, Request;
+    sync_group::SyncGroupRequest, PerResource, Request;
+    heartbeat::HeartbeatRequest, PerResource, Request;
+    leave_group::LeaveGroupRequest, PerResource, Request;
+    offset_commit::OffsetCommitRequest, PerResource, Request;
+    offset_fetch::OffsetFetchRequest, PerResource, Request;
+    list_groups::ListGroupsRequest, PerResource, Request;
+    describe_groups::DescribeGroupsRequest, PerResource, Request;
+    delete_groups::DeleteGroupsRequest, PerResource, Request;
+    offset_delete::OffsetDeleteRequest, PerResource, Request;
+    create_topics::CreateTopicsRequest, PerResource, Mutation;
+    delete_topics::DeleteTopicsRequest, PerResource, Mutation;
+    create_partitions::CreatePartitionsRequest, PerResource, Mutation;
+    delete_records::DeleteRecordsRequest, PerResource, Request;
+    describe_configs::DescribeConfigsRequest, PerResource, Request;
+    alter_configs::AlterConfigsRequest, PerResource, Request;
+    incremental_alter_configs::IncrementalAlterConfigsRequest, PerResource, Request;
+    list_config_resources::ListConfigResourcesRequest, DescribeCluster, Request;
+    describe_cluster::DescribeClusterRequest, Open, Request;
+    describe_topic_partitions::DescribeTopicPartitionsRequest, PerResource, Request;
+    describe_log_dirs::DescribeLogDirsRequest, DescribeCluster, Request;
 };
 
 /// Every served API.

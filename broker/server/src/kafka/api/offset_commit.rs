@@ -1,0 +1,174 @@
+//! OffsetCommit (8): stores how far a group has read.
+
+use std::sync::Arc;
+
+use freshet_coordinators::groups::api::{
+    Commit, CommitTopic, GroupError, PartitionCommit, TopicOutcome,
+};
+use freshet_metadata::{MetadataImage, Topic};
+use freshet_types::Timestamp;
+use freshet_wire::offset_commit::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+};
+use freshet_wire::{ErrorCode, OffsetCommitRequest, OffsetCommitResponse};
+
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::coordinator;
+use crate::kafka::errors::Coded;
+
+/// First version that names topics by their ids.
+const TOPIC_IDS_FROM: i16 = 10;
+/// First version whose clients understand that a group is not there.
+const NOT_FOUND_FROM: i16 = 9;
+
+/// Commits what can be committed; partitions that do not exist are refused one by one.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    call: &Call,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
+    let image = context.image();
+    let mut topics = Vec::new();
+    let mut commits = Vec::new();
+    // For each commit, where its outcome goes: topic and partition in the response.
+    let mut places = Vec::new();
+    for (at, asked) in request.topics.into_iter().enumerate() {
+        let found = find(&image, call, &asked);
+        let (response, commit, known) = split(asked, found);
+        if !commit.partitions.is_empty() {
+            commits.push(commit);
+            places.push((at, known));
+        }
+        topics.push(response);
+    }
+    if !commits.is_empty() {
+        let commit = Commit {
+            group: request.group_id.into(),
+            member_id: request.member_id.into(),
+            instance_id: request.group_instance_id.map(Into::into),
+            generation: request.generation_id_or_member_epoch,
+            expires_at: expires_at(context, request.retention_time_ms),
+            topics: commits,
+        };
+        let group = Arc::clone(&commit.group);
+        let answer = coordinator::ask(context, &group, commit).await;
+        let outcomes = answer.and_then(|result| result.map_err(|error| refusal(call, error)));
+        for (nth, (at, known)) in places.into_iter().enumerate() {
+            let outcome = outcomes
+                .as_ref()
+                .map(|outcomes| &outcomes[nth])
+                .map_err(|code| *code);
+            fill(&mut topics[at], &known, outcome);
+        }
+    }
+    for partition in topics.iter().flat_map(|topic| &topic.partitions) {
+        let code = ErrorCode::from_code(partition.error_code);
+        if let Some(code) = code.filter(|code| code.is_error()) {
+            context.metrics.error(code);
+        }
+    }
+    OffsetCommitResponse {
+        topics,
+        ..OffsetCommitResponse::default()
+    }
+}
+
+/// The topic that is meant, or the code for all its partitions.
+fn find<'a>(
+    image: &'a MetadataImage,
+    call: &Call,
+    asked: &OffsetCommitRequestTopic,
+) -> Result<&'a Arc<Topic>, ErrorCode> {
+    if call.version >= TOPIC_IDS_FROM {
+        image
+            .topic_by_id(asked.topic_id)
+            .ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        image
+            .topic(&asked.name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+/// A response topic with codes for what does not exist, what is to be committed, and the places of
+/// that in the response.
+fn split(
+    asked: OffsetCommitRequestTopic,
+    found: Result<&Arc<Topic>, ErrorCode>,
+) -> (OffsetCommitResponseTopic, CommitTopic, Vec<usize>) {
+    let mut response = OffsetCommitResponseTopic {
+        name: asked.name,
+        topic_id: asked.topic_id,
+        partitions: Vec::with_capacity(asked.partitions.len()),
+    };
+    let (topic, topic_id) = match found {
+        Ok(topic) => (topic.name.as_str(), topic.id),
+        Err(_) => ("", asked.topic_id),
+    };
+    let mut commit = CommitTopic {
+        topic: topic.into(),
+        topic_id,
+        partitions: Vec::new(),
+    };
+    let mut known = Vec::new();
+    for (at, partition) in asked.partitions.into_iter().enumerate() {
+        let index = partition.partition_index;
+        let exists = found.map(|topic| topic.partition(index).is_some());
+        let code = match exists {
+            Ok(true) => ErrorCode::None,
+            Ok(false) => ErrorCode::UnknownTopicOrPartition,
+            Err(code) => code,
+        };
+        if code == ErrorCode::None {
+            known.push(at);
+            commit.partitions.push(domain(partition));
+        }
+        response.partitions.push(OffsetCommitResponsePartition {
+            partition_index: index,
+            error_code: code.code(),
+        });
+    }
+    (response, commit, known)
+}
+
+fn domain(partition: OffsetCommitRequestPartition) -> PartitionCommit {
+    PartitionCommit {
+        partition: partition.partition_index,
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.unwrap_or_default().into(),
+    }
+}
+
+fn fill(
+    topic: &mut OffsetCommitResponseTopic,
+    known: &[usize],
+    outcome: Result<&TopicOutcome, ErrorCode>,
+) {
+    for (nth, &at) in known.iter().enumerate() {
+        let code = match outcome {
+            Ok(outcome) => match outcome.partitions[nth].1 {
+                Ok(()) => ErrorCode::None,
+                Err(error) => error.code(),
+            },
+            Err(code) => code,
+        };
+        topic.partitions[at].error_code = code.code();
+    }
+}
+
+/// Old clients know a group that is gone as one whose generation has passed.
+fn refusal(call: &Call, error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::NotFound if call.version < NOT_FOUND_FROM => ErrorCode::IllegalGeneration,
+        error => error.code(),
+    }
+}
+
+/// Versions 2 to 4 may ask for a retention of their own.
+fn expires_at(context: &Context, retention_ms: i64) -> Option<Timestamp> {
+    let now = context.clock.now().wall.0;
+    (retention_ms >= 0).then(|| Timestamp(now.saturating_add(retention_ms)))
+}

@@ -21,7 +21,7 @@ All settings: docs/settings.md. Logging: FRESHET_LOG=debug, or FRESHET_LOG=fresh
 /// Event streaming that speaks Kafka's protocol.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// Settings, one NAME=VALUE a line, as in Kafka's server.properties
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Args {
 
     /// Written once requests are served: {"kafka": "host:port", "http": "host:port"}
     #[arg(long, value_name = "PATH")]
-    pub ready_file: Option<PathBuf>,
+    pub(crate) ready_file: Option<PathBuf>,
 
     /// How log lines look
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -47,7 +47,7 @@ enum LogFormat {
 
 impl Args {
     /// Log lines go to stderr; stdout is for what was asked for.
-    pub fn start_logging(&self) {
+    pub(crate) fn start_logging(&self) {
         let filter = EnvFilter::try_from_env("FRESHET_LOG").unwrap_or_else(|_| "info".into());
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -63,7 +63,7 @@ impl Args {
         clippy::disallowed_methods,
         reason = "the one file named on the command line"
     )]
-    pub fn settings(&self) -> Result<(StaticSettings, Vec<Warning>)> {
+    pub(crate) fn settings(&self) -> Result<(StaticSettings, Vec<Warning>)> {
         let mut builder = StaticSettingsBuilder::default();
         if let Some(path) = &self.config {
             let place = path.display().to_string();

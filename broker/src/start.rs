@@ -27,7 +27,7 @@ use crate::stop::Signals;
 const METADATA_FOLDER: &str = "metadata";
 
 /// Runs the broker until a signal.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let (statics, warnings) = args.settings()?;
     for warning in warnings {
         tracing::warn!(setting = %warning.name, "{}", warning.why);

@@ -1,6 +1,7 @@
 //! From a topic's resolved settings to what its logs need.
 
-use freshet_log::{Cleanup, Durability, LogConfig, Recompress, TimestampType};
+use freshet_log::{Cleanup, Durability, LogConfig};
+use freshet_records::{Codec, Compression, TimestampType};
 use freshet_settings as settings;
 
 /// The settings of all logs of a topic.
@@ -37,13 +38,16 @@ pub(crate) fn log_config(topic: &settings::TopicConfig, logs: &settings::LogSett
     }
 }
 
-fn recompress(compression: settings::CompressionType) -> Recompress {
-    match compression {
-        settings::CompressionType::Producer => Recompress::Producer,
-        settings::CompressionType::Uncompressed => Recompress::Uncompressed,
-        settings::CompressionType::Gzip(level) => Recompress::Gzip(level),
-        settings::CompressionType::Snappy => Recompress::Snappy,
-        settings::CompressionType::Lz4(level) => Recompress::Lz4(level),
-        settings::CompressionType::Zstd(level) => Recompress::Zstd(level),
-    }
+/// `None` keeps what producers send.
+fn recompress(compression: settings::CompressionType) -> Option<Compression> {
+    let (codec, level) = match compression {
+        settings::CompressionType::Producer => return None,
+        settings::CompressionType::Uncompressed => (Codec::None, None),
+        // Kafka's -1 is the codec's own choice.
+        settings::CompressionType::Gzip(level) => (Codec::Gzip, Some(level).filter(|&l| l != -1)),
+        settings::CompressionType::Snappy => (Codec::Snappy, None),
+        settings::CompressionType::Lz4(level) => (Codec::Lz4, Some(level)),
+        settings::CompressionType::Zstd(level) => (Codec::Zstd, Some(level)),
+    };
+    Some(Compression { codec, level })
 }

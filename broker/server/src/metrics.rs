@@ -19,7 +19,7 @@ const CODES: usize = 160;
 const PARTITION_SERIES: usize = 10_000;
 
 /// All handles.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     /// Open client connections.
     pub(crate) connections: IntGauge,
@@ -78,8 +78,7 @@ impl Maker<'_> {
 
 impl Metrics {
     /// Registers everything.
-    #[expect(clippy::new_without_default, reason = "made once, on purpose")]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let registry = Registry::new();
         let make = Maker(&registry);
         let requests = make.keep(IntCounterVec::new(

@@ -1,5 +1,8 @@
 //! One running broker.
 
+mod kafka;
+mod probe;
+
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,9 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::probe::{answers, free_port};
 use crate::args::{Side, freshet};
-use crate::kafka;
-use crate::probe::{answers, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -26,6 +28,7 @@ pub(crate) struct Broker {
     /// From the start of the process to its first answer.
     pub(crate) took: Duration,
     child: Child,
+    command: Command,
     folder: PathBuf,
 }
 
@@ -46,20 +49,25 @@ impl Broker {
             .stdout(log.try_clone()?)
             .stderr(log);
         let start = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let child = spawn(&mut command)?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut broker = Self {
             side,
             address,
             took: Duration::ZERO,
             child,
+            command,
             folder,
         };
         broker.await_answer(start)?;
-        broker.took = start.elapsed();
         Ok(broker)
+    }
+
+    /// Starts a broker that was stopped or killed, with the data that it left.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        let start = Instant::now();
+        self.child = spawn(&mut self.command)?;
+        self.await_answer(start)
     }
 
     fn await_answer(&mut self, start: Instant) -> Result<()> {
@@ -76,6 +84,7 @@ impl Broker {
             }
             sleep(ASK_EVERY);
         }
+        self.took = start.elapsed();
         Ok(())
     }
 
@@ -91,8 +100,17 @@ impl Broker {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
+    /// Ends the process as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the broker")?;
+        self.child
+            .wait()
+            .map(drop)
+            .context("cannot wait for the broker")
+    }
+
     /// Asks the process to end and waits until it has.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).context("cannot signal the broker")?;
         let start = Instant::now();
@@ -104,6 +122,12 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))
 }
 
 impl Drop for Broker {

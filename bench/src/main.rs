@@ -18,12 +18,11 @@ mod bars;
 mod broker;
 mod client;
 mod cpu;
-mod kafka;
 mod measure;
-mod probe;
 mod report;
 mod rows;
 mod run;
+mod starts;
 mod stats;
 
 use std::process::ExitCode;

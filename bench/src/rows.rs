@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Idle { partitions: u32 },
     /// A client's work.
     Load(Load),
+    /// From the start of the process to its first answer, with many partitions and their records.
+    Restart { partitions: u32 },
     /// Resident memory: after the start, and after everything above.
     Memory,
 }
@@ -298,6 +300,15 @@ pub(crate) const ROWS: &[Row] = &[
         bars: &[
             ("broker CPU", Bar::at_most(0.3)),
             ("memory per partition", Bar::at_most(4.0)),
+        ],
+    },
+    Row {
+        name: "restart-10000",
+        about: "process start to first answer with 10,000 partitions; Freshet alone",
+        kind: Kind::Restart { partitions: 10_000 },
+        bars: &[
+            ("clean stop", Bar::at_most(1_000.0)),
+            ("kill -9", Bar::at_most(10_000.0)),
         ],
     },
 ];

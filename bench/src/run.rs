@@ -8,11 +8,12 @@ use tempfile::TempDir;
 
 use crate::args::{Args, Output, Side, target};
 use crate::broker::Broker;
-use crate::client::{Client, Job, Role};
-use crate::cpu::{self, Machine};
-use crate::measure::{self, Noise, Numbers, Sample, foreign};
+use crate::client::{Job, Role, work};
+use crate::cpu;
+use crate::measure::{self, Noise, Sample};
 use crate::report::{self, Measured, Report};
 use crate::rows::{Kind, Load, ROWS, Row, WARM_UP};
+use crate::starts::{self, Restarts};
 
 /// What a started broker does at first is not its idle state.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -95,9 +96,12 @@ impl Stand<'_> {
     fn row(&mut self, row: &Row) -> Result<Measured> {
         let mut measured = Measured::new(row, self.sides);
         let result = match row.kind {
-            Kind::Start => self.start(&mut measured),
+            Kind::Start => self.turns(&mut measured, |at, _| {
+                starts::first(self.sides[at], self.scratch.path())
+            }),
             Kind::Idle { partitions } => self.idle(row, partitions, &mut measured),
             Kind::Load(load) => self.load(row, &load, &mut measured),
+            Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
             Kind::Memory => self.memory(&mut measured),
         };
         if let Err(error) = result {
@@ -124,22 +128,6 @@ impl Stand<'_> {
             }
         }
         Ok(())
-    }
-
-    fn start(&self, measured: &mut Measured) -> Result<()> {
-        self.turns(measured, |at, _| {
-            let (machine, start) = (Machine::look(&[])?, Instant::now());
-            let broker = Broker::start(self.sides[at], self.scratch.path())?;
-            let took = broker.took.as_secs_f64() * 1000.0;
-            let busy = cpu::of(broker.id())? / (start.elapsed().as_secs_f64() * cpu::cores());
-            let all = foreign(&machine, &Machine::look(&[])?, start.elapsed());
-            broker.stop()?;
-            let numbers: Numbers = [("start".to_owned(), took)].into();
-            Ok(Sample {
-                numbers,
-                foreign: (all - busy).max(0.0),
-            })
-        })
     }
 
     fn idle(&mut self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
@@ -237,6 +225,39 @@ impl Stand<'_> {
         work(&job)
     }
 
+    fn restart(&self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
+        let load = Load {
+            partitions,
+            records: 200_000,
+            ..WARM_UP[0]
+        };
+        for (at, side) in self
+            .sides
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| **s == Side::Freshet)
+        {
+            let broker = Broker::start(*side, self.scratch.path())?;
+            let bootstrap = broker.address.to_string();
+            let job = Job {
+                remove: false,
+                ..load.job(*side, bootstrap, row.name.into(), 1)
+            };
+            work(&job)?;
+            let mut restarts = Restarts {
+                broker,
+                refill: Job {
+                    create: false,
+                    ..job
+                },
+            };
+            for _ in 0..self.args.rounds() {
+                measured.add(at, restarts.round()?);
+            }
+        }
+        Ok(())
+    }
+
     fn memory(&mut self, measured: &mut Measured) -> Result<()> {
         self.brokers()?;
         let running = self.running()?;
@@ -316,18 +337,11 @@ impl Stand<'_> {
     }
 
     fn stop(self) -> Result<()> {
-        for broker in self.brokers.into_iter().flat_map(|brokers| brokers.both) {
+        for mut broker in self.brokers.into_iter().flat_map(|brokers| brokers.both) {
             broker.stop()?;
         }
         Ok(())
     }
-}
-
-/// A job that nobody measures.
-fn work(job: &Job) -> Result<()> {
-    let mut client = Client::start(job)?;
-    client.work()?;
-    client.end()
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::probe::free_port;
 use crate::args::peers;
-use crate::probe::free_port;
 
 /// Any 16 bytes; the cluster lives for one run.
 const CLUSTER: &str = "ZnJlc2hldGJlbmNoLi4uLg";

@@ -11,6 +11,13 @@ use crate::statics::StaticSettings;
 pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     let layers = Layers::of(Arc::new(settings.clone()));
     listeners(&layers)?;
+    if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))
+        && new != old
+        && old != "-1"
+    {
+        let expected = "they name the same thing; set node.id only".to_owned();
+        return Err(contradiction("node.id", "broker.id", expected));
+    }
     ordered(
         &layers,
         "group.min.session.timeout.ms",

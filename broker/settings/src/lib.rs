@@ -19,6 +19,7 @@ mod layers;
 mod nearest;
 mod overrides;
 mod properties;
+mod reference;
 mod setting;
 mod slices;
 mod statics;
@@ -30,9 +31,13 @@ pub use endpoint::{Endpoint, Listener, SecurityProtocol};
 pub use error::SettingError;
 pub use layers::{Candidate, Described, Layers, Overrides, Source};
 pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
+pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
     GroupSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{CompressionType, Durability, TimestampType, TopicConfig};
+
+#[cfg(test)]
+mod tests;

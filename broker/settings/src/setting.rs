@@ -216,7 +216,7 @@ pub(crate) mod declare {
         };
     }
     kinds!(boolean => Boolean, string => String, int => Int, short => Short, long => Long,
-           double => Double, list => List, class => Class);
+           double => Double, list => List);
 
     /// A setting without a default.
     pub(crate) const fn unset(name: &'static str, kind: Kind) -> Setting {
@@ -275,10 +275,6 @@ pub(crate) mod declare {
                 words,
                 empty: false,
             })
-        }
-        pub(crate) const fn per_broker(mut self) -> Self {
-            self.update = Update::PerBroker;
-            self
         }
         pub(crate) const fn cluster_wide(mut self) -> Self {
             self.update = Update::ClusterWide;

@@ -168,7 +168,7 @@ impl Layers {
         let first = log_dirs.first().cloned().unwrap_or_default();
         let parse = |name| self.value(name).map(endpoint::parse_listeners);
         NodeSettings {
-            node_id: NodeId(self.int("node.id")),
+            node_id: self.node_id(),
             rack: self.value("broker.rack").map(str::to_owned),
             cluster_id: self.value("freshet.cluster.id").map(str::to_owned),
             metadata_dir: self.value("metadata.log.dir").map_or(first, PathBuf::from),
@@ -180,6 +180,15 @@ impl Layers {
             http: endpoint::host_port(self.text("http.listener")),
             network_threads: self.size("freshet.network.threads"),
             shutdown_timeout_ms: self.unsigned("freshet.shutdown.timeout.ms"),
+        }
+    }
+
+    /// `node.id`; where only the older name is given, that.
+    fn node_id(&self) -> NodeId {
+        let older = self.int("broker.id");
+        match self.statics.get("node.id") {
+            None if older >= 0 => NodeId(older),
+            _ => NodeId(self.int("node.id")),
         }
     }
 

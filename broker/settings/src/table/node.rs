@@ -9,6 +9,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .at_least(0)
         .high()
         .doc("The broker's number. It is bound to its directories when they are formatted."),
+    int("broker.id", "-1")
+        .between(-1, i32::MAX as i64)
+        .doc("Older name of `node.id`, for files that have no other."),
     list("process.roles", "broker,controller")
         .list_of(&["broker", "controller"])
         .high()

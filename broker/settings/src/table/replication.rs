@@ -1,0 +1,209 @@
+//! Replication, elections and the quorum: accepted ahead of the rooms that will use them.
+
+use crate::setting::declare::{boolean, int, list, long, string, unset};
+use crate::setting::{Kind, Setting};
+
+const REPLICATION: &str = "replication is not built yet; a cluster has one broker";
+const QUORUM: &str = "the replicated quorum is not built yet; the one broker keeps the metadata";
+const KRAFT: &str = "it tunes the metadata log of Kafka's own quorum; ours has no such thing";
+const PURGATORY: &str = "waiting requests are kept without a purgatory; there is nothing to purge";
+
+pub(crate) static SETTINGS: &[Setting] = &[
+    int("controller.socket.timeout.ms", "30000")
+        .millis()
+        .not_yet(REPLICATION)
+        .doc("How long a broker waits for the controller."),
+    long("replica.lag.time.max.ms", "30000")
+        .millis()
+        .at_least(0)
+        .not_yet(REPLICATION)
+        .doc("A follower that has not caught up for this long leaves the set of replicas in sync."),
+    int("replica.socket.timeout.ms", "30000")
+        .millis()
+        .not_yet(REPLICATION)
+        .doc("How long a follower waits for its leader."),
+    int("replica.socket.receive.buffer.bytes", "65536")
+        .bytes()
+        .not_yet(REPLICATION)
+        .doc("Receive buffer of a follower's socket."),
+    int("replica.fetch.max.bytes", "1048576")
+        .bytes()
+        .at_least(0)
+        .not_yet(REPLICATION)
+        .doc("Bytes a follower asks of one partition."),
+    int("replica.fetch.wait.max.ms", "500")
+        .millis()
+        .not_yet(REPLICATION)
+        .doc("How long a follower's fetch may wait for data."),
+    int("replica.fetch.backoff.ms", "1000")
+        .millis()
+        .at_least(0)
+        .not_yet(REPLICATION)
+        .doc("Pause after a follower's fetch failed."),
+    int("replica.fetch.min.bytes", "1")
+        .bytes()
+        .not_yet(REPLICATION)
+        .doc("Bytes a follower waits for."),
+    int("replica.fetch.response.max.bytes", "10485760")
+        .bytes()
+        .at_least(0)
+        .not_yet(REPLICATION)
+        .doc("Bytes a follower asks for in one fetch."),
+    int("num.replica.fetchers", "1")
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(REPLICATION)
+        .doc("Threads that copy from each leader."),
+    long("replica.high.watermark.checkpoint.interval.ms", "5000")
+        .millis()
+        .not_yet(REPLICATION)
+        .doc("How often high watermarks are written down."),
+    int("fetch.purgatory.purge.interval.requests", "1000")
+        .no_meaning(PURGATORY)
+        .doc("Purge interval of waiting fetches."),
+    int("producer.purgatory.purge.interval.requests", "1000")
+        .no_meaning(PURGATORY)
+        .doc("Purge interval of waiting produces."),
+    int("delete.records.purgatory.purge.interval.requests", "1")
+        .no_meaning(PURGATORY)
+        .doc("Purge interval of waiting deletes."),
+    boolean("auto.leader.rebalance.enable", "true")
+        .not_yet(REPLICATION)
+        .doc("Whether preferred leaders get their partitions back."),
+    long("leader.imbalance.check.interval.seconds", "300")
+        .at_least(1)
+        .not_yet(REPLICATION)
+        .doc("How often leaders are looked at for balance."),
+    string("security.inter.broker.protocol", "PLAINTEXT")
+        .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+        .not_yet(REPLICATION)
+        .doc("How brokers speak to each other."),
+    unset("inter.broker.listener.name", Kind::String)
+        .not_yet(REPLICATION)
+        .doc("Listener by which brokers speak to each other."),
+    unset("replica.selector.class", Kind::Class)
+        .not_yet(REPLICATION)
+        .doc("Kafka's class that chooses which replica serves a consumer (KIP-392)."),
+    boolean("follower.fetch.last.tiered.offset.enable", "false")
+        .cluster_wide()
+        .not_yet(REPLICATION)
+        .doc("Whether new followers skip what is in object storage."),
+    boolean("controlled.shutdown.enable", "true")
+        .not_yet(REPLICATION)
+        .doc("Whether leaders move away before a broker stops."),
+    unset("num.replica.alter.log.dirs.threads", Kind::Int)
+        .not_yet(REPLICATION)
+        .doc("Threads that move partitions between directories."),
+    list("cordoned.log.dirs", "")
+        .not_yet(REPLICATION)
+        .doc("Directories that take no new partitions (KIP-1066)."),
+    long("log.dir.failure.timeout.ms", "30000")
+        .millis()
+        .at_least(1)
+        .not_yet(REPLICATION)
+        .doc("A broker stops if it cannot report a failed directory for this long."),
+    long("leader.replication.throttled.rate", "9223372036854775807")
+        .at_least(0)
+        .cluster_wide()
+        .not_yet(REPLICATION)
+        .doc("Bytes a second that throttled leaders send."),
+    long("follower.replication.throttled.rate", "9223372036854775807")
+        .at_least(0)
+        .cluster_wide()
+        .not_yet(REPLICATION)
+        .doc("Bytes a second that throttled followers receive."),
+    long(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "9223372036854775807",
+    )
+    .at_least(0)
+    .cluster_wide()
+    .not_yet(REPLICATION)
+    .doc("Bytes a second for moves between directories."),
+    int("initial.broker.registration.timeout.ms", "60000")
+        .millis()
+        .not_yet(QUORUM)
+        .doc("How long a starting broker tries to register."),
+    int("broker.heartbeat.interval.ms", "2000")
+        .millis()
+        .not_yet(QUORUM)
+        .doc("How often a broker tells the controller that it lives."),
+    int("broker.session.timeout.ms", "9000")
+        .millis()
+        .not_yet(QUORUM)
+        .doc("A broker that was silent for this long is fenced."),
+    list("controller.listener.names", "CONTROLLER")
+        .not_yet(QUORUM)
+        .doc("Listeners of the controller."),
+    list("controller.quorum.voters", "")
+        .not_yet(QUORUM)
+        .doc("Voters of the quorum: `id@host:port`."),
+    list("controller.quorum.bootstrap.servers", "")
+        .not_yet(QUORUM)
+        .doc("Where the quorum is found."),
+    int("controller.quorum.election.timeout.ms", "1000")
+        .millis()
+        .at_least(0)
+        .not_yet(QUORUM)
+        .doc("A voter without a leader for this long stands for election."),
+    int("controller.quorum.fetch.timeout.ms", "2000")
+        .millis()
+        .at_least(0)
+        .not_yet(QUORUM)
+        .doc("A voter that hears nothing for this long starts an election."),
+    int("controller.quorum.election.backoff.max.ms", "1000")
+        .millis()
+        .at_least(0)
+        .not_yet(QUORUM)
+        .doc("Longest pause between elections."),
+    int("controller.quorum.append.linger.ms", "25")
+        .millis()
+        .at_least(0)
+        .no_meaning(KRAFT)
+        .doc("How long the quorum's leader gathers records."),
+    int("controller.quorum.request.timeout.ms", "2000")
+        .millis()
+        .at_least(0)
+        .not_yet(QUORUM)
+        .doc("How long a voter waits for an answer."),
+    int("controller.quorum.retry.backoff.ms", "20")
+        .millis()
+        .at_least(0)
+        .not_yet(QUORUM)
+        .doc("Pause between requests of voters."),
+    boolean("controller.quorum.auto.join.enable", "false")
+        .not_yet(QUORUM)
+        .doc("Whether a controller joins the voters by itself."),
+    int("controller.quorum.fetch.snapshot.max.bytes", "1048576")
+        .bytes()
+        .at_least(1)
+        .no_meaning(KRAFT)
+        .doc("Bytes of a snapshot in one fetch."),
+    int("controller.quorum.fetch.max.bytes", "1048576")
+        .bytes()
+        .at_least(1)
+        .no_meaning(KRAFT)
+        .doc("Bytes of the metadata log in one fetch."),
+    long("metadata.log.max.snapshot.interval.ms", "3600000")
+        .millis()
+        .at_least(0)
+        .no_meaning(KRAFT)
+        .doc("Longest time between snapshots."),
+    long("metadata.log.segment.ms", "604800000")
+        .millis()
+        .no_meaning(KRAFT)
+        .doc("A segment of the metadata log is closed after this long."),
+    long("metadata.max.retention.bytes", "104857600")
+        .bytes()
+        .no_meaning(KRAFT)
+        .doc("Metadata log that is kept behind snapshots."),
+    long("metadata.max.retention.ms", "604800000")
+        .millis()
+        .no_meaning(KRAFT)
+        .doc("How long metadata log and snapshots are kept."),
+    int("metadata.max.idle.interval.ms", "500")
+        .millis()
+        .at_least(0)
+        .no_meaning(KRAFT)
+        .doc("How often an idle controller writes an empty record."),
+];

@@ -1,0 +1,196 @@
+//! Object storage and the cleaner: accepted ahead of the rooms that will use them.
+
+use crate::setting::declare::{boolean, double, int, long, short, string, unset};
+use crate::setting::{Kind, Setting};
+
+const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
+const PLUGIN: &str = "object storage will be built in; there are no Java plugins";
+const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
+
+pub(crate) static SETTINGS: &[Setting] = &[
+    boolean("remote.log.storage.system.enable", "false")
+        .not_yet(TIERING)
+        .doc("Whether topics may keep closed segments in object storage."),
+    string("remote.log.storage.manager.impl.prefix", "rsm.config.")
+        .no_meaning(PLUGIN)
+        .doc("How names of the storage plugin's settings begin."),
+    string("remote.log.metadata.manager.impl.prefix", "rlmm.config.")
+        .no_meaning(PLUGIN)
+        .doc("How names of the metadata plugin's settings begin."),
+    unset("remote.log.storage.manager.class.name", Kind::String)
+        .no_meaning(PLUGIN)
+        .doc("Java class of the storage plugin."),
+    unset("remote.log.storage.manager.class.path", Kind::String)
+        .no_meaning(PLUGIN)
+        .doc("Class path of the storage plugin."),
+    unset("remote.log.metadata.manager.class.name", Kind::String)
+        .no_meaning(PLUGIN)
+        .doc("Java class of the metadata plugin."),
+    unset("remote.log.metadata.manager.class.path", Kind::String)
+        .no_meaning(PLUGIN)
+        .doc("Class path of the metadata plugin."),
+    unset("remote.log.metadata.manager.listener.name", Kind::String)
+        .no_meaning(PLUGIN)
+        .doc("Listener of the metadata plugin."),
+    int("remote.log.metadata.custom.metadata.max.bytes", "128")
+        .bytes()
+        .at_least(0)
+        .no_meaning(PLUGIN)
+        .doc("Custom bytes of the storage plugin for each segment."),
+    short("remote.log.metadata.topic.replication.factor", "3")
+        .at_least(1)
+        .no_meaning(PLUGIN)
+        .doc("Replicas of `__remote_log_metadata`."),
+    int("remote.log.metadata.topic.num.partitions", "50")
+        .at_least(1)
+        .no_meaning(PLUGIN)
+        .doc("Partitions of `__remote_log_metadata`."),
+    long("remote.log.metadata.topic.retention.ms", "-1")
+        .millis()
+        .no_meaning(PLUGIN)
+        .doc("Retention of `__remote_log_metadata`."),
+    short("remote.log.metadata.topic.min.isr", "2")
+        .at_least(1)
+        .no_meaning(PLUGIN)
+        .doc("`min.insync.replicas` of `__remote_log_metadata`."),
+    long("remote.log.metadata.consume.wait.ms", "120000")
+        .millis()
+        .at_least(0)
+        .no_meaning(PLUGIN)
+        .doc("How long a write to `__remote_log_metadata` is waited for."),
+    long(
+        "remote.log.metadata.initialization.retry.max.timeout.ms",
+        "120000",
+    )
+    .millis()
+    .at_least(0)
+    .no_meaning(PLUGIN)
+    .doc("How long the metadata plugin tries to start."),
+    long(
+        "remote.log.metadata.initialization.retry.interval.ms",
+        "100",
+    )
+    .millis()
+    .at_least(0)
+    .no_meaning(PLUGIN)
+    .doc("Pause between such tries."),
+    long("remote.log.index.file.cache.total.size.bytes", "1073741824")
+        .bytes()
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("Bytes of indexes that are kept of segments in object storage."),
+    int("remote.log.manager.thread.pool.size", "2")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Older name of `remote.log.manager.follower.thread.pool.size`."),
+    int("remote.log.manager.copier.thread.pool.size", "10")
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("Threads that copy to object storage."),
+    int("remote.log.manager.expiration.thread.pool.size", "10")
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("Threads that expire segments in object storage."),
+    int("remote.log.manager.follower.thread.pool.size", "2")
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("Threads that followers use for object storage."),
+    long("remote.log.manager.task.interval.ms", "30000")
+        .millis()
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("How often segments are looked at for copying and expiry."),
+    int("remote.log.reader.threads", "10")
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("Threads that read from object storage."),
+    int("remote.log.reader.max.pending.tasks", "100")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Reads from object storage that may wait."),
+    long(
+        "remote.log.manager.copy.max.bytes.per.second",
+        "9223372036854775807",
+    )
+    .at_least(1)
+    .cluster_wide()
+    .not_yet(TIERING)
+    .doc("Bytes a second that are copied to object storage."),
+    int("remote.log.manager.copy.quota.window.num", "11")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Windows over which that rate is measured."),
+    int("remote.log.manager.copy.quota.window.size.seconds", "1")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Length of such a window."),
+    long(
+        "remote.log.manager.fetch.max.bytes.per.second",
+        "9223372036854775807",
+    )
+    .at_least(1)
+    .cluster_wide()
+    .not_yet(TIERING)
+    .doc("Bytes a second that are read from object storage."),
+    int("remote.log.manager.fetch.quota.window.num", "11")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Windows over which that rate is measured."),
+    int("remote.log.manager.fetch.quota.window.size.seconds", "1")
+        .at_least(1)
+        .not_yet(TIERING)
+        .doc("Length of such a window."),
+    int("remote.fetch.max.wait.ms", "500")
+        .millis()
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("How long a fetch waits for object storage."),
+    long("remote.list.offsets.request.timeout.ms", "30000")
+        .millis()
+        .at_least(1)
+        .cluster_wide()
+        .not_yet(TIERING)
+        .doc("How long a ListOffsets request waits for object storage."),
+    boolean("log.cleaner.enable", "true")
+        .not_yet(CLEANER)
+        .doc("Whether compacted topics are compacted."),
+    int("log.cleaner.threads", "1")
+        .at_least(0)
+        .cluster_wide()
+        .not_yet(CLEANER)
+        .doc("Threads that compact."),
+    double(
+        "log.cleaner.io.max.bytes.per.second",
+        "1.7976931348623157E308",
+    )
+    .cluster_wide()
+    .not_yet(CLEANER)
+    .doc("Bytes a second that compaction reads and writes."),
+    long("log.cleaner.dedupe.buffer.size", "134217728")
+        .bytes()
+        .cluster_wide()
+        .not_yet(CLEANER)
+        .doc("Memory for the keys of a compaction."),
+    int("log.cleaner.io.buffer.size", "524288")
+        .bytes()
+        .at_least(0)
+        .cluster_wide()
+        .not_yet(CLEANER)
+        .doc("Memory for reading and writing in a compaction."),
+    double("log.cleaner.io.buffer.load.factor", "0.9")
+        .cluster_wide()
+        .not_yet(CLEANER)
+        .doc("How full the memory for keys may get."),
+    long("log.cleaner.backoff.ms", "15000")
+        .millis()
+        .at_least(0)
+        .cluster_wide()
+        .not_yet(CLEANER)
+        .doc("Pause when there is nothing to compact."),
+];

@@ -1,0 +1,432 @@
+//! The table as a whole, and what is derived from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::*;
+
+const SCOPES: [Scope; 4] = [
+    Scope::Broker,
+    Scope::Topic,
+    Scope::Group,
+    Scope::ClientMetrics,
+];
+
+fn statics(set: &[&str]) -> Arc<StaticSettings> {
+    let builder = set
+        .iter()
+        .fold(StaticSettingsBuilder::default(), |builder, argument| {
+            builder.set(argument).unwrap()
+        });
+    Arc::new(builder.finish().unwrap().0)
+}
+
+fn overrides(set: &[(&str, &str)]) -> Overrides {
+    let owned = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    owned.collect()
+}
+
+fn layers(set: &[&str], cluster: &[(&str, &str)], broker: &[(&str, &str)]) -> Layers {
+    Layers {
+        statics: statics(set),
+        cluster: Arc::new(overrides(cluster)),
+        broker: Arc::new(overrides(broker)),
+    }
+}
+
+#[test]
+fn every_declaration_is_whole() {
+    for setting in SCOPES.into_iter().flat_map(Setting::all) {
+        let name = setting.name;
+        assert!(setting.doc.ends_with('.'), "{name}: doc is a sentence");
+        if let Some(default) = setting.default {
+            assert_eq!(
+                setting.check(default).as_deref(),
+                Ok(default),
+                "{name}: default is legal"
+            );
+        }
+        for synonym in setting.synonyms {
+            let broker = Setting::find(Scope::Broker, synonym.name);
+            assert!(
+                broker.is_some(),
+                "{name}: synonym {} is declared",
+                synonym.name
+            );
+        }
+    }
+}
+
+#[test]
+fn names_are_declared_once() {
+    for scope in SCOPES {
+        let declared = crate::table::lines().filter(|s| s.scope == scope).count();
+        assert_eq!(declared, Setting::all(scope).count(), "{scope:?}");
+    }
+}
+
+#[test]
+fn a_topic_and_its_broker_default_agree() {
+    for topic in Setting::all(Scope::Topic) {
+        let described = Layers::default().describe_topic(&Overrides::new());
+        let found = described
+            .iter()
+            .find(|d| d.setting.name == topic.name)
+            .unwrap();
+        assert_eq!(found.value.as_deref(), topic.default, "{}", topic.name);
+        assert_eq!(found.source, Source::Default, "{}", topic.name);
+    }
+}
+
+#[test]
+fn all_slices_can_be_cut() {
+    let layers = Layers::default();
+    let node = layers.node();
+    assert_eq!((node.node_id.0, node.listeners.len()), (1, 1));
+    assert_eq!(node.log_dirs, [std::path::PathBuf::from("./freshet-data")]);
+    assert_eq!(node.http, Some(("127.0.0.1".to_owned(), 9644)));
+    assert_eq!(layers.sockets().request_max_bytes, 104_857_600);
+    assert_eq!(layers.logs().producer_expiration_ms, 86_400_000);
+    assert_eq!(layers.topic_defaults().partitions, 1);
+    assert_eq!(layers.metadata().snapshot_bytes, 20 << 20);
+    assert_eq!(layers.groups().offsets_retention_ms, 7 * 86_400_000);
+    let topic = TopicConfig::default();
+    assert_eq!(
+        (topic.retention_ms, topic.retention_bytes),
+        (Some(604_800_000), None)
+    );
+    assert_eq!(
+        (topic.durability, topic.compression),
+        (Durability::Fsync, CompressionType::Producer)
+    );
+}
+
+#[test]
+fn the_strongest_layer_wins_and_units_are_converted() {
+    type Case<'a> = (
+        &'a [&'a str],
+        &'a [(&'a str, &'a str)],
+        &'a [(&'a str, &'a str)],
+        &'a [(&'a str, &'a str)],
+        &'a str,
+        Source,
+    );
+    let cases: &[Case<'_>] = &[
+        (&[], &[], &[], &[], "604800000", Source::Default),
+        (
+            &["log.retention.hours=1"],
+            &[],
+            &[],
+            &[],
+            "3600000",
+            Source::Static,
+        ),
+        (
+            &["log.retention.hours=1", "log.retention.minutes=3"],
+            &[],
+            &[],
+            &[],
+            "180000",
+            Source::Static,
+        ),
+        (
+            &["log.retention.hours=-1"],
+            &[],
+            &[],
+            &[],
+            "-1",
+            Source::Static,
+        ),
+        (
+            &["log.retention.hours=1"],
+            &[("log.retention.ms", "5")],
+            &[],
+            &[],
+            "5",
+            Source::DynamicDefault,
+        ),
+        (
+            &[],
+            &[("log.retention.ms", "5")],
+            &[("log.retention.ms", "6")],
+            &[],
+            "6",
+            Source::DynamicBroker,
+        ),
+        (
+            &[],
+            &[],
+            &[("log.retention.ms", "6")],
+            &[("retention.ms", "7")],
+            "7",
+            Source::Topic,
+        ),
+        // What another version stored and this one does not understand counts as not there.
+        (
+            &[],
+            &[],
+            &[],
+            &[("retention.ms", "soon")],
+            "604800000",
+            Source::Default,
+        ),
+    ];
+    for (set, cluster, broker, topic, value, source) in cases {
+        let described = layers(set, cluster, broker).describe_topic(&overrides(topic));
+        let found = described
+            .iter()
+            .find(|d| d.setting.name == "retention.ms")
+            .unwrap();
+        assert_eq!(
+            (found.value.as_deref(), found.source),
+            (Some(*value), *source),
+            "{set:?}"
+        );
+    }
+}
+
+#[test]
+fn candidates_are_listed_the_strongest_first() {
+    let layers = layers(
+        &["log.segment.bytes=2097152"],
+        &[("log.segment.bytes", "3145728")],
+        &[],
+    );
+    let described = layers.describe_topic(&overrides(&[("segment.bytes", "4194304")]));
+    let found = described
+        .iter()
+        .find(|d| d.setting.name == "segment.bytes")
+        .unwrap();
+    let flat: Vec<_> = found
+        .candidates
+        .iter()
+        .map(|c| (c.name, c.value.as_str(), c.source))
+        .collect();
+    let want = [
+        ("segment.bytes", "4194304", Source::Topic),
+        ("log.segment.bytes", "3145728", Source::DynamicDefault),
+        ("log.segment.bytes", "2097152", Source::Static),
+        ("log.segment.bytes", "1073741824", Source::Default),
+    ];
+    assert_eq!(flat, want);
+}
+
+#[test]
+fn a_broker_describes_all_it_knows_and_hides_secrets() {
+    let layers = layers(&["ssl.key.password=secret", "num.partitions=3"], &[], &[]);
+    let described = layers.describe_broker();
+    assert_eq!(described.len(), Setting::all(Scope::Broker).count());
+    let of = |name: &str| described.iter().find(|d| d.setting.name == name).unwrap();
+    assert_eq!(of("num.partitions").value.as_deref(), Some("3"));
+    assert_eq!(of("num.partitions").source, Source::Static);
+    assert_eq!(of("ssl.key.password").value, None);
+    assert!(of("ssl.key.password").candidates.is_empty());
+    let error = Setting::find(Scope::Broker, "ssl.key.password").unwrap();
+    assert!(error.is_sensitive());
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_sentence() {
+    let cases = [
+        (
+            "log.retension.ms=5",
+            "\"log.retension.ms\" is not a broker setting; did you mean log.retention.ms?",
+        ),
+        ("qqqq=1", "\"qqqq\" is not a broker setting"),
+        (
+            "num.partitions=0",
+            "num.partitions=0: expected a whole number, at least 1",
+        ),
+        (
+            "num.partitions=many",
+            "num.partitions=many: expected a whole number, at least 1",
+        ),
+        (
+            "log.preallocate=maybe",
+            "log.preallocate=maybe: expected true or false",
+        ),
+        (
+            "log.segment.bytes=1",
+            "log.segment.bytes=1: expected a whole number, at least 1048576 (bytes)",
+        ),
+        (
+            "compression.type=brotli",
+            "compression.type=brotli: expected one of producer, uncompressed, gzip, snappy, lz4, zstd",
+        ),
+        (
+            "listeners=nonsense",
+            "listeners=nonsense: expected NAME://host:port entries separated by commas",
+        ),
+        (
+            "num.partitions",
+            "--set: expected NAME=VALUE, found \"num.partitions\"",
+        ),
+    ];
+    for (argument, want) in cases {
+        let error = StaticSettingsBuilder::default().set(argument).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let cases: &[&[&str]] = &[
+        &["listeners=A://127.0.0.1:1"],
+        &["advertised.listeners=EXT://h:1"],
+        &["advertised.listeners=PLAINTEXT://0.0.0.0:1"],
+        &[
+            "group.min.session.timeout.ms=10",
+            "group.max.session.timeout.ms=5",
+        ],
+        &["node.id=1", "broker.id=2"],
+    ];
+    for set in cases {
+        let builder = set
+            .iter()
+            .fold(StaticSettingsBuilder::default(), |b, a| b.set(a).unwrap());
+        let error = builder.finish().unwrap_err();
+        assert!(
+            matches!(error, SettingError::Contradiction { .. }),
+            "{set:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn settings_without_effect_are_accepted_with_one_warning() {
+    let (settings, warnings) = StaticSettingsBuilder::default()
+        .file("f", "num.io.threads=8\nzookeeper.connect=x\nauto.include.jmx.reporter=true\nnum.partitions=2\n")
+        .unwrap()
+        .set("num.io.threads=9")
+        .unwrap()
+        .finish()
+        .unwrap();
+    let names: Vec<_> = warnings.iter().map(|w| w.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "num.io.threads",
+            "zookeeper.connect",
+            "auto.include.jmx.reporter"
+        ]
+    );
+    assert_eq!(settings.get("num.io.threads"), Some("9"));
+    assert_eq!(settings.iter().count(), 2);
+}
+
+#[test]
+fn an_old_file_may_name_the_broker_by_broker_id() {
+    let node = |set: &[&str]| Layers::of(statics(set)).node().node_id.0;
+    assert_eq!(node(&["broker.id=7"]), 7);
+    assert_eq!(node(&["broker.id=7", "node.id=7"]), 7);
+    assert_eq!(node(&["broker.id=-1"]), 1);
+    assert_eq!(node(&["node.id=0"]), 0);
+}
+
+#[test]
+fn lists_grow_and_shrink_by_items() {
+    let policy = Setting::dynamic(Scope::Topic, "cleanup.policy").unwrap();
+    assert_eq!(
+        policy.append(None, "compact").as_deref(),
+        Ok("delete,compact")
+    );
+    assert_eq!(
+        policy.append(Some("compact"), "compact").as_deref(),
+        Ok("compact")
+    );
+    assert_eq!(policy.subtract(None, "delete").as_deref(), Ok(""));
+    assert!(policy.append(None, "shred").is_err());
+    let number = Setting::dynamic(Scope::Topic, "retention.ms").unwrap();
+    assert_eq!(
+        number.append(None, "1"),
+        Err(SettingError::NotAList {
+            name: "retention.ms"
+        })
+    );
+}
+
+#[test]
+fn what_may_be_set_at_run_time() {
+    assert!(Setting::dynamic(Scope::Broker, "log.retention.ms").is_ok());
+    let restart = Setting::dynamic(Scope::Broker, "num.partitions").unwrap_err();
+    assert_eq!(
+        restart,
+        SettingError::ReadOnly {
+            name: "num.partitions"
+        }
+    );
+    assert!(matches!(
+        Setting::dynamic(Scope::Topic, "nope"),
+        Err(SettingError::Unknown { .. })
+    ));
+    let retention = Setting::dynamic(Scope::Topic, "retention.ms").unwrap();
+    assert!(retention.check_override(None).is_err());
+    assert!(
+        retention
+            .check_override(Some(&"9".repeat(OVERRIDE_MAX_BYTES + 1)))
+            .is_err()
+    );
+    assert_eq!(retention.check_override(Some(" 5 ")).as_deref(), Ok("5"));
+}
+
+#[test]
+fn topic_settings_are_checked_together() {
+    assert!(check_topic(&overrides(&[("remote.storage.enable", "true")])).is_err());
+    assert!(check_topic(&overrides(&[("remote.storage.enable", "false")])).is_ok());
+    let lags = [
+        ("min.compaction.lag.ms", "10"),
+        ("max.compaction.lag.ms", "5"),
+    ];
+    assert!(check_topic(&overrides(&lags)).is_err());
+}
+
+#[test]
+fn the_reference_page_names_every_setting() {
+    let page = reference_markdown();
+    for setting in SCOPES.into_iter().flat_map(Setting::all) {
+        assert!(
+            page.contains(&format!("`{}`", setting.name)),
+            "{}",
+            setting.name
+        );
+    }
+}
+
+#[test]
+fn the_topic_settings_are_kafkas_and_durability() {
+    let names: BTreeMap<_, _> = Setting::all(Scope::Topic).map(|s| (s.name, ())).collect();
+    // 4.4 has 37 topic settings that clients can see.
+    assert_eq!(names.len(), 37, "{names:?}");
+    for name in [
+        "cleanup.policy",
+        "freshet.durability",
+        "errors.deadletterqueue.group.enable",
+    ] {
+        assert!(names.contains_key(name));
+    }
+}
+
+proptest! {
+    // Each case goes over the whole table.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn checking_a_value_never_panics_and_is_stable(text: String) {
+        for setting in SCOPES.into_iter().flat_map(Setting::all) {
+            if let Ok(kept) = setting.check(&text) {
+                prop_assert_eq!(setting.check(&kept), Ok(kept));
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_can_be_resolved_whatever_is_stored(stored: BTreeMap<String, String>, odd: String) {
+        let mut stored = stored;
+        for setting in Setting::all(Scope::Topic) {
+            stored.insert(setting.name.to_owned(), odd.clone());
+        }
+        Layers::default().topic(&stored);
+    }
+}

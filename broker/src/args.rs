@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -53,7 +54,10 @@ impl Args {
             .with_env_filter(filter)
             .with_writer(std::io::stderr);
         match self.log_format {
-            LogFormat::Text => lines.with_target(false).init(),
+            LogFormat::Text => {
+                let colours = std::io::stderr().is_terminal();
+                lines.with_target(false).with_ansi(colours).init();
+            }
             LogFormat::Json => lines.json().init(),
         }
     }

@@ -169,6 +169,11 @@ impl Consumer {
         self.positions.remove(partition);
     }
 
+    /// Changes how many records one `poll` hands out.
+    pub fn set_max_records(&mut self, count: usize) {
+        self.config.max_records = count;
+    }
+
     /// The partitions it reads.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.positions

@@ -115,6 +115,11 @@ impl GroupConsumer {
         }
     }
 
+    /// Changes how many records one `poll` hands out.
+    pub fn set_max_records(&mut self, count: usize) {
+        self.consumer.set_max_records(count);
+    }
+
     /// What it reads at present.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.consumer.assignment()

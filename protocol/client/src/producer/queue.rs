@@ -218,7 +218,7 @@ impl Queue {
                 lost_session: false,
                 at,
                 ..
-            } if !is_oldest => {
+            } if !is_oldest || self.broken => {
                 self.again(batch, at);
             }
             Outcome::OutOfStep {

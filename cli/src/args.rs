@@ -1,0 +1,117 @@
+//! The command line's top.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Format;
+use crate::{cluster, config, consume, group, produce, text, topic};
+
+/// Topics, records, groups and settings of a Freshet or Kafka cluster.
+#[derive(Debug, Parser)]
+#[command(name = "freshet", version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  freshet topic create orders --partitions 6
+  echo 'hello' | freshet produce orders
+  freshet consume orders --from beginning
+  freshet consume orders --group billing --follow
+  freshet group describe billing
+  freshet --bootstrap broker-1:9092,broker-2:9092 cluster describe";
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Brokers to learn the cluster from, separated by commas.
+    #[arg(
+        long,
+        global = true,
+        env = "FRESHET_BOOTSTRAP",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = text::address
+    )]
+    pub(crate) bootstrap: Vec<String>,
+    /// How results are shown.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// How long to try before giving up, for example 500ms, 30s or 2m.
+    #[arg(
+        long,
+        global = true,
+        default_value = "30s",
+        value_name = "DURATION",
+        value_parser = text::duration
+    )]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, list, describe, alter and delete topics.
+    #[command(subcommand)]
+    Topic(topic::Command),
+    /// Write records: lines from stdin or a file, or one value.
+    Produce(produce::Command),
+    /// Read records, alone or as a member of a group.
+    Consume(consume::Command),
+    /// List groups, show their lag, move their positions, delete them.
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Show and change settings of topics, brokers and groups.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show the cluster and its brokers.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_name() == "help" {
+                return;
+            }
+            if !command.has_subcommands() {
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(help.contains("EXAMPLES"), "{path} has no examples");
+            }
+            command.get_subcommands().for_each(|c| check(c, &path));
+        }
+        check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn global_options_may_follow_the_command() {
+        let cli =
+            Cli::try_parse_from(["freshet", "topic", "list", "-o", "json", "--timeout", "5s"]);
+        let global = cli.expect("it parses").global;
+        assert_eq!(
+            (global.output, global.timeout),
+            (Format::Json, Duration::from_secs(5))
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! `freshet group list`.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::output::Rows;
+use crate::{Context, patience};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+EXAMPLES:
+  freshet group list
+  freshet group list --state Stable
+  freshet group list --output json")]
+pub(crate) struct List {
+    /// Only groups in this state, for example Stable or Empty.
+    #[arg(long)]
+    state: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    group: String,
+    state: String,
+    r#type: String,
+    protocol: String,
+    coordinator: i32,
+}
+
+pub(super) async fn run(context: &Context, args: List) -> anyhow::Result<()> {
+    let groups = patience::with("listing groups", context.client.admin().list_groups()).await?;
+    let wanted = |state: &str| {
+        args.state
+            .as_ref()
+            .is_none_or(|s| s.eq_ignore_ascii_case(state))
+    };
+    let listed: Vec<_> = groups
+        .into_iter()
+        .filter(|group| wanted(&group.state))
+        .map(|group| Listed {
+            group: group.id,
+            state: group.state,
+            r#type: group.kind,
+            protocol: group.protocol_type,
+            coordinator: group.coordinator.0,
+        })
+        .collect();
+    context.output.show(&listed, table)
+}
+
+fn table(groups: &Vec<Listed>) -> Rows {
+    let mut rows = Rows::new(
+        &["GROUP", "STATE", "TYPE", "PROTOCOL", ">COORDINATOR"],
+        "no groups",
+    );
+    for group in groups {
+        rows.push([
+            group.group.clone(),
+            group.state.clone(),
+            group.r#type.clone(),
+            group.protocol.clone(),
+            group.coordinator.to_string(),
+        ]);
+    }
+    rows
+}

@@ -1,0 +1,137 @@
+//! Small things that people type.
+
+use std::time::Duration;
+
+/// `host:port`.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or("a port is missing: write HOST:PORT")?;
+    if host.is_empty() {
+        return Err("the host is missing: write HOST:PORT".to_owned());
+    }
+    port.parse::<u16>()
+        .map_err(|_| format!("{port:?} is no port"))?;
+    Ok(text.to_owned())
+}
+
+/// A number with a unit: ms, s, m, h or d.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} does not start with a number"))?;
+    let ms = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let ms = ms.ok_or_else(|| format!("the unit of {text:?} must be ms, s, m, h or d"))?;
+    let ms = number
+        .checked_mul(ms)
+        .ok_or_else(|| format!("{text:?} is too long"))?;
+    Ok(Duration::from_millis(ms))
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} must have the form NAME=VALUE")),
+    }
+}
+
+/// `TOPIC` or `TOPIC:PARTITION[,PARTITION..]`.
+pub(crate) fn topic_partitions(text: &str) -> Result<(String, Option<Vec<i32>>), String> {
+    let Some((topic, list)) = text.split_once(':') else {
+        return Ok((text.to_owned(), None));
+    };
+    let number = |p: &str| {
+        p.parse::<i32>()
+            .map_err(|_| format!("{p:?} is no partition"))
+    };
+    let partitions = list.split(',').map(number).collect::<Result<_, _>>()?;
+    Ok((topic.to_owned(), Some(partitions)))
+}
+
+/// A separator, in which `\t`, `\n` and `\\` may be written.
+pub(crate) fn separator(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("a separator must not be empty".to_owned());
+    }
+    Ok(text
+        .replace("\\t", "\t")
+        .replace("\\n", "\n")
+        .replace("\\\\", "\\"))
+}
+
+/// Bytes for people: 1.5 MiB.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut scaled = count as f64 / 1024.0;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < UNITS.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    format!("{scaled:.1} {}", UNITS[unit])
+}
+
+/// `1 record`, `2 records`.
+pub(crate) fn count(number: u64, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for bad in ["", "5", "s", "5 s", "-1s", "99999999999999999d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_a_port() {
+        assert!(address("a:9092").is_ok() && address("[::1]:9092").is_ok());
+        for bad in ["a", ":9092", "a:x", "a:99999"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn partitions_may_be_chosen() {
+        assert_eq!(topic_partitions("t"), Ok(("t".into(), None)));
+        assert_eq!(
+            topic_partitions("t:0,2"),
+            Ok(("t".into(), Some(vec![0, 2])))
+        );
+        assert!(topic_partitions("t:x").is_err());
+    }
+
+    #[test]
+    fn values_may_hold_an_equals_sign() {
+        assert_eq!(name_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(name_value("a").is_err() && name_value("=b").is_err());
+    }
+
+    #[test]
+    fn bytes_are_short() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(5 << 40), "5.0 TiB");
+    }
+}

@@ -1,0 +1,35 @@
+//! `freshet topic`.
+
+mod alter;
+mod create;
+mod delete;
+mod describe;
+mod list;
+
+use clap::Subcommand;
+
+use crate::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create topics.
+    Create(create::Create),
+    /// List topics.
+    List(list::List),
+    /// Show partitions, leaders, replicas and where each log starts and ends.
+    Describe(describe::Describe),
+    /// Add partitions, change settings.
+    Alter(alter::Alter),
+    /// Delete topics with all their records.
+    Delete(delete::Delete),
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Create(args) => create::run(context, args).await,
+        Command::List(args) => list::run(context, args).await,
+        Command::Describe(args) => describe::run(context, args).await,
+        Command::Alter(args) => alter::run(context, args).await,
+        Command::Delete(args) => delete::run(context, args).await,
+    }
+}

@@ -1,0 +1,60 @@
+//! `freshet topic alter`.
+
+use clap::Args;
+use freshet_client::{ConfigChange, Resource};
+use serde_json::json;
+
+use crate::{Context, patience, text};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+EXAMPLES:
+  freshet topic alter orders --partitions 12
+  freshet topic alter orders --config retention.ms=3600000
+  freshet topic alter orders --unset retention.ms")]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
+pub(crate) struct Alter {
+    /// Name of the topic.
+    #[arg(value_name = "TOPIC")]
+    name: String,
+    /// Partitions it shall have in total; more than now. Keys may move to other partitions.
+    #[arg(long, short, group = "change", value_parser = clap::value_parser!(i32).range(1..))]
+    partitions: Option<i32>,
+    /// A setting to change; may be repeated.
+    #[arg(
+        long = "config",
+        short,
+        group = "change",
+        value_name = "NAME=VALUE",
+        value_parser = text::name_value
+    )]
+    configs: Vec<(String, String)>,
+    /// A setting that shall fall back to its default; may be repeated.
+    #[arg(long, group = "change", value_name = "NAME")]
+    unset: Vec<String>,
+}
+
+pub(super) async fn run(context: &Context, args: Alter) -> anyhow::Result<()> {
+    let admin = context.client.admin();
+    let changes: Vec<_> = args
+        .configs
+        .iter()
+        .map(|(name, value)| ConfigChange::set(name, value))
+        .chain(args.unset.iter().map(ConfigChange::unset))
+        .collect();
+    // First what can be undone.
+    if !changes.is_empty() {
+        let resource = Resource::Topic(args.name.clone());
+        let changing = admin.alter_configs(&resource, &changes, false);
+        patience::with("changing settings", changing).await?;
+    }
+    if let Some(count) = args.partitions {
+        let widening = admin.create_partitions(&args.name, count);
+        patience::with("adding partitions", widening).await?;
+    }
+    let result =
+        json!({ "name": args.name, "partitions": args.partitions, "settings": changes.len() });
+    context
+        .output
+        .say(&result, &format!("topic {} altered", args.name))
+}

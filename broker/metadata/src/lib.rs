@@ -31,3 +31,6 @@ pub use request::{
     FeatureUpdate, MorePartitions, NewTopic, ProducerIdBlock, RegisterBroker, Reply, Request,
     TopicRef, UpdateFeatures,
 };
+
+#[cfg(test)]
+mod tests;

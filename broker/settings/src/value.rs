@@ -18,12 +18,10 @@ impl Setting {
             });
         }
         let expected = match self.valid {
-            Valid::Checked(check) => match check(text) {
-                Err(expected) => expected,
-                Ok(()) => self.expected(),
-            },
-            _ => self.expected(),
+            Valid::Checked(check) => check(text).err(),
+            _ => None,
         };
+        let expected = expected.unwrap_or_else(|| self.expected());
         Err(SettingError::Value {
             name: self.name,
             value: if self.is_sensitive() {
@@ -66,6 +64,15 @@ impl Setting {
 
     /// The legal values in words: "a whole number from 1 to 10 (ms)".
     pub fn expected(&self) -> String {
+        // A function that checks says in its refusal what is legal, and none takes this for that.
+        const ILLEGAL: &str = "\u{1}";
+        let own_words = match self.valid {
+            Valid::Checked(check) => check(ILLEGAL).err(),
+            _ => None,
+        };
+        if let Some(words) = own_words {
+            return words;
+        }
         let what = match (self.kind, self.valid) {
             (_, Valid::OneOf(words)) => format!("one of {}", words.join(", ")),
             (_, Valid::ListOf { words, .. }) => format!("a list out of {}", words.join(", ")),
@@ -88,12 +95,14 @@ impl Setting {
 }
 
 fn whole_number(kind: Kind, from: i64, to: i64) -> String {
-    let unbounded = match kind {
-        Kind::Int => i64::from(i32::MAX),
-        Kind::Short => i64::from(i16::MAX),
-        _ => i64::MAX,
+    let (least, most) = match kind {
+        Kind::Int => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        Kind::Short => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        _ => (i64::MIN, i64::MAX),
     };
-    if to == unbounded {
+    if (from, to) == (least, most) {
+        "a whole number".to_owned()
+    } else if to == most {
         format!("a whole number, at least {from}")
     } else {
         format!("a whole number from {from} to {to}")

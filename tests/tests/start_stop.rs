@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use freshet_tests::{Broker, Client, Kind, Output, Peer, Role, Suite, freshet_binary, get, run};
 use freshet_tests::{Line, samples};
+use serde_json::json;
 use tempfile::TempDir;
 
 type Case = fn() -> Result<()>;
@@ -149,7 +150,7 @@ fn health_and_metrics() -> Result<()> {
     ensure!(status == 404, "an unknown path gives {status}");
     if Client::FranzGo.missing().is_none() {
         let mut producer = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
-        producer.ask(&serde_json::json!({"op": "list_topics"}))?;
+        producer.ask(&json!({"op": "list_topics"}))?;
     }
     let (status, body) = get(broker.http()?, "/metrics")?;
     ensure!(status == 200, "/metrics: {status}");
@@ -223,8 +224,8 @@ fn foreign_cluster() -> Result<()> {
     let set = data.display().to_string();
     Broker::start(&[("log.dirs", &set)])?.stop()?;
     // Kafka's name for the file that says whose directory this is.
-    let identity = data.join("meta.properties");
-    let text = fs::read_to_string(&identity).context("reading meta.properties")?;
+    let identity = data.join("freshet.properties");
+    let text = fs::read_to_string(&identity).context("reading freshet.properties")?;
     let foreign: String = text
         .lines()
         .map(|line| match line.starts_with("cluster.id=") {
@@ -274,8 +275,11 @@ fn sigterm() -> Result<()> {
 fn second_sigterm() -> Result<()> {
     let mut broker = Broker::start(&[])?;
     let mut acked = 0;
-    if Client::FranzGo.missing().is_none() {
+    {
         let bootstrap = broker.bootstrap().to_owned();
+        let mut admin = Peer::start(Client::FranzGo, Role::Admin, &bootstrap, &[])?;
+        let order = json!({"op": "create_topic", "topic": "twice", "partitions": 1, "configs": {}});
+        admin.ask(&order)?;
         let mut producer = Peer::start(
             Client::FranzGo,
             Role::Produce,
@@ -301,10 +305,9 @@ fn second_sigterm() -> Result<()> {
         started.elapsed()
     );
     broker.start_again()?;
-    if acked > 0 {
+    {
         let mut admin = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
-        let order = serde_json::json!(
-            {"op": "list_offsets", "topic": "twice", "partition": 0, "at": "latest"});
+        let order = json!({"op": "list_offsets", "topic": "twice", "partition": 0, "at": "latest"});
         let told = format!("{:?}", admin.ask(&order)?);
         ensure!(
             told.contains("200"),
@@ -325,28 +328,26 @@ fn config_file() -> Result<()> {
     command.arg("--config").arg(&file);
     refusal(command, &["no.such.setting"])?;
 
-    fs::write(
-        &file,
-        "# as Kafka's own files look\nnum.partitions = 7\nhttp.listener=nonsense\n",
-    )?;
+    // Port 1 is nobody's: the file alone could not start.
+    let text = "# as Kafka's own files look\nnum.partitions = 7\nlisteners=PLAINTEXT://127.0.0.1:1\n";
+    fs::write(&file, text)?;
     let ready = folder.path().join("ready.json");
     let mut command = binary(&folder, &[]);
-    command
-        .arg("--config")
-        .arg(&file)
-        .arg("--ready-file")
-        .arg(&ready);
+    command.arg("--config").arg(&file).arg("--ready-file").arg(&ready);
     let mut process = freshet_tests::Process::start(command, &folder.path().join("log"))?;
     let started = Instant::now();
     while !ready.exists() {
         ensure!(process.ended()?.is_none(), "it ended:\n{}", process.tail());
-        ensure!(
-            started.elapsed() < Duration::from_secs(20),
-            "not ready:\n{}",
-            process.tail()
-        );
+        ensure!(started.elapsed() < Duration::from_secs(20), "not ready:\n{}", process.tail());
         thread::sleep(Duration::from_millis(20));
     }
+    let addresses: serde_json::Value = serde_json::from_str(&fs::read_to_string(&ready)?)?;
+    let bootstrap = addresses["kafka"].as_str().context("an address")?;
+    let mut admin = Peer::start(Client::FranzGo, Role::Admin, bootstrap, &[])?;
+    let create = json!({"op": "create_topic", "topic": "seven", "partitions": -1, "configs": {}});
+    admin.ask(&create)?;
+    let told = format!("{:?}", admin.ask(&json!({"op": "describe_topic", "topic": "seven"}))?);
+    ensure!(told.contains("Number(7)"), "num.partitions=7 gave {told}");
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! Which cluster and broker a directory belongs to.
 //!
-//! Each log directory holds a `meta.properties` file. It is written once, into an empty directory,
-//! and never changed: a directory of another cluster or broker is refused before anything in it is
-//! touched.
+//! Each log directory holds a `freshet.properties` file. It is written once, into an empty
+//! directory, and never changed: a directory of another cluster or broker is refused before anything
+//! in it is touched.
+//!
+//! The file has the lines of Kafka's `meta.properties` and on purpose not its name. With the same
+//! name, a directory of Kafka's (whose `node.id` is 1 as well, after Kafka's quick start) would pass
+//! for ours, and its topics for leftovers to be removed.
 
 use std::fmt::Write as _;
 use std::io;
@@ -12,8 +16,8 @@ use std::sync::Arc;
 use freshet_env::{Disk, Rng};
 use freshet_types::{ClusterId, ErrorKind, NodeId, TopicId};
 
-/// The file's name, the same as Kafka's.
-const FILE: &str = "meta.properties";
+/// The file's name.
+const FILE: &str = "freshet.properties";
 /// The only version of the file so far.
 const VERSION: &str = "1";
 /// No such file is larger.
@@ -62,9 +66,9 @@ pub enum IdentityError {
         /// This broker.
         wanted: NodeId,
     },
-    /// Files, but no identity: not ours, or its `meta.properties` was lost.
+    /// Files, but no identity: not ours, or its `freshet.properties` was lost.
     #[error(
-        "{} holds {example:?} but no meta.properties: point log.dirs at an empty directory, or \
+        "{} holds {example:?} but no {FILE}: point log.dirs at an empty directory, or \
          restore the file", dir.display()
     )]
     NotEmpty {
@@ -314,6 +318,21 @@ mod tests {
         );
         let other = identify_as(&dirs[..1], NodeId(2), None);
         assert!(matches!(other, Err(IdentityError::ForeignNode { .. })));
+    }
+
+    #[test]
+    fn a_directory_of_kafkas_is_not_taken_for_ours() {
+        let (_home, dirs) = dirs(1);
+        identify_as(&dirs, NODE, None).expect("formatted");
+        // Kafka writes the same lines under its own name.
+        let kafkas = dirs[0].join("meta.properties");
+        SystemDisk
+            .rename(&dirs[0].join(FILE), &kafkas)
+            .expect("renamed");
+        let refused = identify_as(&dirs, NODE, None);
+        let example = "meta.properties".to_owned();
+        let dir = dirs[0].clone();
+        assert_eq!(refused, Err(IdentityError::NotEmpty { dir, example }));
     }
 
     #[test]

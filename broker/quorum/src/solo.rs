@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::{Clock, Disk, tasks};
-use freshet_types::{Decision, Position, StoredRecord, Ticket};
+use freshet_types::{Decision, Millis, Position, StoredRecord, Ticket, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
@@ -82,6 +83,7 @@ impl<M: Agreeable + Send + 'static> Solo<M> {
             publish,
             options,
             failure: Arc::clone(&failure),
+            timers: Vec::new(),
         };
         let thread =
             tasks::spawn_thread("metadata", move || keeper.run(&queue)).map_err(|error| {
@@ -173,6 +175,8 @@ struct Keeper<M: Agreeable> {
     publish: watch::Sender<Arc<M::Image>>,
     options: SoloOptions,
     failure: Arc<Mutex<Option<Arc<str>>>>,
+    /// Few: a list is enough.
+    timers: Vec<(Millis, M::TimerKey)>,
 }
 
 /// What one round of the loop has gathered.
@@ -192,16 +196,39 @@ impl<M: Agreeable> Keeper<M> {
         if self.commit(first).is_err() {
             return;
         }
-        while let Ok(command) = queue.recv() {
+        loop {
             let mut round = Round::new();
-            self.take(&mut round, command);
+            match self.wait(queue) {
+                Ok(command) => self.take(&mut round, command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
             for command in queue.try_iter().take(PROPOSALS_AT_ONCE) {
                 self.take(&mut round, command);
             }
+            self.fire(&mut round);
             let stop = round.stop;
             if self.commit(round).is_err() || stop {
                 return;
             }
+        }
+    }
+
+    /// Until a command comes or the next timer is due.
+    fn wait(&self, queue: &Receiver<Command<M>>) -> Result<Command<M>, RecvTimeoutError> {
+        let next = self.timers.iter().map(|(at, _)| *at).min();
+        match next {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => queue.recv_timeout(Duration::from_millis(at - self.clock.monotonic())),
+        }
+    }
+
+    fn fire(&mut self, round: &mut Round<M>) {
+        let now = self.clock.now();
+        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now.monotonic) {
+            let (_, key) = self.timers.swap_remove(due);
+            let decision = self.machine.fire(now, key);
+            self.absorb(round, decision);
         }
     }
 
@@ -224,6 +251,10 @@ impl<M: Agreeable> Keeper<M> {
             self.machine.apply(&record);
         }
         round.replies.extend(decision.replies);
+        for Timer { key, at } in decision.timers {
+            self.timers.retain(|(_, other)| *other != key);
+            self.timers.extend(at.map(|at| (at, key)));
+        }
     }
 
     /// Makes the round's records durable, shows the image, then answers. An error ends the

@@ -1,8 +1,9 @@
 //! Files of the metadata log: one log of record batches, and the snapshot it continues.
 //!
-//! Every append is synced before the next begins, so a crash can tear only the last one. A batch
-//! that is damaged and has a sound one behind it was durable once: that is corruption, and the
-//! store refuses to open rather than forget what was agreed.
+//! Every append is one batch and is synced before the next begins, so a crash can tear only the last
+//! batch, and tears all of its append. A batch that is damaged and has a sound one behind it was
+//! durable once: that is corruption, and the store refuses to open rather than forget what was
+//! agreed.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,10 @@ use freshet_env::{Disk, DiskFile};
 use freshet_records::{Batch, BatchBuilder, BatchError, Codec, NewRecord, crc32c};
 use freshet_types::{ErrorKind, Offset, Timestamp};
 
-/// Entries are cut into batches of about this size.
+/// Snapshots are cut into batches of about this size.
 const BATCH_BYTES: usize = 256 << 10;
 /// A file larger than this was not written by us.
 const FILE_CAP_BYTES: u64 = 4 << 30;
-/// What one stored batch may hold.
-const BATCH_CAP_BYTES: usize = 64 << 20;
 /// Ends a snapshot file, before count and checksum.
 const SNAPSHOT_MAGIC: [u8; 8] = *b"FRSHSNP1";
 /// Magic, record count (u64), CRC-32C of all before it (u32).
@@ -134,7 +133,9 @@ impl Store {
 
     /// Appends records and makes them durable. After an error the store must not be used again.
     pub(crate) fn append(&mut self, records: &[Bytes], now: Timestamp) -> Result<(), StoreError> {
-        let bytes = self.encode(records, self.next, now)?;
+        // Were an append cut into batches, half of it could survive a crash, and a batch that the
+        // device wrote early would make a torn one before it look like damage.
+        let bytes = self.encode(records, self.next, now, usize::MAX)?;
         self.file
             .write_all_at(&[IoSlice::new(&bytes)], self.len_bytes)
             .and_then(|()| self.file.sync_data())
@@ -149,7 +150,7 @@ impl Store {
         if self.next == self.base {
             return Ok(());
         }
-        let mut bytes = BytesMut::from(&self.encode(records, 0, now)?[..]);
+        let mut bytes = BytesMut::from(&self.encode(records, 0, now, BATCH_BYTES)?[..]);
         bytes.put_slice(&SNAPSHOT_MAGIC);
         bytes.put_u64(records.len() as u64);
         bytes.put_u32(crc32c(&bytes));
@@ -168,8 +169,14 @@ impl Store {
         self.remove_older()
     }
 
-    fn encode(&self, records: &[Bytes], at: Offset, now: Timestamp) -> Result<Bytes, StoreError> {
-        encode_batches(records, at, now).map_err(|error| StoreError::Io {
+    fn encode(
+        &self,
+        records: &[Bytes],
+        at: Offset,
+        now: Timestamp,
+        batch_bytes: usize,
+    ) -> Result<Bytes, StoreError> {
+        encode_batches(records, at, now, batch_bytes).map_err(|error| StoreError::Io {
             doing: "encoding records for",
             path: self.path.clone(),
             why: error.to_string().into(),
@@ -255,11 +262,18 @@ fn corrupt(path: &Path, position: usize, why: &str) -> StoreError {
     }
 }
 
-fn encode_batches(records: &[Bytes], at: Offset, now: Timestamp) -> Result<Bytes, BatchError> {
+fn encode_batches(
+    records: &[Bytes],
+    at: Offset,
+    now: Timestamp,
+    batch_bytes: usize,
+) -> Result<Bytes, BatchError> {
     let mut bytes = BytesMut::new();
     let mut builder = BatchBuilder::new(Codec::None).at(at, 0);
     for (next, record) in (at..).zip(records) {
-        if builder.record_count() > 0 && builder.size_bytes() + record.len() >= BATCH_BYTES {
+        if builder.record_count() > 0
+            && builder.size_bytes().saturating_add(record.len()) >= batch_bytes
+        {
             let empty = BatchBuilder::new(Codec::None).at(next, 0);
             bytes.put_slice(std::mem::replace(&mut builder, empty).finish()?.bytes());
         }
@@ -304,7 +318,8 @@ fn replay(
             Err(_) => break,
         };
         for record in batch
-            .records(BATCH_CAP_BYTES)
+            // Never compressed: no record is larger than what holds it.
+            .records(batch.bytes().len())
             .map_err(|e| batch_error(path, position, &e))?
         {
             let record = record.map_err(|error| batch_error(path, position, &error))?;

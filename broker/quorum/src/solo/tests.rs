@@ -19,7 +19,13 @@ impl Machine for Words {
     type Record = Word;
     type TimerKey = ();
 
-    fn decide(&mut self, _now: Now, ticket: Ticket, word: String) -> Decision<Self> {
+    fn decide(&mut self, now: Now, ticket: Ticket, word: String) -> Decision<Self> {
+        if word == "later" {
+            let at = Some(now.monotonic + 20);
+            let mut decision = Decision::reply(ticket, Ok(0));
+            decision.timers.push(Timer { key: (), at });
+            return decision;
+        }
         let word = Word(word);
         if self.0.contains(&word) {
             return Decision::reply(ticket, Err("known"));
@@ -33,7 +39,10 @@ impl Machine for Words {
     }
 
     fn fire(&mut self, _now: Now, (): ()) -> Decision<Self> {
-        Decision::default()
+        Decision {
+            records: vec![Word("fired".to_owned())],
+            ..Decision::default()
+        }
     }
 
     fn apply(&mut self, word: &Word) {
@@ -92,6 +101,16 @@ async fn replies_come_after_the_image_shows_the_change() {
     assert_eq!(**image.borrow(), (1, vec!["a".to_owned()]));
     assert_eq!(solo.propose("a".into()).await, Ok(Err("known")));
     assert_eq!(solo.barrier().await, Ok(()));
+}
+
+#[tokio::test]
+async fn timers_fire_without_a_request() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let solo = start(home.path(), u64::MAX);
+    let mut image = solo.watch();
+    assert_eq!(solo.propose("later".into()).await, Ok(Ok(0)));
+    let fired = image.wait_for(|image| image.1 == ["fired"]).await;
+    assert_eq!(fired.map(|image| image.0).ok(), Some(1));
 }
 
 #[tokio::test]

@@ -60,6 +60,22 @@ fn a_snapshot_replaces_what_it_sums_up() {
 }
 
 #[test]
+fn a_large_append_survives_whole_or_not_at_all() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (mut store, _) = open(home.path()).expect("opened");
+    store.append(&texts(&["kept"]), NOW).expect("durable");
+    let sound = usize::try_from(store.len_bytes()).expect("small");
+    let large: Vec<Bytes> = (0..40).map(|i| vec![i; 64 << 10].into()).collect();
+    store.append(&large, NOW).expect("durable");
+    drop(store);
+    // The device wrote the end before the beginning.
+    tamper(&log_path(home.path(), 0), |bytes| {
+        bytes[sound..sound + (300 << 10)].fill(0);
+    });
+    assert_eq!(open(home.path()).expect("opened").1, texts(&["kept"]));
+}
+
+#[test]
 fn a_torn_last_append_is_cut_at_every_length() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");

@@ -91,7 +91,7 @@ pub struct ListOffsetsPartitionResponse {
     #[field(default = -1)]
     pub offset: i64,
     /// The leader epoch of the record at the offset; -1 if unknown.
-    #[field(versions = "4+", default = -1)]
+    #[field(versions = "4+", default = -1, ignorable)]
     pub leader_epoch: i32,
 }
 

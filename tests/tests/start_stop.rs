@@ -19,10 +19,9 @@ use tempfile::TempDir;
 
 type Case = fn() -> Result<()>;
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 10] = [
     ("ready_file_tells_both_addresses", ready_file),
     ("the_first_lines_tell_the_addresses", first_lines),
-    ("health_and_metrics_are_served", health_and_metrics),
     ("an_unknown_setting_is_refused", unknown_setting),
     ("a_bad_value_is_refused", bad_value),
     (
@@ -34,6 +33,11 @@ const CASES: [(&str, Case); 13] = [
     ("a_foreign_cluster_id_is_refused", foreign_cluster),
     ("an_unknown_argument_is_refused", unknown_argument),
     ("sigterm_ends_well_within_seconds", sigterm),
+];
+
+/// Cases that also need a client.
+const WITH_CLIENT: [(&str, Case); 3] = [
+    ("health_and_metrics_are_served", health_and_metrics),
     (
         "a_second_sigterm_ends_at_once_and_loses_nothing",
         second_sigterm,
@@ -44,19 +48,19 @@ const CASES: [(&str, Case); 13] = [
 fn main() -> ExitCode {
     let mut suite = Suite::default();
     let kafka = Kind::from_env() == Kind::Kafka;
+    let not_ours = || kafka.then(|| "these tests are about Freshet's binary".to_owned());
     for (name, case) in CASES {
-        suite.test(name, missing(kafka), case);
+        suite.test(name, not_ours(), case);
+    }
+    for (name, case) in WITH_CLIENT {
+        suite.test(name, not_ours().or_else(|| Client::FranzGo.missing()), case);
     }
     suite.test(
         "no_argument_is_needed",
-        missing(kafka).or_else(defaults_taken),
+        not_ours().or_else(defaults_taken),
         no_argument,
     );
     suite.run()
-}
-
-fn missing(kafka: bool) -> Option<String> {
-    kafka.then(|| "these tests are about Freshet's binary".to_owned())
 }
 
 /// The default ports belong to the whole machine, so somebody else may hold them.
@@ -148,10 +152,8 @@ fn health_and_metrics() -> Result<()> {
     }
     let (status, _) = get(broker.http()?, "/nothing-here")?;
     ensure!(status == 404, "an unknown path gives {status}");
-    if Client::FranzGo.missing().is_none() {
-        let mut producer = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
-        producer.ask(&json!({"op": "list_topics"}))?;
-    }
+    let mut admin = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
+    admin.ask(&json!({"op": "list_topics"}))?;
     let (status, body) = get(broker.http()?, "/metrics")?;
     ensure!(status == 200, "/metrics: {status}");
     let samples = body
@@ -274,25 +276,19 @@ fn sigterm() -> Result<()> {
 
 fn second_sigterm() -> Result<()> {
     let mut broker = Broker::start(&[])?;
+    let bootstrap = broker.bootstrap().to_owned();
+    let mut admin = Peer::start(Client::FranzGo, Role::Admin, &bootstrap, &[])?;
+    let create = json!({"op": "create_topic", "topic": "twice", "partitions": 1, "configs": {}});
+    admin.ask(&create)?;
+    let options = [("topic", "twice")];
+    let mut producer = Peer::start(Client::FranzGo, Role::Produce, &bootstrap, &options)?;
+    for sample in samples(61, 0..200, 1) {
+        producer.hand(&sample)?;
+    }
     let mut acked = 0;
-    {
-        let bootstrap = broker.bootstrap().to_owned();
-        let mut admin = Peer::start(Client::FranzGo, Role::Admin, &bootstrap, &[])?;
-        let order = json!({"op": "create_topic", "topic": "twice", "partitions": 1, "configs": {}});
-        admin.ask(&order)?;
-        let mut producer = Peer::start(
-            Client::FranzGo,
-            Role::Produce,
-            &bootstrap,
-            &[("topic", "twice")],
-        )?;
-        for sample in samples(61, 0..200, 1) {
-            producer.hand(&sample)?;
-        }
-        while acked < 200 {
-            if let Line::Acked { .. } = producer.next(Duration::from_secs(20))? {
-                acked += 1;
-            }
+    while acked < 200 {
+        if let Line::Acked { .. } = producer.next(Duration::from_secs(20))? {
+            acked += 1;
         }
     }
     broker.process().terminate()?;
@@ -305,15 +301,12 @@ fn second_sigterm() -> Result<()> {
         started.elapsed()
     );
     broker.start_again()?;
-    {
-        let mut admin = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
-        let order = json!({"op": "list_offsets", "topic": "twice", "partition": 0, "at": "latest"});
-        let told = format!("{:?}", admin.ask(&order)?);
-        ensure!(
-            told.contains("200"),
-            "200 were acknowledged, the end is {told}"
-        );
-    }
+    let order = json!({"op": "list_offsets", "topic": "twice", "partition": 0, "at": "latest"});
+    let told = format!("{:?}", admin.ask(&order)?);
+    ensure!(
+        told.contains("Number(200)"),
+        "200 were acknowledged, the end is {told}"
+    );
     Ok(())
 }
 
@@ -329,16 +322,25 @@ fn config_file() -> Result<()> {
     refusal(command, &["no.such.setting"])?;
 
     // Port 1 is nobody's: the file alone could not start.
-    let text = "# as Kafka's own files look\nnum.partitions = 7\nlisteners=PLAINTEXT://127.0.0.1:1\n";
+    let text =
+        "# as Kafka's own files look\nnum.partitions = 7\nlisteners=PLAINTEXT://127.0.0.1:1\n";
     fs::write(&file, text)?;
     let ready = folder.path().join("ready.json");
     let mut command = binary(&folder, &[]);
-    command.arg("--config").arg(&file).arg("--ready-file").arg(&ready);
+    command
+        .arg("--config")
+        .arg(&file)
+        .arg("--ready-file")
+        .arg(&ready);
     let mut process = freshet_tests::Process::start(command, &folder.path().join("log"))?;
     let started = Instant::now();
     while !ready.exists() {
         ensure!(process.ended()?.is_none(), "it ended:\n{}", process.tail());
-        ensure!(started.elapsed() < Duration::from_secs(20), "not ready:\n{}", process.tail());
+        ensure!(
+            started.elapsed() < Duration::from_secs(20),
+            "not ready:\n{}",
+            process.tail()
+        );
         thread::sleep(Duration::from_millis(20));
     }
     let addresses: serde_json::Value = serde_json::from_str(&fs::read_to_string(&ready)?)?;
@@ -346,7 +348,10 @@ fn config_file() -> Result<()> {
     let mut admin = Peer::start(Client::FranzGo, Role::Admin, bootstrap, &[])?;
     let create = json!({"op": "create_topic", "topic": "seven", "partitions": -1, "configs": {}});
     admin.ask(&create)?;
-    let told = format!("{:?}", admin.ask(&json!({"op": "describe_topic", "topic": "seven"}))?);
+    let told = format!(
+        "{:?}",
+        admin.ask(&json!({"op": "describe_topic", "topic": "seven"}))?
+    );
     ensure!(told.contains("Number(7)"), "num.partitions=7 gave {told}");
     Ok(())
 }

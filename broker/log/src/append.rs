@@ -74,6 +74,7 @@ pub trait Progress: fmt::Debug + Send + Sync + 'static {
     fn appended(&self, end: Offset);
     /// Records below `end` are durable as the topic's [`crate::Durability`] means it.
     fn flushed(&self, end: Offset);
-    /// The log is offline: no call of the above follows, all appends not yet answered fail.
+    /// The log is offline: nothing that was not flushed by now will be, and all later appends are
+    /// refused. May be told more than once, and while an append is being answered.
     fn failed(&self, error: &LogError);
 }

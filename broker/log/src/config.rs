@@ -64,32 +64,38 @@ pub struct LogConfig {
     pub max_producers: usize,
 }
 
+const DAY_MS: u64 = 86_400_000;
+
+impl LogConfig {
+    /// Kafka's defaults.
+    pub const DEFAULT: Self = Self {
+        durability: Durability::Fsync,
+        segment_bytes: 1 << 30,
+        segment_ms: 7 * DAY_MS,
+        segment_jitter_ms: 0,
+        segment_index_bytes: 10 << 20,
+        index_interval_bytes: 4096,
+        retention_ms: Some(7 * DAY_MS),
+        retention_bytes: None,
+        cleanup: Cleanup {
+            delete: true,
+            compact: false,
+        },
+        max_message_bytes: 1_048_588,
+        timestamp_type: TimestampType::CreateTime,
+        timestamp_before_max_ms: u64::MAX,
+        timestamp_after_max_ms: 3_600_000,
+        recompress: None,
+        flush_messages: u64::MAX,
+        flush_ms: u64::MAX,
+        preallocate: false,
+        producer_expiration_ms: DAY_MS,
+        max_producers: 100_000,
+    };
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
-        const DAY_MS: u64 = 86_400_000;
-        Self {
-            durability: Durability::Fsync,
-            segment_bytes: 1 << 30,
-            segment_ms: 7 * DAY_MS,
-            segment_jitter_ms: 0,
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-            retention_ms: Some(7 * DAY_MS),
-            retention_bytes: None,
-            cleanup: Cleanup {
-                delete: true,
-                compact: false,
-            },
-            max_message_bytes: 1_048_588,
-            timestamp_type: TimestampType::CreateTime,
-            timestamp_before_max_ms: u64::MAX,
-            timestamp_after_max_ms: 3_600_000,
-            recompress: None,
-            flush_messages: u64::MAX,
-            flush_ms: u64::MAX,
-            preallocate: false,
-            producer_expiration_ms: DAY_MS,
-            max_producers: 100_000,
-        }
+        Self::DEFAULT
     }
 }

@@ -376,6 +376,11 @@ impl Log {
         if self.position == 0 {
             return Ok(());
         }
+        // A log that lost its state may have a torn end in its last segment only; so there is no
+        // second segment before the state is durable.
+        if !self.shared.founded.load(Ordering::Acquire) {
+            self.shared.flush()?;
+        }
         let full = Arc::clone(&self.active);
         self.trim_blocks()?;
         self.start_segment(self.end);

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) dirty: Mutex<Dirty>,
     /// Held by whoever syncs or cuts the files.
     pub(crate) flushing: Mutex<()>,
+    /// The log's directory and its first state are durable.
+    pub(crate) founded: AtomicBool,
     /// A flush is queued that has not started.
     pub(crate) flush_queued: AtomicBool,
     /// Generation of the last state file written.
@@ -100,6 +102,7 @@ impl Shared {
             segments: RwLock::new(spec.segments),
             epochs: RwLock::new(spec.epochs),
             hot: Mutex::default(),
+            founded: AtomicBool::new(!spec.dirty.parent_dir),
             dirty: Mutex::new(spec.dirty),
             flushing: Mutex::new(()),
             flush_queued: AtomicBool::new(false),
@@ -153,8 +156,12 @@ impl Shared {
     /// The end is read before the files are taken: whatever is below it was in the list by then,
     /// or was synced by the flush that held the lock before.
     pub(crate) fn flush(&self) -> Result<Offset, LogError> {
-        let _one = self.flushing.lock();
-        self.flush_held()
+        let flushed = {
+            let _one = self.flushing.lock();
+            self.flush_held()
+        };
+        // Told again: an append may have been answered after the directory told its logs.
+        flushed.inspect_err(|error| self.progress.failed(error))
     }
 
     /// [`Shared::flush`] for an owner that holds `flushing` already.
@@ -178,6 +185,7 @@ impl Shared {
         if dirty.parent_dir {
             let synced = self.disk().sync_dir(self.dir.path());
             synced.map_err(|error| self.fail("syncing the parent of", &error))?;
+            self.founded.store(true, Ordering::Release);
         }
         self.usable_for_flush()?;
         self.durable.fetch_max(end, Ordering::AcqRel);

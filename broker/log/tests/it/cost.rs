@@ -1,0 +1,186 @@
+//! What things cost. Ignored: they measure, and mean something only on a quiet machine and with
+//! `--release`: `cargo test --release -p freshet-log --test it -- --ignored --nocapture cost`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use bytes::Bytes;
+use freshet_env::{Clock, SystemClock, SystemDisk};
+use freshet_log::{
+    Append, Durability, LogConfig, LogDir, LogName, OpenLog, Origin, Progress, Writers,
+};
+use freshet_types::Timestamp;
+
+use crate::support::{Recorder, TOPIC, large, options};
+
+/// User and kernel CPU seconds of this process so far.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks as f64 / 100.0
+}
+
+fn open_dir(path: &Path) -> Arc<LogDir> {
+    LogDir::open(Arc::new(SystemDisk), path).unwrap()
+}
+
+fn open(writers: &Writers, name: &str, config: LogConfig) -> freshet_log::LogHandle {
+    let progress: Arc<dyn Progress> = Arc::new(Recorder::default());
+    let log = OpenLog {
+        dir: Arc::clone(&writers.dirs()[0]),
+        name: LogName::parse(name).unwrap(),
+        topic_id: TOPIC,
+        config: Arc::new(config),
+        progress,
+    };
+    writers.open(log).unwrap()
+}
+
+/// Appends `total` bytes in batches of `size`, with at most `depth` waiting.
+fn append_cost(size: usize, total: usize, depth: usize, durability: Durability) {
+    let root = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let dirs = vec![open_dir(root.path())];
+    let hands: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+    let writers = Writers::start(dirs, hands, options()).unwrap();
+    let config = LogConfig {
+        durability,
+        max_message_bytes: 4 << 20,
+        ..LogConfig::default()
+    };
+    let log = open(&writers, "t-0", config);
+    let batch = large(Timestamp(clock.wall().0), size - 80).bytes().clone();
+    let (tell, told) = channel();
+    let (cpu, wall) = (cpu_seconds(), clock.micros());
+    let count = total / size;
+    for i in 0..count {
+        if i >= depth {
+            told.recv().unwrap();
+        }
+        let tell = tell.clone();
+        // As from the network: each batch in a buffer of its own.
+        let batches = Bytes::copy_from_slice(&batch);
+        log.append(Append {
+            frame_bytes: batches.len(),
+            batches,
+            leader_epoch: 0,
+            origin: Origin::Client,
+            done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
+        })
+        .unwrap();
+    }
+    let (tell, told) = channel();
+    log.flush(Box::new(move |end| tell.send(end).unwrap()))
+        .unwrap();
+    assert_eq!(told.recv().unwrap().unwrap(), count as i64);
+    let gigabytes = (count * batch.len()) as f64 / 1e9;
+    let seconds = (clock.micros() - wall) as f64 / 1e6;
+    let fsyncs = writers.metrics().fsyncs.count();
+    println!(
+        "{durability:?}, {size} B batches, {depth} waiting: {:.2} GB/s, {:.3} CPU-s/GB, {fsyncs} fsyncs",
+        gigabytes / seconds,
+        (cpu_seconds() - cpu) / gigabytes,
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_appends() {
+    for durability in [Durability::Fsync, Durability::PageCache] {
+        append_cost(1 << 20, 4 << 30, 16, durability);
+        append_cost(64 << 10, 4 << 30, 64, durability);
+        append_cost(16 << 10, 2 << 30, 256, durability);
+        append_cost(1 << 10, 256 << 20, 1000, durability);
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_one_at_a_time() {
+    let root = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let hands: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+    let writers = Writers::start(vec![open_dir(root.path())], hands, options()).unwrap();
+    let log = open(&writers, "t-0", LogConfig::default());
+    let mut micros: Vec<u64> = (0..5000)
+        .map(|i| {
+            let batches = large(clock.wall(), 200).bytes().clone();
+            let begin = clock.micros();
+            let append = Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(|result| assert!(result.is_ok())),
+            };
+            log.append(append).unwrap();
+            while log.view().flushed() <= i {
+                std::thread::yield_now();
+            }
+            clock.micros() - begin
+        })
+        .collect();
+    micros.sort_unstable();
+    println!(
+        "one at a time, durable: p50 {} µs, p99 {} µs",
+        micros[2500], micros[4950]
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_opening_ten_thousand_logs() {
+    let root = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    for round in ["made", "clean", "after a crash"] {
+        let hands: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+        let dir = open_dir(root.path());
+        let weak = Arc::downgrade(&dir);
+        let writers = Writers::start(vec![dir], hands, options()).unwrap();
+        let (begin, before) = (clock.micros(), resident());
+        let logs: Vec<_> = (0..10_000)
+            .map(|i| open(&writers, &format!("topic-{i}"), LogConfig::default()))
+            .collect();
+        let millis = (clock.micros() - begin) / 1000;
+        let each = resident().saturating_sub(before) / 10_000;
+        println!("{round}: 10,000 logs opened in {millis} ms, {each} bytes each");
+        let (tell, told) = channel();
+        for log in &logs {
+            let batches = large(clock.wall(), 200).bytes().clone();
+            let tell = tell.clone();
+            let append = Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
+            };
+            if log.append(append).is_err() {
+                panic!("the queue is long enough");
+            }
+            told.recv().unwrap();
+        }
+        if round == "clean" {
+            drop(logs);
+            drop(writers);
+            while weak.strong_count() > 0 {
+                crate::support::pause();
+            }
+            continue;
+        }
+        let begin = clock.micros();
+        writers.stop().unwrap();
+        println!("{round}: stopped in {} ms", (clock.micros() - begin) / 1000);
+    }
+}

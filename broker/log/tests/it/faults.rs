@@ -1,0 +1,413 @@
+//! Disks that fail: what is refused, what goes on, and what is never said twice.
+
+use std::io::ErrorKind::{self, PermissionDenied, StorageFull, WouldBlock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use freshet_log::{
+    AppendError, Durability, LogConfig, LogDir, LogError, LogHandle, OpenError, Origin, Read,
+    ReadError, ReadSpec, WritersOptions,
+};
+use freshet_types::{Offset, Timestamp};
+
+use crate::faulty::{Call, FaultyDisk};
+use crate::support::{Rig, TOPIC, TestLog, batch, eventually, options, session};
+
+const LOG: &str = "t-0";
+/// What a device says; any error would do.
+const EIO: ErrorKind = ErrorKind::Other;
+
+fn rig() -> (Arc<FaultyDisk>, Rig) {
+    rig_with(options())
+}
+
+fn rig_with(options: WritersOptions) -> (Arc<FaultyDisk>, Rig) {
+    let disk = Arc::new(FaultyDisk::default());
+    let rig = Rig::with(Arc::<FaultyDisk>::clone(&disk), options);
+    (disk, rig)
+}
+
+fn is_offline<T>(result: Result<T, LogError>) -> bool {
+    matches!(result, Err(LogError::Offline { .. }))
+}
+
+/// The directory is offline for every log in it, and stays so when the disk is well again.
+fn assert_offline(disk: &FaultyDisk, rig: &Rig, logs: &[&TestLog]) {
+    eventually("everybody is told", || {
+        logs.iter()
+            .all(|log| log.progress.failed.lock().unwrap().is_some())
+    });
+    let end = |log: &TestLog| log.handle.view().log_end();
+    disk.heal();
+    for log in logs {
+        let (before, flushed) = (end(log), log.handle.view().flushed());
+        let refused = log.append(&batch(log.now, &["late"])).unwrap_err();
+        assert!(
+            matches!(refused, AppendError::Log(LogError::Offline { .. })),
+            "{refused}"
+        );
+        assert!(is_offline(log.ask(LogHandle::flush)));
+        assert!(is_offline(log.ask(LogHandle::roll)));
+        assert!(is_offline(log.ask(|handle, done| handle.trim(0, done))));
+        assert!(is_offline(log.ask(|handle, done| handle.truncate(0, done))));
+        assert!(is_offline(
+            log.ask(|handle, done| handle.restart_at(0, done))
+        ));
+        assert!(is_offline(
+            log.ask(|handle, done| handle.start_epoch(9, done))
+        ));
+        let retain = log.ask(|handle, done| handle.retain(Timestamp(0), 0, done));
+        assert!(is_offline(retain));
+        assert_eq!((end(log), log.handle.view().flushed()), (before, flushed));
+        let spec = ReadSpec {
+            from: 0,
+            max_bytes: 100,
+            upper_bound: Offset::MAX,
+            at_least_one: true,
+        };
+        let read = log.handle.view().read(&spec);
+        assert!(matches!(
+            read,
+            Err(ReadError::Log(LogError::Offline { .. }))
+        ));
+    }
+    let opened = rig.try_open("other-0", TOPIC, LogConfig::default());
+    assert!(matches!(
+        opened.err(),
+        Some(OpenError::Log(LogError::Offline { .. }))
+    ));
+    assert!(is_offline(rig.writers.stop()));
+    assert!(
+        !rig.path().join("clean-shutdown").exists(),
+        "no proof of what is not clean"
+    );
+}
+
+#[test]
+fn a_failed_write_takes_the_directory_offline() {
+    for error in [EIO, StorageFull, ErrorKind::WriteZero] {
+        let (disk, rig) = rig();
+        let (log, other) = (rig.open(LOG), rig.open("u-0"));
+        log.put(&["a"]);
+        other.put(&["b"]);
+        disk.fail(Call::Write, "t-0/00000000000000000000.log", error);
+        let refused = log.append(&batch(log.now, &["c"])).unwrap_err();
+        assert!(matches!(
+            refused,
+            AppendError::Log(LogError::Offline { .. })
+        ));
+        assert_offline(&disk, &rig, &[&log, &other]);
+    }
+}
+
+#[test]
+fn a_failed_sync_is_final_and_nothing_of_it_is_acknowledged() {
+    let (disk, rig) = rig();
+    let (log, other) = (rig.open(LOG), rig.open("u-0"));
+    log.put(&["a"]);
+    disk.fail(Call::Sync, ".log", EIO);
+    let syncs = disk.count(Call::Sync, "t-0/00000000000000000000.log");
+    let appended = log.append(&batch(log.now, &["c"])).unwrap();
+    assert_eq!(appended.base_offset, 1, "it was written");
+    eventually("the sync fails", || {
+        log.progress.failed.lock().unwrap().is_some()
+    });
+    assert_eq!(log.progress.flushed.load(SeqCst), 1, "but never flushed");
+    assert_offline(&disk, &rig, &[&log, &other]);
+    let again = disk.count(Call::Sync, "t-0/00000000000000000000.log");
+    assert_eq!(again, syncs + 1, "a sync is not tried twice");
+}
+
+#[test]
+fn new_names_are_synced_before_anything_counts() {
+    for dir in ["logs/t-0", "/logs"] {
+        let (disk, rig) = rig();
+        let log = rig.open(LOG);
+        disk.fail(Call::SyncDir, dir, EIO);
+        log.append(&batch(log.now, &["c"])).unwrap();
+        eventually("the sync fails", || {
+            log.progress.failed.lock().unwrap().is_some()
+        });
+        assert_eq!(log.progress.flushed.load(SeqCst), 0, "{dir}");
+        assert_offline(&disk, &rig, &[&log]);
+    }
+}
+
+#[test]
+fn checkpoints_that_cannot_be_written_are_failures() {
+    for suffix in ["state", "producers", "state.tmp"] {
+        let (disk, rig) = rig();
+        let log = rig.open(LOG);
+        log.append(&session(log.now, 1, 0, &["a"])).unwrap();
+        log.wait_flushed(1);
+        let call = if suffix == "state.tmp" {
+            Call::Open
+        } else {
+            Call::Rename
+        };
+        disk.fail(call, suffix, EIO);
+        let trimmed = log.ask(|handle: &LogHandle, done| handle.trim(1, done));
+        assert!(is_offline(trimmed), "{suffix}");
+        assert_offline(&disk, &rig, &[&log]);
+    }
+}
+
+#[test]
+fn segments_that_cannot_be_made_are_failures() {
+    let (disk, rig) = rig();
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    log.roll();
+    disk.fail(Call::Open, "00000000000000000001.log", PermissionDenied);
+    assert!(log.append(&batch(log.now, &["b"])).is_err());
+    assert_offline(&disk, &rig, &[&log]);
+}
+
+#[test]
+fn a_roll_in_the_middle_of_a_drain_fails_every_append_of_it() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        segment_bytes: 300,
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config);
+    log.put(&["a"]);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    log.handle
+        .roll(Box::new(move |_| held.recv().unwrap_or(())))
+        .unwrap();
+    disk.fail(Call::Write, ".log", EIO);
+    let (tell, told) = std::sync::mpsc::channel();
+    for _ in 0..10 {
+        let tell = tell.clone();
+        let batches = batch(log.now, &["0123456789"]).bytes().clone();
+        log.handle
+            .append(freshet_log::Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(move |result| tell.send(result.is_err()).unwrap()),
+            })
+            .unwrap();
+    }
+    drop((hold, tell));
+    assert_eq!(told.iter().collect::<Vec<_>>(), [true; 10]);
+    assert_offline(&disk, &rig, &[&log]);
+}
+
+#[test]
+fn cuts_that_fail_are_failures() {
+    for (call, suffix) in [
+        (Call::SetLen, ".log"),
+        (Call::Rename, "state"),
+        (Call::SyncDir, "t-0"),
+        (Call::Read, ".log"),
+    ] {
+        let (disk, rig) = rig();
+        let log = rig.open(LOG);
+        log.put(&["a"]);
+        log.put(&["b"]);
+        disk.fail(call, suffix, EIO);
+        let cut = log.ask(|handle: &LogHandle, done| handle.truncate(1, done));
+        assert!(is_offline(cut), "{call:?}");
+        assert_offline(&disk, &rig, &[&log]);
+    }
+    let (disk, rig) = rig();
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    disk.fail(Call::Remove, ".log", EIO);
+    assert!(is_offline(
+        log.ask(|handle, done| handle.restart_at(5, done))
+    ));
+    assert_offline(&disk, &rig, &[&log]);
+}
+
+#[test]
+fn a_delete_that_fails_is_a_failure() {
+    let (disk, rig) = rig();
+    let (log, other) = (rig.open(LOG), rig.open("u-0"));
+    log.put(&["a"]);
+    disk.fail(Call::Rename, ".delete", EIO);
+    assert!(is_offline(log.ask(LogHandle::delete)));
+    assert_offline(&disk, &rig, &[&other]);
+}
+
+#[test]
+fn a_proof_that_cannot_be_written_is_a_failure() {
+    let (disk, rig) = rig();
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    disk.fail(Call::Rename, "clean-shutdown", EIO);
+    assert!(is_offline(rig.writers.stop()));
+}
+
+#[test]
+fn a_log_that_cannot_be_synced_at_the_stop_leaves_no_proof() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        durability: Durability::PageCache,
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config);
+    log.put(&["a"]);
+    disk.fail(Call::Sync, ".log", EIO);
+    assert!(is_offline(rig.writers.stop()));
+    assert!(!rig.path().join("clean-shutdown").exists());
+}
+
+#[test]
+fn preallocation_that_fails_is_a_failure() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        preallocate: true,
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config);
+    disk.fail(Call::Allocate, ".log", StorageFull);
+    assert!(log.append(&batch(log.now, &["a"])).is_err());
+    assert_offline(&disk, &rig, &[&log]);
+}
+
+#[test]
+fn reads_that_fail_harm_nobody_else() {
+    let options = WritersOptions {
+        hot_bytes: 0,
+        ..options()
+    };
+    let (disk, rig) = rig_with(options);
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    let spec = ReadSpec {
+        from: 0,
+        max_bytes: 100,
+        upper_bound: Offset::MAX,
+        at_least_one: true,
+    };
+    let view = log.handle.view();
+    disk.fail(Call::Read, ".log", EIO);
+    assert!(matches!(
+        view.read_blocking(&spec),
+        Err(ReadError::Io { .. })
+    ));
+    let query = freshet_log::TimeQuery::AtOrAfter(Timestamp(0));
+    assert!(matches!(
+        view.find_time_blocking(query, 9),
+        Err(ReadError::Io { .. })
+    ));
+    disk.fail(Call::Cached, ".log", EIO);
+    assert!(matches!(view.read(&spec), Err(ReadError::Io { .. })));
+    disk.heal();
+    disk.fail(Call::Cached, ".log", WouldBlock);
+    assert!(matches!(view.read(&spec), Ok(Read::Cold)));
+    assert_eq!(view.read_blocking(&spec).unwrap().next_offset, 1);
+    assert_eq!(view.failure(), None);
+    assert_eq!(log.put(&["b"]), 1);
+}
+
+#[test]
+fn indexes_and_removals_that_fail_harm_nobody() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        segment_bytes: 100,
+        retention_ms: Some(1),
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config);
+    disk.fail(Call::Open, ".index", PermissionDenied);
+    disk.fail(Call::Remove, "", PermissionDenied);
+    for _ in 0..3 {
+        log.put(&["0123456789"]);
+    }
+    let now = Timestamp(log.now.0 + 1000);
+    let gone = log.ask(|handle: &LogHandle, done| handle.retain(now, 2, done));
+    assert_eq!(gone.unwrap().segments, 2);
+    eventually("removal was tried", || {
+        disk.count(Call::Remove, ".index") > 0
+    });
+    assert_eq!(log.put(&["x"]), 3);
+    disk.heal();
+    drop(log);
+    // What could not be removed is found and removed by the next open.
+    let rig = rig.crash();
+    let log = rig.open(LOG);
+    assert_eq!(log.handle.view().log_start(), 2);
+}
+
+#[test]
+fn a_log_whose_age_cannot_be_told_is_kept() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        segment_bytes: 100,
+        retention_ms: Some(1),
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config.clone());
+    for _ in 0..3 {
+        log.put(&["0123456789"]);
+    }
+    drop(log);
+    let rig = rig.crash();
+    let log = rig.open_with(LOG, config);
+    disk.fail(Call::Read, ".log", EIO);
+    disk.fail(Call::Read, ".index", EIO);
+    let now = Timestamp(log.now.0 + 1000);
+    let kept = log.ask(|handle: &LogHandle, done| handle.retain(now, 3, done));
+    assert_eq!(kept.unwrap().segments, 0);
+}
+
+#[test]
+fn directories_that_cannot_be_opened_say_why() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("logs");
+    for call in [Call::Create, Call::List, Call::Space, Call::SyncDir] {
+        let disk = Arc::new(FaultyDisk::default());
+        disk.fail(call, "", PermissionDenied);
+        let refused = LogDir::open(Arc::<FaultyDisk>::clone(&disk), &path).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::Io { .. }),
+            "{call:?}: {refused}"
+        );
+        let _ = std::fs::remove_dir_all(&path);
+    }
+}
+
+#[test]
+fn logs_that_cannot_be_opened_say_why_and_can_be_tried_again() {
+    let (disk, rig) = rig();
+    disk.fail(Call::Create, LOG, StorageFull);
+    let refused = rig.try_open(LOG, TOPIC, LogConfig::default()).err();
+    assert!(matches!(refused, Some(OpenError::Io { .. })));
+    disk.heal();
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    drop(log);
+    let rig = rig.crash();
+    for (call, suffix) in [
+        (Call::List, LOG),
+        (Call::Read, "state"),
+        (Call::Read, ".log"),
+    ] {
+        disk.fail(call, suffix, EIO);
+        let refused = rig.try_open(LOG, TOPIC, LogConfig::default()).err();
+        assert!(
+            matches!(refused, Some(OpenError::Io { .. })),
+            "{call:?} {refused:?}"
+        );
+        disk.heal();
+    }
+    assert_eq!(rig.open(LOG).values(0).len(), 1);
+}
+
+#[test]
+fn a_stray_that_cannot_be_renamed_says_why() {
+    let (disk, rig) = rig();
+    let log = rig.open(LOG);
+    let name = log.handle.view().name().clone();
+    log.ask(LogHandle::close).unwrap();
+    disk.fail(Call::Rename, ".delete", PermissionDenied);
+    let refused = rig.writers.remove_stray(&rig.dir, &name);
+    assert!(matches!(refused, Err(OpenError::Io { .. })));
+    disk.heal();
+    rig.writers.remove_stray(&rig.dir, &name).unwrap();
+}

@@ -18,7 +18,7 @@ PATIENCE = 120
 
 def main():
     job = json.loads(sys.stdin.readline())
-    admin = AdminClient({"bootstrap.servers": job["bootstrap"]})
+    admin = AdminClient({"bootstrap.servers": job["bootstrap"], "log_level": 4})
     if job["create"]:
         create(admin, job)
     work = ROLES[job["role"]](job)

@@ -140,7 +140,7 @@ mod tests {
         let input = [&[0, 0, 0, 2, 7, 8][..], &[0, 0, 0, 0], &[0, 0, 0, 1, 9]].concat();
         for split in 0..input.len() {
             let (head, tail) = input.split_at(split);
-            let mut stream = head.chain(tail);
+            let mut stream = AsyncReadExt::chain(head, tail);
             let mut frames = frames(100);
             let mut seen = Vec::new();
             while let Some(frame) = frames.next(&mut stream).await.expect("whole frames") {

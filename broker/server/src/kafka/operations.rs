@@ -7,3 +7,5 @@
 pub(crate) const ALL_ON_TOPIC: i32 = 0b0000_1101_1111_1000;
 /// Everything there is to do with the cluster.
 pub(crate) const ALL_ON_CLUSTER: i32 = 0b0001_1111_1010_0000;
+/// Everything there is to do with a group.
+pub(crate) const ALL_ON_GROUP: i32 = 0b0000_1101_0100_1000;

@@ -10,11 +10,10 @@ use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::coordinator;
 use crate::kafka::errors::Coded;
+use crate::kafka::operations::ALL_ON_GROUP;
 
 /// First version that says that a group is not there, instead of calling it dead (KIP-1043).
 const NOT_FOUND_FROM: i16 = 6;
-/// All operations on a group, as bits: what a caller may do while nothing is forbidden.
-const ALL_GROUP_OPERATIONS: i32 = 0b0000_1101_0100_1000;
 
 /// Asks each shard once.
 pub(crate) async fn handle(
@@ -46,7 +45,7 @@ pub(crate) async fn handle(
         if let Some(code) = code.filter(|code| code.is_error()) {
             context.metrics.error(code);
         } else if request.include_authorized_operations {
-            group.authorized_operations = ALL_GROUP_OPERATIONS;
+            group.authorized_operations = ALL_ON_GROUP;
         }
     }
     DescribeGroupsResponse {

@@ -172,3 +172,73 @@ fn expires_at(context: &Context, retention_ms: i64) -> Option<Timestamp> {
     let now = context.clock.now().wall.0;
     (retention_ms >= 0).then(|| Timestamp(now.saturating_add(retention_ms)))
 }
+
+#[cfg(test)]
+mod tests {
+    use freshet_coordinators::groups::api::OffsetError;
+    use freshet_metadata::Partition;
+    use freshet_types::{TopicId, TopicName};
+
+    use super::*;
+
+    fn topic(partitions: usize) -> Arc<Topic> {
+        let partition = Partition {
+            replicas: vec![],
+            directories: vec![],
+            isr: vec![],
+            eligible: vec![],
+            last_known_eligible: vec![],
+            adding: vec![],
+            removing: vec![],
+            leader: None,
+            leader_epoch: 0,
+            partition_epoch: 0,
+        };
+        Arc::new(Topic {
+            id: TopicId([7; 16]),
+            name: TopicName::new("t").expect("legal"),
+            partitions: vec![Arc::new(partition); partitions],
+            configs: Arc::default(),
+        })
+    }
+
+    fn asked(partitions: &[i32]) -> OffsetCommitRequestTopic {
+        let partition = |&partition_index: &i32| OffsetCommitRequestPartition {
+            partition_index,
+            ..OffsetCommitRequestPartition::default()
+        };
+        OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: partitions.iter().map(partition).collect(),
+            ..OffsetCommitRequestTopic::default()
+        }
+    }
+
+    fn codes(topic: &OffsetCommitResponseTopic) -> Vec<(i32, i16)> {
+        let pair = |p: &OffsetCommitResponsePartition| (p.partition_index, p.error_code);
+        topic.partitions.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn each_outcome_goes_to_the_partition_it_belongs_to() {
+        let (mut response, commit, known) = split(asked(&[9, 0, -1, 1]), Ok(&topic(2)));
+        let committed: Vec<i32> = commit.partitions.iter().map(|p| p.partition).collect();
+        assert_eq!((committed, commit.topic_id), (vec![0, 1], TopicId([7; 16])));
+        let outcome = TopicOutcome {
+            topic: "t".into(),
+            topic_id: commit.topic_id,
+            partitions: vec![(0, Err(OffsetError::MetadataTooLarge)), (1, Ok(()))],
+        };
+        fill(&mut response, &known, Ok(&outcome));
+        assert_eq!(codes(&response), [(9, 3), (0, 12), (-1, 3), (1, 0)]);
+        fill(&mut response, &known, Err(ErrorCode::NotCoordinator));
+        assert_eq!(codes(&response), [(9, 3), (0, 16), (-1, 3), (1, 16)]);
+    }
+
+    #[test]
+    fn an_unknown_topic_is_refused_with_all_its_partitions() {
+        let (response, commit, known) = split(asked(&[0, 1]), Err(ErrorCode::UnknownTopicId));
+        assert_eq!(codes(&response), [(0, 100), (1, 100)]);
+        assert!(commit.partitions.is_empty() && known.is_empty());
+    }
+}

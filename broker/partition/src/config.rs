@@ -27,14 +27,24 @@ pub(crate) fn log_config(topic: &settings::TopicConfig, logs: &settings::LogSett
             settings::TimestampType::CreateTime => TimestampType::CreateTime,
             settings::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
         },
-        timestamp_before_max_ms: topic.timestamp_before_max_ms,
-        timestamp_after_max_ms: topic.timestamp_after_max_ms,
+        timestamp_before_max_ms: no_limit(topic.timestamp_before_max_ms),
+        timestamp_after_max_ms: no_limit(topic.timestamp_after_max_ms),
         recompress: recompress(topic.compression),
-        flush_messages: topic.flush_messages,
-        flush_ms: topic.flush_ms,
+        flush_messages: no_limit(topic.flush_messages),
+        flush_ms: no_limit(topic.flush_ms),
         preallocate: topic.preallocate,
         producer_expiration_ms: logs.producer_expiration_ms,
         max_producers: logs.producers_max,
+    }
+}
+
+/// Kafka writes "no limit" as its largest long; the log knows it as `u64::MAX`, and looks into the
+/// records of every batch when there is a limit.
+fn no_limit(value: u64) -> u64 {
+    if value >= i64::MAX as u64 {
+        u64::MAX
+    } else {
+        value
     }
 }
 
@@ -50,4 +60,23 @@ fn recompress(compression: settings::CompressionType) -> Option<Compression> {
         settings::CompressionType::Zstd(level) => (Codec::Zstd, Some(level)),
     };
     Some(Compression { codec, level })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use freshet_settings::{Layers, Overrides, StaticSettingsBuilder};
+
+    use super::*;
+
+    #[test]
+    fn a_topic_without_settings_has_logs_that_keep_batches_closed() {
+        let (statics, _) = StaticSettingsBuilder::default()
+            .finish()
+            .expect("defaults are legal");
+        let layers = Layers::of(Arc::new(statics));
+        let config = log_config(&layers.topic(&Overrides::default()), &layers.logs());
+        assert_eq!(config, LogConfig::default());
+    }
 }

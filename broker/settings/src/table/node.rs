@@ -54,7 +54,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .bytes()
         .between(1024, 104_857_600)
         .doc("Largest request frame before a connection has proven who it is."),
-    long("freshet.request.memory.bytes", "268435456")
+    long("freshet.request.memory.bytes", "67108864")
         .bytes()
         .at_least(1_048_576)
         .high()
@@ -84,19 +84,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Connections that may wait to be accepted."),
     int("max.connections", "2147483647")
         .at_least(0)
-        .cluster_wide()
         .doc("Connections at a time. What comes on top is closed at once."),
     int("max.connections.per.ip", "2147483647")
         .at_least(0)
-        .cluster_wide()
         .doc("Connections from one address at a time."),
     string("max.connections.per.ip.overrides", "")
-        .cluster_wide()
         .valid(Valid::Checked(endpoint::ip_overrides))
         .doc("Other bounds for single addresses: `address:count` pairs."),
     int("max.connection.creation.rate", "2147483647")
         .at_least(0)
-        .cluster_wide()
         .not_yet("connection rate quotas are not built yet; new connections are not slowed down")
         .doc("New connections a second."),
     long("connections.max.idle.ms", "600000")

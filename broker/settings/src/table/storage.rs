@@ -96,7 +96,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     // How logs are kept.
     long("log.retention.check.interval.ms", "300000").millis().at_least(1)
         .doc("How often segments are looked at for retention."),
-    int("num.recovery.threads.per.data.dir", "2").at_least(1).cluster_wide().high()
+    int("num.recovery.threads.per.data.dir", "2").at_least(1).high()
         .doc("Threads for each directory that open logs at start."),
     int("log.flush.offset.checkpoint.interval.ms", "60000").millis().at_least(0).high()
         .doc("How often the point is noted from which a log is read again after a crash."),
@@ -108,10 +108,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Threads that append; a partition belongs to one. 0 takes half of the cores, at least one."),
     int("freshet.read.threads", "4").between(1, 256)
         .doc("Threads that read what is in no cache."),
-    long("freshet.append.queue.bytes", "67108864").bytes().at_least(1_048_576)
+    long("freshet.append.queue.bytes", "134217728").bytes().at_least(1_048_576)
         .doc("Bytes of batches that may wait for one append thread. Produce is refused with a \
               retriable error while it is full."),
-    long("freshet.log.tail.memory.bytes", "268435456").bytes().at_least(0)
+    long("freshet.log.tail.memory.bytes", "33554432").bytes().at_least(0)
         .doc("Memory for the newest batches of all partitions, so that consumers at the end read no file."),
     long("freshet.disk.reserve.bytes", "268435456").bytes().at_least(0).high()
         .doc("Produce is refused with a retriable error when less than this is free on the file \

@@ -30,13 +30,24 @@ pub(crate) async fn handle(
         }
     };
     AlterConfigsResponse {
-        responses: request.resources.into_iter().zip(outcomes).map(result).collect(),
+        responses: request
+            .resources
+            .into_iter()
+            .zip(outcomes)
+            .map(result)
+            .collect(),
         ..AlterConfigsResponse::default()
     }
 }
 
 fn change(asked: &AlterConfigsResource) -> Result<AlterResource, Refusal> {
     let target = resource::target(asked.resource_type, &asked.resource_name)?;
-    let all = asked.configs.iter().map(|c| (c.name.clone(), c.value.clone()));
-    Ok(AlterResource { target, change: ConfigChange::Replace(all.collect()) })
+    let all = asked
+        .configs
+        .iter()
+        .map(|c| (c.name.clone(), c.value.clone()));
+    Ok(AlterResource {
+        target,
+        change: ConfigChange::Replace(all.collect()),
+    })
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use freshet_metadata::{ConfigOwner, ConfigTarget};
-use freshet_settings::{Described, Overrides, Scope, Setting, Source, Update};
+use freshet_settings::{Candidate, Described, Overrides, Scope, Setting, Source, Update};
 use freshet_types::TopicName;
 use freshet_wire::describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
@@ -44,10 +44,7 @@ pub(crate) async fn handle(
     }
 }
 
-fn describe(
-    context: &Context,
-    asked: &DescribeConfigsResource,
-) -> Result<Vec<Described>, Refusal> {
+fn describe(context: &Context, asked: &DescribeConfigsResource) -> Result<Vec<Described>, Refusal> {
     let name = &asked.resource_name;
     if asked.resource_type == resource::BROKER_LOGGER {
         // Tools ask for loggers beside other things: none is an answer.
@@ -104,12 +101,17 @@ fn named(name: &str) -> Result<(), Refusal> {
 fn only_set(scope: Scope, source: Source, set: &Overrides) -> Vec<Described> {
     let known = |(name, value): (&String, &String)| {
         let setting = Setting::find(scope, name)?;
-        let shown = !setting.is_sensitive();
+        let shown = (!setting.is_sensitive()).then(|| value.clone());
+        let candidates = shown.iter().map(|value| Candidate {
+            name: setting.name,
+            value: value.clone(),
+            source,
+        });
         Some(Described {
             setting,
-            value: shown.then(|| value.clone()),
             source,
-            candidates: Vec::new(),
+            candidates: candidates.collect(),
+            value: shown,
         })
     };
     set.iter().filter_map(known).collect()
@@ -144,7 +146,7 @@ fn result(
 
 fn setting(described: Described, detail: Detail) -> DescribeConfigsResourceResult {
     let declared = described.setting;
-    let synonym = |candidate: freshet_settings::Candidate| DescribeConfigsSynonym {
+    let synonym = |candidate: Candidate| DescribeConfigsSynonym {
         name: candidate.name.to_owned(),
         value: Some(candidate.value),
         source: source_code(candidate.source),

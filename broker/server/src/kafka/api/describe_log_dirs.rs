@@ -27,7 +27,9 @@ pub(crate) async fn handle(
     let open = context.partitions.all();
     let directories = context.writers.dirs().iter();
     DescribeLogDirsResponse {
-        results: directories.map(|dir| describe(context, dir, &open, &wanted)).collect(),
+        results: directories
+            .map(|dir| describe(context, dir, &open, &wanted))
+            .collect(),
         ..DescribeLogDirsResponse::default()
     }
 }
@@ -35,7 +37,10 @@ pub(crate) async fn handle(
 fn wanted(topics: Vec<DescribableLogDirTopic>) -> BTreeMap<String, BTreeSet<i32>> {
     let mut wanted: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
     for topic in topics {
-        wanted.entry(topic.topic).or_default().extend(topic.partitions);
+        wanted
+            .entry(topic.topic)
+            .or_default()
+            .extend(topic.partitions);
     }
     wanted
 }
@@ -74,7 +79,10 @@ fn describe(
     DescribeLogDirsResult {
         error_code: ErrorCode::None.code(),
         log_dir,
-        topics: topics.into_iter().map(|(name, held)| topic(name, held)).collect(),
+        topics: topics
+            .into_iter()
+            .map(|(name, held)| topic(name, held))
+            .collect(),
         total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
         usable_bytes: space.map_or(-1, |space| bytes(space.available_bytes)),
         is_cordoned: false,
@@ -84,7 +92,9 @@ fn describe(
 fn is_wanted(wanted: &Wanted, topic: &str, partition: i32) -> bool {
     match wanted {
         None => true,
-        Some(wanted) => wanted.get(topic).is_some_and(|all| all.contains(&partition)),
+        Some(wanted) => wanted
+            .get(topic)
+            .is_some_and(|all| all.contains(&partition)),
     }
 }
 

@@ -8,9 +8,7 @@ use freshet_types::{NodeId, TopicName};
 use freshet_wire::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use freshet_wire::{
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode,
-};
+use freshet_wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
@@ -137,5 +135,145 @@ fn partition(index: i32, state: &Partition) -> DescribeTopicPartitionsResponsePa
         eligible_leader_replicas: Some(numbers(&state.eligible)),
         last_known_elr: Some(numbers(&state.last_known_eligible)),
         offline_replicas: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use freshet_metadata::{
+        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, Request,
+    };
+    use freshet_settings::StaticSettings;
+    use freshet_types::{Machine, Millis, Now, Ticket, Timestamp, TopicId};
+    use freshet_wire::describe_topic_partitions::TopicRequest;
+
+    use super::*;
+
+    /// Topics a, b and c with 3, 1 and 2 partitions.
+    fn image() -> MetadataImage {
+        let mut machine =
+            MetadataMachine::new(MetadataOptions::of(Arc::new(StaticSettings::default())));
+        let broker = RegisterBroker {
+            node: NodeId(1),
+            incarnation: [1; 16],
+            listeners: Vec::new(),
+            rack: None,
+            directories: Vec::new(),
+        };
+        let topic = |name: &str, partitions, id| NewTopic {
+            name: name.to_owned(),
+            id: TopicId([id; 16]),
+            partitions,
+            replication_factor: 1,
+            ..NewTopic::default()
+        };
+        let topics = vec![topic("b", 1, 2), topic("c", 2, 3), topic("a", 3, 1)];
+        let topics = CreateTopics {
+            topics,
+            validate_only: false,
+        };
+        let now = Now {
+            monotonic: Millis(0),
+            wall: Timestamp(0),
+        };
+        for request in [Request::from(broker), Request::from(topics)] {
+            for record in machine.decide(now, Ticket(0), request).records {
+                machine.apply(&record);
+            }
+        }
+        machine.image().clone()
+    }
+
+    fn ask(names: &[&str], cursor: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
+        let named = |name: &&str| TopicRequest {
+            name: (*name).to_owned(),
+        };
+        DescribeTopicPartitionsRequest {
+            topics: names.iter().map(named).collect(),
+            cursor: cursor.map(|(topic, partition)| at(topic, partition)),
+            ..DescribeTopicPartitionsRequest::default()
+        }
+    }
+
+    /// Topics with their error codes and partitions, and the next cursor.
+    type Seen = (Vec<(String, i16, Vec<i32>)>, Option<(String, i32)>);
+
+    fn seen(request: &DescribeTopicPartitionsRequest, room: usize) -> Seen {
+        let page = page(&image(), request, room);
+        let topic = |t: DescribeTopicPartitionsResponseTopic| {
+            let numbers = t.partitions.iter().map(|p| p.partition_index).collect();
+            (t.name.unwrap_or_default(), t.error_code, numbers)
+        };
+        let next = page.next_cursor.map(|c| (c.topic_name, c.partition_index));
+        (page.topics.into_iter().map(topic).collect(), next)
+    }
+
+    fn whole(name: &str, numbers: &[i32]) -> (String, i16, Vec<i32>) {
+        (name.to_owned(), 0, numbers.to_vec())
+    }
+
+    #[test]
+    fn all_topics_come_in_the_order_of_their_names() {
+        let all = vec![
+            whole("a", &[0, 1, 2]),
+            whole("b", &[0]),
+            whole("c", &[0, 1]),
+        ];
+        assert_eq!(seen(&ask(&[], None), 2000), (all, None));
+        let some = vec![whole("a", &[0, 1, 2]), whole("c", &[0, 1])];
+        assert_eq!(seen(&ask(&["c", "a", "c"], None), 2000), (some, None));
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_gap_or_repeat() {
+        for room in 1..8 {
+            let (mut cursor, mut found) = (None::<(String, i32)>, Vec::new());
+            loop {
+                let from = cursor
+                    .as_ref()
+                    .map(|(topic, partition)| (topic.as_str(), *partition));
+                let (topics, next) = seen(&ask(&[], from), room);
+                let count: usize = topics.iter().map(|(_, _, numbers)| numbers.len()).sum();
+                assert!((1..=room).contains(&count), "{count} on a page of {room}");
+                found.extend(topics.into_iter().flat_map(|(name, _, numbers)| {
+                    numbers
+                        .into_iter()
+                        .map(move |number| (name.clone(), number))
+                }));
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            let want = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("c", 1)];
+            let want: Vec<_> = want.iter().map(|&(n, p)| (n.to_owned(), p)).collect();
+            assert_eq!(found, want, "pages of {room}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_at_a_topic_that_is_gone_goes_on_behind_it() {
+        let rest = vec![whole("b", &[0]), whole("c", &[0, 1])];
+        assert_eq!(seen(&ask(&[], Some(("aa", 7))), 2000), (rest, None));
+        assert_eq!(seen(&ask(&[], Some(("z", 0))), 2000), (Vec::new(), None));
+        let beyond = vec![whole("c", &[])];
+        assert_eq!(seen(&ask(&[], Some(("c", 9))), 2000), (beyond, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_topic_by_topic() {
+        let unknown = ErrorCode::UnknownTopicOrPartition.code();
+        let illegal = ErrorCode::InvalidTopicException.code();
+        let told = vec![
+            ("a b".to_owned(), illegal, Vec::new()),
+            whole("b", &[0]),
+            ("zz".to_owned(), unknown, Vec::new()),
+        ];
+        assert_eq!(seen(&ask(&["zz", "b", "a b"], None), 2000), (told, None));
+        let invalid = ErrorCode::InvalidRequest.code();
+        let told = vec![("b".to_owned(), invalid, Vec::new())];
+        assert_eq!(seen(&ask(&["b"], Some(("b", -1))), 2000), (told, None));
     }
 }

@@ -32,7 +32,12 @@ pub(crate) async fn handle(
         }
     };
     IncrementalAlterConfigsResponse {
-        responses: request.resources.into_iter().zip(outcomes).map(result).collect(),
+        responses: request
+            .resources
+            .into_iter()
+            .zip(outcomes)
+            .map(result)
+            .collect(),
         ..IncrementalAlterConfigsResponse::default()
     }
 }

@@ -41,7 +41,9 @@ pub(crate) async fn handle(
 fn resources(image: &MetadataImage, kind: i8) -> Vec<ConfigResource> {
     let owned = |name: fn(&ConfigOwner) -> Option<&String>| {
         let owners = image.config_owners();
-        owners.filter_map(|(owner, _)| name(owner).cloned()).collect()
+        owners
+            .filter_map(|(owner, _)| name(owner).cloned())
+            .collect()
     };
     let names: Vec<String> = match kind {
         TOPIC => image.topics().map(|t| t.name.to_string()).collect(),

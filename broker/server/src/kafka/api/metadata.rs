@@ -14,11 +14,7 @@ use freshet_wire::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::kafka::auto_create;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
-
-/// All operations on a topic, as bits: what a caller may do while nothing is forbidden.
-const ALL_TOPIC_OPERATIONS: i32 = 0b0000_1101_1111_1000;
-/// All operations on the cluster.
-const ALL_CLUSTER_OPERATIONS: i32 = 0b0001_1111_1000_0000;
+use crate::kafka::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC};
 
 /// Answers from the committed image; creates what is missing first, where both sides allow it.
 pub(crate) async fn handle(
@@ -61,7 +57,7 @@ pub(crate) async fn handle(
         controller_id: context.identity.node_id.0,
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            ALL_CLUSTER_OPERATIONS
+            ALL_ON_CLUSTER
         } else {
             OPERATIONS_OMITTED
         },
@@ -145,7 +141,7 @@ fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
         is_internal: topic.name.is_internal(),
         partitions: partitions.collect(),
         topic_authorized_operations: if operations {
-            ALL_TOPIC_OPERATIONS
+            ALL_ON_TOPIC
         } else {
             OPERATIONS_OMITTED
         },

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 type Case = fn() -> Result<()>;
 
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 11] = [
     ("ready_file_tells_both_addresses", ready_file),
     ("the_first_lines_tell_the_addresses", first_lines),
     ("an_unknown_setting_is_refused", unknown_setting),
@@ -31,6 +31,10 @@ const CASES: [(&str, Case); 10] = [
     ("a_taken_port_is_refused", port_taken),
     ("a_locked_directory_is_refused", locked_directory),
     ("a_foreign_cluster_id_is_refused", foreign_cluster),
+    (
+        "a_directory_of_kafkas_is_refused_and_left_alone",
+        kafkas_directory,
+    ),
     ("an_unknown_argument_is_refused", unknown_argument),
     ("sigterm_ends_well_within_seconds", sigterm),
 ];
@@ -222,22 +226,37 @@ fn locked_directory() -> Result<()> {
 
 fn foreign_cluster() -> Result<()> {
     let folder = TempDir::new()?;
+    let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+    for data in [&ours, &theirs] {
+        Broker::start(&[("log.dirs", &data.display().to_string())])?.stop()?;
+    }
+    let ours = format!("log.dirs={}", ours.display());
+    let theirs = theirs.display().to_string();
+    refusal(
+        binary(&folder, &[&format!("{ours},{theirs}")]),
+        &["cluster", &theirs],
+    )?;
+    let foreign = "freshet.cluster.id=Zm9yZWlnbi1jbHVzdGVyIQ";
+    refusal(
+        binary(&folder, &[&ours, foreign]),
+        &["cluster", "Zm9yZWlnbi1jbHVzdGVyIQ"],
+    )
+}
+
+/// A directory of Apache Kafka's must be left alone: its topics are not ours to remove.
+fn kafkas_directory() -> Result<()> {
+    let folder = TempDir::new()?;
     let data = folder.path().join("data");
-    let set = data.display().to_string();
-    Broker::start(&[("log.dirs", &set)])?.stop()?;
-    // Kafka's name for the file that says whose directory this is.
-    let identity = data.join("freshet.properties");
-    let text = fs::read_to_string(&identity).context("reading freshet.properties")?;
-    let foreign: String = text
-        .lines()
-        .map(|line| match line.starts_with("cluster.id=") {
-            true => "cluster.id=Zm9yZWlnbi1jbHVzdGVyIQ\n".to_owned(),
-            false => format!("{line}\n"),
-        })
-        .collect();
-    ensure!(foreign != text, "no cluster.id in:\n{text}");
-    fs::write(&identity, foreign)?;
-    refusal(binary(&folder, &[]), &["cluster"])
+    fs::create_dir_all(data.join("orders-0"))?;
+    fs::write(
+        data.join("meta.properties"),
+        "version=1\ncluster.id=x\nnode.id=1\n",
+    )?;
+    fs::write(data.join("orders-0/00000000000000000000.log"), "records")?;
+    refusal(binary(&folder, &[]), &[&data.display().to_string()])?;
+    let kept = fs::read(data.join("orders-0/00000000000000000000.log"))?;
+    ensure!(kept == b"records", "the foreign log was touched");
+    Ok(())
 }
 
 fn unknown_argument() -> Result<()> {

@@ -77,7 +77,8 @@ async function main() {
     admin: () => require('./admin').admin(options),
   };
   await roles[role]();
-  say({ done: true });
+  // Pipes are written later: what was said must be gone before the process is.
+  await new Promise((gone) => { process.stdout.write(`${JSON.stringify({ done: true })}\n`, gone); });
 }
 
 if (require.main === module) {

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn topic(partitions: usize) -> Arc<Topic> {
-        let partition = Partition {
+        let partition = Arc::new(Partition {
             replicas: vec![],
             directories: vec![],
             isr: vec![],
@@ -193,11 +193,11 @@ mod tests {
             leader: None,
             leader_epoch: 0,
             partition_epoch: 0,
-        };
+        });
         Arc::new(Topic {
             id: TopicId([7; 16]),
             name: TopicName::new("t").expect("legal"),
-            partitions: vec![Arc::new(partition); partitions],
+            partitions: (0..partitions).map(|_| Arc::clone(&partition)).collect(),
             configs: Arc::default(),
         })
     }

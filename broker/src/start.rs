@@ -1,5 +1,6 @@
 //! Builds the broker from its rooms, lets it run, takes it down again.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,11 @@ use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards,
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_server as server;
-use freshet_settings::{GroupSettings, Layers, LogSettings, NodeSettings, StaticSettings};
+use freshet_settings::{
+    GroupSettings, Layers, LogSettings, NodeSettings, SocketSettings, StaticSettings,
+};
 use freshet_types::ClusterId;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::args::Args;
 use crate::stop::Signals;
@@ -48,7 +51,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 async fn live(args: &Args, statics: Arc<StaticSettings>, node: NodeSettings) -> Result<()> {
     let mut signals = Signals::new()?;
     let doors = Doors::new();
-    let bound = Bound::open(&node).await?;
+    let sockets = Layers::of(Arc::clone(&statics)).sockets();
+    let bound = Bound::open(&node, &sockets).await?;
     let broker = Broker::raise(&doors, &statics, &node, &bound).await?;
     let (stopper, stop) = server::Stop::new();
     let context = server::Context::new(broker.parts(&doors, &statics, &stop));
@@ -89,11 +93,11 @@ struct Bound {
 }
 
 impl Bound {
-    async fn open(node: &NodeSettings) -> Result<Self> {
+    async fn open(node: &NodeSettings, sockets: &SocketSettings) -> Result<Self> {
         let (mut kafka, mut registered) = (Vec::new(), Vec::new());
         for listener in &node.listeners {
             let endpoint = &listener.endpoint;
-            let socket = bind(&endpoint.host, endpoint.port, "listeners").await?;
+            let socket = bind(&endpoint.host, endpoint.port, "listeners", sockets).await?;
             let port = socket.local_addr()?.port();
             let advertised = node.advertised.iter().find(|a| a.name == endpoint.name);
             let (host, port) = match advertised {
@@ -110,7 +114,7 @@ impl Bound {
             kafka.push((name, socket));
         }
         let http = match &node.http {
-            Some((host, port)) => Some(bind(host, *port, "http.listener").await?),
+            Some((host, port)) => Some(bind(host, *port, "http.listener", sockets).await?),
             None => None,
         };
         Ok(Self {
@@ -126,7 +130,7 @@ impl Bound {
             .first()
             .map(|(_, socket)| socket.local_addr());
         let http = self.listeners.http.as_ref().map(TcpListener::local_addr);
-        let text = |address: Option<std::io::Result<std::net::SocketAddr>>| {
+        let text = |address: Option<io::Result<std::net::SocketAddr>>| {
             address
                 .transpose()
                 .map(|address| address.map(|a| a.to_string()))
@@ -138,9 +142,33 @@ impl Bound {
     }
 }
 
-async fn bind(host: &str, port: u16, setting: &str) -> Result<TcpListener> {
+async fn bind(
+    host: &str,
+    port: u16,
+    setting: &str,
+    sockets: &SocketSettings,
+) -> Result<TcpListener> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
-    TcpListener::bind((host, port)).await.with_context(|| {
+    let listen = async || {
+        let address = tokio::net::lookup_host((host, port)).await?.next();
+        let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Accepted connections inherit both.
+        if let Some(bytes) = sockets.send_buffer_bytes {
+            socket.set_send_buffer_size(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        }
+        if let Some(bytes) = sockets.receive_buffer_bytes {
+            socket.set_recv_buffer_size(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        }
+        socket.bind(address)?;
+        socket.listen(sockets.listen_backlog)
+    };
+    listen().await.with_context(|| {
         format!(
             "cannot listen on {host}:{port}: stop what uses it, or set {setting} to another port"
         )

@@ -9,8 +9,6 @@ use std::collections::HashMap;
 
 use freshet_types::{LeaderEpoch, Millis, Offset, PartitionId, TopicId};
 
-/// `max.incremental.fetch.session.cache.slots`
-pub(crate) const SESSION_SLOTS: usize = 1000;
 /// A session may be pushed out by a new one after being idle for this long.
 const EVICTABLE_AFTER_MS: u64 = 120_000;
 /// Partitions that all sessions may hold together; a fetch above that gets no session.
@@ -198,13 +196,23 @@ struct Cached {
 }
 
 /// All sessions of a broker that wait for their next request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sessions {
+    /// `max.incremental.fetch.session.cache.slots`
+    slots: usize,
     idle: HashMap<i32, Cached>,
     partitions: usize,
 }
 
 impl Sessions {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            idle: HashMap::new(),
+            partitions: 0,
+        }
+    }
+
     /// Finds, makes or ends the session a request speaks of. `random_id` names a new one.
     pub(crate) fn open(
         &mut self,
@@ -279,7 +287,7 @@ impl Sessions {
     }
 
     fn make_room(&mut self, now: Millis) -> bool {
-        if self.idle.len() < SESSION_SLOTS {
+        if self.idle.len() < self.slots {
             return true;
         }
         let oldest = self.idle.iter().min_by_key(|(_, cached)| cached.last_used);

@@ -53,6 +53,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("freshet.socket.first.request.max.bytes", "65536")
         .bytes()
         .between(1024, 104_857_600)
+        .not_yet("no listener asks clients who they are yet")
         .doc("Largest request frame before a connection has proven who it is."),
     long("freshet.request.memory.bytes", "67108864")
         .bytes()
@@ -65,17 +66,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("freshet.response.memory.bytes", "268435456")
         .bytes()
         .at_least(1_048_576)
+        .not_yet("responses are bounded by fetch.max.bytes and one for each connection")
         .doc("Bytes of responses that may wait for slow readers at a time, over all connections."),
     int("freshet.connection.requests.max", "64")
         .between(1, 100_000)
         .doc(
             "Requests of one connection that may be in work at a time. They are answered in order.",
         ),
-    int("socket.send.buffer.bytes", "102400")
+    // Kafka's default is 102400; a fixed size takes the kernel's own sizing away, which does better.
+    int("socket.send.buffer.bytes", "-1")
         .bytes()
         .at_least(-1)
         .doc("Send buffer of a socket; -1 leaves it to the kernel."),
-    int("socket.receive.buffer.bytes", "102400")
+    int("socket.receive.buffer.bytes", "-1")
         .bytes()
         .at_least(-1)
         .doc("Receive buffer of a socket; -1 leaves it to the kernel."),

@@ -6,11 +6,11 @@ use freshet_metadata::{AlterResource, ConfigChange};
 use freshet_wire::alter_configs::{AlterConfigsResource, AlterConfigsResourceResponse};
 use freshet_wire::{AlterConfigsRequest, AlterConfigsResponse};
 
-use crate::kafka::alter::alter;
 use crate::kafka::call::Call;
+use crate::kafka::configs::alter::alter;
+use crate::kafka::configs::resource;
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{Refusal, told};
-use crate::kafka::resource;
+use crate::kafka::errors::refusal::{Refusal, told};
 
 /// Each resource succeeds or fails alone.
 pub(crate) async fn handle(

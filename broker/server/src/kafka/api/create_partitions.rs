@@ -9,7 +9,7 @@ use freshet_wire::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{outcomes, told};
+use crate::kafka::errors::refusal::{outcomes, told};
 
 /// Each topic succeeds or fails alone; all are named in the reply.
 pub(crate) async fn handle(

@@ -8,9 +8,9 @@ use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfigs, Creatab
 use freshet_wire::{CreateTopicsRequest, CreateTopicsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
+use crate::kafka::configs::resource::source_code;
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{Refusal, outcomes, told};
-use crate::kafka::resource::source_code;
+use crate::kafka::errors::refusal::{Refusal, outcomes, told};
 
 /// Each topic succeeds or fails alone. From version 5 on the reply has all settings of the topic.
 pub(crate) async fn handle(

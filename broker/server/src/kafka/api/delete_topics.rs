@@ -9,7 +9,7 @@ use freshet_wire::{DeleteTopicsRequest, DeleteTopicsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{Refusal, outcomes, told};
+use crate::kafka::errors::refusal::{Refusal, outcomes, told};
 
 /// Each topic succeeds or fails alone.
 pub(crate) async fn handle(

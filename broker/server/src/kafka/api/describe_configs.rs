@@ -13,9 +13,9 @@ use freshet_wire::describe_configs::{
 use freshet_wire::{DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
+use crate::kafka::configs::resource::{self, kind_code, source_code};
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{Refusal, told};
-use crate::kafka::resource::{self, kind_code, source_code};
+use crate::kafka::errors::refusal::{Refusal, told};
 
 /// What the client wants to be told beside names and values.
 #[derive(Debug, Clone, Copy)]

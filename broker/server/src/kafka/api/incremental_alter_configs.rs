@@ -8,11 +8,11 @@ use freshet_wire::incremental_alter_configs::{
 };
 use freshet_wire::{ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use crate::kafka::alter::alter;
 use crate::kafka::call::Call;
+use crate::kafka::configs::alter::alter;
+use crate::kafka::configs::resource;
 use crate::kafka::context::Context;
-use crate::kafka::refusal::{Refusal, told};
-use crate::kafka::resource;
+use crate::kafka::errors::refusal::{Refusal, told};
 
 /// Each resource succeeds or fails alone.
 pub(crate) async fn handle(

@@ -7,8 +7,8 @@ use freshet_wire::list_config_resources::ConfigResource;
 use freshet_wire::{ErrorCode, ListConfigResourcesRequest, ListConfigResourcesResponse};
 
 use crate::kafka::call::Call;
+use crate::kafka::configs::resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::kafka::context::Context;
-use crate::kafka::resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 
 const ALL: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 

@@ -1,5 +1,6 @@
 use super::*;
 
+const SLOTS: usize = 1000;
 const NOW: Millis = Millis(1_000_000);
 
 fn entry(partition: PartitionId, fetch_offset: Offset) -> (Wanted, Position) {
@@ -37,7 +38,7 @@ fn fresh(sessions: &mut Sessions, partitions: Vec<(Wanted, Position)>) -> Sessio
 
 #[test]
 fn a_session_remembers_updates_and_forgets() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(SLOTS);
     let session = fresh(&mut sessions, vec![entry(0, 5), entry(1, 6)]);
     sessions.give_back(session, NOW);
     let mut next = opening(7, 1, vec![entry(1, 60), entry(2, 7)]);
@@ -55,7 +56,7 @@ fn a_session_remembers_updates_and_forgets() {
 
 #[test]
 fn wrong_ids_and_epochs_have_their_own_errors() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(SLOTS);
     let open = |s: &mut Sessions, id, epoch| s.open(opening(id, epoch, vec![]), 8, NOW).map(|_| ());
     assert_eq!(open(&mut sessions, 7, 1), Err(SessionError::NotFound));
     let session = fresh(&mut sessions, vec![entry(0, 0)]);
@@ -79,7 +80,7 @@ fn wrong_ids_and_epochs_have_their_own_errors() {
 
 #[test]
 fn the_epoch_wraps_to_one() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(SLOTS);
     let mut session = fresh(&mut sessions, vec![]);
     session.next_epoch = i32::MAX;
     sessions.give_back(session, NOW);
@@ -88,7 +89,7 @@ fn the_epoch_wraps_to_one() {
 
 #[test]
 fn ending_a_session_frees_its_partitions() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(SLOTS);
     let session = fresh(&mut sessions, vec![entry(0, 0), entry(1, 0)]);
     sessions.give_back(session, NOW);
     assert_eq!(sessions.partitions, 2);
@@ -101,8 +102,8 @@ fn ending_a_session_frees_its_partitions() {
 
 #[test]
 fn a_full_cache_gives_no_session_until_one_is_old() {
-    let mut sessions = Sessions::default();
-    for id in 1..=i32::try_from(SESSION_SLOTS).expect("small") {
+    let mut sessions = Sessions::new(SLOTS);
+    for id in 1..=i32::try_from(SLOTS).expect("small") {
         sessions.give_back(Session::new(id, false), NOW);
     }
     let late = NOW + EVICTABLE_AFTER_MS;
@@ -125,7 +126,7 @@ fn a_full_cache_gives_no_session_until_one_is_old() {
 
 #[test]
 fn partitions_with_data_are_served_last_next_time() {
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(SLOTS);
     let mut session = fresh(&mut sessions, vec![entry(0, 0), entry(1, 0), entry(2, 0)]);
     session.rotate(&[true, false, false]);
     let order: Vec<_> = session

@@ -1,5 +1,7 @@
 //! What handlers may reach. One per broker.
 
+pub(super) mod locate;
+
 use std::sync::Arc;
 
 use freshet_env::{Clock, Rng};
@@ -11,10 +13,10 @@ use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::frames::FrameBudget;
-use super::locate::LocateError;
-use super::producer_ids::ProducerIds;
-use super::sessions::{Fetching, Opening, Session, SessionError, Sessions};
+use crate::kafka::connection::frames::FrameBudget;
+use crate::kafka::context::locate::LocateError;
+use crate::kafka::producer_ids::ProducerIds;
+use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 
@@ -100,7 +102,7 @@ impl Context {
             },
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
             producer_ids: ProducerIds::default(),
-            sessions: Mutex::new(Sessions::default()),
+            sessions: Mutex::new(Sessions::new(sockets.fetch_sessions_max)),
         })
     }
 

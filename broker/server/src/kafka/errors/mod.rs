@@ -2,6 +2,8 @@
 //! variant does not compile until somebody has chosen its code, and a wrong code makes correct
 //! clients lose or duplicate data.
 
+pub(super) mod refusal;
+
 use freshet_coordinators::groups::api::{GroupError, OffsetError};
 use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
@@ -9,9 +11,9 @@ use freshet_partition::{HostError, ProduceError, ReadError, TrimError};
 use freshet_quorum::QuorumError;
 use freshet_wire::ErrorCode;
 
-use super::locate::LocateError;
-use super::producer_ids::ProducerIdError;
-use super::sessions::SessionError;
+use crate::kafka::context::locate::LocateError;
+use crate::kafka::producer_ids::ProducerIdError;
+use crate::kafka::sessions::SessionError;
 
 /// An error that clients may see.
 pub(crate) trait Coded {

@@ -5,7 +5,7 @@ use freshet_settings::{Kind, Source};
 use freshet_types::NodeId;
 use freshet_wire::ErrorCode;
 
-use super::refusal::Refusal;
+use crate::kafka::errors::refusal::Refusal;
 
 /// A topic.
 pub(crate) const TOPIC: i8 = 2;

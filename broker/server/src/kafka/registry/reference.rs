@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::registry::{self, Api, Operation, Quota};
+use crate::kafka::registry::{self, Api, Operation, Quota};
 
 /// The text of docs/apis.md.
 pub fn reference_markdown() -> String {

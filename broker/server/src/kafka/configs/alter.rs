@@ -4,8 +4,8 @@
 use freshet_metadata::{AlterConfigs, AlterResource};
 use freshet_wire::ErrorCode;
 
-use super::context::Context;
-use super::refusal::{Refusal, outcomes};
+use crate::kafka::context::Context;
+use crate::kafka::errors::refusal::{Refusal, outcomes};
 
 /// Outcomes in the order of `wanted`.
 pub(crate) async fn alter(

@@ -5,8 +5,12 @@
 //! still pipeline produces: [`Started::Later`] replies wait in a queue while the next produce is
 //! read and submitted; any other request first waits until that queue is empty.
 
-use std::collections::VecDeque;
+pub(super) mod frames;
+pub(super) mod listener;
+
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +21,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::call::{Origin, Reply, ReplyWait, Started};
-use super::frames::{Frame, FrameError, Frames};
-use super::listener::Shared;
-use super::registry;
-
-/// Produces of one connection that may wait for durability at once.
-const PIPELINED_REQUESTS: usize = 64;
+use crate::kafka::call::{Origin, Reply, ReplyWait, Started};
+use crate::kafka::connection::frames::{Frame, FrameError, Frames};
+use crate::kafka::connection::listener::Shared;
+use crate::kafka::registry;
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +94,7 @@ impl Connection {
     }
 
     async fn next_event(&mut self) -> Result<Event, ConnectionError> {
-        let room = self.pending.len() < PIPELINED_REQUESTS;
+        let room = self.pending.len() < self.shared.limits.requests;
         let idle = self.shared.limits.idle;
         let quiet = self.pending.is_empty();
         tokio::select! {
@@ -215,10 +216,14 @@ pub(crate) struct ConnectionLimits {
     pub(crate) idle: Duration,
     /// socket.request.max.bytes
     pub(crate) frame_bytes: usize,
+    /// freshet.connection.requests.max
+    pub(crate) requests: usize,
     /// max.connections
     pub(crate) connections: usize,
     /// max.connections.per.ip
     pub(crate) connections_per_ip: usize,
+    /// max.connections.per.ip.overrides
+    pub(crate) per_ip_overrides: HashMap<IpAddr, usize>,
 }
 
 /// Stands for "never" where a limit is off.
@@ -226,11 +231,16 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl ConnectionLimits {
     pub(crate) fn of(sockets: &freshet_settings::SocketSettings) -> Self {
+        let overrides = sockets.connections_per_ip_overrides.iter();
+        let overrides =
+            overrides.map(|(ip, count)| (*ip, usize::try_from(*count).unwrap_or(usize::MAX)));
         Self {
             idle: sockets.idle_max_ms.map_or(NEVER, Duration::from_millis),
             frame_bytes: sockets.request_max_bytes,
+            requests: sockets.connection_requests_max,
             connections: sockets.connections_max,
             connections_per_ip: sockets.connections_per_ip_max,
+            per_ip_overrides: overrides.collect(),
         }
     }
 }

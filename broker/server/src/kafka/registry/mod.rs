@@ -1,6 +1,8 @@
 //! The one list of served APIs. ApiVersions, dispatch, the reference page (docs/apis.md) and the
 //! compatibility tests are derived from it; serving one more is one file and one line.
 
+pub(super) mod reference;
+
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -10,9 +12,9 @@ use bytes::Bytes;
 use freshet_codec::{DecodeError, Message, Reader};
 use freshet_wire::{ApiKey, Request, RequestHeader, ResponseHeader};
 
-use super::api;
-use super::call::{Call, Origin, Reply, Started};
-use super::context::Context;
+use crate::kafka::api;
+use crate::kafka::call::{Call, Origin, Reply, Started};
+use crate::kafka::context::Context;
 
 /// What a caller must be allowed to do; checked by the access room once it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

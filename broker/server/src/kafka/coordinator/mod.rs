@@ -1,5 +1,7 @@
 //! The way from a group's id to the shard that keeps it.
 
+pub(super) mod lag;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,9 +13,9 @@ use freshet_partition::{Hosted, OFFSETS_TOPIC};
 use freshet_types::PartitionId;
 use freshet_wire::ErrorCode;
 
-use super::call::Call;
-use super::context::Context;
-use super::errors::Coded;
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::errors::Coded;
 
 /// The partition of the offsets topic that owns a group; `None` before the topic exists.
 pub(crate) fn owner(context: &Context, group: &str) -> Option<PartitionId> {

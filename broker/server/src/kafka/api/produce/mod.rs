@@ -1,5 +1,7 @@
 //! Produce (0): stores one batch for each partition named.
 
+mod gather;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,10 +14,10 @@ use freshet_wire::produce::{
 };
 use freshet_wire::{ErrorCode, ProduceRequest, ProduceResponse};
 
+use self::gather::Gather;
 use crate::kafka::call::{Call, Reply, Started};
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
-use crate::kafka::gather::Gather;
 use crate::kafka::registry;
 
 /// First version whose readers know zstd.

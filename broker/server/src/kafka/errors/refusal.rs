@@ -6,8 +6,8 @@ use freshet_metadata::{Ask, MetadataError};
 use freshet_quorum::QuorumError;
 use freshet_wire::ErrorCode;
 
-use super::context::Context;
-use super::errors::Coded;
+use crate::kafka::context::Context;
+use crate::kafka::errors::Coded;
 
 /// A code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use freshet_coordinators::groups::api::{Ask, Fetch, List};
 
-use super::context::Context;
+use crate::kafka::context::Context;
 
 /// Series that one scrape may show; groups beyond are left out.
 const SERIES: usize = 5_000;

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::connection::{Connection, ConnectionLimits};
-use super::context::Context;
-use super::frames::FrameBudget;
+use crate::kafka::connection::frames::FrameBudget;
+use crate::kafka::connection::{Connection, ConnectionLimits};
+use crate::kafka::context::Context;
 use crate::stop::Stop;
 
 /// How long accepting rests after the process ran out of file descriptors.
@@ -61,7 +61,8 @@ impl Shared {
             return Err("max.connections");
         }
         let of_ip = seats.per_ip.entry(ip).or_default();
-        if *of_ip >= self.limits.connections_per_ip {
+        let cap = self.limits.per_ip_overrides.get(&ip);
+        if *of_ip >= *cap.unwrap_or(&self.limits.connections_per_ip) {
             return Err("max.connections.per.ip");
         }
         *of_ip += 1;

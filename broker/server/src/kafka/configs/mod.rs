@@ -1,0 +1,4 @@
+//! What the handlers of configuration requests share.
+
+pub(super) mod alter;
+pub(super) mod resource;

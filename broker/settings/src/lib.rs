@@ -18,7 +18,6 @@ mod error;
 mod layers;
 mod nearest;
 mod overrides;
-mod properties;
 mod reference;
 mod setting;
 mod slices;

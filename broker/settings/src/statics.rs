@@ -1,11 +1,12 @@
 //! What the configuration file and the command line say: checked once, then trusted.
 
+mod properties;
+
 use std::collections::BTreeMap;
 
 use crate::SettingError;
 use crate::error::cut;
 use crate::nearest::nearest;
-use crate::properties;
 use crate::setting::{Scope, Setting, Standing};
 
 /// Settings given at start, by name, each legal in its kind and range.

@@ -7,6 +7,7 @@
 //! - [`Broker`] is the process under test: Freshet, or Apache Kafka when `FRESHET_TEST_PEER=kafka`,
 //!   which proves the tests themselves.
 //! - [`Client`] names a client library; [`Peer`] is one running program of it.
+//! - [`Raw`] is a bare connection, for what no client library would send.
 //! - [`Sample`] is one record, made from a seed and compared field by field.
 //! - [`History`] checks what producers and consumers saw while the broker was killed.
 //! - [`Suite`] runs the tests of a file one after the other and counts what cannot run as ignored.
@@ -23,6 +24,7 @@ mod kafka_server;
 mod line;
 mod peer;
 mod process;
+mod raw;
 mod sample;
 mod scenario;
 mod suite;
@@ -35,6 +37,7 @@ pub use http::get;
 pub use line::{Line, Refusal, Shown};
 pub use peer::{Answer, Peer, Role};
 pub use process::{Output, Process, run};
+pub use raw::{Raw, batch, fetch_request, produce_request};
 pub use sample::{Sample, compare, samples};
 pub use scenario::{administer, codecs, group_of_two, kill_loop, restarts};
 pub use suite::{Suite, client_suite};

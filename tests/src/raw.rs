@@ -1,0 +1,192 @@
+//! A bare connection that sends exactly what a test wants, well-formed or not.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use freshet_records::{BatchBuilder, Codec, NewRecord, Producer};
+use freshet_types::Timestamp;
+use freshet_wire::{FetchRequest, ListOffsetsRequest, ProduceRequest};
+use freshet_wire::{
+    Request, RequestHeader, decode_response, encode_request, fetch, list_offsets, produce,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One connection to a broker.
+pub struct Raw {
+    stream: TcpStream,
+    last_id: i32,
+}
+
+impl Raw {
+    /// Connects to `host:port`.
+    pub fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, last_id: 0 })
+    }
+
+    /// Sends a request and gives its correlation id.
+    pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32> {
+        self.last_id += 1;
+        let header = RequestHeader::of::<R>(version, self.last_id, Some("raw"));
+        self.bytes(&encode_request(&header, request)?.into_bytes())?;
+        Ok(self.last_id)
+    }
+
+    /// Sends bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).context("sending")
+    }
+
+    /// Receives the next frame, without its length; `None` when the broker has closed.
+    pub fn frame(&mut self) -> Result<Option<Bytes>> {
+        let mut prefix = [0; 4];
+        match self.stream.read_exact(&mut prefix) {
+            Ok(()) => {}
+            Err(why)
+                if matches!(
+                    why.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(why) => return Err(why).context("receiving"),
+        }
+        let mut body = vec![0; usize::try_from(i32::from_be_bytes(prefix))?];
+        self.stream.read_exact(&mut body)?;
+        Ok(Some(body.into()))
+    }
+
+    /// Receives the response to the request with this correlation id; it must be the next one.
+    pub fn receive<R: Request>(&mut self, version: i16, id: i32) -> Result<R::Response> {
+        let Some(frame) = self.frame()? else {
+            bail!("the broker closed the connection")
+        };
+        let (header, response) = decode_response::<R>(frame, version)?;
+        ensure!(
+            header.correlation_id == id,
+            "{} came before {id}",
+            header.correlation_id
+        );
+        Ok(response)
+    }
+
+    /// Sends a request and receives its response.
+    pub fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        let id = self.send(version, request)?;
+        self.receive::<R>(version, id)
+    }
+
+    /// The same in the latest version of the request.
+    pub fn latest<R: Request>(&mut self, request: &R) -> Result<R::Response> {
+        self.call(*R::VERSIONS.end(), request)
+    }
+
+    /// Produces bytes to partition 0 of a topic with acks=all: version 12 names topics by name.
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        records: Bytes,
+    ) -> Result<produce::PartitionProduceResponse> {
+        let request = produce_request(topic, records, -1);
+        let mut response = self.call(12, &request)?;
+        let mut partitions = response
+            .responses
+            .pop()
+            .context("one topic")?
+            .partition_responses;
+        partitions.pop().context("one partition")
+    }
+
+    /// Fetches partition 0 of a topic from an offset, with a limit on its bytes.
+    pub fn fetch(
+        &mut self,
+        topic: &str,
+        from: i64,
+        max_bytes: i32,
+    ) -> Result<fetch::PartitionData> {
+        let request = fetch_request(topic, from, max_bytes);
+        let mut response = self.call(12, &request)?;
+        let mut partitions = response.responses.pop().context("one topic")?.partitions;
+        partitions.pop().context("one partition")
+    }
+
+    /// Asks partition 0 of a topic for an offset by time.
+    pub fn offset_at(&mut self, topic: &str, timestamp: i64) -> Result<(i16, i64, i64)> {
+        let partition = list_offsets::ListOffsetsPartition {
+            timestamp,
+            ..Default::default()
+        };
+        let topic = list_offsets::ListOffsetsTopic {
+            name: topic.to_owned(),
+            partitions: vec![partition],
+        };
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let mut response = self.latest(&request)?;
+        let mut partitions = response.topics.pop().context("one topic")?.partitions;
+        let told = partitions.pop().context("one partition")?;
+        Ok((told.error_code, told.timestamp, told.offset))
+    }
+}
+
+/// A request that produces bytes to partition 0.
+pub fn produce_request(topic: &str, records: Bytes, acks: i16) -> ProduceRequest {
+    let partition = produce::PartitionProduceData {
+        index: 0,
+        records: Some(records),
+    };
+    let topic = produce::TopicProduceData {
+        name: topic.to_owned(),
+        partition_data: vec![partition],
+        ..Default::default()
+    };
+    ProduceRequest {
+        acks,
+        timeout_ms: 10_000,
+        topic_data: vec![topic],
+        ..Default::default()
+    }
+}
+
+/// A request that fetches partition 0 without a session and without waiting.
+pub fn fetch_request(topic: &str, from: i64, max_bytes: i32) -> FetchRequest {
+    let partition = fetch::FetchPartition {
+        fetch_offset: from,
+        partition_max_bytes: max_bytes,
+        ..Default::default()
+    };
+    let topic = fetch::FetchTopic {
+        topic: topic.to_owned(),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    FetchRequest {
+        max_bytes,
+        topics: vec![topic],
+        ..Default::default()
+    }
+}
+
+/// A batch of these values, each `(timestamp, value)`.
+pub fn batch(codec: Codec, producer: Producer, records: &[(i64, &[u8])]) -> Result<Bytes> {
+    let mut builder = BatchBuilder::new(codec).producer(producer);
+    for (timestamp, value) in records {
+        let timestamp = Timestamp(*timestamp);
+        builder.push(&NewRecord {
+            timestamp,
+            value: Some(value),
+            ..Default::default()
+        })?;
+    }
+    Ok(builder.finish()?.bytes().clone())
+}

@@ -139,7 +139,7 @@ impl Layers {
     pub fn describe_broker(&self) -> Vec<Described> {
         let all = Setting::all(Scope::Broker);
         all.map(|setting| {
-            let candidates = self.broker_candidates(setting.name, &family(setting.name));
+            let candidates = self.broker_candidates(&family(setting.name));
             let own = candidates.iter().find(|c| c.name == setting.name);
             let source = own.map_or(Source::Default, |c| c.source);
             let value = own.map(|c| c.value.clone());
@@ -153,14 +153,20 @@ impl Layers {
         .collect()
     }
 
-    /// The value of a topic or group setting, in its own units, with where it comes from.
-    pub(crate) fn resolve(
-        &self,
+    /// The value of a topic setting, in its own units; empty when there is none.
+    pub(crate) fn resolve<'a>(
+        &'a self,
         setting: &'static Setting,
-        overrides: &Overrides,
-    ) -> (Option<Cow<'static, str>>, Source) {
-        let described = self.describe(setting, Source::Topic, overrides);
-        (described.value.map(Cow::Owned), described.source)
+        overrides: &'a Overrides,
+    ) -> Cow<'a, str> {
+        let legal = |value: &&String| setting.check(value).is_ok();
+        if let Some(value) = overrides.get(setting.name).filter(legal) {
+            return Cow::Borrowed(value);
+        }
+        match self.said(setting.synonyms).next() {
+            Some((name, value, _)) => converted(setting, name, value),
+            None => Cow::Borrowed(setting.default.unwrap_or_default()),
+        }
     }
 
     pub(crate) fn describe(
@@ -180,9 +186,12 @@ impl Layers {
                 source: own,
             });
         }
-        candidates.extend(self.broker_candidates(setting.name, setting.synonyms));
+        candidates.extend(self.broker_candidates(setting.synonyms));
         let (value, source) = match candidates.first() {
-            Some(first) => (Some(converted(setting, first)), first.source),
+            Some(first) => {
+                let value = converted(setting, first.name, &first.value).into_owned();
+                (Some(value), first.source)
+            }
             None => (setting.default.map(str::to_owned), Source::Default),
         };
         shown(Described {
@@ -193,34 +202,42 @@ impl Layers {
         })
     }
 
-    /// What brokers say under the synonyms, the strongest first.
-    fn broker_candidates(&self, _name: &str, synonyms: &[Synonym]) -> Vec<Candidate> {
+    fn broker_candidates(&self, synonyms: &[Synonym]) -> Vec<Candidate> {
+        let candidate = |(name, value, source): (_, &str, _)| Candidate {
+            name,
+            value: value.to_owned(),
+            source,
+        };
+        self.said(synonyms).map(candidate).collect()
+    }
+
+    /// What brokers say under the synonyms, the strongest first: name, value, source.
+    fn said(&self, synonyms: &[Synonym]) -> impl Iterator<Item = (&'static str, &str, Source)> {
         let sources = [
             Source::DynamicBroker,
             Source::DynamicDefault,
             Source::Static,
             Source::Default,
         ];
-        let mut found = Vec::new();
-        for source in sources {
-            for synonym in synonyms {
-                let setting = declared(synonym.name);
+        sources.into_iter().flat_map(move |source| {
+            let one = move |synonym: &Synonym| {
+                let name = synonym.name;
+                // What comes out of the metadata log may be another version's; the rest was checked.
+                let legal = |value: &&String| declared(name).check(value).is_ok();
                 let value = match source {
-                    Source::DynamicBroker => self.broker.get(setting.name).map(String::as_str),
-                    Source::DynamicDefault => self.cluster.get(setting.name).map(String::as_str),
-                    Source::Static => self.statics.get(setting.name),
-                    _ => setting.default,
+                    Source::DynamicBroker => {
+                        self.broker.get(name).filter(legal).map(String::as_str)
+                    }
+                    Source::DynamicDefault => {
+                        self.cluster.get(name).filter(legal).map(String::as_str)
+                    }
+                    Source::Static => self.statics.get(name),
+                    _ => declared(name).default,
                 };
-                if let Some(value) = value.filter(|v| setting.check(v).is_ok()) {
-                    found.push(Candidate {
-                        name: setting.name,
-                        value: value.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
-        found
+                value.map(|value| (name, value, source))
+            };
+            synonyms.iter().filter_map(one)
+        })
     }
 }
 
@@ -235,15 +252,14 @@ fn family(name: &'static str) -> Cow<'static, [Synonym]> {
 }
 
 /// A broker's value in the units of the topic setting. Negative values mean "none" in any unit.
-fn converted(setting: &Setting, candidate: &Candidate) -> String {
-    let factor = setting
-        .synonyms
-        .iter()
-        .find(|s| s.name == candidate.name)
-        .map_or(1, |s| s.factor);
-    match candidate.value.parse::<i64>() {
-        Ok(number) if factor != 1 && number > 0 => number.saturating_mul(factor).to_string(),
-        _ => candidate.value.clone(),
+fn converted<'a>(setting: &Setting, name: &str, value: &'a str) -> Cow<'a, str> {
+    let synonym = setting.synonyms.iter().find(|s| s.name == name);
+    let factor = synonym.map_or(1, |synonym| synonym.factor);
+    match value.parse::<i64>() {
+        Ok(number) if factor != 1 && number > 0 => {
+            Cow::Owned(number.saturating_mul(factor).to_string())
+        }
+        _ => Cow::Borrowed(value),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a topic's settings come to, as the parts of the broker use them.
 
+use std::borrow::Cow;
+
 use crate::layers::{Layers, Overrides};
 use crate::setting::{Scope, Setting};
 use crate::value::{items, parse_bool};
@@ -106,7 +108,7 @@ impl Layers {
             index_interval_bytes: of.unsigned("index.interval.bytes"),
             file_delete_delay_ms: of.unsigned("file.delete.delay.ms"),
             preallocate: of.flag("preallocate"),
-            durability: match of.text("freshet.durability").as_str() {
+            durability: match of.text("freshet.durability").as_ref() {
                 "page-cache" => Durability::PageCache,
                 _ => Durability::Fsync,
             },
@@ -114,7 +116,7 @@ impl Layers {
             flush_ms: of.unsigned("flush.ms"),
             max_message_bytes: u32::try_from(of.long("max.message.bytes")).unwrap_or(0),
             compression: of.compression(),
-            timestamp_type: match of.text("message.timestamp.type").as_str() {
+            timestamp_type: match of.text("message.timestamp.type").as_ref() {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
@@ -139,11 +141,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn text(&self, name: &'static str) -> String {
+    fn text(&self, name: &'static str) -> Cow<'_, str> {
         let setting = Setting::find(Scope::Topic, name);
         let setting = setting.expect("topic settings are named by literals; a test reads them all");
-        let (value, _) = self.layers.resolve(setting, self.overrides);
-        value.unwrap_or_default().into_owned()
+        self.layers.resolve(setting, self.overrides)
     }
 
     fn long(&self, name: &'static str) -> i64 {
@@ -164,7 +165,7 @@ impl Reader<'_> {
     }
 
     fn compression(&self) -> CompressionType {
-        match self.text("compression.type").as_str() {
+        match self.text("compression.type").as_ref() {
             "uncompressed" => CompressionType::Uncompressed,
             "gzip" => CompressionType::Gzip(self.level("compression.gzip.level")),
             "snappy" => CompressionType::Snappy,

@@ -17,6 +17,8 @@ mod config;
 mod context;
 mod dir;
 mod error;
+#[cfg(test)]
+mod golden;
 mod log;
 mod metrics;
 mod name;

@@ -1,7 +1,7 @@
 //! One file of batches with its index. Written by the log's owner, read by anybody.
 
 pub(crate) mod index;
-mod index_file;
+pub(crate) mod index_file;
 pub(crate) mod scan;
 
 use std::io;
@@ -21,6 +21,9 @@ use scan::{Scan, ScanError};
 
 /// Positions are 32 bits: a segment may hold this much and one more batch.
 pub(crate) const MAX_SEGMENT_BYTES: u64 = i32::MAX as u64;
+/// A smaller segment is scanned about as fast as its index file is read, and thousands of such files
+/// would make a stop slow.
+const MIN_INDEXED_BYTES: u64 = 1 << 20;
 /// Places where sequential readers stopped, remembered per segment.
 const CURSORS: usize = 4;
 
@@ -287,7 +290,7 @@ impl Segment {
 
     /// Writes the index file, when the whole index is known. Errors do not matter: it is a cache.
     pub(crate) fn save_index(&self) {
-        if self.gone.load(Ordering::Acquire) {
+        if self.gone.load(Ordering::Acquire) || self.size_bytes() < MIN_INDEXED_BYTES {
             return;
         }
         let (entries, size) = {

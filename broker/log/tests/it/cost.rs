@@ -1,12 +1,13 @@
 //! What things cost. Ignored: they measure, and mean something only on a quiet machine and with
 //! `--release`: `cargo test --release -p freshet-log --test it -- --ignored --nocapture cost`.
 
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use bytes::Bytes;
-use freshet_env::{Clock, SystemClock, SystemDisk};
+use freshet_env::disk::OpenMode;
+use freshet_env::{Clock, Disk, SystemClock, SystemDisk};
 use freshet_log::{
     Append, Durability, LogConfig, LogDir, LogName, OpenLog, Origin, Progress, Writers,
 };
@@ -15,7 +16,7 @@ use freshet_types::Timestamp;
 use crate::support::{Recorder, TOPIC, large, options};
 
 /// User and kernel CPU seconds of this process so far.
-fn cpu_seconds() -> f64 {
+fn cpu_seconds() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat
         .rsplit(')')
@@ -23,12 +24,38 @@ fn cpu_seconds() -> f64 {
         .unwrap()
         .split_whitespace()
         .collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    ticks as f64 / 100.0
+    let seconds = |i: usize| fields[i].parse::<u64>().unwrap() as f64 / 100.0;
+    (seconds(11), seconds(12))
 }
 
 fn open_dir(path: &Path) -> Arc<LogDir> {
-    LogDir::open(Arc::new(SystemDisk), path).unwrap()
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    crate::support::open_dir(&disk, path).unwrap()
+}
+
+/// What the kernel alone takes for the same bytes: one write and one fdatasync per `size`.
+fn floor_cost(size: usize, total: usize) {
+    let root = tempfile::tempdir().unwrap();
+    let clock = SystemClock::new();
+    let path = root.path().join("floor");
+    let file = SystemDisk.open(&path, OpenMode::CreateNew).unwrap();
+    let bytes = vec![b'x'; size];
+    let (cpu, wall) = (cpu_seconds(), clock.micros());
+    for i in 0..total / size {
+        let position = (i * size) as u64;
+        file.write_all_at(&[IoSlice::new(&bytes)], position)
+            .unwrap();
+        file.sync_data().unwrap();
+    }
+    let gigabytes = (total / size * size) as f64 / 1e9;
+    let seconds = (clock.micros() - wall) as f64 / 1e6;
+    let (user, system) = (cpu_seconds().0 - cpu.0, cpu_seconds().1 - cpu.1);
+    println!(
+        "floor, {size} B writes: {:.2} GB/s, {:.3} user + {:.3} system CPU-s/GB",
+        gigabytes / seconds,
+        user / gigabytes,
+        system / gigabytes,
+    );
 }
 
 fn open(writers: &Writers, name: &str, config: LogConfig) -> freshet_log::LogHandle {
@@ -65,8 +92,7 @@ fn append_cost(size: usize, total: usize, depth: usize, durability: Durability) 
             told.recv().unwrap();
         }
         let tell = tell.clone();
-        // As from the network: each batch in a buffer of its own.
-        let batches = Bytes::copy_from_slice(&batch);
+        let batches = batch.clone();
         log.append(Append {
             frame_bytes: batches.len(),
             batches,
@@ -82,21 +108,26 @@ fn append_cost(size: usize, total: usize, depth: usize, durability: Durability) 
     assert_eq!(told.recv().unwrap().unwrap(), count as i64);
     let gigabytes = (count * batch.len()) as f64 / 1e9;
     let seconds = (clock.micros() - wall) as f64 / 1e6;
-    let fsyncs = writers.metrics().fsyncs.count();
+    let (user, system) = (cpu_seconds().0 - cpu.0, cpu_seconds().1 - cpu.1);
     println!(
-        "{durability:?}, {size} B batches, {depth} waiting: {:.2} GB/s, {:.3} CPU-s/GB, {fsyncs} fsyncs",
+        "{durability:?}, {size} B batches, {depth} waiting: {:.2} GB/s, \
+         {:.3} user + {:.3} system CPU-s/GB, {} fsyncs",
         gigabytes / seconds,
-        (cpu_seconds() - cpu) / gigabytes,
+        user / gigabytes,
+        system / gigabytes,
+        writers.metrics().fsyncs.count(),
     );
 }
 
 #[test]
 #[ignore = "measures"]
 fn cost_of_appends() {
+    floor_cost(1 << 20, 2 << 30);
+    floor_cost(64 << 10, 512 << 20);
     for durability in [Durability::Fsync, Durability::PageCache] {
-        append_cost(1 << 20, 4 << 30, 16, durability);
-        append_cost(64 << 10, 4 << 30, 64, durability);
-        append_cost(16 << 10, 2 << 30, 256, durability);
+        append_cost(1 << 20, 2 << 30, 16, durability);
+        append_cost(64 << 10, 2 << 30, 64, durability);
+        append_cost(16 << 10, 1 << 30, 256, durability);
         append_cost(1 << 10, 256 << 20, 1000, durability);
     }
 }

@@ -11,7 +11,7 @@ use freshet_log::{
 use freshet_types::{Offset, Timestamp};
 
 use crate::faulty::{Call, FaultyDisk};
-use crate::support::{Rig, TOPIC, TestLog, batch, eventually, options, session};
+use crate::support::{Rig, TOPIC, TestLog, batch, eventually, large, options, session};
 
 const LOG: &str = "t-0";
 /// What a device says; any error would do.
@@ -317,8 +317,13 @@ fn indexes_and_removals_that_fail_harm_nobody() {
     disk.fail(Call::Open, ".index", PermissionDenied);
     disk.fail(Call::Remove, "", PermissionDenied);
     for _ in 0..3 {
-        log.put(&["0123456789"]);
+        // Large enough for an index file to be tried.
+        log.append(&large(log.now, 1_048_510)).unwrap();
     }
+    log.wait_flushed(3);
+    eventually("an index was tried", || {
+        disk.count(Call::Open, ".index") > 0
+    });
     let now = Timestamp(log.now.0 + 1000);
     let gone = log.ask(|handle: &LogHandle, done| handle.retain(now, 2, done));
     assert_eq!(gone.unwrap().segments, 2);

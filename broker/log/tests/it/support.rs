@@ -101,7 +101,7 @@ impl Rig {
             wall: AtomicI64::new(1_700_000_000_000),
             micros: AtomicU64::new(1),
         });
-        let dir = LogDir::open(Arc::clone(&disk), &root.path().join("logs"))?;
+        let dir = open_dir(&disk, &root.path().join("logs"))?;
         let hands: Arc<dyn Clock> = Arc::<HandClock>::clone(&clock);
         let writers = Writers::start(vec![Arc::clone(&dir)], hands, options.clone())?;
         Ok(Self {
@@ -205,6 +205,17 @@ impl Rig {
             now: self.clock.wall(),
         })
     }
+}
+
+/// Opens a directory whose last user may be about to give its lock back.
+pub(crate) fn open_dir(disk: &Arc<dyn Disk>, path: &Path) -> Result<Arc<LogDir>, OpenError> {
+    for _ in 0..1000 {
+        match LogDir::open(Arc::clone(disk), path) {
+            Err(OpenError::Locked { .. }) => pause(),
+            opened => return opened,
+        }
+    }
+    LogDir::open(Arc::clone(disk), path)
 }
 
 /// A log whose answers are waited for.

@@ -47,9 +47,8 @@ impl Count {
 
 /// The test, with its reason, that a line of the runner says was ignored.
 pub(crate) fn ignored(line: &str) -> Option<String> {
-    let (name, why) = line.strip_prefix("test ")?.split_once("ignored")?;
-    let name = name.trim_end().trim_end_matches("...").trim_end();
-    let why = why.trim_start_matches(',').trim();
+    let (name, why) = line.strip_prefix("test ")?.split_once("... ignored")?;
+    let (name, why) = (name.trim_end(), why.trim_start_matches(',').trim());
     Some(if why.is_empty() {
         name.into()
     } else {
@@ -82,6 +81,11 @@ mod tests {
             Some("a::b: no Java".into())
         );
         assert_eq!(ignored("test a::b ... ignored"), Some("a::b".into()));
+        assert_eq!(ignored("test a       ... ignored"), Some("a".into()));
         assert_eq!(ignored("test a::b ... ok"), None);
+        assert_eq!(
+            ignored("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured"),
+            None
+        );
     }
 }

@@ -24,7 +24,7 @@ pub struct Entry {
     pub key: Bytes,
     /// Its new value; `None` forgets the key.
     pub value: Option<Bytes>,
-    /// When it was decided.
+    /// When it was decided; the host fills in its own time where the record has none.
     pub timestamp: Timestamp,
 }
 

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use freshet_env::Clock;
-use freshet_types::{Decision, ErrorKind, Machine, Now, Ticket};
+use freshet_types::{Decision, ErrorKind, Machine, Now, Ticket, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub use journal::{AppendWait, Entry, Journal, JournalError, Journaled};
@@ -197,8 +197,9 @@ where
     /// Serves until all handles are gone (`Ok`) or the journal fails.
     async fn serve(&mut self, mut life: Life<M>) -> Result<(), JournalError> {
         let mut batch = Vec::with_capacity(DECIDE_AT_ONCE);
-        let loaded = life.machine.loaded(self.clock.now());
-        life.absorb(loaded);
+        let now = self.clock.now();
+        let loaded = life.machine.loaded(now);
+        life.absorb(now, loaded);
         loop {
             life.flush(&self.journal);
             let pause = life.timers.next_at().map(|at| at - self.clock.monotonic());
@@ -299,19 +300,23 @@ impl<M: Journaled + Send + 'static> Life<M> {
         self.next_ticket += 1;
         self.waiting.insert(ticket, envelope.reply);
         let decision = self.machine.decide(now, ticket, envelope.request);
-        self.absorb(decision);
+        self.absorb(now, decision);
     }
 
     fn fire(&mut self, now: Now) {
         while let Some(key) = self.timers.due(now.monotonic) {
             let decision = self.machine.fire(now, key);
-            self.absorb(decision);
+            self.absorb(now, decision);
         }
     }
 
-    fn absorb(&mut self, decision: Decision<M>) {
+    fn absorb(&mut self, now: Now, decision: Decision<M>) {
         for record in decision.records {
-            self.entries.push(M::encode(&record));
+            let mut entry = M::encode(&record);
+            if entry.timestamp == Timestamp::NONE {
+                entry.timestamp = now.wall;
+            }
+            self.entries.push(entry);
             self.machine.apply(&record);
         }
         for timer in decision.timers {

@@ -63,6 +63,5 @@ fn advertise(api: &registry::Api) -> ApiVersion {
         api_key: api.key.code(),
         min_version: min,
         max_version: *api.versions.end(),
-        ..ApiVersion::default()
     }
 }

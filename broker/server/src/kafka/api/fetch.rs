@@ -274,10 +274,9 @@ fn diverging(partition: &Partition, position: &Position) -> Option<EpochEndOffse
     let end = partition.end_of_epoch(position.last_fetched_epoch);
     let agrees =
         end.epoch == position.last_fetched_epoch && end.end_offset >= position.fetch_offset;
-    (!agrees).then(|| EpochEndOffset {
+    (!agrees).then_some(EpochEndOffset {
         epoch: end.epoch,
         end_offset: end.end_offset,
-        ..EpochEndOffset::default()
     })
 }
 
@@ -334,7 +333,6 @@ fn topic_of<'a>(
             topic: wanted.topic.clone(),
             topic_id: wanted.topic_id,
             partitions: Vec::new(),
-            ..FetchableTopicResponse::default()
         });
     }
     responses

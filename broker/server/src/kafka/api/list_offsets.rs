@@ -156,6 +156,5 @@ fn answer(
         offset: found.offset,
         timestamp: found.timestamp,
         leader_epoch: found.leader_epoch,
-        ..ListOffsetsPartitionResponse::default()
     }
 }

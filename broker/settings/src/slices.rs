@@ -117,8 +117,6 @@ pub struct TopicDefaults {
 pub struct MetadataSettings {
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_bytes: u64,
-    /// `metadata.log.segment.bytes`.
-    pub segment_bytes: u64,
     /// `freshet.metadata.queue.requests`.
     pub queue_requests: usize,
     /// `freshet.topics.max`.
@@ -259,7 +257,6 @@ impl Layers {
     pub fn metadata(&self) -> MetadataSettings {
         MetadataSettings {
             snapshot_bytes: self.unsigned("metadata.log.max.record.bytes.between.snapshots"),
-            segment_bytes: self.unsigned("metadata.log.segment.bytes"),
             queue_requests: self.size("freshet.metadata.queue.requests"),
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),

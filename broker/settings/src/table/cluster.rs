@@ -8,6 +8,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("metadata.log.max.record.bytes.between.snapshots", "20971520").bytes().at_least(1).high()
         .doc("A snapshot of the metadata is written after so many bytes of changes."),
     int("metadata.log.segment.bytes", "1073741824").bytes().at_least(8_388_608).high()
+        .no_meaning("the metadata log is one file behind its snapshot")
         .doc("A segment of the metadata log is closed at this size."),
     int("freshet.metadata.queue.requests", "1000").between(1, 1_000_000)
         .doc("Metadata changes that may wait to be decided; more are refused with a retriable error."),

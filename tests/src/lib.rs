@@ -39,6 +39,6 @@ pub use peer::{Answer, Peer, Role};
 pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, produce_request};
 pub use sample::{Sample, compare, samples};
-pub use scenario::{administer, codecs, group_of_two, kill_loop, restarts};
+pub use scenario::{administer, codecs, group_of_two, kill_loop, restarts, static_members};
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;

@@ -79,8 +79,8 @@ impl Suite {
     }
 }
 
-/// The whole test file of one client.
-pub fn client_suite(client: Client) -> ExitCode {
+/// The tests that every client must pass.
+pub fn client_suite(client: Client) -> Suite {
     let mut suite = Suite::default();
     let name = client.name();
     suite.with_broker(
@@ -103,5 +103,5 @@ pub fn client_suite(client: Client) -> ExitCode {
         client.missing(),
         move || scenario::restarts(client),
     );
-    suite.run()
+    suite
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use freshet_tests::{Client, client_suite};
 
 fn main() -> ExitCode {
-    client_suite(Client::Aiokafka)
+    client_suite(Client::Aiokafka).run()
 }

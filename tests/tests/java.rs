@@ -2,8 +2,14 @@
 
 use std::process::ExitCode;
 
-use freshet_tests::{Client, client_suite};
+use freshet_tests::{Client, client_suite, static_members};
 
 fn main() -> ExitCode {
-    client_suite(Client::Java)
+    let mut suite = client_suite(Client::Java);
+    suite.with_broker(
+        "java_static_members_keep_their_partitions",
+        Client::Java.missing(),
+        |broker| static_members(Client::Java, broker),
+    );
+    suite.run()
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use freshet_tests::{Client, client_suite};
 
 fn main() -> ExitCode {
-    client_suite(Client::Kafkajs)
+    client_suite(Client::Kafkajs).run()
 }

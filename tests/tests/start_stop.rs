@@ -156,21 +156,63 @@ fn health_and_metrics() -> Result<()> {
     }
     let (status, _) = get(broker.http()?, "/nothing-here")?;
     ensure!(status == 404, "an unknown path gives {status}");
+
     let mut admin = Peer::start(Client::FranzGo, Role::Admin, broker.bootstrap(), &[])?;
-    admin.ask(&json!({"op": "list_topics"}))?;
+    let create = json!({"op": "create_topic", "topic": "seen", "partitions": 1, "configs": {}});
+    admin.ask(&create)?;
+    let topic = [("topic", "seen")];
+    let mut producer = Peer::start(Client::FranzGo, Role::Produce, broker.bootstrap(), &topic)?;
+    for sample in samples(62, 0..50, 1) {
+        producer.hand(&sample)?;
+    }
+    producer.finish(Duration::from_secs(20))?;
+    let options = [("topic", "seen"), ("group", "seers")];
+    let mut group = Peer::start(Client::FranzGo, Role::Group, broker.bootstrap(), &options)?;
+    let mut shown = 0;
+    while shown < 50 {
+        shown += i32::from(matches!(
+            group.next(Duration::from_secs(20))?,
+            Line::Record(_)
+        ));
+    }
+    group.finish(Duration::from_secs(20))?;
+
     let (status, body) = get(broker.http()?, "/metrics")?;
     ensure!(status == 200, "/metrics: {status}");
-    let samples = body
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
-    let bad = samples.clone().find(|line| {
-        line.rsplit_once(' ')
-            .is_none_or(|(_, value)| value.parse::<f64>().is_err())
-    });
-    ensure!(bad.is_none(), "not a sample: {bad:?}");
-    ensure!(samples.count() > 10, "hardly any metrics:\n{body}");
-    ensure!(body.contains("# TYPE"), "no types:\n{body}");
+    let of_topic = r#"{partition="0",topic="seen"}"#;
+    ensure!(metric(&body, &format!("freshet_log_end_offset{of_topic}"))? == 50.0);
+    ensure!(metric(&body, &format!("freshet_log_size_bytes{of_topic}"))? > 1000.0);
+    let lag = r#"freshet_group_lag_records{group="seers",partition="0",topic="seen"}"#;
+    ensure!(metric(&body, lag)? == 0.0, "all was committed");
+    ensure!(metric(&body, r#"freshet_requests_total{api="Produce"}"#)? >= 1.0);
+    ensure!(metric(&body, "freshet_produced_bytes_total")? > 1000.0);
+    ensure!(metric(&body, "freshet_fetched_bytes_total")? > 1000.0);
+    ensure!(metric(&body, "freshet_log_fsync_seconds_count")? >= 1.0);
+    ensure!(
+        metric(&body, "freshet_connections")? >= 1.0,
+        "the admin client is connected"
+    );
     Ok(())
+}
+
+/// The value of a sample, by its name and labels as they are written; every line must be a sample.
+fn metric(body: &str, name: &str) -> Result<f64> {
+    let mut found = None;
+    for line in body
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let (sample, value) = line
+            .rsplit_once(' ')
+            .with_context(|| format!("no sample: {line}"))?;
+        let value: f64 = value
+            .parse()
+            .with_context(|| format!("no number: {line}"))?;
+        if sample == name {
+            found = Some(value);
+        }
+    }
+    found.with_context(|| format!("no {name} in:\n{body}"))
 }
 
 fn unknown_setting() -> Result<()> {

@@ -5,6 +5,7 @@ mod codecs;
 mod group;
 mod kill_loop;
 mod restart;
+mod static_members;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -18,6 +19,7 @@ pub use codecs::codecs;
 pub use group::group_of_two;
 pub use kill_loop::kill_loop;
 pub use restart::restarts;
+pub use static_members::static_members;
 
 use crate::client::Client;
 use crate::line::{Line, Shown};

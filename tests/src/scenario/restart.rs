@@ -74,7 +74,7 @@ fn load(client: Client, broker: &mut Broker) -> Result<()> {
         acked.len(),
         all.len()
     );
-    compare(&all, &acked, &fetch(Client::FranzGo, &bootstrap, &topic)?)
+    compare(&all, &acked, &fetch(client, &bootstrap, &topic)?)
         .context("the topic after both restarts")?;
     await_all_shown(&mut group, &acked).context("the group after both restarts")
 }

@@ -22,7 +22,7 @@ final class Group {
     static void run(Map<String, String> options) throws Exception {
         AtomicBoolean ended = new AtomicBoolean();
         List<Thread> members = new ArrayList<>();
-        for (int member = 0; member < Integer.parseInt(options.get("members")); member++) {
+        for (int member = 0; member < Integer.parseInt(options.getOrDefault("members", "1")); member++) {
             int number = member;
             Thread thread = new Thread(() -> member(number, options, ended));
             thread.start();
@@ -43,6 +43,9 @@ final class Group {
         properties.put("enable.auto.commit", "false");
         properties.put("session.timeout.ms", "10000");
         properties.put("heartbeat.interval.ms", "500");
+        if (options.containsKey("instance")) {
+            properties.put("group.instance.id", options.get("instance") + "-" + member);
+        }
         ByteArrayDeserializer raw = new ByteArrayDeserializer();
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties, raw, raw)) {
             consumer.subscribe(List.of(options.get("topic")), new Watch(member, consumer));

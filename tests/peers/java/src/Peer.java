@@ -25,6 +25,10 @@ public final class Peer {
 
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = options(arguments);
+        Thread.setDefaultUncaughtExceptionHandler((thread, failure) -> {
+            failure.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        });
         ObjectNode ready = JSON.createObjectNode();
         ready.putObject("ready").put("client", "kafka-clients").put("version", AppInfoParser.getVersion());
         say(ready);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use freshet_tests::{Client, Suite, kill_loop};
 
+/// Kills of a usual run; `FRESHET_KILLS` asks for another number, for a long one.
 const KILLS: u32 = 12;
 
 fn main() -> ExitCode {

@@ -21,8 +21,8 @@ const BURST: u64 = 10;
 const PAUSE: Duration = Duration::from_millis(25);
 /// Numbers of the producers are this far apart, so that no value is sent twice.
 const REALM: u64 = 1_000_000;
-/// No run may take longer, however slowly the broker comes back.
-const LOOP_LIMIT: Duration = Duration::from_secs(90);
+/// No run may take longer for each kill, however slowly the broker comes back.
+const KILL_LIMIT: Duration = Duration::from_millis(7500);
 
 /// Two idempotent producers of different libraries and one tailing consumer, `kills` kills.
 pub fn kill_loop(kills: u32) -> Result<()> {
@@ -54,7 +54,7 @@ fn work(broker: &mut Broker, kills: u32) -> Result<()> {
 
     let started = Instant::now();
     let mut done = 0;
-    while done < kills && started.elapsed() < LOOP_LIMIT {
+    while done < kills && started.elapsed() < KILL_LIMIT * kills {
         // Uneven waits meet the broker in different states: just up, busy, rolling.
         thread::sleep(Duration::from_millis(500 + u64::from(done * 637 % 2500)));
         broker.kill()?;
@@ -84,10 +84,10 @@ fn work(broker: &mut Broker, kills: u32) -> Result<()> {
         history.acked.len(),
         history.last_read.len()
     );
-    judge(broker.kind(), &history, done)
+    judge(broker.kind(), &history, (done, kills))
 }
 
-fn judge(kind: Kind, history: &History, kills: u32) -> Result<()> {
+fn judge(kind: Kind, history: &History, (done, kills): (u32, u32)) -> Result<()> {
     let anomalies = history.check();
     if let Some(first) = anomalies.first() {
         let all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
@@ -102,10 +102,15 @@ fn judge(kind: Kind, history: &History, kills: u32) -> Result<()> {
         "only {} acknowledged: no load",
         history.acked.len()
     );
-    let wanted = if kind == Kind::Kafka { 3 } else { 10 };
+    // Apache Kafka takes its time to start; that is not what this test is about.
+    let wanted = if kind == Kind::Kafka {
+        kills / 4
+    } else {
+        kills * 3 / 4
+    };
     ensure!(
-        kills >= wanted,
-        "only {kills} kills fitted into {LOOP_LIMIT:?}"
+        done >= wanted,
+        "only {done} of {kills} kills fitted into the time"
     );
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::save::{CheckpointJob, SNAPSHOT};
 use super::{Log, recover};
 use crate::LogError;
 use crate::segment::scan::Scan;
-use crate::segment::{Segment, file_name};
+use crate::segment::{Segment, parse_file_name};
 use crate::state::Producers;
 
 /// Where a truncation ends up.
@@ -96,14 +96,10 @@ impl Log {
         self.file = None;
         self.first_time = None;
         self.allocated = 0;
-        let kept = self
-            .snapshots
-            .partition_point(|&offset| offset <= place.end);
-        let stale = self.snapshots.split_off(kept);
+        self.snapshots.retain(|&offset| offset <= place.end);
         self.rewind_producers(place.end)?;
         self.checkpoint().write_held()?;
         self.cut_files(&active, gone)?;
-        self.remove_snapshots(&stale);
         tracing::info!(log = %self.shared.name, asked = to, end = place.end, "truncated");
         Ok(place.end)
     }
@@ -159,9 +155,11 @@ impl Log {
             let file = active.writer().map_err(failed)?;
             file.set_len(size).map_err(failed)?;
             file.sync_data().map_err(failed)?;
+            active.forget_index_file().map_err(failed)?;
         } else {
             active.remove().map_err(failed)?;
         }
+        self.remove_snapshots_above(self.end).map_err(failed)?;
         self.shared
             .disk()
             .sync_dir(&self.shared.path)
@@ -169,12 +167,16 @@ impl Log {
         Ok(())
     }
 
-    /// A snapshot that stays for want of luck is removed by the next open.
-    fn remove_snapshots(&self, offsets: &[Offset]) {
-        for &offset in offsets {
-            let name = file_name(offset, SNAPSHOT);
-            let _ = self.shared.disk().remove_file(&self.shared.path.join(name));
+    /// Removes every snapshot of records that went, also those that are not in the list any more:
+    /// other records will have these offsets. To be made durable before they do.
+    fn remove_snapshots_above(&self, end: Offset) -> io::Result<()> {
+        let disk = self.shared.disk();
+        for entry in disk.list(&self.shared.path)? {
+            if parse_file_name(&entry.name, SNAPSHOT).is_some_and(|offset| offset > end) {
+                disk.remove_file(&self.shared.path.join(&entry.name))?;
+            }
         }
+        Ok(())
     }
 
     /// Producer state as it was at `end`: the newest snapshot at or below it, and the headers since.
@@ -235,8 +237,8 @@ impl Log {
         for segment in gone.iter().rev() {
             segment.remove().map_err(failed)?;
         }
-        let stale = std::mem::take(&mut self.snapshots);
-        self.remove_snapshots(&stale);
+        self.snapshots.clear();
+        self.remove_snapshots_above(-1).map_err(failed)?;
         shared.disk().sync_dir(&shared.path).map_err(failed)?;
         Ok(at)
     }

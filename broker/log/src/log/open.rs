@@ -450,6 +450,7 @@ impl Opening {
             tracing::warn!(%log, base, position, cut, what, "torn tail cut");
             tail.cut_bytes += cut;
         }
+        segment.forget_index_file().map_err(failed)?;
         if len > from {
             let file = segment.writer().map_err(failed)?;
             if position < len {

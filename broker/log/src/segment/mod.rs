@@ -51,6 +51,8 @@ pub(crate) struct Segment {
     index: RwLock<Index>,
     /// One rebuild of the head at a time.
     rebuild: Mutex<()>,
+    /// Held while the index file is written or removed.
+    saving: Mutex<()>,
     cursors: Mutex<Cursors>,
     /// Not written any more: may be evicted.
     sealed: AtomicBool,
@@ -89,6 +91,7 @@ impl Segment {
             file: Mutex::new(None),
             index: RwLock::new(index),
             rebuild: Mutex::new(()),
+            saving: Mutex::new(()),
             cursors: Mutex::default(),
             sealed: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -293,6 +296,7 @@ impl Segment {
         if self.gone.load(Ordering::Acquire) || self.size_bytes() < MIN_INDEXED_BYTES {
             return;
         }
+        let _saving = self.saving.lock();
         let (entries, size) = {
             let index = self.index.read();
             (index.whole(), self.size_bytes())
@@ -308,6 +312,16 @@ impl Segment {
         if let Err(error) = written {
             let path = self.path("index");
             tracing::debug!(path = %path.display(), %error, "index not saved");
+        }
+    }
+
+    /// Removes the index file of a segment that was cut, or may have lost its end: an index is known
+    /// by the length of its segment, which other batches may reach again.
+    pub(crate) fn forget_index_file(&self) -> io::Result<()> {
+        let _saving = self.saving.lock();
+        match self.disk.remove_file(&self.path("index")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 

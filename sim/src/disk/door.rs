@@ -8,21 +8,46 @@ use std::sync::Arc;
 use freshet_env::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
 
 use super::FakeDisk;
-use super::fault::{Effect, Op, eio, no_space};
+use super::fault::{Effect, Op, eio, no_space, power_is_off};
 use super::file::index;
 use super::tree::NodeId;
 use super::world::World;
 
 impl FakeDisk {
+    /// The gate that every call goes through.
+    fn gate<T>(
+        &self,
+        op: Op,
+        path: &str,
+        body: impl FnOnce(&mut World, Option<Effect>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut world = self.world.lock();
+        if !world.is_on(self.boot) {
+            return Err(power_is_off());
+        }
+        let effect = world.effect(op, path);
+        if effect == Some(Effect::Stall) {
+            let before = world.resumed;
+            world.stalled += 1;
+            self.resumed.notify_all();
+            while world.resumed == before && world.is_on(self.boot) {
+                self.resumed.wait(&mut world);
+            }
+            world.stalled -= 1;
+            if !world.is_on(self.boot) {
+                return Err(power_is_off());
+            }
+        }
+        world.run(op, effect, body)
+    }
+
     fn call<T>(
         &self,
         op: Op,
         path: &Path,
         body: impl FnOnce(&mut World) -> io::Result<T>,
     ) -> io::Result<T> {
-        let name = path.display().to_string();
-        let mut world = self.world.lock();
-        world.call(self.boot, (op, &name), |world, _| body(world))
+        self.gate(op, &path.display().to_string(), |world, _| body(world))
     }
 }
 
@@ -75,9 +100,7 @@ impl Disk for FakeDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let name = path.display().to_string();
-        let mut world = self.world.lock();
-        world.call(self.boot, (Op::SyncDir, &name), |world, effect| {
+        self.gate(Op::SyncDir, &path.display().to_string(), |world, effect| {
             let node = world.tree.find(path)?;
             world.tree.dir(node)?;
             if !matches!(effect, Some(Effect::PowerOff | Effect::Lie)) {
@@ -166,8 +189,7 @@ impl FakeFile {
         if !self.writable && matches!(op, Op::Write | Op::Resize) {
             return Err(ErrorKind::PermissionDenied.into());
         }
-        let mut world = self.disk.world.lock();
-        world.call(self.disk.boot, (op, &self.path), body)
+        self.disk.gate(op, &self.path, body)
     }
 
     /// Copies up to `limit` bytes out.
@@ -211,7 +233,10 @@ impl DiskFile for FakeFile {
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
         self.call(Op::Write, |world, effect| {
-            let mut bytes: Vec<u8> = buffers.iter().flat_map(|b| b.iter().copied()).collect();
+            let mut bytes = Vec::new();
+            for buffer in buffers {
+                bytes.extend_from_slice(buffer);
+            }
             let count = world.portion(&self.path, bytes.len(), effect);
             bytes.truncate(count);
             let free = world.free_bytes();

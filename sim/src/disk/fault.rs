@@ -42,6 +42,8 @@ pub enum Effect {
     Lie,
     /// Half of the bytes, as the system may do at any time.
     Short,
+    /// Waits until [`crate::FakeDisk::resume`], then goes on as if nothing had been.
+    Stall,
     /// One bit of what is read is wrong.
     FlippedBit,
     /// The power goes off during the call.

@@ -33,7 +33,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 pub use fault::{Effect, Fault, Op};
 use world::World;
@@ -45,6 +45,8 @@ use world::World;
 #[derive(Clone)]
 pub struct FakeDisk {
     world: Arc<Mutex<World>>,
+    /// Stalled calls wait here.
+    resumed: Arc<Condvar>,
     boot: u64,
 }
 
@@ -53,6 +55,7 @@ impl FakeDisk {
     pub fn new(seed: u64) -> Self {
         Self {
             world: Arc::new(Mutex::new(World::new(seed))),
+            resumed: Arc::default(),
             boot: 0,
         }
     }
@@ -65,6 +68,20 @@ impl FakeDisk {
     /// Forgets all faults that wait.
     pub fn heal(&self) {
         self.world.lock().faults.clear();
+    }
+
+    /// Waits until so many calls are stalled.
+    pub fn wait_stalled(&self, calls: u64) {
+        let mut world = self.world.lock();
+        while world.stalled < calls {
+            self.resumed.wait(&mut world);
+        }
+    }
+
+    /// Lets all stalled calls go on. The faults that stalled them may still wait for others.
+    pub fn resume(&self) {
+        self.world.lock().resumed += 1;
+        self.resumed.notify_all();
     }
 
     /// How many faults have struck so far.
@@ -118,9 +135,11 @@ impl FakeDisk {
     fn next_boot(&self, between: impl FnOnce(&mut World)) -> Self {
         let mut world = self.world.lock();
         between(&mut world);
+        let boot = world.reboot();
+        self.resumed.notify_all();
         Self {
-            world: self.world.clone(),
-            boot: world.reboot(),
+            boot,
+            ..self.clone()
         }
     }
 

@@ -182,7 +182,6 @@ fn a_lying_sync_saves_nothing() {
         let file = synced(&disk);
         write(&*file, &[2; 1536], 0);
         disk.inject(Fault::on(Op::Sync).exactly("/a").with(Effect::Lie));
-        disk.inject(Fault::on(Op::Sync).exactly("/").always());
         file.sync_data().unwrap();
         lost += usize::from(disk.crash().bytes("/a").unwrap() != [2; 1536]);
     }
@@ -293,4 +292,25 @@ fn the_same_seed_gives_the_same_bytes() {
         assert_eq!(run(seed), run(seed));
     }
     assert!(SEEDS.map(run).any(|image| image != run(0)));
+}
+
+#[test]
+fn stalled_calls_wait_and_go_on() {
+    let disk = FakeDisk::new(1);
+    let file = synced(&disk);
+    disk.inject(Fault::on(Op::Sync).with(Effect::Stall).times(2));
+    let sync = |file: &Arc<dyn DiskFile>| {
+        let file = Arc::clone(file);
+        freshet_env::tasks::spawn_thread("stalled", move || file.sync_data()).unwrap()
+    };
+    let first = sync(&file);
+    disk.wait_stalled(1);
+    write(&*file, &[2; 512], 0);
+    disk.resume();
+    first.join().unwrap().unwrap();
+    assert_eq!(disk.durable_bytes("/a").unwrap()[..512], [2; 512]);
+    let second = sync(&file);
+    disk.wait_stalled(1);
+    let _next = disk.kill();
+    assert!(second.join().unwrap().is_err(), "its process is gone");
 }

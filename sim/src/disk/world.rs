@@ -21,6 +21,10 @@ pub(super) struct World {
     pub(super) short_percent: u64,
     pub(super) cold_percent: u64,
     pub(super) locks: BTreeSet<NodeId>,
+    /// Calls that wait to be resumed.
+    pub(super) stalled: u64,
+    /// How often they were.
+    pub(super) resumed: u64,
     on: bool,
     boot: u64,
     /// Calls by path, so that dice do not depend on how threads interleave.
@@ -41,6 +45,8 @@ impl World {
             short_percent: 0,
             cold_percent: 0,
             locks: BTreeSet::new(),
+            stalled: 0,
+            resumed: 0,
             on: true,
             boot: 0,
             calls: BTreeMap::new(),
@@ -56,18 +62,14 @@ impl World {
         self.on && self.is_boot(boot)
     }
 
-    /// Runs one call of a process of `boot`. The body does what the effect leaves of it; errors
-    /// that need nothing done are answered here.
-    pub(super) fn call<T>(
+    /// Runs one call of a process with its effect. The body does what the effect leaves of it;
+    /// errors that need nothing done are answered here.
+    pub(super) fn run<T>(
         &mut self,
-        boot: u64,
-        (op, path): (Op, &str),
+        op: Op,
+        effect: Option<Effect>,
         body: impl FnOnce(&mut Self, Option<Effect>) -> io::Result<T>,
     ) -> io::Result<T> {
-        if !self.is_on(boot) {
-            return Err(power_is_off());
-        }
-        let effect = self.effect(op, path);
         match effect {
             Some(Effect::NoSpace) => return Err(no_space()),
             Some(Effect::Eio) if !matches!(op, Op::Write | Op::Sync) => return Err(eio()),
@@ -81,7 +83,8 @@ impl World {
         done
     }
 
-    fn effect(&mut self, op: Op, path: &str) -> Option<Effect> {
+    /// Counts a call and says what goes wrong with it.
+    pub(super) fn effect(&mut self, op: Op, path: &str) -> Option<Effect> {
         if op.changes() {
             self.changes += 1;
             if self.off_at.is_some_and(|at| self.changes >= at) {

@@ -11,8 +11,14 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     let needed = [Client::FranzGo, Client::Librdkafka, Client::Java];
     let missing = needed.into_iter().find_map(Client::missing);
-    suite.test("nothing_acknowledged_is_lost_by_kills", missing, || {
-        kill_loop(KILLS)
-    });
+    let asked = std::env::var("FRESHET_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok());
+    let kills = asked.unwrap_or(KILLS);
+    suite.test(
+        "nothing_acknowledged_is_lost_by_kills",
+        missing,
+        move || kill_loop(kills),
+    );
     suite.run()
 }

@@ -75,6 +75,11 @@ impl LogDir {
         })?;
         let (was_clean, rows) = use_proof(&*disk, path).map_err(at("reading the proof in"))?;
         let entries = disk.list(path).map_err(at("listing"))?;
+        if !was_clean && entries.iter().any(|entry| entry.is_dir) {
+            // What the last process wrote may still be only in memory; from here on, whatever is
+            // found may be served and counted as flushed.
+            disk.sync_tree(path).map_err(at("syncing"))?;
+        }
         let deleted = entries
             .iter()
             .filter(|entry| entry.is_dir && entry.name.ends_with(DELETED));

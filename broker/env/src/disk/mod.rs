@@ -65,6 +65,20 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes everything below a directory durable, names too, whoever wrote it: what a process that
+    /// died had written. Once per start after a crash, so it may take its time.
+    fn sync_tree(&self, path: &Path) -> io::Result<()> {
+        for entry in self.list(path)? {
+            let path = path.join(&entry.name);
+            if entry.is_dir {
+                self.sync_tree(&path)?;
+            } else {
+                self.open(&path, OpenMode::Read)?.sync_data()?;
+            }
+        }
+        self.sync_dir(path)
+    }
+
     /// Room on the file system that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes an exclusive lock on a file, made when absent; `WouldBlock` when another process holds it.

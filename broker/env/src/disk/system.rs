@@ -11,6 +11,11 @@ use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
 
+/// The most that one call writes. The kernel takes page-cache memory in pieces as large as the
+/// write, and beyond this it pays for finding such pieces: on a busy machine 1 MiB at a time, each
+/// synced, cost 1.0 to 2.7 CPU seconds per GB, 128 KiB at a time 0.5.
+const WRITE_PIECE_BYTES: usize = 128 * 1024;
+
 /// Files as Linux has them. Interrupted calls are repeated; nothing else is.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemDisk;
@@ -89,6 +94,12 @@ impl Disk for SystemDisk {
         File::open(path)?.sync_all()
     }
 
+    fn sync_tree(&self, path: &Path) -> io::Result<()> {
+        // One call for the whole file system instead of three per log.
+        let dir = File::open(path)?;
+        Ok(rustix::fs::syncfs(&dir)?)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         let stat = retry_on_intr(|| rustix::fs::statvfs(path))?;
         Ok(Space {
@@ -137,9 +148,9 @@ impl DiskFile for SystemFile {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        Ok(retry_on_intr(|| {
-            rustix::io::pwritev(&self.0, buffers, position)
-        })?)
+        let piece = first_piece(buffers, position);
+        let written = retry_on_intr(|| rustix::io::pwritev(&self.0, &piece, position))?;
+        Ok(written)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -168,6 +179,22 @@ impl DiskFile for SystemFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+}
+
+/// The buffers up to the next multiple of [`WRITE_PIECE_BYTES`] in the file.
+fn first_piece<'a>(buffers: &'a [IoSlice<'_>], position: u64) -> Vec<IoSlice<'a>> {
+    let beyond = position % WRITE_PIECE_BYTES as u64;
+    let mut room = WRITE_PIECE_BYTES - usize::try_from(beyond).unwrap_or(0);
+    let mut piece = Vec::with_capacity(buffers.len().min(64));
+    for buffer in buffers {
+        if room == 0 {
+            break;
+        }
+        let part = &buffer[..buffer.len().min(room)];
+        room -= part.len();
+        piece.push(IoSlice::new(part));
+    }
+    piece
 }
 
 #[cfg(test)]

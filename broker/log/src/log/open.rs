@@ -299,7 +299,7 @@ impl Opening {
             max_producers: self.spec.config.max_producers,
         };
         let mut tail = self.scan_tail(&mut replay)?;
-        let changed = tail.scanned_bytes > 0 || tail.cut_bytes > 0 || self.found.unknown;
+        let changed = tail.scanned_bytes > 0 || tail.cut_bytes > 0;
         if changed {
             let millis = self.context.clock.micros().saturating_sub(begin) / 1000;
             let (log, scanned, cut) = (&self.spec.name, tail.scanned_bytes, tail.cut_bytes);
@@ -311,19 +311,26 @@ impl Opening {
             .split_last()
             .expect("the tail has the active segment");
         full.iter().for_each(|segment| segment.set_sealed(true));
-        // The process that wrote the tail may not have synced it, nor its names.
+        // After a crash the directory was synced whole; only what was cut since is not. After a clean
+        // stop nobody did, and somebody was at the files.
+        let meddled = self.spec.dir.was_clean() && changed;
+        let must_flush = meddled || tail.cut_bytes > 0;
         let dirty = Dirty {
-            files: tail.files,
-            own_dir: true,
-            parent_dir: true,
+            files: if must_flush { tail.files } else { Vec::new() },
+            own_dir: must_flush,
+            parent_dir: meddled,
         };
+        let unknown = self.found.unknown;
         self.found.checkpoint.epochs = replay.epochs;
         let shared = self.share(&self.found.checkpoint, tail.end, segments, dirty);
         let generation = self.found.checkpoint.generation;
         let mut log = assemble(shared, replay.producers, snapshots, generation);
-        if changed {
-            // A cut must be durable before anything is written where it was.
+        log.since_checkpoint = tail.scanned_bytes;
+        if unknown {
             log.checkpoint().write()?;
+        } else if must_flush {
+            // A cut must be durable before anything is written where it was.
+            log.shared.flush()?;
         }
         Ok(log)
     }
@@ -451,12 +458,12 @@ impl Opening {
             tail.cut_bytes += cut;
         }
         segment.forget_index_file().map_err(failed)?;
-        if len > from {
+        if position < len {
             let file = segment.writer().map_err(failed)?;
-            if position < len {
-                file.set_len(position).map_err(failed)?;
-            }
+            file.set_len(position).map_err(failed)?;
             tail.files.push(file);
+        } else if self.spec.dir.was_clean() && len > from {
+            tail.files.push(segment.writer().map_err(failed)?);
         }
         tail.segments.push(segment);
         Ok(matches!(scanned.end, End::Torn(_)))

@@ -144,3 +144,34 @@ fn space_is_plausible() {
     assert!(space.available_bytes <= space.total_bytes);
     assert!(space.total_bytes > 0);
 }
+
+#[test]
+fn large_writes_go_in_aligned_pieces_and_arrive_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = SystemDisk
+        .open(&dir.path().join("a"), OpenMode::CreateNew)
+        .unwrap();
+    let bytes: Vec<u8> = (0..500_000u32)
+        .map(|i| i.to_le_bytes()[i as usize % 3])
+        .collect();
+    let (head, tail) = bytes.split_at(100);
+    let first = file.write_at(&[IoSlice::new(head), IoSlice::new(tail)], 1000);
+    assert_eq!(first.unwrap(), 128 * 1024 - 1000);
+    file.write_all_at(&[IoSlice::new(head), IoSlice::new(tail)], 1000)
+        .unwrap();
+    let mut back = vec![0; bytes.len()];
+    file.read_exact_at(&mut back, 1000).unwrap();
+    assert_eq!(back, bytes);
+}
+
+#[test]
+fn a_tree_is_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    SystemDisk.create_dir_all(&dir.path().join("a/b")).unwrap();
+    SystemDisk
+        .open(&dir.path().join("a/b/c"), OpenMode::CreateNew)
+        .unwrap();
+    SystemDisk.sync_tree(dir.path()).unwrap();
+    let missing = dir.path().join("missing");
+    assert!(SystemDisk.sync_tree(&missing).is_err());
+}

@@ -14,14 +14,10 @@
 mod append;
 mod batch;
 mod config;
-mod context;
 mod dir;
 mod error;
-#[cfg(test)]
-mod golden;
 mod log;
 mod metrics;
-mod name;
 mod segment;
 mod state;
 mod view;
@@ -29,9 +25,8 @@ mod writers;
 
 pub use append::{Append, Appended, Done, Origin, Progress};
 pub use config::{Cleanup, Durability, LogConfig};
-pub use dir::LogDir;
+pub use dir::{LogDir, LogName};
 pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};
 pub use metrics::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
-pub use name::LogName;
 pub use view::{EpochEnd, Fetched, LogView, Read, ReadSpec, TimeQuery, TimedOffset};
 pub use writers::{LogHandle, OpenLog, Retained, Writers, WritersOptions};

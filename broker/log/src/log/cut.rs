@@ -14,7 +14,7 @@ use super::save::{CheckpointJob, SNAPSHOT};
 use super::{Log, recover};
 use crate::LogError;
 use crate::segment::scan::Scan;
-use crate::segment::{Segment, parse_file_name};
+use crate::segment::{Segment, file_name, parse_file_name};
 use crate::state::Producers;
 
 /// Where a truncation ends up.
@@ -96,7 +96,17 @@ impl Log {
         self.file = None;
         self.first_time = None;
         self.allocated = 0;
-        self.snapshots.retain(|&offset| offset <= place.end);
+        // What is on the disk, not what the list says: the newest in the list may wait for a
+        // checkpoint that this cut overtakes, and its predecessor is still there.
+        let snapshots = self.snapshot_files().map_err(|error| {
+            let doing = "listing the snapshots of";
+            self.shared.fail(doing, &error)
+        })?;
+        let first = kept[0].base();
+        self.snapshots = snapshots
+            .into_iter()
+            .filter(|offset| (first..=place.end).contains(offset))
+            .collect();
         self.rewind_producers(place.end)?;
         self.checkpoint().write_held()?;
         self.cut_files(&active, gone)?;
@@ -167,13 +177,25 @@ impl Log {
         Ok(())
     }
 
-    /// Removes every snapshot of records that went, also those that are not in the list any more:
-    /// other records will have these offsets. To be made durable before they do.
+    /// Offsets of the snapshots on the disk, sorted. All tell of records of this log's present
+    /// life, because a cut removes those above it.
+    fn snapshot_files(&self) -> io::Result<Vec<Offset>> {
+        let entries = self.shared.disk().list(&self.shared.path)?;
+        let names = entries.iter();
+        Ok(names
+            .filter_map(|entry| parse_file_name(&entry.name, SNAPSHOT))
+            .collect())
+    }
+
+    /// Removes the snapshots of records that went: other records will have these offsets. To be
+    /// made durable before they do.
     fn remove_snapshots_above(&self, end: Offset) -> io::Result<()> {
-        let disk = self.shared.disk();
-        for entry in disk.list(&self.shared.path)? {
-            if parse_file_name(&entry.name, SNAPSHOT).is_some_and(|offset| offset > end) {
-                disk.remove_file(&self.shared.path.join(&entry.name))?;
+        for offset in self.snapshot_files()? {
+            if offset > end {
+                let name = file_name(offset, SNAPSHOT);
+                self.shared
+                    .disk()
+                    .remove_file(&self.shared.path.join(name))?;
             }
         }
         Ok(())

@@ -436,6 +436,3 @@ impl Log {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

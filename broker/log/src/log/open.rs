@@ -12,12 +12,12 @@ use freshet_types::Offset;
 use super::recover::{End, Replay, producers_at, scan_segment};
 use super::save::SNAPSHOT;
 use super::{Log, Staged};
-use crate::context::Context;
 use crate::dir::{STATE, io_error, read_state};
 use crate::segment::{Segment, file_name, parse_file_name};
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, Producers};
 use crate::view::{Dirty, Shared, SharedSpec};
+use crate::writers::context::Context;
 use crate::{LogError, OpenError, OpenLog};
 
 /// What was found about a log, before it is judged.
@@ -248,7 +248,7 @@ impl Opening {
 
     /// After a clean stop: nothing is read.
     fn take_as_is(self, mut segments: Vec<Arc<Segment>>) -> Result<Log, OpenError> {
-        let mut snapshots = self.snapshots();
+        let mut snapshots = self.snapshots(&segments);
         let (base, position) = (
             self.found.checkpoint.segment,
             self.found.checkpoint.position,
@@ -266,12 +266,17 @@ impl Opening {
     }
 
     /// Producer snapshots up to the checkpoint. Later ones belong to a checkpoint that was not
-    /// finished, or to records that were cut: they are removed.
-    fn snapshots(&self) -> Vec<Offset> {
-        let durable_end = self.found.checkpoint.durable_end;
+    /// finished, or to records that were cut; between earlier ones and the first segment there are
+    /// records that nobody can read any more. Both are removed.
+    fn snapshots(&self, sealed: &[Arc<Segment>]) -> Vec<Offset> {
+        let checkpoint = &self.found.checkpoint;
+        let first = sealed
+            .first()
+            .map_or(checkpoint.segment, |segment| segment.base());
+        let usable = first..=checkpoint.durable_end;
         let all = self.entries.iter();
         let all = all.filter_map(|entry| parse_file_name(&entry.name, SNAPSHOT));
-        let (kept, stale): (Vec<_>, Vec<_>) = all.partition(|&offset| offset <= durable_end);
+        let (kept, stale): (Vec<_>, Vec<_>) = all.partition(|offset| usable.contains(offset));
         for offset in stale {
             let path = self.path.join(file_name(offset, SNAPSHOT));
             if let Err(error) = self.spec.dir.disk().remove_file(&path) {
@@ -284,7 +289,7 @@ impl Opening {
     /// After any other stop: what lies behind the checkpoint is verified.
     fn recover(mut self, sealed: Vec<Arc<Segment>>) -> Result<Log, OpenError> {
         let begin = self.context.clock.micros();
-        let mut snapshots = self.snapshots();
+        let mut snapshots = self.snapshots(&sealed);
         let end = self.found.checkpoint.durable_end;
         let before = self.share(
             &self.found.checkpoint,

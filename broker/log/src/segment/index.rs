@@ -239,5 +239,4 @@ impl HeadBuilder {
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

@@ -5,6 +5,8 @@
 pub(crate) mod checkpoint;
 pub(crate) mod envelope;
 pub(crate) mod epochs;
+#[cfg(test)]
+mod golden;
 pub(crate) mod producers;
 mod snapshot;
 pub(crate) mod stop;

@@ -239,5 +239,4 @@ fn check_sequence(known: &Known, header: &BatchHeader) -> Result<(), AppendError
 }
 
 #[cfg(test)]
-#[path = "producers_tests.rs"]
 mod tests;

@@ -53,6 +53,14 @@ impl Shared {
         self.readable()?;
         for _ in 0..ATTEMPTS {
             let cuts = self.cuts.load(Ordering::Acquire);
+            if !cuts.is_multiple_of(2) {
+                // A cut is under way, which waits for the device.
+                if cached {
+                    return Ok(None);
+                }
+                drop(self.flushing.lock());
+                continue;
+            }
             let start = self.log_start.load(Ordering::Acquire);
             let end = self.log_end.load(Ordering::Acquire);
             let offset = spec.from;
@@ -68,8 +76,8 @@ impl Shared {
             } else {
                 self.fetch(&bounded, cached)
             };
-            // An odd count is a cut under way; what was read then may be anything.
-            let still = cuts.is_multiple_of(2) && cuts == self.cuts.load(Ordering::Acquire);
+            // What was read while files were cut may be anything.
+            let still = cuts == self.cuts.load(Ordering::Acquire);
             match fetched {
                 Ok(mut fetched) if still => {
                     fetched.log_start = start;
@@ -78,7 +86,7 @@ impl Shared {
                 }
                 Err(Miss::Cold) => return Ok(None),
                 Err(Miss::Failed(error)) if still => return Err(error),
-                Ok(_) | Err(Miss::Moved | Miss::Failed(_)) => std::thread::yield_now(),
+                Ok(_) | Err(Miss::Moved | Miss::Failed(_)) => {}
             }
         }
         Err(ReadError::Io {

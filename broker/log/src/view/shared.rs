@@ -12,9 +12,9 @@ use freshet_types::{Offset, TopicId};
 use parking_lot::{Mutex, RwLock};
 
 use super::hot::HotTail;
-use crate::context::Context;
 use crate::segment::Segment;
 use crate::state::Epochs;
+use crate::writers::context::Context;
 use crate::{Durability, LogConfig, LogDir, LogError, LogName, Progress};
 
 /// What has to be synced before what is published so far is durable.

@@ -23,6 +23,22 @@ impl Shared {
         upper_bound: Offset,
     ) -> Result<Option<TimedOffset>, ReadError> {
         self.readable()?;
+        loop {
+            let cuts = self.cuts.load(Ordering::Acquire);
+            let found = self.find_once(query, upper_bound);
+            if cuts.is_multiple_of(2) && cuts == self.cuts.load(Ordering::Acquire) {
+                return found;
+            }
+            // Files were cut meanwhile; whoever cuts holds this.
+            drop(self.flushing.lock());
+        }
+    }
+
+    fn find_once(
+        &self,
+        query: TimeQuery,
+        upper_bound: Offset,
+    ) -> Result<Option<TimedOffset>, ReadError> {
         let bounds = Bounds {
             start: self.log_start.load(Ordering::Acquire),
             upper: upper_bound.min(self.log_end.load(Ordering::Acquire)),

@@ -7,6 +7,7 @@
 //! hops less for whoever writes one record at a time.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,10 +18,10 @@ use freshet_types::Millis;
 
 use super::command::{Answer, Command, Op, QueuedAppend, Target};
 use super::flusher::FlushJob;
-use crate::context::Context;
 use crate::log::{Committed, Log, Saved};
 use crate::state::StopImage;
 use crate::view::hot::HotBudget;
+use crate::writers::context::Context;
 use crate::{AppendError, Appended, LogDir, LogError};
 
 /// Commands taken in one drain at most, so that callbacks are not kept waiting.
@@ -244,7 +245,9 @@ impl Appender {
     fn queue_job(&self, dir: &LogDir, job: FlushJob) {
         let queue = &self.flush_queues[dir.path()];
         if queue.send(job).is_err() {
-            tracing::error!(dir = %dir.path().display(), "the flush thread has ended");
+            // Only a panic ends it while we run, and without it nothing becomes durable.
+            let error = io::Error::other("its flush thread has ended");
+            dir.fail("syncing", dir.path(), &error);
         }
     }
 
@@ -345,7 +348,7 @@ impl Appender {
     }
 
     /// Makes everything durable and describes it. Logs that cannot be are left out.
-    fn stop(mut self) -> Vec<(Arc<LogDir>, StopImage)> {
+    fn stop(&mut self) -> Vec<(Arc<LogDir>, StopImage)> {
         let mut images: HashMap<PathBuf, (Arc<LogDir>, StopImage)> = HashMap::new();
         for (_, mut log) in self.logs.drain() {
             let shared = Arc::clone(log.shared());
@@ -360,5 +363,22 @@ impl Appender {
             image.1.rows.insert(shared.name.clone(), row);
         }
         images.into_values().collect()
+    }
+}
+
+impl Drop for Appender {
+    /// A panic leaves logs of which nobody knows what is staged and what is written: their
+    /// directories go offline, so that everybody is told. Waiting callers get `Closed`.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for log in self.logs.values() {
+            let shared = log.shared();
+            shared.fail(
+                "appending to",
+                &io::Error::other("the append thread panicked"),
+            );
+        }
     }
 }

@@ -13,9 +13,9 @@ use freshet_types::Offset;
 use super::command::Answer;
 use super::remove_later;
 use crate::LogDir;
-use crate::context::Context;
 use crate::log::CheckpointJob;
 use crate::view::Shared;
+use crate::writers::context::Context;
 
 /// How often free space is looked at while nothing happens.
 const SPACE_IDLE: Duration = Duration::from_secs(2);

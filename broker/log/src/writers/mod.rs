@@ -12,10 +12,12 @@
 
 mod appender;
 mod command;
+pub(crate) mod context;
 mod flusher;
 mod handle;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,12 +31,12 @@ use parking_lot::Mutex;
 
 pub use handle::LogHandle;
 
-use crate::context::{Context, Job, Pool};
 use crate::log::Log;
 use crate::state::StopImage;
 use crate::{LogConfig, LogDir, LogError, LogMetrics, LogName, OpenError, Progress};
 use appender::Appender;
 use command::{Command, Queue};
+use context::{Context, Job, Pool};
 use flusher::{FlushJob, run_flusher};
 
 /// Jobs that may wait for the janitor; more are done by whoever has them.
@@ -148,7 +150,7 @@ impl Writers {
         });
         let read = readers.collect::<Result<_, _>>()?;
         let janitor = spawn("log-janitor".into(), move || {
-            chores.into_iter().for_each(|job| job());
+            chores.into_iter().for_each(run_job);
         })?;
         for dir in &dirs {
             for path in dir.take_leftovers() {
@@ -246,7 +248,8 @@ impl Writers {
         whole &= threads.janitor.join().is_ok();
         if !whole {
             tracing::error!("a log thread panicked: no proof of a clean stop is written");
-            return Ok(());
+            let failure = self.dirs.iter().find_map(|dir| dir.failure());
+            return failure.map_or(Ok(()), Err);
         }
         let prove =
             |dir: &Arc<LogDir>| dir.write_proof(images.remove(dir.path()).unwrap_or_default());
@@ -313,9 +316,16 @@ fn run_jobs(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().recv();
         match job {
-            Ok(job) => job(),
+            Ok(job) => run_job(job),
             Err(_) => return,
         }
+    }
+}
+
+/// A panic, which may come from a caller's callback, ends the job and not the thread.
+fn run_job(job: Job) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a job of the log panicked");
     }
 }
 
@@ -328,6 +338,3 @@ fn remove_later(context: &Context, dir: &Arc<LogDir>, path: PathBuf) {
         }
     }));
 }
-
-#[cfg(test)]
-mod tests;

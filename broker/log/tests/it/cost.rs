@@ -9,7 +9,8 @@ use std::sync::mpsc::channel;
 use freshet_env::disk::OpenMode;
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk};
 use freshet_log::{
-    Append, Durability, LogConfig, LogDir, LogName, OpenLog, Origin, Progress, Writers,
+    Append, Durability, LogConfig, LogDir, LogName, OpenLog, Origin, Progress, Read, ReadSpec,
+    Writers, WritersOptions,
 };
 use freshet_types::Timestamp;
 
@@ -129,6 +130,82 @@ fn cost_of_appends() {
         append_cost(64 << 10, 2 << 30, 64, durability);
         append_cost(16 << 10, 1 << 30, 256, durability);
         append_cost(1 << 10, 256 << 20, 1000, durability);
+    }
+}
+
+/// Reads a log of 1 GiB `rounds` times, in fetches of 1 MiB.
+fn read_cost(what: &str, log: &freshet_log::LogHandle, clock: &SystemClock, rounds: usize) {
+    let view = log.view();
+    let (cpu, wall) = (cpu_seconds(), clock.micros());
+    let mut bytes = 0;
+    for _ in 0..rounds {
+        let mut from = view.log_start();
+        while from < view.log_end() {
+            let spec = ReadSpec {
+                from,
+                max_bytes: 1 << 20,
+                upper_bound: i64::MAX,
+                at_least_one: true,
+            };
+            let fetched = match view.read(&spec).unwrap() {
+                Read::Ready(fetched) => fetched,
+                Read::Cold => view.read_blocking(&spec).unwrap(),
+            };
+            bytes += fetched.bytes;
+            from = fetched.next_offset;
+        }
+    }
+    let gigabytes = bytes as f64 / 1e9;
+    let seconds = (clock.micros() - wall) as f64 / 1e6;
+    let (user, system) = (cpu_seconds().0 - cpu.0, cpu_seconds().1 - cpu.1);
+    println!(
+        "{what}: {:.2} GB/s, {:.3} user + {:.3} system CPU-s/GB",
+        gigabytes / seconds,
+        user / gigabytes,
+        system / gigabytes,
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_reads() {
+    for (size, hot_bytes, total) in [
+        (64 << 10, 0, 1 << 30),
+        (1 << 10, 0, 256 << 20),
+        (64 << 10, 1 << 30, 256 << 20),
+        (1 << 10, 1 << 30, 128 << 20),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let hands: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+        let options = WritersOptions {
+            hot_bytes,
+            ..options()
+        };
+        let writers = Writers::start(vec![open_dir(root.path())], hands, options).unwrap();
+        let log = open(&writers, "t-0", LogConfig::default());
+        let batch = large(Timestamp(clock.wall().0), size - 80).bytes().clone();
+        let (tell, told) = channel();
+        for i in 0..total / batch.len() {
+            if i >= 256 {
+                told.recv().unwrap();
+            }
+            let (tell, batches) = (tell.clone(), batch.clone());
+            log.append(Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
+            })
+            .unwrap();
+        }
+        let (tell, told) = channel();
+        log.flush(Box::new(move |end| tell.send(end).unwrap()))
+            .unwrap();
+        told.recv().unwrap().unwrap();
+        let source = if hot_bytes == 0 { "file" } else { "hot tail" };
+        read_cost(&format!("{source}, {size} B batches"), &log, &clock, 4);
     }
 }
 

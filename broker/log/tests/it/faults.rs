@@ -416,3 +416,85 @@ fn a_stray_that_cannot_be_renamed_says_why() {
     disk.heal();
     rig.writers.remove_stray(&rig.dir, &name).unwrap();
 }
+
+#[test]
+fn a_panic_on_an_append_thread_is_told_to_everybody() {
+    let (disk, rig) = rig_with(WritersOptions {
+        append_threads: 1,
+        ..options()
+    });
+    let (log, other) = (rig.open(LOG), rig.open("u-0"));
+    other.put(&["a"]);
+    log.handle
+        .roll(Box::new(|_| panic!("a callback that must not")))
+        .unwrap();
+    eventually("everybody is told", || {
+        other.progress.failed.lock().unwrap().is_some()
+    });
+    disk.heal();
+    let refused = other.append(&batch(log.now, &["late"])).unwrap_err();
+    assert!(matches!(refused, AppendError::Log(_)));
+    assert!(rig.writers.stop().is_err() || !rig.path().join("clean-shutdown").exists());
+}
+
+#[test]
+fn a_panic_on_a_reader_thread_ends_the_job_only() {
+    let (_disk, rig) = rig_with(WritersOptions {
+        read_threads: 1,
+        ..options()
+    });
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    let view = log.handle.view();
+    let query = freshet_log::TimeQuery::Max;
+    let bad = Box::new(|_| panic!("a callback that must not"));
+    view.find_time(query, Offset::MAX, bad).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let good = Box::new(move |found: Result<_, _>| tell.send(found.is_ok()).unwrap());
+    view.find_time(query, Offset::MAX, good).unwrap();
+    assert_eq!(told.recv(), Ok(true));
+}
+
+#[test]
+fn reads_beside_cuts_give_whole_answers() {
+    let rig = Rig::with(
+        Arc::new(freshet_env::SystemDisk),
+        WritersOptions {
+            hot_bytes: 0,
+            ..options()
+        },
+    );
+    let log = rig.open(LOG);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let view = log.handle.view();
+            while !done.load(SeqCst) {
+                let spec = ReadSpec {
+                    from: 0,
+                    max_bytes: 1 << 20,
+                    upper_bound: Offset::MAX,
+                    at_least_one: true,
+                };
+                let fetched = view.read_blocking(&spec).unwrap();
+                let bytes: bytes::Bytes = fetched.chunks.concat().into();
+                for batch in freshet_records::Batches::new(bytes) {
+                    batch.unwrap().check_crc().unwrap();
+                }
+                let query = freshet_log::TimeQuery::AtOrAfter(Timestamp(0));
+                view.find_time_blocking(query, Offset::MAX).unwrap();
+            }
+        });
+        for round in 0..60_i64 {
+            for i in 0..5 {
+                let value = "v".repeat(usize::try_from(round * 7 + i * 100).unwrap());
+                log.append(&batch(log.now, &[&value])).unwrap();
+            }
+            let end = log.handle.view().log_end();
+            let cut = log.ask(|handle: &LogHandle, done| handle.truncate(end - 4, done));
+            log.progress.flushed.fetch_min(cut.unwrap(), SeqCst);
+        }
+        done.store(true, SeqCst);
+        reader.join().unwrap();
+    });
+}

@@ -8,11 +8,15 @@
 //! <log.dir>/<id>-<p>.<n>.delete/ a deleted log whose files are being removed
 //! ```
 
+mod name;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+
+pub use name::LogName;
 
 use freshet_env::Disk;
 use freshet_env::disk::{DiskLock, Space};
@@ -23,7 +27,7 @@ use crate::state::envelope::EnvelopeError;
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, StopImage};
 use crate::view::Shared;
-use crate::{LogError, LogName, OpenError};
+use crate::{LogError, OpenError};
 
 const LOCK: &str = ".lock";
 const PROOF: &str = "clean-shutdown";

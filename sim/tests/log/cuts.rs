@@ -92,6 +92,31 @@ fn a_producer_snapshot_of_records_that_were_cut_is_not_believed() {
     machine.leave();
 }
 
+/// Between such a snapshot and what is left there are records that nobody can read any more.
+#[test]
+fn a_producer_snapshot_below_the_first_segment_goes_with_the_next_open() {
+    let setup = Setup::small();
+    let machine = Machine::boot(&FakeDisk::new(1), &setup).unwrap();
+    let leftover = "/data/t-0/00000000000000000001.producers";
+    machine
+        .disk
+        .inject(Fault::on(Op::Remove).exactly(leftover).always());
+    for sequence in 0..3 {
+        machine.send(batch(Some(sequence)), 0).wait().unwrap();
+        ask(|done| machine.log.roll(done)).unwrap();
+    }
+    machine.send(batch(None), 0).wait().unwrap();
+    ask(|done| machine.log.trim(3, done)).unwrap();
+    ask(|done| machine.log.flush(done)).unwrap();
+    let killed = machine.disk.kill();
+    machine.leave();
+    assert!(killed.bytes(leftover).is_some(), "it could not be removed");
+    let machine = Machine::boot(&killed, &setup).unwrap();
+    assert_eq!(killed.bytes(leftover), None);
+    assert!(machine.send(batch(Some(2)), 0).wait().unwrap().duplicate);
+    machine.leave();
+}
+
 const INDEX: &str = "/data/t-0/00000000000000000000.index";
 
 /// Only large segments have index files.

@@ -1,11 +1,17 @@
 //! `freshet cluster`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use freshet_client::{ClusterNode, LogDir};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::output::Rows;
 use crate::{Context, patience, text};
+
+/// How long one broker may take to answer before it counts as down.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,7 +62,8 @@ async fn describe(context: &Context) -> anyhow::Result<Described> {
     let mut brokers = Vec::new();
     for node in cluster.nodes {
         // A broker that is down still belongs in the list.
-        let dirs = admin.describe_log_dirs(node.id).await.ok();
+        let asking = timeout(PATIENCE, admin.describe_log_dirs(node.id)).await;
+        let dirs = asking.ok().and_then(Result::ok);
         brokers.push(broker(&node, dirs.as_deref()));
     }
     Ok(Described {

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::io::{BufWriter, Stdout, Write};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use freshet_client::{
-    Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, GroupConsumer, OffsetSpec, Reset, Start,
-    TopicPartition,
+    Assignor, ClientError, Consumer, ConsumerConfig, ConsumerRecord, FoundOffset, GroupConfig,
+    GroupConsumer, OffsetSpec, Reset, Start, TopicPartition,
 };
 
 use crate::{Context, patience, text};
@@ -56,9 +56,20 @@ pub(crate) struct Command {
     /// What stands between key and value; \t is a tab.
     #[arg(long, short = 's', default_value = "\\t", value_parser = text::separator)]
     key_separator: String,
+    /// How the group shares partitions out.
+    #[arg(long, value_enum, requires = "group")]
+    assignor: Option<AssignorArg>,
     /// Leave out records of open and aborted transactions.
     #[arg(long)]
     read_committed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AssignorArg {
+    /// Runs of neighbouring partitions.
+    Range,
+    /// Even loads; members keep reading what stays with them.
+    CooperativeSticky,
 }
 
 pub(crate) async fn run(context: &Context, args: Command) -> anyhow::Result<()> {
@@ -90,11 +101,22 @@ async fn alone(
     mut printer: Printer,
 ) -> anyhow::Result<()> {
     let partitions = chosen(context, args).await?;
-    let ends = ends(context, &partitions, args.read_committed).await?;
-    let mut consumer = Consumer::new(&context.client, config(args, Reset::Fail));
+    let committed = args.read_committed;
+    let ends = find(context, &partitions, OffsetSpec::Latest, committed).await?;
+    let starts = match from {
+        From::Last(_) => find(context, &partitions, OffsetSpec::Earliest, committed).await?,
+        From::At(_) => HashMap::new(),
+    };
+    // An offset that somebody typed must be there; otherwise retention may win the race.
+    let reset = match from {
+        From::At(Start::Offset(_)) => Reset::Fail,
+        _ => Reset::Earliest,
+    };
+    let mut consumer = Consumer::new(&context.client, config(args, reset));
     for partition in partitions {
-        let end = ends[&partition];
-        consumer.assign(partition, from.start(end));
+        let start = starts.get(&partition).copied().unwrap_or(0);
+        let start = from.start(start, ends[&partition]);
+        consumer.assign(partition, start);
     }
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
@@ -155,22 +177,20 @@ async fn chosen(context: &Context, args: &Command) -> anyhow::Result<Vec<TopicPa
     Ok(chosen)
 }
 
-async fn ends(
+async fn find(
     context: &Context,
     partitions: &[TopicPartition],
+    spec: OffsetSpec,
     read_committed: bool,
 ) -> anyhow::Result<HashMap<TopicPartition, i64>> {
-    let asked: Vec<_> = partitions
-        .iter()
-        .map(|p| (p.clone(), OffsetSpec::Latest))
-        .collect();
+    let asked: Vec<_> = partitions.iter().map(|p| (p.clone(), spec)).collect();
     let admin = context.client.admin();
     let finding = admin.list_offsets(&asked, read_committed);
-    let found = patience::with("finding the ends", finding).await?;
-    found
-        .into_iter()
-        .map(|(partition, outcome)| Ok((partition, outcome?.offset)))
-        .collect()
+    let found = patience::with("finding starts and ends", finding).await?;
+    let offset = |(partition, outcome): (_, Result<FoundOffset, ClientError>)| {
+        Ok((partition, outcome?.offset))
+    };
+    found.into_iter().map(offset).collect()
 }
 
 async fn in_group(
@@ -191,6 +211,12 @@ async fn in_group(
     context.client.topics(&args.topics).await?;
     let mut settings = GroupConfig::new(group, args.topics.clone());
     settings.consumer = config(args, reset);
+    if let Some(assignor) = args.assignor {
+        settings.assignors = vec![match assignor {
+            AssignorArg::Range => Assignor::Range,
+            AssignorArg::CooperativeSticky => Assignor::CooperativeSticky,
+        }];
+    }
     let mut consumer = GroupConsumer::new(&context.client, settings)?;
     let read = read_in_group(&mut consumer, args, &mut printer).await;
     // Whatever happened: the others should not wait for the session to run out.

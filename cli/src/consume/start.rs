@@ -15,11 +15,11 @@ pub(super) enum From {
 }
 
 impl From {
-    /// Where to start in a partition that ends at `end`.
-    pub(super) fn start(self, end: i64) -> Start {
+    /// Where to start in a partition of these bounds.
+    pub(super) fn start(self, start: i64, end: i64) -> Start {
         match self {
             Self::At(start) => start,
-            Self::Last(count) => Start::Offset((end - count).max(0)),
+            Self::Last(count) => Start::Offset((end - count).max(start)),
         }
     }
 }
@@ -64,8 +64,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_records_never_start_below_zero() {
-        assert_eq!(From::Last(5).start(12), Start::Offset(7));
-        assert_eq!(From::Last(5).start(3), Start::Offset(0));
+    fn the_last_records_never_start_before_the_log() {
+        assert_eq!(From::Last(5).start(0, 12), Start::Offset(7));
+        assert_eq!(From::Last(5).start(1, 3), Start::Offset(1));
     }
 }

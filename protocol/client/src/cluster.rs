@@ -273,6 +273,16 @@ impl Client {
         })
     }
 
+    /// The cluster as it was seen not longer ago than
+    /// [`ClientConfig::metadata_max_age`], if it can be asked.
+    pub(crate) async fn recent_view(&self) -> Arc<ClusterView> {
+        let seen = self.view();
+        if seen.at.elapsed() > self.0.config.metadata_max_age {
+            self.refresh_quietly(&seen).await;
+        }
+        self.view()
+    }
+
     /// Asks for the cluster again; a failure shows itself at the next try.
     pub(crate) async fn refresh_quietly(&self, seen: &ClusterView) {
         if let Err(error) = self.refresh(seen).await {

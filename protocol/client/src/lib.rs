@@ -1,4 +1,44 @@
 //! Async client of Kafka's protocol, for the operator, the CLI and the benches.
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | [`Client`] | connections, the picture of the cluster, the way to leaders and coordinators, retries |
+//! | [`Admin`] | topics, settings, groups, offsets, log directories |
+//! | [`Producer`] | batches by partition; retries that neither lose, duplicate nor reorder |
+//! | [`Consumer`] | reads chosen partitions from an offset or a time |
+//! | [`GroupConsumer`] | shares topics with the other members of a classic group |
+//!
+//! Every queue is bounded: requests of a connection, bytes of the producer, bytes of the consumer.
+//! Every failure is a [`ClientError`], which tells who has to act and whether to try again.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use freshet_client::{
+//!     Client, ClientConfig, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig,
+//!     ProducerRecord, Start,
+//! };
+//!
+//! # async fn run() -> Result<(), freshet_client::ClientError> {
+//! let client = Client::connect(ClientConfig::new(["127.0.0.1:9092"])).await?;
+//! client.admin().create_topic(&NewTopic::new("orders").partitions(3)).await?;
+//!
+//! let producer = Producer::start(&client, ProducerConfig::default()).await?;
+//! let record = ProducerRecord {
+//!     topic: "orders".into(),
+//!     key: Some("7".into()),
+//!     value: Some("hello".into()),
+//!     ..ProducerRecord::default()
+//! };
+//! let delivery = producer.send_and_wait(record).await?;
+//!
+//! let mut consumer = Consumer::new(&client, ConsumerConfig::default());
+//! consumer.assign(("orders".into(), delivery.partition), Start::Offset(delivery.offset));
+//! for record in consumer.poll(Duration::from_secs(1)).await? {
+//!     println!("{} {:?}", record.offset, record.value);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod admin;
 mod cluster;

@@ -9,15 +9,17 @@ use super::assignor::{Assignor, MemberView};
 use super::embedded::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, by_topic, flat};
 use crate::{Client, ClientError, ClusterView};
 
-/// The topics of a group and how many partitions each had when they were shared out.
+/// Partition counts by topic.
 pub(super) type Counts = BTreeMap<String, i32>;
+/// The topics that the members want, and the counts of those that exist.
+pub(super) type SharedOut = (Vec<String>, Counts);
 
 /// Shares out among the members, and tells of what.
 pub(super) async fn share_out(
     client: &Client,
     assignor: Assignor,
     members: Vec<JoinGroupResponseMember>,
-) -> Result<(Vec<SyncGroupRequestAssignment>, Counts), ClientError> {
+) -> Result<(Vec<SyncGroupRequestAssignment>, SharedOut), ClientError> {
     let members: Vec<_> = members.into_iter().map(view).collect::<Result<_, _>>()?;
     let topics: BTreeSet<_> = members
         .iter()
@@ -38,7 +40,10 @@ pub(super) async fn share_out(
                 assignment: assignment.to_bytes()?,
             })
         });
-    Ok((shares.collect::<Result<_, ClientError>>()?, counts))
+    Ok((
+        shares.collect::<Result<_, ClientError>>()?,
+        (topics, counts),
+    ))
 }
 
 /// Partition counts of the topics that exist; the others are shared out once they do.

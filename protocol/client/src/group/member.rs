@@ -19,7 +19,7 @@ use super::embedded::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, PROTOCOL_TYPE, by_topic, flat,
 };
 use super::heartbeat::{Beating, Heartbeat, Signal};
-use super::leader::{self, Counts};
+use super::leader::{self, SharedOut};
 use crate::admin::{Committer, commit, millis};
 use crate::cluster::{Attempts, Call, Lane, Route};
 use crate::{Client, ClientError, NewGroupOffset, TopicPartition};
@@ -42,8 +42,8 @@ pub(super) struct Member {
     pub(super) generation: i32,
     signal: (watch::Sender<Signal>, watch::Receiver<Signal>),
     heartbeat: Option<Heartbeat>,
-    /// What the leader has shared out.
-    counts: Option<Counts>,
+    /// The group's topics, and the partitions that this member has shared out as its leader.
+    shared_out: Option<SharedOut>,
 }
 
 impl Member {
@@ -56,7 +56,7 @@ impl Member {
             generation: -1,
             signal: watch::channel(Signal::Rejoin),
             heartbeat: None,
-            counts: None,
+            shared_out: None,
         }
     }
 
@@ -77,14 +77,14 @@ impl Member {
         let _ = self.signal.0.send(Signal::Rejoin);
     }
 
-    /// The leader watches its topics: a new partition needs a reader.
-    pub(super) async fn look_for_new_partitions(&mut self) {
-        let Some(before) = &self.counts else { return };
-        let topics: Vec<_> = before.keys().cloned().collect();
-        match self.client.ask_topics(&topics).await {
-            Ok(view) if leader::counts(&view, &topics) != *before => self.join_again(),
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "topics could not be asked for"),
+    /// The leader watches the group's topics: a new partition needs a reader.
+    pub(super) async fn look_for_new_partitions(&self) {
+        let Some((topics, before)) = &self.shared_out else {
+            return;
+        };
+        let view = self.client.recent_view().await;
+        if leader::counts(&view, topics) != *before {
+            self.join_again();
         }
     }
 
@@ -131,13 +131,13 @@ impl Member {
                 "the group chose the assignor {protocol:?}, unknown here"
             ))
         })?;
-        self.counts = None;
+        self.shared_out = None;
         let mut assignments = Vec::new();
         if joined.leader == self.id && !joined.skip_assignment {
-            let (shares, counts) =
+            let (shares, shared_out) =
                 leader::share_out(&self.client, assignor, joined.members).await?;
             assignments = shares;
-            self.counts = Some(counts);
+            self.shared_out = Some(shared_out);
         }
         let request = SyncGroupRequest {
             group_id: self.config.group.clone(),
@@ -270,7 +270,7 @@ impl Member {
     fn forget(&mut self) {
         self.id.clear();
         self.generation = -1;
-        self.counts = None;
+        self.shared_out = None;
     }
 
     fn start_heartbeat(&self) -> Heartbeat {

@@ -91,6 +91,7 @@ impl OpenBatch {
                 since: self.since,
                 fate: self.fate,
                 perhaps_written: false,
+                retried: false,
                 _permit: self.permit,
             }),
             Err(error) => {
@@ -121,6 +122,8 @@ pub(super) struct SealedBatch {
     pub(super) fate: Arc<Fate>,
     /// Whether a try ended without an answer: the records may be in the log.
     pub(super) perhaps_written: bool,
+    /// Whether it was sent before under its present number.
+    pub(super) retried: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -148,6 +151,7 @@ impl SealedBatch {
         let crc = crc32c(&bytes[CRC_FROM..]);
         bytes[CRC_FROM - 4..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
         self.batch = Batch::parse(&bytes.into())?;
+        self.retried = false;
         Ok(())
     }
 }

@@ -19,8 +19,8 @@ pub(super) struct Queue {
     max_in_flight: usize,
     open: Option<OpenBatch>,
     ready: VecDeque<SealedBatch>,
-    /// Fates of the batches under way, oldest first.
-    in_flight: Vec<(i32, Arc<Fate>)>,
+    /// The batches under way, oldest first.
+    in_flight: Vec<InFlight>,
     session: Option<Session>,
     next_sequence: i32,
     /// Something came back to be sent again: nothing new goes out before all has come back.
@@ -29,6 +29,14 @@ pub(super) struct Queue {
     broken: bool,
     /// Not before this moment.
     pause_until: Option<Instant>,
+}
+
+/// What is known of a batch under way.
+#[derive(Debug)]
+struct InFlight {
+    sequence: i32,
+    fate: Arc<Fate>,
+    retried: bool,
 }
 
 /// What the queue wants.
@@ -140,7 +148,7 @@ impl Queue {
 
     /// Everything that has no outcome yet.
     pub(super) fn fates(&self) -> impl Iterator<Item = Arc<Fate>> {
-        let sent = self.in_flight.iter().map(|(_, fate)| Arc::clone(fate));
+        let sent = self.in_flight.iter().map(|sent| Arc::clone(&sent.fate));
         sent.chain(self.ready.iter().map(|b| Arc::clone(&b.fate)))
             .chain(self.open.iter().map(|b| Arc::clone(&b.fate)))
     }
@@ -173,21 +181,36 @@ impl Queue {
                     return Next::Wait(Some(open.since + config.linger));
                 }
                 // While others are under way a batch may grow.
-                Some(_) if self.in_flight.len() >= self.max_in_flight => return Next::Wait(None),
+                Some(_) if self.is_full() => return Next::Wait(None),
                 Some(_) => self.seal(),
             }
         }
-        if self.in_flight.len() >= self.max_in_flight {
+        if self.is_full() {
             return Next::Wait(None);
         }
         match self.ready.pop_front() {
             None => Next::Idle,
             Some(batch) => {
-                self.in_flight
-                    .push((batch.base_sequence(), Arc::clone(&batch.fate)));
+                self.in_flight.push(InFlight {
+                    sequence: batch.base_sequence(),
+                    fate: Arc::clone(&batch.fate),
+                    retried: batch.retried,
+                });
                 Next::Send(Box::new(batch))
             }
         }
+    }
+
+    /// Whether the next batch must wait for one that is under way.
+    ///
+    /// A batch that is sent again goes alone. Brokers know a duplicate only among the last five
+    /// batches: if later ones went along, and were written while the broker put this one off again,
+    /// it would be forgotten there, and refused as out of order.
+    fn is_full(&self) -> bool {
+        let retried = self.in_flight.iter().any(|sent| sent.retried)
+            || self.ready.front().is_some_and(|batch| batch.retried);
+        let limit = if retried { 1 } else { self.max_in_flight };
+        self.in_flight.len() >= limit
     }
 
     /// A batch that was taken could not be sent now: it goes back to the front.
@@ -286,7 +309,8 @@ impl Queue {
         self.ready.clear();
     }
 
-    fn again(&mut self, batch: SealedBatch, at: Instant) {
+    fn again(&mut self, mut batch: SealedBatch, at: Instant) {
+        batch.retried = true;
         self.settling = true;
         self.pause_until = Some(at);
         self.requeue(batch);
@@ -306,13 +330,13 @@ impl Queue {
 
     fn is_oldest(&self, batch: &SealedBatch) -> bool {
         let older = |sequence: i32| follows(batch.base_sequence(), sequence);
-        !self.in_flight.iter().any(|(sequence, _)| older(*sequence))
+        !self.in_flight.iter().any(|sent| older(sent.sequence))
             && !self.ready.iter().any(|other| older(other.base_sequence()))
     }
 
     fn forget_sent(&mut self, batch: &SealedBatch) {
         self.in_flight
-            .retain(|(_, fate)| !Arc::ptr_eq(fate, &batch.fate));
+            .retain(|sent| !Arc::ptr_eq(&sent.fate, &batch.fate));
     }
 
     /// Fails what has waited too long.

@@ -30,6 +30,7 @@ pub const DISK: &[(&str, Case)] = &[
         open_after_removal,
     ),
     ("missing_directories_are_not_found", missing_directories),
+    ("a_tree_is_synced_with_all_in_it", trees),
     ("a_lock_has_one_holder", locks),
     ("small_files_are_replaced_whole_and_capped", small_files),
     ("space_is_plausible", space),
@@ -248,6 +249,15 @@ fn missing_directories(disk: &dyn Disk, dir: &Path) {
     let file = dir.join("file");
     create(disk, &file, b"");
     assert!(disk.create_dir_all(&file).is_err(), "a file is in the way");
+}
+
+fn trees(disk: &dyn Disk, dir: &Path) {
+    let sub = dir.join("b/c");
+    disk.create_dir_all(&sub).unwrap();
+    create(disk, &sub.join("a"), b"x");
+    disk.sync_tree(dir).unwrap();
+    let missing = disk.sync_tree(&dir.join("nowhere")).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
 fn locks(disk: &dyn Disk, dir: &Path) {

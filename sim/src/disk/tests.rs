@@ -126,6 +126,18 @@ fn names_need_a_synced_directory() {
 }
 
 #[test]
+fn a_synced_tree_survives_whole() {
+    for seed in SEEDS {
+        let disk = FakeDisk::new(seed);
+        disk.create_dir_all(Path::new("/d/e")).unwrap();
+        disk.sync_dir(root()).unwrap();
+        write(&*create(&disk, "/d/e/a"), &[1; 2000], 0);
+        disk.sync_tree(Path::new("/d")).unwrap();
+        assert_eq!(disk.crash().bytes("/d/e/a").unwrap(), [1; 2000]);
+    }
+}
+
+#[test]
 fn a_replaced_small_file_is_the_old_or_the_new_one() {
     for seed in SEEDS {
         for nth in 1..=6 {

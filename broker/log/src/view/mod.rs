@@ -1,5 +1,6 @@
 //! Reading a log without asking its writer.
 
+pub(crate) mod buffers;
 pub(crate) mod hot;
 mod read;
 mod shared;

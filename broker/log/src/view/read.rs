@@ -9,6 +9,7 @@ use freshet_env::DiskFile;
 use freshet_records::{BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, crc32c};
 use freshet_types::Offset;
 
+use super::buffers::{Buffer, Buffers};
 use super::{Fetched, Read, ReadSpec, Shared};
 use crate::segment::Segment;
 use crate::segment::scan::{Scan, ScanError};
@@ -158,7 +159,12 @@ impl Shared {
         let start = segment
             .start_for(from, cached)
             .map_err(|e| self.scan_miss(from, e))?;
-        let reader = Reader { file, size, cached };
+        let reader = Reader {
+            file,
+            buffers: &self.context.buffers,
+            size,
+            cached,
+        };
         // The batch is within one index step of the start; reading that much more saves a search.
         let ahead = start
             .before
@@ -179,7 +185,7 @@ impl Shared {
             return Ok(None);
         }
         let skip = usize::try_from(position - chunk_at).unwrap_or(usize::MAX);
-        let mut chunk = Bytes::from(chunk);
+        let mut chunk = chunk.into_bytes();
         let mut chunk = chunk.split_off(skip.min(chunk.len()));
         let needed = BatchHeader::parse(&chunk).map(|header| header.size_bytes);
         let needed = needed
@@ -189,7 +195,7 @@ impl Shared {
             if !spec.at_least_one && needed > spec.max_bytes {
                 return Ok(Some(empty(spec.from)));
             }
-            chunk = reader.exactly(position, needed)?.into();
+            chunk = reader.exactly(position, needed)?.into_bytes();
         }
         let fetched = self.take_batches(chunk, spec)?;
         if fetched.next_offset > spec.from {
@@ -201,11 +207,11 @@ impl Shared {
     /// Walks headers to the batch that holds `from`: its position, and a chunk that starts there.
     fn search(
         &self,
-        reader: &Reader,
+        reader: &Reader<'_>,
         start: u64,
         from: Offset,
         spec: &ReadSpec,
-    ) -> Result<(u64, Vec<u8>, u64), Miss> {
+    ) -> Result<(u64, Buffer, u64), Miss> {
         let mut scan = Scan::new(Arc::clone(&reader.file), start, reader.size);
         if reader.cached {
             scan = scan.cached_only();
@@ -217,7 +223,7 @@ impl Shared {
                     let want = (spec.max_bytes as u64).max(MIN_CHUNK_BYTES);
                     return Ok((position, reader.chunk(position, want)?, position));
                 }
-                None => return Ok((reader.size, Vec::new(), reader.size)),
+                None => return Ok((reader.size, reader.buffers.take(0), reader.size)),
             }
         }
     }
@@ -286,18 +292,21 @@ impl Shared {
 }
 
 /// A segment file with the rules of one read.
-struct Reader {
+struct Reader<'a> {
     file: Arc<dyn DiskFile>,
+    buffers: &'a Arc<Buffers>,
     /// Published size: nothing behind it is looked at.
     size: u64,
     cached: bool,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// At most `want` bytes; fewer at the end, or where less is cached.
-    fn chunk(&self, position: u64, want: u64) -> Result<Vec<u8>, Miss> {
+    fn chunk(&self, position: u64, want: u64) -> Result<Buffer, Miss> {
         let want = want.min(self.size.saturating_sub(position));
-        let mut bytes = vec![0; usize::try_from(want).unwrap_or(usize::MAX)];
+        let mut bytes = self
+            .buffers
+            .take(usize::try_from(want).unwrap_or(usize::MAX));
         let mut filled = 0;
         while filled < bytes.len() {
             let at = position + filled as u64;
@@ -319,7 +328,7 @@ impl Reader {
     }
 
     /// Exactly `want` bytes.
-    fn exactly(&self, position: u64, want: usize) -> Result<Vec<u8>, Miss> {
+    fn exactly(&self, position: u64, want: usize) -> Result<Buffer, Miss> {
         let bytes = self.chunk(position, want as u64)?;
         if bytes.len() == want {
             return Ok(bytes);

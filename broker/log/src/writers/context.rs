@@ -9,6 +9,7 @@ use freshet_env::Clock;
 use parking_lot::Mutex;
 
 use crate::segment::Segment;
+use crate::view::buffers::Buffers;
 use crate::{Busy, LogMetrics, WritersOptions};
 
 /// Work for a pool.
@@ -105,6 +106,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<LogMetrics>,
     pub(crate) options: WritersOptions,
     pub(crate) open_segments: OpenSegments,
+    pub(crate) buffers: Arc<Buffers>,
     /// Reads that wait for the device.
     pub(crate) readers: Pool,
     /// Removal of files, writing of indexes: whatever nobody waits for.
@@ -123,6 +125,7 @@ impl Context {
             metrics: Arc::default(),
             open_segments: OpenSegments::new(options.open_segments),
             options,
+            buffers: Arc::default(),
             readers,
             janitor,
         }

@@ -163,7 +163,17 @@ impl Connection {
     async fn exchange<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, ClientError> {
         let (outgoing, reply) = self.outgoing(request, version)?;
         self.queue.send(outgoing).await.map_err(|_| self.broken())?;
-        reply.await.map_err(|_| self.broken())
+        self.reply(reply).await
+    }
+
+    /// The reply, or the end of the connection. A request that slips into the queue while its other
+    /// end is taken down is dropped by nobody, so its own slot cannot tell that end.
+    async fn reply(&self, reply: oneshot::Receiver<Bytes>) -> Result<Bytes, ClientError> {
+        tokio::select! {
+            biased;
+            reply = reply => reply.map_err(|_| self.broken()),
+            () = self.fate.sealed() => Err(self.broken()),
+        }
     }
 
     fn outgoing<R: Request>(
@@ -207,15 +217,14 @@ pub(crate) struct Pending<R> {
 impl<R: Request> Pending<R> {
     /// Waits for the reply. One that is late ends the connection, for all behind it wait too.
     pub(crate) async fn finish(self) -> Result<R::Response, ClientError> {
-        let Ok(reply) = timeout_at(self.deadline, self.reply).await else {
+        let Ok(reply) = timeout_at(self.deadline, self.connection.reply(self.reply)).await else {
             let (api, limit) = (R::KEY.name(), self.limit.as_millis());
             self.connection
                 .fate
                 .seal(format!("no reply to {api} within {limit} ms"));
             return Err(self.connection.broken());
         };
-        let frame = reply.map_err(|_| self.connection.broken())?;
-        let (_, response) = decode_response::<R>(frame, self.version)?;
+        let (_, response) = decode_response::<R>(reply?, self.version)?;
         Ok(response)
     }
 }

@@ -44,7 +44,8 @@ impl Fate {
         self.0.cause.get().map_or("it was closed", String::as_str)
     }
 
-    async fn sealed(&self) {
+    /// Waits for the end.
+    pub(super) async fn sealed(&self) {
         let ended = self.0.ended.notified();
         tokio::pin!(ended);
         // Listen first, look then: a seal in between is not missed.

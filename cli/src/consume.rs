@@ -107,6 +107,12 @@ async fn alone(
         From::Last(_) => find(context, &partitions, OffsetSpec::Earliest, committed).await?,
         From::At(_) => HashMap::new(),
     };
+    if let From::At(Start::Offset(offset)) = from
+        && ends.values().all(|end| offset > *end)
+    {
+        let last = ends.values().max().copied().unwrap_or(0);
+        anyhow::bail!("offset {offset} is behind the end, which is {last}; choose a smaller one");
+    }
     // An offset that somebody typed must be there; otherwise retention may win the race.
     let reset = match from {
         From::At(Start::Offset(_)) => Reset::Fail,

@@ -8,7 +8,7 @@ use crate::image::{BrokerListener, DirectoryId};
 
 /// Ties a request to the type of its answer, so that callers need not match on [`Reply`].
 ///
-/// ```ignore
+/// ```text
 /// let reply = quorum.propose(CreateTopics { .. }.into()).await?;
 /// let outcomes = CreateTopics::answer(reply);
 /// ```

@@ -13,14 +13,14 @@ mod name;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 pub use name::LogName;
 
 use freshet_env::Disk;
 use freshet_env::disk::{DiskLock, Space};
-use freshet_types::TopicId;
+use freshet_types::{Millis, TopicId};
 use parking_lot::Mutex;
 
 use crate::state::envelope::EnvelopeError;
@@ -55,7 +55,11 @@ pub struct LogDir {
     leftovers: Mutex<Vec<PathBuf>>,
     failure: OnceLock<LogError>,
     available_bytes: AtomicI64,
+    /// When that was last asked for, ms.
+    looked_ms: AtomicU64,
     fsync_micros: AtomicU64,
+    /// Flushes under way.
+    flushes: AtomicUsize,
     #[expect(dead_code, reason = "dropping it unlocks")]
     lock: Box<dyn DiskLock>,
 }
@@ -98,7 +102,9 @@ impl LogDir {
             leftovers: Mutex::new(leftovers),
             failure: OnceLock::new(),
             available_bytes: AtomicI64::new(signed(space.available_bytes)),
+            looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
+            flushes: AtomicUsize::new(0),
             lock,
         }))
     }
@@ -241,8 +247,13 @@ impl LogDir {
         u64::try_from(self.available_bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Looks how much is left.
-    pub(crate) fn refresh_space(&self) {
+    /// Looks how much is left, unless somebody did so less than `pause_ms` ago.
+    pub(crate) fn refresh_space(&self, now: Millis, pause_ms: u64) {
+        let looked = Millis(self.looked_ms.load(Ordering::Relaxed));
+        if now - looked < pause_ms {
+            return;
+        }
+        self.looked_ms.store(now.0, Ordering::Relaxed);
         match self.disk.space(&self.path) {
             Ok(space) => {
                 let available = signed(space.available_bytes);
@@ -259,6 +270,17 @@ impl LogDir {
         let before = self.fsync_micros.load(Ordering::Relaxed);
         let average = (before * 7 + micros) / 8;
         self.fsync_micros.store(average, Ordering::Relaxed);
+    }
+
+    /// Counts a flush until the guard is dropped.
+    pub(crate) fn busy(&self) -> impl Drop {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        Busy(&self.flushes)
+    }
+
+    /// Whether somebody flushes.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.flushes.load(Ordering::Relaxed) > 0
     }
 
     /// How long an fsync takes.
@@ -288,6 +310,14 @@ impl LogDir {
             .ok()
             .flatten()
             .map_or(TopicId::ZERO, |state| state.topic_id)
+    }
+}
+
+struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
@@ -61,7 +60,8 @@ pub(crate) struct Shared {
     /// Generation of the last state file written.
     pub(crate) state_written: Mutex<u64>,
     closed: AtomicBool,
-    corrupt: OnceLock<LogError>,
+    /// Renamed away: nothing may be written under its old name. Changed while `flushing` is held.
+    deleted: AtomicBool,
 }
 
 /// What is known when a log is opened.
@@ -108,7 +108,7 @@ impl Shared {
             flush_queued: AtomicBool::new(false),
             state_written: Mutex::new(spec.generation),
             closed: AtomicBool::new(false),
-            corrupt: OnceLock::new(),
+            deleted: AtomicBool::new(false),
         }
     }
 
@@ -118,7 +118,7 @@ impl Shared {
 
     /// Why the log cannot serve, if it cannot.
     pub(crate) fn usable(&self) -> Result<(), LogError> {
-        if let Some(error) = self.dir.failure().or_else(|| self.corrupt.get().cloned()) {
+        if let Some(error) = self.dir.failure() {
             return Err(error);
         }
         if self.closed.load(Ordering::Acquire) {
@@ -146,6 +146,16 @@ impl Shared {
         self.hot.lock().clear();
     }
 
+    /// The log is about to be renamed away; the caller holds `flushing`.
+    pub(crate) fn set_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// Whether it was renamed away.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
     /// A write, sync or other change failed: the directory goes offline, for good.
     pub(crate) fn fail(&self, doing: &'static str, error: &io::Error) -> LogError {
         self.dir.fail(doing, &self.path, error)
@@ -161,14 +171,23 @@ impl Shared {
             self.flush_held()
         };
         // Told again: an append may have been answered after the directory told its logs.
-        flushed.inspect_err(|error| self.progress.failed(error))
+        flushed.inspect_err(|error| {
+            if !self.is_deleted() {
+                self.progress.failed(error);
+            }
+        })
     }
 
     /// [`Shared::flush`] for an owner that holds `flushing` already.
     pub(crate) fn flush_held(&self) -> Result<Offset, LogError> {
         self.usable_for_flush()?;
+        if self.is_deleted() {
+            let log = self.name.clone();
+            return Err(LogError::Closed { log });
+        }
         let end = self.log_end.load(Ordering::Acquire);
         let dirty = std::mem::take(&mut *self.dirty.lock());
+        let _busy = self.dir.busy();
         for file in &dirty.files {
             let clock = &self.context.clock;
             let begin = clock.micros();

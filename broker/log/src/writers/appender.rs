@@ -53,6 +53,12 @@ pub(super) struct Appender {
     timed: HashMap<usize, Millis>,
 }
 
+/// Whether a lone append is best synced right here: syncs are fast, and no other log's is under way
+/// that this one could share a commit of the file system with.
+fn syncs_inline(dir: &LogDir) -> bool {
+    dir.fsync_micros() < INLINE_FSYNC_MICROS && !dir.is_busy()
+}
+
 /// Whether to go on.
 #[derive(PartialEq, Eq)]
 enum Next {
@@ -223,7 +229,7 @@ impl Appender {
                 let due = self.context.clock.monotonic() + shared.config.load().flush_ms;
                 self.timed.entry(id).or_insert(due);
             }
-        } else if alone && shared.dir.fsync_micros() < INLINE_FSYNC_MICROS {
+        } else if alone && syncs_inline(&shared.dir) {
             // A failure is told to everybody through `Progress::failed`.
             let _ = shared.flush();
         } else {

@@ -1,4 +1,8 @@
-//! The flush thread of one log directory: fdatasync, checkpoints, deletes, and free space.
+//! The flush threads of one log directory: fdatasync, checkpoints, deletes, and free space.
+//!
+//! They take jobs from one queue. Jobs of one log may overtake each other, which does no harm: only
+//! one flushes at a time, a checkpoint that is older than the one on the disk is not written, and
+//! nothing is written to a log that was deleted.
 //!
 //! A log that is written again while its flush waits is not queued twice, so one sync covers all
 //! that was written before it started: group commit.
@@ -9,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Offset;
+use parking_lot::Mutex;
 
 use super::command::Answer;
 use super::remove_later;
@@ -35,19 +40,19 @@ pub(super) enum FlushJob {
 }
 
 /// Runs until nobody can send any more.
-pub(super) fn run_flusher(dir: &Arc<LogDir>, context: &Arc<Context>, jobs: &Receiver<FlushJob>) {
-    let mut looked = context.clock.monotonic();
+pub(super) fn run_flusher(
+    dir: &Arc<LogDir>,
+    context: &Arc<Context>,
+    jobs: &Mutex<Receiver<FlushJob>>,
+) {
     loop {
-        match jobs.recv_timeout(SPACE_IDLE) {
+        let job = jobs.lock().recv_timeout(SPACE_IDLE);
+        match job {
             Ok(job) => job.run(context),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let now = context.clock.monotonic();
-        if now - looked >= SPACE_BUSY_MS {
-            dir.refresh_space();
-            looked = now;
-        }
+        dir.refresh_space(context.clock.monotonic(), SPACE_BUSY_MS);
     }
 }
 
@@ -70,6 +75,7 @@ impl FlushJob {
 fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
     let renamed = {
         let _flushing = shared.flushing.lock();
+        shared.set_deleted();
         shared.dir.rename_away(&shared.name)
     };
     shared.dir.release(&shared.name);

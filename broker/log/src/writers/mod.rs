@@ -1,7 +1,7 @@
 //! The threads that own logs.
 //!
 //! ```text
-//! LogHandle ──commands──► append thread ──flush jobs──► flush thread (one per log directory)
+//! LogHandle ──commands──► append thread ──flush jobs──► flush threads (of a log directory)
 //!                           owns its logs                 fdatasync, checkpoints, deletes
 //! LogView ────cold reads──► reader threads
 //! closed segments ────────► janitor thread: index files, removal of files
@@ -47,6 +47,9 @@ const JANITOR_QUEUE: usize = 4096;
 pub struct WritersOptions {
     /// Append threads; a partition belongs to one.
     pub append_threads: usize,
+    /// Flush threads of each log directory. The file system commits what several of them sync at
+    /// the same time together.
+    pub flush_threads: usize,
     /// Threads for reads that wait for the device, shared by all logs.
     pub read_threads: usize,
     /// Commands that may wait for one append thread, or for all reader threads.
@@ -69,6 +72,7 @@ impl Default for WritersOptions {
     fn default() -> Self {
         Self {
             append_threads: 2,
+            flush_threads: 4,
             read_threads: 2,
             queue_len: 8192,
             queue_bytes: 64 << 20,
@@ -269,9 +273,13 @@ fn start_flushers(
     for (i, dir) in dirs.iter().enumerate() {
         let (queue, jobs) = sync_channel(context.options.queue_len);
         queues.insert(dir.path().to_owned(), queue);
-        let (dir, context) = (Arc::clone(dir), Arc::clone(context));
-        let body = move || run_flusher(&dir, &context, &jobs);
-        threads.push(spawn(format!("log-flush-{i}"), body)?);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for j in 0..context.options.flush_threads.max(1) {
+            let (dir, context) = (Arc::clone(dir), Arc::clone(context));
+            let jobs = Arc::clone(&jobs);
+            let body = move || run_flusher(&dir, &context, &jobs);
+            threads.push(spawn(format!("log-flush-{i}-{j}"), body)?);
+        }
     }
     Ok((queues, threads))
 }

@@ -292,3 +292,72 @@ fn cost_of_opening_ten_thousand_logs() {
         println!("{round}: stopped in {} ms", (clock.micros() - begin) / 1000);
     }
 }
+
+/// Tells which log was flushed.
+#[derive(Debug)]
+struct Tell(usize, std::sync::mpsc::Sender<usize>);
+
+impl Progress for Tell {
+    fn appended(&self, _end: i64) {}
+    fn flushed(&self, _end: i64) {
+        let _ = self.1.send(self.0);
+    }
+    fn failed(&self, error: &freshet_log::LogError) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_many_partitions() {
+    for count in [1, 4, 16, 64, 256, 1000] {
+        let root = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let hands: Arc<dyn Clock> = Arc::<SystemClock>::clone(&clock);
+        let writers = Writers::start(vec![open_dir(root.path())], hands, options()).unwrap();
+        let (tell, told) = channel();
+        let logs: Vec<_> = (0..count)
+            .map(|i| {
+                let log = OpenLog {
+                    dir: Arc::clone(&writers.dirs()[0]),
+                    name: LogName::parse(&format!("t-{i}")).unwrap(),
+                    topic_id: TOPIC,
+                    config: Arc::new(LogConfig::default()),
+                    progress: Arc::new(Tell(i, tell.clone())),
+                };
+                writers.open(log).unwrap()
+            })
+            .collect();
+        let batch = large(clock.wall(), 1000).bytes().clone();
+        let append = |log: &freshet_log::LogHandle| {
+            log.append(Append {
+                frame_bytes: batch.len(),
+                batches: batch.clone(),
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(|result| assert!(result.is_ok())),
+            })
+            .unwrap();
+        };
+        logs.iter().for_each(append);
+        for _ in 0..count {
+            append(&logs[told.recv().unwrap()]);
+        }
+        let (cpu, begin, mut acked) = (cpu_seconds(), clock.micros(), 0u64);
+        while clock.micros() - begin < 3_000_000 {
+            append(&logs[told.recv().unwrap()]);
+            acked += 1;
+        }
+        let seconds = (clock.micros() - begin) as f64 / 1e6;
+        let cpu = cpu_seconds().0 + cpu_seconds().1 - cpu.0 - cpu.1;
+        println!(
+            "{count} partitions, one append each: {:.0} durable/s, {:.0} µs CPU each",
+            acked as f64 / seconds,
+            cpu * 1e6 / acked as f64
+        );
+        for _ in 0..count {
+            told.recv().unwrap();
+        }
+        writers.stop().unwrap();
+    }
+}

@@ -131,3 +131,27 @@ impl Checkpoint {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn strange_bodies_never_panic(body: Vec<u8>) {
+            let _ = Checkpoint::from_file(&seal(KIND, &body));
+        }
+
+        #[test]
+        fn changed_bodies_never_panic(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let file = Checkpoint { sealed: vec![SealedSegment { base: 1, size_bytes: 2 }], segment: 9, durable_end: 9, ..Checkpoint::fresh(TopicId::ZERO) }.to_file();
+            let mut body = unseal(KIND, &file).unwrap().to_vec();
+            let at = at.index(body.len());
+            body[at] = byte;
+            let _ = Checkpoint::from_file(&seal(KIND, &body));
+            body.truncate(cut.index(body.len()));
+            prop_assert!(Checkpoint::from_file(&seal(KIND, &body)).is_err());
+        }
+    }
+}

@@ -71,3 +71,41 @@ impl Producers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn producers() -> Producers {
+        let mut known = Known::new(3, Timestamp(5), Some(7));
+        known.batches.push_back(StoredBatch {
+            first_sequence: 0,
+            last_sequence: 4,
+            base_offset: 7,
+            last_offset: 11,
+            timestamp: Timestamp(5),
+        });
+        let mut producers = Producers::default();
+        producers.restore(1, known);
+        producers
+    }
+
+    proptest! {
+        #[test]
+        fn strange_bodies_never_panic(body: Vec<u8>) {
+            let _ = Producers::from_snapshot(&seal(KIND, &body));
+        }
+
+        #[test]
+        fn changed_bodies_never_panic(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let file = producers().snapshot();
+            let mut body = unseal(KIND, &file).unwrap().to_vec();
+            let at = at.index(body.len());
+            body[at] = byte;
+            let _ = Producers::from_snapshot(&seal(KIND, &body));
+            body.truncate(cut.index(body.len()));
+            prop_assert!(Producers::from_snapshot(&seal(KIND, &body)).is_err());
+        }
+    }
+}

@@ -93,3 +93,39 @@ fn take<'a>(from: &mut &'a [u8], length: usize) -> Result<&'a [u8], EnvelopeErro
         .ok_or(malformed("it ends inside a field"))?;
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn image() -> StopImage {
+        let row = StopRow {
+            clean: true,
+            checkpoint: Checkpoint::fresh(freshet_types::TopicId::ZERO),
+            producers: vec![7; 20],
+        };
+        let name = LogName::parse("t-0").unwrap();
+        StopImage {
+            rows: HashMap::from([(name, row)]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strange_bodies_never_panic(body: Vec<u8>) {
+            let _ = StopImage::from_file(&seal(KIND, &body));
+        }
+
+        #[test]
+        fn changed_bodies_never_panic(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let file = image().to_file();
+            let mut body = unseal(KIND, &file).unwrap().to_vec();
+            let at = at.index(body.len());
+            body[at] = byte;
+            let _ = StopImage::from_file(&seal(KIND, &body));
+            body.truncate(cut.index(body.len()));
+            prop_assert!(StopImage::from_file(&seal(KIND, &body)).is_err());
+        }
+    }
+}

@@ -187,8 +187,13 @@ impl Writers {
 
     /// Opens a log, making it when absent; recovers its tail when the last stop was not clean.
     /// Blocks on the device: call it from a plain thread; several may open at once.
+    ///
+    /// # Panics
+    /// When `log.dir` is not one of the directories given at start.
     pub fn open(&self, log: OpenLog) -> Result<LogHandle, OpenError> {
         let (dir, name) = (Arc::clone(&log.dir), log.name.clone());
+        let ours = self.dirs.iter().any(|ours| Arc::ptr_eq(ours, &dir));
+        assert!(ours, "a log is opened in a directory given at start");
         if !dir.reserve(&name) {
             return Err(OpenError::AlreadyOpen { log: name });
         }

@@ -102,7 +102,7 @@ pub struct ProducerRecord {
     pub value: Option<Bytes>,
     /// Headers, in order.
     pub headers: Vec<Header>,
-    /// Its time; `None` for now.
+    /// When it happened; `None` takes the time at which it is sent.
     pub timestamp: Option<Timestamp>,
 }
 

@@ -125,7 +125,7 @@ fn append_cost(size: usize, total: usize, depth: usize, durability: Durability) 
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints costs for a person to judge: run by hand, in release, on a quiet machine"]
 fn cost_of_appends() {
     floor_cost(1 << 20, 2 << 30);
     floor_cost(64 << 10, 512 << 20);
@@ -171,7 +171,7 @@ fn read_cost(what: &str, log: &freshet_log::LogHandle, clock: &SystemClock, roun
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints costs for a person to judge: run by hand, in release, on a quiet machine"]
 fn cost_of_reads() {
     for (size, hot_bytes, total) in [
         (64 << 10, 0, 1 << 30),
@@ -214,7 +214,7 @@ fn cost_of_reads() {
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints costs for a person to judge: run by hand, in release, on a quiet machine"]
 fn cost_of_one_at_a_time() {
     let root = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
@@ -247,7 +247,7 @@ fn cost_of_one_at_a_time() {
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints costs for a person to judge: run by hand, in release, on a quiet machine"]
 fn cost_of_opening_ten_thousand_logs() {
     let root = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
@@ -312,7 +312,7 @@ impl Progress for Tell {
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints costs for a person to judge: run by hand, in release, on a quiet machine"]
 fn cost_of_many_partitions() {
     for count in [1, 4, 16, 64, 256, 1000] {
         let root = tempfile::tempdir().unwrap();

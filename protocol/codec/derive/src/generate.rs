@@ -47,14 +47,14 @@ fn field_impl(declaration: &Declaration) -> TokenStream {
             fn smallest(at: ::freshet_codec::Shape) -> usize {
                 #smallest
             }
-            #[allow(clippy::too_many_lines)]
+            #[allow(clippy::too_many_lines, reason = "as long as the message has fields")]
             fn read(
                 r: &mut ::freshet_codec::Reader,
                 at: ::freshet_codec::Shape,
             ) -> ::core::result::Result<Self, ::freshet_codec::DecodeError> {
                 #read
             }
-            #[allow(clippy::too_many_lines)]
+            #[allow(clippy::too_many_lines, reason = "as long as the message has fields")]
             fn write(
                 &self,
                 w: &mut ::freshet_codec::Writer,
@@ -148,7 +148,10 @@ fn sample_impl(declaration: &Declaration) -> TokenStream {
         ::freshet_codec::testing! {
             #[automatically_derived]
             impl ::freshet_codec::Sample for #name {
-                #[allow(clippy::needless_bool, clippy::too_many_lines, unused_variables)]
+                #[allow(
+                    clippy::needless_bool, clippy::too_many_lines, unused_variables,
+                    reason = "one shape for all messages; some need only a part of it"
+                )]
                 fn sample(s: &mut ::freshet_codec::Sampler, at: ::freshet_codec::Shape) -> Self {
                     Self { #(#fields,)* }
                 }

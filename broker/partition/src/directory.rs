@@ -21,6 +21,7 @@ use freshet_settings::{Layers, LogSettings, StaticSettings};
 use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::config::log_config;
 use crate::partition::Partition;
@@ -225,6 +226,15 @@ fn in_parallel<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) + Sync) {
     });
 }
 
+/// Ticks once every `period`, the first time one period from now.
+async fn every(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is at once.
+    ticks.tick().await;
+    ticks
+}
+
 /// What the thread owns.
 struct Keeper {
     directory: Arc<Directory>,
@@ -245,14 +255,15 @@ impl Keeper {
         // Nobody may listen any more.
         let _ = ready.send(());
         let mut image = self.parts.image.clone();
-        let period = self.period;
+        let mut retention = runtime.block_on(every(self.period));
         loop {
             let changed = runtime.block_on(async {
                 tokio::select! {
                     biased;
                     _ = &mut stopped => None,
+                    // Before the image: changes that never end must not keep retention waiting.
+                    _ = retention.tick() => Some(false),
                     changed = image.changed() => changed.ok().map(|()| true),
-                    () = tokio::time::sleep(period) => Some(false),
                 }
             });
             match changed {
@@ -452,5 +463,29 @@ impl Keeper {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn retention_keeps_its_time_however_often_the_image_changes() {
+        let mut ticks = every(Duration::from_millis(20)).await;
+        let mut changes = 0;
+        let until_due = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = ticks.tick() => break,
+                    () = tokio::task::yield_now() => changes += 1,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), until_due)
+            .await
+            .expect("it ticks");
+        assert!(changes > 0, "the first tick is one period away");
     }
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use freshet_env::{Clock, tasks};
-use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Writers};
+use freshet_log::{LogConfig, LogDir, LogName, OpenError, OpenLog, Progress, Writers};
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings, StaticSettings};
 use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
@@ -156,58 +156,42 @@ struct Wanted {
 }
 
 /// Which log directory a partition lives in.
-struct Homes {
-    present: HashMap<LogName, Arc<LogDir>>,
+struct Homes<'a> {
+    dirs: &'a [Arc<LogDir>],
     /// Directories that take new logs, with what they hold.
-    open: Mutex<Vec<(usize, Arc<LogDir>)>>,
-    failure: Option<LogError>,
+    online: Mutex<Vec<(usize, &'a Arc<LogDir>)>>,
 }
 
-impl Homes {
-    fn look(dirs: &[Arc<LogDir>]) -> Self {
-        let (mut present, mut open) = (HashMap::new(), Vec::new());
-        if let [only] = dirs {
-            // Nothing to choose; a listing of thousands of logs is saved.
-            let open = Mutex::new(vec![(0, Arc::clone(only))]);
-            return Self {
-                present,
-                open,
-                failure: None,
-            };
-        }
-        for dir in dirs {
-            let logs = dir.logs().unwrap_or_default();
-            if dir.failure().is_none() {
-                open.push((logs.len(), Arc::clone(dir)));
-            }
-            present.extend(logs.into_iter().map(|(name, _)| (name, Arc::clone(dir))));
-        }
-        let failure = dirs.iter().find_map(|dir| dir.failure());
-        Self {
-            present,
-            open: Mutex::new(open),
-            failure,
-        }
+impl<'a> Homes<'a> {
+    fn look(dirs: &'a [Arc<LogDir>]) -> Self {
+        let online = dirs.iter().filter(|dir| dir.failure().is_none());
+        let online = Mutex::new(online.map(|dir| (dir.log_count(), dir)).collect());
+        Self { dirs, online }
     }
 
     /// The directory that has the log already, else the online one with the fewest logs.
     fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
-        if let Some(dir) = self.present.get(name) {
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
             return Ok(Arc::clone(dir));
         }
-        let mut open = self.open.lock();
-        match (
-            open.iter_mut().min_by_key(|(count, _)| *count),
-            &self.failure,
-        ) {
-            (Some((count, dir)), _) => {
-                *count += 1;
-                Ok(Arc::clone(dir))
-            }
-            (None, Some(error)) => Err(error.clone().into()),
-            (None, None) => unreachable!("a broker has at least one log directory"),
-        }
+        let mut online = self.online.lock();
+        let Some((count, dir)) = online.iter_mut().min_by_key(|(count, _)| *count) else {
+            let failure = self.dirs.iter().find_map(|dir| dir.failure());
+            return Err(failure
+                .expect("a broker without an online directory has a failed one")
+                .into());
+        };
+        *count += 1;
+        Ok(Arc::clone(dir))
     }
+}
+
+/// Threads for each directory that open so many logs after a clean stop. They read no records and
+/// compute little, but wait for the device when the directories' names are not cached.
+fn opening_threads(logs: usize) -> usize {
+    const MOST: usize = 16;
+    const LOGS_EACH: usize = 32;
+    (logs / LOGS_EACH).min(MOST)
 }
 
 /// Runs `work` on all items, on up to `threads` threads.
@@ -251,9 +235,9 @@ impl Keeper {
         mut stopped: oneshot::Receiver<()>,
     ) {
         self.follow();
-        self.report_strays();
         // Nobody may listen any more.
         let _ = ready.send(());
+        self.report_strays();
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
         loop {
@@ -293,10 +277,7 @@ impl Keeper {
             .flat_map(|topic| self.wanted(topic, &layers, &logs))
             .collect();
         if !wanted.is_empty() {
-            self.serve(
-                &wanted,
-                logs.recovery_threads * self.parts.writers.dirs().len(),
-            );
+            self.serve(&wanted, logs.recovery_threads);
         }
         self.directory.applied.send_replace(image.position());
         self.seen = image;
@@ -336,12 +317,18 @@ impl Keeper {
     }
 
     /// Opens what is missing, several logs at a time, and hands everything its present settings.
-    fn serve(&self, wanted: &[Wanted], threads: usize) {
+    fn serve(&self, wanted: &[Wanted], recovery_threads: usize) {
         let missing: Vec<&Wanted> = wanted
             .iter()
             .filter(|wanted| self.directory.get(wanted.id).is_none())
             .collect();
-        let homes = Homes::look(self.parts.writers.dirs());
+        let dirs = self.parts.writers.dirs();
+        let homes = Homes::look(dirs);
+        let of_dir = |dir: &Arc<LogDir>| match dir.was_clean() {
+            true => recovery_threads.max(opening_threads(missing.len())),
+            false => recovery_threads,
+        };
+        let threads = dirs.iter().map(of_dir).sum();
         in_parallel(&missing, threads, |wanted| {
             match self.open(wanted, &homes) {
                 Ok(partition) => self.welcome(wanted, &partition),
@@ -454,10 +441,12 @@ impl Keeper {
         }
     }
 
+    /// Tells about logs that no topic of the image has. Those that should be open and cannot be were
+    /// told about already.
     fn report_strays(&self) {
         for dir in self.parts.writers.dirs() {
-            for (name, id) in dir.logs().unwrap_or_default() {
-                if self.seen.topic_by_id(id).is_none() {
+            for name in dir.closed_logs() {
+                if self.seen.topic_by_id(dir.topic_id(&name)).is_none() {
                     let dir = dir.path().display().to_string();
                     tracing::warn!(dir, log = %name, "not in the metadata: left untouched");
                 }

@@ -15,6 +15,7 @@ mod command;
 pub(crate) mod context;
 mod flusher;
 mod handle;
+mod together;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -217,8 +218,9 @@ impl Writers {
             return Err(OpenError::AlreadyOpen { log: name.clone() });
         }
         let removed = dir.rename_away(name);
-        dir.release(name);
-        remove_later(&self.context, dir, removed?);
+        let path = removed.inspect_err(|_| dir.release(name))?;
+        dir.release_deleted(name);
+        remove_later(&self.context, dir, path);
         Ok(())
     }
 

@@ -11,6 +11,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     args.start_logging();
+    match freshet_env::limits::raise_open_files() {
+        Ok(open_files) => tracing::debug!(open_files, "limits"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
     match start::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -184,6 +184,14 @@ impl Shared {
         self.founded.store(true, Ordering::Release);
     }
 
+    /// The next flush syncs `file`.
+    pub(crate) fn set_dirty(&self, file: Arc<dyn DiskFile>) {
+        let mut dirty = self.dirty.lock();
+        if !dirty.files.iter().any(|known| Arc::ptr_eq(known, &file)) {
+            dirty.files.push(file);
+        }
+    }
+
     /// Makes everything published so far durable. The first error is final.
     ///
     /// The end is read before the files are taken: whatever is below it was in the list by then,

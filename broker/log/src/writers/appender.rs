@@ -328,7 +328,7 @@ impl Appender {
             return;
         };
         let shared = Arc::clone(log.shared());
-        if let Err(error) = log.trim_blocks() {
+        if let Err(error) = log.trim_room() {
             return done.give(Err(error));
         }
         let mut job = log.checkpoint();

@@ -398,6 +398,8 @@ impl Keeper {
             let Some(partition) = self.directory.partitions.write().remove(&id) else {
                 continue;
             };
+            // Only now: who looks for it because of this must not find it any more.
+            partition.close();
             self.parts
                 .neighbours
                 .iter()
@@ -423,7 +425,6 @@ impl Keeper {
         let now = self.parts.clock.wall();
         for partition in self.directory.all() {
             let name = partition.name().clone();
-            let limit = partition.ends().high_watermark;
             let done = move |result: Result<freshet_log::Retained, _>| match result {
                 Ok(retained) if retained.segments > 0 => tracing::info!(
                     log = %name,
@@ -435,7 +436,7 @@ impl Keeper {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(log = %name, %error, "retention failed"),
             };
-            if partition.log().retain(now, limit, Box::new(done)).is_err() {
+            if partition.retain(now, Box::new(done)).is_err() {
                 return; // The threads are busy with appends; the next period comes.
             }
         }

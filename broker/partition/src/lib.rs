@@ -19,4 +19,4 @@ pub use partition::{
     Acks, Ends, Isolation, Partition, Produce, ProduceError, ReadError, Slice, TrimError,
 };
 pub use replica::ProduceDone;
-pub use waiters::Waiting;
+pub use waiters::{Watch, Watcher};

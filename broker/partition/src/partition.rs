@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Busy, EpochEnd, Fetched, LogConfig, LogError, LogHandle, LogName, LogView,
-    Origin, Read, ReadError as LogReadError, ReadSpec, TimeQuery, TimedOffset,
+    Append, AppendError, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle, LogName,
+    LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery, TimedOffset,
 };
-use freshet_types::{ErrorKind, LeaderEpoch, Offset, TopicPartition};
-use tokio::sync::{Notify, oneshot};
+use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use tokio::sync::oneshot;
 
 use crate::replica::{ProduceDone, Replica};
-use crate::waiters::Waiting;
+use crate::waiters::{Watch, Watcher};
 
 /// What must be true before a produce is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,16 @@ pub struct Ends {
     pub last_stable: Offset,
 }
 
+impl Ends {
+    /// Where `isolation` ends.
+    pub fn of(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable,
+        }
+    }
+}
+
 /// What a read found.
 #[derive(Debug)]
 pub struct Slice {
@@ -187,8 +197,15 @@ impl Partition {
     }
 
     pub(crate) fn lead(&self, epoch: LeaderEpoch, in_sync: usize) {
-        self.leader_epoch.store(epoch, Ordering::Release);
         self.in_sync.store(in_sync, Ordering::Release);
+        if self.leader_epoch.swap(epoch, Ordering::AcqRel) != epoch {
+            self.replica.waiters.wake();
+        }
+    }
+
+    /// It is no longer served here; who watches looks for it once more and finds that out.
+    pub(crate) fn close(&self) {
+        self.replica.waiters.close();
     }
 
     pub(crate) fn configure(&self, config: Arc<LogConfig>, min_in_sync: usize) {
@@ -209,11 +226,7 @@ impl Partition {
 
     /// Where `isolation` ends.
     pub fn end(&self, isolation: Isolation) -> Offset {
-        let ends = self.ends();
-        match isolation {
-            Isolation::ReadUncommitted => ends.high_watermark,
-            Isolation::ReadCommitted => ends.last_stable,
-        }
+        self.ends().of(isolation)
     }
 
     /// Stores a batch. `done` is called exactly once, here or on a log thread.
@@ -280,14 +293,10 @@ impl Partition {
         at_least_one: bool,
     ) -> Result<Slice, ReadError> {
         let ends = self.ends();
-        let upper_bound = match isolation {
-            Isolation::ReadUncommitted => ends.high_watermark,
-            Isolation::ReadCommitted => ends.last_stable,
-        };
         let spec = ReadSpec {
             from,
             max_bytes,
-            upper_bound,
+            upper_bound: ends.of(isolation),
             at_least_one,
         };
         let fetched = match self.view().read(&spec)? {
@@ -316,8 +325,13 @@ impl Partition {
     /// Moves the log start up (DeleteRecords); answers the new log start once it is durable.
     pub async fn trim(&self, to: Offset) -> Result<Offset, TrimError> {
         let (tell, told) = oneshot::channel();
-        let done = Box::new(move |result| drop(tell.send(result)));
-        self.log.trim(to, done)?;
+        let waiters = Arc::clone(&self.replica.waiters);
+        let done = move |result| {
+            waiters.wake();
+            // The asker may have gone.
+            let _ = tell.send(result);
+        };
+        self.log.trim(to, Box::new(done))?;
         match told.await {
             Ok(result) => Ok(result?),
             Err(_) => Err(LogError::Closed {
@@ -327,14 +341,34 @@ impl Partition {
         }
     }
 
-    /// Has `notify` told whenever the high watermark moves, until the guard is dropped.
-    pub fn watch(&self, notify: Arc<Notify>) -> Waiting {
-        self.replica.waiters.register(notify)
+    /// Applies retention below the high watermark.
+    pub(crate) fn retain(&self, now: Timestamp, done: Done<Retained>) -> Result<(), Busy> {
+        let limit = self.replica.high_watermark();
+        let waiters = Arc::clone(&self.replica.waiters);
+        let told = move |result: Result<Retained, LogError>| {
+            if result.as_ref().is_ok_and(|retained| retained.segments > 0) {
+                waiters.wake();
+            }
+            done(result);
+        };
+        self.log.retain(now, limit, Box::new(told))
+    }
+
+    /// How often something that readers see has moved: the high watermark, the log start, the
+    /// leader epoch, the state of the log. Ask before a read, to [`watch`](Self::watch) from there.
+    pub fn moves(&self) -> u64 {
+        self.replica.waiters.moves()
+    }
+
+    /// Has `watcher` told `token` at the next move, once, unless the guard is dropped before.
+    /// `None` if something has moved since `seen`: look again.
+    pub fn watch(&self, seen: u64, watcher: &Arc<Watcher>, token: usize) -> Option<Watch> {
+        self.replica.waiters.register(seen, watcher, token)
     }
 
     async fn cold<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(freshet_log::Done<T, LogReadError>) -> Result<(), Busy>,
+        ask: impl FnOnce(Done<T, LogReadError>) -> Result<(), Busy>,
     ) -> Result<T, ReadError> {
         let (tell, told) = oneshot::channel();
         ask(Box::new(move |result| drop(tell.send(result))))?;

@@ -8,6 +8,7 @@ mod groups;
 mod host;
 mod partition;
 mod replica;
+pub mod replication;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, Neighbour};

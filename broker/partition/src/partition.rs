@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle, LogName,
-    LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery, TimedOffset,
+    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle,
+    LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery,
+    TimedOffset,
 };
 use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use tokio::sync::oneshot;
@@ -50,9 +51,6 @@ pub enum ProduceError {
         /// What the topic asks for.
         needed: usize,
     },
-    /// The append thread's queue is full; nothing was written.
-    #[error(transparent)]
-    Busy(#[from] Busy),
     /// The log refused it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -63,7 +61,6 @@ impl ProduceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotEnoughReplicas { .. } => ErrorKind::Unavailable,
-            Self::Busy(error) => error.kind(),
             Self::Append(error) => error.kind(),
         }
     }
@@ -246,18 +243,9 @@ impl Partition {
             }
         }
         let replica = Arc::clone(&self.replica);
-        // `append` takes its callback by value and drops it when it refuses: the slot keeps `done`
-        // reachable for that case.
-        let slot = Arc::new(parking_lot::Mutex::new(Some(done)));
-        let inner = Arc::clone(&slot);
-        let stored = move |result: Result<freshet_log::Appended, AppendError>| {
-            let Some(done) = inner.lock().take() else {
-                return;
-            };
-            match result {
-                Ok(appended) if acks == Acks::All => replica.park(appended, done),
-                other => done(other.map_err(ProduceError::Append)),
-            }
+        let stored = move |result: Result<Appended, AppendError>| match result {
+            Ok(appended) if acks == Acks::All => replica.park(appended, done),
+            other => done(other.map_err(ProduceError::Append)),
         };
         let append = Append {
             batches: batch,
@@ -266,10 +254,8 @@ impl Partition {
             origin,
             done: Box::new(stored),
         };
-        if let Err(busy) = self.log.append(append)
-            && let Some(done) = slot.lock().take()
-        {
-            done(Err(busy.into()));
+        if let Err(refused) = self.log.append(append) {
+            refused.tell();
         }
     }
 
@@ -325,13 +311,7 @@ impl Partition {
     /// Moves the log start up (DeleteRecords); answers the new log start once it is durable.
     pub async fn trim(&self, to: Offset) -> Result<Offset, TrimError> {
         let (tell, told) = oneshot::channel();
-        let waiters = Arc::clone(&self.replica.waiters);
-        let done = move |result| {
-            waiters.wake();
-            // The asker may have gone.
-            let _ = tell.send(result);
-        };
-        self.log.trim(to, Box::new(done))?;
+        self.begin_trim(to, Box::new(move |result| drop(tell.send(result))))?;
         match told.await {
             Ok(result) => Ok(result?),
             Err(_) => Err(LogError::Closed {
@@ -339,6 +319,16 @@ impl Partition {
             }
             .into()),
         }
+    }
+
+    /// The same for one who does not wait.
+    pub(crate) fn begin_trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
+        let waiters = Arc::clone(&self.replica.waiters);
+        let told = move |result| {
+            waiters.wake();
+            done(result);
+        };
+        self.log.trim(to, Box::new(told))
     }
 
     /// Applies retention below the high watermark.

@@ -89,7 +89,8 @@ impl Waiters {
     pub(crate) fn wake(&self) {
         self.moves.fetch_add(1, Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) > 0 {
-            self.tell_all(&mut self.list.lock());
+            let ended = self.end_all(&mut self.list.lock());
+            tell(ended);
         }
     }
 
@@ -98,14 +99,21 @@ impl Waiters {
         let mut list = self.list.lock();
         list.closed = true;
         self.moves.fetch_add(1, Ordering::SeqCst);
-        self.tell_all(&mut list);
+        let ended = self.end_all(&mut list);
+        drop(list);
+        tell(ended);
     }
 
-    fn tell_all(&self, list: &mut List) {
-        for (_, watcher, token) in list.watches.drain(..) {
-            watcher.tell(token);
-        }
+    fn end_all(&self, list: &mut List) -> Vec<(u64, Arc<Watcher>, usize)> {
         self.count.store(0, Ordering::SeqCst);
+        std::mem::take(&mut list.watches)
+    }
+}
+
+/// Not under the lock: who is told comes here at once to watch again.
+fn tell(ended: Vec<(u64, Arc<Watcher>, usize)>) {
+    for (_, watcher, token) in ended {
+        watcher.tell(token);
     }
 }
 

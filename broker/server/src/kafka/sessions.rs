@@ -249,7 +249,7 @@ impl Sessions {
     pub(crate) fn open(
         &self,
         opening: Opening,
-        random_id: i32,
+        random_id: impl FnOnce() -> i32,
         now: Millis,
     ) -> Result<Fetching, SessionError> {
         let id = opening.session_id;
@@ -260,7 +260,7 @@ impl Sessions {
             }
             INITIAL_EPOCH => {
                 self.end(id);
-                Ok(self.create(opening, random_id & i32::MAX, now))
+                Ok(self.create(opening, random_id() & i32::MAX, now))
             }
             _ => self.resume(opening),
         }

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::kafka::alarm::Alarm;
 use crate::kafka::call::{Origin, Reply, ReplyWait, Started};
 use crate::kafka::connection::frames::{Frame, FrameError, Frames};
 use crate::kafka::connection::idle::Idle;
@@ -72,6 +73,7 @@ impl Connection {
         let origin = Origin {
             peer,
             listener: Arc::clone(&shared.name),
+            alarm: Alarm::new(),
         };
         let frames = Frames::new(shared.budget.clone(), shared.limits.frame_bytes);
         let (reader, writer) = stream.into_split();

@@ -175,10 +175,13 @@ impl Context {
 
     /// See [`Sessions::open`].
     pub(crate) fn open_session(&self, opening: Opening) -> Result<Fetching, SessionError> {
-        let mut random = [0; 4];
-        self.rng.fill(&mut random);
-        let now = self.clock.monotonic();
-        self.sessions.open(opening, i32::from_be_bytes(random), now)
+        let random_id = || {
+            let mut random = [0; 4];
+            self.rng.fill(&mut random);
+            i32::from_be_bytes(random)
+        };
+        self.sessions
+            .open(opening, random_id, self.clock.monotonic())
     }
 
     /// See [`Sessions::give_back`].

@@ -45,7 +45,7 @@ fn due(session: &mut Session) -> Vec<(PartitionId, Offset)> {
 }
 
 fn fresh(sessions: &Sessions, topics: Vec<Asked>) -> Session {
-    match sessions.open(opening(0, 0, topics), 7, NOW) {
+    match sessions.open(opening(0, 0, topics), || 7, NOW) {
         Ok(Fetching::Fresh(session)) => session,
         other => panic!("{other:?}"),
     }
@@ -59,7 +59,7 @@ fn a_session_remembers_updates_and_forgets() {
     sessions.give_back(session, NOW);
     let mut next = opening(7, 1, asked(&[(1, 60), (2, 7), (3, 8)]));
     next.forgotten = vec![(named("t"), vec![0, 9]), (named("other"), vec![0])];
-    let Ok(Fetching::Incremental(mut session)) = sessions.open(next, 8, NOW) else {
+    let Ok(Fetching::Incremental(mut session)) = sessions.open(next, || 8, NOW) else {
         panic!("the session is there")
     };
     assert_eq!(session.agenda.len(), 3);
@@ -67,7 +67,7 @@ fn a_session_remembers_updates_and_forgets() {
     sessions.give_back(session, NOW);
     let mut last = opening(7, 2, asked(&[]));
     last.forgotten = vec![(named("t"), vec![1, 2, 3])];
-    let Ok(Fetching::Incremental(session)) = sessions.open(last, 8, NOW) else {
+    let Ok(Fetching::Incremental(session)) = sessions.open(last, || 8, NOW) else {
         panic!("the session is there")
     };
     assert!(session.agenda.is_empty() && session.index.is_empty());
@@ -97,7 +97,7 @@ fn another_isolation_makes_everything_due() {
 #[test]
 fn wrong_ids_and_epochs_have_their_own_errors() {
     let sessions = Sessions::new(SLOTS);
-    let open = |s: &Sessions, id, epoch| s.open(opening(id, epoch, vec![]), 8, NOW).map(|_| ());
+    let open = |s: &Sessions, id, epoch| s.open(opening(id, epoch, vec![]), || 8, NOW).map(|_| ());
     assert_eq!(open(&sessions, 7, 1), Err(SessionError::NotFound));
     let session = fresh(&sessions, asked(&[(0, 0)]));
     assert_eq!(
@@ -112,7 +112,7 @@ fn wrong_ids_and_epochs_have_their_own_errors() {
         ..opening(7, 1, vec![])
     };
     assert_eq!(
-        sessions.open(by_id, 8, NOW).map(|_| ()),
+        sessions.open(by_id, || 8, NOW).map(|_| ()),
         Err(SessionError::TopicIds)
     );
     assert_eq!(open(&sessions, 7, 1), Ok(()));
@@ -134,7 +134,7 @@ fn ending_a_session_frees_its_partitions() {
     sessions.give_back(session, NOW);
     assert_eq!(sessions.idle.lock().partitions, 2);
     assert!(matches!(
-        sessions.open(opening(7, -1, vec![]), 8, NOW),
+        sessions.open(opening(7, -1, vec![]), || 8, NOW),
         Ok(Fetching::Full(_))
     ));
     assert_eq!(sessions.idle.lock().partitions, 0);
@@ -151,14 +151,14 @@ fn a_full_cache_gives_no_session_until_one_is_old() {
     let id = i32::MAX;
     assert_eq!(
         sessions
-            .open(opening(0, 0, vec![]), id, NOW)
+            .open(opening(0, 0, vec![]), || id, NOW)
             .expect("full fetch")
             .id(),
         0
     );
     assert_eq!(
         sessions
-            .open(opening(0, 0, vec![]), id, late)
+            .open(opening(0, 0, vec![]), || id, late)
             .expect("session")
             .id(),
         id

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use freshet_partition::Partition;
 use freshet_wire::ErrorCode;
+use tokio::time::Instant;
 
 use super::Limits;
 use super::look::{Outcome, Room, look};
+use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
 use crate::kafka::sessions::{Agenda, Item, Named};
@@ -48,7 +50,12 @@ impl Found {
 }
 
 /// The first round looks at all that is due, the others at what has moved since.
-pub(super) async fn collect(context: &Context, agenda: &mut Agenda, limits: Limits) -> Found {
+pub(super) async fn collect(
+    context: &Context,
+    alarm: &Alarm,
+    agenda: &mut Agenda,
+    limits: Limits,
+) -> Found {
     let mut found = Found::default();
     let mut slots = agenda.take_due();
     round(context, agenda, &slots, limits, &mut found).await;
@@ -56,13 +63,12 @@ pub(super) async fn collect(context: &Context, agenda: &mut Agenda, limits: Limi
         return found;
     }
     let watcher = agenda.watcher();
-    let deadline = tokio::time::sleep(limits.max_wait);
-    tokio::pin!(deadline);
+    let deadline = Instant::now() + limits.max_wait;
     loop {
         if watch(agenda, &slots, &found) {
             tokio::select! {
                 () = watcher.told() => {}
-                () = &mut deadline => return found,
+                () = alarm.at(deadline) => return found,
                 () = context.stop.stopped() => return found,
             }
         }

@@ -60,7 +60,7 @@ pub(crate) async fn handle(
             };
         }
     };
-    let found = collect(context, fetching.agenda(), limits).await;
+    let found = collect(context, &call.origin.alarm, fetching.agenda(), limits).await;
     let response = respond(context, &mut fetching, found);
     if let Some(session) = fetching.into_session() {
         context.give_back_session(session);

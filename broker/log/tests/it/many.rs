@@ -84,3 +84,24 @@ fn a_directory_knows_its_logs() {
     rig.writers.remove_stray(&rig.dir, &names[0]).unwrap();
     assert!(rig.dir.logs().is_empty());
 }
+
+#[test]
+fn what_a_stop_left_of_deleted_logs_goes_after_the_next_start() {
+    let rig = Rig::new();
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.ask(LogHandle::delete).unwrap();
+    }
+    assert_eq!(rig.dir.log_count(), 0);
+    drop(logs);
+    let rig = rig.restart();
+    assert!(rig.dir.was_clean());
+    let deleted = || {
+        let entries = std::fs::read_dir(rig.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".delete"))
+            .count()
+    };
+    crate::support::eventually("deleted logs go", || deleted() == 0);
+}

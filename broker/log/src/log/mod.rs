@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use freshet_env::DiskFile;
+use freshet_env::disk::OpenMode;
 use freshet_records::{BatchHeader, prefix};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -414,15 +415,29 @@ impl Log {
     /// Cuts off what lies behind the active segment's last batch: reserved blocks and zeros. The next
     /// flush makes that durable, before anything in a later segment is.
     pub(crate) fn trim_room(&mut self) -> Result<(), LogError> {
-        if self.room.reaches_beyond(self.position)
-            && let Some(file) = &self.file
-        {
-            let cut = file.set_len(self.position);
-            cut.map_err(|error| self.shared.fail("trimming a segment of", &error))?;
-            self.shared.set_dirty(Arc::clone(file));
-            self.room = Room::default();
+        if let Some(file) = self.cut_room()? {
+            self.shared.set_dirty(file);
         }
         Ok(())
+    }
+
+    /// The same, and nothing makes it durable: gives the file, if there was anything to cut.
+    fn cut_room(&mut self) -> Result<Option<Arc<dyn DiskFile>>, LogError> {
+        if !self.room.reaches_beyond(self.position) {
+            return Ok(None);
+        }
+        let file = match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            // Not kept open: nobody writes to it.
+            None => {
+                let path = self.active.path("log");
+                self.shared.disk().open(&path, OpenMode::Write)
+            }
+        };
+        let cut = file.and_then(|file| file.set_len(self.position).map(|()| file));
+        let file = cut.map_err(|error| self.shared.fail("trimming a segment of", &error))?;
+        self.room = Room::default();
+        Ok(Some(file))
     }
 
     /// Makes an empty active segment. Its file comes with the first write.

@@ -10,7 +10,7 @@ use freshet_env::disk::{Entry, OpenMode};
 use freshet_types::Offset;
 
 use super::recover::{End, Replay, producers_at, scan_segment};
-use super::room::Room;
+use super::room::{Room, is_room};
 use super::save::SNAPSHOT;
 use super::{Log, Staged};
 use crate::dir::{STATE, io_error, read_state};
@@ -332,6 +332,7 @@ impl Opening {
         let generation = self.found.checkpoint.generation;
         let mut log = assemble(shared, replay.producers, snapshots, generation);
         log.since_checkpoint = tail.scanned_bytes;
+        log.room = Room::found(tail.zeroed);
         if unknown {
             log.checkpoint().write()?;
         } else if must_flush {
@@ -426,6 +427,7 @@ impl Opening {
                 base,
                 len,
                 from,
+                is_last: i + 1 == files.len(),
                 may_cut,
             };
             torn = self.scan_one(file, replay, &mut tail)?;
@@ -446,7 +448,11 @@ impl Opening {
         tail: &mut Tail,
     ) -> Result<bool, OpenError> {
         let TailFile {
-            base, len, from, ..
+            base,
+            len,
+            from,
+            is_last,
+            ..
         } = file;
         let failed = |error: io::Error| io_error("recovering", &self.path, &error);
         let whole = new_segment(&self.spec, &self.path, base, len);
@@ -455,6 +461,15 @@ impl Opening {
         tail.scanned_bytes += position - from;
         tail.end = scanned.next;
         let segment = new_segment(&self.spec, &self.path, base, position);
+        if is_last && position > 0 && position < len {
+            let file = whole.reader().map_err(failed)?;
+            if is_room(&*file, position..len).map_err(failed)? {
+                segment.forget_index_file().map_err(failed)?;
+                tail.zeroed = len;
+                tail.segments.push(segment);
+                return Ok(false);
+            }
+        }
         if let End::Torn(what) = &scanned.end {
             if !file.may_cut {
                 return Err(self.corrupt(format!("segment {base} at byte {position}: {what}")));
@@ -490,6 +505,8 @@ struct TailFile {
     len: u64,
     /// Where to start.
     from: u64,
+    /// No segment is behind it.
+    is_last: bool,
     /// Whether a bad batch is a torn tail, or else damage.
     may_cut: bool,
 }
@@ -505,6 +522,8 @@ struct Tail {
     files: Vec<Arc<dyn DiskFile>>,
     scanned_bytes: u64,
     cut_bytes: u64,
+    /// End of the zeros behind the last batch; 0 for none.
+    zeroed: u64,
 }
 
 fn new_segment(spec: &OpenLog, path: &Arc<Path>, base: Offset, size_bytes: u64) -> Arc<Segment> {

@@ -96,8 +96,9 @@ impl Log {
     /// Makes everything durable for a clean stop, and says all that the next start needs to know.
     pub(crate) fn stop(&mut self) -> Result<StopRow, LogError> {
         self.shared.usable()?;
-        self.trim_room()?;
         self.shared.flush()?;
+        // Should a power cut bring them back, the next start finds that they are only zeros.
+        self.cut_room()?;
         if self.file.is_some() {
             self.active.save_index();
         }

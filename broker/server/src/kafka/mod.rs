@@ -10,6 +10,7 @@ mod context;
 mod coordinator;
 mod errors;
 mod operations;
+mod partition_state;
 mod producer_ids;
 mod registry;
 mod sessions;

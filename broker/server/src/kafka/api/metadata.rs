@@ -14,7 +14,9 @@ use freshet_wire::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::kafka::auto_create;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC};
+use crate::kafka::partition_state::PartitionState;
 
 /// Answers from the committed image; creates what is missing first, where both sides allow it.
 pub(crate) async fn handle(
@@ -97,7 +99,10 @@ fn answer(
     }
     let code = match &asked.name {
         _ if by_id => ErrorCode::UnknownTopicId,
-        Some(name) => unknown(name, refused),
+        Some(name) => refused
+            .get(name)
+            .copied()
+            .unwrap_or_else(|| unknown_topic(name)),
         None => ErrorCode::InvalidRequest,
     };
     MetadataResponseTopic {
@@ -109,31 +114,19 @@ fn answer(
     }
 }
 
-fn unknown(name: &str, refused: &BTreeMap<String, ErrorCode>) -> ErrorCode {
-    let illegal = || freshet_types::TopicName::new(name).is_err();
-    match refused.get(name) {
-        Some(code) => *code,
-        None if illegal() => ErrorCode::InvalidTopicException,
-        None => ErrorCode::UnknownTopicOrPartition,
-    }
-}
-
 fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
-    let ids = |nodes: &[freshet_types::NodeId]| nodes.iter().map(|node| node.0).collect();
-    let partitions = topic
-        .iter()
-        .map(|(index, state)| MetadataResponsePartition {
-            error_code: match state.leader {
-                Some(_) => ErrorCode::None.code(),
-                None => ErrorCode::LeaderNotAvailable.code(),
-            },
-            partition_index: index,
-            leader_id: state.leader.map_or(-1, |leader| leader.0),
+    let partitions = topic.iter().map(|(partition_index, partition)| {
+        let state = PartitionState::of(partition);
+        MetadataResponsePartition {
+            error_code: state.error_code,
+            partition_index,
+            leader_id: state.leader_id,
             leader_epoch: state.leader_epoch,
-            replica_nodes: ids(&state.replicas),
-            isr_nodes: ids(&state.isr),
+            replica_nodes: state.replica_nodes,
+            isr_nodes: state.isr_nodes,
             offline_replicas: Vec::new(),
-        });
+        }
+    });
     MetadataResponseTopic {
         error_code: ErrorCode::None.code(),
         name: Some(topic.name.to_string()),

@@ -10,7 +10,6 @@ mod context;
 mod coordinator;
 mod errors;
 mod operations;
-mod partition_state;
 mod producer_ids;
 mod registry;
 mod sessions;

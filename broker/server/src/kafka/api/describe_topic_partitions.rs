@@ -9,11 +9,11 @@ use freshet_wire::describe_topic_partitions::{
 };
 use freshet_wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode};
 
+use super::metadata::{PartitionState, numbers};
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::ALL_ON_TOPIC;
-use crate::kafka::partition_state::{PartitionState, numbers};
 
 /// Topics in the order of their names, from the cursor on, until the page is full of partitions.
 pub(crate) async fn handle(

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_metadata::{MetadataImage, Topic};
-use freshet_types::TopicId;
+use freshet_metadata::{MetadataImage, Partition, Topic};
+use freshet_types::{NodeId, TopicId};
 use freshet_wire::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     OPERATIONS_OMITTED,
@@ -16,7 +16,6 @@ use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC};
-use crate::kafka::partition_state::PartitionState;
 
 /// Answers from the committed image; creates what is missing first, where both sides allow it.
 pub(crate) async fn handle(
@@ -139,4 +138,35 @@ fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
             OPERATIONS_OMITTED
         },
     }
+}
+
+/// A partition's leader and replicas in the words of the protocol, for all APIs that tell them.
+pub(super) struct PartitionState {
+    pub(super) error_code: i16,
+    /// -1 without a leader.
+    pub(super) leader_id: i32,
+    pub(super) leader_epoch: i32,
+    pub(super) replica_nodes: Vec<i32>,
+    pub(super) isr_nodes: Vec<i32>,
+}
+
+impl PartitionState {
+    pub(super) fn of(partition: &Partition) -> Self {
+        let code = match partition.leader {
+            Some(_) => ErrorCode::None,
+            None => ErrorCode::LeaderNotAvailable,
+        };
+        Self {
+            error_code: code.code(),
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: numbers(&partition.replicas),
+            isr_nodes: numbers(&partition.isr),
+        }
+    }
+}
+
+/// Brokers by their numbers.
+pub(super) fn numbers(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|node| node.0).collect()
 }

@@ -28,6 +28,8 @@ struct Found {
     producers: Vec<u8>,
     /// The last stop was clean: the log ends exactly at the checkpoint.
     clean: bool,
+    /// Where the zeros behind it end, if it was clean and there are any.
+    zeroed: u64,
     /// The state was lost: the checkpoint is made up, and promises nothing.
     unknown: bool,
 }
@@ -92,6 +94,7 @@ impl Log {
                 checkpoint,
                 producers: Vec::new(),
                 clean: false,
+                zeroed: 0,
                 unknown: false,
             },
         };
@@ -142,6 +145,7 @@ fn find_state(spec: &OpenLog, path: &Path, entries: &[Entry]) -> Result<Found, O
         checkpoint,
         producers: Vec::new(),
         clean: false,
+        zeroed: 0,
         unknown: true,
     })
 }
@@ -151,6 +155,7 @@ fn found(row: StopRow) -> Found {
         checkpoint: row.checkpoint,
         producers: row.producers,
         clean: row.clean,
+        zeroed: row.zeroed,
         unknown: false,
     }
 }
@@ -167,6 +172,7 @@ fn of_state(spec: &OpenLog, state: Checkpoint) -> Result<Found, OpenError> {
         checkpoint: state,
         producers: Vec::new(),
         clean: false,
+        zeroed: 0,
         unknown: false,
     })
 }
@@ -239,11 +245,12 @@ impl Opening {
         Ok(segments)
     }
 
-    /// After a clean stop nothing lies behind the checkpoint.
+    /// After a clean stop nothing lies behind the checkpoint but the zeros that were there.
     fn ends_at_checkpoint(&self) -> bool {
         let checkpoint = &self.found.checkpoint;
+        let end = checkpoint.position.max(self.found.zeroed);
         self.files().all(|(base, len)| {
-            base < checkpoint.segment || (base == checkpoint.segment && len == checkpoint.position)
+            base < checkpoint.segment || (base == checkpoint.segment && len == end)
         })
     }
 
@@ -263,7 +270,9 @@ impl Opening {
         );
         let producers = self.producers(&shared, &mut snapshots)?;
         let generation = self.found.checkpoint.generation;
-        Ok(assemble(shared, producers, snapshots, generation))
+        let mut log = assemble(shared, producers, snapshots, generation);
+        log.room = Room::found(self.found.zeroed);
+        Ok(log)
     }
 
     /// Producer snapshots up to the checkpoint. Later ones belong to a checkpoint that was not

@@ -17,7 +17,7 @@
 //!
 //! Zeros are no batch, so recovery ends the log where they begin. It leaves them there: nothing in them
 //! can be taken for a batch behind the next one, and cutting them off the logs of a broker with
-//! thousands would be as many syncs. A clean stop cuts them without a sync, for the same reason.
+//! thousands would be as many syncs. A clean stop leaves them too, and writes down where they end.
 
 use std::io;
 use std::ops::Range;
@@ -106,6 +106,20 @@ impl Room {
     /// Blocks up to `until` were reserved, or cannot be.
     pub(super) fn reserved(&mut self, until: u64) {
         self.reserved = until;
+    }
+
+    /// Whether reserved blocks lie behind `position`.
+    pub(super) fn is_reserved_beyond(&self, position: u64) -> bool {
+        self.reserved > position
+    }
+
+    /// Where the zeros behind `position` end; 0 when there are none.
+    pub(super) fn zeroed_beyond(&self, position: u64) -> u64 {
+        if self.zeroed > position {
+            self.zeroed
+        } else {
+            0
+        }
     }
 
     /// Whether anything lies behind `position`.

@@ -97,8 +97,9 @@ impl Log {
     pub(crate) fn stop(&mut self) -> Result<StopRow, LogError> {
         self.shared.usable()?;
         self.shared.flush()?;
-        // Should a power cut bring them back, the next start finds that they are only zeros.
-        self.cut_room()?;
+        if self.room.is_reserved_beyond(self.position) {
+            self.cut_room()?;
+        }
         if self.file.is_some() {
             self.active.save_index();
         }
@@ -122,6 +123,7 @@ impl Log {
         };
         StopRow {
             clean: true,
+            zeroed: self.room.zeroed_beyond(self.position),
             checkpoint: self.describe(!producers.is_empty()),
             producers,
         }

@@ -117,7 +117,7 @@ fn neither_a_stop_nor_a_crash_makes_a_sync_for_each_log_that_was_written() {
     let before = syncs();
     drop(logs);
     rig.writers.stop().unwrap();
-    assert_eq!(syncs(), before, "zeros are cut off without a sync");
+    assert_eq!(syncs(), before, "what is durable is not synced again");
     let rig = rig.crash();
     assert!(rig.dir.was_clean());
     let logs = open_many(&rig);

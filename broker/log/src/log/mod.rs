@@ -18,7 +18,7 @@ mod retain;
 mod room;
 mod save;
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -314,8 +314,8 @@ impl Log {
         };
         let reserved = file.allocate(range.start, range.end - range.start);
         match reserved {
-            // Nobody asked for it: what is not reserved can still be written.
-            Err(_) if !whole => {}
+            // What is not reserved can still be written, as long as there is room for that.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
             reserved => {
                 reserved.map_err(|error| self.shared.fail("reserving blocks for", &error))?;
             }
@@ -344,10 +344,20 @@ impl Log {
         if self.position + prepared.bytes as u64 > limit {
             return Ok(true);
         }
-        let last = prepared.batches.last().map_or(self.end, |batch| {
-            self.end.max(batch.header.next_offset()) + i64::from(batch.header.last_offset_delta)
-        });
-        if last - self.active.base() > i64::from(i32::MAX) {
+        // A producer's base offset means nothing; it gets the next one here.
+        let records = |batch: &PreparedBatch| i64::from(batch.header.last_offset_delta) + 1;
+        let end = match prepared.origin {
+            Origin::Replica => prepared
+                .batches
+                .last()
+                .map_or(self.end, |batch| batch.header.next_offset()),
+            Origin::Client | Origin::Coordinator => prepared
+                .batches
+                .iter()
+                .map(records)
+                .fold(self.end, i64::saturating_add),
+        };
+        if end.saturating_sub(self.active.base()) > i64::from(i32::MAX) {
             return Ok(true);
         }
         let now = prepared.now;

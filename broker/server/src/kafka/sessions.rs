@@ -86,6 +86,8 @@ pub(crate) struct Session {
     agenda: Agenda,
     /// Slots of the agenda.
     index: HashMap<Arc<Named>, HashMap<PartitionId, usize>>,
+    /// What [`Cache::partitions`] counts for it.
+    counted: usize,
 }
 
 impl Session {
@@ -97,6 +99,7 @@ impl Session {
             isolation,
             agenda: Agenda::default(),
             index: HashMap::new(),
+            counted: 0,
         }
     }
 
@@ -224,25 +227,29 @@ struct Cached {
     last_used: Millis,
 }
 
-/// All sessions of a broker that wait for their next request. Its lock is held to find one or to
+/// All sessions of a broker. Its lock is held to find one or to
 /// put it back, never while a session's partitions are gone through.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// `max.incremental.fetch.session.cache.slots`
     slots: usize,
-    idle: Mutex<Idle>,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Debug, Default)]
-struct Idle {
-    sessions: HashMap<i32, Cached>,
+struct Cache {
+    /// Those that wait for their next request.
+    idle: HashMap<i32, Cached>,
+    /// How many are at a request.
+    out: usize,
+    /// Of all of them.
     partitions: usize,
 }
 
 impl Sessions {
     pub(crate) fn new(slots: usize) -> Self {
-        let idle = Mutex::default();
-        Self { slots, idle }
+        let cache = Mutex::default();
+        Self { slots, cache }
     }
 
     /// Finds, makes or ends the session a request speaks of. `random_id` names a new one.
@@ -269,18 +276,19 @@ impl Sessions {
     /// Requests without a session name 0.
     fn end(&self, id: i32) {
         if id != 0 {
-            let ended = self.idle.lock().take(id);
+            let ended = self.cache.lock().end(id);
             drop(ended);
         }
     }
 
     fn create(&self, opening: Opening, id: i32, now: Millis) -> Fetching {
         let count = opening.topics.iter().map(|t| t.partitions.len()).sum();
-        let Some(evicted) = self.idle.lock().make_room(id, count, self.slots, now) else {
+        let Some(evicted) = self.cache.lock().make_room(id, count, self.slots, now) else {
             return Fetching::full(opening.topics);
         };
         drop(evicted);
         let mut session = Session::new(id, opening.by_id, opening.isolation);
+        session.counted = count;
         for asked in opening.topics {
             session.set(asked);
         }
@@ -288,7 +296,7 @@ impl Sessions {
     }
 
     fn resume(&self, opening: Opening) -> Result<Fetching, SessionError> {
-        let mut session = self.idle.lock().resume(&opening)?;
+        let mut session = self.cache.lock().resume(&opening)?;
         for forgotten in opening.forgotten {
             session.forget(forgotten);
         }
@@ -302,38 +310,51 @@ impl Sessions {
     /// Puts a session back after its request; it expects the next epoch from now on.
     pub(crate) fn give_back(&self, mut session: Session, now: Millis) {
         session.advance();
-        let mut idle = self.idle.lock();
-        idle.partitions += session.agenda.len();
+        let mut cache = self.cache.lock();
+        cache.out -= 1;
+        cache.partitions -= session.counted;
+        session.counted = session.agenda.len();
+        cache.partitions += session.counted;
         let cached = Cached {
             last_used: now,
             session,
         };
-        idle.sessions.insert(cached.session.id, cached);
+        cache.idle.insert(cached.session.id, cached);
     }
 
     /// Sessions between two requests.
     pub(crate) fn len(&self) -> usize {
-        self.idle.lock().sessions.len()
+        self.cache.lock().idle.len()
     }
 }
 
-impl Idle {
-    fn take(&mut self, id: i32) -> Option<Session> {
-        let session = self.sessions.remove(&id)?.session;
-        self.partitions -= session.agenda.len();
+impl Cache {
+    fn end(&mut self, id: i32) -> Option<Session> {
+        let session = self.idle.remove(&id)?.session;
+        self.partitions -= session.counted;
         Some(session)
     }
 
     fn resume(&mut self, opening: &Opening) -> Result<Session, SessionError> {
         let id = opening.session_id;
-        let known = self.sessions.get(&id).ok_or(SessionError::NotFound)?;
+        let known = self.idle.get(&id).ok_or(SessionError::NotFound)?;
         if known.session.next_epoch != opening.session_epoch {
             return Err(SessionError::InvalidEpoch);
         }
         if known.session.by_id != opening.by_id {
             return Err(SessionError::TopicIds);
         }
-        self.take(id).ok_or(SessionError::NotFound)
+        let added: usize = opening.topics.iter().map(|t| t.partitions.len()).sum();
+        if self.partitions + added > SESSION_PARTITIONS {
+            drop(self.end(id));
+            return Err(SessionError::NotFound);
+        }
+        let cached = self.idle.remove(&id).ok_or(SessionError::NotFound)?;
+        self.out += 1;
+        self.partitions += added;
+        let mut session = cached.session;
+        session.counted += added;
+        Ok(session)
     }
 
     /// Whether a session of `count` partitions may be made; with the old one that must go for it.
@@ -345,17 +366,20 @@ impl Idle {
         now: Millis,
     ) -> Option<Option<Session>> {
         let fits = self.partitions + count <= SESSION_PARTITIONS;
-        if id == 0 || self.sessions.contains_key(&id) || !fits {
+        if id == 0 || self.idle.contains_key(&id) || !fits {
             return None;
         }
-        if self.sessions.len() < slots {
-            return Some(None);
+        let mut evicted = None;
+        if self.idle.len() + self.out >= slots {
+            let (&oldest, cached) = self.idle.iter().min_by_key(|(_, c)| c.last_used)?;
+            if now - cached.last_used < EVICTABLE_AFTER_MS {
+                return None;
+            }
+            evicted = self.end(oldest);
         }
-        let (&oldest, cached) = self.sessions.iter().min_by_key(|(_, c)| c.last_used)?;
-        if now - cached.last_used < EVICTABLE_AFTER_MS {
-            return None;
-        }
-        Some(self.take(oldest))
+        self.out += 1;
+        self.partitions += count;
+        Some(evicted)
     }
 }
 

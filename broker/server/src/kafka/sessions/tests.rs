@@ -124,7 +124,7 @@ fn the_epoch_wraps_to_one() {
     let mut session = fresh(&sessions, vec![]);
     session.next_epoch = i32::MAX;
     sessions.give_back(session, NOW);
-    assert_eq!(sessions.idle.lock().sessions[&7].session.next_epoch, 1);
+    assert_eq!(sessions.cache.lock().idle[&7].session.next_epoch, 1);
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn ending_a_session_frees_its_partitions() {
     let sessions = Sessions::new(SLOTS);
     let session = fresh(&sessions, asked(&[(0, 0), (1, 0)]));
     sessions.give_back(session, NOW);
-    assert_eq!(sessions.idle.lock().partitions, 2);
+    assert_eq!(sessions.cache.lock().partitions, 2);
     assert!(matches!(
         sessions.open(opening(7, -1, vec![]), || 8, NOW),
         Ok(Fetching::Full(_))
     ));
-    assert_eq!(sessions.idle.lock().partitions, 0);
+    assert_eq!(sessions.cache.lock().partitions, 0);
     assert_eq!(sessions.len(), 0);
 }
 
@@ -145,7 +145,9 @@ fn ending_a_session_frees_its_partitions() {
 fn a_full_cache_gives_no_session_until_one_is_old() {
     let sessions = Sessions::new(SLOTS);
     for id in 1..=i32::try_from(SLOTS).expect("small") {
-        sessions.give_back(Session::new(id, false, Isolation::ReadUncommitted), NOW);
+        let open = sessions.open(opening(0, 0, vec![]), || id, NOW);
+        let session = open.expect("room").into_session().expect("a session");
+        sessions.give_back(session, NOW);
     }
     let late = NOW + EVICTABLE_AFTER_MS;
     let id = i32::MAX;
@@ -163,6 +165,34 @@ fn a_full_cache_gives_no_session_until_one_is_old() {
             .id(),
         id
     );
+}
+
+#[test]
+fn sessions_at_a_request_hold_their_slots_and_none_grows_without_end() {
+    let sessions = Sessions::new(1);
+    let mut session = fresh(&sessions, asked(&[(0, 0)]));
+    let late = NOW + EVICTABLE_AFTER_MS;
+    let second = sessions.open(opening(0, 0, vec![]), || 9, late);
+    assert_eq!(second.expect("full fetch").id(), 0, "the slot is taken");
+    let mut grown = 1;
+    for epoch in 1.. {
+        let id = session.id;
+        sessions.give_back(session, NOW);
+        let more: Vec<_> = (grown..grown + 400_000).map(|p| (p, 0)).collect();
+        grown += 400_000;
+        match sessions.open(opening(id, epoch, asked(&more)), || 0, NOW) {
+            Ok(Fetching::Incremental(same)) => session = same,
+            refused => {
+                assert!(
+                    matches!(refused, Err(SessionError::NotFound)),
+                    "{refused:?}"
+                );
+                break;
+            }
+        }
+    }
+    assert!(grown <= 1_200_001, "{grown}");
+    assert_eq!(sessions.cache.lock().partitions, 0, "the session has ended");
 }
 
 #[test]

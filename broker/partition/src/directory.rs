@@ -256,11 +256,13 @@ struct Unfinished {
     deletes: Vec<Arc<Partition>>,
     /// Logs of deleted topics that could not be opened, and not removed yet either.
     strays: Vec<(LogName, TopicId)>,
+    /// Partitions whose retention is due.
+    retention: Vec<Arc<Partition>>,
 }
 
 impl Unfinished {
     fn is_empty(&self) -> bool {
-        self.deletes.is_empty() && self.strays.is_empty()
+        self.deletes.is_empty() && self.strays.is_empty() && self.retention.is_empty()
     }
 }
 
@@ -311,7 +313,10 @@ impl Keeper {
             let done = self.finish();
             match wake {
                 Wake::Image => self.follow(),
-                Wake::Tick => self.retain(),
+                Wake::Tick => {
+                    self.unfinished.retention.clear();
+                    self.retain(&self.directory.all());
+                }
                 Wake::Retry => {}
             }
             if done || wake == Wake::Tick {
@@ -320,14 +325,21 @@ impl Keeper {
         }
     }
 
-    /// Goes on with what is unfinished; tells whether some of it is done now.
+    /// Goes on with what is unfinished; tells whether a deletion is done now.
     fn finish(&mut self) -> bool {
-        let Unfinished { deletes, strays } = std::mem::take(&mut self.unfinished);
+        let Unfinished {
+            deletes,
+            strays,
+            mut retention,
+        } = std::mem::take(&mut self.unfinished);
         let before = deletes.len() + strays.len();
         self.delete_logs(&deletes);
         for (name, topic) in strays {
             self.remove_unopened(name, topic);
         }
+        // Some may have been deleted meanwhile.
+        retention.retain(|partition| self.directory.get(partition.id()).is_some());
+        self.retain(&retention);
         self.unfinished.deletes.len() + self.unfinished.strays.len() < before
     }
 
@@ -557,9 +569,10 @@ impl Keeper {
         }
     }
 
-    fn retain(&self) {
+    /// Applies retention. Logs whose threads have no room hold up none of the others.
+    fn retain(&mut self, partitions: &[Arc<Partition>]) {
         let now = self.parts.clock.wall();
-        for some in self.directory.all().chunks(UNDER_WAY) {
+        for some in partitions.chunks(UNDER_WAY) {
             let (going, gone) = channel::<()>();
             for partition in some {
                 let (name, going) = (partition.name().clone(), going.clone());
@@ -568,7 +581,7 @@ impl Keeper {
                     drop(going);
                 };
                 if partition.retain(now, Box::new(done)).is_err() {
-                    return; // The threads are busy with appends; the next period comes.
+                    self.unfinished.retention.push(Arc::clone(partition));
                 }
             }
             drop(going);

@@ -33,7 +33,7 @@ impl Rig {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let dir = LogDir::open(disk, folder.path()).expect("a log directory");
         let options = WritersOptions {
-            append_threads: 1,
+            append_threads: 2,
             queue_len: 4,
             reserve_bytes: 0,
             ..WritersOptions::default()
@@ -223,4 +223,18 @@ fn a_topic_deleted_while_its_log_cannot_be_opened_leaves_no_files() {
     assert!(rig.keeper.unfinished.is_empty());
     let again = rig.create("t", 1);
     assert!(rig.get(again).is_some());
+}
+
+#[test]
+fn retention_of_a_thread_without_room_holds_up_no_other_and_is_tried_again() {
+    let mut rig = Rig::new();
+    rig.create("t", 6);
+    let all = rig.keeper.directory.all();
+    let hold = hold_thread_of(&all[0]);
+    rig.keeper.retain(&all);
+    // Logs take turns on the threads.
+    assert_eq!(rig.keeper.unfinished.retention.len(), 3);
+    let_go(hold, &all[0]);
+    assert!(!rig.keeper.finish(), "no deletion was due");
+    assert!(rig.keeper.unfinished.is_empty());
 }

@@ -8,11 +8,14 @@
 //! Deletion needs a reason. A log is removed when a topic that we served disappears from the image,
 //! or when another life of the topic takes its name. A log that is merely unknown at start is left
 //! where it is, with a warning: absence of evidence must never delete data.
+//!
+//! What cannot be done at once is not forgotten: a deletion that finds a log thread's queue full is
+//! tried again until it is done, and a partition that cannot be opened is tried again with retention.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use freshet_env::{Clock, tasks};
@@ -21,7 +24,7 @@ use freshet_log::{
 };
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings, StaticSettings};
-use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
+use freshet_types::{LeaderEpoch, NodeId, Position, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -34,6 +37,9 @@ use crate::replica::Replica;
 /// file system, and a broker with more partitions than a log thread's queue has places is not
 /// refused.
 const UNDER_WAY: usize = 64;
+
+/// Pause before what found no room in a log thread's queue is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Told about partitions that come and go; called on the directory's thread.
 pub trait Neighbour: Send + Sync {
@@ -86,6 +92,7 @@ impl Directory {
         let keeper = Keeper {
             directory: Arc::clone(&directory),
             seen: Arc::new(MetadataImage::default()),
+            unfinished: Unfinished::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             parts,
         };
@@ -241,10 +248,37 @@ fn tell_retained(log: &LogName, result: Result<Retained, LogError>) {
     }
 }
 
+/// What was begun and is tried again until it is done.
+#[derive(Default)]
+struct Unfinished {
+    /// Partitions of deleted topics whose logs are still open: until they are gone, their names are
+    /// taken.
+    deletes: Vec<Arc<Partition>>,
+    /// Logs of deleted topics that could not be opened, and not removed yet either.
+    strays: Vec<(LogName, TopicId)>,
+    /// Partitions whose retention is due.
+    retention: Vec<Arc<Partition>>,
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        self.deletes.is_empty() && self.strays.is_empty() && self.retention.is_empty()
+    }
+}
+
+/// Why the thread wakes up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Tick,
+    Image,
+    Retry,
+}
+
 /// What the thread owns.
 struct Keeper {
     directory: Arc<Directory>,
     seen: Arc<MetadataImage>,
+    unfinished: Unfinished,
     period: Duration,
     parts: DirectoryParts,
 }
@@ -263,21 +297,68 @@ impl Keeper {
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
         loop {
-            let changed = runtime.block_on(async {
+            let unfinished = !self.unfinished.is_empty();
+            let woken = runtime.block_on(async {
                 tokio::select! {
                     biased;
                     _ = &mut stopped => None,
                     // Before the image: changes that never end must not keep retention waiting.
-                    _ = retention.tick() => Some(false),
-                    changed = image.changed() => changed.ok().map(|()| true),
+                    _ = retention.tick() => Some(Wake::Tick),
+                    changed = image.changed() => changed.ok().map(|()| Wake::Image),
+                    () = tokio::time::sleep(RETRY_PAUSE), if unfinished => Some(Wake::Retry),
                 }
             });
-            match changed {
-                None => return,
-                Some(true) => self.follow(),
-                Some(false) => self.retain(),
+            let Some(wake) = woken else { return };
+            // First of all: what is deleted may have the name of what is to be opened.
+            let done = self.finish();
+            match wake {
+                Wake::Image => self.follow(),
+                Wake::Tick => {
+                    self.unfinished.retention.clear();
+                    self.retain(&self.directory.all());
+                }
+                Wake::Retry => {}
+            }
+            if done || wake == Wake::Tick {
+                self.open_broken();
             }
         }
+    }
+
+    /// Goes on with what is unfinished; tells whether a deletion is done now.
+    fn finish(&mut self) -> bool {
+        let Unfinished {
+            deletes,
+            strays,
+            mut retention,
+        } = std::mem::take(&mut self.unfinished);
+        let before = deletes.len() + strays.len();
+        self.delete_logs(&deletes);
+        for (name, topic) in strays {
+            self.remove_unopened(name, topic);
+        }
+        // Some may have been deleted meanwhile.
+        retention.retain(|partition| self.directory.get(partition.id()).is_some());
+        self.retain(&retention);
+        self.unfinished.deletes.len() + self.unfinished.strays.len() < before
+    }
+
+    /// Tries again to open what could not be opened.
+    fn open_broken(&self) {
+        let broken: HashSet<TopicPartition> =
+            self.directory.broken.read().keys().copied().collect();
+        if broken.is_empty() {
+            return;
+        }
+        let layers = self.layers(&self.seen);
+        let logs = layers.logs();
+        let topics: HashSet<TopicId> = broken.iter().map(|id| id.topic).collect();
+        let topics = topics.iter().filter_map(|id| self.seen.topic_by_id(*id));
+        let wanted: Vec<Wanted> = topics
+            .flat_map(|topic| self.wanted(topic, &layers, &logs))
+            .filter(|wanted| broken.contains(&wanted.id))
+            .collect();
+        self.serve(&wanted, logs.recovery_threads);
     }
 
     /// Makes the directory equal to the newest image.
@@ -354,13 +435,7 @@ impl Keeper {
         in_parallel(&missing, threads, |wanted| {
             match self.open(wanted, &homes) {
                 Ok(partition) => self.welcome(wanted, &partition),
-                Err(error) => {
-                    tracing::error!(log = %wanted.name, %error, "the partition is offline");
-                    self.directory
-                        .broken
-                        .write()
-                        .insert(wanted.id, error.to_string().into());
-                }
+                Err(error) => self.give_up(wanted, &error),
             }
         });
         for wanted in wanted {
@@ -383,6 +458,16 @@ impl Keeper {
             .neighbours
             .iter()
             .for_each(|neighbour| neighbour.opened(partition));
+    }
+
+    /// Remembers why a partition is not here, and says so unless that is known.
+    fn give_up(&self, wanted: &Wanted, error: &OpenError) {
+        let reason: Arc<str> = error.to_string().into();
+        let mut broken = self.directory.broken.write();
+        let before = broken.insert(wanted.id, Arc::clone(&reason));
+        if before.as_ref() != Some(&reason) {
+            tracing::error!(log = %wanted.name, %error, "the partition is offline");
+        }
     }
 
     fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
@@ -410,17 +495,47 @@ impl Keeper {
         Ok(Arc::new(Partition::new(wanted.id, log, replica)))
     }
 
-    fn delete(&self, topic: &Topic) {
-        let ids = topic.iter().map(|(partition, _)| TopicPartition {
-            topic: topic.id,
-            partition,
-        });
-        let ids: Vec<_> = ids.collect();
-        for some in ids.chunks(UNDER_WAY) {
-            let going: Vec<_> = some
-                .iter()
-                .filter_map(|id| self.begin_delete(*id))
-                .collect();
+    fn delete(&mut self, topic: &Topic) {
+        let mut gone = Vec::new();
+        for (partition, _) in topic.iter() {
+            let id = TopicPartition {
+                topic: topic.id,
+                partition,
+            };
+            if self.directory.broken.write().remove(&id).is_some() {
+                let topic = topic.name.clone();
+                self.remove_unopened(LogName { topic, partition }, id.topic);
+            }
+            gone.extend(self.take_away(id));
+        }
+        self.delete_logs(&gone);
+        self.parts.neighbours.iter().for_each(|n| n.deleted(topic));
+    }
+
+    /// From now on nobody finds the partition any more.
+    fn take_away(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+        let partition = self.directory.partitions.write().remove(&id)?;
+        // Only now: who looks for it because of this must not find it any more.
+        partition.close();
+        self.parts
+            .neighbours
+            .iter()
+            .for_each(|n| n.closed(&partition));
+        Some(partition)
+    }
+
+    /// Deletes the logs of partitions that were taken away; those that find no room stay unfinished.
+    fn delete_logs(&mut self, gone: &[Arc<Partition>]) {
+        for some in gone.chunks(UNDER_WAY) {
+            let mut going = Vec::new();
+            for partition in some {
+                let (tell, told) = channel();
+                let done = Box::new(move |result: Result<(), LogError>| drop(tell.send(result)));
+                match partition.log().delete(done) {
+                    Ok(()) => going.push((partition.name(), told)),
+                    Err(_) => self.unfinished.deletes.push(Arc::clone(partition)),
+                }
+            }
             for (name, told) in going {
                 match told.recv() {
                     Ok(Ok(())) => tracing::info!(log = %name, "deleted"),
@@ -431,36 +546,33 @@ impl Keeper {
                 }
             }
         }
-        self.parts.neighbours.iter().for_each(|n| n.deleted(topic));
     }
 
-    /// Takes a partition away; gives its name, and where the end of its log's deletion is told.
-    fn begin_delete(
-        &self,
-        id: TopicPartition,
-    ) -> Option<(LogName, Receiver<Result<(), LogError>>)> {
-        self.directory.broken.write().remove(&id);
-        let partition = self.directory.partitions.write().remove(&id)?;
-        // Only now: who looks for it because of this must not find it any more.
-        partition.close();
-        self.parts
-            .neighbours
-            .iter()
-            .for_each(|n| n.closed(&partition));
-        let name = partition.name().clone();
-        let (tell, told) = channel();
-        let done = Box::new(move |result| drop(tell.send(result)));
-        if let Err(error) = partition.log().delete(done) {
-            // Named by no image, the log is a stray from now on.
-            tracing::warn!(log = %name, %error, "not deleted");
-            return None;
+    /// Removes a log of a deleted topic that could not be opened, wherever it is.
+    fn remove_unopened(&mut self, name: LogName, topic: TopicId) {
+        let writers = &self.parts.writers;
+        for dir in writers.dirs().iter().filter(|dir| dir.holds(&name)) {
+            let of = dir.topic_id(&name);
+            // The name may belong to another life of the topic. A log that has lost its state would
+            // have been taken for the deleted topic's.
+            if dir.failure().is_some() || (of != topic && of != TopicId::ZERO) {
+                continue;
+            }
+            match writers.remove_stray(dir, &name) {
+                Ok(()) => tracing::info!(log = %name, "deleted"),
+                Err(error) => {
+                    tracing::warn!(log = %name, %error, "not deleted yet");
+                    self.unfinished.strays.push((name, topic));
+                    return;
+                }
+            }
         }
-        Some((name, told))
     }
 
-    fn retain(&self) {
+    /// Applies retention. Logs whose threads have no room hold up none of the others.
+    fn retain(&mut self, partitions: &[Arc<Partition>]) {
         let now = self.parts.clock.wall();
-        for some in self.directory.all().chunks(UNDER_WAY) {
+        for some in partitions.chunks(UNDER_WAY) {
             let (going, gone) = channel::<()>();
             for partition in some {
                 let (name, going) = (partition.name().clone(), going.clone());
@@ -469,7 +581,7 @@ impl Keeper {
                     drop(going);
                 };
                 if partition.retain(now, Box::new(done)).is_err() {
-                    return; // The threads are busy with appends; the next period comes.
+                    self.unfinished.retention.push(Arc::clone(partition));
                 }
             }
             drop(going);
@@ -493,25 +605,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn retention_keeps_its_time_however_often_the_image_changes() {
-        let mut ticks = every(Duration::from_millis(20)).await;
-        let mut changes = 0;
-        let until_due = async {
-            loop {
-                tokio::select! {
-                    biased;
-                    _ = ticks.tick() => break,
-                    () = tokio::task::yield_now() => changes += 1,
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(5), until_due)
-            .await
-            .expect("it ticks");
-        assert!(changes > 0, "the first tick is one period away");
-    }
-}
+mod tests;

@@ -23,11 +23,19 @@ struct Parked {
     done: ProduceDone,
 }
 
+/// Who waits for the high watermark.
+#[derive(Default)]
+struct Queue {
+    parked: VecDeque<Parked>,
+    /// Why the high watermark will not move any more.
+    failure: Option<LogError>,
+}
+
 /// Commit state of the local replica.
 #[derive(Default)]
 pub(crate) struct Replica {
     high_watermark: AtomicI64,
-    parked: Mutex<VecDeque<Parked>>,
+    queue: Mutex<Queue>,
     pub(crate) waiters: Arc<Waiters>,
 }
 
@@ -35,7 +43,7 @@ impl std::fmt::Debug for Replica {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Replica")
             .field("high_watermark", &self.high_watermark())
-            .field("parked", &self.parked.lock().len())
+            .field("parked", &self.queue.lock().parked.len())
             .finish_non_exhaustive()
     }
 }
@@ -51,15 +59,20 @@ impl Replica {
         self.high_watermark.fetch_max(end, Ordering::AcqRel);
     }
 
-    /// Calls `done` once `appended` is committed.
+    /// Calls `done` once `appended` is committed, or when it never will be.
     pub(crate) fn park(&self, appended: Appended, done: ProduceDone) {
-        let mut parked = self.parked.lock();
+        let mut queue = self.queue.lock();
         // Checked under the lock: `commit` moves the watermark in it and looks at the queue after.
         if appended.last_offset < self.high_watermark() {
-            drop(parked);
+            drop(queue);
             done(Ok(appended));
+        } else if let Some(error) = queue.failure.clone() {
+            // A sync may fail between an append and this. Who comes after that with a duplicate
+            // would wait for ever: it is not synced again.
+            drop(queue);
+            done(Err(ProduceError::Append(error.into())));
         } else {
-            parked.push_back(Parked { appended, done });
+            queue.parked.push_back(Parked { appended, done });
         }
     }
 
@@ -68,21 +81,23 @@ impl Replica {
             // Who waits is told before any producer is, and one who is about to park waits for both:
             // who fetches because of an acknowledgement must find the records, also through a
             // session that looks only at what has moved.
-            let _parked = self.parked.lock();
+            let _queue = self.queue.lock();
             if self.high_watermark.fetch_max(end, Ordering::AcqRel) >= end {
                 return;
             }
             self.waiters.wake();
         }
         loop {
-            let mut parked = self.parked.lock();
-            let due = parked
+            let mut queue = self.queue.lock();
+            let due = queue
+                .parked
                 .front()
                 .is_some_and(|first| first.appended.last_offset < end);
-            let Some(Parked { appended, done }) = due.then(|| parked.pop_front()).flatten() else {
+            let Some(Parked { appended, done }) = due.then(|| queue.parked.pop_front()).flatten()
+            else {
                 break;
             };
-            drop(parked);
+            drop(queue);
             done(Ok(appended));
         }
     }
@@ -97,7 +112,12 @@ impl Progress for Replica {
 
     fn failed(&self, error: &LogError) {
         self.waiters.wake();
-        for Parked { done, .. } in std::mem::take(&mut *self.parked.lock()) {
+        let parked = {
+            let mut queue = self.queue.lock();
+            queue.failure.get_or_insert_with(|| error.clone());
+            std::mem::take(&mut queue.parked)
+        };
+        for Parked { done, .. } in parked {
             done(Err(ProduceError::Append(error.clone().into())));
         }
     }
@@ -143,6 +163,19 @@ mod tests {
         assert_eq!(park(&replica, 9).try_recv(), Ok(true), "committed already");
         replica.flushed(3);
         assert_eq!(replica.high_watermark(), 10, "never goes back");
+    }
+
+    #[test]
+    fn who_comes_to_wait_after_the_failure_is_told_at_once() {
+        let replica = Replica::default();
+        replica.flushed(5);
+        let dir = "d".into();
+        replica.failed(&LogError::Offline {
+            dir,
+            reason: "EIO".into(),
+        });
+        assert_eq!(park(&replica, 4).try_recv(), Ok(true), "it was committed");
+        assert_eq!(park(&replica, 5).try_recv(), Ok(false));
     }
 
     #[test]

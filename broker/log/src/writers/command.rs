@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -11,7 +11,7 @@ use super::Retained;
 use crate::batch::Prepared;
 use crate::log::Log;
 use crate::view::Shared;
-use crate::{AppendError, Appended, Busy, Done, LogError};
+use crate::{AppendError, Appended, Busy, Done, LogError, Origin, WritersOptions};
 
 /// A callback that is called even if everybody forgets it: dropped unused, it answers `Closed`.
 pub(crate) struct Answer<T, E: From<LogError> = LogError> {
@@ -145,44 +145,71 @@ impl Command {
 /// What a sender is told when its command does not fit.
 pub(super) const FULL: Busy = Busy { queue: "append" };
 
+/// Places of a queue that producers leave to all others: coordinators and replicas, which bound what
+/// they have under way themselves, and commands other than appends.
+const OWN_PLACES: usize = 1024;
+
 /// The way into an append thread.
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: SyncSender<Command>,
     limit_bytes: usize,
-    held_bytes: Arc<AtomicUsize>,
+    limit_appends: usize,
+    held: Arc<Held>,
 }
 
-/// Bytes that wait in a queue; given back when dropped.
+/// What waits in a queue.
+#[derive(Debug, Default)]
+struct Held {
+    /// Bytes of all appends.
+    bytes: AtomicUsize,
+    /// Appends of producers.
+    appends: AtomicUsize,
+}
+
+/// Room in a queue; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    held: Arc<AtomicUsize>,
+    held: Arc<Held>,
     pub(super) bytes: usize,
+    appends: usize,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.held.appends.fetch_sub(self.appends, Ordering::Relaxed);
     }
 }
 
 impl Queue {
-    pub(super) fn new(sender: SyncSender<Command>, limit_bytes: usize) -> Self {
-        Self {
+    /// A queue with the limits of `options`, and its other end.
+    pub(super) fn new(options: &WritersOptions) -> (Self, Receiver<Command>) {
+        let (sender, commands) = sync_channel(options.queue_len + OWN_PLACES);
+        let queue = Self {
             sender,
-            limit_bytes,
-            held_bytes: Arc::default(),
-        }
+            limit_bytes: options.queue_bytes,
+            limit_appends: options.queue_len,
+            held: Arc::default(),
+        };
+        (queue, commands)
     }
 
-    /// Room for so many bytes; anything fits into an empty queue.
-    pub(super) fn permit(&self, bytes: usize) -> Result<Permit, Busy> {
-        let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Room for an append of so many bytes; anything fits into an empty queue. Only producers are
+    /// refused: what they may fill must never keep the broker's own records out.
+    pub(super) fn permit(&self, bytes: usize, origin: Origin) -> Result<Permit, Busy> {
+        let is_client = origin == Origin::Client;
+        let appends = usize::from(is_client);
+        let bytes_before = self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.held.appends.fetch_add(appends, Ordering::Relaxed);
         let permit = Permit {
-            held: Arc::clone(&self.held_bytes),
+            held: Arc::clone(&self.held),
             bytes,
+            appends,
         };
-        if before > 0 && before + bytes > self.limit_bytes {
+        let too_many = before >= self.limit_appends;
+        let too_large = bytes_before > 0 && bytes_before + bytes > self.limit_bytes;
+        if is_client && (too_many || too_large) {
             return Err(FULL);
         }
         Ok(permit)

@@ -32,10 +32,11 @@ impl LogHandle {
 
     /// Stores batches. They are checked on the calling thread (CRC, and decompression where a
     /// setting forces it); the answer always comes through `append.done` on the append thread,
-    /// unless there is no room for the question: then the callback is given back.
+    /// unless there is no room for the question: then the callback is given back. Producers have
+    /// limits here that other origins do not have.
     pub fn append(&self, append: Append) -> Result<(), Refused> {
         let bytes = append.batches.len();
-        let permit = match self.queue.permit(bytes) {
+        let permit = match self.queue.permit(bytes, append.origin) {
             Ok(permit) => permit,
             Err(busy) => return Err(Refused::new(busy, append.done)),
         };
@@ -48,7 +49,7 @@ impl LogHandle {
             now: shared.context.clock.wall(),
         };
         let prepared = self
-            .check_room(append.origin)
+            .room(append.origin)
             .and_then(|()| prepare(append.batches, append.frame_bytes, &rules));
         let queued = QueuedAppend {
             prepared,
@@ -62,9 +63,10 @@ impl LogHandle {
         }
     }
 
-    /// Reads, deletes and trims go on below the reserve; what the broker itself must write may use
-    /// half of it.
-    fn check_room(&self, origin: Origin) -> Result<(), AppendError> {
+    /// Whether the disk has room for appends of this origin, as `append` would find it. Reads,
+    /// deletes and trims go on below the reserve; what the broker itself must write may use half of
+    /// it.
+    pub fn room(&self, origin: Origin) -> Result<(), AppendError> {
         let shared = &self.view.0;
         let reserve = shared.context.options.reserve_bytes;
         let needed = match origin {

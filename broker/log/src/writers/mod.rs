@@ -53,9 +53,11 @@ pub struct WritersOptions {
     pub flush_threads: usize,
     /// Threads for reads that wait for the device, shared by all logs.
     pub read_threads: usize,
-    /// Commands that may wait for one append thread, or for all reader threads.
+    /// Producers' appends that may wait for one append thread; reads that may wait for all reader
+    /// threads.
     pub queue_len: usize,
-    /// Bytes of batches that may wait for one append thread.
+    /// Bytes of batches with which a producer's append must still wait for one append thread, those
+    /// of the broker itself included.
     pub queue_bytes: usize,
     /// Bytes kept for tail readers by all append threads together.
     pub hot_bytes: usize,
@@ -300,9 +302,8 @@ fn start_appenders(
     let mut queues = Vec::new();
     let mut threads = Vec::new();
     for i in 0..count {
-        let (sender, commands) = sync_channel(context.options.queue_len);
-        let queue = Arc::new(Queue::new(sender, context.options.queue_bytes));
-        queues.push(queue);
+        let (queue, commands) = Queue::new(&context.options);
+        queues.push(Arc::new(queue));
         let context = Arc::clone(context);
         let flush_queues = flush_queues.clone();
         let body = move || {

@@ -477,6 +477,51 @@ fn a_full_queue_is_busy_and_gives_the_callback_back() {
 }
 
 #[test]
+fn a_queue_that_producers_have_filled_takes_the_brokers_own_appends() {
+    let options = freshet_log::WritersOptions {
+        queue_bytes: 1000,
+        queue_len: 8,
+        append_threads: 1,
+        ..options()
+    };
+    // Full by bytes, and by appends.
+    for size in [600, 1] {
+        let rig = Rig::with(
+            std::sync::Arc::new(freshet_env::SystemDisk),
+            options.clone(),
+        );
+        let log = rig.open("t-0");
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        // Its callback keeps the append thread.
+        let wait = move |_| held.recv().unwrap_or(());
+        log.handle.roll(Box::new(wait)).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let append = |origin, size| {
+            let batches = large(log.now, size).bytes().clone();
+            let tell = tell.clone();
+            log.handle.append(freshet_log::Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin,
+                done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
+            })
+        };
+        let mut queued = 0;
+        while append(Origin::Client, size).is_ok() {
+            queued += 1;
+        }
+        for _ in 0..100 {
+            append(Origin::Coordinator, 2000).unwrap();
+        }
+        assert!(append(Origin::Client, size).is_err(), "it is full still");
+        drop(hold);
+        let answers: Vec<_> = told.iter().take(queued + 100).collect();
+        assert_eq!(answers, vec![true; queued + 100]);
+    }
+}
+
+#[test]
 fn a_nearly_full_disk_refuses_producers_first() {
     let rig = Rig::with(
         std::sync::Arc::new(freshet_env::SystemDisk),

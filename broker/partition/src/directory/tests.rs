@@ -1,0 +1,240 @@
+use std::path::Path;
+use std::sync::mpsc::Sender;
+
+use freshet_env::{Disk, SystemClock, SystemDisk};
+use freshet_log::WritersOptions;
+use freshet_metadata::{
+    Ask, CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker,
+    TopicRef,
+};
+use freshet_settings::StaticSettingsBuilder;
+use freshet_types::{Machine, Millis, Now, Ticket, Timestamp};
+
+use super::*;
+
+const NODE: NodeId = NodeId(1);
+
+/// A keeper that is driven by hand, with the metadata that it follows.
+struct Rig {
+    keeper: Keeper,
+    machine: MetadataMachine,
+    image: watch::Sender<Arc<MetadataImage>>,
+    folder: tempfile::TempDir,
+    lives: u8,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::in_folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn in_folder(folder: tempfile::TempDir) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let dir = LogDir::open(disk, folder.path()).expect("a log directory");
+        let options = WritersOptions {
+            append_threads: 2,
+            queue_len: 4,
+            reserve_bytes: 0,
+            ..WritersOptions::default()
+        };
+        let writers = Writers::start(vec![dir], Arc::clone(&clock), options).expect("threads");
+        let statics = StaticSettingsBuilder::default().finish();
+        let statics = Arc::new(statics.expect("settings that agree").0);
+        let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
+        let (image, watched) = watch::channel(Arc::new(MetadataImage::default()));
+        let keeper = Keeper {
+            directory: Arc::new(Directory {
+                partitions: RwLock::default(),
+                broken: RwLock::default(),
+                applied: watch::Sender::new(Position::START),
+            }),
+            seen: Arc::new(MetadataImage::default()),
+            unfinished: Unfinished::default(),
+            period: Duration::from_secs(1),
+            parts: DirectoryParts {
+                node: NODE,
+                writers,
+                statics,
+                image: watched,
+                clock,
+                neighbours: Vec::new(),
+            },
+        };
+        let mut rig = Self {
+            keeper,
+            machine,
+            image,
+            folder,
+            lives: 0,
+        };
+        rig.ask(RegisterBroker {
+            node: NODE,
+            incarnation: [1; 16],
+            listeners: Vec::new(),
+            rack: None,
+            directories: Vec::new(),
+        })
+        .expect("the broker is registered");
+        rig
+    }
+
+    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+        let now = Now {
+            monotonic: Millis(1),
+            wall: Timestamp(1_700_000_000_000),
+        };
+        let mut decision = self.machine.decide(now, Ticket(0), request.into());
+        for record in &decision.records {
+            self.machine.apply(record);
+        }
+        let image = Arc::new(self.machine.image().clone());
+        self.image.send_replace(image);
+        A::answer(decision.replies.remove(0).1)
+    }
+
+    /// Creates a topic and follows.
+    fn create(&mut self, name: &str, partitions: i32) -> TopicPartition {
+        self.lives += 1;
+        let topic = NewTopic {
+            name: name.to_owned(),
+            id: TopicId([self.lives; 16]),
+            partitions,
+            replication_factor: 1,
+            ..NewTopic::default()
+        };
+        let mut created = self.ask(CreateTopics {
+            topics: vec![topic],
+            validate_only: false,
+        });
+        let topic = created.remove(0).expect("created").id;
+        self.keeper.follow();
+        TopicPartition {
+            topic,
+            partition: 0,
+        }
+    }
+
+    /// Deletes a topic and follows.
+    fn delete(&mut self, name: &str) {
+        let topics = vec![TopicRef::Name(name.to_owned())];
+        let mut deleted = self.ask(DeleteTopics { topics });
+        deleted.remove(0).expect("deleted");
+        self.keeper.follow();
+    }
+
+    fn get(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+        self.keeper.directory.get(id)
+    }
+}
+
+/// A log whose state is not even a file.
+fn make_unopenable(log: &Path) {
+    let made = SystemDisk.create_dir_all(&log.join("state"));
+    made.expect("a directory");
+}
+
+/// Holds a partition's append thread until the sender is dropped, with a queue that is full.
+fn hold_thread_of(partition: &Partition) -> Sender<()> {
+    let (hold, held) = channel::<()>();
+    let (begin, begun) = channel();
+    let wait = move |_| {
+        begin.send(()).expect("heard");
+        held.recv().unwrap_or(());
+    };
+    partition.log().roll(Box::new(wait)).expect("room");
+    begun.recv().expect("it begins");
+    while partition.log().roll(Box::new(drop)).is_ok() {}
+    hold
+}
+
+/// Lets a held thread go on, and waits until it has done all that was queued.
+fn let_go(hold: Sender<()>, partition: &Partition) {
+    drop(hold);
+    let (tell, told) = channel();
+    let idle = |tell: Sender<()>| Box::new(move |_| tell.send(()).expect("heard"));
+    while partition.log().roll(idle(tell.clone())).is_err() {
+        std::thread::yield_now();
+    }
+    told.recv().expect("it is answered");
+}
+
+#[tokio::test]
+async fn retention_keeps_its_time_however_often_the_image_changes() {
+    let mut ticks = every(Duration::from_millis(20)).await;
+    let mut changes = 0;
+    let until_due = async {
+        loop {
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => break,
+                () = tokio::task::yield_now() => changes += 1,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), until_due)
+        .await
+        .expect("it ticks");
+    assert!(changes > 0, "the first tick is one period away");
+}
+
+#[test]
+fn a_deletion_that_finds_no_room_is_tried_again() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let old = rig.get(id).expect("open");
+    let hold = hold_thread_of(&old);
+    rig.delete("t");
+    assert!(rig.get(id).is_none(), "nobody finds it any more");
+    assert!(!rig.keeper.finish(), "there is no room still");
+    let again = rig.create("t", 1);
+    assert!(rig.get(again).is_none(), "the name is taken");
+    let_go(hold, &old);
+    assert!(rig.keeper.finish());
+    assert!(rig.keeper.unfinished.is_empty());
+    rig.keeper.open_broken();
+    assert!(rig.get(again).is_some(), "the name is free");
+    assert_eq!(rig.keeper.directory.broken_count(), 0);
+}
+
+#[test]
+fn a_partition_that_could_not_be_opened_is_opened_once_it_can_be() {
+    let mut rig = Rig::new();
+    let log = rig.folder.path().join("t-0");
+    make_unopenable(&log);
+    let id = rig.create("t", 1);
+    assert!(rig.keeper.directory.broken(id).is_some());
+    SystemDisk.remove_dir_all(&log).expect("it was there");
+    rig.keeper.open_broken();
+    assert!(rig.get(id).is_some());
+    assert!(rig.keeper.directory.broken(id).is_none());
+}
+
+#[test]
+fn a_topic_deleted_while_its_log_cannot_be_opened_leaves_no_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("t-0");
+    make_unopenable(&log);
+    let mut rig = Rig::in_folder(folder);
+    let id = rig.create("t", 1);
+    assert!(rig.keeper.directory.broken(id).is_some());
+    rig.delete("t");
+    assert!(!log.exists());
+    assert!(rig.keeper.unfinished.is_empty());
+    let again = rig.create("t", 1);
+    assert!(rig.get(again).is_some());
+}
+
+#[test]
+fn retention_of_a_thread_without_room_holds_up_no_other_and_is_tried_again() {
+    let mut rig = Rig::new();
+    rig.create("t", 6);
+    let all = rig.keeper.directory.all();
+    let hold = hold_thread_of(&all[0]);
+    rig.keeper.retain(&all);
+    // Logs take turns on the threads.
+    assert_eq!(rig.keeper.unfinished.retention.len(), 3);
+    let_go(hold, &all[0]);
+    assert!(!rig.keeper.finish(), "no deletion was due");
+    assert!(rig.keeper.unfinished.is_empty());
+}

@@ -10,6 +10,6 @@ pub mod identity;
 mod solo;
 mod store;
 
-pub use agreement::{Agreeable, Agreed, Quorum, QuorumError};
+pub use agreement::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
 pub use solo::{Solo, SoloOptions};
 pub use store::StoreError;

@@ -4,12 +4,42 @@ use freshet_env::disk::SystemDisk;
 const NOW: Timestamp = Timestamp(5);
 
 fn open(dir: &Path) -> Result<(Store, Vec<Bytes>), StoreError> {
-    let mut seen = Vec::new();
-    let store = Store::open(Arc::new(SystemDisk), dir, &mut |bytes| {
-        seen.push(bytes.clone());
-        Ok(())
-    })?;
-    Ok((store, seen))
+    let opened = Store::open(Arc::new(SystemDisk), dir)?;
+    let snapshot = opened.snapshot.unwrap_or_default();
+    let mut seen = snapshot.records;
+    for (offset, entry) in opened.entries {
+        if let (true, Content::Records(records)) =
+            (offset >= snapshot.meta.next_offset, entry.content)
+        {
+            seen.extend(records);
+        }
+    }
+    Ok((opened.store, seen))
+}
+
+fn next(store: &Store, content: Content) -> Entry {
+    let index = store.last().map_or(0, |last| last.index + 1);
+    Entry {
+        id: EntryId { term: 1, index },
+        content,
+    }
+}
+
+fn append(store: &mut Store, words: &[&'static str]) {
+    let entry = next(store, Content::Records(texts(words)));
+    store.append(&[entry], NOW).expect("durable");
+}
+
+fn sum_up(store: &mut Store, words: &[&'static str]) {
+    let (last, next_offset) = (store.last().expect("not empty"), store.next_offset());
+    let meta = SnapshotMeta {
+        last,
+        next_offset,
+        ..SnapshotMeta::default()
+    };
+    let bytes = encode_snapshot(&meta, &texts(words), NOW).expect("encoded");
+    store.write_snapshot(&meta, &bytes).expect("written");
+    store.purge(last).expect("purged");
 }
 
 fn texts(words: &[&'static str]) -> Vec<Bytes> {
@@ -35,8 +65,8 @@ fn what_was_appended_is_replayed_in_order() {
     let dir = home.path().join("m");
     let (mut store, seen) = open(&dir).expect("opened");
     assert!(seen.is_empty());
-    store.append(&texts(&["a", "b"]), NOW).expect("durable");
-    store.append(&texts(&["c"]), NOW).expect("durable");
+    append(&mut store, &["a", "b"]);
+    append(&mut store, &["c"]);
     drop(store);
     let (store, seen) = open(&dir).expect("opened");
     assert_eq!((seen, store.next_offset()), (texts(&["a", "b", "c"]), 3));
@@ -46,27 +76,26 @@ fn what_was_appended_is_replayed_in_order() {
 fn a_snapshot_replaces_what_it_sums_up() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");
-    store
-        .append(&texts(&["a", "b", "c"]), NOW)
-        .expect("durable");
-    store.snapshot(&texts(&["abc"]), NOW).expect("written");
+    append(&mut store, &["a", "b", "c"]);
+    sum_up(&mut store, &["abc"]);
     assert_eq!(store.len_bytes(), 0);
-    store.append(&texts(&["d"]), NOW).expect("durable");
+    append(&mut store, &["d"]);
     drop(store);
     let (store, seen) = open(home.path()).expect("opened");
     assert_eq!((seen, store.next_offset()), (texts(&["abc", "d"]), 4));
     let names: Vec<_> = SystemDisk.list(home.path()).expect("listed");
-    assert_eq!(names.len(), 2, "one log, one snapshot: {names:?}");
+    assert_eq!(names.len(), 3, "log, snapshot, purged: {names:?}");
 }
 
 #[test]
 fn a_large_append_survives_whole_or_not_at_all() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");
-    store.append(&texts(&["kept"]), NOW).expect("durable");
+    append(&mut store, &["kept"]);
     let sound = usize::try_from(store.len_bytes()).expect("small");
     let large: Vec<Bytes> = (0..40).map(|i| vec![i; 64 << 10].into()).collect();
-    store.append(&large, NOW).expect("durable");
+    let entry = next(&store, Content::Records(large));
+    store.append(&[entry], NOW).expect("durable");
     drop(store);
     // The device wrote the end before the beginning.
     tamper(&log_path(home.path(), 0), |bytes| {
@@ -79,9 +108,9 @@ fn a_large_append_survives_whole_or_not_at_all() {
 fn a_torn_last_append_is_cut_at_every_length() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");
-    store.append(&texts(&["kept"]), NOW).expect("durable");
+    append(&mut store, &["kept"]);
     let sound = store.len_bytes();
-    store.append(&texts(&["torn"]), NOW).expect("durable");
+    append(&mut store, &["torn"]);
     let whole = store.len_bytes();
     drop(store);
     let path = log_path(home.path(), 0);
@@ -97,7 +126,7 @@ fn a_torn_last_append_is_cut_at_every_length() {
             (texts(&["kept"]), 1),
             "cut at {len}"
         );
-        store.append(&texts(&["new"]), NOW).expect("durable");
+        append(&mut store, &["new"]);
         assert_eq!(
             open(home.path()).expect("opened").1,
             texts(&["kept", "new"])
@@ -109,8 +138,8 @@ fn a_torn_last_append_is_cut_at_every_length() {
 fn damage_before_sound_batches_is_refused_and_nothing_is_changed() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");
-    store.append(&texts(&["first"]), NOW).expect("durable");
-    store.append(&texts(&["second"]), NOW).expect("durable");
+    append(&mut store, &["first"]);
+    append(&mut store, &["second"]);
     drop(store);
     let path = log_path(home.path(), 0);
     for position in 0..60 {
@@ -132,8 +161,8 @@ fn damage_before_sound_batches_is_refused_and_nothing_is_changed() {
 fn a_damaged_snapshot_is_refused() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (mut store, _) = open(home.path()).expect("opened");
-    store.append(&texts(&["a"]), NOW).expect("durable");
-    store.snapshot(&texts(&["a"]), NOW).expect("written");
+    append(&mut store, &["a"]);
+    sum_up(&mut store, &["a"]);
     drop(store);
     let path = home.path().join(file_name(1, "snapshot"));
     let sound = SystemDisk.read_small(&path, u64::MAX).expect("read");

@@ -180,7 +180,8 @@ impl Coded for OffsetError {
 impl Coded for QuorumError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Busy | Self::Stopped => ErrorCode::RequestTimedOut,
+            Self::Busy | Self::Stopped | Self::Deposed => ErrorCode::RequestTimedOut,
+            Self::NotLeader { .. } => ErrorCode::NotController,
             Self::Storage(_) => ErrorCode::KafkaStorageError,
         }
     }

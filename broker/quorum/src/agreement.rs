@@ -9,12 +9,16 @@ use tokio::sync::watch;
 
 /// What a quorum can keep.
 pub trait Agreeable:
-    Published<Request: Send, Reply: Send, Record: StoredRecord + Send, TimerKey: Send>
+    Published<Request: Send, Reply: Send, Record: StoredRecord + Send + Sync, TimerKey: Send>
+    + Send
+    + 'static
 {
 }
 
 impl<M> Agreeable for M where
-    M: Published<Request: Send, Reply: Send, Record: StoredRecord + Send, TimerKey: Send>
+    M: Published<Request: Send, Reply: Send, Record: StoredRecord + Send + Sync, TimerKey: Send>
+        + Send
+        + 'static
 {
 }
 

@@ -62,7 +62,7 @@ impl<M: Agreeable> std::fmt::Debug for Solo<M> {
     }
 }
 
-impl<M: Agreeable + Send + 'static> Solo<M> {
+impl<M: Agreeable> Solo<M> {
     /// Replays the log in `dir` into `machine` and starts the thread. Blocks on the device.
     pub fn start(
         disk: Arc<dyn Disk>,
@@ -141,7 +141,7 @@ impl<M: Agreeable + Send + 'static> Solo<M> {
     }
 }
 
-impl<M: Agreeable + Send + 'static> Quorum<M> for Solo<M> {
+impl<M: Agreeable> Quorum<M> for Solo<M> {
     fn propose(&self, request: M::Request) -> Agreed<'_, M::Reply> {
         let (reply, answer) = oneshot::channel();
         let sent = self.send(Command::Propose(request, reply));

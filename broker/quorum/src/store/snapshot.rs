@@ -102,7 +102,7 @@ fn read_footer(
     footer: usize,
     mut fields: Bytes,
 ) -> Result<(SnapshotMeta, usize), (usize, String)> {
-    let mut id = |fields: &mut Bytes| EntryId {
+    let id = |fields: &mut Bytes| EntryId {
         term: fields.get_u64(),
         index: fields.get_u64(),
     };

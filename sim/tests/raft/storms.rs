@@ -1,0 +1,183 @@
+//! Everything goes wrong at once, for a while; then it heals, and the history is judged.
+
+use std::time::Duration;
+
+use freshet_quorum::{Quorum, RaftOptions};
+use freshet_types::NodeId;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, options, run};
+use crate::history::History;
+use crate::machine::Ask;
+use crate::net::{Node, Throws, Weather};
+
+const STORM: Duration = Duration::from_secs(20);
+
+/// A client asks whoever is up, and goes where it is sent.
+fn client(id: u64, seed: u64, nodes: Vec<Node>, history: History, start: Instant) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let throws = Throws::new(seed ^ (id << 32));
+        for i in 0_u64.. {
+            tokio::time::sleep(Duration::from_millis(20 + throws.below(60))).await;
+            let node = &nodes[usize::try_from(throws.below(nodes.len() as u64)).unwrap()];
+            let (begin, number) = (start.elapsed(), (id << 32) + i);
+            let patience = Duration::from_millis(1500);
+            match throws.below(4) {
+                0 => {
+                    let barrier = tokio::time::timeout(patience, node.barrier()).await;
+                    if let Ok(Ok(())) = barrier {
+                        let count = node.watch().borrow().numbers.len();
+                        history.counted(count, begin, start.elapsed());
+                    }
+                }
+                1 => {
+                    let count = tokio::time::timeout(patience, node.propose(Ask::Count)).await;
+                    if let Ok(Ok(count)) = count {
+                        history.counted(count, begin, start.elapsed());
+                    }
+                }
+                _ => {
+                    let index = tokio::time::timeout(patience, node.propose(Ask::Add(number))).await;
+                    if let Ok(Ok(index)) = index {
+                        history.added(number, index, begin, start.elapsed());
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Breaks something.
+async fn strike(cluster: &mut Cluster, throws: &Throws) {
+    let nodes = cluster.nodes();
+    let any = |throws: &Throws| nodes[usize::try_from(throws.below(nodes.len() as u64)).unwrap()];
+    match throws.below(9) {
+        0 => {
+            let node = any(throws);
+            cluster.note(&format!("isolate {node}"));
+            cluster.net.isolate(node, &nodes);
+        }
+        1 => {
+            if let Some((leader, _)) = cluster.leader_now() {
+                cluster.note(&format!("isolate the leader {leader}"));
+                cluster.net.isolate(leader, &nodes);
+            }
+        }
+        2 => {
+            let (from, to) = (any(throws), any(throws));
+            cluster.note(&format!("cut {from} to {to}"));
+            cluster.net.cut(from, to);
+        }
+        3 => {
+            let weather = Weather {
+                loss_percent: throws.below(30),
+                double_percent: throws.below(20),
+                delay_ms: (throws.below(5), 5 + throws.below(120)),
+            };
+            cluster.note(&format!("{weather:?}"));
+            cluster.net.set_weather(weather);
+        }
+        4 => {
+            let node = any(throws);
+            cluster.crash(node);
+        }
+        5 => {
+            if let Some((leader, _)) = cluster.leader_now() {
+                cluster.crash(leader);
+            }
+        }
+        6 => {
+            cluster.note("heal");
+            cluster.net.heal();
+            cluster.net.set_weather(Weather::FINE);
+        }
+        _ => {
+            let up = cluster.up();
+            for node in nodes.into_iter().filter(|node| !up.contains(node)) {
+                cluster.boot(node).await;
+            }
+        }
+    }
+}
+
+async fn storm(seed: u64, count: i32, options: RaftOptions) -> History {
+    let mut cluster = Cluster::formed(seed, count, options).await;
+    let (throws, start) = (Throws::new(seed ^ 0xbad), Instant::now() - cluster.now());
+    let end = Instant::now() + STORM;
+    let mut clients: Vec<JoinHandle<()>> = Vec::new();
+    let mut generation = 0;
+    while Instant::now() < end {
+        // Processes come and go; clients find those that are up.
+        clients.drain(..).for_each(|client| client.abort());
+        let nodes: Vec<_> = cluster.up().into_iter().filter_map(|node| cluster.raft(node)).collect();
+        for i in 0..3 {
+            if !nodes.is_empty() {
+                let id = generation * 3 + i + 1;
+                let history = cluster.history.clone();
+                clients.push(client(id, seed, nodes.clone(), history, start));
+            }
+        }
+        generation += 1;
+        drop(nodes);
+        tokio::time::sleep(Duration::from_millis(200 + throws.below(1500))).await;
+        strike(&mut cluster, &throws).await;
+    }
+    clients.drain(..).for_each(|client| client.abort());
+    calm(&mut cluster, seed).await
+}
+
+/// After the storm everything works again, and everybody says the same.
+async fn calm(cluster: &mut Cluster, seed: u64) -> History {
+    cluster.net.heal();
+    cluster.net.set_weather(Weather::FINE);
+    let up = cluster.up();
+    for node in cluster.nodes().into_iter().filter(|node| !up.contains(node)) {
+        cluster.boot(node).await;
+    }
+    cluster.note("calm");
+    cluster.leader(Duration::from_secs(5)).await;
+    cluster.add_all([u64::MAX]).await;
+    let expected = cluster.read(NodeId(1)).await;
+    for node in cluster.nodes() {
+        assert_eq!(cluster.read(node).await, expected, "seed {seed}: {node}");
+    }
+    if let Err(flaw) = cluster.history.judge(&expected) {
+        panic!("seed {seed}: {flaw}\n{}", cluster.history.trace().join("\n"));
+    }
+    cluster.history.clone()
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let count = option_env!("FRESHET_RAFT_SEEDS").and_then(|text| text.parse().ok());
+    0..count.unwrap_or(40)
+}
+
+fn tight(seed: u64) -> RaftOptions {
+    if seed.is_multiple_of(3) {
+        options()
+    } else {
+        // Snapshots and purges all the time.
+        RaftOptions { snapshot_after_bytes: 300, kept_entries: 2, chunk_bytes: 128, ..options() }
+    }
+}
+
+#[test]
+fn what_was_agreed_survives_every_storm() {
+    let mut finished = 0;
+    for seed in seeds() {
+        let count = if seed % 2 == 0 { 3 } else { 5 };
+        let history = run(seed, async || storm(seed, count, tight(seed)).await);
+        finished += history.finished();
+    }
+    println!("{finished} operations judged");
+    assert!(finished > 0);
+}
+
+#[test]
+fn a_seed_replays_the_same_storm() {
+    for seed in [3, 4] {
+        let trace = || run(seed, async || storm(seed, 3, tight(seed)).await.trace());
+        assert_eq!(trace(), trace(), "seed {seed}");
+    }
+}

@@ -82,7 +82,7 @@ fn a_leader_that_stalls_for_a_moment_is_left_alone() {
             let before = cluster.leader(SECOND).await;
             for _ in 0..5 {
                 cluster.net.isolate(before.0, &cluster.nodes());
-                wait(400).await;
+                wait(300).await;
                 cluster.net.heal();
                 wait(700).await;
             }

@@ -26,6 +26,7 @@ mod state;
 mod status;
 mod types;
 mod voters;
+mod watch;
 
 pub use keeper::Seat;
 pub use link::{Asked, LinkError, PeerLink};

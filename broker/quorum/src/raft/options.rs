@@ -17,8 +17,8 @@ const MESSAGE_ENTRIES: u64 = 256;
 ///
 /// A dead leader is noticed after `election_max` without a word plus between `election_min` and
 /// `election_max` of patience that each follower draws for itself, and replaced one round trip
-/// later: 600 to 800 ms with the defaults. A leader that stalls for less than
-/// `election_max + election_min - heartbeat`, 500 ms, is left alone.
+/// later: 450 to 600 ms with the defaults. A leader that stalls for less than
+/// `election_max + election_min - heartbeat`, 350 ms, is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaftOptions {
     /// Between two signs of life of a leader.
@@ -52,8 +52,8 @@ impl Default for RaftOptions {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(200),
-            election_max: Duration::from_millis(400),
+            election_min: Duration::from_millis(150),
+            election_max: Duration::from_millis(300),
             queue_len: 4096,
             patience: Duration::from_millis(1500),
             snapshot_after_bytes: 8 << 20,

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use freshet_env::{Rng, SystemRng};
 use openraft::{AsyncRuntime, OptionalSend};
-use openraft_rt_tokio::{
-    TokioInstant, TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime, TokioWatch,
-};
+use openraft_rt_tokio::{TokioInstant, TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+
+use super::watch::OrderedWatch;
 
 thread_local! {
     static DICE: Cell<Option<u64>> = const { Cell::new(None) };
@@ -49,7 +49,7 @@ impl AsyncRuntime for Runtime {
         <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = SmallRng;
     type Mpsc = TokioMpsc;
-    type Watch = TokioWatch;
+    type Watch = OrderedWatch;
     type Oneshot = TokioOneshot;
     type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
 
@@ -100,5 +100,13 @@ impl AsyncRuntime for Runtime {
         F: Future<Output = T>,
     {
         self.0.block_on(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_runtime_passes_its_exam() {
+        openraft_rt::testing::Suite::<super::Runtime>::test_all();
     }
 }

@@ -13,7 +13,7 @@ mod store;
 
 pub use agreement::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
 pub use raft::{
-    Asked, Endpoint, LinkError, MessageError, Peer, PeerId, PeerLink, QuorumStatus, Raft,
+    Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Peer, PeerId, PeerLink, QuorumStatus, Raft,
     RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat, VotersError, load_dice,
 };
 pub use solo::{Solo, SoloOptions};

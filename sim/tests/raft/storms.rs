@@ -52,7 +52,7 @@ fn client(id: u64, seed: u64, nodes: Vec<Node>, history: History, start: Instant
 async fn strike(cluster: &mut Cluster, throws: &Throws) {
     let nodes = cluster.nodes();
     let any = |throws: &Throws| nodes[usize::try_from(throws.below(nodes.len() as u64)).unwrap()];
-    match throws.below(9) {
+    match throws.below(11) {
         0 => {
             let node = any(throws);
             cluster.note(&format!("isolate {node}"));
@@ -87,16 +87,31 @@ async fn strike(cluster: &mut Cluster, throws: &Throws) {
                 cluster.crash(leader);
             }
         }
-        6 => {
+        6 | 7 => {
+            // Somewhere in the middle of what it is just writing.
+            let node = any(throws);
+            cluster.note(&format!("{node} will lose power"));
+            cluster.disk(node).power_off_during(1 + throws.below(12));
+        }
+        8 => {
             cluster.note("heal");
             cluster.net.heal();
             cluster.net.set_weather(Weather::FINE);
         }
         _ => {
-            let up = cluster.up();
-            for node in nodes.into_iter().filter(|node| !up.contains(node)) {
-                cluster.boot(node).await;
-            }
+            boot_all(cluster).await;
+        }
+    }
+}
+
+/// Starts all that are down, and those whose disk lost power under them.
+async fn boot_all(cluster: &mut Cluster) {
+    for node in cluster.nodes() {
+        if !cluster.disk(node).is_on() {
+            cluster.crash(node);
+        }
+        if !cluster.up().contains(&node) {
+            cluster.boot(node).await;
         }
     }
 }
@@ -131,10 +146,11 @@ async fn storm(seed: u64, count: i32, options: RaftOptions) -> History {
 async fn calm(cluster: &mut Cluster, seed: u64) -> History {
     cluster.net.heal();
     cluster.net.set_weather(Weather::FINE);
-    let up = cluster.up();
-    for node in cluster.nodes().into_iter().filter(|node| !up.contains(node)) {
-        cluster.boot(node).await;
+    for node in cluster.nodes() {
+        // A blow that is still to come does not belong here.
+        cluster.crash(node);
     }
+    boot_all(cluster).await;
     cluster.note("calm");
     cluster.leader(Duration::from_secs(5)).await;
     cluster.add_all([u64::MAX]).await;

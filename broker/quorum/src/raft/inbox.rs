@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::SnapshotResponse;
 
+use super::census::Greeting;
 use super::leader::{Core, confirmed};
 use super::link::Post;
 use super::message::{
@@ -48,6 +50,10 @@ impl<M: Agreeable> Inbox<M> {
     /// Answers a letter. The error says that the bytes are none.
     pub(super) async fn receive(&self, bytes: Bytes) -> Result<Bytes, MessageError> {
         let letter = Letter::from_bytes(bytes)?;
+        if letter.kind == Kind::Hello {
+            // Asked by those who know neither the cluster nor the disk.
+            return self.greeting().to_answer();
+        }
         let (verdict, body) = if letter.cluster != self.post.cluster {
             (
                 Verdict::ForeignCluster,
@@ -60,6 +66,23 @@ impl<M: Agreeable> Inbox<M> {
             self.open(letter).await?
         };
         message::answer(verdict, body)
+    }
+
+    /// What this node says of itself.
+    pub(super) fn greeting(&self) -> Greeting {
+        Greeting {
+            node: self.post.me.node,
+            directory: Some(self.post.me.directory),
+            cluster: Some(self.post.cluster.clone()),
+            is_formed: self.is_formed(),
+        }
+    }
+
+    /// Whether this node knows of any quorum.
+    pub(super) fn is_formed(&self) -> bool {
+        let metrics = self.core.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().next().is_some()
     }
 
     async fn open(&self, letter: Letter) -> Answered {
@@ -94,6 +117,7 @@ impl<M: Agreeable> Inbox<M> {
             Kind::Snapshot => self.take_piece(message::from_bytes(letter.body)?).await,
             Kind::Read => self.read_index().await,
             Kind::Join => self.join(message::from_bytes(letter.body)?).await,
+            Kind::Hello => Ok((Verdict::Refused, Bytes::new())),
         }
     }
 

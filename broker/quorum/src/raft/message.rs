@@ -71,6 +71,7 @@ pub(super) enum Kind {
     Transfer = 5,
     Read = 6,
     Join = 7,
+    Hello = 8,
 }
 
 impl Kind {
@@ -83,6 +84,7 @@ impl Kind {
             Self::Transfer,
             Self::Read,
             Self::Join,
+            Self::Hello,
         ];
         let known = all.into_iter().find(|&kind| kind as i8 == code);
         known.ok_or_else(|| MessageError::new(format!("kind {code} is not known")))

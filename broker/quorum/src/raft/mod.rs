@@ -12,6 +12,7 @@
 //! Nothing outside of this folder knows openraft. `docs/quorum.md` tells the whole story, decision
 //! 0005 why it is openraft and which.
 
+mod census;
 mod inbox;
 mod keeper;
 mod leader;
@@ -28,6 +29,7 @@ mod types;
 mod voters;
 mod watch;
 
+pub use census::{Census, ForeignController, Greeting};
 pub use keeper::Seat;
 pub use link::{Asked, LinkError, PeerLink};
 pub use message::MessageError;
@@ -37,3 +39,6 @@ pub use peer::{Endpoint, Peer, PeerId};
 pub use runtime::load_dice;
 pub use status::{QuorumStatus, ReplicaStatus};
 pub use voters::VotersError;
+
+#[cfg(test)]
+mod tests;

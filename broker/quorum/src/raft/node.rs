@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::census::Greeting;
 use super::inbox::Inbox;
 use super::keeper;
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
@@ -216,10 +217,16 @@ impl<M: Agreeable> Raft<M> {
 
     /// Whether this node knows of any quorum: it was formed, or taken in.
     pub fn is_formed(&self) -> bool {
-        let metrics = self.core.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let voters = metrics.membership_config.membership().voter_ids().next();
-        voters.is_some()
+        self.inbox.is_formed()
+    }
+
+    /// What this node says to others of itself; see [`super::Census`].
+    pub fn greeting(&self) -> Greeting {
+        self.inbox.greeting()
+    }
+
+    pub(super) fn link(&self) -> &dyn PeerLink {
+        self.doors.link.as_ref()
     }
 
     /// Begins a quorum with these voters, this one among them. Once in the life of a cluster, on one

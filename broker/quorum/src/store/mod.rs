@@ -200,11 +200,6 @@ impl Store {
         self.purged
     }
 
-    /// What the snapshot sums up.
-    pub(crate) fn snapshot(&self) -> Option<&SnapshotMeta> {
-        self.snapshot.as_ref()
-    }
-
     /// Bytes of the log.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len_bytes).sum()

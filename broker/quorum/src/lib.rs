@@ -13,8 +13,9 @@ mod store;
 
 pub use agreement::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
 pub use raft::{
-    Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Peer, PeerId, PeerLink, QuorumStatus, Raft,
-    RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat, VotersError, load_dice,
+    Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Peer, PeerId,
+    PeerLink, QuorumStatus, Raft, RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat,
+    VotersError, load_dice,
 };
 pub use solo::{Solo, SoloOptions};
 pub use store::StoreError;

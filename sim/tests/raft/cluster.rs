@@ -59,7 +59,10 @@ pub(crate) fn run<T>(seed: u64, world: impl AsyncFnOnce() -> T) -> T {
 }
 
 pub(crate) fn options() -> RaftOptions {
-    RaftOptions { seat: Seat::Task, ..RaftOptions::default() }
+    RaftOptions {
+        seat: Seat::Task,
+        ..RaftOptions::default()
+    }
 }
 
 impl Cluster {
@@ -67,7 +70,14 @@ impl Cluster {
     pub(crate) async fn new(seed: u64, count: i32, options: RaftOptions) -> Self {
         let (net, history) = (Net::new(seed), History::default());
         let (start, hosts) = (Instant::now(), BTreeMap::new());
-        let mut cluster = Self { net, history, options, seed, start, hosts };
+        let mut cluster = Self {
+            net,
+            history,
+            options,
+            seed,
+            start,
+            hosts,
+        };
         for node in 1..=count {
             cluster.add_host(NodeId(node));
             cluster.boot(NodeId(node)).await;
@@ -78,7 +88,11 @@ impl Cluster {
     /// Like [`Cluster::new`], with a quorum of all.
     pub(crate) async fn formed(seed: u64, count: i32, options: RaftOptions) -> Self {
         let cluster = Self::new(seed, count, options).await;
-        let peers: Vec<_> = cluster.nodes().into_iter().map(|node| cluster.peer(node)).collect();
+        let peers: Vec<_> = cluster
+            .nodes()
+            .into_iter()
+            .map(|node| cluster.peer(node))
+            .collect();
         cluster.raft(NodeId(1)).unwrap().form(&peers).await.unwrap();
         cluster.leader(Duration::from_secs(10)).await;
         cluster
@@ -87,7 +101,15 @@ impl Cluster {
     pub(crate) fn add_host(&mut self, node: NodeId) {
         let disk = FakeDisk::new(self.seed ^ u64::from(node.0.unsigned_abs()));
         let directory = directory(node, 0);
-        self.hosts.insert(node, Host { disk, directory, life: 0, raft: None });
+        self.hosts.insert(
+            node,
+            Host {
+                disk,
+                directory,
+                life: 0,
+                raft: None,
+            },
+        );
     }
 
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
@@ -96,7 +118,10 @@ impl Cluster {
 
     pub(crate) fn peer(&self, node: NodeId) -> Peer {
         let directory = self.hosts[&node].directory;
-        Peer { id: PeerId { node, directory }, endpoints: Vec::new() }
+        Peer {
+            id: PeerId { node, directory },
+            endpoints: Vec::new(),
+        }
     }
 
     pub(crate) fn raft(&self, node: NodeId) -> Option<Node> {
@@ -125,15 +150,34 @@ impl Cluster {
         let (peer, options) = (self.peer(node), self.options);
         let host = self.hosts.get_mut(&node).unwrap();
         host.life += 1;
-        let link = Link { net: self.net.clone(), me: node, life: host.life };
+        let link = Link {
+            net: self.net.clone(),
+            me: node,
+            life: host.life,
+        };
         let doors = RaftDoors {
             disk: Arc::new(host.disk.clone()),
             clock: Arc::new(SimClock(self.start)),
             link: Arc::new(link),
         };
         let identity = (ClusterId("simulated".into()), peer);
-        let raft = Raft::start(doors, Path::new("/meta"), identity, Numbers::default, options).await;
-        let raft = Arc::new(raft.unwrap());
+        let raft = Raft::start(
+            doors,
+            Path::new("/meta"),
+            identity,
+            Numbers::default,
+            options,
+        )
+        .await;
+        let raft = match raft {
+            Ok(raft) => Arc::new(raft),
+            Err(_) if !host.disk.is_on() => {
+                host.disk = host.disk.crash();
+                self.note(&format!("{node} lost power while it started"));
+                return;
+            }
+            Err(error) => panic!("{node}: {error}"),
+        };
         self.net.plug_in(node, host.life, Arc::clone(&raft));
         host.raft = Some(Arc::clone(&raft));
         self.witness(node, &raft);
@@ -151,7 +195,8 @@ impl Cluster {
                 }
             }
         });
-        let (mut leadership, history, start) = (raft.leadership(), self.history.clone(), self.start);
+        let (mut leadership, history, start) =
+            (raft.leadership(), self.history.clone(), self.start);
         tokio::spawn(async move {
             loop {
                 let now = *leadership.borrow_and_update();
@@ -198,7 +243,9 @@ impl Cluster {
             .filter(|(_, leadership)| leadership.is_mine)
             .collect();
         leaders.sort_by_key(|(_, leadership)| leadership.epoch);
-        leaders.pop().map(|(node, Leadership { epoch, .. })| (node, epoch))
+        leaders
+            .pop()
+            .map(|(node, Leadership { epoch, .. })| (node, epoch))
     }
 
     /// Waits for a leader; panics after `within`.
@@ -209,7 +256,11 @@ impl Cluster {
                 return leader;
             }
             let trace = || self.history.trace().join("\n");
-            assert!(Instant::now() < deadline, "no leader within {within:?}\n{}", trace());
+            assert!(
+                Instant::now() < deadline,
+                "no leader within {within:?}\n{}",
+                trace()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -222,7 +273,8 @@ impl Cluster {
                 let (leader, _) = self.leader(Duration::from_secs(10)).await;
                 let begin = self.now();
                 let raft = self.raft(leader).unwrap();
-                let added = tokio::time::timeout(Duration::from_secs(2), raft.propose(Ask::Add(number)));
+                let added =
+                    tokio::time::timeout(Duration::from_secs(2), raft.propose(Ask::Add(number)));
                 if let Ok(Ok(index)) = added.await {
                     self.history.added(number, index, begin, self.now());
                     break;
@@ -247,7 +299,7 @@ impl Cluster {
     }
 }
 
-fn directory(node: NodeId, life: u64) -> TopicId {
+pub(crate) fn directory(node: NodeId, life: u64) -> TopicId {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&node.0.to_be_bytes());
     id[8..].copy_from_slice(&life.to_be_bytes());

@@ -50,30 +50,43 @@ impl History {
         let mut seen = self.0.lock();
         let leader = *seen.leaders.entry(epoch).or_insert(node);
         if leader != node {
-            seen.flaws.push(format!("{leader} and {node} both led in term {epoch}"));
+            seen.flaws
+                .push(format!("{leader} and {node} both led in term {epoch}"));
         }
     }
 
     /// A number was said to be at `index`.
     pub(crate) fn added(&self, number: u64, index: usize, begin: Duration, end: Duration) {
         let (at_least, added) = (index + 1, Some(number));
-        self.0.lock().operations.push(Operation { begin, end, at_least, added });
+        self.0.lock().operations.push(Operation {
+            begin,
+            end,
+            at_least,
+            added,
+        });
     }
 
     /// The list was said to have this length.
     pub(crate) fn counted(&self, count: usize, begin: Duration, end: Duration) {
         let (at_least, added) = (count, None);
-        self.0.lock().operations.push(Operation { begin, end, at_least, added });
+        self.0.lock().operations.push(Operation {
+            begin,
+            end,
+            at_least,
+            added,
+        });
     }
 
     pub(crate) fn note(&self, at: Duration, what: &str) {
-        self.0.lock().trace.push(format!("{:>8} {what}", at.as_millis()));
+        self.0
+            .lock()
+            .trace
+            .push(format!("{:>8} {what}", at.as_millis()));
     }
 
     pub(crate) fn trace(&self) -> Vec<String> {
         self.0.lock().trace.clone()
     }
-
 
     pub(crate) fn finished(&self) -> usize {
         self.0.lock().operations.len()
@@ -87,7 +100,10 @@ impl History {
             return Err(flaw.clone());
         }
         if !at_the_end.starts_with(&seen.agreed) {
-            return Err(format!("{at_the_end:?} at the end, agreed was {:?}", seen.agreed));
+            return Err(format!(
+                "{at_the_end:?} at the end, agreed was {:?}",
+                seen.agreed
+            ));
         }
         let mut by_end = seen.operations.clone();
         by_end.sort_by_key(|operation| operation.end);
@@ -100,7 +116,9 @@ impl History {
             }
             let before = operation.at_least - usize::from(operation.added.is_some());
             if before < floor {
-                return Err(format!("{operation:?} began when the list had {floor} already"));
+                return Err(format!(
+                    "{operation:?} began when the list had {floor} already"
+                ));
             }
             if let Some(number) = operation.added
                 && at_the_end.get(operation.at_least - 1) != Some(&number)

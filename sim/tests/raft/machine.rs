@@ -35,7 +35,11 @@ impl Machine for Numbers {
                 None => (vec![Number(number)], self.0.len()),
             },
         };
-        Decision { records, replies: vec![(ticket, reply)], timers: Vec::new() }
+        Decision {
+            records,
+            replies: vec![(ticket, reply)],
+            timers: Vec::new(),
+        }
     }
 
     fn fire(&mut self, _now: Now, (): ()) -> Decision<Self> {
@@ -66,7 +70,10 @@ impl Published for Numbers {
     type Image = Image;
 
     fn publish(&self, position: Position) -> Arc<Image> {
-        Arc::new(Image { numbers: self.0.clone(), position })
+        Arc::new(Image {
+            numbers: self.0.clone(),
+            position,
+        })
     }
 }
 
@@ -77,7 +84,9 @@ impl StoredRecord for Number {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, StoredRecordError> {
-        let number = bytes.first_chunk().ok_or_else(|| StoredRecordError { what: "short".to_owned() })?;
+        let number = bytes.first_chunk().ok_or_else(|| StoredRecordError {
+            what: "short".to_owned(),
+        })?;
         Ok(Self(u64::from_be_bytes(*number)))
     }
 }

@@ -21,7 +21,9 @@ pub(crate) struct Throws(Cell<u64>);
 
 impl Throws {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1)))
+        Self(Cell::new(
+            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1),
+        ))
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -49,7 +51,11 @@ pub(crate) struct Weather {
 }
 
 impl Weather {
-    pub(crate) const FINE: Self = Self { loss_percent: 0, double_percent: 0, delay_ms: (0, 2) };
+    pub(crate) const FINE: Self = Self {
+        loss_percent: 0,
+        double_percent: 0,
+        delay_ms: (0, 2),
+    };
 }
 
 struct Wires {
@@ -69,7 +75,12 @@ impl Net {
     pub(crate) fn new(seed: u64) -> Self {
         let throws = Throws::new(seed);
         let (up, cut, weather) = (BTreeMap::new(), BTreeSet::new(), Weather::FINE);
-        Self(Arc::new(Mutex::new(Wires { throws, weather, up, cut })))
+        Self(Arc::new(Mutex::new(Wires {
+            throws,
+            weather,
+            up,
+            cut,
+        })))
     }
 
     pub(crate) fn plug_in(&self, node: NodeId, life: u64, raft: Node) {
@@ -103,7 +114,11 @@ impl Net {
     /// How long a message travels; none if it does not arrive.
     fn travel(&self, from: NodeId, to: NodeId) -> Option<Duration> {
         let wires = self.0.lock();
-        let Weather { loss_percent, delay_ms: (least, most), .. } = wires.weather;
+        let Weather {
+            loss_percent,
+            delay_ms: (least, most),
+            ..
+        } = wires.weather;
         let lost = wires.throws.percent(loss_percent);
         let delay = least + wires.throws.below(most - least + 1);
         (!lost && !wires.cut.contains(&(from, to))).then(|| Duration::from_millis(delay))
@@ -159,7 +174,12 @@ impl PeerLink for Link {
 }
 
 /// None: lost, one way or the other.
-async fn deliver(net: &Net, from: NodeId, to: NodeId, request: Bytes) -> Option<Result<Bytes, String>> {
+async fn deliver(
+    net: &Net,
+    from: NodeId,
+    to: NodeId,
+    request: Bytes,
+) -> Option<Result<Bytes, String>> {
     tokio::time::sleep(net.travel(from, to)?).await;
     let Some((life, node)) = net.find(to) else {
         return Some(Err("connection refused".to_owned()));

@@ -68,13 +68,19 @@ impl Greeting {
     /// something else, which only a quorum can answer.
     pub fn answer(&self, request: Bytes) -> Result<Option<Bytes>, MessageError> {
         let letter = Letter::from_bytes(request)?;
-        (letter.kind == Kind::Hello).then(|| self.to_answer()).transpose()
+        (letter.kind == Kind::Hello)
+            .then(|| self.to_answer())
+            .transpose()
     }
 
     pub(super) fn to_answer(&self) -> Result<Bytes, MessageError> {
         let directory = self.directory.unwrap_or_default();
         let body = message::to_bytes(&GreetingPart {
-            peer: PeerId { node: self.node, directory }.into(),
+            peer: PeerId {
+                node: self.node,
+                directory,
+            }
+            .into(),
             has_directory: self.directory.is_some(),
             cluster: self.cluster.as_ref().map(ToString::to_string),
             is_formed: self.is_formed,
@@ -127,7 +133,9 @@ fn decide(
     voters: &[NodeId],
     greetings: &[Greeting],
 ) -> Result<Step, ForeignController> {
-    let mut clusters = greetings.iter().filter_map(|g| Some((g.node, g.cluster.as_ref()?)));
+    let mut clusters = greetings
+        .iter()
+        .filter_map(|g| Some((g.node, g.cluster.as_ref()?)));
     let first = clusters.next().map(|(_, cluster)| cluster);
     if let (Some(ours), Some((node, theirs))) =
         (first, clusters.find(|(_, cluster)| Some(*cluster) != first))
@@ -152,7 +160,12 @@ fn decide(
     let peers: Option<Vec<_>> = greetings
         .iter()
         .filter(|greeting| voters.contains(&greeting.node))
-        .map(|g| Some(PeerId { node: g.node, directory: g.directory? }))
+        .map(|g| {
+            Some(PeerId {
+                node: g.node,
+                directory: g.directory?,
+            })
+        })
         .collect();
     let same = greetings.iter().all(|greeting| greeting.cluster.is_some());
     Ok(peers.filter(|_| same).map_or(Step::Wait, Step::Form))
@@ -167,11 +180,20 @@ impl Census {
         let mut greetings = vec![mine.clone()];
         for (node, endpoints) in self.voters.iter().filter(|(node, _)| *node != self.me) {
             let directory = TopicId::default();
-            let id = PeerId { node: *node, directory };
-            let to = Peer { id, endpoints: endpoints.clone() };
+            let id = PeerId {
+                node: *node,
+                directory,
+            };
+            let to = Peer {
+                id,
+                endpoints: endpoints.clone(),
+            };
             let letter = Letter {
                 cluster: mine.cluster.clone().unwrap_or_else(|| ClusterId("".into())),
-                from: PeerId { node: self.me, directory: mine.directory.unwrap_or_default() },
+                from: PeerId {
+                    node: self.me,
+                    directory: mine.directory.unwrap_or_default(),
+                },
                 to: id,
                 kind: Kind::Hello,
                 body: Bytes::new(),
@@ -201,7 +223,12 @@ impl Census {
         make: impl FnOnce() -> ClusterId,
     ) -> Result<ClusterId, ForeignController> {
         let (node, directory, cluster) = (self.me, None, None);
-        let mine = Greeting { node, directory, cluster, is_formed: false };
+        let mine = Greeting {
+            node,
+            directory,
+            cluster,
+            is_formed: false,
+        };
         loop {
             let greetings = self.greet(link, &mine).await;
             match decide(self.me, &self.ids(), &greetings)? {
@@ -240,7 +267,16 @@ impl Census {
         let as_voter = self.voters.iter().any(|(node, _)| *node == self.me);
         for greeting in greetings.iter().filter(|greeting| greeting.is_formed) {
             if let Some(directory) = greeting.directory
-                && raft.join(&self.peer(PeerId { node: greeting.node, directory }), as_voter).await.is_ok()
+                && raft
+                    .join(
+                        &self.peer(PeerId {
+                            node: greeting.node,
+                            directory,
+                        }),
+                        as_voter,
+                    )
+                    .await
+                    .is_ok()
             {
                 return;
             }
@@ -249,7 +285,9 @@ impl Census {
 
     fn peer(&self, id: PeerId) -> Peer {
         let known = self.voters.iter().find(|(node, _)| *node == id.node);
-        let endpoints = known.map(|(_, endpoints)| endpoints.clone()).unwrap_or_default();
+        let endpoints = known
+            .map(|(_, endpoints)| endpoints.clone())
+            .unwrap_or_default();
         Peer { id, endpoints }
     }
 }
@@ -287,7 +325,9 @@ mod tests {
 
     #[test]
     fn a_quorum_is_formed_once() {
-        let mut all: Vec<_> = [1, 2, 3].map(|node| greeting(node, Some("c"), false)).into();
+        let mut all: Vec<_> = [1, 2, 3]
+            .map(|node| greeting(node, Some("c"), false))
+            .into();
         assert!(matches!(step(1, &all), Ok(Step::Form(peers)) if peers.len() == 3));
         assert_eq!(step(3, &all), Ok(Step::Wait));
         assert_eq!(step(1, &all[..2]), Ok(Step::Wait));
@@ -308,6 +348,9 @@ mod tests {
     #[test]
     fn two_clusters_do_not_mix() {
         let both = [greeting(1, Some("a"), false), greeting(2, Some("b"), false)];
-        assert_eq!(step(1, &both).map_err(|foreign| foreign.node), Err(NodeId(2)));
+        assert_eq!(
+            step(1, &both).map_err(|foreign| foreign.node),
+            Err(NodeId(2))
+        );
     }
 }

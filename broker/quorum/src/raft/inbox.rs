@@ -82,7 +82,12 @@ impl<M: Agreeable> Inbox<M> {
     pub(super) fn is_formed(&self) -> bool {
         let metrics = self.core.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.membership().voter_ids().next().is_some()
+        metrics
+            .membership_config
+            .membership()
+            .voter_ids()
+            .next()
+            .is_some()
     }
 
     async fn open(&self, letter: Letter) -> Answered {

@@ -31,7 +31,11 @@ impl Machine for Pile {
 
     fn decide(&mut self, _now: Now, ticket: Ticket, piece: Piece) -> Decision<Self> {
         let replies = vec![(ticket, self.0.len() + 1)];
-        Decision { records: vec![piece], replies, timers: Vec::new() }
+        Decision {
+            records: vec![piece],
+            replies,
+            timers: Vec::new(),
+        }
     }
 
     fn fire(&mut self, _now: Now, (): ()) -> Decision<Self> {
@@ -73,16 +77,24 @@ impl StoredRecord for Piece {
 struct Fresh;
 
 impl StoreBuilder<Types, Log, State<Pile>, tempfile::TempDir> for Fresh {
-    async fn build(
-        &self,
-    ) -> Result<(tempfile::TempDir, Log, State<Pile>), StorageError<Types>> {
+    async fn build(&self) -> Result<(tempfile::TempDir, Log, State<Pile>), StorageError<Types>> {
         let home = tempfile::tempdir().expect("a temporary directory");
         let opened = Store::open(Arc::new(SystemDisk), home.path()).expect("opened");
-        let Opened { store, vote, snapshot, entries } = opened;
+        let Opened {
+            store,
+            vote,
+            snapshot,
+            entries,
+        } = opened;
         let clock = Arc::new(SystemClock::new());
         let (purged, next_offset) = (store.purged(), store.next_offset());
         let jobs = keeper::start(store, clock.clone(), Seat::Thread).expect("started");
-        let found = Found { entries, vote, purged, next_offset };
+        let found = Found {
+            entries,
+            vote,
+            purged,
+            next_offset,
+        };
         let log = Log::new(found, jobs.clone()).expect("made");
         let parts = StateParts {
             blank: Arc::new(Pile::default),

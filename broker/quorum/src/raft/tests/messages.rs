@@ -15,7 +15,10 @@ use crate::raft::types::{
 use crate::store::{EntryId, decode_snapshot};
 
 fn id(number: i32) -> PeerId {
-    PeerId { node: NodeId(number), directory: TopicId([7; 16]) }
+    PeerId {
+        node: NodeId(number),
+        directory: TopicId([7; 16]),
+    }
 }
 
 fn voters() -> Voters {
@@ -47,7 +50,9 @@ fn append() -> AppendEntriesRequest<crate::raft::types::Types> {
 #[test]
 fn what_is_said_is_what_is_heard() {
     let sent = append();
-    let heard = message::append_body(&sent).and_then(message::read_append_body).expect("heard");
+    let heard = message::append_body(&sent)
+        .and_then(message::read_append_body)
+        .expect("heard");
     assert_eq!(heard.entries, sent.entries);
     assert_eq!(
         (heard.vote, heard.prev_log_id, heard.leader_commit),
@@ -69,17 +74,28 @@ fn what_is_said_is_what_is_heard() {
     let answer = VoteResponse::new(vote.vote, None, true);
     let heard = message::vote_answer(&answer).and_then(message::read_vote_answer);
     assert_eq!(heard, Ok(answer));
-    assert_eq!(decode_voters(&encode_voters(&voters())).expect("read"), voters());
+    assert_eq!(
+        decode_voters(&encode_voters(&voters())).expect("read"),
+        voters()
+    );
 }
 
 #[test]
 fn entries_that_do_not_follow_are_refused() {
     let mut holed = append();
     holed.entries.remove(1);
-    assert!(message::append_body(&holed).and_then(message::read_append_body).is_err());
+    assert!(
+        message::append_body(&holed)
+            .and_then(message::read_append_body)
+            .is_err()
+    );
     let mut back = append();
     back.entries[2] = RaftLogEntry::new(log_id(EntryId { term: 2, index: 9 }), EntryPayload::Blank);
-    assert!(message::append_body(&back).and_then(message::read_append_body).is_err());
+    assert!(
+        message::append_body(&back)
+            .and_then(message::read_append_body)
+            .is_err()
+    );
 }
 
 /// Every reader there is. None may panic.

@@ -11,6 +11,9 @@ use super::peer::PeerId;
 impl From<u64> for PeerId {
     fn from(number: u64) -> Self {
         let node = NodeId(i32::try_from(number).expect("tests use small numbers"));
-        Self { node, directory: TopicId::default() }
+        Self {
+            node,
+            directory: TopicId::default(),
+        }
     }
 }

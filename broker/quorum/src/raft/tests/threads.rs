@@ -42,7 +42,13 @@ async fn start(room: &Room, home: &std::path::Path, node: i32) -> Arc<Raft<Pile>
         link: Arc::new(room.clone()),
     };
     let directory = TopicId([u8::try_from(node).expect("small"); 16]);
-    let me = Peer { id: PeerId { node: NodeId(node), directory }, endpoints: Vec::new() };
+    let me = Peer {
+        id: PeerId {
+            node: NodeId(node),
+            directory,
+        },
+        endpoints: Vec::new(),
+    };
     let identity = (ClusterId("c".into()), me);
     let dir = home.join(node.to_string());
     let raft = Raft::start(doors, &dir, identity, Pile::default, RaftOptions::default()).await;
@@ -53,7 +59,11 @@ async fn start(room: &Room, home: &std::path::Path, node: i32) -> Arc<Raft<Pile>
 
 fn census(me: i32) -> Census {
     let voters = [1, 2, 3].map(|node| (NodeId(node), Vec::new())).into();
-    Census { me: NodeId(me), voters, pause: Duration::from_millis(20) }
+    Census {
+        me: NodeId(me),
+        voters,
+        pause: Duration::from_millis(20),
+    }
 }
 
 async fn leader(rafts: &[Arc<Raft<Pile>>]) -> Arc<Raft<Pile>> {

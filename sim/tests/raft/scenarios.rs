@@ -133,7 +133,7 @@ fn a_leader_without_a_majority_decides_nothing() {
         let lost = tokio::time::timeout(10 * SECOND, raft.propose(Ask::Add(99))).await;
         assert!(!matches!(lost, Ok(Ok(_))), "{lost:?}");
         assert!(
-            !matches!(raft.propose(Ask::Count).await, Ok(_)),
+            raft.propose(Ask::Count).await.is_err(),
             "a read that may be old"
         );
         assert!(raft.barrier().await.is_err());

@@ -16,9 +16,9 @@ use bytes::Bytes;
 use freshet_codec::Message;
 use freshet_types::{ClusterId, ErrorKind, NodeId, TopicId};
 
-use super::message::{self, Kind, Letter, MessageError, Verdict};
+use super::footing::types::PeerKey;
 use super::peer::{Endpoint, Peer, PeerId};
-use super::types::PeerKey;
+use super::post::message::{self, Kind, Letter, MessageError, Verdict};
 use super::{PeerLink, Raft};
 use crate::Agreeable;
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::Clock;
-use freshet_types::{Decision, Millis, NodeId, StoredRecord, Ticket, Timer};
+use freshet_types::{Decision, Machine, Millis, NodeId, StoredRecord, Ticket, Timer};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::impls::ProgressResponder;
@@ -31,8 +31,8 @@ use openraft::metrics::RaftServerMetrics;
 use openraft::{LinearizerOption, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::state::{State, epoch};
-use super::types::{Decided, Types, committed_lead};
+use super::footing::types::{Decided, Types, committed_lead};
+use super::storage::state::{State, epoch};
 use crate::{Agreeable, Leadership, QuorumError};
 
 /// Proposals that share one entry at most.
@@ -46,8 +46,10 @@ type ServerMetrics = openraft::alias::WatchReceiverOf<Types, RaftServerMetrics<T
 /// A request, and where its reply goes.
 pub(super) struct Proposal<M: Agreeable> {
     pub(super) request: M::Request,
-    pub(super) reply: oneshot::Sender<Result<M::Reply, QuorumError>>,
+    pub(super) reply: Reply<M>,
 }
+
+type Reply<M> = oneshot::Sender<Result<<M as Machine>::Reply, QuorumError>>;
 
 /// See the module's story.
 pub(super) struct Leader<M: Agreeable> {
@@ -70,7 +72,7 @@ struct Mind<M: Agreeable> {
 struct Round<M: Agreeable> {
     records: Vec<Bytes>,
     len_bytes: usize,
-    waiting: Vec<(Ticket, oneshot::Sender<Result<M::Reply, QuorumError>>)>,
+    waiting: Vec<(Ticket, Reply<M>)>,
     replies: Vec<(Ticket, M::Reply)>,
 }
 

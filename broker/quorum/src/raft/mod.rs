@@ -13,31 +13,25 @@
 //! 0005 why it is openraft and which.
 
 mod census;
-mod inbox;
-mod keeper;
+mod footing;
 mod leader;
-mod link;
-mod log;
-mod message;
 mod node;
 mod options;
 mod peer;
-mod runtime;
-mod state;
+mod post;
 mod status;
-mod types;
+mod storage;
 mod voters;
-mod watch;
 
 pub use census::{Census, ForeignController, Greeting};
-pub use keeper::Seat;
-pub use link::{Asked, LinkError, PeerLink};
-pub use message::MessageError;
+pub use footing::runtime::load_dice;
 pub use node::{Raft, RaftDoors, RaftError};
 pub use options::RaftOptions;
 pub use peer::{Endpoint, Peer, PeerId};
-pub use runtime::load_dice;
+pub use post::link::{Asked, LinkError, PeerLink};
+pub use post::message::MessageError;
 pub use status::{QuorumStatus, ReplicaStatus};
+pub use storage::keeper::Seat;
 pub use voters::VotersError;
 
 #[cfg(test)]

@@ -14,17 +14,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::census::Greeting;
-use super::inbox::Inbox;
-use super::keeper;
+use super::footing::types::{Address, LogId, Voters, encode_voters};
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
-use super::link::{PeerLink, Post, Returned};
-use super::log::{Found, Log};
-use super::message::{self, JoinBody, Kind, MessageError, ReadAnswer, Verdict};
 use super::options::RaftOptions;
 use super::peer::{Peer, PeerId};
-use super::state::{Blank, State, StateParts};
+use super::post::inbox::Inbox;
+use super::post::link::{PeerLink, Post, Returned};
+use super::post::message::{self, JoinBody, Kind, MessageError, ReadAnswer, Verdict};
 use super::status::{QuorumStatus, status};
-use super::types::{Address, LogId, Voters, encode_voters};
+use super::storage;
+use super::storage::log::Log;
+use super::storage::state::Blank;
 use super::voters::{self, VotersError};
 use crate::store::{Content, Entry, EntryId, Opened, Store, StoreError};
 use crate::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
@@ -138,33 +138,14 @@ impl<M: Agreeable> Raft<M> {
             cluster,
             options,
         } = start;
-        let core_error = |error: std::io::Error| RaftError::Core(error.to_string());
-        let Opened {
-            store,
-            vote,
-            snapshot,
-            entries,
-        } = opened;
-        let (purged, next_offset) = (store.purged(), store.next_offset());
         let clock = Arc::clone(&doors.clock);
-        let jobs = keeper::start(store, Arc::clone(&clock), options.seat).map_err(core_error)?;
-        let found = Found {
-            entries,
-            vote,
-            purged,
-            next_offset,
-        };
-        let log = Log::new(found, jobs.clone()).map_err(core_error)?;
-        let (grown, growth) = mpsc::channel(1);
-        let after = usize::try_from(options.snapshot_after_bytes).unwrap_or(usize::MAX);
-        let parts = StateParts {
-            blank,
-            jobs,
-            clock: Arc::clone(&clock),
-            grown,
-            snapshot_after_bytes: after,
-        };
-        let (state, image) = State::new(parts, snapshot).map_err(core_error)?;
+        let storage::Storage {
+            log,
+            state,
+            image,
+            growth,
+        } = storage::start(opened, blank, &clock, &options)
+            .map_err(|error| RaftError::Core(error.to_string()))?;
         let config = options
             .config(&cluster.0)
             .map_err(|error| RaftError::Options(error.to_string()))?;
@@ -280,7 +261,8 @@ impl<M: Agreeable> Raft<M> {
         let membership = metrics.membership_config.membership();
         let address = |id| membership.get_node(&id).cloned().unwrap_or_default();
         let ids = membership.voter_ids().chain(membership.learner_ids());
-        ids.map(|id| super::types::peer(id, &address(id))).collect()
+        ids.map(|id| super::footing::types::peer(id, &address(id)))
+            .collect()
     }
 
     /// How the quorum is doing. Only the leader knows how far the others are.

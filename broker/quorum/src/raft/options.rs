@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
-use super::keeper::Seat;
+use super::storage::keeper::Seat;
 
 /// A leader that was removed from the voters goes on for so long, so that they hear of it.
 const STEP_DOWN_MS: u64 = 100;

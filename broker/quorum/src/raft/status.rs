@@ -5,11 +5,11 @@ use freshet_types::{NodeId, Offset, Timestamp};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, RaftMetrics};
 
-use super::log::Log;
+use super::footing::runtime::Runtime;
+use super::footing::types::{LogId, Types, peer};
 use super::peer::{Peer, PeerId};
-use super::runtime::Runtime;
-use super::state::epoch;
-use super::types::{LogId, Types, peer};
+use super::storage::log::Log;
+use super::storage::state::epoch;
 
 type RaftInstant = <Runtime as openraft::AsyncRuntime>::Instant;
 

@@ -11,9 +11,9 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 
+use super::footing::types::{Address, Types};
 use super::leader::{Core, failed};
 use super::peer::{Peer, PeerId};
-use super::types::{Address, Types};
 use crate::{Agreeable, QuorumError};
 
 /// Why the voters did not change.

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use freshet_env::{SystemClock, SystemDisk};
+use freshet_env::{Clock, SystemClock, SystemDisk};
 use freshet_types::{
     Decision, Machine, Now, Position, Published, StoredRecord, StoredRecordError, Ticket,
 };
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
-use tokio::sync::mpsc;
 
-use crate::raft::keeper::{self, Seat};
-use crate::raft::log::{Found, Log};
-use crate::raft::state::{State, StateParts};
-use crate::raft::types::Types;
-use crate::store::{Opened, Store};
+use crate::RaftOptions;
+use crate::raft::footing::types::Types;
+use crate::raft::storage::log::Log;
+use crate::raft::storage::state::State;
+use crate::raft::storage::{self, Storage};
+use crate::store::Store;
 
 /// A machine that keeps what it is given.
 #[derive(Debug, Default)]
@@ -80,30 +80,10 @@ impl StoreBuilder<Types, Log, State<Pile>, tempfile::TempDir> for Fresh {
     async fn build(&self) -> Result<(tempfile::TempDir, Log, State<Pile>), StorageError<Types>> {
         let home = tempfile::tempdir().expect("a temporary directory");
         let opened = Store::open(Arc::new(SystemDisk), home.path()).expect("opened");
-        let Opened {
-            store,
-            vote,
-            snapshot,
-            entries,
-        } = opened;
-        let clock = Arc::new(SystemClock::new());
-        let (purged, next_offset) = (store.purged(), store.next_offset());
-        let jobs = keeper::start(store, clock.clone(), Seat::Thread).expect("started");
-        let found = Found {
-            entries,
-            vote,
-            purged,
-            next_offset,
-        };
-        let log = Log::new(found, jobs.clone()).expect("made");
-        let parts = StateParts {
-            blank: Arc::new(Pile::default),
-            jobs,
-            clock,
-            grown: mpsc::channel(1).0,
-            snapshot_after_bytes: usize::MAX,
-        };
-        let (state, _image) = State::new(parts, snapshot).expect("made");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let blank = Arc::new(Pile::default);
+        let started = storage::start(opened, blank, &clock, &RaftOptions::default());
+        let Storage { log, state, .. } = started.expect("started");
         Ok((home, log, state))
     }
 }

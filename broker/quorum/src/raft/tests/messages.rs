@@ -7,11 +7,11 @@ use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use proptest::prelude::*;
 
-use crate::raft::message::{self, Kind, Letter, SnapshotBody, Verdict};
-use crate::raft::peer::{Endpoint, PeerId};
-use crate::raft::types::{
+use crate::raft::footing::types::{
     Address, Decided, RaftLogEntry, Vote, Voters, decode_voters, encode_voters, log_id,
 };
+use crate::raft::peer::{Endpoint, PeerId};
+use crate::raft::post::message::{self, Kind, Letter, SnapshotBody, Verdict};
 use crate::store::{EntryId, decode_snapshot};
 
 fn id(number: i32) -> PeerId {
@@ -32,7 +32,7 @@ fn voters() -> Voters {
     Voters::new(sets, std::collections::BTreeMap::from(nodes)).expect("valid")
 }
 
-fn append() -> AppendEntriesRequest<crate::raft::types::Types> {
+fn append() -> AppendEntriesRequest<crate::raft::footing::types::Types> {
     let at = |term, index| log_id(EntryId { term, index });
     let records = Decided(vec![Bytes::from_static(b"one"), Bytes::new()]);
     AppendEntriesRequest {

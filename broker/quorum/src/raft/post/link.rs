@@ -18,8 +18,8 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use super::message::{self, Kind, Letter, MessageError, SnapshotAnswer, SnapshotBody, Verdict};
-use super::peer::{Peer, PeerId};
-use super::types::{Address, Types, Vote, peer};
+use crate::raft::footing::types::{Address, Types, Vote, peer};
+use crate::raft::peer::{Peer, PeerId};
 
 /// Why a peer did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,17 +51,17 @@ pub trait PeerLink: Debug + Send + Sync + 'static {
 
 /// What every letter needs.
 #[derive(Debug, Clone)]
-pub(super) struct Post {
-    pub(super) link: Arc<dyn PeerLink>,
-    pub(super) cluster: ClusterId,
-    pub(super) me: PeerId,
-    pub(super) chunk_bytes: usize,
-    pub(super) chunk_timeout: Duration,
+pub(crate) struct Post {
+    pub(crate) link: Arc<dyn PeerLink>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) me: PeerId,
+    pub(crate) chunk_bytes: usize,
+    pub(crate) chunk_timeout: Duration,
 }
 
 /// Why a letter brought nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Returned {
+pub(crate) enum Returned {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -71,7 +71,7 @@ pub(super) enum Returned {
 }
 
 impl Post {
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         to: &Peer,
         kind: Kind,
@@ -128,7 +128,7 @@ impl RaftNetworkFactory<Types> for Post {
 }
 
 /// The way to one peer.
-pub(super) struct Line {
+pub(crate) struct Line {
     post: Post,
     to: Peer,
 }

@@ -14,11 +14,11 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-use super::peer::PeerId;
-use super::types::{
+use crate::raft::footing::types::{
     LogId, PeerKey, PeerPart, RaftLogEntry, Types, Vote, entry_id, log_id, raft_entry,
     stored_entry, stored_vote, vote,
 };
+use crate::raft::peer::PeerId;
 use crate::store::{Content, Entry, EntryId, StoredVote};
 
 /// The only version so far.
@@ -63,7 +63,7 @@ impl From<io::Error> for MessageError {
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Append = 1,
     Vote = 2,
     PreVote = 3,
@@ -93,7 +93,7 @@ impl Kind {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Done = 0,
     ForeignCluster = 1,
     AnotherPeer = 2,
@@ -118,12 +118,12 @@ impl Verdict {
 
 /// A request with its address.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Letter {
-    pub(super) cluster: ClusterId,
-    pub(super) from: PeerId,
-    pub(super) to: PeerId,
-    pub(super) kind: Kind,
-    pub(super) body: Bytes,
+pub(crate) struct Letter {
+    pub(crate) cluster: ClusterId,
+    pub(crate) from: PeerId,
+    pub(crate) to: PeerId,
+    pub(crate) kind: Kind,
+    pub(crate) body: Bytes,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -144,7 +144,7 @@ struct AnswerPart {
 }
 
 impl Letter {
-    pub(super) fn to_bytes(&self) -> Result<Bytes, MessageError> {
+    pub(crate) fn to_bytes(&self) -> Result<Bytes, MessageError> {
         to_bytes(&Envelope {
             cluster: self.cluster.to_string(),
             from: self.from.into(),
@@ -154,7 +154,7 @@ impl Letter {
         })
     }
 
-    pub(super) fn from_bytes(bytes: Bytes) -> Result<Self, MessageError> {
+    pub(crate) fn from_bytes(bytes: Bytes) -> Result<Self, MessageError> {
         let envelope: Envelope = from_bytes(bytes)?;
         Ok(Self {
             cluster: ClusterId(envelope.cluster.into()),
@@ -166,24 +166,24 @@ impl Letter {
     }
 }
 
-pub(super) fn answer(verdict: Verdict, body: Bytes) -> Result<Bytes, MessageError> {
+pub(crate) fn answer(verdict: Verdict, body: Bytes) -> Result<Bytes, MessageError> {
     let verdict = verdict as i8;
     to_bytes(&AnswerPart { verdict, body })
 }
 
-pub(super) fn read_answer(bytes: Bytes) -> Result<(Verdict, Bytes), MessageError> {
+pub(crate) fn read_answer(bytes: Bytes) -> Result<(Verdict, Bytes), MessageError> {
     let part: AnswerPart = from_bytes(bytes)?;
     Ok((Verdict::of(part.verdict), part.body))
 }
 
-pub(super) fn to_bytes<T: Message>(message: &T) -> Result<Bytes, MessageError> {
+pub(crate) fn to_bytes<T: Message>(message: &T) -> Result<Bytes, MessageError> {
     let mut w = Writer::new();
     w.i16(VERSION);
     message.encode(&mut w, VERSION)?;
     Ok(w.finish().into_bytes())
 }
 
-pub(super) fn from_bytes<T: Message>(bytes: Bytes) -> Result<T, MessageError> {
+pub(crate) fn from_bytes<T: Message>(bytes: Bytes) -> Result<T, MessageError> {
     let mut r = Reader::new(bytes);
     let version = r.i16()?;
     let message = T::decode(&mut r, version)?;
@@ -192,14 +192,14 @@ pub(super) fn from_bytes<T: Message>(bytes: Bytes) -> Result<T, MessageError> {
 }
 
 #[derive(Debug, Clone, PartialEq, Message)]
-pub(super) struct VotePart {
+pub(crate) struct VotePart {
     term: i64,
     peer: PeerKey,
     committed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Message)]
-pub(super) struct IdPart {
+pub(crate) struct IdPart {
     term: i64,
     index: i64,
 }
@@ -220,7 +220,7 @@ impl From<&Vote> for VotePart {
 }
 
 impl VotePart {
-    pub(super) fn vote(self) -> Vote {
+    pub(crate) fn vote(self) -> Vote {
         let PeerId { node, directory } = self.peer.into();
         vote(StoredVote {
             term: self.term.cast_unsigned(),
@@ -241,7 +241,7 @@ impl From<LogId> for IdPart {
 }
 
 impl IdPart {
-    pub(super) fn id(self) -> Result<LogId, MessageError> {
+    pub(crate) fn id(self) -> Result<LogId, MessageError> {
         // The index after must still be a number.
         let index = u64::try_from(self.index)
             .ok()
@@ -266,7 +266,7 @@ struct VoteBody {
     transfer: bool,
 }
 
-pub(super) fn vote_body(request: &VoteRequest<Types>) -> Result<Bytes, MessageError> {
+pub(crate) fn vote_body(request: &VoteRequest<Types>) -> Result<Bytes, MessageError> {
     to_bytes(&VoteBody {
         vote: (&request.vote).into(),
         last: request.last_log_id.map(IdPart::from),
@@ -274,7 +274,7 @@ pub(super) fn vote_body(request: &VoteRequest<Types>) -> Result<Bytes, MessageEr
     })
 }
 
-pub(super) fn read_vote_body(bytes: Bytes) -> Result<VoteRequest<Types>, MessageError> {
+pub(crate) fn read_vote_body(bytes: Bytes) -> Result<VoteRequest<Types>, MessageError> {
     let body: VoteBody = from_bytes(bytes)?;
     let mut request = VoteRequest::new(body.vote.vote(), id(body.last)?);
     request.leadership_transfer = body.transfer;
@@ -289,7 +289,7 @@ struct VoteAnswer {
     last: Option<IdPart>,
 }
 
-pub(super) fn vote_answer(response: &VoteResponse<Types>) -> Result<Bytes, MessageError> {
+pub(crate) fn vote_answer(response: &VoteResponse<Types>) -> Result<Bytes, MessageError> {
     to_bytes(&VoteAnswer {
         vote: (&response.vote).into(),
         granted: response.vote_granted,
@@ -297,7 +297,7 @@ pub(super) fn vote_answer(response: &VoteResponse<Types>) -> Result<Bytes, Messa
     })
 }
 
-pub(super) fn read_vote_answer(bytes: Bytes) -> Result<VoteResponse<Types>, MessageError> {
+pub(crate) fn read_vote_answer(bytes: Bytes) -> Result<VoteResponse<Types>, MessageError> {
     let answer: VoteAnswer = from_bytes(bytes)?;
     let last = id(answer.last)?;
     Ok(VoteResponse::new(answer.vote.vote(), last, answer.granted))
@@ -320,7 +320,7 @@ struct EntryPart {
     values: Vec<Bytes>,
 }
 
-pub(super) fn append_body(request: &AppendEntriesRequest<Types>) -> Result<Bytes, MessageError> {
+pub(crate) fn append_body(request: &AppendEntriesRequest<Types>) -> Result<Bytes, MessageError> {
     let part = |entry: &RaftLogEntry| {
         let (kind, values) = match stored_entry(entry).content {
             Content::Records(records) => (0, records),
@@ -341,7 +341,7 @@ pub(super) fn append_body(request: &AppendEntriesRequest<Types>) -> Result<Bytes
     })
 }
 
-pub(super) fn read_append_body(bytes: Bytes) -> Result<AppendEntriesRequest<Types>, MessageError> {
+pub(crate) fn read_append_body(bytes: Bytes) -> Result<AppendEntriesRequest<Types>, MessageError> {
     let body: AppendBody = from_bytes(bytes)?;
     let prev_log_id = id(body.before)?;
     let mut entries = Vec::with_capacity(body.entries.len());
@@ -388,7 +388,7 @@ struct AppendAnswer {
     vote: Option<VotePart>,
 }
 
-pub(super) fn append_answer(
+pub(crate) fn append_answer(
     response: &AppendEntriesResponse<Types>,
 ) -> Result<Bytes, MessageError> {
     let (outcome, last, vote) = match response {
@@ -404,7 +404,7 @@ pub(super) fn append_answer(
     })
 }
 
-pub(super) fn read_append_answer(
+pub(crate) fn read_append_answer(
     bytes: Bytes,
 ) -> Result<AppendEntriesResponse<Types>, MessageError> {
     let answer: AppendAnswer = from_bytes(bytes)?;
@@ -419,21 +419,21 @@ pub(super) fn read_append_answer(
 
 #[derive(Debug, PartialEq, Message)]
 #[message(versions = "0", flexible = "0+")]
-pub(super) struct SnapshotBody {
-    pub(super) vote: VotePart,
+pub(crate) struct SnapshotBody {
+    pub(crate) vote: VotePart,
     /// The last entry in the snapshot: names it.
-    pub(super) last: IdPart,
-    pub(super) total_bytes: i64,
-    pub(super) position: i64,
-    pub(super) chunk: Bytes,
+    pub(crate) last: IdPart,
+    pub(crate) total_bytes: i64,
+    pub(crate) position: i64,
+    pub(crate) chunk: Bytes,
 }
 
 #[derive(Debug, PartialEq, Message)]
 #[message(versions = "0", flexible = "0+")]
-pub(super) struct SnapshotAnswer {
-    pub(super) vote: VotePart,
+pub(crate) struct SnapshotAnswer {
+    pub(crate) vote: VotePart,
     /// Where the receiver wants to go on; the total when it has installed all of it.
-    pub(super) next: i64,
+    pub(crate) next: i64,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -444,7 +444,7 @@ struct TransferBody {
     last: Option<IdPart>,
 }
 
-pub(super) fn transfer_body(r: &TransferLeaderRequest<Types>) -> Result<Bytes, MessageError> {
+pub(crate) fn transfer_body(r: &TransferLeaderRequest<Types>) -> Result<Bytes, MessageError> {
     to_bytes(&TransferBody {
         vote: r.from_leader().into(),
         to: (*r.to_node_id()).into(),
@@ -452,7 +452,7 @@ pub(super) fn transfer_body(r: &TransferLeaderRequest<Types>) -> Result<Bytes, M
     })
 }
 
-pub(super) fn read_transfer_body(
+pub(crate) fn read_transfer_body(
     bytes: Bytes,
 ) -> Result<TransferLeaderRequest<Types>, MessageError> {
     let body: TransferBody = from_bytes(bytes)?;
@@ -474,7 +474,7 @@ struct TransferAnswer {
     actual: Option<IdPart>,
 }
 
-pub(super) fn transfer_answer(r: &TransferLeaderResponse<Types>) -> Result<Bytes, MessageError> {
+pub(crate) fn transfer_answer(r: &TransferLeaderResponse<Types>) -> Result<Bytes, MessageError> {
     let nothing = TransferAnswer {
         outcome: 0,
         vote: None,
@@ -497,7 +497,7 @@ pub(super) fn transfer_answer(r: &TransferLeaderResponse<Types>) -> Result<Bytes
     })
 }
 
-pub(super) fn read_transfer_answer(
+pub(crate) fn read_transfer_answer(
     bytes: Bytes,
     asked: &TransferLeaderRequest<Types>,
 ) -> Result<TransferLeaderResponse<Types>, MessageError> {
@@ -519,14 +519,14 @@ pub(super) fn read_transfer_answer(
 /// Answers [`Kind::Read`]: what must be applied before the asker may read.
 #[derive(Debug, PartialEq, Message)]
 #[message(versions = "0", flexible = "0+")]
-pub(super) struct ReadAnswer {
-    pub(super) last: IdPart,
+pub(crate) struct ReadAnswer {
+    pub(crate) last: IdPart,
 }
 
 /// Asks the leader to take somebody in.
 #[derive(Debug, PartialEq, Message)]
 #[message(versions = "0", flexible = "0+")]
-pub(super) struct JoinBody {
-    pub(super) peer: PeerPart,
-    pub(super) as_voter: bool,
+pub(crate) struct JoinBody {
+    pub(crate) peer: PeerPart,
+    pub(crate) as_voter: bool,
 }

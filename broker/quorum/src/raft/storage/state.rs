@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::keeper::{Job, Jobs};
-use super::types::{
+use crate::Agreeable;
+use crate::raft::footing::types::{
     LogId, Meta, StoredVoters, Types, decode_voters, encode_voters, entry_id, log_id,
 };
-use crate::Agreeable;
 use crate::store::{Snapshot, SnapshotMeta, decode_snapshot, encode_snapshot};
 
 type RaftSnapshot = openraft::alias::SnapshotOf<Types, Bytes>;
@@ -51,7 +51,7 @@ struct Applied<M> {
 /// What a state is made with.
 pub(crate) struct StateParts<M: Agreeable> {
     pub(crate) blank: Blank<M>,
-    pub(super) jobs: Jobs,
+    pub(crate) jobs: Jobs,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) grown: mpsc::Sender<()>,
     pub(crate) snapshot_after_bytes: usize,

@@ -7,29 +7,29 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::SnapshotResponse;
 
-use super::census::Greeting;
-use super::leader::{Core, confirmed};
 use super::link::Post;
 use super::message::{
     self, JoinBody, Kind, Letter, MessageError, ReadAnswer, SnapshotAnswer, SnapshotBody, Verdict,
 };
-use super::peer::Peer;
-use super::state::raft_meta;
-use super::types::{LogId, Vote};
 use crate::Agreeable;
+use crate::raft::census::Greeting;
+use crate::raft::footing::types::{LogId, Vote};
+use crate::raft::leader::{Core, confirmed};
+use crate::raft::peer::Peer;
+use crate::raft::storage::state::raft_meta;
 use crate::store::decode_snapshot;
 
 /// Answers letters.
-pub(super) struct Inbox<M: Agreeable> {
-    pub(super) core: Core<M>,
-    pub(super) post: Post,
-    pub(super) snapshot_cap_bytes: u64,
+pub(crate) struct Inbox<M: Agreeable> {
+    pub(crate) core: Core<M>,
+    pub(crate) post: Post,
+    pub(crate) snapshot_cap_bytes: u64,
     /// The snapshot that is coming in. One at a time: a new one replaces it.
-    pub(super) incoming: Arc<tokio::sync::Mutex<Option<Incoming>>>,
+    pub(crate) incoming: Arc<tokio::sync::Mutex<Option<Incoming>>>,
 }
 
 /// What is there of a snapshot.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     vote: Vote,
     last: LogId,
     bytes: BytesMut,
@@ -48,7 +48,7 @@ fn stopped<E: std::error::Error>(error: &E) -> (Verdict, Bytes) {
 
 impl<M: Agreeable> Inbox<M> {
     /// Answers a letter. The error says that the bytes are none.
-    pub(super) async fn receive(&self, bytes: Bytes) -> Result<Bytes, MessageError> {
+    pub(crate) async fn receive(&self, bytes: Bytes) -> Result<Bytes, MessageError> {
         let letter = Letter::from_bytes(bytes)?;
         if letter.kind == Kind::Hello {
             // Asked by those who know neither the cluster nor the disk.
@@ -69,7 +69,7 @@ impl<M: Agreeable> Inbox<M> {
     }
 
     /// What this node says of itself.
-    pub(super) fn greeting(&self) -> Greeting {
+    pub(crate) fn greeting(&self) -> Greeting {
         Greeting {
             node: self.post.me.node,
             directory: Some(self.post.me.directory),
@@ -79,7 +79,7 @@ impl<M: Agreeable> Inbox<M> {
     }
 
     /// Whether this node knows of any quorum.
-    pub(super) fn is_formed(&self) -> bool {
+    pub(crate) fn is_formed(&self) -> bool {
         let metrics = self.core.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics
@@ -139,10 +139,10 @@ impl<M: Agreeable> Inbox<M> {
 
     async fn join(&self, body: JoinBody) -> Answered {
         let peer = Peer::from(body.peer);
-        let joined = super::voters::join(&self.core, peer, body.as_voter).await;
+        let joined = crate::raft::voters::join(&self.core, peer, body.as_voter).await;
         Ok(match joined {
             Ok(()) => (Verdict::Done, Bytes::new()),
-            Err(error @ super::VotersError::NotLeader { .. }) => {
+            Err(error @ crate::raft::VotersError::NotLeader { .. }) => {
                 (Verdict::NotLeader, error.to_string().into())
             }
             Err(error) => (Verdict::Refused, error.to_string().into()),

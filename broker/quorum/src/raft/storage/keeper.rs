@@ -12,7 +12,7 @@ use freshet_types::Offset;
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
-use super::types::Types;
+use crate::raft::footing::types::Types;
 use crate::store::{Entry, EntryId, SnapshotMeta, Store, StoreError, StoredVote};
 
 /// Jobs that may wait. openraft waits for its own appends, so that few ever do.
@@ -30,10 +30,10 @@ pub enum Seat {
     Task,
 }
 
-pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(crate) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the files are asked for.
-pub(super) enum Job {
+pub(crate) enum Job {
     Append(Vec<Entry>, IOFlushed<Types>),
     Vote(StoredVote, Done<()>),
     TruncateFrom(u64, Done<()>),
@@ -45,16 +45,16 @@ pub(super) enum Job {
 
 /// The way to the keeper.
 #[derive(Debug, Clone)]
-pub(super) struct Jobs(mpsc::Sender<Job>);
+pub(crate) struct Jobs(mpsc::Sender<Job>);
 
 impl Jobs {
-    pub(super) async fn send(&self, job: Job) -> io::Result<()> {
+    pub(crate) async fn send(&self, job: Job) -> io::Result<()> {
         let gone = |_| io::Error::other("the metadata log is closed");
         self.0.send(job).await.map_err(gone)
     }
 
     /// Sends a job and waits for its end.
-    pub(super) async fn ask<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> io::Result<T> {
+    pub(crate) async fn ask<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> io::Result<T> {
         let (done, answer) = oneshot::channel();
         self.send(job(done)).await?;
         let answer = answer.await;
@@ -69,7 +69,7 @@ struct Keeper {
 
 /// Starts the keeper. It ends when every way to it is gone, or after the first failure: what a
 /// failed sync left on the disk is unknown, and it must not be tried again.
-pub(super) fn start(store: Store, clock: Arc<dyn Clock>, seat: Seat) -> io::Result<Jobs> {
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, seat: Seat) -> io::Result<Jobs> {
     let (jobs, mut queue) = mpsc::channel(QUEUE_LEN);
     let mut keeper = Keeper { store, clock };
     match seat {

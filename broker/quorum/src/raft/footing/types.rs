@@ -12,8 +12,8 @@ use openraft::impls::leader_id_std;
 use openraft::vote::RaftLeaderId;
 use openraft::{EntryPayload, Membership};
 
-use super::peer::{Endpoint, Peer, PeerId};
 use super::runtime::Runtime;
+use crate::raft::peer::{Endpoint, Peer, PeerId};
 use crate::store::{Content, Entry, EntryId, StoredVote};
 
 /// The records of one round of decisions.

@@ -12,7 +12,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::RwLock;
 
 use super::keeper::{Job, Jobs};
-use super::types::{
+use crate::raft::footing::types::{
     LogId, RaftLogEntry, Types, Vote, entry_id, log_id, raft_entry, stored_entry, stored_vote, vote,
 };
 use crate::store::{Entry, Purged, StoredVote};
@@ -38,11 +38,11 @@ struct Shared {
 }
 
 /// What was found on the disk.
-pub(super) struct Found {
-    pub(super) entries: Vec<(Offset, Entry)>,
-    pub(super) vote: Option<StoredVote>,
-    pub(super) purged: Option<Purged>,
-    pub(super) next_offset: Offset,
+pub(crate) struct Found {
+    pub(crate) entries: Vec<(Offset, Entry)>,
+    pub(crate) vote: Option<StoredVote>,
+    pub(crate) purged: Option<Purged>,
+    pub(crate) next_offset: Offset,
 }
 
 /// The log. Clones share it.
@@ -53,7 +53,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(found: Found, jobs: Jobs) -> io::Result<Self> {
+    pub(crate) fn new(found: Found, jobs: Jobs) -> io::Result<Self> {
         let kept = |(offset, entry): (Offset, Entry)| {
             let len_bytes = entry.content.len_bytes();
             raft_entry(entry).map(|entry| Kept {

@@ -214,12 +214,12 @@ impl Cluster {
     /// The power of a node goes off: what was not synced may be gone.
     pub(crate) fn crash(&mut self, node: NodeId) {
         let host = self.hosts.get_mut(&node).unwrap();
+        // What an old process still holds answers only errors from here on.
+        host.disk = host.disk.crash();
         let Some(raft) = host.raft.take() else {
             return;
         };
         self.net.unplug(node);
-        // What the old process still holds answers only errors from here on.
-        host.disk = host.disk.crash();
         tokio::spawn(async move { raft.stop().await });
         self.note(&format!("{node} crashed"));
     }
@@ -288,14 +288,20 @@ impl Cluster {
     /// What a node shows after all that was agreed before has reached it.
     pub(crate) async fn read(&self, node: NodeId) -> Vec<u64> {
         let raft = self.raft(node).unwrap();
+        let mut refused = None;
         for _ in 0..200 {
             let barrier = tokio::time::timeout(Duration::from_secs(1), raft.barrier()).await;
             if let Ok(Ok(())) = barrier {
                 return raft.watch().borrow().numbers.clone();
             }
+            refused = Some(barrier);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("{node} cannot be read\n{}", self.history.trace().join("\n"));
+        for node in self.nodes() {
+            println!("{node}: {:?}", self.raft(node).map(|raft| raft.status()));
+        }
+        let trace = self.history.trace().join("\n");
+        panic!("{node} cannot be read: {refused:?}\n{trace}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything goes wrong at once, for a while; then it heals, and the history is judged.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use freshet_quorum::{Quorum, RaftOptions};
@@ -126,6 +127,7 @@ async fn boot_all(cluster: &mut Cluster) {
 
 async fn storm(seed: u64, count: i32, options: RaftOptions) -> History {
     let mut cluster = Cluster::formed(seed, count, options).await;
+    cluster.note(&format!("seed {seed}"));
     let (throws, start) = (Throws::new(seed ^ 0xbad), Instant::now() - cluster.now());
     let end = Instant::now() + STORM;
     let mut clients: Vec<JoinHandle<()>> = Vec::new();
@@ -180,11 +182,14 @@ async fn calm(cluster: &mut Cluster, seed: u64) -> History {
     cluster.history.clone()
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("FRESHET_RAFT_SEEDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    0..count.unwrap_or(16)
+/// `FRESHET_RAFT_SEEDS=from..to` runs others, or more.
+fn seeds() -> Range<u64> {
+    let text = std::env::var("FRESHET_RAFT_SEEDS").unwrap_or_else(|_| "0..16".to_owned());
+    let range = text.split_once("..").map(|(from, to)| (from.parse(), to.parse()));
+    match range {
+        Some((Ok(from), Ok(to))) => from..to,
+        _ => panic!("FRESHET_RAFT_SEEDS is from..to, not {text}"),
+    }
 }
 
 fn tight(seed: u64) -> RaftOptions {

@@ -41,6 +41,12 @@ pub enum QuorumError {
     /// is unknown.
     #[error("the active controller changed: whether the change was made is not known yet")]
     Deposed,
+    /// What was decided does not fit into one message between controllers. Nothing was changed.
+    #[error("the change makes {bytes} bytes of metadata at once: divide it")]
+    TooLarge {
+        /// What it would have taken.
+        bytes: usize,
+    },
     /// A write failed; nothing is agreed any more until the process restarts. Whether the change
     /// happened is unknown.
     #[error("the metadata log failed: {0}")]
@@ -55,6 +61,7 @@ impl QuorumError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Busy => ErrorKind::Busy,
+            Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::NotLeader { .. } | Self::Deposed | Self::Storage(_) | Self::Stopped => {
                 ErrorKind::Unavailable
             }

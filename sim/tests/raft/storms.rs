@@ -185,7 +185,9 @@ async fn calm(cluster: &mut Cluster, seed: u64) -> History {
 /// `FRESHET_RAFT_SEEDS=from..to` runs others, or more.
 fn seeds() -> Range<u64> {
     let text = std::env::var("FRESHET_RAFT_SEEDS").unwrap_or_else(|_| "0..16".to_owned());
-    let range = text.split_once("..").map(|(from, to)| (from.parse(), to.parse()));
+    let range = text
+        .split_once("..")
+        .map(|(from, to)| (from.parse(), to.parse()));
     match range {
         Some((Ok(from), Ok(to))) => from..to,
         _ => panic!("FRESHET_RAFT_SEEDS is from..to, not {text}"),

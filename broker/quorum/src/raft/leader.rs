@@ -39,6 +39,10 @@ use crate::{Agreeable, Leadership, QuorumError};
 const PROPOSALS_AT_ONCE: usize = 512;
 /// A round takes nothing more in once it has this much.
 const ROUND_BYTES: usize = 1 << 20;
+/// No entry is larger: it must fit into one message to a follower.
+const ENTRY_CAP_BYTES: usize = 32 << 20;
+/// The codec reads no longer list.
+const ENTRY_CAP_RECORDS: usize = 1_000_000;
 
 pub(super) type Core<M> = openraft::Raft<Types, State<M>>;
 type ServerMetrics = openraft::alias::WatchReceiverOf<Types, RaftServerMetrics<Types>>;
@@ -97,10 +101,19 @@ impl<M: Agreeable> Leader<M> {
             }
         }
         self.leadership.send_replace(Leadership::NOBODY);
-        self.proposals.close();
+        let ended = self.ended();
         while let Some(proposal) = self.proposals.recv().await {
-            let _ = proposal.reply.send(Err(QuorumError::Stopped));
+            refuse(proposal, &ended);
         }
+    }
+
+    /// Why the core is gone.
+    fn ended(&self) -> QuorumError {
+        let metrics = self.core.metrics();
+        let state = metrics.borrow_watched().running_state.clone();
+        state
+            .err()
+            .map_or(QuorumError::Stopped, |fatal| failed(&fatal))
     }
 
     /// Publishes who leads. Gives the term if it is this node.
@@ -261,7 +274,10 @@ impl<M: Agreeable> Leader<M> {
 
     /// Has a round agreed to, then answers it. After an error the mind knows too much.
     async fn agree(&mut self, term: u64, round: Round<M>) -> Result<(), ()> {
-        let agreed = if !round.records.is_empty() {
+        let agreed = if round.is_too_large() {
+            let bytes = round.len_bytes;
+            Err(QuorumError::TooLarge { bytes })
+        } else if !round.records.is_empty() {
             let records = Decided(round.records.clone());
             let write = write(self.core.clone(), term, records);
             self.patiently(write).await
@@ -383,6 +399,10 @@ impl<M: Agreeable> Round<M> {
 
     fn has_room(&self) -> bool {
         self.waiting.len() < PROPOSALS_AT_ONCE && self.len_bytes < ROUND_BYTES
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.len_bytes > ENTRY_CAP_BYTES || self.records.len() > ENTRY_CAP_RECORDS
     }
 
     fn answer(mut self) {

@@ -5,6 +5,7 @@
 //! voter with another disk before: that voter is replaced, not renamed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use freshet_types::{ErrorKind, NodeId};
 use openraft::ChangeMembers;
@@ -15,6 +16,9 @@ use super::footing::types::{Address, Types};
 use super::leader::{Core, failed};
 use super::peer::{Peer, PeerId};
 use crate::{Agreeable, QuorumError};
+
+/// How long a newcomer may take to catch up before it has to ask again.
+const CATCH_UP: Duration = Duration::from_secs(8);
 
 /// Why the voters did not change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +32,9 @@ pub enum VotersError {
     /// Another change is under way.
     #[error("another change of the voters is under way: try again")]
     InProgress,
+    /// It listens now, but does not have all of the log yet.
+    #[error("{0} has not caught up yet: try again")]
+    Behind(PeerId),
     /// Nobody of that name takes part.
     #[error("{0} takes no part in the quorum")]
     Unknown(PeerId),
@@ -44,7 +51,7 @@ impl VotersError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotLeader { .. } => ErrorKind::Unavailable,
-            Self::InProgress => ErrorKind::Busy,
+            Self::InProgress | Self::Behind(_) => ErrorKind::Busy,
             Self::Unknown(_) => ErrorKind::NotFound,
             Self::OnlyVoter(_) => ErrorKind::Conflict,
             Self::Quorum(error) => error.kind(),
@@ -91,8 +98,10 @@ pub(super) async fn join<M: Agreeable>(
         return change(core, set).await;
     }
     // Waits until it has caught up: a voter that is far behind only weighs on a majority.
-    core.add_learner(id, address, as_voter)
+    let added = core.add_learner(id, address, as_voter);
+    tokio::time::timeout(CATCH_UP, added)
         .await
+        .map_err(|_| VotersError::Behind(id))?
         .map_err(translate)?;
     let as_voter = as_voter || earlier.iter().any(|other| voters.contains(other));
     let listeners = earlier

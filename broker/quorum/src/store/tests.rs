@@ -412,3 +412,65 @@ fn directories_of_the_first_format_are_read_and_written_on() {
     drop(store);
     assert_eq!(open(home.path()).expect("opened").1, texts(&["all"]));
 }
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+/// The bytes of `docs/formats/metadata-log.md`. They change only with a new version.
+#[test]
+fn the_formats_are_what_they_were() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (mut store, _) = open(home.path()).expect("opened");
+    let voters = Content::Voters(Bytes::from_static(b"who"));
+    let all = [
+        entry(5, 0, &["a", "b"]),
+        Entry {
+            id: EntryId { term: 6, index: 1 },
+            content: Content::Blank,
+        },
+        Entry {
+            id: EntryId { term: 6, index: 2 },
+            content: voters,
+        },
+    ];
+    store.append(&all, NOW).expect("durable");
+    let meta = SnapshotMeta {
+        last: EntryId { term: 6, index: 1 },
+        next_offset: 3,
+        voters_at: Some(EntryId { term: 6, index: 2 }),
+        voters: Bytes::from_static(b"who"),
+    };
+    let bytes = encode_snapshot(&meta, &texts(&["ab"]), NOW).expect("encoded");
+    store.write_snapshot(&meta, &bytes).expect("written");
+    store.purge(meta.last).expect("purged");
+    let (node, directory) = (freshet_types::NodeId(3), freshet_types::TopicId([9; 16]));
+    let vote = StoredVote {
+        term: 12,
+        node,
+        directory,
+        committed: true,
+    };
+    store.save_vote(vote).expect("durable");
+    let read = |name: &str| {
+        hex(&SystemDisk
+            .read_small(&home.path().join(name), 4096)
+            .expect("read"))
+    };
+    let found = [
+        read(&file_name(0, "log")),
+        read(&file_name(3, "snapshot")),
+        read("purged"),
+        read("vote"),
+    ];
+    let golden = include_str!("golden.txt");
+    assert_eq!(
+        found.join("\n"),
+        golden.trim(),
+        "the bytes of a format changed"
+    );
+}

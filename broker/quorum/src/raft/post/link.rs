@@ -43,7 +43,8 @@ impl LinkError {
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Bytes, LinkError>> + Send + 'a>>;
 
 /// Carries one opaque request to a peer and brings its answer. Requests may be lost, doubled and
-/// overtake each other. The other side hands the bytes to [`crate::Raft::receive`].
+/// overtake each other; they should be free to, or a heartbeat waits behind a snapshot. A request has
+/// at most 40 MiB, an answer 1 KiB. The other side hands the bytes to [`crate::Raft::receive`].
 pub trait PeerLink: Debug + Send + Sync + 'static {
     /// Asks a peer. Gives up after `within`.
     fn ask<'a>(&'a self, peer: &'a Peer, request: Bytes, within: Duration) -> Asked<'a>;

@@ -81,6 +81,20 @@ fn what_is_said_is_what_is_heard() {
 }
 
 #[test]
+fn the_largest_entry_is_heard() {
+    let mut sent = append();
+    let records = vec![Bytes::from_static(&[1; 32]); 900_000];
+    sent.entries = vec![RaftLogEntry::new(
+        log_id(EntryId { term: 3, index: 7 }),
+        EntryPayload::Normal(Decided(records)),
+    )];
+    let body = message::append_body(&sent).expect("encoded");
+    assert!(body.len() < 40 << 20, "{}", body.len());
+    let heard = message::read_append_body(body).expect("heard");
+    assert_eq!(heard.entries, sent.entries);
+}
+
+#[test]
 fn entries_that_do_not_follow_are_refused() {
     let mut holed = append();
     holed.entries.remove(1);

@@ -182,6 +182,7 @@ impl Coded for QuorumError {
         match self {
             Self::Busy | Self::Stopped | Self::Deposed => ErrorCode::RequestTimedOut,
             Self::NotLeader { .. } => ErrorCode::NotController,
+            Self::TooLarge { .. } => ErrorCode::InvalidRequest,
             Self::Storage(_) => ErrorCode::KafkaStorageError,
         }
     }

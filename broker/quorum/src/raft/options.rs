@@ -85,6 +85,8 @@ impl RaftOptions {
             enable_pre_vote: Some(true),
             // A leader that restarts has forgotten what was committed: it is elected again, or not.
             enable_leader_restore: Some(false),
+            // There is one entry on its way: followers should write it while the leader does.
+            broadcast_submitted_on_append: Some(true),
             backoff: format!("{}ms", millis(self.heartbeat)),
             ..Config::default()
         };

@@ -37,13 +37,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let statics = Arc::new(statics);
     let node = Layers::of(Arc::clone(&statics)).node();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if node.network_threads > 0 {
-        runtime.worker_threads(node.network_threads);
-    }
-    runtime
+    // For all that is not a connection: groups, metadata, HTTP. Connections have their own threads.
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_name("net")
+        .thread_name("control")
         .build()?
         .block_on(live(args, statics, node))
 }
@@ -58,7 +55,7 @@ async fn live(args: &Args, statics: Arc<StaticSettings>, node: NodeSettings) -> 
     let context = server::Context::new(broker.parts(&doors, &statics, &stop));
     let grace = Duration::from_millis(node.shutdown_timeout_ms);
     let addresses = bound.addresses()?;
-    let faces = server::serve(&context, bound.listeners, &stop, grace);
+    let faces = server::serve(&context, bound.listeners, &stop, grace)?;
     addresses.announce(args.ready_file.as_deref(), &doors)?;
     let signal = signals.next().await;
     tracing::info!(signal, "stopping: finishing requests, flushing, closing");

@@ -15,10 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Batches, Codec, NO_PRODUCER, Producer};
 use freshet_tests::{Broker, Kind, Raw, Suite, batch, fetch_request, produce_request};
-use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfig};
-use freshet_wire::{
-    ApiVersionsRequest, CreateTopicsRequest, InitProducerIdRequest, MetadataRequest,
-};
+use freshet_wire::{ApiVersionsRequest, InitProducerIdRequest, MetadataRequest};
 
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const UNSUPPORTED_VERSION: i16 = 35;
@@ -71,33 +68,8 @@ fn main() -> ExitCode {
 
 fn create(broker: &Broker, topic: &str, configs: &[(&str, &str)]) -> Result<Raw> {
     let mut raw = Raw::connect(broker.bootstrap())?;
-    let configs = [&[("retention.ms", "-1")], configs].concat();
-    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-        name: (*name).to_owned(),
-        value: Some((*value).to_owned()),
-    };
-    let wanted = CreatableTopic {
-        name: topic.to_owned(),
-        num_partitions: 1,
-        replication_factor: -1,
-        configs: configs.iter().map(config).collect(),
-        ..Default::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![wanted],
-        timeout_ms: 10_000,
-        validate_only: false,
-    };
-    let told = raw.latest(&request)?;
-    ensure!(told.topics[0].error_code == 0, "creating {topic}: {told:?}");
-    // Kafka's metadata may be a moment behind.
-    for _ in 0..100 {
-        if raw.offset_at(topic, -1)?.0 == 0 {
-            return Ok(raw);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("{topic} never had a leader")
+    raw.create_topic(topic, &[&[("retention.ms", "-1")], configs].concat())?;
+    Ok(raw)
 }
 
 fn now_ms() -> i64 {

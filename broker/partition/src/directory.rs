@@ -12,10 +12,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use freshet_env::{Clock, tasks};
-use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Writers};
+use freshet_log::{
+    LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained, Writers,
+};
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings, StaticSettings};
 use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
@@ -26,6 +29,11 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::config::log_config;
 use crate::partition::Partition;
 use crate::replica::Replica;
+
+/// Commands to logs that the directory's thread has under way at most: many share a commit of the
+/// file system, and a broker with more partitions than a log thread's queue has places is not
+/// refused.
+const UNDER_WAY: usize = 64;
 
 /// Told about partitions that come and go; called on the directory's thread.
 pub trait Neighbour: Send + Sync {
@@ -156,58 +164,42 @@ struct Wanted {
 }
 
 /// Which log directory a partition lives in.
-struct Homes {
-    present: HashMap<LogName, Arc<LogDir>>,
+struct Homes<'a> {
+    dirs: &'a [Arc<LogDir>],
     /// Directories that take new logs, with what they hold.
-    open: Mutex<Vec<(usize, Arc<LogDir>)>>,
-    failure: Option<LogError>,
+    online: Mutex<Vec<(usize, &'a Arc<LogDir>)>>,
 }
 
-impl Homes {
-    fn look(dirs: &[Arc<LogDir>]) -> Self {
-        let (mut present, mut open) = (HashMap::new(), Vec::new());
-        if let [only] = dirs {
-            // Nothing to choose; a listing of thousands of logs is saved.
-            let open = Mutex::new(vec![(0, Arc::clone(only))]);
-            return Self {
-                present,
-                open,
-                failure: None,
-            };
-        }
-        for dir in dirs {
-            let logs = dir.logs().unwrap_or_default();
-            if dir.failure().is_none() {
-                open.push((logs.len(), Arc::clone(dir)));
-            }
-            present.extend(logs.into_iter().map(|(name, _)| (name, Arc::clone(dir))));
-        }
-        let failure = dirs.iter().find_map(|dir| dir.failure());
-        Self {
-            present,
-            open: Mutex::new(open),
-            failure,
-        }
+impl<'a> Homes<'a> {
+    fn look(dirs: &'a [Arc<LogDir>]) -> Self {
+        let online = dirs.iter().filter(|dir| dir.failure().is_none());
+        let online = Mutex::new(online.map(|dir| (dir.log_count(), dir)).collect());
+        Self { dirs, online }
     }
 
     /// The directory that has the log already, else the online one with the fewest logs.
     fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
-        if let Some(dir) = self.present.get(name) {
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
             return Ok(Arc::clone(dir));
         }
-        let mut open = self.open.lock();
-        match (
-            open.iter_mut().min_by_key(|(count, _)| *count),
-            &self.failure,
-        ) {
-            (Some((count, dir)), _) => {
-                *count += 1;
-                Ok(Arc::clone(dir))
-            }
-            (None, Some(error)) => Err(error.clone().into()),
-            (None, None) => unreachable!("a broker has at least one log directory"),
-        }
+        let mut online = self.online.lock();
+        let Some((count, dir)) = online.iter_mut().min_by_key(|(count, _)| *count) else {
+            let failure = self.dirs.iter().find_map(|dir| dir.failure());
+            return Err(failure
+                .expect("a broker without an online directory has a failed one")
+                .into());
+        };
+        *count += 1;
+        Ok(Arc::clone(dir))
     }
+}
+
+/// Threads for each directory that open so many logs after a clean stop. They read no records and
+/// compute little, but wait for the device when the directories' names are not cached.
+fn opening_threads(logs: usize) -> usize {
+    const MOST: usize = 16;
+    const LOGS_EACH: usize = 32;
+    (logs / LOGS_EACH).min(MOST)
 }
 
 /// Runs `work` on all items, on up to `threads` threads.
@@ -235,6 +227,20 @@ async fn every(period: Duration) -> Interval {
     ticks
 }
 
+fn tell_retained(log: &LogName, result: Result<Retained, LogError>) {
+    match result {
+        Ok(retained) if retained.segments > 0 => tracing::info!(
+            %log,
+            segments = retained.segments,
+            bytes = retained.bytes,
+            log_start = retained.log_start,
+            "retention"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%log, %error, "retention failed"),
+    }
+}
+
 /// What the thread owns.
 struct Keeper {
     directory: Arc<Directory>,
@@ -251,9 +257,9 @@ impl Keeper {
         mut stopped: oneshot::Receiver<()>,
     ) {
         self.follow();
-        self.report_strays();
         // Nobody may listen any more.
         let _ = ready.send(());
+        self.report_strays();
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
         loop {
@@ -293,10 +299,7 @@ impl Keeper {
             .flat_map(|topic| self.wanted(topic, &layers, &logs))
             .collect();
         if !wanted.is_empty() {
-            self.serve(
-                &wanted,
-                logs.recovery_threads * self.parts.writers.dirs().len(),
-            );
+            self.serve(&wanted, logs.recovery_threads);
         }
         self.directory.applied.send_replace(image.position());
         self.seen = image;
@@ -336,12 +339,18 @@ impl Keeper {
     }
 
     /// Opens what is missing, several logs at a time, and hands everything its present settings.
-    fn serve(&self, wanted: &[Wanted], threads: usize) {
+    fn serve(&self, wanted: &[Wanted], recovery_threads: usize) {
         let missing: Vec<&Wanted> = wanted
             .iter()
             .filter(|wanted| self.directory.get(wanted.id).is_none())
             .collect();
-        let homes = Homes::look(self.parts.writers.dirs());
+        let dirs = self.parts.writers.dirs();
+        let homes = Homes::look(dirs);
+        let of_dir = |dir: &Arc<LogDir>| match dir.was_clean() {
+            true => recovery_threads.max(opening_threads(missing.len())),
+            false => recovery_threads,
+        };
+        let threads = dirs.iter().map(of_dir).sum();
         in_parallel(&missing, threads, |wanted| {
             match self.open(wanted, &homes) {
                 Ok(partition) => self.welcome(wanted, &partition),
@@ -402,62 +411,79 @@ impl Keeper {
     }
 
     fn delete(&self, topic: &Topic) {
-        for (index, _) in topic.iter() {
-            let id = TopicPartition {
-                topic: topic.id,
-                partition: index,
-            };
-            self.directory.broken.write().remove(&id);
-            let Some(partition) = self.directory.partitions.write().remove(&id) else {
-                continue;
-            };
-            self.parts
-                .neighbours
+        let ids = topic.iter().map(|(partition, _)| TopicPartition {
+            topic: topic.id,
+            partition,
+        });
+        let ids: Vec<_> = ids.collect();
+        for some in ids.chunks(UNDER_WAY) {
+            let going: Vec<_> = some
                 .iter()
-                .for_each(|n| n.closed(&partition));
-            let name = partition.name().clone();
-            let (tell, told) = std::sync::mpsc::channel();
-            let done = Box::new(move |result| drop(tell.send(result)));
-            if let Err(error) = partition.log().delete(done) {
-                // Named by no image, the log is a stray from now on.
-                tracing::warn!(log = %name, %error, "not deleted");
-                continue;
-            }
-            match told.recv() {
-                Ok(Ok(())) => tracing::info!(log = %name, "deleted"),
-                Ok(Err(error)) => tracing::error!(log = %name, %error, "cannot delete"),
-                Err(_) => tracing::error!(log = %name, "cannot delete: the log threads have ended"),
+                .filter_map(|id| self.begin_delete(*id))
+                .collect();
+            for (name, told) in going {
+                match told.recv() {
+                    Ok(Ok(())) => tracing::info!(log = %name, "deleted"),
+                    Ok(Err(error)) => tracing::error!(log = %name, %error, "cannot delete"),
+                    Err(_) => {
+                        tracing::error!(log = %name, "cannot delete: the log threads have ended");
+                    }
+                }
             }
         }
         self.parts.neighbours.iter().for_each(|n| n.deleted(topic));
     }
 
+    /// Takes a partition away; gives its name, and where the end of its log's deletion is told.
+    fn begin_delete(
+        &self,
+        id: TopicPartition,
+    ) -> Option<(LogName, Receiver<Result<(), LogError>>)> {
+        self.directory.broken.write().remove(&id);
+        let partition = self.directory.partitions.write().remove(&id)?;
+        // Only now: who looks for it because of this must not find it any more.
+        partition.close();
+        self.parts
+            .neighbours
+            .iter()
+            .for_each(|n| n.closed(&partition));
+        let name = partition.name().clone();
+        let (tell, told) = channel();
+        let done = Box::new(move |result| drop(tell.send(result)));
+        if let Err(error) = partition.log().delete(done) {
+            // Named by no image, the log is a stray from now on.
+            tracing::warn!(log = %name, %error, "not deleted");
+            return None;
+        }
+        Some((name, told))
+    }
+
     fn retain(&self) {
         let now = self.parts.clock.wall();
-        for partition in self.directory.all() {
-            let name = partition.name().clone();
-            let limit = partition.ends().high_watermark;
-            let done = move |result: Result<freshet_log::Retained, _>| match result {
-                Ok(retained) if retained.segments > 0 => tracing::info!(
-                    log = %name,
-                    segments = retained.segments,
-                    bytes = retained.bytes,
-                    log_start = retained.log_start,
-                    "retention"
-                ),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(log = %name, %error, "retention failed"),
-            };
-            if partition.log().retain(now, limit, Box::new(done)).is_err() {
-                return; // The threads are busy with appends; the next period comes.
+        for some in self.directory.all().chunks(UNDER_WAY) {
+            let (going, gone) = channel::<()>();
+            for partition in some {
+                let (name, going) = (partition.name().clone(), going.clone());
+                let done = move |result| {
+                    tell_retained(&name, result);
+                    drop(going);
+                };
+                if partition.retain(now, Box::new(done)).is_err() {
+                    return; // The threads are busy with appends; the next period comes.
+                }
             }
+            drop(going);
+            // Nothing is sent: it ends when all are done.
+            let _ = gone.recv();
         }
     }
 
+    /// Tells about logs that no topic of the image has. Those that should be open and cannot be were
+    /// told about already.
     fn report_strays(&self) {
         for dir in self.parts.writers.dirs() {
-            for (name, id) in dir.logs().unwrap_or_default() {
-                if self.seen.topic_by_id(id).is_none() {
+            for name in dir.closed_logs() {
+                if self.seen.topic_by_id(dir.topic_id(&name)).is_none() {
                     let dir = dir.path().display().to_string();
                     tracing::warn!(dir, log = %name, "not in the metadata: left untouched");
                 }

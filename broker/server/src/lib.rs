@@ -5,6 +5,7 @@
 mod http;
 mod kafka;
 mod metrics;
+mod reactors;
 mod serve;
 mod stop;
 

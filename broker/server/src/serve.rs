@@ -1,5 +1,6 @@
 //! Opens the doors: Kafka listeners and one for HTTP.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::http;
-use crate::kafka::{ConnectionLimits, Context, KafkaListener};
+use crate::kafka::{ConnectionLimits, Context, KafkaListener, ListenerParts};
+use crate::reactors::Reactors;
 use crate::stop::Stop;
 
 /// Bound sockets.
@@ -27,12 +29,24 @@ pub struct Faces {
 }
 
 /// Starts serving.
-pub fn serve(context: &Arc<Context>, listeners: Listeners, stop: &Stop, grace: Duration) -> Faces {
+pub fn serve(
+    context: &Arc<Context>,
+    listeners: Listeners,
+    stop: &Stop,
+    grace: Duration,
+) -> io::Result<Faces> {
     let layers = Layers::of(Arc::clone(&context.statics));
     let limits = ConnectionLimits::of(&layers.sockets());
+    let reactors = Arc::new(Reactors::start(layers.node().network_threads)?);
     let mut tasks = Vec::new();
     for (name, listener) in listeners.kafka {
-        let face = KafkaListener::new(&name, Arc::clone(context), limits.clone(), stop.clone());
+        let face = KafkaListener::new(ListenerParts {
+            name: name.into(),
+            context: Arc::clone(context),
+            limits: limits.clone(),
+            reactors: Arc::clone(&reactors),
+            stop: stop.clone(),
+        });
         tasks.push(tokio::spawn(face.serve(listener, grace)));
     }
     if let Some(listener) = listeners.http {
@@ -42,7 +56,7 @@ pub fn serve(context: &Arc<Context>, listeners: Listeners, stop: &Stop, grace: D
             stop.clone(),
         )));
     }
-    Faces { tasks }
+    Ok(Faces { tasks })
 }
 
 impl Faces {

@@ -6,7 +6,7 @@ use freshet_log::Durability;
 use freshet_sim::FakeDisk;
 
 use crate::history::History;
-use crate::machine::{Machine, Setup, ask};
+use crate::machine::{Machine, Setup, ask, send};
 use crate::model::Model;
 
 /// Runs one seed through several crashes; says what is wrong.
@@ -76,5 +76,40 @@ fn the_same_seed_leaves_the_same_bytes() {
         let bytes = page_cache_run(seed);
         assert!(!bytes.is_empty(), "ten batches were synced");
         assert_eq!(bytes, page_cache_run(seed), "seed {seed}");
+    }
+}
+
+/// A clean stop of many new logs syncs them together; what is written to one of them afterwards must
+/// not hang on names that were never synced.
+#[test]
+fn logs_made_before_a_stop_hold_what_is_written_after_it() {
+    const MANY: usize = 150;
+    let topic = |i: usize| format!("made-{i}");
+    for seed in seeds(0..20) {
+        let setup = Setup::small();
+        let mut disk = FakeDisk::new(seed);
+        let machine = Machine::boot(&disk, &setup).unwrap();
+        (0..MANY).for_each(|i| drop(machine.open(&topic(i))));
+        machine.leave();
+        disk = disk.crash();
+        let machine = Machine::boot(&disk, &setup).unwrap();
+        assert!(machine.dir.was_clean(), "the stop was clean");
+        let bytes = Model::default().next_batch(freshet_sim::Dice::new(seed), 0);
+        let opened: Vec<_> = (0..MANY).map(|i| machine.open(&topic(i))).collect();
+        let (log, seen) = &opened[usize::try_from(seed).unwrap() % MANY];
+        let appended = send(log, bytes, 0).wait().unwrap();
+        seen.wait_flushed(appended.last_offset + 1).unwrap();
+        disk = disk.crash();
+        let name = log.view().name().clone();
+        machine.leave();
+        drop(opened);
+        let machine = Machine::boot(&disk, &setup).unwrap();
+        let (log, _) = machine.open(name.topic.as_str());
+        assert_eq!(
+            log.view().log_end(),
+            appended.last_offset + 1,
+            "seed {seed}"
+        );
+        machine.leave();
     }
 }

@@ -55,12 +55,15 @@ impl Disk for SystemDisk {
                 continue;
             };
             let is_dir = entry.file_type()?.is_dir();
-            // A name may vanish between the listing and the question for its length.
-            let len_bytes = match entry.metadata() {
-                Ok(_) if is_dir => 0,
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
+            // Directories are not asked: a log directory has thousands, each a read of the device
+            // when nothing is cached. A name may vanish between the listing and the question.
+            let len_bytes = match is_dir {
+                true => 0,
+                false => match entry.metadata() {
+                    Ok(metadata) => metadata.len(),
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                },
             };
             entries.push(Entry {
                 name,

@@ -40,6 +40,17 @@ const MAX_PROOF_BYTES: u64 = 1 << 30;
 /// Far above what a log with the most segments and epochs needs.
 pub(crate) const MAX_STATE_BYTES: u64 = 64 << 20;
 
+/// How a log is here.
+#[derive(Debug)]
+enum Place {
+    /// On the disk and not open.
+    Closed,
+    /// Somebody opens or removes it; whether it was on the disk before.
+    Reserved { was_here: bool },
+    /// Open.
+    Open(Weak<Shared>),
+}
+
 /// One entry of `log.dirs`: locked by this process, online until a write or fsync in it fails.
 #[derive(Debug)]
 pub struct LogDir {
@@ -49,8 +60,8 @@ pub struct LogDir {
     /// Checkpoints of the last clean stop. Those of logs that were not opened go into the next
     /// proof as they are; above all those of damaged ones, whose damage must not be forgotten.
     rows: Mutex<HashMap<LogName, StopRow>>,
-    /// Logs that are open.
-    open: Mutex<HashMap<LogName, Weak<Shared>>>,
+    /// The logs that are here. Known without asking the disk: listing thousands of them takes long.
+    logs: Mutex<HashMap<LogName, Place>>,
     /// Deleted directories whose removal was interrupted.
     leftovers: Mutex<Vec<PathBuf>>,
     failure: OnceLock<LogError>,
@@ -92,13 +103,15 @@ impl LogDir {
             .iter()
             .filter(|entry| entry.is_dir && entry.name.ends_with(DELETED));
         let leftovers = deleted.map(|entry| path.join(&entry.name)).collect();
+        let logs = entries.iter().filter(|entry| entry.is_dir);
+        let logs = logs.filter_map(|entry| LogName::parse(&entry.name));
         let space = disk.space(path).map_err(at("asking for the room of"))?;
         Ok(Arc::new(Self {
             disk,
             path: path.to_owned(),
             was_clean,
             rows: Mutex::new(rows),
-            open: Mutex::default(),
+            logs: Mutex::new(logs.map(|name| (name, Place::Closed)).collect()),
             leftovers: Mutex::new(leftovers),
             failure: OnceLock::new(),
             available_bytes: AtomicI64::new(signed(space.available_bytes)),
@@ -114,18 +127,48 @@ impl LogDir {
         &self.path
     }
 
-    /// The logs in it with their topic ids, sorted by name. A log whose state is lost has the zero
-    /// id; it takes the id with which it is opened.
-    pub fn logs(&self) -> Result<Vec<(LogName, TopicId)>, OpenError> {
-        let entries = self.disk.list(&self.path);
-        let entries = entries.map_err(|error| io_error("listing", &self.path, &error))?;
-        let names = entries
+    /// The logs in it, sorted by name.
+    pub fn logs(&self) -> Vec<LogName> {
+        let mut names: Vec<_> = self.logs.lock().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The logs in it that nobody has opened, sorted by name.
+    pub fn closed_logs(&self) -> Vec<LogName> {
+        let logs = self.logs.lock();
+        let closed = logs
             .iter()
-            .filter(|entry| entry.is_dir)
-            .filter_map(|entry| LogName::parse(&entry.name));
-        Ok(names
-            .map(|name| (name.clone(), self.topic_id(&name)))
-            .collect())
+            .filter(|(_, place)| matches!(place, Place::Closed));
+        let mut names: Vec<_> = closed.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How many logs are in it.
+    pub fn log_count(&self) -> usize {
+        self.logs.lock().len()
+    }
+
+    /// Whether a log is in it, open or not.
+    pub fn holds(&self, name: &LogName) -> bool {
+        self.logs.lock().contains_key(name)
+    }
+
+    /// Which life of its topic a log in it belongs to. The zero id when its state is lost; it then
+    /// takes the id with which it is opened.
+    pub fn topic_id(&self, name: &LogName) -> TopicId {
+        if let Some(row) = self.rows.lock().get(name) {
+            return row.checkpoint.topic_id;
+        }
+        if let Some(Place::Open(shared)) = self.logs.lock().get(name)
+            && let Some(shared) = shared.upgrade()
+        {
+            return shared.topic_id;
+        }
+        let state = read_state(&*self.disk, &self.log_path(name));
+        let state = state.ok().flatten();
+        state.map_or(TopicId::ZERO, |state| state.topic_id)
     }
 
     /// Why it is offline, if it is.
@@ -164,33 +207,53 @@ impl LogDir {
     }
 
     pub(crate) fn forget_row(&self, name: &LogName) {
-        self.rows.lock().remove(name);
+        let mut rows = self.rows.lock();
+        rows.remove(name);
+        if rows.is_empty() {
+            // At start there was one for each log: that room is not needed again.
+            *rows = HashMap::new();
+        }
     }
 
     pub(crate) fn take_leftovers(&self) -> Vec<PathBuf> {
         std::mem::take(&mut self.leftovers.lock())
     }
 
-    /// Reserves a name while its log is being opened; false when it is open already.
+    /// Reserves a name while its log is being opened or removed; false when somebody else has it.
     pub(crate) fn reserve(&self, name: &LogName) -> bool {
-        let mut open = self.open.lock();
-        if open.contains_key(name) {
-            return false;
-        }
-        open.insert(name.clone(), Weak::new());
+        let mut logs = self.logs.lock();
+        let was_here = match logs.remove(name) {
+            None => false,
+            Some(Place::Closed) => true,
+            Some(taken) => {
+                logs.insert(name.clone(), taken);
+                return false;
+            }
+        };
+        logs.insert(name.clone(), Place::Reserved { was_here });
         true
     }
 
     /// The log behind a reserved name is open: from now on it knows better than the last stop.
     pub(crate) fn register(&self, shared: &Arc<Shared>) {
         self.forget_row(&shared.name);
-        let mut open = self.open.lock();
-        open.insert(shared.name.clone(), Arc::downgrade(shared));
+        let open = Place::Open(Arc::downgrade(shared));
+        self.logs.lock().insert(shared.name.clone(), open);
     }
 
     /// The log is closed, or could not be opened.
     pub(crate) fn release(&self, name: &LogName) {
-        self.open.lock().remove(name);
+        let mut logs = self.logs.lock();
+        match logs.get_mut(name) {
+            None | Some(Place::Closed) => {}
+            Some(Place::Reserved { was_here: false }) => drop(logs.remove(name)),
+            Some(place) => *place = Place::Closed,
+        }
+    }
+
+    /// The log was renamed away, or was never there.
+    pub(crate) fn release_deleted(&self, name: &LogName) {
+        self.logs.lock().remove(name);
     }
 
     /// Renames a log's directory to a name that says it is being deleted, durably.
@@ -226,8 +289,14 @@ impl LogDir {
         if self.failure.set(failure).is_ok() {
             let first = self.failure.get();
             tracing::error!(dir = %self.path.display(), failure = ?first, "log directory offline");
-            let open: Vec<_> = self.open.lock().values().cloned().collect();
-            for shared in open.iter().filter_map(Weak::upgrade) {
+            let logs = self.logs.lock();
+            let open = logs.values().filter_map(|place| match place {
+                Place::Open(shared) => shared.upgrade(),
+                Place::Closed | Place::Reserved { .. } => None,
+            });
+            let open: Vec<_> = open.collect();
+            drop(logs);
+            for shared in open {
                 if let Some(first) = first {
                     shared.progress.failed(first);
                 }
@@ -299,17 +368,6 @@ impl LogDir {
         let path = self.path.join(PROOF);
         let written = self.disk.replace_small(&path, &image.to_file());
         written.map_err(|error| self.fail("writing", &path, &error))
-    }
-
-    fn topic_id(&self, name: &LogName) -> TopicId {
-        if let Some(row) = self.rows.lock().get(name) {
-            return row.checkpoint.topic_id;
-        }
-        let state = read_state(&*self.disk, &self.log_path(name));
-        state
-            .ok()
-            .flatten()
-            .map_or(TopicId::ZERO, |state| state.topic_id)
     }
 }
 

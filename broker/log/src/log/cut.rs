@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use freshet_types::Offset;
 
+use super::room::Room;
 use super::save::{CheckpointJob, SNAPSHOT};
 use super::{Log, recover};
 use crate::LogError;
@@ -95,7 +96,7 @@ impl Log {
         self.end = place.end;
         self.file = None;
         self.first_time = None;
-        self.allocated = 0;
+        self.room = Room::default();
         // What is on the disk, not what the list says: the newest in the list may wait for a
         // checkpoint that this cut overtakes, and its predecessor is still there.
         let snapshots = self.snapshot_files().map_err(|error| {

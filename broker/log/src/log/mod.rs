@@ -15,13 +15,13 @@ mod cut;
 mod open;
 mod recover;
 mod retain;
+mod room;
 mod save;
 
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use freshet_env::DiskFile;
 use freshet_records::{BatchHeader, prefix};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
@@ -35,6 +35,7 @@ use crate::state::Producers;
 use crate::view::Shared;
 use crate::view::hot::{Run, RunBuilder};
 use crate::{AppendError, Appended, LogConfig, LogError, LogView, Origin};
+use room::Room;
 
 /// The owner's side of a log.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub(crate) struct Log {
     end: Offset,
     /// Timestamp of the active segment's first batch; unknown until needed after an open.
     first_time: Option<Timestamp>,
-    /// End of the blocks reserved in the active segment.
-    allocated: u64,
+    /// The active segment's room behind its last batch.
+    room: Room,
     producers: Producers,
     /// Base offsets of snapshot files, sorted.
     snapshots: Vec<Offset>,
@@ -260,11 +261,18 @@ impl Log {
         let file = self.open_file()?;
         let start = self.position - bytes;
         self.reserve_blocks(&file)?;
+        let zeros: &[u8] = match self.shared.is_page_cache() {
+            true => &[],
+            false => self
+                .room
+                .zeros_for(bytes, self.position, self.segment_bytes()),
+        };
         let buffers: Vec<IoSlice<'_>> = runs
             .iter()
-            .flat_map(|run| [&run.head, &run.tail])
-            .filter(|part: &&Bytes| !part.is_empty())
-            .map(|part| IoSlice::new(part))
+            .flat_map(|run| [&run.head[..], &run.tail[..]])
+            .chain([zeros])
+            .filter(|part| !part.is_empty())
+            .map(IoSlice::new)
             .collect();
         let clock = &self.shared.context.clock;
         let begin = clock.micros();
@@ -272,12 +280,9 @@ impl Log {
         let micros = clock.micros().saturating_sub(begin);
         self.shared.context.metrics.writes.observe(micros);
         written.map_err(|error| self.shared.fail("writing to", &error))?;
+        self.room.written(self.position, zeros.len());
         self.shared.dir.charge(bytes);
-        let mut dirty = self.shared.dirty.lock();
-        let known = dirty.files.iter().any(|known| Arc::ptr_eq(known, &file));
-        if !known {
-            dirty.files.push(file);
-        }
+        self.shared.set_dirty(file);
         Ok(())
     }
 
@@ -299,16 +304,22 @@ impl Log {
         Ok(file)
     }
 
-    /// With `preallocate`, reserves blocks for the whole segment once.
+    /// Reserves blocks ahead: with `preallocate` for the whole segment, else as [`Room`] finds useful.
     fn reserve_blocks(&mut self, file: &Arc<dyn DiskFile>) -> Result<(), LogError> {
-        if !self.config().preallocate || self.position <= self.allocated {
+        let most = self.segment_bytes().max(self.position);
+        let whole = self.config().preallocate;
+        let Some(range) = self.room.to_reserve(self.position, most, whole) else {
             return Ok(());
+        };
+        let reserved = file.allocate(range.start, range.end - range.start);
+        match reserved {
+            // Nobody asked for it: what is not reserved can still be written.
+            Err(_) if !whole => {}
+            reserved => {
+                reserved.map_err(|error| self.shared.fail("reserving blocks for", &error))?;
+            }
         }
-        let room = self.config().segment_bytes.min(MAX_SEGMENT_BYTES);
-        let until = room.max(self.position);
-        let reserved = file.allocate(self.allocated, until - self.allocated);
-        reserved.map_err(|error| self.shared.fail("reserving blocks for", &error))?;
-        self.allocated = until;
+        self.room.reserved(range.end);
         Ok(())
     }
 
@@ -322,8 +333,13 @@ impl Log {
         Ok(committed)
     }
 
+    /// Most that the active segment may hold, but for one batch.
+    fn segment_bytes(&self) -> u64 {
+        self.config().segment_bytes.min(MAX_SEGMENT_BYTES)
+    }
+
     fn must_roll(&mut self, prepared: &Prepared) -> Result<bool, LogError> {
-        let limit = self.config().segment_bytes.min(MAX_SEGMENT_BYTES);
+        let limit = self.segment_bytes();
         if self.position + prepared.bytes as u64 > limit {
             return Ok(true);
         }
@@ -382,7 +398,7 @@ impl Log {
             self.shared.flush()?;
         }
         let full = Arc::clone(&self.active);
-        self.trim_blocks()?;
+        self.trim_room()?;
         self.start_segment(self.end);
         full.set_sealed(true);
         let context = Arc::clone(&self.shared.context);
@@ -395,14 +411,16 @@ impl Log {
         Ok(())
     }
 
-    /// Gives reserved blocks back that the active segment does not use.
-    pub(crate) fn trim_blocks(&mut self) -> Result<(), LogError> {
-        if self.allocated > self.position
+    /// Cuts off what lies behind the active segment's last batch: reserved blocks and zeros. The next
+    /// flush makes that durable, before anything in a later segment is.
+    pub(crate) fn trim_room(&mut self) -> Result<(), LogError> {
+        if self.room.reaches_beyond(self.position)
             && let Some(file) = &self.file
         {
             let cut = file.set_len(self.position);
             cut.map_err(|error| self.shared.fail("trimming a segment of", &error))?;
-            self.allocated = self.position;
+            self.shared.set_dirty(Arc::clone(file));
+            self.room = Room::default();
         }
         Ok(())
     }
@@ -420,7 +438,7 @@ impl Log {
         self.active = segment;
         self.file = None;
         self.position = 0;
-        self.allocated = 0;
+        self.room = Room::default();
         self.first_time = None;
     }
 

@@ -10,6 +10,7 @@ use freshet_env::disk::{Entry, OpenMode};
 use freshet_types::Offset;
 
 use super::recover::{End, Replay, producers_at, scan_segment};
+use super::room::Room;
 use super::save::SNAPSHOT;
 use super::{Log, Staged};
 use crate::dir::{STATE, io_error, read_state};
@@ -535,7 +536,7 @@ fn assemble(
         position,
         end,
         first_time: None,
-        allocated: 0,
+        room: Room::default(),
         producers,
         snapshots,
         staged: Staged::default(),

@@ -96,7 +96,7 @@ impl Log {
     /// Makes everything durable for a clean stop, and says all that the next start needs to know.
     pub(crate) fn stop(&mut self) -> Result<StopRow, LogError> {
         self.shared.usable()?;
-        self.trim_blocks()?;
+        self.trim_room()?;
         self.shared.flush()?;
         if self.file.is_some() {
             self.active.save_index();

@@ -161,6 +161,37 @@ impl Shared {
         self.dir.fail(doing, &self.path, error)
     }
 
+    /// Whether there is anything to sync.
+    pub(crate) fn is_dirty(&self) -> bool {
+        let dirty = self.dirty.lock();
+        !dirty.files.is_empty() || dirty.own_dir || dirty.parent_dir
+    }
+
+    /// Takes what there is to sync of a log that was never durable and holds no records, for a
+    /// caller that syncs it in another way; says whether this is one.
+    pub(crate) fn take_empty(&self) -> bool {
+        let _one = self.flushing.lock();
+        let empty =
+            !self.founded.load(Ordering::Acquire) && self.log_end.load(Ordering::Acquire) == 0;
+        if empty {
+            *self.dirty.lock() = Dirty::default();
+        }
+        empty
+    }
+
+    /// The log's directory and its first state are durable.
+    pub(crate) fn set_founded(&self) {
+        self.founded.store(true, Ordering::Release);
+    }
+
+    /// The next flush syncs `file`.
+    pub(crate) fn set_dirty(&self, file: Arc<dyn DiskFile>) {
+        let mut dirty = self.dirty.lock();
+        if !dirty.files.iter().any(|known| Arc::ptr_eq(known, &file)) {
+            dirty.files.push(file);
+        }
+    }
+
     /// Makes everything published so far durable. The first error is final.
     ///
     /// The end is read before the files are taken: whatever is below it was in the list by then,

@@ -18,6 +18,7 @@ use freshet_types::Millis;
 
 use super::command::{Answer, Command, Op, QueuedAppend, Target};
 use super::flusher::FlushJob;
+use super::together::sync_together;
 use crate::log::{Committed, Log, Saved};
 use crate::state::StopImage;
 use crate::view::hot::HotBudget;
@@ -44,7 +45,8 @@ struct Waiting {
 pub(super) struct Appender {
     context: Arc<Context>,
     flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
-    logs: HashMap<usize, Log>,
+    /// Boxed: a table of logs themselves would have a large part of its room empty.
+    logs: HashMap<usize, Box<Log>>,
     hot: HotBudget,
     waiting: Vec<Waiting>,
     /// Logs that were staged to in this drain; some may be in it twice.
@@ -109,7 +111,7 @@ impl Appender {
         while let Some(next) = command {
             match next {
                 Command::Open { id, log } => {
-                    self.logs.insert(id, *log);
+                    self.logs.insert(id, log);
                 }
                 Command::Op {
                     target,
@@ -236,7 +238,7 @@ impl Appender {
             self.queue_flush(&shared);
         }
         let job = self.logs.get_mut(&id).filter(|log| log.wants_checkpoint());
-        if let Some(job) = job.map(Log::checkpoint) {
+        if let Some(job) = job.map(|log| log.checkpoint()) {
             self.queue_job(&shared.dir, FlushJob::Checkpoint(job));
         }
     }
@@ -326,7 +328,7 @@ impl Appender {
             return;
         };
         let shared = Arc::clone(log.shared());
-        if let Err(error) = log.trim_blocks() {
+        if let Err(error) = log.trim_room() {
             return done.give(Err(error));
         }
         let mut job = log.checkpoint();
@@ -356,6 +358,7 @@ impl Appender {
     /// Makes everything durable and describes it. Logs that cannot be are left out.
     fn stop(&mut self) -> Vec<(Arc<LogDir>, StopImage)> {
         let mut images: HashMap<PathBuf, (Arc<LogDir>, StopImage)> = HashMap::new();
+        sync_together(self.logs.values().map(|log| log.shared()));
         for (_, mut log) in self.logs.drain() {
             let shared = Arc::clone(log.shared());
             let stopped = log.stop();

@@ -78,13 +78,14 @@ fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
         shared.set_deleted();
         shared.dir.rename_away(&shared.name)
     };
-    shared.dir.release(&shared.name);
     match renamed {
         Ok(path) => {
-            remove_later(context, &shared.dir, path);
+            shared.dir.release_deleted(&shared.name);
+            remove_later(context, &shared.dir, vec![path]);
             done.give(Ok(()));
         }
         Err(error) => {
+            shared.dir.release(&shared.name);
             let error = std::io::Error::other(error.to_string());
             done.give(Err(shared.fail("deleting", &error)));
         }

@@ -31,6 +31,15 @@ fn log_file(dir: &Path) -> PathBuf {
     last_file(&dir.join(LOG), ".log")
 }
 
+/// Changes the last segment's batches; the zeros behind them are cut off first.
+fn edit_batches(dir: &Path, written: u64, change: impl FnOnce(&mut Vec<u8>)) {
+    edit(&log_file(dir), |bytes| {
+        assert!(bytes[written as usize..].iter().all(|byte| *byte == 0));
+        bytes.truncate(written as usize);
+        change(bytes);
+    });
+}
+
 fn damage(result: Result<TestLog, OpenError>) -> String {
     match result.err() {
         Some(OpenError::Log(error @ LogError::Corrupt { .. })) => {
@@ -116,23 +125,15 @@ fn a_crash_keeps_everything_that_was_written() {
 
 #[test]
 fn a_torn_tail_is_cut_wherever_it_tears() {
-    let sizes = {
-        let rig = Rig::new();
-        let log = rig.open(LOG);
-        put_all(&log, &["one", "two", "three"]);
-        segments(&rig.log_path(LOG))[0].1
-    };
     // Each record's batch has 61 + 10 bytes or so; tear at every byte of the last two.
     for cut in 1..140 {
         let rig = Rig::new();
         let log = rig.open(LOG);
         put_all(&log, &["one", "two", "three"]);
+        let written = log.handle.view().size_bytes();
         drop(log);
         let rig = rig.crash_after(|dir| {
-            edit(&log_file(dir), |bytes| {
-                assert_eq!(bytes.len() as u64, sizes);
-                bytes.truncate(bytes.len() - cut);
-            })
+            edit_batches(dir, written, |bytes| bytes.truncate(bytes.len() - cut));
         });
         let log = reopen(&rig).unwrap();
         let expected: &[&str] = if cut <= 74 { &["one", "two"] } else { &["one"] };
@@ -148,13 +149,46 @@ fn a_torn_tail_is_cut_wherever_it_tears() {
 }
 
 #[test]
+fn zeros_written_ahead_are_no_records_after_a_crash() {
+    let rig = Rig::new();
+    let log = rig.open(LOG);
+    put_all(&log, &["one", "two"]);
+    let written = log.handle.view().size_bytes();
+    assert!(
+        segments(&rig.log_path(LOG))[0].1 > written,
+        "zeros lie behind"
+    );
+    drop(log);
+    let rig = rig.crash();
+    let log = reopen(&rig).unwrap();
+    assert_eq!(values(&log), ["one", "two"]);
+    assert_eq!(segments(&rig.log_path(LOG))[0].1, written, "cut off");
+    assert_eq!(log.put(&["three"]), 2);
+    log.roll();
+    let full = &segments(&rig.log_path(LOG))[0];
+    assert_eq!(
+        full.1,
+        log.handle.view().size_bytes(),
+        "a full segment has none"
+    );
+    assert_eq!(log.put(&["four"]), 3);
+    drop(log);
+    let rig = rig.crash();
+    assert_eq!(
+        values(&reopen(&rig).unwrap()),
+        ["one", "two", "three", "four"]
+    );
+}
+
+#[test]
 fn garbage_behind_the_end_is_cut() {
     for garbage in [vec![0; 5000], vec![0xff; 100], b"x".to_vec()] {
         let rig = Rig::new();
         let log = rig.open(LOG);
         log.put(&["a"]);
+        let written = log.handle.view().size_bytes();
         drop(log);
-        let rig = rig.crash_after(|dir| edit(&log_file(dir), |bytes| bytes.extend(&garbage)));
+        let rig = rig.crash_after(|dir| edit_batches(dir, written, |bytes| bytes.extend(&garbage)));
         let log = reopen(&rig).unwrap();
         assert_eq!(values(&log), ["a"]);
         assert_eq!(log.put(&["b"]), 1);
@@ -166,8 +200,11 @@ fn a_flipped_bit_behind_the_checkpoint_ends_the_log() {
     let rig = Rig::new();
     let log = rig.open(LOG);
     put_all(&log, &["one", "two"]);
+    let written = log.handle.view().size_bytes();
     drop(log);
-    let rig = rig.crash_after(|dir| edit(&log_file(dir), |bytes| *bytes.last_mut().unwrap() ^= 1));
+    let rig = rig.crash_after(|dir| {
+        edit_batches(dir, written, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    });
     assert_eq!(values(&reopen(&rig).unwrap()), ["one"]);
 }
 
@@ -176,10 +213,11 @@ fn an_old_batch_behind_the_end_is_no_part_of_the_log() {
     let rig = Rig::new();
     let log = rig.open(LOG);
     put_all(&log, &["one", "two"]);
+    let written = log.handle.view().size_bytes();
     drop(log);
     // The second batch again: its offset is not the next one.
     let rig = rig.crash_after(|dir| {
-        edit(&log_file(dir), |bytes| {
+        edit_batches(dir, written, |bytes| {
             let half = bytes.len() / 2;
             bytes.extend_from_within(half..);
         })
@@ -316,11 +354,10 @@ fn a_lost_state_file_costs_a_scan_and_no_record() {
         let log = reopen(&rig).unwrap();
         assert_eq!(values(&log), ["a", "b", "c", "d", "e"]);
         assert!(log.append(&retried).unwrap().duplicate);
-        assert_eq!(
-            rig.dir.logs().unwrap()[0].1,
-            TOPIC,
-            "the state is written again"
-        );
+        let name = log.handle.view().name().clone();
+        drop(log);
+        let rig = rig.crash();
+        assert_eq!(rig.dir.topic_id(&name), TOPIC, "the state is written again");
     }
 }
 
@@ -399,7 +436,7 @@ fn logs_not_opened_stay_clean() {
     let rig = rig.restart();
     let rig = rig.restart();
     assert!(rig.dir.was_clean());
-    assert_eq!(rig.dir.logs().unwrap().len(), 1);
+    assert_eq!(rig.dir.log_count(), 1);
     let writes = rig.writers.metrics().fsyncs.count();
     let log = reopen(&rig).unwrap();
     assert_eq!(values(&log), ["a"]);
@@ -427,7 +464,7 @@ fn interrupted_deletes_are_finished_by_the_next_start() {
         std::fs::create_dir(dir.join("AAAAAAAAAAAAAAAAAAAAAA-0.0.delete")).unwrap();
     });
     crate::support::eventually("leftovers go", || !left.exists());
-    assert!(rig.dir.logs().unwrap().is_empty());
+    assert!(rig.dir.logs().is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Kafka's protocol, server side.
 
+mod alarm;
 mod api;
 mod auto_create;
 mod call;
@@ -14,7 +15,7 @@ mod registry;
 mod sessions;
 
 pub(crate) use connection::ConnectionLimits;
-pub(crate) use connection::listener::KafkaListener;
+pub(crate) use connection::listener::{KafkaListener, ListenerParts};
 pub use context::{Context, Identity, Parts};
 pub(crate) use coordinator::lag::{Lag, lags};
 pub use registry::reference::reference_markdown;

@@ -129,5 +129,5 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("freshet.network.threads", "0")
         .between(0, 1024)
         .unit(Unit::None)
-        .doc("Threads that serve sockets; 0 takes one for each core."),
+        .doc("Threads that serve sockets; 0 takes one for every two cores."),
 ];

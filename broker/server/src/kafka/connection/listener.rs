@@ -1,7 +1,6 @@
 //! Accepts connections, counts them, and lets them finish when the broker stops.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +10,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::kafka::connection::frames::FrameBudget;
-use crate::kafka::connection::{Connection, ConnectionLimits};
+use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
 use crate::kafka::context::Context;
+use crate::reactors::Reactors;
 use crate::stop::Stop;
 
 /// How long accepting rests after the process ran out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a listener is made of.
+pub(crate) struct ListenerParts {
+    /// The listener's name.
+    pub(crate) name: Arc<str>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) limits: ConnectionLimits,
+    /// Where its connections live.
+    pub(crate) reactors: Arc<Reactors>,
+    pub(crate) stop: Stop,
+}
+
 /// What all connections of a listener share.
 pub(crate) struct Shared {
-    /// The listener's name.
     pub(crate) name: Arc<str>,
     pub(crate) context: Arc<Context>,
     pub(crate) budget: FrameBudget,
@@ -37,23 +47,6 @@ struct Seats {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        name: &str,
-        context: Arc<Context>,
-        limits: ConnectionLimits,
-        stop: Stop,
-    ) -> Self {
-        let budget = context.frame_budget.clone();
-        Self {
-            name: name.into(),
-            context,
-            budget,
-            limits,
-            stop,
-            seats: Mutex::new(Seats::default()),
-        }
-    }
-
     /// Takes a seat, or says which limit is reached.
     fn sit(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, &'static str> {
         let mut seats = self.seats.lock();
@@ -105,73 +98,80 @@ impl Drop for Seat {
 /// One listener for clients.
 pub(crate) struct KafkaListener {
     shared: Arc<Shared>,
+    /// Not among what connections share: they live on it, and the last one of them must not end it.
+    reactors: Arc<Reactors>,
 }
 
 impl KafkaListener {
-    pub(crate) fn new(
-        name: &str,
-        context: Arc<Context>,
-        limits: ConnectionLimits,
-        stop: Stop,
-    ) -> Self {
+    pub(crate) fn new(parts: ListenerParts) -> Self {
+        let shared = Arc::new(Shared {
+            name: parts.name,
+            budget: parts.context.frame_budget.clone(),
+            context: parts.context,
+            limits: parts.limits,
+            stop: parts.stop,
+            seats: Mutex::new(Seats::default()),
+        });
         Self {
-            shared: Arc::new(Shared::new(name, context, limits, stop)),
+            shared,
+            reactors: parts.reactors,
         }
     }
 
     /// Accepts until the stop signal; then waits at most `grace` for open requests.
     pub(crate) async fn serve(self, listener: TcpListener, grace: Duration) {
-        accept(self.shared, listener, grace).await;
+        let shared = &self.shared;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shared.stop.stopped() => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(&mut connections, stream, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let finish = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, finish).await.is_err() {
+            tracing::warn!(
+                open = connections.len(),
+                "closing connections with requests under way"
+            );
+        }
+    }
+
+    fn admit(&self, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
+        let shared = Arc::clone(&self.shared);
+        let seat = match shared.sit(peer.ip()) {
+            Ok(seat) => seat,
+            Err(limit) => {
+                shared.context.metrics.connections_refused.inc();
+                tracing::debug!(%peer, limit, "connection refused");
+                return;
+            }
+        };
+        let serve = async move {
+            let _seat = seat;
+            if let Err(error) = serve(shared, stream, peer).await {
+                tracing::debug!(%peer, %error, "connection closed");
+            }
+        };
+        tasks.spawn_on(serve, self.reactors.next());
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, grace: Duration) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shared.stop.stopped() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&shared, &mut connections, stream, peer),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    let finish = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, finish).await.is_err() {
-        tracing::warn!(
-            open = connections.len(),
-            "closing connections with requests under way"
-        );
-    }
-}
-
-fn admit(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-    let seat = match shared.sit(peer.ip()) {
-        Ok(seat) => seat,
-        Err(limit) => {
-            shared.context.metrics.connections_refused.inc();
-            tracing::debug!(%peer, limit, "connection refused");
-            return;
-        }
-    };
-    if let Err(error) = prepare(&stream) {
-        tracing::debug!(%peer, %error, "connection lost before its first byte");
-        return;
-    }
-    let connection = Connection::new(Arc::clone(shared), stream, peer);
-    tasks.spawn(async move {
-        let _seat = seat;
-        if let Err(error) = connection.run().await {
-            tracing::debug!(%peer, %error, "connection closed");
-        }
-    });
-}
-
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)
+async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), ConnectionError> {
+    stream.set_nodelay(true)?;
+    // Watched by the runtime that accepted it until here; from now on by this one's.
+    let stream = TcpStream::from_std(stream.into_std()?)?;
+    Connection::new(shared, stream, peer).run().await
 }

@@ -6,6 +6,7 @@
 //! read and submitted; any other request first waits until that queue is empty.
 
 pub(super) mod frames;
+mod idle;
 pub(super) mod listener;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,8 +22,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::kafka::alarm::Alarm;
 use crate::kafka::call::{Origin, Reply, ReplyWait, Started};
 use crate::kafka::connection::frames::{Frame, FrameError, Frames};
+use crate::kafka::connection::idle::Idle;
 use crate::kafka::connection::listener::Shared;
 use crate::kafka::registry;
 
@@ -55,6 +58,7 @@ pub(crate) struct Connection {
     writer: OwnedWriteHalf,
     frames: Frames,
     pending: VecDeque<Pending>,
+    idle: Idle,
 }
 
 enum Event {
@@ -69,11 +73,14 @@ impl Connection {
         let origin = Origin {
             peer,
             listener: Arc::clone(&shared.name),
+            alarm: Alarm::new(),
         };
         let frames = Frames::new(shared.budget.clone(), shared.limits.frame_bytes);
         let (reader, writer) = stream.into_split();
+        let idle = Idle::new(shared.limits.idle);
         Self {
             shared,
+            idle,
             origin,
             reader,
             writer,
@@ -95,18 +102,18 @@ impl Connection {
 
     async fn next_event(&mut self) -> Result<Event, ConnectionError> {
         let room = self.pending.len() < self.shared.limits.requests;
-        let idle = self.shared.limits.idle;
         let quiet = self.pending.is_empty();
         tokio::select! {
             biased;
             reply = front(&mut self.pending) => Ok(Event::Reply(reply)),
             () = self.shared.stop.stopped() => Ok(Event::Stop),
             frame = self.frames.next(&mut self.reader), if room => Ok(Event::Frame(frame?)),
-            () = tokio::time::sleep(idle), if quiet => Ok(Event::Idle),
+            () = self.idle.over(), if quiet => Ok(Event::Idle),
         }
     }
 
     async fn serve(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+        self.idle.active();
         let since_micros = self.shared.context.clock.micros();
         self.shared.context.metrics.received(frame.bytes.len());
         let (call, api, body) = registry::open(&frame.bytes, &self.origin, &self.shared.context)?;

@@ -47,6 +47,8 @@ impl Coded for AppendError {
             Self::NotNext { .. } => ErrorCode::UnknownServerError,
             // Retriable, and it makes the client look for another leader meanwhile.
             Self::DiskFull { .. } => ErrorCode::KafkaStorageError,
+            // Retriable without a change of sequence: nothing was written.
+            Self::Busy(_) => ErrorCode::RequestTimedOut,
             Self::Log(error) => error.code(),
         }
     }
@@ -56,8 +58,6 @@ impl Coded for ProduceError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
-            // Retriable without a change of sequence: nothing was written.
-            Self::Busy(_) => ErrorCode::RequestTimedOut,
             Self::Append(error) => error.code(),
         }
     }

@@ -12,8 +12,10 @@ use freshet_types::{Decision, Millis, Position, StoredRecord, Ticket, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::store::{Store, StoreError};
-use crate::{Agreeable, Agreed, Quorum, QuorumError};
+use crate::store::{
+    Content, Entry, EntryId, Opened, SnapshotMeta, Store, StoreError, encode_snapshot,
+};
+use crate::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
 
 /// Proposals that share one sync at most.
 const PROPOSALS_AT_ONCE: usize = 512;
@@ -46,6 +48,7 @@ enum Command<M: Agreeable> {
 pub struct Solo<M: Agreeable> {
     commands: SyncSender<Command<M>>,
     image: watch::Receiver<Arc<M::Image>>,
+    leadership: watch::Receiver<Leadership>,
     failure: Arc<Mutex<Option<Arc<str>>>>,
     stopped: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -59,7 +62,7 @@ impl<M: Agreeable> std::fmt::Debug for Solo<M> {
     }
 }
 
-impl<M: Agreeable + Send + 'static> Solo<M> {
+impl<M: Agreeable> Solo<M> {
     /// Replays the log in `dir` into `machine` and starts the thread. Blocks on the device.
     pub fn start(
         disk: Arc<dyn Disk>,
@@ -68,11 +71,13 @@ impl<M: Agreeable + Send + 'static> Solo<M> {
         mut machine: M,
         options: SoloOptions,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(disk, dir, &mut |bytes| {
-            let record = M::Record::from_bytes(bytes).map_err(|error| error.to_string())?;
-            machine.apply(&record);
-            Ok(())
-        })?;
+        let opened = Store::open(disk, dir)?;
+        if opened.is_replicated() {
+            return Err(StoreError::Replicated {
+                path: dir.to_owned(),
+            });
+        }
+        let store = replay(opened, &mut machine, dir)?;
         let (commands, queue) = sync_channel(options.queue_len);
         let (publish, image) = watch::channel(machine.publish(position(&store)));
         let failure = Arc::new(Mutex::new(None));
@@ -98,6 +103,7 @@ impl<M: Agreeable + Send + 'static> Solo<M> {
         Ok(Self {
             commands,
             image,
+            leadership: watch::channel(Leadership::ALONE).1,
             failure,
             stopped,
             thread,
@@ -135,7 +141,7 @@ impl<M: Agreeable + Send + 'static> Solo<M> {
     }
 }
 
-impl<M: Agreeable + Send + 'static> Quorum<M> for Solo<M> {
+impl<M: Agreeable> Quorum<M> for Solo<M> {
     fn propose(&self, request: M::Request) -> Agreed<'_, M::Reply> {
         let (reply, answer) = oneshot::channel();
         let sent = self.send(Command::Propose(request, reply));
@@ -157,6 +163,34 @@ impl<M: Agreeable + Send + 'static> Quorum<M> for Solo<M> {
     fn watch(&self) -> watch::Receiver<Arc<M::Image>> {
         self.image.clone()
     }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+}
+
+/// Brings the machine to where the log is.
+fn replay<M: Agreeable>(
+    opened: Opened,
+    machine: &mut M,
+    dir: &std::path::Path,
+) -> Result<Store, StoreError> {
+    let snapshot = opened.snapshot.unwrap_or_default();
+    let behind = |offset: &i64| *offset >= snapshot.meta.next_offset;
+    let entries = opened.entries.iter().filter(|(offset, _)| behind(offset));
+    let decided = entries.flat_map(|(_, entry)| match &entry.content {
+        Content::Records(records) => records.as_slice(),
+        Content::Blank | Content::Voters(_) => &[],
+    });
+    for bytes in snapshot.records.iter().chain(decided) {
+        let record = M::Record::from_bytes(bytes).map_err(|error| StoreError::Corrupt {
+            path: dir.to_owned(),
+            position: 0,
+            why: error.to_string().into(),
+        })?;
+        machine.apply(&record);
+    }
+    Ok(opened.store)
 }
 
 /// One voter has one term.
@@ -264,7 +298,7 @@ impl<M: Agreeable> Keeper<M> {
             let now = self.clock.wall();
             let stored = self
                 .store
-                .append(&round.records, now)
+                .append(&[self.entry(&round.records)], now)
                 .and_then(|()| self.shorten());
             if let Err(error) = stored {
                 tracing::error!(%error, "metadata can no longer be changed: restart the broker");
@@ -278,13 +312,37 @@ impl<M: Agreeable> Keeper<M> {
         Ok(())
     }
 
+    /// What was decided in one round is one entry: all of it survives a crash, or nothing.
+    fn entry(&self, records: &[Bytes]) -> Entry {
+        let last = self.store.last();
+        let id = EntryId {
+            term: last.map_or(0, |last| last.term),
+            index: last.map_or(0, |last| last.index + 1),
+        };
+        Entry {
+            id,
+            content: Content::Records(records.to_vec()),
+        }
+    }
+
     fn shorten(&mut self) -> Result<(), StoreError> {
+        let Some(last) = self.store.last() else {
+            return Ok(());
+        };
         if self.store.len_bytes() < self.options.snapshot_after_bytes {
             return Ok(());
         }
         let records = self.machine.snapshot();
         let records: Vec<Bytes> = records.iter().map(|r| r.to_bytes().into()).collect();
-        self.store.snapshot(&records, self.clock.wall())
+        let next_offset = self.store.next_offset();
+        let meta = SnapshotMeta {
+            last,
+            next_offset,
+            ..SnapshotMeta::default()
+        };
+        let bytes = encode_snapshot(&meta, &records, self.clock.wall())?;
+        self.store.write_snapshot(&meta, &bytes)?;
+        self.store.purge(last)
     }
 }
 

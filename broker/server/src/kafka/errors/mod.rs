@@ -189,7 +189,9 @@ impl Coded for OffsetError {
 impl Coded for QuorumError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Busy | Self::Stopped => ErrorCode::RequestTimedOut,
+            Self::Busy | Self::Stopped | Self::Deposed => ErrorCode::RequestTimedOut,
+            Self::NotLeader { .. } => ErrorCode::NotController,
+            Self::TooLarge { .. } => ErrorCode::InvalidRequest,
             Self::Storage(_) => ErrorCode::KafkaStorageError,
         }
     }

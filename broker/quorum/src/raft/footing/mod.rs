@@ -1,0 +1,5 @@
+//! What openraft stands on: its runtime, its watched values, and its types as they are here.
+
+pub(crate) mod runtime;
+pub(crate) mod types;
+mod watch;

@@ -1,0 +1,99 @@
+//! The limits of a [`super::Raft`], and how long it waits for what.
+
+use std::time::Duration;
+
+use openraft::{Config, ConfigError, SnapshotPolicy};
+
+use super::storage::keeper::Seat;
+
+/// A leader that was removed from the voters goes on for so long, so that they hear of it.
+const STEP_DOWN_MS: u64 = 100;
+/// A follower that is further behind than this gets a snapshot.
+const LAG_ENTRIES: u64 = 5000;
+/// Entries in one message at most; bytes are limited as well, see `log.rs`.
+const MESSAGE_ENTRIES: u64 = 256;
+
+/// Limits and times of a [`super::Raft`].
+///
+/// A dead leader is noticed after `election_max` without a word plus between `election_min` and
+/// `election_max` of patience that each follower draws for itself, and replaced one round trip
+/// later: 450 to 600 ms with the defaults. A leader that stalls for less than
+/// `election_max + election_min - heartbeat`, 350 ms, is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RaftOptions {
+    /// Between two signs of life of a leader.
+    pub heartbeat: Duration,
+    /// The least patience of a follower.
+    pub election_min: Duration,
+    /// The most. Also the time that a leader may trust an old acknowledgement, and that a follower
+    /// which heard of a leader votes for nobody else.
+    pub election_max: Duration,
+    /// Proposals that may wait.
+    pub queue_len: usize,
+    /// How long a proposal waits for a majority before those behind it are sent away.
+    pub patience: Duration,
+    /// Records decided since the last snapshot after which there is another.
+    pub snapshot_after_bytes: u64,
+    /// Entries that stay in the log behind a snapshot, for followers that are a little behind.
+    pub kept_entries: u64,
+    /// A snapshot is sent in pieces of this size.
+    pub chunk_bytes: usize,
+    /// How long one piece may take.
+    pub chunk_timeout: Duration,
+    /// No snapshot of another controller is larger.
+    pub snapshot_cap_bytes: u64,
+    /// How long a hand-over may take.
+    pub hand_over_timeout: Duration,
+    /// Where the files are written from.
+    pub seat: Seat,
+}
+
+impl Default for RaftOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(150),
+            election_max: Duration::from_millis(300),
+            queue_len: 4096,
+            patience: Duration::from_millis(1500),
+            snapshot_after_bytes: 8 << 20,
+            kept_entries: 512,
+            chunk_bytes: 1 << 20,
+            chunk_timeout: Duration::from_secs(10),
+            snapshot_cap_bytes: 1 << 30,
+            hand_over_timeout: Duration::from_secs(2),
+            seat: Seat::Thread,
+        }
+    }
+}
+
+impl RaftOptions {
+    pub(super) fn config(&self, cluster: &str) -> Result<Config, ConfigError> {
+        let config = Config {
+            cluster_name: cluster.to_owned(),
+            heartbeat_interval: millis(self.heartbeat),
+            election_timeout_min: millis(self.election_min),
+            election_timeout_max: millis(self.election_max),
+            max_payload_entries: MESSAGE_ENTRIES,
+            replication_lag_threshold: LAG_ENTRIES.max(self.kept_entries),
+            // Asked for by bytes, see `state.rs`.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.kept_entries,
+            install_snapshot_timeout: millis(self.chunk_timeout),
+            removed_leader_step_down: openraft::StepDownPolicy::After(STEP_DOWN_MS),
+            // A node that was away and comes back asks before it disturbs.
+            enable_pre_vote: Some(true),
+            // A leader that restarts has forgotten what was committed: it is elected again, or not.
+            enable_leader_restore: Some(false),
+            // There is one entry on its way: followers should write it while the leader does.
+            broadcast_submitted_on_append: Some(true),
+            backoff: format!("{}ms", millis(self.heartbeat)),
+            ..Config::default()
+        };
+        config.validate()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,213 @@
+//! What other controllers ask, and what they are answered.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::RaftError;
+use openraft::raft::SnapshotResponse;
+
+use super::link::Post;
+use super::message::{
+    self, JoinBody, Kind, Letter, MessageError, ReadAnswer, SnapshotAnswer, SnapshotBody, Verdict,
+};
+use crate::Agreeable;
+use crate::raft::census::Greeting;
+use crate::raft::footing::types::{LogId, Vote};
+use crate::raft::leader::{Core, confirmed};
+use crate::raft::peer::Peer;
+use crate::raft::storage::state::raft_meta;
+use crate::store::decode_snapshot;
+
+/// Answers letters.
+pub(crate) struct Inbox<M: Agreeable> {
+    pub(crate) core: Core<M>,
+    pub(crate) post: Post,
+    pub(crate) snapshot_cap_bytes: u64,
+    /// The snapshot that is coming in. One at a time: a new one replaces it.
+    pub(crate) incoming: Arc<tokio::sync::Mutex<Option<Incoming>>>,
+}
+
+/// What is there of a snapshot.
+pub(crate) struct Incoming {
+    vote: Vote,
+    last: LogId,
+    bytes: BytesMut,
+}
+
+/// An answer, or why there is none.
+type Answered = Result<(Verdict, Bytes), MessageError>;
+
+fn done(body: Result<Bytes, MessageError>) -> Answered {
+    Ok((Verdict::Done, body?))
+}
+
+fn stopped<E: std::error::Error>(error: &E) -> (Verdict, Bytes) {
+    (Verdict::Stopped, error.to_string().into())
+}
+
+impl<M: Agreeable> Inbox<M> {
+    /// Answers a letter. The error says that the bytes are none.
+    pub(crate) async fn receive(&self, bytes: Bytes) -> Result<Bytes, MessageError> {
+        let letter = Letter::from_bytes(bytes)?;
+        if letter.kind == Kind::Hello {
+            // Asked by those who know neither the cluster nor the disk.
+            return self.greeting().to_answer();
+        }
+        let (verdict, body) = if letter.cluster != self.post.cluster {
+            (
+                Verdict::ForeignCluster,
+                self.post.cluster.to_string().into(),
+            )
+        } else if letter.to != self.post.me {
+            // It is meant for a disk that is gone: what that one promised is not known here.
+            (Verdict::AnotherPeer, self.post.me.to_string().into())
+        } else {
+            self.open(letter).await?
+        };
+        message::answer(verdict, body)
+    }
+
+    /// What this node says of itself.
+    pub(crate) fn greeting(&self) -> Greeting {
+        Greeting {
+            node: self.post.me.node,
+            directory: Some(self.post.me.directory),
+            cluster: Some(self.post.cluster.clone()),
+            is_formed: self.is_formed(),
+        }
+    }
+
+    /// Whether this node knows of any quorum.
+    pub(crate) fn is_formed(&self) -> bool {
+        let metrics = self.core.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .membership()
+            .voter_ids()
+            .next()
+            .is_some()
+    }
+
+    async fn open(&self, letter: Letter) -> Answered {
+        match letter.kind {
+            Kind::Append => match self
+                .core
+                .append_entries(message::read_append_body(letter.body)?)
+                .await
+            {
+                Ok(response) => done(message::append_answer(&response)),
+                Err(error) => Ok(stopped(&error)),
+            },
+            Kind::Vote => match self.core.vote(message::read_vote_body(letter.body)?).await {
+                Ok(response) => done(message::vote_answer(&response)),
+                Err(error) => Ok(stopped(&error)),
+            },
+            Kind::PreVote => match self
+                .core
+                .pre_vote(message::read_vote_body(letter.body)?)
+                .await
+            {
+                Ok(response) => done(message::vote_answer(&response)),
+                Err(error) => Ok(stopped(&error)),
+            },
+            Kind::Transfer => {
+                let request = message::read_transfer_body(letter.body)?;
+                match self.core.handle_transfer_leader(request).await {
+                    Ok(response) => done(message::transfer_answer(&response)),
+                    Err(error) => Ok(stopped(&error)),
+                }
+            }
+            Kind::Snapshot => self.take_piece(message::from_bytes(letter.body)?).await,
+            Kind::Read => self.read_index().await,
+            Kind::Join => self.join(message::from_bytes(letter.body)?).await,
+            Kind::Hello => Ok((Verdict::Refused, Bytes::new())),
+        }
+    }
+
+    async fn read_index(&self) -> Answered {
+        match self.core.get_read_linearizer(confirmed()).await {
+            Ok(linearizer) => {
+                let last = (*linearizer.read_log_id().log_id()).into();
+                done(message::to_bytes(&ReadAnswer { last }))
+            }
+            Err(RaftError::Fatal(fatal)) => Ok(stopped(&fatal)),
+            Err(error) => Ok((Verdict::NotLeader, error.to_string().into())),
+        }
+    }
+
+    async fn join(&self, body: JoinBody) -> Answered {
+        let peer = Peer::from(body.peer);
+        let joined = crate::raft::voters::join(&self.core, peer, body.as_voter).await;
+        Ok(match joined {
+            Ok(()) => (Verdict::Done, Bytes::new()),
+            Err(error @ crate::raft::VotersError::NotLeader { .. }) => {
+                (Verdict::NotLeader, error.to_string().into())
+            }
+            Err(error) => (Verdict::Refused, error.to_string().into()),
+        })
+    }
+
+    /// Takes a piece of a snapshot, and installs the snapshot with its last one.
+    async fn take_piece(&self, body: SnapshotBody) -> Answered {
+        let (vote, last) = (body.vote.vote(), body.last.id()?);
+        let total = usize::try_from(body.total_bytes)
+            .ok()
+            .filter(|&total| total as u64 <= self.snapshot_cap_bytes)
+            .ok_or_else(|| MessageError {
+                what: "a snapshot without bounds".to_owned(),
+            })?;
+        let mut incoming = self.incoming.lock().await;
+        let same = |i: &Incoming| i.vote == vote && i.last == last;
+        if body.position == 0 || !incoming.as_ref().is_some_and(same) {
+            *incoming = Some(Incoming {
+                vote,
+                last,
+                bytes: BytesMut::new(),
+            });
+        }
+        let arrived = incoming
+            .as_mut()
+            .expect("it was just made if it was not there");
+        if usize::try_from(body.position) == Ok(arrived.bytes.len())
+            && body.chunk.len() <= total - arrived.bytes.len().min(total)
+        {
+            arrived.bytes.extend_from_slice(&body.chunk);
+        }
+        if arrived.bytes.len() < total {
+            let next = arrived.bytes.len() as i64;
+            let vote = (&vote).into();
+            return done(message::to_bytes(&SnapshotAnswer { vote, next }));
+        }
+        let bytes = incoming
+            .take()
+            .map(|i| i.bytes.freeze())
+            .unwrap_or_default();
+        drop(incoming);
+        self.install(vote, last, bytes).await
+    }
+
+    async fn install(&self, vote: Vote, last: LogId, bytes: Bytes) -> Answered {
+        let total = bytes.len() as i64;
+        let found = decode_snapshot(&bytes, -1).map_err(|(at, why)| MessageError {
+            what: format!("a snapshot that is damaged at byte {at}: {why}"),
+        })?;
+        let meta = raft_meta(&found.meta)?;
+        if meta.last_log_id != Some(last) {
+            let what = "a snapshot that is not the one announced".to_owned();
+            return Err(MessageError { what });
+        }
+        let snapshot = openraft::storage::Snapshot {
+            meta,
+            snapshot: bytes,
+        };
+        match self.core.install_full_snapshot(vote, snapshot).await {
+            Ok(SnapshotResponse { vote }) => {
+                let vote = (&vote).into();
+                done(message::to_bytes(&SnapshotAnswer { vote, next: total }))
+            }
+            Err(fatal) => Ok(stopped(&fatal)),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Who votes, and how that changes.
+//!
+//! A change goes through openraft's joint consensus: for a while both the old and the new voters must
+//! agree. A newcomer first follows as an observer until it has caught up. Its node may have been a
+//! voter with another disk before: that voter is replaced, not renamed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use freshet_types::{ErrorKind, NodeId};
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+
+use super::footing::types::{Address, Types};
+use super::leader::{Core, failed};
+use super::peer::{Peer, PeerId};
+use crate::{Agreeable, QuorumError};
+
+/// How long a newcomer may take to catch up before it has to ask again.
+const CATCH_UP: Duration = Duration::from_secs(8);
+
+/// Why the voters did not change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VotersError {
+    /// Another controller decides, or none does.
+    #[error("this is not the active controller")]
+    NotLeader {
+        /// Who is, as far as it is known here.
+        leader: Option<NodeId>,
+    },
+    /// Another change is under way.
+    #[error("another change of the voters is under way: try again")]
+    InProgress,
+    /// It listens now, but does not have all of the log yet.
+    #[error("{0} has not caught up yet: try again")]
+    Behind(PeerId),
+    /// Nobody of that name takes part.
+    #[error("{0} takes no part in the quorum")]
+    Unknown(PeerId),
+    /// Without this voter there would be none.
+    #[error("{0} is the only voter")]
+    OnlyVoter(PeerId),
+    /// The quorum itself failed.
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
+}
+
+impl VotersError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotLeader { .. } => ErrorKind::Unavailable,
+            Self::InProgress | Self::Behind(_) => ErrorKind::Busy,
+            Self::Unknown(_) => ErrorKind::NotFound,
+            Self::OnlyVoter(_) => ErrorKind::Conflict,
+            Self::Quorum(error) => error.kind(),
+        }
+    }
+}
+
+type Failed = RaftError<Types, ClientWriteError<Types>>;
+
+fn translate(error: Failed) -> VotersError {
+    match error {
+        RaftError::Fatal(fatal) => failed(&fatal).into(),
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => VotersError::NotLeader {
+            leader: to.leader_id.map(|id| id.node),
+        },
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => match error {
+            ChangeMembershipError::LearnerNotFound(missing) => {
+                VotersError::Unknown(missing.node_id)
+            }
+            // What is not ours to mend here goes away with the change before, or the term.
+            _ => VotersError::InProgress,
+        },
+        RaftError::APIError(_) => QuorumError::Deposed.into(),
+    }
+}
+
+/// Takes somebody in, as a voter or to listen. Earlier disks of the same node go.
+pub(super) async fn join<M: Agreeable>(
+    core: &Core<M>,
+    peer: Peer,
+    as_voter: bool,
+) -> Result<(), VotersError> {
+    let (voters, others) = members(core);
+    let id = peer.id;
+    let earlier: BTreeSet<_> = voters
+        .iter()
+        .chain(&others)
+        .filter(|other| other.node == id.node && **other != id)
+        .copied()
+        .collect();
+    let address = Address(peer.endpoints);
+    if voters.contains(&id) {
+        let set = ChangeMembers::SetNodes(BTreeMap::from([(id, address)]));
+        return change(core, set).await;
+    }
+    // Waits until it has caught up: a voter that is far behind only weighs on a majority.
+    let added = core.add_learner(id, address, as_voter);
+    tokio::time::timeout(CATCH_UP, added)
+        .await
+        .map_err(|_| VotersError::Behind(id))?
+        .map_err(translate)?;
+    let as_voter = as_voter || earlier.iter().any(|other| voters.contains(other));
+    let listeners = earlier
+        .difference(&voters)
+        .copied()
+        .collect::<BTreeSet<_>>();
+    if as_voter {
+        let gone = earlier.intersection(&voters).copied().collect();
+        let promote = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+        let swap = ChangeMembers::Batch(vec![promote, ChangeMembers::RemoveVoters(gone)]);
+        change(core, swap).await?;
+    }
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    change(core, ChangeMembers::RemoveNodes(listeners)).await
+}
+
+/// Has somebody leave, voter or not.
+pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
+    let (voters, others) = members(core);
+    if others.contains(&id) {
+        return change(core, ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
+    }
+    if !voters.contains(&id) {
+        return Err(VotersError::Unknown(id));
+    }
+    if voters.len() == 1 {
+        return Err(VotersError::OnlyVoter(id));
+    }
+    change(core, ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+}
+
+async fn change<M: Agreeable>(
+    core: &Core<M>,
+    change: ChangeMembers<PeerId, Address>,
+) -> Result<(), VotersError> {
+    core.change_membership(change, false)
+        .await
+        .map_err(translate)?;
+    Ok(())
+}
+
+fn members<M: Agreeable>(core: &Core<M>) -> (BTreeSet<PeerId>, BTreeSet<PeerId>) {
+    let metrics = core.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    (
+        membership.voter_ids().collect(),
+        membership.learner_ids().collect(),
+    )
+}

@@ -1,0 +1,313 @@
+//! Nodes with disks, clients, and somebody who breaks things.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_env::Clock;
+use freshet_quorum::{
+    Leadership, Peer, PeerId, Quorum, Raft, RaftDoors, RaftOptions, Seat, load_dice,
+};
+use freshet_sim::FakeDisk;
+use freshet_types::{ClusterId, NodeId, Timestamp, TopicId};
+use tokio::time::Instant;
+
+use crate::history::History;
+use crate::machine::{Ask, Numbers};
+use crate::net::{Link, Net, Node};
+
+/// The simulated clock as the broker knows it.
+#[derive(Debug)]
+struct SimClock(Instant);
+
+impl Clock for SimClock {
+    fn micros(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_micros()).unwrap()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000 + i64::try_from(self.0.elapsed().as_millis()).unwrap())
+    }
+}
+
+/// One machine: its disk outlives its processes.
+struct Host {
+    disk: FakeDisk,
+    directory: TopicId,
+    life: u64,
+    raft: Option<Node>,
+}
+
+pub(crate) struct Cluster {
+    pub(crate) net: Net,
+    pub(crate) history: History,
+    pub(crate) options: RaftOptions,
+    seed: u64,
+    start: Instant,
+    hosts: BTreeMap<NodeId, Host>,
+}
+
+/// Runs a simulated world to its end.
+pub(crate) fn run<T>(seed: u64, world: impl AsyncFnOnce() -> T) -> T {
+    load_dice(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(world())
+}
+
+pub(crate) fn options() -> RaftOptions {
+    RaftOptions {
+        seat: Seat::Task,
+        ..RaftOptions::default()
+    }
+}
+
+impl Cluster {
+    /// Nodes 1 to `count`, all up, with empty disks, and no quorum yet.
+    pub(crate) async fn new(seed: u64, count: i32, options: RaftOptions) -> Self {
+        let (net, history) = (Net::new(seed), History::default());
+        let (start, hosts) = (Instant::now(), BTreeMap::new());
+        let mut cluster = Self {
+            net,
+            history,
+            options,
+            seed,
+            start,
+            hosts,
+        };
+        for node in 1..=count {
+            cluster.add_host(NodeId(node));
+            cluster.boot(NodeId(node)).await;
+        }
+        cluster
+    }
+
+    /// Like [`Cluster::new`], with a quorum of all.
+    pub(crate) async fn formed(seed: u64, count: i32, options: RaftOptions) -> Self {
+        let cluster = Self::new(seed, count, options).await;
+        let peers: Vec<_> = cluster
+            .nodes()
+            .into_iter()
+            .map(|node| cluster.peer(node))
+            .collect();
+        cluster.raft(NodeId(1)).unwrap().form(&peers).await.unwrap();
+        cluster.leader(Duration::from_secs(10)).await;
+        cluster
+    }
+
+    pub(crate) fn add_host(&mut self, node: NodeId) {
+        let disk = FakeDisk::new(self.seed ^ u64::from(node.0.unsigned_abs()));
+        let directory = directory(node, 0);
+        self.hosts.insert(
+            node,
+            Host {
+                disk,
+                directory,
+                life: 0,
+                raft: None,
+            },
+        );
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        self.hosts.keys().copied().collect()
+    }
+
+    pub(crate) fn peer(&self, node: NodeId) -> Peer {
+        let directory = self.hosts[&node].directory;
+        Peer {
+            id: PeerId { node, directory },
+            endpoints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn raft(&self, node: NodeId) -> Option<Node> {
+        self.hosts[&node].raft.clone()
+    }
+
+    pub(crate) fn disk(&self, node: NodeId) -> &FakeDisk {
+        &self.hosts[&node].disk
+    }
+
+    pub(crate) fn up(&self) -> Vec<NodeId> {
+        let up = self.hosts.iter().filter(|(_, host)| host.raft.is_some());
+        up.map(|(&node, _)| node).collect()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(crate) fn note(&self, what: &str) {
+        self.history.note(self.now(), what);
+    }
+
+    /// Starts the process of a node.
+    pub(crate) async fn boot(&mut self, node: NodeId) {
+        let (peer, options) = (self.peer(node), self.options);
+        let host = self.hosts.get_mut(&node).unwrap();
+        host.life += 1;
+        let link = Link {
+            net: self.net.clone(),
+            me: node,
+            life: host.life,
+        };
+        let doors = RaftDoors {
+            disk: Arc::new(host.disk.clone()),
+            clock: Arc::new(SimClock(self.start)),
+            link: Arc::new(link),
+        };
+        let identity = (ClusterId("simulated".into()), peer);
+        let raft = Raft::start(
+            doors,
+            Path::new("/meta"),
+            identity,
+            Numbers::default,
+            options,
+        )
+        .await;
+        let raft = match raft {
+            Ok(raft) => Arc::new(raft),
+            Err(_) if !host.disk.is_on() => {
+                host.disk = host.disk.crash();
+                self.note(&format!("{node} lost power while it started"));
+                return;
+            }
+            Err(error) => panic!("{node}: {error}"),
+        };
+        self.net.plug_in(node, host.life, Arc::clone(&raft));
+        host.raft = Some(Arc::clone(&raft));
+        self.witness(node, &raft);
+        self.note(&format!("{node} is up"));
+    }
+
+    /// Writes down whatever a node shows.
+    fn witness(&self, node: NodeId, raft: &Node) {
+        let (mut images, history) = (raft.watch(), self.history.clone());
+        tokio::spawn(async move {
+            loop {
+                history.shown(node, &images.borrow_and_update().numbers);
+                if images.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (mut leadership, history, start) =
+            (raft.leadership(), self.history.clone(), self.start);
+        tokio::spawn(async move {
+            loop {
+                let now = *leadership.borrow_and_update();
+                if now.is_mine {
+                    history.led(node, now.epoch);
+                    history.note(start.elapsed(), &format!("{node} leads in {}", now.epoch));
+                }
+                if leadership.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// The power of a node goes off: what was not synced may be gone.
+    pub(crate) fn crash(&mut self, node: NodeId) {
+        let host = self.hosts.get_mut(&node).unwrap();
+        // What an old process still holds answers only errors from here on.
+        host.disk = host.disk.crash();
+        let Some(raft) = host.raft.take() else {
+            return;
+        };
+        self.net.unplug(node);
+        tokio::spawn(async move { raft.stop().await });
+        self.note(&format!("{node} crashed"));
+    }
+
+    /// A node's disk is lost: it comes back empty, under another name.
+    pub(crate) fn lose_disk(&mut self, node: NodeId) {
+        self.crash(node);
+        let host = self.hosts.get_mut(&node).unwrap();
+        host.disk = FakeDisk::new(self.seed ^ 77);
+        host.directory = directory(node, host.life);
+        self.note(&format!("{node} lost its disk"));
+    }
+
+    /// The node that decides, when there is one that a majority can hear.
+    pub(crate) fn leader_now(&self) -> Option<(NodeId, i32)> {
+        let mut leaders: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|(&node, host)| Some((node, host.raft.as_ref()?)))
+            .map(|(node, raft)| (node, *raft.leadership().borrow()))
+            .filter(|(_, leadership)| leadership.is_mine)
+            .collect();
+        leaders.sort_by_key(|(_, leadership)| leadership.epoch);
+        leaders
+            .pop()
+            .map(|(node, Leadership { epoch, .. })| (node, epoch))
+    }
+
+    /// Waits for a leader; panics after `within`.
+    pub(crate) async fn leader(&self, within: Duration) -> (NodeId, i32) {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(leader) = self.leader_now() {
+                return leader;
+            }
+            let trace = || self.history.trace().join("\n");
+            assert!(
+                Instant::now() < deadline,
+                "no leader within {within:?}\n{}",
+                trace()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Adds numbers through the leader until all are in.
+    pub(crate) async fn add_all(&self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let (leader, _) = self.leader(Duration::from_secs(10)).await;
+                let begin = self.now();
+                let raft = self.raft(leader).unwrap();
+                let added =
+                    tokio::time::timeout(Duration::from_secs(2), raft.propose(Ask::Add(number)));
+                if let Ok(Ok(index)) = added.await {
+                    self.history.added(number, index, begin, self.now());
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{number} cannot be added");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// What a node shows after all that was agreed before has reached it.
+    pub(crate) async fn read(&self, node: NodeId) -> Vec<u64> {
+        let raft = self.raft(node).unwrap();
+        let mut refused = None;
+        for _ in 0..200 {
+            let barrier = tokio::time::timeout(Duration::from_secs(1), raft.barrier()).await;
+            if let Ok(Ok(())) = barrier {
+                return raft.watch().borrow().numbers.clone();
+            }
+            refused = Some(barrier);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for node in self.nodes() {
+            println!("{node}: {:?}", self.raft(node).map(|raft| raft.status()));
+        }
+        let trace = self.history.trace().join("\n");
+        panic!("{node} cannot be read: {refused:?}\n{trace}");
+    }
+}
+
+pub(crate) fn directory(node: NodeId, life: u64) -> TopicId {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&node.0.to_be_bytes());
+    id[8..].copy_from_slice(&life.to_be_bytes());
+    TopicId(id)
+}

@@ -1,0 +1,192 @@
+//! A network between nodes of one process.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_quorum::{Asked, LinkError, Peer, PeerLink, Raft};
+use freshet_types::NodeId;
+use parking_lot::Mutex;
+
+use crate::machine::Numbers;
+
+pub(crate) type Node = Arc<Raft<Numbers>>;
+
+/// Dice that remember how often they were thrown.
+#[derive(Debug)]
+pub(crate) struct Throws(Cell<u64>);
+
+impl Throws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Cell::new(
+            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1),
+        ))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    pub(crate) fn percent(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    pub(crate) loss_percent: u64,
+    pub(crate) double_percent: u64,
+    pub(crate) delay_ms: (u64, u64),
+}
+
+impl Weather {
+    pub(crate) const FINE: Self = Self {
+        loss_percent: 0,
+        double_percent: 0,
+        delay_ms: (0, 2),
+    };
+}
+
+struct Wires {
+    throws: Throws,
+    weather: Weather,
+    /// Who is up, and in which life.
+    up: BTreeMap<NodeId, (u64, Node)>,
+    /// From whom to whom nothing gets through.
+    cut: BTreeSet<(NodeId, NodeId)>,
+}
+
+/// The network. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Net(Arc<Mutex<Wires>>);
+
+impl Net {
+    pub(crate) fn new(seed: u64) -> Self {
+        let throws = Throws::new(seed);
+        let (up, cut, weather) = (BTreeMap::new(), BTreeSet::new(), Weather::FINE);
+        Self(Arc::new(Mutex::new(Wires {
+            throws,
+            weather,
+            up,
+            cut,
+        })))
+    }
+
+    pub(crate) fn plug_in(&self, node: NodeId, life: u64, raft: Node) {
+        self.0.lock().up.insert(node, (life, raft));
+    }
+
+    pub(crate) fn unplug(&self, node: NodeId) {
+        self.0.lock().up.remove(&node);
+    }
+
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        self.0.lock().weather = weather;
+    }
+
+    pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
+        self.0.lock().cut.insert((from, to));
+    }
+
+    /// Cuts a node off from all others, both ways.
+    pub(crate) fn isolate(&self, node: NodeId, others: &[NodeId]) {
+        for &other in others.iter().filter(|&&other| other != node) {
+            self.cut(node, other);
+            self.cut(other, node);
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.0.lock().cut.clear();
+    }
+
+    /// How long a message travels; none if it does not arrive.
+    fn travel(&self, from: NodeId, to: NodeId) -> Option<Duration> {
+        let wires = self.0.lock();
+        let Weather {
+            loss_percent,
+            delay_ms: (least, most),
+            ..
+        } = wires.weather;
+        let lost = wires.throws.percent(loss_percent);
+        let delay = least + wires.throws.below(most - least + 1);
+        (!lost && !wires.cut.contains(&(from, to))).then(|| Duration::from_millis(delay))
+    }
+
+    fn find(&self, node: NodeId) -> Option<(u64, Node)> {
+        self.0.lock().up.get(&node).cloned()
+    }
+
+    fn is_up(&self, node: NodeId, life: u64) -> bool {
+        self.find(node).is_some_and(|(now, _)| now == life)
+    }
+
+    fn is_doubled(&self) -> bool {
+        let wires = self.0.lock();
+        wires.throws.percent(wires.weather.double_percent)
+    }
+}
+
+/// One node's end of the network, in one life.
+pub(crate) struct Link {
+    pub(crate) net: Net,
+    pub(crate) me: NodeId,
+    pub(crate) life: u64,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.me)
+    }
+}
+
+impl PeerLink for Link {
+    fn ask<'a>(&'a self, peer: &'a Peer, request: Bytes, _within: Duration) -> Asked<'a> {
+        Box::pin(async move {
+            let (net, me, to) = (self.net.clone(), self.me, peer.id.node);
+            if !net.is_up(me, self.life) {
+                return Err(LinkError::Unreachable("this node is down".to_owned()));
+            }
+            if net.is_doubled() {
+                let (net, request) = (net.clone(), request.clone());
+                tokio::spawn(async move { deliver(&net, me, to, request).await });
+            }
+            // What was sent arrives even if the sender stops waiting.
+            let delivered = tokio::spawn(async move { deliver(&net, me, to, request).await });
+            match delivered.await.unwrap() {
+                Some(Ok(answer)) => Ok(answer),
+                Some(Err(refused)) => Err(LinkError::Unreachable(refused)),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// None: lost, one way or the other.
+async fn deliver(
+    net: &Net,
+    from: NodeId,
+    to: NodeId,
+    request: Bytes,
+) -> Option<Result<Bytes, String>> {
+    tokio::time::sleep(net.travel(from, to)?).await;
+    let Some((life, node)) = net.find(to) else {
+        return Some(Err("connection refused".to_owned()));
+    };
+    let answer = node.receive(request).await.unwrap();
+    drop(node);
+    let back = net.travel(to, from)?;
+    tokio::time::sleep(back).await;
+    net.is_up(to, life).then_some(Ok(answer))
+}

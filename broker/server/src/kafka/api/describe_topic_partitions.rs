@@ -143,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use freshet_metadata::{
-        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, Request,
+        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife, RegisterBroker, Request,
     };
     use freshet_settings::StaticSettings;
     use freshet_types::{Machine, Millis, Now, Ticket, Timestamp, TopicId};
@@ -161,6 +161,8 @@ mod tests {
             listeners: Vec::new(),
             rack: None,
             directories: Vec::new(),
+            features: Vec::new(),
+            past: PastLife::None,
         };
         let topic = |name: &str, partitions, id| NewTopic {
             name: name.to_owned(),

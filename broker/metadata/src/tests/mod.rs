@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
-use freshet_types::{Decision, Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId};
+use freshet_types::{
+    Decision, ErrorKind, Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId,
+};
 
 use crate::*;
 
@@ -106,6 +108,12 @@ impl Cluster {
         self.ask(request).unwrap()
     }
 
+    fn beat_all(&mut self, all: &[i32]) {
+        for node in all {
+            self.beat(*node);
+        }
+    }
+
     fn heartbeat(&self, node: i32) -> Heartbeat {
         Heartbeat {
             node: NodeId(node),
@@ -133,7 +141,11 @@ impl Cluster {
     }
 
     fn partition(&self, topic: &str, number: i32) -> &Arc<Partition> {
-        self.image().topic(topic).unwrap().partition(number).unwrap()
+        self.image()
+            .topic(topic)
+            .unwrap()
+            .partition(number)
+            .unwrap()
     }
 
     /// Creates a topic with explicit replicas.

@@ -1,5 +1,4 @@
 use freshet_settings::SettingError;
-use freshet_types::ErrorKind;
 
 use super::*;
 

@@ -12,11 +12,7 @@ use crate::request::{BrokerState, Heartbeat};
 use crate::state::Broker;
 
 /// Checks that whoever asks is the broker's present process.
-pub(crate) fn present<'a>(
-    machine: &'a MetadataMachine,
-    node: NodeId,
-    epoch: i64,
-) -> Outcome<&'a Broker> {
+pub(crate) fn present(machine: &MetadataMachine, node: NodeId, epoch: i64) -> Outcome<&Broker> {
     let unknown = MetadataError::UnknownBroker { node };
     let broker = machine.image.broker(node).ok_or(unknown)?;
     if broker.epoch == epoch {

@@ -25,6 +25,8 @@ pub(crate) struct Sessions {
     by_node: BTreeMap<NodeId, Session>,
     /// When the timer is due; `None` while it is not set.
     pub(crate) due: Option<Millis>,
+    /// The last time the timer was late, and everybody got another session.
+    pub(crate) pardoned: bool,
 }
 
 impl Sessions {

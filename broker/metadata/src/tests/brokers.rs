@@ -122,6 +122,91 @@ fn a_controller_that_stood_still_fences_nobody() {
 }
 
 #[test]
+fn a_controller_that_is_always_late_still_fences() {
+    let mut cluster = Cluster::watched(1);
+    for fences in [false, true] {
+        let (key, at) = cluster.next_timer().unwrap();
+        cluster.timers.remove(&key);
+        cluster.now.monotonic = at + 400;
+        let decision = cluster.machine.fire(cluster.now, key);
+        cluster.absorb(decision);
+        assert_eq!(fenced(&cluster, 1), fences);
+    }
+}
+
+#[test]
+fn an_emptied_broker_leaves_its_replicas_to_other_racks() {
+    let mut cluster = Cluster::watched(4);
+    cluster.create_on("t", &[&[1, 2], &[2, 1], &[2, 3]]);
+    cluster.create_on("wide", &[&[1, 2, 3, 4]]);
+    let cordon = CordonBroker {
+        node: NodeId(1),
+        cordoned: true,
+    };
+    assert_eq!(cluster.ask(cordon), Ok(()));
+    let plan = cluster.image().drain_plan(NodeId(1));
+    let moves = plan
+        .moves
+        .iter()
+        .map(|m| (m.partition.partition, m.replicas.clone().unwrap()));
+    // In place, and to whoever keeps fewest.
+    assert_eq!(
+        moves.collect::<Vec<_>>(),
+        [(0, nodes(&[4, 2])), (1, nodes(&[2, 3]))]
+    );
+    let wide = PartitionName {
+        topic: "wide".into(),
+        partition: 0,
+    };
+    assert_eq!(plan.stuck, [wide]);
+    let request = Reassign {
+        changes: plan.moves,
+        allow_factor_change: false,
+    };
+    assert_eq!(cluster.ask(request), [Ok(()), Ok(())]);
+    // What is on its way is not moved again.
+    assert!(cluster.image().drain_plan(NodeId(1)).moves.is_empty());
+}
+
+#[test]
+fn a_copy_in_a_lost_directory_does_not_lead_from_another() {
+    let mut cluster = Cluster::watched(1);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    cluster
+        .ask(RegisterBroker {
+            directories: vec![a, b],
+            ..broker(1)
+        })
+        .unwrap();
+    let topic = cluster.create_on("t", &[&[1]]);
+    let (kept, other) = match cluster.partition("t", 0).directories[0] == a {
+        true => (a, b),
+        false => (b, a),
+    };
+    let failed = Heartbeat {
+        offline_directories: vec![kept],
+        ..cluster.heartbeat(1)
+    };
+    cluster.ask(failed).unwrap();
+    assert_eq!(cluster.partition("t", 0).eligible, nodes(&[1]));
+    let at = freshet_types::TopicPartition {
+        topic,
+        partition: 0,
+    };
+    let assign = AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(&cluster, 1),
+        replicas: vec![AssignedPartition {
+            at,
+            directory: other,
+        }],
+    };
+    assert_eq!(cluster.ask(assign).unwrap(), [Ok(())]);
+    let partition = cluster.partition("t", 0);
+    assert_eq!((partition.leader, partition.eligible.len()), (None, 0));
+}
+
+#[test]
 fn a_new_controller_gives_everybody_a_full_session() {
     let mut cluster = Cluster::watched(2);
     cluster.pass(900);

@@ -71,7 +71,11 @@ fn step() -> impl Strategy<Value = Step> {
             stale: what == 0,
             fence: what == 1,
             stop: (2..6).contains(&what),
-            offline: if what == 7 { offline } else { 0 },
+            offline: if (6..10).contains(&what) {
+                offline
+            } else {
+                0
+            },
         }),
         6 => Just(Step::Everybody),
         3 => (0..1500u64).prop_map(Step::Pass),

@@ -3,30 +3,40 @@
 use crate::args::Side;
 use crate::stats::Spread;
 
-/// The most that a number of Freshet's may be: in its unit, and as a part of Kafka's.
+/// What a number of Freshet's may be: at most and at least in its unit, and at most as a part of
+/// Kafka's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bar {
     pub(crate) at_most: Option<f64>,
+    pub(crate) at_least: Option<f64>,
     pub(crate) ratio: Option<f64>,
 }
 
 impl Bar {
     pub(crate) const NONE: Self = Self {
         at_most: None,
+        at_least: None,
         ratio: None,
     };
 
     pub(crate) const fn at_most(limit: f64) -> Self {
         Self {
             at_most: Some(limit),
-            ratio: None,
+            ..Self::NONE
+        }
+    }
+
+    pub(crate) const fn at_least(limit: f64) -> Self {
+        Self {
+            at_least: Some(limit),
+            ..Self::NONE
         }
     }
 
     pub(crate) const fn ratio(limit: f64) -> Self {
         Self {
-            at_most: None,
             ratio: Some(limit),
+            ..Self::NONE
         }
     }
 
@@ -34,14 +44,16 @@ impl Bar {
         Self {
             at_most: Some(at_most),
             ratio: Some(ratio),
+            ..Self::NONE
         }
     }
 
     /// The bar in words; empty without one.
     pub(crate) fn words(self) -> String {
         let limit = self.at_most.map(|limit| format!("≤ {limit}"));
+        let least = self.at_least.map(|least| format!("≥ {least}"));
         let ratio = self.ratio.map(|ratio| format!("≤ {ratio} ×"));
-        [limit, ratio]
+        [limit, least, ratio]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
@@ -63,7 +75,11 @@ impl Bar {
             Some(limit) => spread.map(|spread| spread.median <= limit),
             None => Some(true),
         };
-        Some(within(self.at_most, own)? && within(self.ratio, ratio)?)
+        let enough = match self.at_least {
+            Some(least) => own?.median >= least,
+            None => true,
+        };
+        Some(enough && within(self.at_most, own)? && within(self.ratio, ratio)?)
     }
 }
 
@@ -85,6 +101,14 @@ mod tests {
     }
 
     #[test]
+    fn a_bar_may_be_a_floor() {
+        let met = |kept| Bar::at_least(0.8).met(SIDES, Spread::of(&[kept]), None);
+        assert_eq!(met(0.8), Some(true));
+        assert_eq!(met(0.79), Some(false));
+        assert_eq!(Bar::at_least(0.8).met(SIDES, None, None), None);
+    }
+
+    #[test]
     fn only_freshet_beside_kafka_is_judged() {
         let met = Bar::at_most(1.0).met([Side::Kafka, Side::Kafka], Spread::of(&[0.5]), None);
         assert_eq!(met, None);
@@ -93,6 +117,7 @@ mod tests {
     #[test]
     fn a_bar_is_told_in_words() {
         assert_eq!(Bar::both(0.9, 0.35).words(), "≤ 0.9 and ≤ 0.35 ×");
+        assert_eq!(Bar::at_least(0.8).words(), "≥ 0.8");
         assert_eq!(Bar::NONE.words(), "");
     }
 }

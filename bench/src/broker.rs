@@ -124,6 +124,20 @@ impl Broker {
     }
 }
 
+/// What has to be on a machine to run a broker there, in 10^6 bytes: the binary, or the jars without
+/// the JVM.
+pub(crate) fn installed_megabytes(side: Side) -> Result<f64> {
+    let bytes = match side {
+        Side::Freshet => fs::metadata(freshet()).context("there is no binary")?.len(),
+        Side::Kafka => {
+            let jars = fs::read_dir(kafka::jars()?).context("cannot list Kafka's jars")?;
+            let sizes = jars.map(|jar| Ok(jar?.metadata()?.len()));
+            sizes.sum::<std::io::Result<u64>>()?
+        }
+    };
+    Ok(bytes as f64 / 1e6)
+}
+
 fn spawn(command: &mut Command) -> Result<Child> {
     command
         .spawn()

@@ -87,6 +87,32 @@ pub(crate) fn load(broker: &Broker, other: &Broker, load: &Load, job: &Job) -> R
     Ok(Sample { numbers, foreign })
 }
 
+/// The same job on a topic of few partitions and on one of many.
+pub(crate) fn partitions(
+    broker: &Broker,
+    other: &Broker,
+    work: &Load,
+    [few, many]: [Job; 2],
+) -> Result<Sample> {
+    let mut numbers = Numbers::new();
+    let mut foreign: f64 = 0.0;
+    for job in [&few, &many] {
+        let sample = load(broker, other, work, job)?;
+        foreign = foreign.max(sample.foreign);
+        let named = sample.numbers.into_iter();
+        numbers.extend(named.map(|(name, number)| (format!("{name} {}", job.partitions), number)));
+    }
+    let throughput = |job: &Job| {
+        numbers
+            .get(&format!("throughput {}", job.partitions))
+            .copied()
+    };
+    if let Some((few, many)) = throughput(&few).zip(throughput(&many)) {
+        numbers.insert("throughput kept".into(), many / few);
+    }
+    Ok(Sample { numbers, foreign })
+}
+
 /// Throws latencies away that were measured at less than the offered rate.
 fn distrust(numbers: &mut Numbers) {
     let rates = numbers

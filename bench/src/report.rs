@@ -70,7 +70,9 @@ impl Report {
 impl Measured {
     pub(crate) fn new(row: &Row, sides: [Side; 2]) -> Self {
         let (work, durability) = match row.kind {
-            Kind::Load(load) => (load.words(), sides.map(|side| load.durability.words(side))),
+            Kind::Load(load) | Kind::Partitions { load, .. } => {
+                (load.words(), sides.map(|side| load.durability.words(side)))
+            }
             _ => (String::new(), [""; 2]),
         };
         Self {
@@ -128,7 +130,11 @@ impl Measured {
 fn unit(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("broker CPU", Kind::Idle { .. }) => "% of a core",
-        (_, Kind::Idle { .. }) => "KiB",
+        ("memory per partition", _) => "KiB",
+        ("size", _) => "MB",
+        ("throughput kept", _) => "×",
+        (name, Kind::Partitions { .. }) if name.starts_with("broker CPU") => "CPU-s/GB",
+        (name, Kind::Partitions { .. }) if name.starts_with("throughput") => "records/s",
         ("broker CPU", Kind::Load(load)) if load.per == Per::Gigabyte => "CPU-s/GB",
         ("broker CPU", _) => "µs/record",
         ("throughput" | "offered" | "achieved", _) => "records/s",

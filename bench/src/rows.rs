@@ -58,8 +58,13 @@ pub(crate) enum Kind {
     Idle { partitions: u32 },
     /// A client's work.
     Load(Load),
-    /// From the start of the process to its first answer, with many partitions and their records.
+    /// The same work on a topic of few partitions and on one of many.
+    Partitions { few: u32, load: Load },
+    /// From the start of the process to its first answer, with many partitions and their records;
+    /// the stop before it, and the resident memory after it.
     Restart { partitions: u32 },
+    /// What is installed to run a broker.
+    Binary,
     /// Resident memory: after the start, and after everything above.
     Memory,
 }
@@ -303,13 +308,33 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        name: "restart-10000",
+        name: "partitions",
+        about: "throughput of a topic of 5,000 partitions, and how much that is of 100 partitions'",
+        kind: Kind::Partitions {
+            few: 100,
+            load: Load {
+                partitions: 5_000,
+                records: 500_000,
+                ..PRODUCE
+            },
+        },
+        bars: &[("throughput kept", Bar::at_least(0.8))],
+    },
+    Row {
+        name: "restart-10k",
         about: "process start to first answer with 10,000 partitions; Freshet alone",
         kind: Kind::Restart { partitions: 10_000 },
         bars: &[
-            ("clean stop", Bar::at_most(1_000.0)),
-            ("kill -9", Bar::at_most(10_000.0)),
+            ("after clean stop", Bar::at_most(1_000.0)),
+            ("after kill -9", Bar::at_most(10_000.0)),
+            ("memory per partition", Bar::at_most(4.0)),
         ],
+    },
+    Row {
+        name: "binary",
+        about: "size of what is installed: one binary; Kafka's jars without the JVM",
+        kind: Kind::Binary,
+        bars: &[("size", Bar::at_most(30.0))],
     },
 ];
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::args::{Args, Output, Side, target};
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::client::{Job, Role, work};
 use crate::cpu;
 use crate::measure::{self, Noise, Sample};
@@ -101,7 +101,9 @@ impl Stand<'_> {
             }),
             Kind::Idle { partitions } => self.idle(row, partitions, &mut measured),
             Kind::Load(load) => self.load(row, &load, &mut measured),
+            Kind::Partitions { few, load } => self.partitions(row, few, &load, &mut measured),
             Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
+            Kind::Binary => self.binary(&mut measured),
             Kind::Memory => self.memory(&mut measured),
         };
         if let Err(error) = result {
@@ -225,6 +227,59 @@ impl Stand<'_> {
         work(&job)
     }
 
+    fn partitions(
+        &mut self,
+        row: &Row,
+        few: u32,
+        load: &Load,
+        measured: &mut Measured,
+    ) -> Result<()> {
+        self.brokers()?;
+        self.warm_up()?;
+        let both = &self.running()?.both;
+        self.turns(measured, |at, turn| {
+            let (broker, other) = (&both[at], &both[1 - at]);
+            let job = |partitions: u32| Job {
+                partitions,
+                ..load.job(
+                    broker.side,
+                    broker.address.to_string(),
+                    format!("{}-{partitions}-{turn}", row.name),
+                    self.args.divisor(),
+                )
+            };
+            let jobs = [job(few), job(load.partitions)];
+            for job in &jobs {
+                work(&Job {
+                    records: 0,
+                    remove: false,
+                    ..job.clone()
+                })?;
+            }
+            // Kafka makes the files of a topic after it has said that the topic is there.
+            sleep(SETTLE_MANY);
+            let jobs = jobs.map(|job| Job {
+                create: false,
+                ..job
+            });
+            measure::partitions(broker, other, load, jobs)
+        })
+    }
+
+    fn binary(&self, measured: &mut Measured) -> Result<()> {
+        for (at, side) in self.sides.iter().enumerate() {
+            let numbers = [("size".to_owned(), broker::installed_megabytes(*side)?)].into();
+            measured.add(
+                at,
+                Sample {
+                    numbers,
+                    foreign: 0.0,
+                },
+            );
+        }
+        Ok(())
+    }
+
     fn restart(&self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
         let load = Load {
             partitions,
@@ -238,6 +293,7 @@ impl Stand<'_> {
             .filter(|(_, s)| **s == Side::Freshet)
         {
             let broker = Broker::start(*side, self.scratch.path())?;
+            let empty_mib = cpu::resident(broker.id())?.0;
             let bootstrap = broker.address.to_string();
             let job = Job {
                 remove: false,
@@ -246,6 +302,8 @@ impl Stand<'_> {
             work(&job)?;
             let mut restarts = Restarts {
                 broker,
+                partitions,
+                empty_mib,
                 refill: Job {
                     create: false,
                     ..job

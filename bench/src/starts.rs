@@ -28,6 +28,9 @@ pub(crate) fn first(side: Side, scratch: &Path) -> Result<Sample> {
 /// A broker of its own that is stopped and killed.
 pub(crate) struct Restarts {
     pub(crate) broker: Broker,
+    pub(crate) partitions: u32,
+    /// Resident memory before there was any partition, in MiB.
+    pub(crate) empty_mib: f64,
     /// What is produced after each start, so that the next one has something to find.
     pub(crate) refill: Job,
 }
@@ -35,29 +38,52 @@ pub(crate) struct Restarts {
 impl Restarts {
     /// One clean stop and one kill, each with a start after it.
     pub(crate) fn round(&mut self) -> Result<Sample> {
+        let begin = Instant::now();
         self.broker.stop()?;
+        let stop = begin.elapsed().as_secs_f64() * 1000.0;
         let clean = self.start_again()?;
+        let grown_kib = (clean.resident_mib - self.empty_mib) * 1024.0;
         self.broker.kill()?;
         let killed = self.start_again()?;
-        let numbers: Numbers = [
-            ("clean stop".to_owned(), clean.0),
-            ("kill -9".to_owned(), killed.0),
-        ]
-        .into();
+        let numbers = [
+            ("stop", stop),
+            ("after clean stop", clean.millis),
+            ("after kill -9", killed.millis),
+            (
+                "memory per partition",
+                grown_kib / f64::from(self.partitions),
+            ),
+        ];
+        let numbers: Numbers = numbers
+            .map(|(name, number)| (name.to_owned(), number))
+            .into();
         Ok(Sample {
             numbers,
-            foreign: clean.1.max(killed.1),
+            foreign: clean.foreign.max(killed.foreign),
         })
     }
 
-    /// The time in milliseconds, and the part of the machine that others took meanwhile.
-    fn start_again(&mut self) -> Result<(f64, f64)> {
+    fn start_again(&mut self) -> Result<Started> {
         let watch = Watch::begin()?;
         self.broker.start_again()?;
         let foreign = watch.end(&self.broker)?;
+        let resident_mib = cpu::resident(self.broker.id())?.0;
         work(&self.refill)?;
-        Ok((millis(&self.broker), foreign))
+        Ok(Started {
+            millis: millis(&self.broker),
+            resident_mib,
+            foreign,
+        })
     }
+}
+
+/// What one start took.
+struct Started {
+    millis: f64,
+    /// Before anybody talks to it.
+    resident_mib: f64,
+    /// The part of the machine that others took meanwhile.
+    foreign: f64,
 }
 
 fn millis(broker: &Broker) -> f64 {

@@ -2,16 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use freshet_records::{BatchBuilder, Codec, NewRecord, Producer};
 use freshet_types::Timestamp;
-use freshet_wire::{FetchRequest, ListOffsetsRequest, ProduceRequest};
-use freshet_wire::{
-    Request, RequestHeader, decode_response, encode_request, fetch, list_offsets, produce,
-};
+use freshet_wire::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest};
+use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
+use freshet_wire::{create_topics, fetch, list_offsets, produce};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -86,6 +86,36 @@ impl Raw {
     /// The same in the latest version of the request.
     pub fn latest<R: Request>(&mut self, request: &R) -> Result<R::Response> {
         self.call(*R::VERSIONS.end(), request)
+    }
+
+    /// Creates a topic of one partition and waits until it has a leader.
+    pub fn create_topic(&mut self, topic: &str, configs: &[(&str, &str)]) -> Result<()> {
+        let config = |(name, value): &(&str, &str)| create_topics::CreatableTopicConfig {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+        };
+        let wanted = create_topics::CreatableTopic {
+            name: topic.to_owned(),
+            num_partitions: 1,
+            replication_factor: -1,
+            configs: configs.iter().map(config).collect(),
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![wanted],
+            timeout_ms: 10_000,
+            validate_only: false,
+        };
+        let told = self.latest(&request)?;
+        ensure!(told.topics[0].error_code == 0, "creating {topic}: {told:?}");
+        // Kafka's metadata may be a moment behind.
+        for _ in 0..100 {
+            if self.offset_at(topic, -1)?.0 == 0 {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        bail!("{topic} never had a leader")
     }
 
     /// Produces bytes to partition 0 of a topic with acks=all: version 12 names topics by name.

@@ -1,7 +1,7 @@
 //! How Apache Kafka is started: one node, combined mode, its defaults.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -65,7 +65,8 @@ pub(crate) fn prepare(folder: &Path, port: u16) -> Result<Command> {
     Ok(server)
 }
 
-fn java(folder: &Path, heap: &[&str]) -> Result<Command> {
+/// The folder of Kafka's jars.
+pub(super) fn jars() -> Result<PathBuf> {
     let jars = peers().join("java");
     if !jars.is_dir() {
         bail!(
@@ -73,8 +74,12 @@ fn java(folder: &Path, heap: &[&str]) -> Result<Command> {
             jars.display()
         );
     }
+    Ok(jars)
+}
+
+fn java(folder: &Path, heap: &[&str]) -> Result<Command> {
     let mut command = Command::new("java");
-    command.args(heap).arg("-cp").arg(jars.join("*"));
+    command.args(heap).arg("-cp").arg(jars()?.join("*"));
     let logging = folder.join("log4j2.properties");
     command.arg(format!("-Dlog4j2.configurationFile={}", logging.display()));
     command.stdin(Stdio::null());

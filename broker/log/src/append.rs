@@ -3,9 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use freshet_types::{LeaderEpoch, Offset, Timestamp};
+use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp};
 
-use crate::{AppendError, LogError};
+use crate::{AppendError, Busy, LogError};
 
 /// A callback that runs once, on an append or reader thread. It must be short and must not block:
 /// a whole thread's partitions wait for it.
@@ -47,6 +47,40 @@ impl fmt::Debug for Append {
             .field("bytes", &self.batches.len())
             .field("leader_epoch", &self.leader_epoch)
             .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An append that found no room in its queue. Nobody was told yet.
+#[derive(thiserror::Error)]
+#[error("{busy}")]
+pub struct Refused {
+    /// Which queue is full.
+    pub busy: Busy,
+    /// The append's callback, unused.
+    pub done: Done<Appended, AppendError>,
+}
+
+impl Refused {
+    pub(crate) fn new(busy: Busy, done: Done<Appended, AppendError>) -> Self {
+        Self { busy, done }
+    }
+
+    /// Always [`ErrorKind::Busy`].
+    pub fn kind(&self) -> ErrorKind {
+        self.busy.kind()
+    }
+
+    /// Tells the callback, here and now.
+    pub fn tell(self) {
+        (self.done)(Err(self.busy.into()));
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("busy", &self.busy)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::LogName;
 
-/// A queue is full; nothing was queued and the callback was dropped unused.
+/// A queue is full; nothing was queued and the callback stays silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the {queue} queue is full")]
 pub struct Busy {
@@ -172,6 +172,9 @@ pub enum AppendError {
         /// Room left.
         available_bytes: u64,
     },
+    /// The append thread's queue is full.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The log itself cannot take it.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -190,6 +193,7 @@ impl AppendError {
             Self::OutOfOrderSequence { .. } | Self::NotNext { .. } => ErrorKind::Conflict,
             Self::InvalidProducerEpoch { .. } => ErrorKind::Fenced,
             Self::DiskFull { .. } => ErrorKind::Busy,
+            Self::Busy(error) => error.kind(),
             Self::Log(error) => error.kind(),
         }
     }

@@ -12,10 +12,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use freshet_env::{Clock, tasks};
-use freshet_log::{LogConfig, LogDir, LogName, OpenError, OpenLog, Progress, Writers};
+use freshet_log::{
+    LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained, Writers,
+};
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings, StaticSettings};
 use freshet_types::{LeaderEpoch, NodeId, Position, TopicPartition};
@@ -26,6 +29,11 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::config::log_config;
 use crate::partition::Partition;
 use crate::replica::Replica;
+
+/// Commands to logs that the directory's thread has under way at most: many share a commit of the
+/// file system, and a broker with more partitions than a log thread's queue has places is not
+/// refused.
+const UNDER_WAY: usize = 64;
 
 /// Told about partitions that come and go; called on the directory's thread.
 pub trait Neighbour: Send + Sync {
@@ -219,6 +227,20 @@ async fn every(period: Duration) -> Interval {
     ticks
 }
 
+fn tell_retained(log: &LogName, result: Result<Retained, LogError>) {
+    match result {
+        Ok(retained) if retained.segments > 0 => tracing::info!(
+            %log,
+            segments = retained.segments,
+            bytes = retained.bytes,
+            log_start = retained.log_start,
+            "retention"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%log, %error, "retention failed"),
+    }
+}
+
 /// What the thread owns.
 struct Keeper {
     directory: Arc<Directory>,
@@ -389,55 +411,70 @@ impl Keeper {
     }
 
     fn delete(&self, topic: &Topic) {
-        for (index, _) in topic.iter() {
-            let id = TopicPartition {
-                topic: topic.id,
-                partition: index,
-            };
-            self.directory.broken.write().remove(&id);
-            let Some(partition) = self.directory.partitions.write().remove(&id) else {
-                continue;
-            };
-            self.parts
-                .neighbours
+        let ids = topic.iter().map(|(partition, _)| TopicPartition {
+            topic: topic.id,
+            partition,
+        });
+        let ids: Vec<_> = ids.collect();
+        for some in ids.chunks(UNDER_WAY) {
+            let going: Vec<_> = some
                 .iter()
-                .for_each(|n| n.closed(&partition));
-            let name = partition.name().clone();
-            let (tell, told) = std::sync::mpsc::channel();
-            let done = Box::new(move |result| drop(tell.send(result)));
-            if let Err(error) = partition.log().delete(done) {
-                // Named by no image, the log is a stray from now on.
-                tracing::warn!(log = %name, %error, "not deleted");
-                continue;
-            }
-            match told.recv() {
-                Ok(Ok(())) => tracing::info!(log = %name, "deleted"),
-                Ok(Err(error)) => tracing::error!(log = %name, %error, "cannot delete"),
-                Err(_) => tracing::error!(log = %name, "cannot delete: the log threads have ended"),
+                .filter_map(|id| self.begin_delete(*id))
+                .collect();
+            for (name, told) in going {
+                match told.recv() {
+                    Ok(Ok(())) => tracing::info!(log = %name, "deleted"),
+                    Ok(Err(error)) => tracing::error!(log = %name, %error, "cannot delete"),
+                    Err(_) => {
+                        tracing::error!(log = %name, "cannot delete: the log threads have ended");
+                    }
+                }
             }
         }
         self.parts.neighbours.iter().for_each(|n| n.deleted(topic));
     }
 
+    /// Takes a partition away; gives its name, and where the end of its log's deletion is told.
+    fn begin_delete(
+        &self,
+        id: TopicPartition,
+    ) -> Option<(LogName, Receiver<Result<(), LogError>>)> {
+        self.directory.broken.write().remove(&id);
+        let partition = self.directory.partitions.write().remove(&id)?;
+        // Only now: who looks for it because of this must not find it any more.
+        partition.close();
+        self.parts
+            .neighbours
+            .iter()
+            .for_each(|n| n.closed(&partition));
+        let name = partition.name().clone();
+        let (tell, told) = channel();
+        let done = Box::new(move |result| drop(tell.send(result)));
+        if let Err(error) = partition.log().delete(done) {
+            // Named by no image, the log is a stray from now on.
+            tracing::warn!(log = %name, %error, "not deleted");
+            return None;
+        }
+        Some((name, told))
+    }
+
     fn retain(&self) {
         let now = self.parts.clock.wall();
-        for partition in self.directory.all() {
-            let name = partition.name().clone();
-            let limit = partition.ends().high_watermark;
-            let done = move |result: Result<freshet_log::Retained, _>| match result {
-                Ok(retained) if retained.segments > 0 => tracing::info!(
-                    log = %name,
-                    segments = retained.segments,
-                    bytes = retained.bytes,
-                    log_start = retained.log_start,
-                    "retention"
-                ),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(log = %name, %error, "retention failed"),
-            };
-            if partition.log().retain(now, limit, Box::new(done)).is_err() {
-                return; // The threads are busy with appends; the next period comes.
+        for some in self.directory.all().chunks(UNDER_WAY) {
+            let (going, gone) = channel::<()>();
+            for partition in some {
+                let (name, going) = (partition.name().clone(), going.clone());
+                let done = move |result| {
+                    tell_retained(&name, result);
+                    drop(going);
+                };
+                if partition.retain(now, Box::new(done)).is_err() {
+                    return; // The threads are busy with appends; the next period comes.
+                }
             }
+            drop(going);
+            // Nothing is sent: it ends when all are done.
+            let _ = gone.recv();
         }
     }
 

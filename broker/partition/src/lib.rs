@@ -8,6 +8,7 @@ mod groups;
 mod host;
 mod partition;
 mod replica;
+pub mod replication;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, Neighbour};
@@ -19,4 +20,4 @@ pub use partition::{
     Acks, Ends, Isolation, Partition, Produce, ProduceError, ReadError, Slice, TrimError,
 };
 pub use replica::ProduceDone;
-pub use waiters::Waiting;
+pub use waiters::{Watch, Watcher};

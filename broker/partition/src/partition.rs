@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Busy, EpochEnd, Fetched, LogConfig, LogError, LogHandle, LogName, LogView,
-    Origin, Read, ReadError as LogReadError, ReadSpec, TimeQuery, TimedOffset,
+    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle,
+    LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery,
+    TimedOffset,
 };
-use freshet_types::{ErrorKind, LeaderEpoch, Offset, TopicPartition};
-use tokio::sync::{Notify, oneshot};
+use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use tokio::sync::oneshot;
 
 use crate::replica::{ProduceDone, Replica};
-use crate::waiters::Waiting;
+use crate::waiters::{Watch, Watcher};
 
 /// What must be true before a produce is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,6 @@ pub enum ProduceError {
         /// What the topic asks for.
         needed: usize,
     },
-    /// The append thread's queue is full; nothing was written.
-    #[error(transparent)]
-    Busy(#[from] Busy),
     /// The log refused it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -63,7 +61,6 @@ impl ProduceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotEnoughReplicas { .. } => ErrorKind::Unavailable,
-            Self::Busy(error) => error.kind(),
             Self::Append(error) => error.kind(),
         }
     }
@@ -128,6 +125,16 @@ pub struct Ends {
     pub last_stable: Offset,
 }
 
+impl Ends {
+    /// Where `isolation` ends.
+    pub fn of(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable,
+        }
+    }
+}
+
 /// What a read found.
 #[derive(Debug)]
 pub struct Slice {
@@ -187,8 +194,15 @@ impl Partition {
     }
 
     pub(crate) fn lead(&self, epoch: LeaderEpoch, in_sync: usize) {
-        self.leader_epoch.store(epoch, Ordering::Release);
         self.in_sync.store(in_sync, Ordering::Release);
+        if self.leader_epoch.swap(epoch, Ordering::AcqRel) != epoch {
+            self.replica.waiters.wake();
+        }
+    }
+
+    /// It is no longer served here; who watches looks for it once more and finds that out.
+    pub(crate) fn close(&self) {
+        self.replica.waiters.close();
     }
 
     pub(crate) fn configure(&self, config: Arc<LogConfig>, min_in_sync: usize) {
@@ -209,11 +223,7 @@ impl Partition {
 
     /// Where `isolation` ends.
     pub fn end(&self, isolation: Isolation) -> Offset {
-        let ends = self.ends();
-        match isolation {
-            Isolation::ReadUncommitted => ends.high_watermark,
-            Isolation::ReadCommitted => ends.last_stable,
-        }
+        self.ends().of(isolation)
     }
 
     /// Stores a batch. `done` is called exactly once, here or on a log thread.
@@ -233,18 +243,9 @@ impl Partition {
             }
         }
         let replica = Arc::clone(&self.replica);
-        // `append` takes its callback by value and drops it when it refuses: the slot keeps `done`
-        // reachable for that case.
-        let slot = Arc::new(parking_lot::Mutex::new(Some(done)));
-        let inner = Arc::clone(&slot);
-        let stored = move |result: Result<freshet_log::Appended, AppendError>| {
-            let Some(done) = inner.lock().take() else {
-                return;
-            };
-            match result {
-                Ok(appended) if acks == Acks::All => replica.park(appended, done),
-                other => done(other.map_err(ProduceError::Append)),
-            }
+        let stored = move |result: Result<Appended, AppendError>| match result {
+            Ok(appended) if acks == Acks::All => replica.park(appended, done),
+            other => done(other.map_err(ProduceError::Append)),
         };
         let append = Append {
             batches: batch,
@@ -253,10 +254,8 @@ impl Partition {
             origin,
             done: Box::new(stored),
         };
-        if let Err(busy) = self.log.append(append)
-            && let Some(done) = slot.lock().take()
-        {
-            done(Err(busy.into()));
+        if let Err(refused) = self.log.append(append) {
+            refused.tell();
         }
     }
 
@@ -280,14 +279,10 @@ impl Partition {
         at_least_one: bool,
     ) -> Result<Slice, ReadError> {
         let ends = self.ends();
-        let upper_bound = match isolation {
-            Isolation::ReadUncommitted => ends.high_watermark,
-            Isolation::ReadCommitted => ends.last_stable,
-        };
         let spec = ReadSpec {
             from,
             max_bytes,
-            upper_bound,
+            upper_bound: ends.of(isolation),
             at_least_one,
         };
         let fetched = match self.view().read(&spec)? {
@@ -316,8 +311,7 @@ impl Partition {
     /// Moves the log start up (DeleteRecords); answers the new log start once it is durable.
     pub async fn trim(&self, to: Offset) -> Result<Offset, TrimError> {
         let (tell, told) = oneshot::channel();
-        let done = Box::new(move |result| drop(tell.send(result)));
-        self.log.trim(to, done)?;
+        self.begin_trim(to, Box::new(move |result| drop(tell.send(result))))?;
         match told.await {
             Ok(result) => Ok(result?),
             Err(_) => Err(LogError::Closed {
@@ -327,14 +321,44 @@ impl Partition {
         }
     }
 
-    /// Has `notify` told whenever the high watermark moves, until the guard is dropped.
-    pub fn watch(&self, notify: Arc<Notify>) -> Waiting {
-        self.replica.waiters.register(notify)
+    /// The same for one who does not wait.
+    pub(crate) fn begin_trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
+        let waiters = Arc::clone(&self.replica.waiters);
+        let told = move |result| {
+            waiters.wake();
+            done(result);
+        };
+        self.log.trim(to, Box::new(told))
+    }
+
+    /// Applies retention below the high watermark.
+    pub(crate) fn retain(&self, now: Timestamp, done: Done<Retained>) -> Result<(), Busy> {
+        let limit = self.replica.high_watermark();
+        let waiters = Arc::clone(&self.replica.waiters);
+        let told = move |result: Result<Retained, LogError>| {
+            if result.as_ref().is_ok_and(|retained| retained.segments > 0) {
+                waiters.wake();
+            }
+            done(result);
+        };
+        self.log.retain(now, limit, Box::new(told))
+    }
+
+    /// How often something that readers see has moved: the high watermark, the log start, the
+    /// leader epoch, the state of the log. Ask before a read, to [`watch`](Self::watch) from there.
+    pub fn moves(&self) -> u64 {
+        self.replica.waiters.moves()
+    }
+
+    /// Has `watcher` told `token` at the next move, once, unless the guard is dropped before.
+    /// `None` if something has moved since `seen`: look again.
+    pub fn watch(&self, seen: u64, watcher: &Arc<Watcher>, token: usize) -> Option<Watch> {
+        self.replica.waiters.register(seen, watcher, token)
     }
 
     async fn cold<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(freshet_log::Done<T, LogReadError>) -> Result<(), Busy>,
+        ask: impl FnOnce(Done<T, LogReadError>) -> Result<(), Busy>,
     ) -> Result<T, ReadError> {
         let (tell, told) = oneshot::channel();
         ask(Box::new(move |result| drop(tell.send(result))))?;

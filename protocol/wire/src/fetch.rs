@@ -95,7 +95,7 @@ pub struct FetchPartition {
     pub partition_max_bytes: i32,
     /// The directory the follower writes to.
     #[field(versions = "17+", tag = 0, ignorable)]
-    pub replica_directory_id: TopicId,
+    pub replica_directory_id: [u8; 16],
     /// The high watermark the follower knows: -1 if it does not, `i64::MAX` if it never tells.
     #[field(versions = "18+", tag = 1, default = i64::MAX, ignorable)]
     pub high_watermark: i64,

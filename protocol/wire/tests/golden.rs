@@ -255,6 +255,67 @@ fn delete_groups_3() {
 }
 
 #[test]
+fn unregister_controller_0() {
+    let request = UnregisterControllerRequest { controller_id: 3 };
+    golden(&request, 0, &[b"\0\0\0\x03\0"]);
+    let response = UnregisterControllerResponse {
+        throttle_time_ms: 7,
+        error_code: ErrorCode::NotController.code(),
+        error_message: Some("no".into()),
+    };
+    golden(&response, 0, &[b"\0\0\0\x07\0\x29\x03no\0"]);
+}
+
+#[test]
+fn broker_heartbeat_2() {
+    let starting = BrokerHeartbeatRequest {
+        broker_id: 1,
+        broker_epoch: 5,
+        current_metadata_offset: 9,
+        want_fence: true,
+        ..Default::default()
+    };
+    let plain = b"\0\0\0\x01\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09\x01\0";
+    golden(&starting, 2, &[plain, b"\0"]);
+    let running = BrokerHeartbeatRequest {
+        offline_log_dirs: vec![ID.0],
+        cordoned_log_dirs: Some(Vec::new()),
+        ..starting
+    };
+    golden(
+        &running,
+        2,
+        &[plain, b"\x02", b"\0\x11\x02", &ID.0, b"\x01\x01\x01"],
+    );
+}
+
+#[test]
+fn add_raft_voter_1() {
+    let request = AddRaftVoterRequest {
+        timeout_ms: 1000,
+        voter_id: 4,
+        voter_directory_id: ID.0,
+        listeners: vec![add_raft_voter::Listener {
+            name: "C".into(),
+            host: "h".into(),
+            port: 0xfeed,
+        }],
+        ack_when_committed: false,
+        ..Default::default()
+    };
+    golden(
+        &request,
+        1,
+        &[
+            b"\0\0\0\x03\xe8\0\0\0\x04",
+            &ID.0,
+            b"\x02\x02C\x02h\xfe\xed\0",
+            b"\0\0",
+        ],
+    );
+}
+
+#[test]
 fn produce_13_carries_a_topic_id() {
     let request = ProduceRequest {
         acks: -1,

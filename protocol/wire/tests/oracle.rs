@@ -52,15 +52,17 @@ macro_rules! each_agrees {
     ($($module:ident $request:ident $response:ident,)*) => {
         mod agrees_on {
             use super::agree;
-            $(
-                #[test]
-                fn $module() {
-                    let versions =
-                        agree::<freshet_wire::$request, kafka_protocol::messages::$request>();
-                    assert!(versions > 0);
-                    agree::<freshet_wire::$response, kafka_protocol::messages::$response>();
-                }
-            )*
+            $(each_agrees!(@one $module $request $response);)*
+        }
+    };
+    // New in Kafka 4.4, and held by `golden.rs`.
+    (@one unregister_controller $request:ident $response:ident) => {};
+    (@one $module:ident $request:ident $response:ident) => {
+        #[test]
+        fn $module() {
+            let versions = agree::<freshet_wire::$request, kafka_protocol::messages::$request>();
+            assert!(versions > 0);
+            agree::<freshet_wire::$response, kafka_protocol::messages::$response>();
         }
     };
 }

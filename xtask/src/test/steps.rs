@@ -109,7 +109,7 @@ fn faults() -> Result<Count> {
 }
 
 /// The black-box tests that break something; all others are wire tests, new ones too.
-const FAULTS: &[&str] = &["start_stop", "kill_loop"];
+const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop"];
 
 /// Runs the chosen test programs of `freshet-tests`.
 fn black_box(chosen: impl Fn(&str) -> bool) -> Result<Count> {

@@ -33,8 +33,9 @@ impl<T, E: From<LogError>> Answer<T, E> {
         }
     }
 
-    fn disarm(&mut self) {
-        self.done = None;
+    /// The callback, which stays silent.
+    fn take(mut self) -> Option<Done<T, E>> {
+        self.done.take()
     }
 }
 
@@ -120,23 +121,29 @@ impl fmt::Debug for Command {
 }
 
 impl Command {
-    /// The sender is told `Busy`, so its callback must stay silent.
-    fn disarm(self) {
-        let Self::Op { op, .. } = self else { return };
+    /// The sender is told `Busy`, so its callback stays silent; that of an append is given back.
+    pub(super) fn refuse(self) -> Option<Done<Appended, AppendError>> {
+        let Self::Op { op, .. } = self else {
+            return None;
+        };
         match op {
-            Op::Append(mut append) => append.done.disarm(),
-            Op::Trim { mut done, .. }
-            | Op::Truncate { mut done, .. }
-            | Op::RestartAt { mut done, .. }
-            | Op::Flush { mut done } => done.disarm(),
-            Op::Retain { mut done, .. } => done.disarm(),
-            Op::StartEpoch { mut done, .. }
-            | Op::Roll { mut done }
-            | Op::Close { mut done }
-            | Op::Delete { mut done } => done.disarm(),
+            Op::Append(append) => return append.done.take(),
+            Op::Trim { done, .. }
+            | Op::Truncate { done, .. }
+            | Op::RestartAt { done, .. }
+            | Op::Flush { done } => drop(done.take()),
+            Op::Retain { done, .. } => drop(done.take()),
+            Op::StartEpoch { done, .. }
+            | Op::Roll { done }
+            | Op::Close { done }
+            | Op::Delete { done } => drop(done.take()),
         }
+        None
     }
 }
+
+/// What a sender is told when its command does not fit.
+pub(super) const FULL: Busy = Busy { queue: "append" };
 
 /// The way into an append thread.
 #[derive(Debug)]
@@ -176,7 +183,7 @@ impl Queue {
             bytes,
         };
         if before > 0 && before + bytes > self.limit_bytes {
-            return Err(Busy { queue: "append" });
+            return Err(FULL);
         }
         Ok(permit)
     }
@@ -186,14 +193,12 @@ impl Queue {
         self.sender.send(command).is_ok()
     }
 
-    /// Refuses when it is full. When the thread has ended, the command's callback says `Closed`.
-    pub(super) fn try_send(&self, command: Command) -> Result<(), Busy> {
+    /// Gives the command back when it is full. When the thread has ended, the command's callback
+    /// says `Closed`.
+    pub(super) fn offer(&self, command: Command) -> Option<Command> {
         match self.sender.try_send(command) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(command)) => {
-                command.disarm();
-                Err(Busy { queue: "append" })
-            }
+            Ok(()) | Err(TrySendError::Disconnected(_)) => None,
+            Err(TrySendError::Full(command)) => Some(command),
         }
     }
 }

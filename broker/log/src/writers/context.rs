@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Weak};
 
@@ -111,6 +112,8 @@ pub(crate) struct Context {
     pub(crate) readers: Pool,
     /// Removal of files, writing of indexes: whatever nobody waits for.
     pub(crate) janitor: Pool,
+    /// The threads are ending: what the next start does as well is left to it.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -128,6 +131,7 @@ impl Context {
             buffers: Arc::default(),
             readers,
             janitor,
+            leaving: Arc::default(),
         }
     }
 }

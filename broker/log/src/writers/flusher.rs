@@ -81,7 +81,7 @@ fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
     match renamed {
         Ok(path) => {
             shared.dir.release_deleted(&shared.name);
-            remove_later(context, &shared.dir, path);
+            remove_later(context, &shared.dir, vec![path]);
             done.give(Ok(()));
         }
         Err(error) => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
 use super::Retained;
-use super::command::{Answer, Command, Op, Queue, QueuedAppend, Target};
+use super::command::{Answer, Command, FULL, Op, Queue, QueuedAppend, Target};
 use crate::batch::{Rules, prepare};
-use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin};
+use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin, Refused};
 
 /// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
 ///
@@ -31,11 +31,14 @@ impl LogHandle {
     }
 
     /// Stores batches. They are checked on the calling thread (CRC, and decompression where a
-    /// setting forces it); the answer, a refusal too, always comes through `append.done` on the
-    /// append thread.
-    pub fn append(&self, append: Append) -> Result<(), Busy> {
+    /// setting forces it); the answer always comes through `append.done` on the append thread,
+    /// unless there is no room for the question: then the callback is given back.
+    pub fn append(&self, append: Append) -> Result<(), Refused> {
         let bytes = append.batches.len();
-        let permit = self.queue.permit(bytes)?;
+        let permit = match self.queue.permit(bytes) {
+            Ok(permit) => permit,
+            Err(busy) => return Err(Refused::new(busy, append.done)),
+        };
         let shared = &self.view.0;
         let config = shared.config.load();
         let rules = Rules {
@@ -52,7 +55,11 @@ impl LogHandle {
             permit,
             done: Answer::new(append.done, shared),
         };
-        self.send(Op::Append(queued))
+        let command = self.command(Op::Append(queued));
+        match self.queue.offer(command).and_then(Command::refuse) {
+            Some(done) => Err(Refused::new(FULL, done)),
+            None => Ok(()),
+        }
     }
 
     /// Reads, deletes and trims go on below the reserve; what the broker itself must write may use
@@ -139,10 +146,20 @@ impl LogHandle {
     }
 
     fn send(&self, op: Op) -> Result<(), Busy> {
+        match self.queue.offer(self.command(op)) {
+            Some(command) => {
+                command.refuse();
+                Err(FULL)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn command(&self, op: Op) -> Command {
         let target = Target {
             id: self.id,
             shared: Arc::clone(&self.view.0),
         };
-        self.queue.try_send(Command::Op { target, op })
+        Command::Op { target, op }
     }
 }

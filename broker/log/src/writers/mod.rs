@@ -158,9 +158,7 @@ impl Writers {
             chores.into_iter().for_each(run_job);
         })?;
         for dir in &dirs {
-            for path in dir.take_leftovers() {
-                remove_later(&context, dir, path);
-            }
+            remove_later(&context, dir, dir.take_leftovers());
         }
         Ok(Arc::new(Self {
             dirs,
@@ -220,7 +218,7 @@ impl Writers {
         let removed = dir.rename_away(name);
         let path = removed.inspect_err(|_| dir.release(name))?;
         dir.release_deleted(name);
-        remove_later(&self.context, dir, path);
+        remove_later(&self.context, dir, vec![path]);
         Ok(())
     }
 
@@ -233,6 +231,7 @@ impl Writers {
         let Some(threads) = self.threads.lock().take() else {
             return Ok(());
         };
+        self.context.leaving.store(true, Ordering::Release);
         for queue in &self.queues {
             // A thread that is gone has nothing left to stop.
             queue.send(Command::Stop);
@@ -344,12 +343,17 @@ fn run_job(job: Job) {
     }
 }
 
-/// Removes a directory that was renamed away. A failure leaves it for the next start.
-fn remove_later(context: &Context, dir: &Arc<LogDir>, path: PathBuf) {
-    let dir = Arc::clone(dir);
+/// Removes directories that were renamed away. A failure, or a stop, leaves them for the next start.
+fn remove_later(context: &Context, dir: &Arc<LogDir>, paths: Vec<PathBuf>) {
+    let (dir, leaving) = (Arc::clone(dir), Arc::clone(&context.leaving));
     context.janitor.submit_or_run(Box::new(move || {
-        if let Err(error) = dir.disk().remove_dir_all(&path) {
-            tracing::warn!(path = %path.display(), %error, "deleted log not removed");
+        for path in paths {
+            if leaving.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = dir.disk().remove_dir_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "deleted log not removed");
+            }
         }
     }));
 }

@@ -99,7 +99,7 @@ fn damaged_and_forbidden_batches_are_refused() {
     let table: [(&str, Bytes, ErrorKind); 8] = [
         ("flipped", broken(&|b| b[70] ^= 1), ErrorKind::Corrupt),
         ("cut", good.bytes().slice(..70), ErrorKind::Corrupt),
-        ("magic 1", broken(&|b| b[16] = 1), ErrorKind::Corrupt),
+        ("magic 1", broken(&|b| b[16] = 1), ErrorKind::Invalid),
         (
             "short length",
             broken(&|b| b[8..12].fill(0)),
@@ -107,7 +107,7 @@ fn damaged_and_forbidden_batches_are_refused() {
         ),
         ("nothing", Bytes::new(), ErrorKind::Invalid),
         ("control", control.bytes().clone(), ErrorKind::Invalid),
-        ("no records", empty.bytes().clone(), ErrorKind::Corrupt),
+        ("no records", empty.bytes().clone(), ErrorKind::Invalid),
         ("two batches", twice.into(), ErrorKind::Invalid),
     ];
     for (name, bytes, kind) in table {
@@ -425,35 +425,55 @@ fn many_producers_share_writes_and_syncs() {
 }
 
 #[test]
-fn a_full_queue_is_busy_and_stays_silent() {
-    let rig = Rig::with(
-        std::sync::Arc::new(freshet_env::SystemDisk),
-        freshet_log::WritersOptions {
-            queue_bytes: 1000,
-            append_threads: 1,
-            ..options()
-        },
-    );
-    let log = rig.open("t-0");
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let (tell, told) = std::sync::mpsc::channel();
-    // Its callback keeps the append thread.
-    let block = move |_| held.recv().unwrap_or(());
-    log.handle.roll(Box::new(block)).unwrap();
-    let append = |tell: std::sync::mpsc::Sender<bool>| {
-        let batches = large(log.now, 600).bytes().clone();
-        log.handle.append(freshet_log::Append {
-            frame_bytes: batches.len(),
-            batches,
-            leader_epoch: 0,
-            origin: Origin::Client,
-            done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
-        })
+fn a_full_queue_is_busy_and_gives_the_callback_back() {
+    let few_bytes = freshet_log::WritersOptions {
+        queue_bytes: 1000,
+        append_threads: 1,
+        ..options()
     };
-    append(tell.clone()).unwrap();
-    assert_eq!(append(tell).unwrap_err().kind(), ErrorKind::Busy);
-    drop(hold);
-    assert_eq!(told.iter().collect::<Vec<_>>(), [true]);
+    let few_places = freshet_log::WritersOptions {
+        queue_len: 8,
+        append_threads: 1,
+        ..options()
+    };
+    for options in [few_bytes, few_places] {
+        let rig = Rig::with(std::sync::Arc::new(freshet_env::SystemDisk), options);
+        let log = rig.open("t-0");
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        // Its callback keeps the append thread.
+        let block = move |_| {
+            begin.send(()).unwrap();
+            held.recv().unwrap_or(());
+        };
+        log.handle.roll(Box::new(block)).unwrap();
+        begun.recv().unwrap();
+        let append = |tell: std::sync::mpsc::Sender<bool>| {
+            let batches = large(log.now, 600).bytes().clone();
+            log.handle.append(freshet_log::Append {
+                frame_bytes: batches.len(),
+                batches,
+                leader_epoch: 0,
+                origin: Origin::Client,
+                done: Box::new(move |result| tell.send(result.is_ok()).unwrap()),
+            })
+        };
+        let mut queued = 0;
+        let refused = loop {
+            match append(tell.clone()) {
+                Ok(()) => queued += 1,
+                Err(refused) => break refused,
+            }
+        };
+        drop(tell);
+        assert_eq!(refused.kind(), ErrorKind::Busy);
+        assert!(told.try_recv().is_err(), "nobody was told");
+        refused.tell();
+        assert_eq!(told.try_recv(), Ok(false));
+        drop(hold);
+        assert_eq!(told.iter().collect::<Vec<_>>(), vec![true; queued]);
+    }
 }
 
 #[test]
@@ -527,6 +547,20 @@ fn a_deleted_log_is_gone_and_can_be_made_again() {
                 .ends_with(".delete")
         })
     });
+}
+
+#[test]
+fn a_producers_own_offsets_roll_no_segment() {
+    let rig = Rig::new();
+    let log = rig.open("t-0");
+    for base in [1 << 40, i64::MAX, -1, i64::MIN] {
+        let mut bytes = batch(log.now, &["a", "b"]).bytes().to_vec();
+        bytes[..8].copy_from_slice(&i64::to_be_bytes(base));
+        let appended = log.append_as(bytes.into(), freshet_log::Origin::Client, 0);
+        assert!(appended.is_ok(), "{appended:?}");
+    }
+    assert_eq!(crate::support::segments(&rig.log_path("t-0")).len(), 1);
+    assert_eq!(log.handle.view().log_end(), 8);
 }
 
 #[test]

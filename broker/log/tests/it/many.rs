@@ -84,3 +84,58 @@ fn a_directory_knows_its_logs() {
     rig.writers.remove_stray(&rig.dir, &names[0]).unwrap();
     assert!(rig.dir.logs().is_empty());
 }
+
+#[test]
+fn what_a_stop_left_of_deleted_logs_goes_after_the_next_start() {
+    let rig = Rig::new();
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.ask(LogHandle::delete).unwrap();
+    }
+    assert_eq!(rig.dir.log_count(), 0);
+    drop(logs);
+    let rig = rig.restart();
+    assert!(rig.dir.was_clean());
+    let deleted = || {
+        let entries = std::fs::read_dir(rig.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".delete"))
+            .count()
+    };
+    crate::support::eventually("deleted logs go", || deleted() == 0);
+}
+
+#[test]
+fn neither_a_stop_nor_a_crash_makes_a_sync_for_each_log_that_was_written() {
+    let (disk, rig) = rig();
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.put(&["a"]);
+    }
+    let syncs = || disk.count(Call::Sync, ".log");
+    let before = syncs();
+    drop(logs);
+    rig.writers.stop().unwrap();
+    assert_eq!(syncs(), before, "what is durable is not synced again");
+    let rig = rig.crash();
+    assert!(rig.dir.was_clean());
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.put(&["b"]);
+    }
+    drop(logs);
+    let rig = rig.crash();
+    let before = syncs();
+    let logs = open_many(&rig);
+    assert_eq!(syncs(), before, "zeros are kept");
+    for log in &logs {
+        log.put(&["c"]);
+        let expected = [
+            (0, "a".to_owned()),
+            (1, "b".to_owned()),
+            (2, "c".to_owned()),
+        ];
+        assert_eq!(log.values(0), expected);
+    }
+}

@@ -88,7 +88,7 @@ impl Journal for PartitionJournal {
                 tracing::warn!(log = %name, %error, "cannot drop records below the snapshot");
             }
         };
-        if let Err(busy) = self.partition.log().trim(offset, Box::new(done)) {
+        if let Err(busy) = self.partition.begin_trim(offset, Box::new(done)) {
             tracing::warn!(log = %self.partition.name(), error = %busy, "snapshot kept with its past");
         }
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::kafka::alarm::Alarm;
+
 /// Where requests of a connection come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
@@ -14,6 +16,8 @@ pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
     /// Name of the listener it came in by: it is told addresses of that listener.
     pub(crate) listener: Arc<str>,
+    /// For the one request that may wait.
+    pub(crate) alarm: Alarm,
 }
 
 /// The envelope of one request.

@@ -1,5 +1,6 @@
 //! Kafka's protocol, server side.
 
+mod alarm;
 mod api;
 mod auto_create;
 mod call;

@@ -1,13 +1,22 @@
 //! Incremental fetch sessions (KIP-227): a client names its partitions once, afterwards both sides
 //! speak only of what has changed.
 //!
-//! Pure bookkeeping. A session is taken out of the cache while its request runs, so one fetch at a
-//! time works on it; a second one for the same session finds it gone and gets
-//! [`SessionError::NotFound`], after which every client falls back to a full fetch.
+//! A request costs what it names and what has moved, not what the session holds: see [`agenda`].
+//!
+//! A session is taken out of the cache while its request runs, so one fetch at a time works on it;
+//! a second one for the same session finds it gone and gets [`SessionError::NotFound`], after which
+//! every client falls back to a full fetch.
+
+mod agenda;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use freshet_partition::Isolation;
 use freshet_types::{LeaderEpoch, Millis, Offset, PartitionId, TopicId};
+use parking_lot::Mutex;
+
+pub(crate) use agenda::{Agenda, Item};
 
 /// A session may be pushed out by a new one after being idle for this long.
 const EVICTABLE_AFTER_MS: u64 = 120_000;
@@ -19,22 +28,20 @@ const FINAL_EPOCH: i32 = -1;
 /// Asks for a new session.
 const INITIAL_EPOCH: i32 = 0;
 
-/// Names a partition as the client did: by id from version 13 on, by name before.
+/// Names a topic as the client did: by id from version 13 on, by name before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Wanted {
-    pub(crate) topic_id: TopicId,
-    pub(crate) topic: String,
-    pub(crate) partition: PartitionId,
+pub(crate) enum Named {
+    Id(TopicId),
+    Name(String),
 }
 
-/// What the client wants from a partition, and what it was told last.
+/// What the client wants from a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) current_leader_epoch: LeaderEpoch,
     pub(crate) fetch_offset: Offset,
     pub(crate) last_fetched_epoch: LeaderEpoch,
     pub(crate) max_bytes: i32,
-    pub(crate) told: Told,
 }
 
 /// What the last response said of a partition.
@@ -75,70 +82,65 @@ pub(crate) struct Session {
     /// The epoch that the next request must carry.
     next_epoch: i32,
     by_id: bool,
-    /// In the order in which they are served; those that had data go to the end.
-    pub(crate) partitions: Vec<(Wanted, Position)>,
-    index: HashMap<Wanted, usize>,
+    isolation: Isolation,
+    agenda: Agenda,
+    /// Slots of the agenda.
+    index: HashMap<Arc<Named>, HashMap<PartitionId, usize>>,
 }
 
 impl Session {
-    fn new(id: i32, by_id: bool) -> Self {
-        let (partitions, index) = (Vec::new(), HashMap::new());
+    fn new(id: i32, by_id: bool, isolation: Isolation) -> Self {
         Self {
             id,
             next_epoch: INITIAL_EPOCH,
             by_id,
-            partitions,
-            index,
+            isolation,
+            agenda: Agenda::default(),
+            index: HashMap::new(),
         }
     }
 
-    fn set(&mut self, wanted: Wanted, position: Position) {
-        match self.index.get(&wanted) {
-            Some(&at) => {
-                let told = self.partitions[at].1.told;
-                self.partitions[at].1 = Position { told, ..position };
-            }
-            None => {
-                self.index.insert(wanted.clone(), self.partitions.len());
-                self.partitions.push((wanted, position));
-            }
-        }
-    }
-
-    fn forget(&mut self, gone: &[Wanted]) {
-        if gone.is_empty() {
+    /// What the client names in a request: new partitions, and new wishes for known ones.
+    fn set(&mut self, asked: Asked) {
+        if asked.partitions.is_empty() {
             return;
         }
-        for wanted in gone {
-            self.index.remove(wanted);
-        }
-        let index = &self.index;
-        self.partitions
-            .retain(|(wanted, _)| index.contains_key(wanted));
-        self.reindex();
-    }
-
-    /// Serves partitions first next time that got nothing this time.
-    pub(crate) fn rotate(&mut self, had_data: &[bool]) {
-        if !had_data.contains(&true) {
-            return;
-        }
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        for (entry, had) in self.partitions.drain(..).zip(had_data) {
-            if *had {
-                last.push(entry)
-            } else {
-                first.push(entry)
+        let named = match self.index.get_key_value(&asked.named) {
+            Some((known, _)) => Arc::clone(known),
+            None => Arc::new(asked.named),
+        };
+        let slots = self.index.entry(Arc::clone(&named)).or_default();
+        for (partition, position) in asked.partitions {
+            match slots.get(&partition) {
+                Some(&slot) => self.agenda.update(slot, position),
+                None => {
+                    let slot = self.agenda.add(&named, partition, position);
+                    slots.insert(partition, slot);
+                }
             }
         }
-        first.append(&mut last);
-        self.partitions = first;
-        self.reindex();
     }
 
-    fn reindex(&mut self) {
-        let keys = self.partitions.iter().map(|(wanted, _)| wanted.clone());
-        self.index = keys.zip(0..).collect();
+    fn forget(&mut self, (named, partitions): (Named, Vec<PartitionId>)) {
+        let Some(slots) = self.index.get_mut(&named) else {
+            return;
+        };
+        for partition in partitions {
+            if let Some(slot) = slots.remove(&partition) {
+                self.agenda.remove(slot);
+            }
+        }
+        if slots.is_empty() {
+            self.index.remove(&named);
+        }
+    }
+
+    /// What is readable depends on it: a change makes everything worth a look.
+    fn isolate(&mut self, isolation: Isolation) {
+        if self.isolation != isolation {
+            self.isolation = isolation;
+            self.agenda.make_all_due();
+        }
     }
 
     fn advance(&mut self) {
@@ -154,7 +156,7 @@ impl Session {
 #[derive(Debug)]
 pub(crate) enum Fetching {
     /// All partitions are in the request and all are answered.
-    Full(Vec<(Wanted, Position)>),
+    Full(Agenda),
     /// The first fetch of a session: all partitions are answered.
     Fresh(Session),
     /// Only changes are answered.
@@ -162,6 +164,17 @@ pub(crate) enum Fetching {
 }
 
 impl Fetching {
+    fn full(topics: Vec<Asked>) -> Self {
+        let mut agenda = Agenda::default();
+        for asked in topics {
+            let named = Arc::new(asked.named);
+            for (partition, position) in asked.partitions {
+                agenda.add(&named, partition, position);
+            }
+        }
+        Self::Full(agenda)
+    }
+
     /// The id to answer with; 0 without a session.
     pub(crate) fn id(&self) -> i32 {
         match self {
@@ -170,13 +183,28 @@ impl Fetching {
         }
     }
 
-    /// What to read, in order.
-    pub(crate) fn partitions(&self) -> &[(Wanted, Position)] {
+    /// What to read.
+    pub(crate) fn agenda(&mut self) -> &mut Agenda {
         match self {
-            Self::Full(partitions) => partitions,
-            Self::Fresh(session) | Self::Incremental(session) => &session.partitions,
+            Self::Full(agenda) => agenda,
+            Self::Fresh(session) | Self::Incremental(session) => &mut session.agenda,
         }
     }
+
+    /// What outlives the fetch.
+    pub(crate) fn into_session(self) -> Option<Session> {
+        match self {
+            Self::Full(_) => None,
+            Self::Fresh(session) | Self::Incremental(session) => Some(session),
+        }
+    }
+}
+
+/// A topic of a request, with what is wanted from its partitions.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) named: Named,
+    pub(crate) partitions: Vec<(PartitionId, Position)>,
 }
 
 /// The session part of a fetch request.
@@ -185,8 +213,9 @@ pub(crate) struct Opening {
     pub(crate) session_id: i32,
     pub(crate) session_epoch: i32,
     pub(crate) by_id: bool,
-    pub(crate) partitions: Vec<(Wanted, Position)>,
-    pub(crate) forgotten: Vec<Wanted>,
+    pub(crate) isolation: Isolation,
+    pub(crate) topics: Vec<Asked>,
+    pub(crate) forgotten: Vec<(Named, Vec<PartitionId>)>,
 }
 
 #[derive(Debug)]
@@ -195,115 +224,138 @@ struct Cached {
     last_used: Millis,
 }
 
-/// All sessions of a broker that wait for their next request.
+/// All sessions of a broker that wait for their next request. Its lock is held to find one or to
+/// put it back, never while a session's partitions are gone through.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// `max.incremental.fetch.session.cache.slots`
     slots: usize,
-    idle: HashMap<i32, Cached>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    sessions: HashMap<i32, Cached>,
     partitions: usize,
 }
 
 impl Sessions {
     pub(crate) fn new(slots: usize) -> Self {
-        Self {
-            slots,
-            idle: HashMap::new(),
-            partitions: 0,
-        }
+        let idle = Mutex::default();
+        Self { slots, idle }
     }
 
     /// Finds, makes or ends the session a request speaks of. `random_id` names a new one.
     pub(crate) fn open(
-        &mut self,
+        &self,
         opening: Opening,
-        random_id: i32,
+        random_id: impl FnOnce() -> i32,
         now: Millis,
     ) -> Result<Fetching, SessionError> {
+        let id = opening.session_id;
         match opening.session_epoch {
             FINAL_EPOCH => {
-                self.take(opening.session_id);
-                Ok(Fetching::Full(opening.partitions))
+                self.end(id);
+                Ok(Fetching::full(opening.topics))
             }
             INITIAL_EPOCH => {
-                self.take(opening.session_id);
-                Ok(self.create(opening, random_id, now))
+                self.end(id);
+                Ok(self.create(opening, random_id() & i32::MAX, now))
             }
             _ => self.resume(opening),
         }
     }
 
-    fn create(&mut self, opening: Opening, random_id: i32, now: Millis) -> Fetching {
-        let id = random_id & i32::MAX;
-        let fits = self.partitions + opening.partitions.len() <= SESSION_PARTITIONS;
-        if id == 0 || self.idle.contains_key(&id) || !fits || !self.make_room(now) {
-            return Fetching::Full(opening.partitions);
+    /// Requests without a session name 0.
+    fn end(&self, id: i32) {
+        if id != 0 {
+            let ended = self.idle.lock().take(id);
+            drop(ended);
         }
-        let mut session = Session::new(id, opening.by_id);
-        for (wanted, position) in opening.partitions {
-            session.set(wanted, position);
+    }
+
+    fn create(&self, opening: Opening, id: i32, now: Millis) -> Fetching {
+        let count = opening.topics.iter().map(|t| t.partitions.len()).sum();
+        let Some(evicted) = self.idle.lock().make_room(id, count, self.slots, now) else {
+            return Fetching::full(opening.topics);
+        };
+        drop(evicted);
+        let mut session = Session::new(id, opening.by_id, opening.isolation);
+        for asked in opening.topics {
+            session.set(asked);
         }
         Fetching::Fresh(session)
     }
 
-    fn resume(&mut self, opening: Opening) -> Result<Fetching, SessionError> {
-        let cached = self
-            .idle
-            .get(&opening.session_id)
-            .ok_or(SessionError::NotFound)?;
-        if cached.session.next_epoch != opening.session_epoch {
-            return Err(SessionError::InvalidEpoch);
+    fn resume(&self, opening: Opening) -> Result<Fetching, SessionError> {
+        let mut session = self.idle.lock().resume(&opening)?;
+        for forgotten in opening.forgotten {
+            session.forget(forgotten);
         }
-        if cached.session.by_id != opening.by_id {
-            return Err(SessionError::TopicIds);
+        for asked in opening.topics {
+            session.set(asked);
         }
-        let mut session = self
-            .take(opening.session_id)
-            .ok_or(SessionError::NotFound)?;
-        session.forget(&opening.forgotten);
-        for (wanted, position) in opening.partitions {
-            session.set(wanted, position);
-        }
+        session.isolate(opening.isolation);
         Ok(Fetching::Incremental(session))
     }
 
-    fn take(&mut self, id: i32) -> Option<Session> {
-        let session = self.idle.remove(&id)?.session;
-        self.partitions -= session.partitions.len();
-        Some(session)
-    }
-
     /// Puts a session back after its request; it expects the next epoch from now on.
-    pub(crate) fn give_back(&mut self, mut session: Session, now: Millis) {
+    pub(crate) fn give_back(&self, mut session: Session, now: Millis) {
         session.advance();
-        self.partitions += session.partitions.len();
-        self.idle.insert(
-            session.id,
-            Cached {
-                session,
-                last_used: now,
-            },
-        );
-    }
-
-    fn make_room(&mut self, now: Millis) -> bool {
-        if self.idle.len() < self.slots {
-            return true;
-        }
-        let oldest = self.idle.iter().min_by_key(|(_, cached)| cached.last_used);
-        let Some((&id, cached)) = oldest else {
-            return false;
+        let mut idle = self.idle.lock();
+        idle.partitions += session.agenda.len();
+        let cached = Cached {
+            last_used: now,
+            session,
         };
-        if now - cached.last_used < EVICTABLE_AFTER_MS {
-            return false;
-        }
-        self.take(id);
-        true
+        idle.sessions.insert(cached.session.id, cached);
     }
 
     /// Sessions between two requests.
     pub(crate) fn len(&self) -> usize {
-        self.idle.len()
+        self.idle.lock().sessions.len()
+    }
+}
+
+impl Idle {
+    fn take(&mut self, id: i32) -> Option<Session> {
+        let session = self.sessions.remove(&id)?.session;
+        self.partitions -= session.agenda.len();
+        Some(session)
+    }
+
+    fn resume(&mut self, opening: &Opening) -> Result<Session, SessionError> {
+        let id = opening.session_id;
+        let known = self.sessions.get(&id).ok_or(SessionError::NotFound)?;
+        if known.session.next_epoch != opening.session_epoch {
+            return Err(SessionError::InvalidEpoch);
+        }
+        if known.session.by_id != opening.by_id {
+            return Err(SessionError::TopicIds);
+        }
+        self.take(id).ok_or(SessionError::NotFound)
+    }
+
+    /// Whether a session of `count` partitions may be made; with the old one that must go for it.
+    fn make_room(
+        &mut self,
+        id: i32,
+        count: usize,
+        slots: usize,
+        now: Millis,
+    ) -> Option<Option<Session>> {
+        let fits = self.partitions + count <= SESSION_PARTITIONS;
+        if id == 0 || self.sessions.contains_key(&id) || !fits {
+            return None;
+        }
+        if self.sessions.len() < slots {
+            return Some(None);
+        }
+        let (&oldest, cached) = self.sessions.iter().min_by_key(|(_, c)| c.last_used)?;
+        if now - cached.last_used < EVICTABLE_AFTER_MS {
+            return None;
+        }
+        Some(self.take(oldest))
     }
 }
 

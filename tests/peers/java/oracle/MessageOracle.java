@@ -4,6 +4,7 @@ import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
@@ -13,8 +14,8 @@ import org.apache.kafka.common.protocol.MessageUtil;
  * Reads messages with Kafka's own generated classes and writes them again.
  *
  * <p>In: one line per message, {@code request|response KEY VERSION HEX}. Out: one line per message,
- * {@code HEADER_VERSION HEX}, or {@code absent} when this Kafka has no such version, or
- * {@code error TEXT}.
+ * {@code HEADER_VERSION HEX}, or {@code absent} when this Kafka has no such API or
+ * version, or {@code error TEXT}.
  */
 public final class MessageOracle {
     private static final HexFormat HEX = HexFormat.of();
@@ -31,7 +32,10 @@ public final class MessageOracle {
     private static String answer(String[] words) {
         try {
             boolean request = words[0].equals("request");
-            ApiMessageType type = ApiMessageType.fromApiKey(Short.parseShort(words[1]));
+            ApiMessageType type = type(Short.parseShort(words[1]));
+            if (type == null) {
+                return "absent";
+            }
             short version = Short.parseShort(words[2]);
             ApiMessage message = request ? type.newRequest() : type.newResponse();
             if (version < message.lowestSupportedVersion() || version > message.highestSupportedVersion()) {
@@ -49,6 +53,15 @@ public final class MessageOracle {
             return header + " " + HEX.formatHex(written);
         } catch (RuntimeException e) {
             return "error " + e.toString().replace('\n', ' ');
+        }
+    }
+
+    /** The API with this key, or null when this Kafka has none. */
+    private static ApiMessageType type(short key) {
+        try {
+            return ApiMessageType.fromApiKey(key);
+        } catch (UnsupportedVersionException e) {
+            return null;
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::kafka::alarm::Alarm;
 use crate::kafka::call::{Origin, Reply, ReplyWait, Started};
 use crate::kafka::connection::frames::{Frame, FrameError, Frames};
 use crate::kafka::connection::idle::Idle;
@@ -72,6 +73,7 @@ impl Connection {
         let origin = Origin {
             peer,
             listener: Arc::clone(&shared.name),
+            alarm: Alarm::new(),
         };
         let frames = Frames::new(shared.budget.clone(), shared.limits.frame_bytes);
         let (reader, writer) = stream.into_split();
@@ -162,6 +164,8 @@ impl Connection {
     }
 
     async fn send(&mut self, reply: Reply) -> Result<(), ConnectionError> {
+        // A client may rest after its answer as long as after its request.
+        self.idle.active();
         match reply {
             Reply::Frame(chunks) => {
                 let deadline = self.shared.limits.idle;

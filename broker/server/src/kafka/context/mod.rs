@@ -10,7 +10,6 @@ use freshet_partition::{Directory, GroupShards, Partition};
 use freshet_quorum::{Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::kafka::connection::frames::FrameBudget;
@@ -76,7 +75,7 @@ pub struct Context {
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
     pub(crate) producer_ids: ProducerIds,
-    sessions: Mutex<Sessions>,
+    sessions: Sessions,
 }
 
 impl Context {
@@ -102,7 +101,7 @@ impl Context {
             },
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
             producer_ids: ProducerIds::default(),
-            sessions: Mutex::new(Sessions::new(sockets.fetch_sessions_max)),
+            sessions: Sessions::new(sockets.fetch_sessions_max),
         })
     }
 
@@ -176,24 +175,23 @@ impl Context {
 
     /// See [`Sessions::open`].
     pub(crate) fn open_session(&self, opening: Opening) -> Result<Fetching, SessionError> {
-        let mut random = [0; 4];
-        self.rng.fill(&mut random);
-        let now = self.clock.monotonic();
+        let random_id = || {
+            let mut random = [0; 4];
+            self.rng.fill(&mut random);
+            i32::from_be_bytes(random)
+        };
         self.sessions
-            .lock()
-            .open(opening, i32::from_be_bytes(random), now)
+            .open(opening, random_id, self.clock.monotonic())
     }
 
     /// See [`Sessions::give_back`].
     pub(crate) fn give_back_session(&self, session: Session) {
-        self.sessions
-            .lock()
-            .give_back(session, self.clock.monotonic());
+        self.sessions.give_back(session, self.clock.monotonic());
     }
 
     /// Idle fetch sessions.
     pub(crate) fn session_count(&self) -> usize {
-        self.sessions.lock().len()
+        self.sessions.len()
     }
 
     /// What must hold before clients should come.

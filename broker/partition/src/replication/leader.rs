@@ -1,0 +1,337 @@
+//! What the leader of a partition knows of its followers, and what follows from that.
+//!
+//! Sources: KIP-497 (ISR changes by compare-and-set), KIP-841 and KIP-903 (fenced or restarted
+//! brokers stay out of the ISR), KIP-966 (no progress below `min.insync.replicas`).
+
+use freshet_types::{LeaderEpoch, Millis, NodeId, Offset};
+
+/// A broker's registration: a process has one, and a later one is larger.
+pub type BrokerEpoch = i64;
+
+/// An end that no fetch has told yet.
+const UNKNOWN: Offset = -1;
+
+/// What the controller has committed about a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// Rises with each leader.
+    pub leader_epoch: LeaderEpoch,
+    /// Rises with each change of anything here.
+    pub partition_epoch: i32,
+    /// All replicas, the leader among them.
+    pub replicas: Vec<NodeId>,
+    /// Those in sync.
+    pub isr: Vec<NodeId>,
+    /// `min.insync.replicas`
+    pub min_in_sync: usize,
+}
+
+/// Where a leader begins.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaderStart {
+    /// This broker.
+    pub me: NodeId,
+    /// The log's end; the epoch begins here.
+    pub log_end: Offset,
+    /// What this broker has flushed.
+    pub flushed: Offset,
+    /// As far as this broker knows; never above `flushed`.
+    pub high_watermark: Offset,
+    /// Now, monotonic.
+    pub now: Millis,
+    /// `replica.lag.time.max.ms`
+    pub lag_max: Millis,
+}
+
+/// A follower's fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetched {
+    /// Who.
+    pub node: NodeId,
+    /// Its registration; -1 for a broker that does not tell.
+    pub broker_epoch: BrokerEpoch,
+    /// It has flushed everything below.
+    pub end: Offset,
+    /// Now, monotonic.
+    pub now: Millis,
+}
+
+/// Why a fetch is not a follower's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FetchRefusal {
+    /// It has no replica of this partition, as far as is known here.
+    #[error("broker {0} has no replica")]
+    NotAReplica(NodeId),
+    /// An earlier life of the broker sent it.
+    #[error("broker {node} is known with epoch {known}, not {given}")]
+    OldBroker {
+        /// The broker.
+        node: NodeId,
+        /// The epoch of the fetch.
+        given: BrokerEpoch,
+        /// The latest seen.
+        known: BrokerEpoch,
+    },
+}
+
+/// A wish to the controller; it holds only for exactly these epochs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IsrChange {
+    /// The leader's.
+    pub leader_epoch: LeaderEpoch,
+    /// What the change starts from.
+    pub partition_epoch: i32,
+    /// The new ISR, each with the registration it was seen with; -1 for the leader itself.
+    pub isr: Vec<(NodeId, BrokerEpoch)>,
+}
+
+/// What changed by an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// The new high watermark, when it rose.
+    pub high_watermark: Option<Offset>,
+    /// To be sent to the controller.
+    pub propose: Option<IsrChange>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Follower {
+    node: NodeId,
+    broker_epoch: BrokerEpoch,
+    /// Flushed below; [`UNKNOWN`] before its first fetch in this epoch.
+    end: Offset,
+    /// When it last had all that there was.
+    caught_up: Option<Millis>,
+    fetched: Millis,
+    /// The log's end at that fetch.
+    end_then: Offset,
+}
+
+impl Follower {
+    fn is_caught_up(&self, log_end: Offset, now: Millis, lag_max: Millis) -> bool {
+        let recently = |at: Millis| now.0.saturating_sub(at.0) <= lag_max.0;
+        self.end >= log_end || self.caught_up.is_some_and(recently)
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    me: NodeId,
+    term: Term,
+    /// Sent and not answered: until it is, the ISR may be this or the committed one.
+    proposed: Option<IsrChange>,
+    log_end: Offset,
+    flushed: Offset,
+    high_watermark: Offset,
+    epoch_start: Offset,
+    lag_max: Millis,
+    followers: Vec<Follower>,
+}
+
+impl Leader {
+    /// Becomes leader. Members of the ISR are given `lag_max` to show themselves.
+    pub fn new(term: Term, start: LeaderStart) -> Self {
+        let mut leader = Self {
+            me: start.me,
+            proposed: None,
+            log_end: start.log_end,
+            flushed: start.flushed,
+            high_watermark: start.high_watermark,
+            epoch_start: start.log_end,
+            lag_max: start.lag_max,
+            followers: Vec::new(),
+            term: Term {
+                replicas: Vec::new(),
+                isr: Vec::new(),
+                ..term
+            },
+        };
+        leader.adopt(term, start.now);
+        leader
+    }
+
+    /// What is committed.
+    pub fn term(&self) -> &Term {
+        &self.term
+    }
+
+    /// Records below are on the disk of every replica that may be in the ISR.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Whether produces with acks=all may be taken.
+    pub fn has_quorum(&self) -> bool {
+        self.term.isr.len() >= self.needed()
+    }
+
+    fn needed(&self) -> usize {
+        self.term.min_in_sync.min(self.term.replicas.len())
+    }
+
+    /// The controller has committed something newer in the same leader epoch. What was proposed is
+    /// settled by it.
+    pub fn renew(&mut self, term: Term, now: Millis) -> Moved {
+        let newer = term.leader_epoch == self.term.leader_epoch
+            && term.partition_epoch > self.term.partition_epoch;
+        if newer {
+            self.proposed = None;
+            self.adopt(term, now);
+        }
+        self.moved(now)
+    }
+
+    fn adopt(&mut self, term: Term, now: Millis) {
+        self.followers.retain(|f| term.replicas.contains(&f.node));
+        for &node in term.replicas.iter().filter(|&&node| node != self.me) {
+            if !self.followers.iter().any(|f| f.node == node) {
+                self.followers.push(Follower {
+                    node,
+                    broker_epoch: -1,
+                    end: UNKNOWN,
+                    caught_up: term.isr.contains(&node).then_some(now),
+                    fetched: now,
+                    end_then: self.log_end,
+                });
+            }
+        }
+        self.term = term;
+    }
+
+    /// The proposal under way, to be sent again while no answer comes.
+    pub fn proposed(&self) -> Option<&IsrChange> {
+        self.proposed.as_ref()
+    }
+
+    /// The controller has not attempted the proposal (a member is not eligible): the next event may
+    /// make another. Not to be called when it was refused for its epochs: then an earlier copy of it
+    /// may have been taken, and only [`Leader::renew`] tells.
+    pub fn refused(&mut self, change: &IsrChange) {
+        if self.proposed.as_ref() == Some(change) {
+            self.proposed = None;
+        }
+    }
+
+    /// The log has grown.
+    pub fn appended(&mut self, log_end: Offset) {
+        self.log_end = self.log_end.max(log_end);
+    }
+
+    /// This broker has flushed its log up to here.
+    pub fn flushed(&mut self, end: Offset, now: Millis) -> Moved {
+        self.flushed = self.flushed.max(end);
+        self.log_end = self.log_end.max(end);
+        self.moved(now)
+    }
+
+    /// A follower has asked for what comes after `end`. `alive` tells the current registration of a
+    /// broker that is neither fenced nor about to stop.
+    pub fn fetched(
+        &mut self,
+        fetch: Fetched,
+        alive: impl Fn(NodeId) -> Option<BrokerEpoch>,
+    ) -> Result<Moved, FetchRefusal> {
+        let log_end = self.log_end;
+        let found = self.followers.iter_mut().find(|f| f.node == fetch.node);
+        let follower = found.ok_or(FetchRefusal::NotAReplica(fetch.node))?;
+        if fetch.broker_epoch < follower.broker_epoch {
+            return Err(FetchRefusal::OldBroker {
+                node: fetch.node,
+                given: fetch.broker_epoch,
+                known: follower.broker_epoch,
+            });
+        }
+        if fetch.end >= log_end {
+            follower.caught_up = Some(fetch.now);
+        } else if fetch.end >= follower.end_then {
+            follower.caught_up = follower.caught_up.max(Some(follower.fetched));
+        }
+        follower.broker_epoch = fetch.broker_epoch;
+        follower.end = fetch.end;
+        follower.fetched = fetch.now;
+        follower.end_then = log_end;
+        let joins = self.may_join(fetch.node, &alive);
+        let mut moved = self.moved(fetch.now);
+        if joins {
+            moved.propose = self.propose(|node, isr| isr || node == fetch.node);
+        }
+        Ok(moved)
+    }
+
+    /// Whether a follower has everything that is committed, and all that earlier leaders wrote.
+    fn may_join(&self, node: NodeId, alive: impl Fn(NodeId) -> Option<BrokerEpoch>) -> bool {
+        let enough = self.high_watermark.max(self.epoch_start);
+        !self.term.isr.contains(&node)
+            && self
+                .followers
+                .iter()
+                .any(|f| f.node == node && f.end >= enough && alive(node) == Some(f.broker_epoch))
+    }
+
+    /// Proposes to drop members that have been behind for too long. To be called at least every
+    /// half of `replica.lag.time.max.ms`.
+    pub fn look_for_laggards(&mut self, now: Millis) -> Option<IsrChange> {
+        let late: Vec<NodeId> = self
+            .followers
+            .iter()
+            .filter(|f| !f.is_caught_up(self.log_end, now, self.lag_max))
+            .map(|f| f.node)
+            .collect();
+        self.propose(|node, isr| isr && !late.contains(&node))
+    }
+
+    /// One proposal at a time, and none that changes nothing.
+    fn propose(&mut self, member: impl Fn(NodeId, bool) -> bool) -> Option<IsrChange> {
+        if self.proposed.is_some() {
+            return None;
+        }
+        let is_in = |node: &NodeId| self.term.isr.contains(node);
+        let replicas = &self.term.replicas;
+        let wanted = |&node: &NodeId| node == self.me || member(node, is_in(&node));
+        if replicas.iter().all(|node| wanted(node) == is_in(node)) {
+            return None;
+        }
+        let epoch_of = |node: NodeId| {
+            let known = self.followers.iter().find(|f| f.node == node);
+            (node, known.map_or(-1, |f| f.broker_epoch))
+        };
+        let isr = replicas.iter().copied().filter(|node| wanted(node));
+        let change = IsrChange {
+            leader_epoch: self.term.leader_epoch,
+            partition_epoch: self.term.partition_epoch,
+            isr: isr.map(epoch_of).collect(),
+        };
+        self.proposed = Some(change.clone());
+        Some(change)
+    }
+
+    fn moved(&mut self, now: Millis) -> Moved {
+        let committed = self.committed(now);
+        let rises = committed > self.high_watermark && self.has_quorum();
+        if rises {
+            self.high_watermark = committed;
+        }
+        Moved {
+            high_watermark: rises.then_some(committed),
+            propose: None,
+        }
+    }
+
+    /// The least flushed end of all that may be in the ISR by now. A follower that has just caught
+    /// up is waited for as well, else it would chase a moving mark for ever.
+    fn committed(&self, now: Millis) -> Offset {
+        let proposed = |node| {
+            let change = self.proposed.as_ref();
+            change.is_some_and(|change| change.isr.iter().any(|(member, _)| *member == node))
+        };
+        let counted = self.followers.iter().filter(|f| {
+            let may_be_in = self.term.isr.contains(&f.node) || proposed(f.node);
+            may_be_in || (f.end != UNKNOWN && f.is_caught_up(self.log_end, now, self.lag_max))
+        });
+        counted.map(|f| f.end).fold(self.flushed, Offset::min)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Looks at partitions, round after round, until there is enough or the time is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freshet_partition::Partition;
+use freshet_wire::ErrorCode;
+use tokio::time::Instant;
+
+use super::Limits;
+use super::look::{Outcome, Room, look};
+use crate::kafka::alarm::Alarm;
+use crate::kafka::context::Context;
+use crate::kafka::errors::Coded;
+use crate::kafka::sessions::{Agenda, Item, Named};
+
+/// What all looks of a fetch have given. A partition that was looked at again counts once.
+#[derive(Default)]
+pub(super) struct Found {
+    /// By turn: the order of the reply. With the slot in the agenda.
+    pub(super) outcomes: BTreeMap<u64, (usize, Outcome)>,
+    bytes: usize,
+    is_urgent: bool,
+}
+
+impl Found {
+    fn put(&mut self, turn: u64, slot: usize, outcome: Outcome) {
+        self.bytes += outcome.records.len();
+        self.is_urgent |= outcome.is_urgent();
+        self.outcomes.insert(turn, (slot, outcome));
+    }
+
+    /// Makes room for another look.
+    fn remove(&mut self, turn: u64) {
+        if let Some((_, old)) = self.outcomes.remove(&turn) {
+            self.bytes -= old.records.len();
+        }
+    }
+
+    fn is_enough(&self, limits: Limits) -> bool {
+        self.bytes >= limits.min_bytes || self.is_urgent
+    }
+
+    fn room(&self, limits: Limits) -> Room {
+        Room {
+            bytes: limits.max_bytes.saturating_sub(self.bytes),
+            is_first: self.bytes == 0,
+        }
+    }
+}
+
+/// The first round looks at all that is due, the others at what has moved since.
+pub(super) async fn collect(
+    context: &Context,
+    alarm: &Alarm,
+    agenda: &mut Agenda,
+    limits: Limits,
+) -> Found {
+    let mut found = Found::default();
+    let mut slots = agenda.take_due();
+    round(context, agenda, &slots, limits, &mut found).await;
+    if agenda.is_empty() || limits.max_wait.is_zero() || found.is_enough(limits) {
+        return found;
+    }
+    let watcher = agenda.watcher();
+    let deadline = Instant::now() + limits.max_wait;
+    loop {
+        if watch(agenda, &slots, &found) {
+            tokio::select! {
+                () = watcher.told() => {}
+                () = alarm.at(deadline) => return found,
+                () = context.stop.stopped() => return found,
+            }
+        }
+        slots = agenda.take_due();
+        round(context, agenda, &slots, limits, &mut found).await;
+        if found.is_enough(limits) {
+            return found;
+        }
+    }
+}
+
+async fn round(
+    context: &Context,
+    agenda: &Agenda,
+    slots: &[usize],
+    limits: Limits,
+    found: &mut Found,
+) {
+    for &slot in slots {
+        let Some(item) = agenda.item(slot) else {
+            continue;
+        };
+        found.remove(item.turn);
+        let outcome = match locate(context, item) {
+            Ok(partition) => {
+                let room = found.room(limits);
+                look(partition, item.position, limits.isolation, room).await
+            }
+            Err(code) => Outcome::failed(code),
+        };
+        found.put(item.turn, slot, outcome);
+    }
+}
+
+fn locate(context: &Context, item: &Item) -> Result<Arc<Partition>, ErrorCode> {
+    let located = match &*item.named {
+        Named::Id(topic) => context.locate_by_id(*topic, item.partition),
+        Named::Name(topic) => context.locate(topic, item.partition),
+    };
+    located.map_err(|error| error.code())
+}
+
+/// Watches all that was just looked at; what has moved meanwhile is due again, and false is said.
+fn watch(agenda: &mut Agenda, slots: &[usize], found: &Found) -> bool {
+    let mut is_quiet = true;
+    for &slot in slots {
+        let Some(item) = agenda.item(slot) else {
+            continue;
+        };
+        if let Some((_, outcome)) = found.outcomes.get(&item.turn)
+            && let Some((partition, moves)) = &outcome.seen
+            && !agenda.watch(slot, partition, *moves)
+        {
+            agenda.make_due(slot);
+            is_quiet = false;
+        }
+    }
+    is_quiet
+}

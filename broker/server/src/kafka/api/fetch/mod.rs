@@ -1,0 +1,212 @@
+//! Fetch (1): reads from many partitions at once, waiting for data if asked to.
+//!
+//! One round looks at all partitions that are due, in order, until the byte budget is used. If that
+//! is not enough, the fetch watches its partitions and looks at those that move, until `min_bytes`
+//! are there or `max_wait_ms` is over.
+
+mod collect;
+mod look;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_partition::Isolation;
+use freshet_wire::fetch::{FetchableTopicResponse, PartitionData};
+use freshet_wire::{ErrorCode, FetchRequest, FetchResponse};
+
+use self::collect::{Found, collect};
+use self::look::Outcome;
+use crate::kafka::call::Call;
+use crate::kafka::context::Context;
+use crate::kafka::errors::Coded;
+use crate::kafka::sessions::{Agenda, Asked, Fetching, Item, Named, Opening, Position};
+
+/// First version that names topics by id.
+const BY_ID_SINCE: i16 = 13;
+/// First version with sessions.
+const SESSIONS_SINCE: i16 = 7;
+/// No client waits longer than this, whatever it asks for.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// The limits of one fetch.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    isolation: Isolation,
+    max_bytes: usize,
+    min_bytes: usize,
+    max_wait: Duration,
+}
+
+/// Serves a fetch.
+pub(crate) async fn handle(
+    context: &Arc<Context>,
+    call: &Call,
+    request: FetchRequest,
+) -> FetchResponse {
+    let limits = limits(context, &request);
+    let session_id = request.session_id;
+    let mut fetching = match context.open_session(opening(call, request)) {
+        Ok(fetching) => fetching,
+        Err(error) => {
+            context.metrics.error(error.code());
+            return FetchResponse {
+                error_code: error.code().code(),
+                session_id: if call.version >= SESSIONS_SINCE {
+                    session_id
+                } else {
+                    0
+                },
+                ..FetchResponse::default()
+            };
+        }
+    };
+    let found = collect(context, &call.origin.alarm, fetching.agenda(), limits).await;
+    let response = respond(context, &mut fetching, found);
+    if let Some(session) = fetching.into_session() {
+        context.give_back_session(session);
+    }
+    response
+}
+
+fn limits(context: &Context, request: &FetchRequest) -> Limits {
+    let max_bytes = request.max_bytes.min(context.limits.fetch_max_bytes);
+    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    Limits {
+        isolation: isolation(request.isolation_level),
+        max_bytes: usize::try_from(max_bytes).unwrap_or(0),
+        min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
+        max_wait: max_wait.min(MAX_WAIT),
+    }
+}
+
+/// Reads an isolation level as requests carry it.
+pub(crate) fn isolation(level: i8) -> Isolation {
+    if level == 1 {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::ReadUncommitted
+    }
+}
+
+fn opening(call: &Call, request: FetchRequest) -> Opening {
+    let by_id = call.version >= BY_ID_SINCE;
+    let named = |id, name| {
+        if by_id {
+            Named::Id(id)
+        } else {
+            Named::Name(name)
+        }
+    };
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|asked| {
+            let position = Position {
+                current_leader_epoch: asked.current_leader_epoch,
+                fetch_offset: asked.fetch_offset,
+                last_fetched_epoch: asked.last_fetched_epoch,
+                max_bytes: asked.partition_max_bytes,
+            };
+            (asked.partition, position)
+        });
+        Asked {
+            partitions: partitions.collect(),
+            named: named(topic.topic_id, topic.topic),
+        }
+    });
+    let forgotten = request.forgotten_topics_data.into_iter();
+    let forgotten = forgotten.map(|topic| (named(topic.topic_id, topic.topic), topic.partitions));
+    Opening {
+        session_id: request.session_id,
+        session_epoch: request.session_epoch,
+        by_id,
+        isolation: isolation(request.isolation_level),
+        topics: topics.collect(),
+        forgotten: forgotten.collect(),
+    }
+}
+
+fn respond(context: &Context, fetching: &mut Fetching, found: Found) -> FetchResponse {
+    let session_id = fetching.id();
+    let only_news = matches!(fetching, Fetching::Incremental(_));
+    let is_session = session_id != 0;
+    let agenda = fetching.agenda();
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (slot, outcome) in found.outcomes.into_values() {
+        if outcome.error != ErrorCode::None {
+            context.metrics.error(outcome.error);
+        }
+        context.metrics.fetched(outcome.records.len());
+        let is_news = is_session && settle(agenda, slot, &outcome);
+        if let Some(item) = agenda.item(slot)
+            && (is_news || !only_news)
+        {
+            topic_of(&mut responses, &item.named)
+                .partitions
+                .push(partition_data(item, outcome));
+        }
+    }
+    FetchResponse {
+        session_id,
+        responses,
+        ..FetchResponse::default()
+    }
+}
+
+/// Notes what a session's client is told, and when the partition is looked at again: by the next
+/// fetch, or only once it moves. Says whether the client does not know all of it yet.
+fn settle(agenda: &mut Agenda, slot: usize, outcome: &Outcome) -> bool {
+    let told = outcome.told();
+    let has_data = !outcome.records.is_empty();
+    let Some(item) = agenda.item_mut(slot) else {
+        return false;
+    };
+    let is_news = has_data || outcome.is_urgent() || told != item.told;
+    item.told = told;
+    if has_data {
+        agenda.move_to_back(slot);
+    }
+    let may_sleep = match &outcome.seen {
+        Some((partition, moves)) if outcome.caught_up => agenda.watch(slot, partition, *moves),
+        _ => false,
+    };
+    if !may_sleep {
+        agenda.make_due(slot);
+    }
+    is_news
+}
+
+/// Partitions of one topic that follow each other share an entry.
+fn topic_of<'a>(
+    responses: &'a mut Vec<FetchableTopicResponse>,
+    named: &Named,
+) -> &'a mut FetchableTopicResponse {
+    let same = |last: &FetchableTopicResponse| match named {
+        Named::Id(id) => last.topic_id == *id,
+        Named::Name(name) => last.topic == *name,
+    };
+    if !responses.last().is_some_and(same) {
+        let mut response = FetchableTopicResponse::default();
+        match named {
+            Named::Id(id) => response.topic_id = *id,
+            Named::Name(name) => response.topic.clone_from(name),
+        }
+        responses.push(response);
+    }
+    responses
+        .last_mut()
+        .expect("one was pushed if there was none")
+}
+
+fn partition_data(item: &Item, outcome: Outcome) -> PartitionData {
+    let ends = outcome.ends;
+    PartitionData {
+        partition_index: item.partition,
+        error_code: outcome.error.code(),
+        high_watermark: ends.map_or(-1, |ends| ends.high_watermark),
+        last_stable_offset: ends.map_or(-1, |ends| ends.last_stable),
+        log_start_offset: ends.map_or(-1, |ends| ends.log_start),
+        diverging_epoch: outcome.diverging.unwrap_or_default(),
+        records: outcome.records,
+        preferred_read_replica: -1,
+        ..PartitionData::default()
+    }
+}

@@ -1,0 +1,258 @@
+//! A whole broker in this process, and a bare connection to it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_codec::{Message, Reader};
+use freshet_coordinators::groups::Limits;
+use freshet_env::disk::SystemDisk;
+use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
+use freshet_log::{LogDir, Writers, WritersOptions};
+use freshet_metadata::{Ask, BrokerListener, MetadataMachine, MetadataOptions, RegisterBroker};
+use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_quorum::{Quorum, Solo, SoloOptions};
+use freshet_records::{BatchBuilder, Codec, NewRecord};
+use freshet_server::{Context, Faces, Identity, Listeners, Parts, Stop, Stopper, serve};
+use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
+use freshet_types::{ClusterId, NodeId, TopicId};
+use freshet_wire::create_topics::CreatableTopic;
+use freshet_wire::{
+    CreateTopicsRequest, ErrorCode, ProduceRequest, Request, RequestHeader, ResponseHeader,
+    encode_request, produce,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// The broker's id.
+pub(crate) const NODE: i32 = 1;
+/// Longer than any answer may take here.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A broker that serves until it is dropped.
+pub(crate) struct Rig {
+    address: std::net::SocketAddr,
+    runtime: Runtime,
+    faces: Option<Faces>,
+    stopper: Stopper,
+    directory_thread: Option<DirectoryThread>,
+    writers: Arc<Writers>,
+    quorum: Arc<Solo<MetadataMachine>>,
+    _folder: TempDir,
+}
+
+impl Rig {
+    /// Raises a broker with default settings but for those of `set`.
+    pub(crate) fn start(set: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let statics = Arc::new(settings(set));
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let socket = socket.expect("a port");
+        let address = socket.local_addr().expect("it is bound");
+        let quorum = Solo::start(
+            Arc::clone(&disk),
+            &folder.path().join("metadata"),
+            Arc::clone(&clock),
+            MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics))),
+            SoloOptions::default(),
+        );
+        let quorum = Arc::new(quorum.expect("a metadata log"));
+        runtime.block_on(register(&quorum, address.port()));
+        let dir = LogDir::open(disk, &folder.path().join("logs")).expect("a log directory");
+        let options = WritersOptions {
+            append_threads: 1,
+            ..WritersOptions::default()
+        };
+        let writers = Writers::start(vec![dir], Arc::clone(&clock), options);
+        let writers = writers.expect("log threads");
+        let limits = Limits {
+            initial_rebalance_delay_ms: 0,
+            ..Limits::default()
+        };
+        let guard = runtime.enter();
+        let groups = Arc::new(GroupShards::new(limits, Arc::clone(&clock)));
+        let (partitions, directory_thread) = Directory::start(DirectoryParts {
+            node: NodeId(NODE),
+            writers: Arc::clone(&writers),
+            statics: Arc::clone(&statics),
+            image: quorum.watch(),
+            clock: Arc::clone(&clock),
+            neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
+        })
+        .expect("a directory");
+        let (stopper, stop) = Stop::new();
+        let context = Context::new(Parts {
+            identity: Identity {
+                cluster_id: ClusterId("rig".into()),
+                node_id: NodeId(NODE),
+            },
+            quorum: Arc::clone(&quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            partitions,
+            groups,
+            writers: Arc::clone(&writers),
+            statics,
+            clock,
+            rng,
+            stop: stop.clone(),
+        });
+        let listeners = Listeners {
+            kafka: vec![("PLAINTEXT".to_owned(), socket)],
+            http: None,
+        };
+        let faces = serve(&context, listeners, &stop, Duration::from_secs(1)).expect("threads");
+        drop(guard);
+        Self {
+            address,
+            runtime,
+            faces: Some(faces),
+            stopper,
+            directory_thread: Some(directory_thread),
+            writers,
+            quorum,
+            _folder: folder,
+        }
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> Raw {
+        let stream = TcpStream::connect(self.address).expect("the broker listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        stream.set_nodelay(true).expect("no delay");
+        Raw { stream, last_id: 0 }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(faces) = self.faces.take() {
+            self.runtime.block_on(faces.ended());
+        }
+        if let Some(thread) = self.directory_thread.take() {
+            thread.stop();
+        }
+        // The folder goes anyway.
+        let _ = self.writers.stop();
+        self.quorum.stop();
+    }
+}
+
+fn settings(set: &[(&str, &str)]) -> StaticSettings {
+    let mut builder = StaticSettingsBuilder::default();
+    for (name, value) in set {
+        let argument = format!("{name}={value}");
+        builder = builder.set(&argument).expect("a setting");
+    }
+    builder.finish().expect("settings that agree").0
+}
+
+async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
+    let request = RegisterBroker {
+        node: NodeId(NODE),
+        incarnation: [1; 16],
+        listeners: vec![BrokerListener {
+            name: "PLAINTEXT".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            protocol: SecurityProtocol::Plaintext,
+        }],
+        rack: None,
+        directories: Vec::new(),
+    };
+    let answer = quorum.propose(request.into()).await.expect("the quorum");
+    RegisterBroker::answer(answer).expect("a first broker may come");
+}
+
+/// A connection that sends any request in any version.
+pub(crate) struct Raw {
+    stream: TcpStream,
+    last_id: i32,
+}
+
+impl Raw {
+    /// Sends a request and reads the whole reply in the same version.
+    pub(crate) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+        let api = format!("{} version {version}", R::KEY.name());
+        self.last_id += 1;
+        let header = RequestHeader::of::<R>(version, self.last_id, Some("raw"));
+        let frame = encode_request(&header, request).expect(&api).into_bytes();
+        self.stream.write_all(&frame).expect(&api);
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).expect(&api);
+        let length = usize::try_from(i32::from_be_bytes(length)).expect(&api);
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect(&api);
+        let mut reader = Reader::new(Bytes::from(body));
+        let header_version = ResponseHeader::version(R::KEY, R::FLEXIBLE, version);
+        let header = ResponseHeader::decode(&mut reader, header_version).expect(&api);
+        assert_eq!(header.correlation_id, self.last_id, "{api}");
+        let response = R::Response::decode(&mut reader, version).expect(&api);
+        assert!(reader.rest().is_empty(), "{api}: bytes behind the reply");
+        response
+    }
+
+    /// The same in the latest version.
+    pub(crate) fn latest<R: Request>(&mut self, request: &R) -> R::Response {
+        self.call(*R::VERSIONS.end(), request)
+    }
+
+    /// Creates a topic and gives its id.
+    pub(crate) fn create(&mut self, topic: &str, partitions: i32) -> TopicId {
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: topic.to_owned(),
+                num_partitions: partitions,
+                replication_factor: -1,
+                ..CreatableTopic::default()
+            }],
+            ..CreateTopicsRequest::default()
+        };
+        let told = self.latest(&request).topics.remove(0);
+        assert_eq!(told.error_code, ErrorCode::None.code(), "{told:?}");
+        told.topic_id
+    }
+    /// Stores one record; gives its offset.
+    pub(crate) fn produce(&mut self, topic: TopicId, partition: i32, value: &[u8]) -> i64 {
+        let partition = produce::PartitionProduceData {
+            index: partition,
+            records: Some(batch(value)),
+        };
+        let request = ProduceRequest {
+            acks: -1,
+            timeout_ms: 10_000,
+            topic_data: vec![produce::TopicProduceData {
+                topic_id: topic,
+                partition_data: vec![partition],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let mut told = self.latest(&request).responses.remove(0);
+        let told = told.partition_responses.remove(0);
+        assert_eq!(told.error_code, ErrorCode::None.code(), "{told:?}");
+        told.base_offset
+    }
+}
+
+/// One batch with one record.
+pub(crate) fn batch(value: &[u8]) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None);
+    let record = NewRecord {
+        timestamp: SystemClock::new().wall(),
+        value: Some(value),
+        ..NewRecord::default()
+    };
+    builder.push(&record).expect("it fits");
+    builder.finish().expect("not empty").bytes().clone()
+}

@@ -1,0 +1,359 @@
+//! What the disk does to a broker: it fills up, one of several fails, and old things leave it.
+//!
+//! Small file systems of their own (tmpfs) make a disk that is full or fails; mounting them needs
+//! root, and a test that may not mount counts as skipped.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock and the real file system"
+)]
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use freshet_records::{Codec, NO_PRODUCER};
+use freshet_tests::{Broker, Kind, Raw, Suite, batch, get};
+use freshet_wire::delete_topics::DeleteTopicState;
+use freshet_wire::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use freshet_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use freshet_wire::{
+    DeleteTopicsRequest, DescribeLogDirsRequest, FindCoordinatorRequest, OffsetCommitRequest,
+    OffsetFetchRequest,
+};
+use tempfile::TempDir;
+
+const STORAGE_ERROR: i16 = 56;
+const MIB: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    let kafka =
+        (Kind::from_env() == Kind::Kafka).then(|| "this is about Freshet's disk".to_owned());
+    let mountless = || kafka.clone().or_else(cannot_mount);
+    suite.test(
+        "a_full_disk_refuses_producers_and_serves_the_rest",
+        mountless(),
+        full_disk,
+    );
+    suite.test(
+        "a_directory_that_fails_takes_only_its_partitions_along",
+        mountless(),
+        failing_directory,
+    );
+    suite.test("old_records_leave", kafka.clone(), retention);
+    suite.test("old_offsets_of_a_quiet_group_leave", kafka, offsets_expire);
+    suite.run()
+}
+
+/// A file system of its own, gone when dropped.
+struct Mount(TempDir);
+
+impl Mount {
+    fn new(megabytes: usize) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("freshet-disk-").tempdir()?;
+        let size = format!("size={megabytes}m");
+        mount(&["-t", "tmpfs", "-o", &size, "freshet-test"], folder.path())?;
+        Ok(Self(folder))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// From now on every write that needs room fails.
+    fn fill(&self) -> Result<()> {
+        let mut file = File::create(self.0.path().join("ballast"))?;
+        let piece = vec![0; 4096];
+        loop {
+            match file.write_all(&piece) {
+                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+                written => written?,
+            }
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> Result<()> {
+    let said = Command::new("mount").args(arguments).arg(at).output()?;
+    let why = String::from_utf8_lossy(&said.stderr).into_owned();
+    ensure!(said.status.success(), "mount {arguments:?}: {why}");
+    Ok(())
+}
+
+fn cannot_mount() -> Option<String> {
+    let failed = Mount::new(1).err()?;
+    Some(format!("no file system can be mounted here: {failed:#}"))
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+fn one_batch(bytes: usize, timestamp: i64) -> Result<Bytes> {
+    batch(Codec::None, NO_PRODUCER, &[(timestamp, &vec![7; bytes])])
+}
+
+/// Asks until it is so.
+fn eventually(what: &str, limit: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !is_so()? {
+        if start.elapsed() > limit {
+            bail!("not within {limit:?}: {what}");
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+fn full_disk() -> Result<()> {
+    let disk = Mount::new(96)?;
+    let data = disk.data().display().to_string();
+    let mut broker = Broker::start(&[
+        ("log.dirs", &data),
+        ("freshet.disk.reserve.bytes", "33554432"),
+        ("log.segment.bytes", "4194304"),
+    ])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    for topic in ["kept", "ballast"] {
+        raw.create_topic(topic, &[("file.delete.delay.ms", "0")])?;
+    }
+    let record = one_batch(MIB / 2, now_ms())?;
+    let mut acked = 0;
+    let refused = loop {
+        let topic = if acked % 2 == 0 { "kept" } else { "ballast" };
+        let told = raw.produce(topic, record.clone())?;
+        if told.error_code != 0 {
+            break told;
+        }
+        acked += 1;
+        ensure!(acked < 200, "96 MB took {acked} half megabytes");
+    };
+    ensure!(refused.error_code == STORAGE_ERROR, "{refused:?}");
+    ensure!(
+        acked > 80,
+        "refused after {acked} half megabytes, 64 MB are above the reserve"
+    );
+    // All but producing goes on.
+    let kept = i64::from((acked + 1) / 2);
+    let read_all = |raw: &mut Raw| -> Result<()> {
+        ensure!(raw.offset_at("kept", -1)? == (0, -1, kept), "the end moved");
+        for offset in 0..kept {
+            let told = raw.fetch("kept", offset, i32::try_from(MIB)?)?;
+            let bytes = told.records.len();
+            ensure!(
+                told.error_code == 0 && bytes >= MIB / 2,
+                "fetching {offset}"
+            );
+        }
+        Ok(())
+    };
+    read_all(&mut raw)?;
+    // A full disk is no reason not to start.
+    ensure!(broker.stop()?.success(), "{}", broker.tail());
+    broker.start_again().context("starting on a full disk")?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    read_all(&mut raw)?;
+    ensure!(raw.produce("kept", record.clone())?.error_code == STORAGE_ERROR);
+    // Room comes back with a topic that goes, and producers with it.
+    let ballast = DeleteTopicState {
+        name: Some("ballast".to_owned()),
+        ..Default::default()
+    };
+    let delete = DeleteTopicsRequest {
+        topics: vec![ballast],
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
+    let told = raw.latest(&delete)?;
+    ensure!(told.responses[0].error_code == 0, "{told:?}");
+    eventually("room to produce again", PATIENCE, || {
+        Ok(raw.produce("kept", record.clone())?.error_code == 0)
+    })?;
+    ensure!(raw.offset_at("kept", -1)?.2 == kept + 1);
+    Ok(())
+}
+
+/// Topics of a broker by the directory that holds them.
+fn by_directory(raw: &mut Raw, directory: &str) -> Result<Vec<String>> {
+    let told = raw.latest(&DescribeLogDirsRequest { topics: None })?;
+    let mut topics = Vec::new();
+    for result in told.results {
+        if result.log_dir == directory {
+            topics.extend(result.topics.into_iter().map(|topic| topic.name));
+        }
+    }
+    topics.sort();
+    Ok(topics)
+}
+
+fn failing_directory() -> Result<()> {
+    let (sound, failing) = (tempfile::tempdir()?, Mount::new(64)?);
+    let sound = sound.path().join("data").display().to_string();
+    let lost = failing.data().display().to_string();
+    let dirs = format!("{sound},{lost}");
+    let broker = Broker::start(&[("log.dirs", &dirs), ("freshet.disk.reserve.bytes", "0")])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    for i in 0..6 {
+        raw.create_topic(&format!("t{i}"), &[])?;
+    }
+    let (here, there) = (
+        by_directory(&mut raw, &sound)?,
+        by_directory(&mut raw, &lost)?,
+    );
+    ensure!(here.len() == 3 && there.len() == 3, "{here:?} {there:?}");
+    let record = one_batch(10_000, now_ms())?;
+    for topic in here.iter().chain(&there) {
+        ensure!(
+            raw.produce(topic, record.clone())?.error_code == 0,
+            "{topic}"
+        );
+    }
+    failing.fill()?;
+    let big = one_batch(MIB / 2, now_ms())?;
+    let told = raw.produce(&there[0], big.clone())?;
+    ensure!(told.error_code == STORAGE_ERROR, "{told:?}");
+    for topic in &there {
+        let told = raw.produce(topic, record.clone())?;
+        ensure!(told.error_code == STORAGE_ERROR, "{topic}: {told:?}");
+    }
+    for topic in &here {
+        for offset in 1..20 {
+            let told = raw.produce(topic, big.clone())?;
+            ensure!(
+                (told.error_code, told.base_offset) == (0, offset),
+                "{topic}: {told:?}"
+            );
+        }
+    }
+    let (status, body) = get(broker.http()?, "/readyz")?;
+    ensure!(
+        body.contains(&lost),
+        "{status}: a person sees which directory: {body}"
+    );
+    Ok(())
+}
+
+fn retention() -> Result<()> {
+    let broker = Broker::start(&[("log.retention.check.interval.ms", "200")])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    let small = ("segment.bytes", "1048576");
+    raw.create_topic("by_size", &[small, ("retention.bytes", "3145728")])?;
+    raw.create_topic("by_time", &[small, ("retention.ms", "3600000")])?;
+    let (old, fresh) = (now_ms() - 2 * 3_600_000, now_ms());
+    for _ in 0..20 {
+        ensure!(
+            raw.produce("by_size", one_batch(MIB / 2, fresh)?)?
+                .error_code
+                == 0
+        );
+        ensure!(raw.produce("by_time", one_batch(MIB / 2, old)?)?.error_code == 0);
+    }
+    // By size: never below what is to be kept, and at most one segment above it.
+    eventually("the start moves up by size", PATIENCE, || {
+        Ok((12..=14).contains(&raw.offset_at("by_size", -2)?.2))
+    })?;
+    eventually("records two hours old are gone", PATIENCE, || {
+        Ok(raw.offset_at("by_time", -2)?.2 == 20)
+    })?;
+    ensure!(raw.produce("by_time", one_batch(10, fresh)?)?.base_offset == 20);
+    thread::sleep(Duration::from_secs(1));
+    ensure!(raw.offset_at("by_time", -2)?.2 == 20 && raw.offset_at("by_time", -1)?.2 == 21);
+    ensure!(raw.offset_at("by_size", -1)?.2 == 20);
+    let gone = raw.fetch("by_size", 0, 1000)?;
+    ensure!(gone.error_code == 1, "offset out of range: {gone:?}");
+    Ok(())
+}
+
+fn offsets_expire() -> Result<()> {
+    let mut broker = Broker::start(&[
+        ("offsets.retention.minutes", "1"),
+        ("offsets.retention.check.interval.ms", "500"),
+        ("offsets.topic.num.partitions", "2"),
+    ])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    raw.create_topic("t", &[])?;
+    let find = FindCoordinatorRequest {
+        coordinator_keys: vec!["g".to_owned()],
+        ..Default::default()
+    };
+    eventually("a coordinator", PATIENCE, || {
+        Ok(raw.call(4, &find)?.coordinators[0].error_code == 0)
+    })?;
+    let committed_at = Instant::now();
+    eventually("a commit", PATIENCE, || commit(&mut raw, 42))?;
+    ensure!(committed(&mut raw)? == 42);
+    // A restart neither forgets it nor counts its time anew.
+    thread::sleep(Duration::from_secs(20));
+    ensure!(broker.stop()?.success());
+    broker.start_again()?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    eventually("the group is loaded", PATIENCE, || {
+        Ok(committed(&mut raw)? == 42)
+    })?;
+    let left = Duration::from_secs(56).saturating_sub(committed_at.elapsed());
+    thread::sleep(left);
+    ensure!(
+        committed(&mut raw)? == 42,
+        "gone before its minute was over"
+    );
+    eventually("the offset is gone", Duration::from_secs(20), || {
+        Ok(committed(&mut raw)? == -1)
+    })
+}
+
+/// Commits as a client without a group membership does.
+fn commit(raw: &mut Raw, offset: i64) -> Result<bool> {
+    let partition = OffsetCommitRequestPartition {
+        committed_offset: offset,
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "g".to_owned(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".to_owned(),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    Ok(raw.call(8, &request)?.topics[0].partitions[0].error_code == 0)
+}
+
+/// What is committed; -1 for nothing, -2 while it cannot be told.
+fn committed(raw: &mut Raw) -> Result<i64> {
+    let topic = OffsetFetchRequestTopics {
+        name: "t".to_owned(),
+        partition_indexes: vec![0],
+        ..Default::default()
+    };
+    let group = OffsetFetchRequestGroup {
+        group_id: "g".to_owned(),
+        topics: Some(vec![topic]),
+        member_epoch: -1,
+        ..Default::default()
+    };
+    let request = OffsetFetchRequest {
+        groups: vec![group],
+        ..Default::default()
+    };
+    let told = raw.call(8, &request)?;
+    let group = &told.groups[0];
+    if group.error_code != 0 {
+        return Ok(-2);
+    }
+    Ok(group.topics[0].partitions[0].committed_offset)
+}

@@ -11,7 +11,7 @@ use freshet_env::disk::SystemDisk;
 use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
 use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
-    Ask, BrokerListener, DirectoryId, MetadataMachine, MetadataOptions, RegisterBroker,
+    Ask, BrokerListener, DirectoryId, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
 };
 use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
 use freshet_quorum::identity::{self, Identity};
@@ -336,6 +336,8 @@ async fn register(
             .iter()
             .map(|id| DirectoryId(id.0))
             .collect(),
+        features: Vec::new(),
+        past: PastLife::None,
     };
     let epoch = RegisterBroker::answer(quorum.propose(request.into()).await?)?;
     tracing::debug!(epoch, "registered");

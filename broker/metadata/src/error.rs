@@ -1,7 +1,7 @@
 //! Why a metadata request is refused.
 
 use freshet_settings::SettingError;
-use freshet_types::{ErrorKind, NodeId, TopicId, TopicNameError};
+use freshet_types::{ErrorKind, LeaderEpoch, NodeId, PartitionId, TopicId, TopicNameError};
 
 /// The outcome of one item of a request.
 pub type Outcome<T> = Result<T, MetadataError>;
@@ -88,6 +88,93 @@ pub enum MetadataError {
         /// What was asked for.
         node: NodeId,
     },
+    /// The request carries another epoch than the broker has.
+    #[error("broker {node} asks as epoch {epoch}, and is at {present}")]
+    StaleBroker {
+        /// Who asks.
+        node: NodeId,
+        /// The epoch it knows.
+        epoch: i64,
+        /// Its present epoch.
+        present: i64,
+    },
+    /// Another process is that broker, and alive.
+    #[error("broker {node} is another process, whose session is alive")]
+    DuplicateBroker {
+        /// The number that both claim.
+        node: NodeId,
+    },
+    /// The broker cannot work with a feature level that the cluster uses.
+    #[error("broker {node} cannot work with level {level} of feature {name}")]
+    BrokerFeature {
+        /// Which broker.
+        node: NodeId,
+        /// The feature.
+        name: String,
+        /// The level in use.
+        level: i16,
+    },
+    /// The broker is alive or keeps replicas.
+    #[error("broker {node} cannot go: {reason}")]
+    BrokerInUse {
+        /// Which.
+        node: NodeId,
+        /// What it still does.
+        reason: String,
+    },
+    /// There is no partition of that number.
+    #[error("there is no partition {name}-{partition}")]
+    UnknownPartition {
+        /// The topic, by name or id.
+        name: String,
+        /// What was asked for.
+        partition: PartitionId,
+    },
+    /// The leader knows of an older leader epoch.
+    #[error("leader epoch {epoch} is over: {present} is the present one")]
+    StaleLeader {
+        /// The epoch it knows.
+        epoch: LeaderEpoch,
+        /// The present epoch.
+        present: LeaderEpoch,
+    },
+    /// The partition has changed since.
+    #[error("partition epoch {epoch} is over: {present} is the present one")]
+    StalePartition {
+        /// The epoch it knows.
+        epoch: i32,
+        /// The present epoch.
+        present: i32,
+    },
+    /// The leader knows what is not decided here yet: it heard of another controller.
+    #[error("this controller does not know of epoch {epoch} yet")]
+    Behind {
+        /// The leader or partition epoch it knows.
+        epoch: i32,
+    },
+    /// A replica cannot be in sync: it is fenced, stopping or of another epoch.
+    #[error("replica {node} cannot be in sync: {reason}")]
+    IneligibleReplica {
+        /// Which.
+        node: NodeId,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// There is nothing to cancel.
+    #[error("no reassignment is under way")]
+    NoReassignment,
+    /// The partition has the leader that was asked for.
+    #[error("no election is needed")]
+    ElectionNotNeeded,
+    /// The preferred leader is not in sync, or away.
+    #[error("the preferred leader {node} is not available")]
+    PreferredUnavailable {
+        /// Who it is.
+        node: NodeId,
+    },
+    /// Nobody is there who could lead.
+    #[error("no replica is there that could lead")]
+    NobodyEligible,
     /// A feature level that this version does not know or that cannot be left.
     #[error("feature {name} cannot be set to level {level}: {reason}")]
     Feature {
@@ -115,12 +202,25 @@ impl MetadataError {
             | Self::Assignment { .. }
             | Self::Request { .. }
             | Self::Limit { .. }
-            | Self::Feature { .. } => ErrorKind::Invalid,
+            | Self::Feature { .. }
+            | Self::BrokerFeature { .. } => ErrorKind::Invalid,
             Self::Config(error) => error.kind(),
-            Self::TopicExists { .. } => ErrorKind::Conflict,
+            Self::TopicExists { .. }
+            | Self::DuplicateBroker { .. }
+            | Self::BrokerInUse { .. }
+            | Self::IneligibleReplica { .. }
+            | Self::ElectionNotNeeded => ErrorKind::Conflict,
+            Self::StaleBroker { .. } | Self::StaleLeader { .. } | Self::StalePartition { .. } => {
+                ErrorKind::Fenced
+            }
+            Self::Behind { .. } | Self::PreferredUnavailable { .. } | Self::NobodyEligible => {
+                ErrorKind::Unavailable
+            }
             Self::UnknownTopic { .. }
             | Self::UnknownTopicId { .. }
-            | Self::UnknownBroker { .. } => ErrorKind::NotFound,
+            | Self::UnknownBroker { .. }
+            | Self::UnknownPartition { .. }
+            | Self::NoReassignment => ErrorKind::NotFound,
             Self::ProducerIdsExhausted => ErrorKind::Internal,
         }
     }

@@ -7,29 +7,30 @@
 //! CreateTopics{..} ─► quorum ─► MetadataMachine::decide ─► [Record] ─► log ─► apply ─► image ─► reply
 //! ```
 
-mod changes;
 mod decide;
 mod error;
-mod image;
 mod machine;
-mod placement;
 mod record;
+mod replicas;
 mod request;
-mod shards;
+mod sessions;
+mod state;
 mod stored;
 
-pub use changes::Changes;
 pub use error::{MetadataError, Outcome};
-pub use image::{
-    Broker, BrokerListener, ConfigOwner, DirectoryId, MetadataImage, Partition, Topic,
-};
-pub use machine::{MetadataMachine, MetadataOptions};
+pub use machine::{MetadataMachine, MetadataOptions, MetadataTimer, SessionOptions};
 pub use record::{ConfigResource, Record};
 pub use request::{
-    AllocateProducerIds, AlterConfigs, AlterResource, Ask, ConfigChange, ConfigEdit, ConfigOp,
-    ConfigTarget, CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
-    FeatureUpdate, MorePartitions, NewTopic, ProducerIdBlock, RegisterBroker, Reply, Request,
-    TopicRef, UpdateFeatures,
+    AllocateProducerIds, AlterConfigs, AlterPartitions, AlterResource, Ask, AssignDirectories,
+    AssignedPartition, BrokerState, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CordonBroker,
+    CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, ElectLeaders,
+    ElectedLeader, FeatureUpdate, Heartbeat, MorePartitions, NewTopic, PartitionName, PastLife,
+    ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request, TopicRef,
+    UnregisterBroker, UpdateFeatures,
+};
+pub use state::{
+    Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, DrainPlan, FeatureRange,
+    MetadataImage, Partition, Risk, StopRisk, Topic, UncleanCause, UncleanElection,
 };
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! The machine: requests in, records and replies out.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use freshet_settings::{Layers, MetadataSettings, Overrides, StaticSettings, TopicDefaults};
-use freshet_types::{Decision, Machine, Now, Position, Published, Ticket, TopicName};
+use freshet_settings::{Layers, MetadataSettings, StaticSettings, TopicDefaults};
+use freshet_types::{Decision, Machine, Now, Position, Published, Ticket, Timer, TopicName};
 
-use crate::decide;
-use crate::image::{ConfigOwner, MetadataImage, Topic};
-use crate::record::{ConfigResource, Record};
+use crate::decide::{brokers, configs, replicas, topics};
+use crate::record::Record;
 use crate::request::{Reply, Request};
+use crate::sessions::Sessions;
+use crate::state::{ConfigOwner, Holdings, MetadataImage};
 
 /// What the active controller decides by, beside the state: its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,25 +21,76 @@ pub struct MetadataOptions {
     pub limits: MetadataSettings,
     /// Features and the highest level this version knows; the lowest is always 0.
     pub features: Vec<(&'static str, i16)>,
+    /// The controller's file and command line, for the settings of topics.
+    pub statics: Arc<StaticSettings>,
+    /// How brokers live and die; `None` for a broker that is its own and only controller: it
+    /// serves from its registration on, and needs no heartbeats.
+    pub sessions: Option<SessionOptions>,
 }
 
-impl MetadataOptions {
-    /// What file and command line say. None of it is dynamic.
-    pub fn of(statics: Arc<StaticSettings>) -> Self {
-        let layers = Layers::of(statics);
+/// How the active controller watches brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// A broker that was silent for this long is fenced, ms.
+    pub timeout_ms: u64,
+    /// How often preferred leaders get their partitions back, ms; `None` for never.
+    pub balance_every_ms: Option<u64>,
+    /// Partitions that get their preferred leader back at once, at most. The rest follows a second
+    /// later.
+    pub balance_at_once: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
         Self {
-            topics: layers.topic_defaults(),
-            limits: layers.metadata(),
-            features: Vec::new(),
+            timeout_ms: 1_000,
+            balance_every_ms: Some(300_000),
+            balance_at_once: 1_000,
         }
     }
 }
 
+impl MetadataOptions {
+    /// A broker that is its own and only controller. None of it is dynamic.
+    pub fn of(statics: Arc<StaticSettings>) -> Self {
+        let layers = Layers::of(Arc::clone(&statics));
+        Self {
+            topics: layers.topic_defaults(),
+            limits: layers.metadata(),
+            features: Vec::new(),
+            statics,
+            sessions: None,
+        }
+    }
+
+    /// A controller of many brokers, who register, send heartbeats and are fenced.
+    pub fn of_cluster(statics: Arc<StaticSettings>, sessions: SessionOptions) -> Self {
+        Self {
+            sessions: Some(sessions),
+            ..Self::of(statics)
+        }
+    }
+}
+
+/// What the machine wants to be woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MetadataTimer {
+    /// Somebody's session may have ended.
+    Sessions,
+    /// Preferred leaders get their partitions back.
+    Balance,
+}
+
 /// The metadata of a cluster as a machine: topics, partitions, settings, brokers, producer ids.
+///
+/// Its durable state is the image. What it hears from brokers is soft: only the machine of the
+/// active controller has it, from [`Machine::loaded`] on.
 #[derive(Debug)]
 pub struct MetadataMachine {
     pub(crate) image: MetadataImage,
     pub(crate) options: MetadataOptions,
+    pub(crate) holdings: Holdings,
+    pub(crate) sessions: Sessions,
     /// Names that have '.' or '_', by what they are in metric names; others cannot collide.
     collisions: BTreeMap<String, TopicName>,
 }
@@ -50,6 +101,8 @@ impl MetadataMachine {
         Self {
             image: MetadataImage::default(),
             options,
+            holdings: Holdings::default(),
+            sessions: Sessions::default(),
             collisions: BTreeMap::new(),
         }
     }
@@ -63,47 +116,102 @@ impl MetadataMachine {
     pub fn image(&self) -> &MetadataImage {
         &self.image
     }
+
+    /// Settings as they hold for all brokers.
+    pub(crate) fn layers(&self) -> Layers {
+        Layers {
+            cluster: self.image.configs(&ConfigOwner::Cluster),
+            ..Layers::of(Arc::clone(&self.options.statics))
+        }
+    }
+
+    /// Sets the timer of sessions, if somebody's needs watching and it is not set.
+    fn watch(&mut self) -> Vec<Timer<MetadataTimer>> {
+        let Some(options) = self.options.sessions else {
+            return Vec::new();
+        };
+        if self.sessions.due.is_some() {
+            return Vec::new();
+        }
+        let due = self
+            .sessions
+            .earliest()
+            .map(|heard| heard + options.timeout_ms);
+        self.sessions.due = due;
+        let timer = |at| Timer {
+            key: MetadataTimer::Sessions,
+            at: Some(at),
+        };
+        due.map(timer).into_iter().collect()
+    }
 }
 
 impl Machine for MetadataMachine {
     type Request = Request;
     type Reply = Reply;
     type Record = Record;
-    type TimerKey = Infallible;
+    type TimerKey = MetadataTimer;
 
-    fn decide(&mut self, _now: Now, ticket: Ticket, request: Request) -> Decision<Self> {
+    fn decide(&mut self, now: Now, ticket: Ticket, request: Request) -> Decision<Self> {
         let mut records = Vec::new();
+        let out = &mut records;
         let reply = match request {
             Request::RegisterBroker(r) => {
-                Reply::RegisterBroker(decide::register_broker(self, r, &mut records))
+                Reply::RegisterBroker(brokers::register_broker(self, now, r, out))
             }
-            Request::CreateTopics(r) => {
-                Reply::CreateTopics(decide::create_topics(self, r, &mut records))
+            Request::Heartbeat(r) => Reply::Heartbeat(brokers::heartbeat(self, now, &r, out)),
+            Request::UnregisterBroker(r) => {
+                Reply::UnregisterBroker(brokers::unregister_broker(self, now, &r, out))
             }
-            Request::DeleteTopics(r) => {
-                Reply::DeleteTopics(decide::delete_topics(self, r, &mut records))
-            }
+            Request::CordonBroker(r) => Reply::CordonBroker(brokers::cordon_broker(self, &r, out)),
+            Request::CreateTopics(r) => Reply::CreateTopics(topics::create_topics(self, r, out)),
+            Request::DeleteTopics(r) => Reply::DeleteTopics(topics::delete_topics(self, r, out)),
             Request::CreatePartitions(r) => {
-                Reply::CreatePartitions(decide::create_partitions(self, r, &mut records))
+                Reply::CreatePartitions(topics::create_partitions(self, r, out))
             }
             Request::AlterConfigs(r) => {
-                Reply::AlterConfigs(decide::alter_configs(self, r, &mut records))
+                Reply::AlterConfigs(configs::alter_configs(self, now, r, out))
             }
             Request::AllocateProducerIds(r) => {
-                Reply::AllocateProducerIds(decide::allocate_producer_ids(self, &r, &mut records))
+                Reply::AllocateProducerIds(brokers::allocate_producer_ids(self, &r, out))
             }
             Request::UpdateFeatures(r) => {
-                Reply::UpdateFeatures(decide::update_features(self, r, &mut records))
+                Reply::UpdateFeatures(configs::update_features(self, r, out))
+            }
+            Request::AlterPartitions(r) => {
+                Reply::AlterPartitions(replicas::alter_partitions(self, now, r, out))
+            }
+            Request::Reassign(r) => Reply::Reassign(replicas::reassign(self, now, r, out)),
+            Request::ElectLeaders(r) => {
+                Reply::ElectLeaders(replicas::elect_leaders(self, now, &r, out))
+            }
+            Request::AssignDirectories(r) => {
+                Reply::AssignDirectories(replicas::assign_directories(self, now, &r, out))
             }
         };
         Decision {
             records,
+            timers: self.watch(),
             ..Decision::reply(ticket, reply)
         }
     }
 
-    fn fire(&mut self, _now: Now, timer: Infallible) -> Decision<Self> {
-        match timer {}
+    fn fire(&mut self, now: Now, timer: MetadataTimer) -> Decision<Self> {
+        let Some(options) = self.options.sessions else {
+            return Decision::default();
+        };
+        match timer {
+            MetadataTimer::Sessions => {
+                let records = brokers::fence_silent(self, now, options);
+                let timers = self.watch();
+                Decision {
+                    records,
+                    timers,
+                    ..Decision::default()
+                }
+            }
+            MetadataTimer::Balance => replicas::balance(self, now, options),
+        }
     }
 
     fn apply(&mut self, record: &Record) {
@@ -118,11 +226,29 @@ impl Machine for MetadataMachine {
             }
             _ => {}
         }
+        self.holdings.follow(&self.image, record);
         self.image.apply(record);
     }
 
-    fn loaded(&mut self, _now: Now) -> Decision<Self> {
-        Decision::default()
+    /// A new active controller: it has heard nobody yet, so everybody gets a full session.
+    fn loaded(&mut self, now: Now) -> Decision<Self> {
+        let Some(options) = self.options.sessions else {
+            return Decision::default();
+        };
+        self.sessions = Sessions::default();
+        for broker in self.image.brokers() {
+            let version = self.image.version();
+            self.sessions.begin(broker.node, now.monotonic, version);
+        }
+        let mut timers = self.watch();
+        timers.extend(options.balance_every_ms.map(|ms| Timer {
+            key: MetadataTimer::Balance,
+            at: Some(now.monotonic + ms),
+        }));
+        Decision {
+            timers,
+            ..Decision::default()
+        }
     }
 
     fn snapshot(&self) -> Vec<Record> {
@@ -139,144 +265,4 @@ impl Published for MetadataMachine {
             ..self.image.clone()
         })
     }
-}
-
-impl MetadataImage {
-    fn apply(&mut self, record: &Record) {
-        match record {
-            Record::Broker(broker) => {
-                self.next_broker_epoch = self.next_broker_epoch.max(broker.epoch + 1);
-                Arc::make_mut(&mut self.brokers).insert(broker.node, Arc::clone(broker));
-            }
-            Record::NextBrokerEpoch(next) => self.next_broker_epoch = *next,
-            Record::Topic { id, name } => {
-                let topic = Topic {
-                    id: *id,
-                    name: name.clone(),
-                    partitions: Vec::new(),
-                    configs: Arc::default(),
-                };
-                self.topics.insert(*id, Arc::new(topic));
-                self.names.insert(name.clone(), *id);
-            }
-            Record::Partition { at, partition } => {
-                let Some(topic) = self.topics.get_mut(&at.topic) else {
-                    return;
-                };
-                let slots = &mut Arc::make_mut(topic).partitions;
-                let number = usize::try_from(at.partition).unwrap_or(usize::MAX);
-                if number == slots.len() {
-                    slots.push(Arc::clone(partition));
-                    self.partitions += 1;
-                } else if let Some(slot) = slots.get_mut(number) {
-                    *slot = Arc::clone(partition);
-                }
-            }
-            Record::TopicDeleted { id } => {
-                let Some(topic) = self.topics.remove(id) else {
-                    return;
-                };
-                self.names.remove(&topic.name);
-                self.partitions -= topic.partitions.len();
-            }
-            Record::Config {
-                resource,
-                name,
-                value,
-            } => {
-                self.apply_config(resource, name, value.as_deref());
-            }
-            Record::NextProducerId(next) => self.next_producer_id = *next,
-            Record::Feature { name, level: 0 } => {
-                Arc::make_mut(&mut self.features).remove(name);
-            }
-            Record::Feature { name, level } => {
-                Arc::make_mut(&mut self.features).insert(name.clone(), *level);
-            }
-        }
-    }
-
-    fn apply_config(&mut self, resource: &ConfigResource, name: &str, value: Option<&str>) {
-        let owner = match resource {
-            ConfigResource::Topic(id) => {
-                if let Some(topic) = self.topics.get_mut(id) {
-                    put(
-                        Arc::make_mut(&mut Arc::make_mut(topic).configs),
-                        name,
-                        value,
-                    );
-                }
-                return;
-            }
-            ConfigResource::Broker(node) => ConfigOwner::Broker(*node),
-            ConfigResource::Cluster => ConfigOwner::Cluster,
-            ConfigResource::Group(group) => ConfigOwner::Group(group.clone()),
-            ConfigResource::ClientMetrics(name) => ConfigOwner::ClientMetrics(name.clone()),
-        };
-        let all = Arc::make_mut(&mut self.configs);
-        let overrides = all.entry(owner.clone()).or_default();
-        put(Arc::make_mut(overrides), name, value);
-        if overrides.is_empty() {
-            all.remove(&owner);
-        }
-    }
-
-    /// The records that rebuild this image from nothing.
-    fn records(&self) -> Vec<Record> {
-        let mut records = vec![
-            Record::NextBrokerEpoch(self.next_broker_epoch),
-            Record::NextProducerId(self.next_producer_id),
-        ];
-        records.extend(self.features.iter().map(|(name, level)| Record::Feature {
-            name: name.clone(),
-            level: *level,
-        }));
-        records.extend(self.brokers.values().cloned().map(Record::Broker));
-        for (owner, overrides) in self.configs.iter() {
-            let resource = match owner.clone() {
-                ConfigOwner::Cluster => ConfigResource::Cluster,
-                ConfigOwner::Broker(node) => ConfigResource::Broker(node),
-                ConfigOwner::Group(group) => ConfigResource::Group(group),
-                ConfigOwner::ClientMetrics(name) => ConfigResource::ClientMetrics(name),
-            };
-            records.extend(config_records(&resource, overrides));
-        }
-        for topic in self.topics() {
-            records.push(Record::Topic {
-                id: topic.id,
-                name: topic.name.clone(),
-            });
-            let whole = |(number, partition): (i32, &Arc<_>)| Record::Partition {
-                at: freshet_types::TopicPartition {
-                    topic: topic.id,
-                    partition: number,
-                },
-                partition: Arc::clone(partition),
-            };
-            records.extend(topic.iter().map(whole));
-            records.extend(config_records(
-                &ConfigResource::Topic(topic.id),
-                &topic.configs,
-            ));
-        }
-        records
-    }
-}
-
-fn put(overrides: &mut Overrides, name: &str, value: Option<&str>) {
-    match value {
-        Some(value) => overrides.insert(name.to_owned(), value.to_owned()),
-        None => overrides.remove(name),
-    };
-}
-
-fn config_records<'a>(
-    resource: &'a ConfigResource,
-    overrides: &'a Overrides,
-) -> impl Iterator<Item = Record> + 'a {
-    overrides.iter().map(|(name, value)| Record::Config {
-        resource: resource.clone(),
-        name: name.clone(),
-        value: Some(value.clone()),
-    })
 }

@@ -12,7 +12,7 @@ use freshet_types::{
     TopicPartition,
 };
 
-use crate::image::{Broker, Partition};
+use crate::state::{Broker, Partition, UncleanElection};
 use crate::stored;
 
 /// One durable change of the metadata.
@@ -20,6 +20,11 @@ use crate::stored;
 pub enum Record {
     /// A broker is, from now on, like this.
     Broker(Arc<Broker>),
+    /// A broker is registered no more.
+    BrokerGone {
+        /// Its number.
+        node: NodeId,
+    },
     /// The next registration gets this broker epoch. Only in snapshots: else it follows from
     /// [`Record::Broker`].
     NextBrokerEpoch(i64),
@@ -60,6 +65,10 @@ pub enum Record {
         /// Its level.
         level: i16,
     },
+    /// An election may have lost acknowledged records. Says so, changes nothing else.
+    UncleanElection(Arc<UncleanElection>),
+    /// This many records made the state. Only in snapshots, at their end.
+    Version(u64),
 }
 
 /// Something that has settings, as the log names it.

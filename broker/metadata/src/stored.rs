@@ -8,10 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use freshet_codec::{EncodeError, Message};
 use freshet_settings::SecurityProtocol;
-use freshet_types::{NodeId, StoredRecordError, TopicId, TopicName, TopicPartition};
+use freshet_types::{NodeId, StoredRecordError, Timestamp, TopicId, TopicName, TopicPartition};
 
-use crate::image::{Broker, BrokerListener, DirectoryId, Partition};
 use crate::record::{ConfigResource, Record, read};
+use crate::state::{
+    Broker, BrokerListener, DirectoryId, FeatureRange, Partition, UncleanCause, UncleanElection,
+};
 
 const BROKER: i16 = 1;
 const NEXT_BROKER_EPOCH: i16 = 2;
@@ -21,6 +23,9 @@ const TOPIC_DELETED: i16 = 5;
 const CONFIG: i16 = 6;
 const NEXT_PRODUCER_ID: i16 = 7;
 const FEATURE: i16 = 8;
+const BROKER_GONE: i16 = 9;
+const UNCLEAN_ELECTION: i16 = 10;
+const VERSION: i16 = 11;
 
 const OF_TOPIC: i8 = 2;
 const OF_BROKER: i8 = 4;
@@ -38,6 +43,23 @@ struct BrokerRecord {
     rack: Option<String>,
     directories: Vec<[u8; 16]>,
     fenced: bool,
+    #[field(tag = 0)]
+    stopping: bool,
+    #[field(tag = 1)]
+    cordoned: bool,
+    #[field(tag = 2)]
+    cordoned_directories: Vec<[u8; 16]>,
+    #[field(tag = 3)]
+    features: Vec<FeaturePart>,
+    #[field(tag = 4, default = -1)]
+    served_epoch: i64,
+}
+
+#[derive(Debug, PartialEq, Message)]
+struct FeaturePart {
+    name: String,
+    min: i16,
+    max: i16,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -111,6 +133,29 @@ struct FeatureRecord {
     level: i16,
 }
 
+#[derive(Debug, PartialEq, Message)]
+#[message(versions = "0", flexible = "0+")]
+struct BrokerGoneRecord {
+    node: i32,
+}
+
+#[derive(Debug, PartialEq, Message)]
+#[message(versions = "0", flexible = "0+")]
+struct UncleanElectionRecord {
+    topic: [u8; 16],
+    partition: i32,
+    leader: i32,
+    leader_epoch: i32,
+    cause: i8,
+    time: i64,
+}
+
+#[derive(Debug, PartialEq, Message)]
+#[message(versions = "0", flexible = "0+")]
+struct VersionRecord {
+    version: i64,
+}
+
 /// The kind of a record and its stored struct.
 pub(crate) fn encode(record: &Record) -> (i16, Result<Bytes, EncodeError>) {
     match record {
@@ -152,6 +197,17 @@ pub(crate) fn encode(record: &Record) -> (i16, Result<Bytes, EncodeError>) {
             }
             .to_stored(0),
         ),
+        Record::BrokerGone { node } => {
+            (BROKER_GONE, BrokerGoneRecord { node: node.0 }.to_stored(0))
+        }
+        Record::UncleanElection(election) => (
+            UNCLEAN_ELECTION,
+            unclean_election_record(election).to_stored(0),
+        ),
+        Record::Version(version) => {
+            let version = i64::try_from(*version).unwrap_or(i64::MAX);
+            (VERSION, VersionRecord { version }.to_stored(0))
+        }
     }
 }
 
@@ -181,6 +237,14 @@ pub(crate) fn decode(kind: i16, bytes: Bytes) -> Result<Record, StoredRecordErro
             name: r.name,
             level: r.level,
         }),
+        BROKER_GONE => read::<BrokerGoneRecord>(bytes).map(|r| Record::BrokerGone {
+            node: NodeId(r.node),
+        }),
+        UNCLEAN_ELECTION => read::<UncleanElectionRecord>(bytes).and_then(unclean_election),
+        VERSION => read::<VersionRecord>(bytes).and_then(|r| {
+            let version = u64::try_from(r.version).map_err(|_| unreadable("a negative version"))?;
+            Ok(Record::Version(version))
+        }),
         other => Err(unreadable(format!(
             "kind {other} is not known: a newer version wrote it"
         ))),
@@ -206,6 +270,19 @@ fn broker_record(broker: &Broker) -> BrokerRecord {
         rack: broker.rack.clone(),
         directories: broker.directories.iter().map(|d| d.0).collect(),
         fenced: broker.fenced,
+        stopping: broker.stopping,
+        cordoned: broker.cordoned,
+        cordoned_directories: broker.cordoned_directories.iter().map(|d| d.0).collect(),
+        features: broker.features.iter().map(feature_part).collect(),
+        served_epoch: broker.served_epoch,
+    }
+}
+
+fn feature_part(range: &FeatureRange) -> FeaturePart {
+    FeaturePart {
+        name: range.name.clone(),
+        min: range.min,
+        max: range.max,
     }
 }
 
@@ -230,8 +307,59 @@ fn broker(stored: BrokerRecord) -> Result<Record, StoredRecordError> {
             .map(listener)
             .collect::<Result<_, _>>()?,
         rack: stored.rack,
-        directories: stored.directories.into_iter().map(DirectoryId).collect(),
+        directories: directories(stored.directories),
         fenced: stored.fenced,
+        stopping: stored.stopping,
+        cordoned: stored.cordoned,
+        cordoned_directories: directories(stored.cordoned_directories),
+        features: stored.features.into_iter().map(feature_range).collect(),
+        served_epoch: stored.served_epoch,
+    })))
+}
+
+fn directories(stored: Vec<[u8; 16]>) -> Vec<DirectoryId> {
+    stored.into_iter().map(DirectoryId).collect()
+}
+
+fn feature_range(stored: FeaturePart) -> FeatureRange {
+    FeatureRange {
+        name: stored.name,
+        min: stored.min,
+        max: stored.max,
+    }
+}
+
+fn unclean_election_record(election: &UncleanElection) -> UncleanElectionRecord {
+    UncleanElectionRecord {
+        topic: election.at.topic.0,
+        partition: election.at.partition,
+        leader: election.leader.0,
+        leader_epoch: election.leader_epoch,
+        cause: match election.cause {
+            UncleanCause::Config => 0,
+            UncleanCause::Request => 1,
+            UncleanCause::LastKnown => 2,
+        },
+        time: election.time.0,
+    }
+}
+
+fn unclean_election(stored: UncleanElectionRecord) -> Result<Record, StoredRecordError> {
+    let cause = match stored.cause {
+        0 => UncleanCause::Config,
+        1 => UncleanCause::Request,
+        2 => UncleanCause::LastKnown,
+        other => return Err(unreadable(format!("cause {other} is not known"))),
+    };
+    Ok(Record::UncleanElection(Arc::new(UncleanElection {
+        at: TopicPartition {
+            topic: TopicId(stored.topic),
+            partition: stored.partition,
+        },
+        leader: NodeId(stored.leader),
+        leader_epoch: stored.leader_epoch,
+        cause,
+        time: Timestamp(stored.time),
     })))
 }
 
@@ -262,7 +390,7 @@ fn partition(stored: PartitionRecord) -> Result<Record, StoredRecordError> {
     let nodes = |numbers: Vec<i32>| numbers.into_iter().map(NodeId).collect();
     let partition = Partition {
         replicas: nodes(stored.replicas),
-        directories: stored.directories.into_iter().map(DirectoryId).collect(),
+        directories: directories(stored.directories),
         isr: nodes(stored.isr),
         eligible: nodes(stored.eligible),
         last_known_eligible: nodes(stored.last_known_eligible),

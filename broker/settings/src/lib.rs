@@ -36,7 +36,9 @@ pub use slices::{
     GroupSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
-pub use topic_config::{CompressionType, Durability, TimestampType, TopicConfig};
+pub use topic_config::{
+    CompressionType, Durability, ReplicationConfig, TimestampType, TopicConfig,
+};
 
 #[cfg(test)]
 mod tests;

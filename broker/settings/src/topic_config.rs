@@ -88,7 +88,31 @@ pub struct TopicConfig {
     pub unclean_leader_election: bool,
 }
 
+/// What elections and the set of replicas in sync ask of a topic's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicationConfig {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election: bool,
+    /// `freshet.durability`.
+    pub durability: Durability,
+}
+
 impl Layers {
+    /// Resolves what replication asks of a topic's settings, and nothing else.
+    pub fn replication(&self, overrides: &Overrides) -> ReplicationConfig {
+        let of = Reader {
+            layers: self,
+            overrides,
+        };
+        ReplicationConfig {
+            min_insync_replicas: of.min_insync(),
+            unclean_leader_election: of.flag("unclean.leader.election.enable"),
+            durability: of.durability(),
+        }
+    }
+
     /// Resolves a topic's settings.
     pub fn topic(&self, overrides: &Overrides) -> TopicConfig {
         let of = Reader {
@@ -108,10 +132,7 @@ impl Layers {
             index_interval_bytes: of.unsigned("index.interval.bytes"),
             file_delete_delay_ms: of.unsigned("file.delete.delay.ms"),
             preallocate: of.flag("preallocate"),
-            durability: match of.text("freshet.durability").as_ref() {
-                "page-cache" => Durability::PageCache,
-                _ => Durability::Fsync,
-            },
+            durability: of.durability(),
             flush_messages: of.unsigned("flush.messages"),
             flush_ms: of.unsigned("flush.ms"),
             max_message_bytes: u32::try_from(of.long("max.message.bytes")).unwrap_or(0),
@@ -122,7 +143,7 @@ impl Layers {
             },
             timestamp_before_max_ms: of.unsigned("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: of.unsigned("message.timestamp.after.max.ms"),
-            min_insync_replicas: u32::try_from(of.long("min.insync.replicas")).unwrap_or(1),
+            min_insync_replicas: of.min_insync(),
             unclean_leader_election: of.flag("unclean.leader.election.enable"),
         }
     }
@@ -162,6 +183,17 @@ impl Reader<'_> {
 
     fn level(&self, name: &'static str) -> i32 {
         i32::try_from(self.long(name)).unwrap_or(-1)
+    }
+
+    fn min_insync(&self) -> u32 {
+        u32::try_from(self.long("min.insync.replicas")).unwrap_or(1)
+    }
+
+    fn durability(&self) -> Durability {
+        match self.text("freshet.durability").as_ref() {
+            "page-cache" => Durability::PageCache,
+            _ => Durability::Fsync,
+        }
     }
 
     fn compression(&self) -> CompressionType {

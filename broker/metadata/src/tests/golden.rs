@@ -55,6 +55,30 @@ fn cases() -> Vec<(Record, String)> {
         rack: None,
         directories: vec![DirectoryId([0xd1; 16])],
         fenced: true,
+        stopping: false,
+        cordoned: false,
+        cordoned_directories: Vec::new(),
+        features: Vec::new(),
+        served_epoch: -1,
+    };
+    let stopping = Broker {
+        stopping: true,
+        cordoned: true,
+        cordoned_directories: vec![DirectoryId([0xd1; 16])],
+        features: vec![FeatureRange {
+            name: "f".into(),
+            min: 0,
+            max: 2,
+        }],
+        served_epoch: 8,
+        ..broker.clone()
+    };
+    let unclean = UncleanElection {
+        at,
+        leader: NodeId(2),
+        leader_epoch: 6,
+        cause: UncleanCause::Request,
+        time: Timestamp(258),
     };
     let cc = "cc".repeat(16);
     vec![
@@ -83,6 +107,16 @@ fn cases() -> Vec<(Record, String)> {
         (config(ConfigResource::ClientMetrics("m".into()), None), format!("0006000010{}026d026e0000", "00".repeat(16))),
         (Record::NextProducerId(1000), "0007000000000000000003e800".into()),
         (Record::Feature { name: "f".into(), level: 2 }, "000800000266000200".into()),
+        (
+            Record::Broker(Arc::new(stopping)),
+            format!("00010000000000070000000000000009{cc}020a504c41494e544558540362372384000000 00 02{d1}01 05 000101 010101 0211 02{d1} 0308 02 0266 0000 0002 00 0408 0000000000000008").replace(' ', ""),
+        ),
+        (Record::BrokerGone { node: NodeId(7) }, "000900000000000700".into()),
+        (
+            Record::UncleanElection(Arc::new(unclean)),
+            format!("000a0000{aa}00000003 00000002 00000006 01 0000000000000102 00").replace(' ', ""),
+        ),
+        (Record::Version(300), "000b0000000000000000012c00".into()),
     ]
 }
 

@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn unreadable_bytes_are_an_error(bytes: Vec<u8>) {
         let _ = Record::from_bytes(&bytes);
-        for kind in 1..=8i16 {
+        for kind in 1..=11i16 {
             let mut framed = kind.to_be_bytes().to_vec();
             framed.extend_from_slice(&[0, 0]);
             framed.extend_from_slice(&bytes);

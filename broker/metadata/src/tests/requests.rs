@@ -1,5 +1,4 @@
 use freshet_settings::SettingError;
-use freshet_types::ErrorKind;
 
 use super::*;
 
@@ -689,10 +688,7 @@ fn a_new_process_of_a_broker_leads_under_a_new_epoch() {
 fn features_move_within_what_this_version_knows() {
     let mut options = MetadataOptions::of(statics(&[]));
     options.features = vec![("group.version", 1), ("transaction.version", 2)];
-    let mut cluster = Cluster {
-        machine: MetadataMachine::new(options),
-        records: Vec::new(),
-    };
+    let mut cluster = Cluster::of_options(options);
     let update = |updates: &[(&str, i16, bool)], validate_only| UpdateFeatures {
         updates: updates
             .iter()

@@ -137,7 +137,7 @@ mod tests {
     use std::sync::Arc;
 
     use freshet_metadata::{
-        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, Request,
+        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife, RegisterBroker, Request,
     };
     use freshet_settings::StaticSettings;
     use freshet_types::{Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId};
@@ -155,6 +155,8 @@ mod tests {
             listeners: Vec::new(),
             rack: None,
             directories: Vec::new(),
+            features: Vec::new(),
+            past: PastLife::None,
         };
         let topic = |name: &str, partitions, id| NewTopic {
             name: name.to_owned(),

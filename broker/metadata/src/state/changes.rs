@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use freshet_types::TopicId;
 
-use crate::image::{MetadataImage, Topic};
+use super::image::{MetadataImage, Topic, UncleanElection};
 
 /// What is different in a later image.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct Changes {
     pub configs: bool,
     /// Whether feature levels changed.
     pub features: bool,
+    /// Elections that may have lost records; each deserves a line in the log.
+    pub unclean: Vec<Arc<UncleanElection>>,
 }
 
 impl Changes {
@@ -30,6 +32,7 @@ impl Changes {
             && !self.brokers
             && !self.configs
             && !self.features
+            && self.unclean.is_empty()
     }
 }
 
@@ -41,6 +44,7 @@ impl MetadataImage {
             brokers: !Arc::ptr_eq(&self.brokers, &old.brokers) && self.brokers != old.brokers,
             configs: !Arc::ptr_eq(&self.configs, &old.configs) && self.configs != old.configs,
             features: !Arc::ptr_eq(&self.features, &old.features) && self.features != old.features,
+            unclean: self.unclean_since(old),
             ..Changes::default()
         };
         for (before, after) in self.topics.differing(&old.topics) {
@@ -61,5 +65,13 @@ impl MetadataImage {
                 .extend(gone.map(|(_, topic)| Arc::clone(topic)));
         }
         changes
+    }
+
+    fn unclean_since(&self, old: &Self) -> Vec<Arc<UncleanElection>> {
+        if Arc::ptr_eq(&self.unclean, &old.unclean) {
+            return Vec::new();
+        }
+        let new = |election: &&Arc<_>| !old.unclean.contains(election);
+        self.unclean.iter().filter(new).cloned().collect()
     }
 }

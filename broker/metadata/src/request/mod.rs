@@ -1,10 +1,23 @@
 //! What can be asked of the metadata, and what comes back.
 
+use std::sync::Arc;
+
 use freshet_settings::Overrides;
 use freshet_types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
 
 use crate::error::Outcome;
-use crate::image::{BrokerListener, DirectoryId};
+use crate::state::Partition;
+
+mod brokers;
+mod replicas;
+
+pub use brokers::{
+    BrokerState, CordonBroker, Heartbeat, PastLife, RegisterBroker, UnregisterBroker,
+};
+pub use replicas::{
+    AlterPartitions, AssignDirectories, AssignedPartition, ElectLeaders, ElectedLeader,
+    PartitionName, ProposedIsr, Reassign, Reassignment,
+};
 
 /// Ties a request to the type of its answer, so that callers need not match on [`Reply`].
 ///
@@ -62,31 +75,19 @@ macro_rules! asks {
 
 asks! {
     RegisterBroker => Outcome<i64>,
+    Heartbeat => Outcome<BrokerState>,
+    UnregisterBroker => Outcome<()>,
+    CordonBroker => Outcome<()>,
     CreateTopics => Vec<Outcome<CreatedTopic>>,
     DeleteTopics => Vec<Outcome<DeletedTopic>>,
     CreatePartitions => Vec<Outcome<()>>,
     AlterConfigs => Vec<Outcome<()>>,
     AllocateProducerIds => Outcome<ProducerIdBlock>,
     UpdateFeatures => Outcome<()>,
-}
-
-/// A broker says that it is there. Answered with its broker epoch, which is greater than that of
-/// any registration before; the same incarnation gets the same epoch again.
-///
-/// A new incarnation raises the leader epoch of all partitions that it leads: what its log lost
-/// in a crash must never be mistaken for what it writes from now on (KIP-320).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisterBroker {
-    /// Its number.
-    pub node: NodeId,
-    /// Random bits, new with each start of the process.
-    pub incarnation: [u8; 16],
-    /// Where clients reach it.
-    pub listeners: Vec<BrokerListener>,
-    /// Where it stands.
-    pub rack: Option<String>,
-    /// Its log directories that are online.
-    pub directories: Vec<DirectoryId>,
+    AlterPartitions => Outcome<Vec<Outcome<Arc<Partition>>>>,
+    Reassign => Vec<Outcome<()>>,
+    ElectLeaders => Vec<ElectedLeader>,
+    AssignDirectories => Outcome<Vec<Outcome<()>>>,
 }
 
 /// Creates topics; each succeeds or fails alone. Answers come in the order of the request.

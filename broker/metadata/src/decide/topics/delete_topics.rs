@@ -6,10 +6,10 @@ use std::sync::Arc;
 use freshet_types::TopicId;
 
 use crate::error::{MetadataError, Outcome};
-use crate::image::Topic;
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::request::{DeleteTopics, DeletedTopic, TopicRef};
+use crate::state::Topic;
 
 pub(crate) fn delete_topics(
     machine: &MetadataMachine,

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use freshet_settings::Overrides;
 use freshet_types::{NodeId, PartitionId, TopicId, TopicName};
 
-use super::configs::{Kind, changed};
 use super::room::Room;
+use crate::decide::configs::{Kind, changed};
 use crate::error::{MetadataError, Outcome};
-use crate::image::Partition;
 use crate::machine::MetadataMachine;
-use crate::placement::Placement;
 use crate::record::{ConfigResource, Record};
+use crate::replicas::Placement;
 use crate::request::{ConfigChange, CreateTopics, CreatedTopic, NewTopic};
+use crate::state::Partition;
 
 pub(crate) fn create_topics(
     machine: &MetadataMachine,
@@ -135,7 +135,7 @@ impl<'a> Draft<'a> {
             }
         };
         let factor = match topic.replication_factor {
-            -1 => defaults.replication_factor,
+            -1 => self.machine.layers().topic_defaults().replication_factor,
             factor if factor > 0 => factor,
             factor => {
                 let reason = format!(

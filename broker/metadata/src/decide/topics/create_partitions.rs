@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::room::Room;
 use crate::error::{MetadataError, Outcome};
-use crate::image::{Partition, Topic};
 use crate::machine::MetadataMachine;
-use crate::placement::Placement;
 use crate::record::Record;
+use crate::replicas::Placement;
 use crate::request::{CreatePartitions, MorePartitions};
+use crate::state::{Partition, Topic};
 
 pub(crate) fn create_partitions(
     machine: &MetadataMachine,

@@ -4,15 +4,16 @@
 //! same, so a reader may keep one for as long as it likes and compare it with a later one
 //! ([`MetadataImage::changes_since`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use freshet_settings::{Overrides, SecurityProtocol};
 use freshet_types::{
-    LeaderEpoch, NodeId, PartitionId, Position, ProducerId, TopicId, TopicName, TopicPartition,
+    LeaderEpoch, NodeId, PartitionId, Position, ProducerId, Timestamp, TopicId, TopicName,
+    TopicPartition,
 };
 
-use crate::shards::{Shards, name_shard};
+use super::shards::{Shards, name_shard};
 
 /// 16 random bytes that name a log directory for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -36,6 +37,17 @@ pub struct BrokerListener {
     pub protocol: SecurityProtocol,
 }
 
+/// The levels of a feature that a broker can work with, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureRange {
+    /// The feature.
+    pub name: String,
+    /// Lowest level.
+    pub min: i16,
+    /// Highest level.
+    pub max: i16,
+}
+
 /// A registered broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
@@ -51,11 +63,43 @@ pub struct Broker {
     pub rack: Option<String>,
     /// Its log directories that are online.
     pub directories: Vec<DirectoryId>,
-    /// Registered, but not to be given work.
+    /// Registered, but neither leading nor in sync: its session ended, or it is not ready yet.
     pub fenced: bool,
+    /// It wants to stop: nothing new is given to it, and what it leads moves away.
+    pub stopping: bool,
+    /// It keeps what it has and takes no new replicas.
+    pub cordoned: bool,
+    /// Its log directories that take no new replicas (KIP-1066).
+    pub cordoned_directories: Vec<DirectoryId>,
+    /// What it can work with; empty for one that did not say.
+    pub features: Vec<FeatureRange>,
+    /// The last epoch in which it served, that is, was not fenced; -1 before that. What is on its
+    /// disk can be trusted only if its disk knows of that epoch.
+    pub served_epoch: i64,
 }
 
 impl Broker {
+    /// Whether it may lead and be in sync.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.stopping
+    }
+
+    /// Whether new replicas may be put on it.
+    pub fn takes_replicas(&self) -> bool {
+        !self.cordoned && (self.directories.is_empty() || self.open_directories().next().is_some())
+    }
+
+    /// Directories that take new replicas.
+    pub fn open_directories(&self) -> impl Iterator<Item = DirectoryId> + '_ {
+        let open = |id: &&DirectoryId| !self.cordoned_directories.contains(id);
+        self.directories.iter().filter(open).copied()
+    }
+
+    /// Whether a replica in `directory` is within reach.
+    pub fn has_online(&self, directory: DirectoryId) -> bool {
+        directory == DirectoryId::UNASSIGNED || self.directories.contains(&directory)
+    }
+
     /// The listener of a name.
     pub fn listener(&self, name: &str) -> Option<&BrokerListener> {
         self.listeners.iter().find(|listener| listener.name == name)
@@ -85,6 +129,57 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
     /// Counts changes of any field.
     pub partition_epoch: i32,
+}
+
+impl Partition {
+    /// The directory of a replica.
+    pub fn directory(&self, node: NodeId) -> Option<DirectoryId> {
+        let at = self.replicas.iter().position(|replica| *replica == node)?;
+        self.directories.get(at).copied()
+    }
+
+    /// Replicas that a finished reassignment leaves, in order of preference.
+    pub fn target(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let stays = |node: &&NodeId| !self.removing.contains(node);
+        self.replicas.iter().filter(stays).copied()
+    }
+
+    /// Whether a reassignment is under way.
+    pub fn is_moving(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// Replicas known to have all that was acknowledged.
+    pub fn clean(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.isr.iter().chain(&self.eligible).copied()
+    }
+}
+
+/// Why somebody led who may miss acknowledged records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UncleanCause {
+    /// `unclean.leader.election.enable` allows it.
+    Config,
+    /// An administrator asked for it.
+    Request,
+    /// Nobody clean was left, and the last one that was came back from a crash that may have cost
+    /// the records its disk had not confirmed.
+    LastKnown,
+}
+
+/// The audit record of an election that may have lost acknowledged records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncleanElection {
+    /// Of which partition.
+    pub at: TopicPartition,
+    /// Who leads.
+    pub leader: NodeId,
+    /// Since which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Why.
+    pub cause: UncleanCause,
+    /// When, by the controller's clock.
+    pub time: Timestamp,
 }
 
 /// One life of a topic.
@@ -137,6 +232,8 @@ pub struct MetadataImage {
     pub(crate) configs: Arc<BTreeMap<ConfigOwner, Arc<Overrides>>>,
     pub(crate) features: Arc<BTreeMap<String, i16>>,
     pub(crate) next_producer_id: ProducerId,
+    pub(crate) unclean: Arc<VecDeque<Arc<UncleanElection>>>,
+    pub(crate) version: u64,
 }
 
 impl Default for MetadataImage {
@@ -152,6 +249,8 @@ impl Default for MetadataImage {
             configs: Arc::default(),
             features: Arc::default(),
             next_producer_id: 0,
+            unclean: Arc::default(),
+            version: 0,
         }
     }
 }
@@ -160,6 +259,25 @@ impl MetadataImage {
     /// How far the metadata log is in here.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// How many records made this image. Grows with every change, alike on every node; brokers
+    /// report it in heartbeats.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The latest elections that may have lost records, the oldest first; at most 100.
+    pub fn unclean_elections(&self) -> impl Iterator<Item = &Arc<UncleanElection>> {
+        self.unclean.iter()
+    }
+
+    /// Partitions that a reassignment is moving.
+    pub fn moving(&self) -> impl Iterator<Item = (&Arc<Topic>, PartitionId, &Arc<Partition>)> {
+        self.topics().flat_map(|topic| {
+            let moving = topic.iter().filter(|(_, p)| p.is_moving());
+            moving.map(move |(number, partition)| (topic, number, partition))
+        })
     }
 
     /// A topic by name.

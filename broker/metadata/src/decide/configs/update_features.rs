@@ -47,6 +47,19 @@ fn check(machine: &MetadataMachine, update: &FeatureUpdate) -> Outcome<()> {
             &format!("this version knows levels 0 to {highest}"),
         ));
     }
+    let cannot = machine.image.brokers().find(|broker| {
+        let range = broker.features.iter().find(|r| r.name == update.name);
+        // A broker that said nothing is not asked; one that said something must know it.
+        let knows = range.is_some_and(|r| (r.min..=r.max).contains(&update.level));
+        update.level > 0 && !broker.features.is_empty() && !knows
+    });
+    if let Some(broker) = cannot {
+        return Err(MetadataError::BrokerFeature {
+            node: broker.node,
+            name: update.name.chars().take(200).collect(),
+            level: update.level,
+        });
+    }
     if update.level < present(machine, update) && !update.allow_downgrade {
         return Err(refused(
             update,

@@ -1,23 +1,30 @@
 //! AlterConfigs and IncrementalAlterConfigs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_settings::{Overrides, Scope};
-use freshet_types::NodeId;
+use freshet_types::{NodeId, Now, TopicId, TopicPartition};
 
-use super::configs::{Kind, changed};
+use super::{Kind, changed};
+use crate::decide::Draft;
 use crate::error::{MetadataError, Outcome};
-use crate::image::ConfigOwner;
 use crate::machine::MetadataMachine;
 use crate::record::{ConfigResource, Record};
+use crate::replicas::Election;
 use crate::request::{AlterConfigs, AlterResource, ConfigTarget};
+use crate::state::{ConfigOwner, Topic};
+
+/// The setting that says when a replica out of sync is still known to have everything.
+const MIN_INSYNC: &str = "min.insync.replicas";
 
 pub(crate) fn alter_configs(
     machine: &MetadataMachine,
+    now: Now,
     request: AlterConfigs,
     records: &mut Vec<Record>,
 ) -> Vec<Outcome<()>> {
+    let first = records.len();
     let mut seen = BTreeSet::new();
     let mut twice = BTreeSet::new();
     for resource in &request.resources {
@@ -36,12 +43,82 @@ pub(crate) fn alter_configs(
         }
         Ok(())
     };
-    request.resources.iter().map(alter).collect()
+    let outcomes = request.resources.iter().map(alter).collect();
+    let settled = settle_eligible(machine, now, &records[first..]);
+    records.extend(settled);
+    outcomes
+}
+
+/// Where fewer replicas in sync are enough from now on, leaders may go on without those who were
+/// eligible: they are not any more, by the same decision. Looks at all topics when the setting of
+/// the cluster changes.
+fn settle_eligible(machine: &MetadataMachine, now: Now, changes: &[Record]) -> Vec<Record> {
+    let mut layers = machine.layers();
+    let mut topics: BTreeMap<TopicId, Overrides> = BTreeMap::new();
+    let mut all = false;
+    for record in changes {
+        let Record::Config {
+            resource,
+            name,
+            value,
+        } = record
+        else {
+            continue;
+        };
+        if name != MIN_INSYNC {
+            continue;
+        }
+        let overrides = match resource {
+            ConfigResource::Topic(id) => {
+                let topic = machine.image.topic_by_id(*id);
+                let present = topic.map(|t| Overrides::clone(&t.configs));
+                topics.entry(*id).or_insert(present.unwrap_or_default())
+            }
+            ConfigResource::Cluster => {
+                all = true;
+                Arc::make_mut(&mut layers.cluster)
+            }
+            _ => continue,
+        };
+        match value {
+            Some(value) => overrides.insert(name.clone(), value.clone()),
+            None => overrides.remove(name),
+        };
+    }
+    let mut draft = Draft::under(machine, now, layers, topics);
+    let concerned: Vec<TopicPartition> = match all {
+        true => machine.image.topics().flat_map(|t| partitions(t)).collect(),
+        false => {
+            let topics = draft
+                .overridden()
+                .filter_map(|id| machine.image.topic_by_id(id));
+            topics.flat_map(|t| partitions(t)).collect()
+        }
+    };
+    draft.step_each(concerned, |was, _| {
+        let waits = !was.eligible.is_empty() || !was.last_known_eligible.is_empty();
+        waits.then_some(Election::WhenNeeded)
+    });
+    draft.records
+}
+
+fn partitions(topic: &Topic) -> impl Iterator<Item = TopicPartition> + '_ {
+    let at = |partition| TopicPartition {
+        topic: topic.id,
+        partition,
+    };
+    topic.iter().map(move |(partition, _)| at(partition))
 }
 
 fn alter(machine: &MetadataMachine, resource: &AlterResource) -> Outcome<Vec<Record>> {
     let found = find(machine, &resource.target)?;
     let after = changed(found.kind, &found.present, &resource.change)?;
+    let own = |overrides: &Overrides| overrides.get(MIN_INSYNC).cloned();
+    if matches!(found.resource, ConfigResource::Broker(_)) && own(&after) != own(&found.present) {
+        // Leaders and the controller must agree on it, or acknowledged records could be lost.
+        let reason = format!("{MIN_INSYNC} can only be set for topics and for all brokers at once");
+        return Err(MetadataError::Request { reason });
+    }
     Ok(difference(&found.resource, &found.present, &after))
 }
 

@@ -1,0 +1,60 @@
+//! A broker says in which of its directories replicas are.
+
+use freshet_types::{NodeId, Now};
+
+use crate::decide::Draft;
+use crate::decide::brokers::present;
+use crate::error::{MetadataError, Outcome};
+use crate::machine::MetadataMachine;
+use crate::record::Record;
+use crate::replicas::{Election, Loss, Transition};
+use crate::request::{AssignDirectories, AssignedPartition};
+
+pub(crate) fn assign_directories(
+    machine: &MetadataMachine,
+    now: Now,
+    request: &AssignDirectories,
+    records: &mut Vec<Record>,
+) -> Outcome<Vec<Outcome<()>>> {
+    present(machine, request.node, request.broker_epoch)?;
+    let mut draft = Draft::of(machine, now);
+    let assigned = request.replicas.iter();
+    let outcomes = assigned.map(|replica| assign(&mut draft, request.node, *replica));
+    let outcomes = outcomes.collect();
+    records.append(&mut draft.records);
+    Ok(outcomes)
+}
+
+/// Copied from a directory that is online, a replica is what it was. Put elsewhere because its
+/// directory is gone, it begins empty.
+fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Outcome<()> {
+    let at = replica.at;
+    let unknown = MetadataError::UnknownPartition {
+        name: at.topic.to_string(),
+        partition: at.partition,
+    };
+    let was = draft.partition(at).ok_or(unknown)?;
+    let request = |reason: String| MetadataError::Request { reason };
+    let before = was
+        .directory(node)
+        .ok_or_else(|| request(format!("broker {node} keeps no replica of {at}")))?;
+    let broker = draft.machine.image.broker(node);
+    let online = |directory| broker.is_some_and(|broker| broker.has_online(directory));
+    if !online(replica.directory) {
+        return Err(request(format!(
+            "broker {node} has no such directory online"
+        )));
+    }
+    if before == replica.directory {
+        return Ok(());
+    }
+    let mut step = Transition::of(&was, draft.rules(at.topic));
+    step.move_to(node, replica.directory);
+    if !online(before) {
+        step.lose(node, Loss::All);
+    }
+    if let Some(changed) = draft.finish(step, Election::WhenNeeded) {
+        draft.push(at, changed);
+    }
+    Ok(())
+}

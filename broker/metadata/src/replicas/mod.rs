@@ -1,0 +1,7 @@
+//! Pure rules of one partition: where its replicas go, how its state may change.
+
+mod placement;
+mod transition;
+
+pub(crate) use placement::Placement;
+pub(crate) use transition::{Changed, Election, Loss, Rules, Standing, Transition};

@@ -1,0 +1,153 @@
+//! Where new replicas go.
+//!
+//! Brokers stand in a ring in which racks alternate. Leaders go round the ring, one partition after
+//! the other. The other replicas are looked for further along the ring, in the rack that has the
+//! fewest of this partition so far; with each round the search starts one further, so that the
+//! followers of one leader are spread over all others, and so is its work when it is gone. Where
+//! the ring is entered depends on how many partitions there are already, so that many small topics
+//! spread as well as one large one. No randomness is needed: the same request on the same state
+//! gives the same records.
+//!
+//! Cordoned brokers get nothing. Fenced ones get replicas only when there are too few others, and
+//! never lead: a topic can be created while a broker is away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freshet_types::NodeId;
+
+use crate::error::{MetadataError, Outcome};
+use crate::state::{Broker, DirectoryId, MetadataImage, Partition};
+
+pub(crate) struct Placement<'a> {
+    image: &'a MetadataImage,
+    /// Who may lead.
+    ring: Vec<&'a Arc<Broker>>,
+    /// Fenced, for want of others.
+    reserve: Vec<&'a Arc<Broker>>,
+    start: usize,
+}
+
+impl<'a> Placement<'a> {
+    /// `partitions`: how many there are already.
+    pub(crate) fn of(image: &'a MetadataImage, partitions: usize) -> Self {
+        let open = || image.brokers().filter(|broker| broker.takes_replicas());
+        Self {
+            image,
+            ring: ring(open().filter(|broker| broker.is_active())),
+            reserve: ring(open().filter(|broker| !broker.is_active())),
+            start: partitions,
+        }
+    }
+
+    /// Chooses replicas for new partitions.
+    pub(crate) fn choose(&self, count: usize, factor: i16) -> Outcome<Vec<Partition>> {
+        let factor = usize::try_from(factor).unwrap_or(0);
+        let there = self.ring.len() + self.reserve.len();
+        if factor > there || self.ring.is_empty() {
+            let reason = format!(
+                "replication factor {factor} cannot be reached: {there} brokers take replicas, \
+                 and {} of them are up",
+                self.ring.len()
+            );
+            return Err(MetadataError::ReplicationFactor { reason });
+        }
+        let chosen = |p: usize| self.partition(self.spread(self.start + p, factor), self.start + p);
+        Ok((0..count).map(chosen).collect())
+    }
+
+    /// The replicas of one partition, the leader first.
+    fn spread(&self, number: usize, factor: usize) -> Vec<NodeId> {
+        let n = self.ring.len();
+        let leader = number % n;
+        // Every broker but the leader, starting further along with each round.
+        let shift = number / n % (n - 1).max(1);
+        let others = (0..n - 1).map(|i| self.ring[(leader + 1 + (shift + i) % (n - 1)) % n]);
+        let mut candidates: Vec<_> = others.collect();
+        let mut chosen = vec![self.ring[leader]];
+        while chosen.len() < factor {
+            if candidates.is_empty() {
+                candidates.clone_from(&self.reserve);
+            }
+            let crowd = |b: &Arc<Broker>| chosen.iter().filter(|c| c.rack == b.rack).count();
+            let emptiest = candidates.iter().enumerate().min_by_key(|(_, b)| crowd(b));
+            let Some((at, _)) = emptiest else { break };
+            chosen.push(candidates.remove(at));
+        }
+        chosen.into_iter().map(|broker| broker.node).collect()
+    }
+
+    /// Checks replicas that somebody else chose. `kept` have theirs already, wherever they stand.
+    pub(crate) fn check(&self, replicas: &[NodeId], kept: &[NodeId]) -> Outcome<()> {
+        let fail = |reason: String| Err(MetadataError::Assignment { reason });
+        if replicas.is_empty() {
+            return fail("a partition needs at least one replica".to_owned());
+        }
+        for (i, node) in replicas.iter().enumerate() {
+            let Some(broker) = self.image.broker(*node) else {
+                return fail(format!("broker {node} is not registered"));
+            };
+            if replicas[..i].contains(node) {
+                return fail(format!("broker {node} is assigned twice to one partition"));
+            }
+            if !broker.takes_replicas() && !kept.contains(node) {
+                return fail(format!(
+                    "broker {node} is cordoned: it takes no new replicas"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A new partition whose replicas somebody else chose.
+    pub(crate) fn explicit(&self, replicas: Vec<NodeId>) -> Outcome<Partition> {
+        self.check(&replicas, &[])?;
+        let active = |node: &NodeId| self.image.broker(*node).is_some_and(|b| b.is_active());
+        if !replicas.iter().any(active) {
+            let reason = "all brokers of one partition are fenced".to_owned();
+            return Err(MetadataError::Assignment { reason });
+        }
+        Ok(self.partition(replicas, self.start))
+    }
+
+    /// The directory for a new replica.
+    pub(crate) fn directory(&self, node: NodeId, number: usize) -> DirectoryId {
+        let broker = self.image.broker(node);
+        let open: Vec<_> = broker.map_or_else(Vec::new, |b| b.open_directories().collect());
+        match open.len() {
+            0 => DirectoryId::UNASSIGNED,
+            count => open[number % count],
+        }
+    }
+
+    /// A new partition: everybody who is up is in sync, the first of them leads.
+    fn partition(&self, replicas: Vec<NodeId>, number: usize) -> Partition {
+        let active = |node: &NodeId| self.image.broker(*node).is_some_and(|b| b.is_active());
+        let isr: Vec<NodeId> = replicas.iter().copied().filter(active).collect();
+        let directory = |node: &NodeId| self.directory(*node, number);
+        Partition {
+            directories: replicas.iter().map(directory).collect(),
+            leader: isr.first().copied(),
+            isr,
+            replicas,
+            eligible: Vec::new(),
+            last_known_eligible: Vec::new(),
+            adding: Vec::new(),
+            removing: Vec::new(),
+            leader_epoch: 0,
+            partition_epoch: 0,
+        }
+    }
+}
+
+/// Brokers in an order in which racks alternate.
+fn ring<'a>(brokers: impl Iterator<Item = &'a Arc<Broker>>) -> Vec<&'a Arc<Broker>> {
+    let mut racks: BTreeMap<Option<&str>, Vec<&Arc<Broker>>> = BTreeMap::new();
+    for broker in brokers {
+        let rack = racks.entry(broker.rack.as_deref()).or_default();
+        rack.push(broker);
+    }
+    let longest = racks.values().map(Vec::len).max().unwrap_or(0);
+    let turn = |i: usize| racks.values().filter_map(move |rack| rack.get(i).copied());
+    (0..longest).flat_map(turn).collect()
+}

@@ -1,0 +1,92 @@
+//! What brokers say of themselves, and what is decided about them.
+
+use freshet_types::NodeId;
+
+use crate::state::{BrokerListener, DirectoryId, FeatureRange};
+
+/// A broker says that it is there. Answered with its broker epoch, which is greater than that of
+/// any registration before; the same incarnation gets the same epoch again.
+///
+/// A new incarnation gives up what the one before it led: in a cluster it begins fenced, and leads
+/// again once its heartbeats have let it in. A broker that is its own controller leads at once,
+/// under new leader epochs: what its log lost in a crash must never be mistaken for what it writes
+/// from now on (KIP-320).
+///
+/// Another incarnation is refused while the session of the present one is alive and not stopping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterBroker {
+    /// Its number.
+    pub node: NodeId,
+    /// Random bits, new with each start of the process.
+    pub incarnation: [u8; 16],
+    /// Where clients reach it.
+    pub listeners: Vec<BrokerListener>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Its log directories that are online.
+    pub directories: Vec<DirectoryId>,
+    /// Feature levels that it can work with; empty for a broker that does not say, which is not
+    /// checked.
+    pub features: Vec<FeatureRange>,
+    /// How its last life ended. Means nothing for a broker that is its own controller.
+    pub past: PastLife,
+}
+
+/// How the last life of a broker ended, by what its disks say. A broker writes its epoch to its
+/// disks before its first heartbeat under it, and marks a clean stop (KIP-966).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PastLife {
+    /// The disks know of none: they are new, or older than they should be.
+    #[default]
+    None,
+    /// It ended in this broker epoch without a mark.
+    Crashed(i64),
+    /// It stopped cleanly in this broker epoch.
+    Clean(i64),
+}
+
+/// A broker says that it lives, and what it wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Who.
+    pub node: NodeId,
+    /// Its epoch.
+    pub epoch: i64,
+    /// [`crate::MetadataImage::version`] of the image it works with.
+    pub version: u64,
+    /// It is not ready to serve.
+    pub wants_fence: bool,
+    /// It wants to stop.
+    pub wants_shutdown: bool,
+    /// Directories that failed.
+    pub offline_directories: Vec<DirectoryId>,
+    /// Directories that take no new replicas; replaces what was said before.
+    pub cordoned_directories: Vec<DirectoryId>,
+}
+
+/// What a broker learns from its heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerState {
+    /// It has seen the metadata up to its own registration.
+    pub caught_up: bool,
+    /// It is fenced and must not serve.
+    pub fenced: bool,
+    /// It wanted to stop, and may: all that others could lead is led by others, and they know.
+    pub may_stop: bool,
+}
+
+/// Takes a broker out of the cluster. Refused while it is alive or keeps replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnregisterBroker {
+    /// Which.
+    pub node: NodeId,
+}
+
+/// Says whether a broker takes new replicas. What it has stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CordonBroker {
+    /// Which.
+    pub node: NodeId,
+    /// `true`: it takes none.
+    pub cordoned: bool,
+}

@@ -1,0 +1,18 @@
+//! What is agreed: the image, how records change it, and what can be read out of it.
+
+mod apply;
+mod changes;
+mod drain;
+mod holdings;
+mod image;
+mod risks;
+mod shards;
+
+pub use changes::Changes;
+pub use drain::DrainPlan;
+pub(crate) use holdings::Holdings;
+pub use image::{
+    Broker, BrokerListener, ConfigOwner, DirectoryId, FeatureRange, MetadataImage, Partition,
+    Topic, UncleanCause, UncleanElection,
+};
+pub use risks::{Risk, StopRisk};

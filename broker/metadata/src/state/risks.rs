@@ -1,0 +1,83 @@
+//! What a stop of a broker would risk, and what it still owes after a start. Drains and rolling
+//! restarts ask here first.
+
+use freshet_settings::Layers;
+use freshet_types::{NodeId, TopicPartition};
+
+use super::image::{MetadataImage, Partition};
+use crate::replicas::Rules;
+
+/// What happens to a partition when a broker stops; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Risk {
+    /// Nobody else has everything acknowledged: while the broker is away nobody can lead, and if
+    /// its disk is lost so are the records.
+    LastCopy,
+    /// Others have everything, but none of them is up: nobody can lead.
+    Offline,
+    /// Fewer replicas in sync than `min.insync.replicas`: `acks=all` is refused.
+    BelowMinInsync,
+}
+
+/// One partition that a stop of a broker puts at risk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopRisk {
+    /// Which.
+    pub at: TopicPartition,
+    /// What would happen.
+    pub risk: Risk,
+}
+
+impl MetadataImage {
+    /// What a stop of `node` would risk now, partition by partition; empty when it may go. Looks at
+    /// all partitions. `layers` are the settings of the cluster, for `min.insync.replicas`.
+    pub fn stop_risks(&self, node: NodeId, layers: &Layers) -> Vec<StopRisk> {
+        let mut risks = Vec::new();
+        for topic in self.topics() {
+            let rules = Rules::of(layers, &topic.configs);
+            for (partition, state) in topic.iter() {
+                let at = TopicPartition {
+                    topic: topic.id,
+                    partition,
+                };
+                let risk = self.stop_risk(node, state, &rules);
+                risks.extend(risk.map(|risk| StopRisk { at, risk }));
+            }
+        }
+        risks
+    }
+
+    fn stop_risk(&self, node: NodeId, partition: &Partition, rules: &Rules) -> Option<Risk> {
+        if !partition.clean().any(|clean| clean == node) {
+            return None;
+        }
+        let mut others = partition.clean().filter(|clean| *clean != node).peekable();
+        if others.peek().is_none() {
+            return Some(Risk::LastCopy);
+        }
+        let up = |n: NodeId| self.broker(n).is_some_and(|broker| broker.is_active());
+        if !others.any(up) {
+            return Some(Risk::Offline);
+        }
+        let in_sync = partition.isr.iter().filter(|n| **n != node && up(**n));
+        (in_sync.count() < rules.min_insync(partition.replicas.len()))
+            .then_some(Risk::BelowMinInsync)
+    }
+
+    /// Partitions that `node` keeps and is not in sync with: what it held back by its absence.
+    /// Looks at all partitions.
+    pub fn lagging(&self, node: NodeId) -> Vec<TopicPartition> {
+        let behind = |p: &Partition| p.replicas.contains(&node) && !p.isr.contains(&node);
+        let of = |topic: &std::sync::Arc<super::image::Topic>| {
+            let id = topic.id;
+            let numbers = topic.iter().filter(|(_, p)| behind(p)).map(|(n, _)| n);
+            numbers
+                .map(move |partition| TopicPartition {
+                    topic: id,
+                    partition,
+                })
+                .collect::<Vec<_>>()
+        };
+        self.topics().flat_map(of).collect()
+    }
+}

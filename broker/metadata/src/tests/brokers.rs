@@ -1,0 +1,504 @@
+//! The life of brokers.
+
+use super::*;
+
+fn another(node: i32, past: PastLife) -> RegisterBroker {
+    RegisterBroker {
+        incarnation: [0xee; 16],
+        past,
+        ..broker(node)
+    }
+}
+
+fn epoch(cluster: &Cluster, node: i32) -> i64 {
+    cluster.image().broker(NodeId(node)).unwrap().epoch
+}
+
+fn fenced(cluster: &Cluster, node: i32) -> bool {
+    cluster.image().broker(NodeId(node)).unwrap().fenced
+}
+
+#[test]
+fn a_broker_is_let_in_once_it_has_seen_its_registration() {
+    let options = MetadataOptions::of_cluster(statics(&[]), SessionOptions::default());
+    let mut cluster = Cluster::of_options(options);
+    cluster.ask(broker(1)).unwrap();
+    assert!(fenced(&cluster, 1));
+    let mut early = cluster.heartbeat(1);
+    early.version = 0;
+    let state = cluster.ask(early).unwrap();
+    assert_eq!((state.caught_up, state.fenced), (false, true));
+    let waits = Heartbeat {
+        wants_fence: true,
+        ..cluster.heartbeat(1)
+    };
+    let state = cluster.ask(waits).unwrap();
+    assert_eq!((state.caught_up, state.fenced), (true, true));
+    let state = cluster.beat(1);
+    assert_eq!(
+        (state.caught_up, state.fenced, state.may_stop),
+        (true, false, false)
+    );
+    assert_eq!(cluster.records.len(), 1);
+    cluster.beat(1);
+    assert!(cluster.records.is_empty(), "heartbeats are no records");
+}
+
+#[test]
+fn heartbeats_of_others_are_refused() {
+    let mut cluster = Cluster::watched(1);
+    let mut beat = cluster.heartbeat(1);
+    beat.epoch -= 1;
+    let refused = cluster.ask(beat.clone()).unwrap_err();
+    assert!(matches!(refused, MetadataError::StaleBroker { .. }));
+    assert_eq!(refused.kind(), ErrorKind::Fenced);
+    beat.node = NodeId(9);
+    let refused = cluster.ask(beat).unwrap_err();
+    assert_eq!(refused, MetadataError::UnknownBroker { node: NodeId(9) });
+}
+
+#[test]
+fn a_silent_broker_is_fenced_within_its_session_and_not_before() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2, 3], &[2, 3, 1], &[1, 2, 3]]);
+    cluster.set(ConfigTarget::Topic("t".into()), "min.insync.replicas", "2");
+    cluster.beat_all(&[1, 2, 3]);
+    // A process that stands still for half a second is not dead.
+    cluster.pass(500);
+    cluster.beat_all(&[1, 2, 3]);
+    cluster.pass(600);
+    cluster.beat_all(&[2, 3]);
+    cluster.pass(399);
+    assert!(cluster.records.is_empty() && !fenced(&cluster, 1));
+    cluster.pass(1);
+    assert!(fenced(&cluster, 1));
+    // The broker, and one record for each partition that it kept.
+    assert_eq!(cluster.records.len(), 4);
+    for number in [0, 2] {
+        let partition = cluster.partition("t", number);
+        assert_eq!(
+            (partition.leader, partition.leader_epoch),
+            (Some(NodeId(2)), 1)
+        );
+        assert_eq!(partition.isr, nodes(&[2, 3]));
+    }
+    assert_eq!(cluster.partition("t", 1).leader_epoch, 0);
+    // It comes back: let in, and leads again only when it is in sync.
+    let state = cluster.beat(1);
+    assert!(!state.fenced);
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(2)));
+}
+
+#[test]
+fn work_on_a_dead_broker_is_that_of_its_partitions() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("mine", &[&[1]]);
+    cluster.create_on("theirs", &[&[2], &[3]]);
+    cluster.create_on("both", &[&[2, 3]]);
+    cluster.second(&[2, 3]);
+    assert_eq!(cluster.records.len(), 2, "{:?}", cluster.records);
+    let partition = cluster.partition("mine", 0);
+    assert_eq!((partition.leader, &partition.isr), (None, &vec![]));
+    assert_eq!(partition.eligible, nodes(&[1]));
+    cluster.beat(1);
+    assert_eq!(cluster.partition("mine", 0).leader, Some(NodeId(1)));
+    assert_eq!(cluster.partition("mine", 0).leader_epoch, 2);
+}
+
+#[test]
+fn a_controller_that_stood_still_fences_nobody() {
+    let mut cluster = Cluster::watched(2);
+    let due = cluster.next_timer().unwrap();
+    // The timer fires three seconds late: the heartbeats are waiting to be read.
+    cluster.timers.remove(&due.0);
+    cluster.now.monotonic = due.1 + 3_000;
+    let decision = cluster.machine.fire(cluster.now, due.0);
+    assert!(decision.records.is_empty());
+    cluster.absorb(decision);
+    cluster.pass(999);
+    assert!(cluster.records.is_empty());
+    cluster.pass(1);
+    assert!(fenced(&cluster, 1) && fenced(&cluster, 2));
+}
+
+#[test]
+fn a_controller_that_is_always_late_still_fences() {
+    let mut cluster = Cluster::watched(1);
+    for fences in [false, true] {
+        let (key, at) = cluster.next_timer().unwrap();
+        cluster.timers.remove(&key);
+        cluster.now.monotonic = at + 400;
+        let decision = cluster.machine.fire(cluster.now, key);
+        cluster.absorb(decision);
+        assert_eq!(fenced(&cluster, 1), fences);
+    }
+}
+
+#[test]
+fn an_emptied_broker_leaves_its_replicas_to_other_racks() {
+    let mut cluster = Cluster::watched(4);
+    cluster.create_on("t", &[&[1, 2], &[2, 1], &[2, 3]]);
+    cluster.create_on("wide", &[&[1, 2, 3, 4]]);
+    let cordon = CordonBroker {
+        node: NodeId(1),
+        cordoned: true,
+    };
+    assert_eq!(cluster.ask(cordon), Ok(()));
+    let plan = cluster.image().drain_plan(NodeId(1));
+    let moves = plan
+        .moves
+        .iter()
+        .map(|m| (m.partition.partition, m.replicas.clone().unwrap()));
+    // In place, and to whoever keeps fewest.
+    assert_eq!(
+        moves.collect::<Vec<_>>(),
+        [(0, nodes(&[4, 2])), (1, nodes(&[2, 3]))]
+    );
+    let wide = PartitionName {
+        topic: "wide".into(),
+        partition: 0,
+    };
+    assert_eq!(plan.stuck, [wide]);
+    let request = Reassign {
+        changes: plan.moves,
+        allow_factor_change: false,
+    };
+    assert_eq!(cluster.ask(request), [Ok(()), Ok(())]);
+    // What is on its way is not moved again.
+    assert!(cluster.image().drain_plan(NodeId(1)).moves.is_empty());
+}
+
+#[test]
+fn a_copy_in_a_lost_directory_does_not_lead_from_another() {
+    let mut cluster = Cluster::watched(1);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    cluster
+        .ask(RegisterBroker {
+            directories: vec![a, b],
+            ..broker(1)
+        })
+        .unwrap();
+    let topic = cluster.create_on("t", &[&[1]]);
+    let (kept, other) = match cluster.partition("t", 0).directories[0] == a {
+        true => (a, b),
+        false => (b, a),
+    };
+    let failed = Heartbeat {
+        offline_directories: vec![kept],
+        ..cluster.heartbeat(1)
+    };
+    cluster.ask(failed).unwrap();
+    assert_eq!(cluster.partition("t", 0).eligible, nodes(&[1]));
+    let at = freshet_types::TopicPartition {
+        topic,
+        partition: 0,
+    };
+    let assign = AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(&cluster, 1),
+        replicas: vec![AssignedPartition {
+            at,
+            directory: other,
+        }],
+    };
+    assert_eq!(cluster.ask(assign).unwrap(), [Ok(())]);
+    let partition = cluster.partition("t", 0);
+    assert_eq!((partition.leader, partition.eligible.len()), (None, 0));
+}
+
+#[test]
+fn a_new_controller_gives_everybody_a_full_session() {
+    let mut cluster = Cluster::watched(2);
+    cluster.pass(900);
+    cluster.timers.clear();
+    let loaded = cluster.machine.loaded(cluster.now);
+    cluster.absorb(loaded);
+    cluster.pass(999);
+    assert!(!fenced(&cluster, 1));
+    cluster.pass(1);
+    assert!(fenced(&cluster, 1));
+}
+
+#[test]
+fn two_processes_are_not_one_broker() {
+    let mut cluster = Cluster::watched(2);
+    let first = epoch(&cluster, 1);
+    let second = another(1, PastLife::Clean(first));
+    let refused = cluster.ask(second.clone()).unwrap_err();
+    assert_eq!(refused, MetadataError::DuplicateBroker { node: NodeId(1) });
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    // The same process may say it again.
+    assert_eq!(cluster.ask(broker(1)), Ok(first));
+    cluster.second(&[2]);
+    let next = cluster.ask(second).unwrap();
+    assert!(next > first);
+    let old = Heartbeat {
+        epoch: first,
+        ..cluster.heartbeat(1)
+    };
+    assert!(matches!(
+        cluster.ask(old),
+        Err(MetadataError::StaleBroker { .. })
+    ));
+}
+
+#[test]
+fn what_a_broker_lost_does_not_lead() {
+    // How it comes back, and whether it may lead what it alone kept: flushed, or in the cache.
+    let cases = [
+        ("clean", true, true),
+        ("crashed", true, true),
+        ("old disk", false, false),
+        ("new disk", false, false),
+    ];
+    for (past, fsync, cache) in cases {
+        let mut cluster = Cluster::watched(2);
+        cluster.create_on("fsync", &[&[1]]);
+        cluster.create_on("cache", &[&[1]]);
+        let of_cache = ConfigTarget::Topic("cache".into());
+        cluster.set(of_cache, "freshet.durability", "page-cache");
+        let last = epoch(&cluster, 1);
+        cluster.second(&[2]);
+        let past = match past {
+            "clean" => PastLife::Clean(last),
+            "crashed" => PastLife::Crashed(last),
+            "old disk" => PastLife::Crashed(last - 1),
+            _ => PastLife::None,
+        };
+        cluster.ask(another(1, past)).unwrap();
+        cluster.beat(1);
+        let leads = |topic| cluster.partition(topic, 0).leader == Some(NodeId(1));
+        assert_eq!((leads("fsync"), leads("cache")), (fsync, cache), "{past:?}");
+        // A crash may have cost what was only in the cache: that is told.
+        let crashed = past == PastLife::Crashed(last);
+        let told: Vec<_> = cluster
+            .image()
+            .unclean_elections()
+            .map(|e| e.cause)
+            .collect();
+        let expected = if crashed {
+            vec![UncleanCause::LastKnown]
+        } else {
+            vec![]
+        };
+        assert_eq!(told, expected, "{past:?}");
+    }
+}
+
+#[test]
+fn a_stop_moves_leaders_first_and_waits_until_everybody_knows() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2, 3], &[2, 1, 3]]);
+    cluster.create_on("alone", &[&[1]]);
+    let stop = |cluster: &Cluster| Heartbeat {
+        wants_shutdown: true,
+        ..cluster.heartbeat(1)
+    };
+    let before = cluster.image().version();
+    let request = stop(&cluster);
+    let state = cluster.ask(request).unwrap();
+    assert_eq!((state.fenced, state.may_stop), (false, false));
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(2)));
+    assert_eq!(cluster.partition("t", 1).isr, nodes(&[2, 3]));
+    // Nobody else can lead this one: it does so to the end.
+    assert_eq!(cluster.partition("alone", 0).leader, Some(NodeId(1)));
+    // 2 has seen the move, 3 has not.
+    cluster.beat(2);
+    let behind = Heartbeat {
+        version: before,
+        ..cluster.heartbeat(3)
+    };
+    cluster.ask(behind).unwrap();
+    let request = stop(&cluster);
+    assert!(!cluster.ask(request).unwrap().may_stop);
+    cluster.beat(3);
+    let request = stop(&cluster);
+    let state = cluster.ask(request).unwrap();
+    assert_eq!((state.fenced, state.may_stop), (true, true));
+    assert_eq!(cluster.partition("alone", 0).leader, None);
+    // The answer may be lost: it is given again.
+    let request = stop(&cluster);
+    assert!(cluster.ask(request).unwrap().may_stop);
+    // Its next process need not wait for the session to end.
+    let last = epoch(&cluster, 1);
+    cluster.ask(another(1, PastLife::Clean(last))).unwrap();
+    assert!(!cluster.beat(1).fenced);
+    assert_eq!(cluster.partition("alone", 0).leader, Some(NodeId(1)));
+}
+
+#[test]
+fn replicas_in_a_failed_directory_are_out_of_reach() {
+    let mut cluster = Cluster::watched(2);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    let two = RegisterBroker {
+        directories: vec![a, b],
+        ..broker(1)
+    };
+    cluster.ask(two).unwrap();
+    cluster.create_on("t", &[&[1, 2], &[1, 2]]);
+    let id = cluster.image().topic("t").unwrap().id;
+    let at = |partition| freshet_types::TopicPartition {
+        topic: id,
+        partition,
+    };
+    let assign = |partition, directory, cluster: &Cluster| AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(cluster, 1),
+        replicas: vec![AssignedPartition {
+            at: at(partition),
+            directory,
+        }],
+    };
+    for (partition, directory) in [(0, a), (1, b)] {
+        let request = assign(partition, directory, &cluster);
+        assert_eq!(cluster.ask(request).unwrap(), [Ok(())]);
+    }
+    let failed = Heartbeat {
+        offline_directories: vec![a],
+        ..cluster.heartbeat(1)
+    };
+    assert!(!cluster.ask(failed.clone()).unwrap().fenced);
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(2)));
+    assert_eq!(cluster.partition("t", 0).isr, nodes(&[2]));
+    assert_eq!(cluster.partition("t", 1).leader, Some(NodeId(1)));
+    // It begins again in the other directory: the old copy counts no more.
+    let request = assign(0, b, &cluster);
+    assert_eq!(cluster.ask(request).unwrap(), [Ok(())]);
+    assert_eq!(cluster.partition("t", 0).directories[0], b);
+    let request = assign(0, a, &cluster);
+    assert!(cluster.ask(request).unwrap()[0].is_err(), "it is offline");
+    // Without any directory a broker is of no use.
+    let failed = Heartbeat {
+        offline_directories: vec![a, b],
+        ..failed
+    };
+    assert!(cluster.ask(failed).unwrap().fenced);
+}
+
+#[test]
+fn a_broker_goes_when_it_is_silent_and_empty() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2]]);
+    let unregister = |node| UnregisterBroker { node: NodeId(node) };
+    let in_use = |e: Outcome<()>| matches!(e, Err(MetadataError::BrokerInUse { .. }));
+    assert!(in_use(cluster.ask(unregister(3))), "it is alive");
+    cluster.second(&[2]);
+    assert!(in_use(cluster.ask(unregister(1))), "it keeps a replica");
+    assert_eq!(cluster.ask(unregister(3)), Ok(()));
+    assert_eq!(cluster.image().broker(NodeId(3)), None);
+    assert!(matches!(
+        cluster.ask(unregister(3)),
+        Err(MetadataError::UnknownBroker { .. })
+    ));
+    let epoch = cluster.ask(broker(3)).unwrap();
+    assert!(epoch > 3, "epochs are never used again");
+}
+
+#[test]
+fn a_broker_must_know_the_features_in_use() {
+    let mut cluster = Cluster::watched(1);
+    cluster.machine.apply(&Record::Feature {
+        name: "f".into(),
+        level: 2,
+    });
+    let knows = |max| RegisterBroker {
+        features: vec![FeatureRange {
+            name: "f".into(),
+            min: 0,
+            max,
+        }],
+        ..broker(2)
+    };
+    let refused = cluster.ask(knows(1)).unwrap_err();
+    assert!(matches!(
+        refused,
+        MetadataError::BrokerFeature { level: 2, .. }
+    ));
+    assert!(cluster.ask(knows(2)).is_ok());
+}
+
+#[test]
+fn levels_rise_only_as_far_as_every_broker_knows() {
+    let mut options = MetadataOptions::of(statics(&[]));
+    options.features = vec![("f", 3)];
+    let mut cluster = Cluster::of_options(options);
+    cluster
+        .ask(RegisterBroker {
+            features: vec![FeatureRange {
+                name: "f".into(),
+                min: 1,
+                max: 2,
+            }],
+            ..broker(1)
+        })
+        .unwrap();
+    let mut to = |level| {
+        let updates = vec![FeatureUpdate {
+            name: "f".into(),
+            level,
+            allow_downgrade: true,
+        }];
+        cluster.ask(UpdateFeatures {
+            updates,
+            validate_only: false,
+        })
+    };
+    assert!(matches!(
+        to(3),
+        Err(MetadataError::BrokerFeature {
+            node: NodeId(1),
+            ..
+        })
+    ));
+    assert_eq!(to(2), Ok(()));
+    assert_eq!(to(0), Ok(()), "a feature can be taken away");
+}
+
+#[test]
+fn what_a_stop_would_risk() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("a", &[&[1, 2, 3]]);
+    cluster.create_on("b", &[&[1, 2], &[2, 3], &[3, 1]]);
+    cluster.create_on("c", &[&[1]]);
+    for topic in ["a", "b", "c"] {
+        let target = ConfigTarget::Topic(topic.into());
+        cluster.set(target, "min.insync.replicas", "2");
+    }
+    let layers = freshet_settings::Layers::default();
+    let name = |cluster: &Cluster, at: freshet_types::TopicPartition| {
+        let topic = cluster.image().topic_by_id(at.topic).unwrap();
+        format!("{}-{}", topic.name, at.partition)
+    };
+    let risks = |cluster: &Cluster, node| {
+        let risks = cluster.image().stop_risks(NodeId(node), &layers);
+        let named = risks.into_iter().map(|r| (name(cluster, r.at), r.risk));
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named
+    };
+    let of = |named: &[(&str, Risk)]| -> Vec<(String, Risk)> {
+        named
+            .iter()
+            .map(|(n, risk)| ((*n).to_owned(), *risk))
+            .collect()
+    };
+    let below = Risk::BelowMinInsync;
+    let all = of(&[("b-0", below), ("b-2", below), ("c-0", Risk::LastCopy)]);
+    assert_eq!(risks(&cluster, 1), all);
+    cluster.second(&[1, 2]);
+    let lone = [
+        ("a-0", below),
+        ("b-0", below),
+        ("b-2", Risk::Offline),
+        ("c-0", Risk::LastCopy),
+    ];
+    assert_eq!(risks(&cluster, 1), of(&lone));
+    let held = |cluster: &Cluster, node| {
+        let lagging = cluster.image().lagging(NodeId(node));
+        let mut named: Vec<_> = lagging.into_iter().map(|at| name(cluster, at)).collect();
+        named.sort_unstable();
+        named
+    };
+    assert_eq!(held(&cluster, 3), ["a-0", "b-1", "b-2"]);
+    assert!(held(&cluster, 1).is_empty());
+}

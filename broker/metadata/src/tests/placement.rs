@@ -1,0 +1,172 @@
+//! Where replicas go.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// Brokers by rack: `racks[i]` brokers in rack i.
+fn of_racks(racks: &[i32]) -> Cluster {
+    let mut cluster = Cluster::with(&[]);
+    let mut node = 0;
+    for (rack, count) in racks.iter().enumerate() {
+        for _ in 0..*count {
+            node += 1;
+            let request = RegisterBroker {
+                rack: Some(format!("r{rack}")),
+                ..broker(node)
+            };
+            cluster.ask(request).unwrap();
+        }
+    }
+    cluster
+}
+
+fn place(cluster: &mut Cluster, partitions: i32, replication_factor: i16) -> Vec<Arc<Partition>> {
+    let wanted = NewTopic {
+        partitions,
+        replication_factor,
+        ..topic("t")
+    };
+    cluster.ask(create(vec![wanted])).remove(0).unwrap();
+    cluster.image().topic("t").unwrap().partitions.clone()
+}
+
+#[test]
+fn replicas_stand_in_different_racks_as_far_as_there_are_racks() {
+    for racks in [&[1, 1, 1][..], &[3, 1, 1], &[2, 2], &[5, 1], &[4, 3, 2]] {
+        for factor in 1..=3_i16 {
+            let mut cluster = of_racks(racks);
+            let placed = place(&mut cluster, 30, factor);
+            for partition in placed {
+                let rack = |n: &NodeId| cluster.image().broker(*n).unwrap().rack.clone();
+                let mut used: Vec<_> = partition.replicas.iter().map(rack).collect();
+                used.sort_unstable();
+                used.dedup();
+                let possible = racks.len().min(usize::try_from(factor).unwrap());
+                assert_eq!(used.len(), possible, "{racks:?}: {partition:?}");
+                assert_eq!(partition.leader, Some(partition.replicas[0]));
+            }
+        }
+    }
+}
+
+#[test]
+fn leaders_and_followers_are_spread() {
+    let mut cluster = of_racks(&[2, 2, 2]);
+    let placed = place(&mut cluster, 60, 3);
+    let mut leads: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let mut keeps: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let mut heirs: BTreeMap<(NodeId, NodeId), usize> = BTreeMap::new();
+    for partition in &placed {
+        *leads.entry(partition.replicas[0]).or_default() += 1;
+        partition
+            .replicas
+            .iter()
+            .for_each(|n| *keeps.entry(*n).or_default() += 1);
+        *heirs
+            .entry((partition.replicas[0], partition.replicas[1]))
+            .or_default() += 1;
+    }
+    assert!(leads.values().all(|count| *count == 10), "{leads:?}");
+    assert!(
+        keeps.values().all(|count| (25..=35).contains(count)),
+        "{keeps:?}"
+    );
+    // Who falls away is followed by several.
+    for node in 1..=6 {
+        let of_node = heirs.keys().filter(|(leader, _)| leader.0 == node);
+        assert!(of_node.count() >= 3, "{heirs:?}");
+    }
+}
+
+#[test]
+fn cordoned_brokers_get_nothing_and_fenced_ones_do_not_lead() {
+    let mut cluster = Cluster::watched(4);
+    let cordon = CordonBroker {
+        node: NodeId(2),
+        cordoned: true,
+    };
+    assert_eq!(cluster.ask(cordon), Ok(()));
+    assert_eq!(cluster.ask(cordon), Ok(()));
+    assert!(cluster.records.is_empty());
+    // Broker 4 goes silent.
+    cluster.second(&[1, 2, 3]);
+    let placed = place(&mut cluster, 12, 2);
+    assert!(
+        placed
+            .iter()
+            .all(|p| !p.replicas.iter().any(|n| [2, 4].contains(&n.0)))
+    );
+    let wanted = NewTopic {
+        partitions: 12,
+        replication_factor: 3,
+        ..topic("three")
+    };
+    cluster.ask(create(vec![wanted])).remove(0).unwrap();
+    for partition in &cluster.image().topic("three").unwrap().partitions {
+        assert!(partition.replicas.contains(&NodeId(4)) && partition.leader != Some(NodeId(4)));
+        assert_eq!(partition.isr.len(), 2);
+    }
+    let explicit = |replicas: &[i32], name: &str| {
+        create(vec![NewTopic {
+            assignments: vec![(0, nodes(replicas))],
+            ..topic(name)
+        }])
+    };
+    for replicas in [&[2, 1][..], &[4]] {
+        let outcome = cluster.ask(explicit(replicas, "x")).remove(0);
+        assert!(
+            matches!(outcome, Err(MetadataError::Assignment { .. })),
+            "{replicas:?}"
+        );
+    }
+    assert!(cluster.ask(explicit(&[4, 1], "y")).remove(0).is_ok());
+    assert_eq!(cluster.partition("y", 0).leader, Some(NodeId(1)));
+}
+
+#[test]
+fn cordoned_directories_get_nothing() {
+    let mut cluster = Cluster::watched(1);
+    let (open, shut) = (DirectoryId([8; 16]), DirectoryId([9; 16]));
+    let two = RegisterBroker {
+        directories: vec![open, shut],
+        ..broker(1)
+    };
+    cluster.ask(two).unwrap();
+    let beat = |cordoned: &[DirectoryId], cluster: &Cluster| Heartbeat {
+        cordoned_directories: cordoned.to_vec(),
+        ..cluster.heartbeat(1)
+    };
+    let request = beat(&[shut], &cluster);
+    cluster.ask(request).unwrap();
+    let placed = place(&mut cluster, 4, 1);
+    assert!(placed.iter().all(|p| p.directories == [open]));
+    let request = beat(&[open, shut], &cluster);
+    cluster.ask(request).unwrap();
+    let outcome = cluster.ask(create(vec![topic("full")])).remove(0);
+    assert!(matches!(
+        outcome,
+        Err(MetadataError::ReplicationFactor { .. })
+    ));
+}
+
+#[test]
+fn three_brokers_keep_data_three_times() {
+    let mut cluster = Cluster::of_brokers(2);
+    cluster.ask(create(vec![topic("two")])).remove(0).unwrap();
+    assert_eq!(cluster.partition("two", 0).replicas.len(), 1);
+    cluster.ask(broker(3)).unwrap();
+    let said = cluster.image().configs(&ConfigOwner::Cluster);
+    assert_eq!(
+        said.get("min.insync.replicas").map(String::as_str),
+        Some("2")
+    );
+    cluster.ask(create(vec![topic("three")])).remove(0).unwrap();
+    assert_eq!(cluster.partition("three", 0).replicas.len(), 3);
+    // Who says something is listened to.
+    let mut cluster = Cluster::with(&["default.replication.factor=2", "min.insync.replicas=1"]);
+    (1..=3).for_each(|node| assert!(cluster.ask(broker(node)).is_ok()));
+    assert_eq!(cluster.image().config_owners().count(), 0);
+    cluster.ask(create(vec![topic("two")])).remove(0).unwrap();
+    assert_eq!(cluster.partition("two", 0).replicas.len(), 2);
+}

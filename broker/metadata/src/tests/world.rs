@@ -1,0 +1,584 @@
+//! Random lives of a cluster, with logs behind the partitions: whatever happens, nobody leads who
+//! misses what was committed, unless an audit record says so.
+
+use std::collections::BTreeSet;
+
+use freshet_types::{StoredRecord, TopicPartition};
+use proptest::prelude::*;
+
+use super::*;
+use crate::replicas::Rules;
+
+const NODES: i32 = 4;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Register {
+        node: i32,
+        past: u8,
+    },
+    Beat {
+        node: i32,
+        stale: bool,
+        fence: bool,
+        stop: bool,
+        offline: u8,
+    },
+    Everybody,
+    Pass(u64),
+    Produce(usize),
+    Follow {
+        partition: usize,
+        node: i32,
+    },
+    Propose {
+        partition: usize,
+        mask: u8,
+        stale: u8,
+    },
+    Reassign {
+        partition: usize,
+        replicas: Vec<i32>,
+        cancel: bool,
+    },
+    Elect {
+        partition: usize,
+        unclean: bool,
+    },
+    MinInsync {
+        topic: bool,
+        count: i32,
+    },
+    Directory {
+        partition: usize,
+        node: i32,
+        second: bool,
+    },
+    Cordon {
+        node: i32,
+        cordoned: bool,
+    },
+    Failover,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 1..=NODES;
+    let partition = 0..4usize;
+    prop_oneof![
+        2 => (node.clone(), 0..6u8).prop_map(|(node, past)| Step::Register { node, past }),
+        4 => (node.clone(), 0..24u8, 0..3u8).prop_map(|(node, what, offline)| Step::Beat {
+            node,
+            stale: what == 0,
+            fence: what == 1,
+            stop: (2..6).contains(&what),
+            offline: if (6..10).contains(&what) {
+                offline
+            } else {
+                0
+            },
+        }),
+        6 => Just(Step::Everybody),
+        3 => (0..1500u64).prop_map(Step::Pass),
+        5 => partition.clone().prop_map(Step::Produce),
+        8 => (partition.clone(), node.clone())
+            .prop_map(|(partition, node)| Step::Follow { partition, node }),
+        8 => (partition.clone(), 0..16u8, 0..12u8)
+            .prop_map(|(partition, mask, stale)| Step::Propose { partition, mask, stale }),
+        2 => (partition.clone(), prop::collection::vec(1..=NODES + 1, 1..4), any::<bool>())
+            .prop_map(|(partition, replicas, cancel)| Step::Reassign { partition, replicas, cancel }),
+        1 => (partition.clone(), 0..4u8)
+            .prop_map(|(partition, kind)| Step::Elect { partition, unclean: kind == 0 }),
+        1 => (any::<bool>(), 1..4i32)
+            .prop_map(|(topic, count)| Step::MinInsync { topic, count }),
+        1 => (partition, node.clone(), any::<bool>())
+            .prop_map(|(partition, node, second)| Step::Directory { partition, node, second }),
+        1 => (node, any::<bool>()).prop_map(|(node, cordoned)| Step::Cordon { node, cordoned }),
+        1 => Just(Step::Failover),
+    ]
+}
+
+/// What a replica has: unique records.
+type Log = Vec<u64>;
+
+struct World {
+    cluster: Cluster,
+    /// Another node of the quorum: gets the records as bytes.
+    other: MetadataMachine,
+    partitions: Vec<TopicPartition>,
+    logs: BTreeMap<(TopicPartition, i32), Log>,
+    committed: BTreeMap<TopicPartition, Log>,
+    produced: u64,
+    lives: u8,
+    /// Copies that a step may drop from the clean ones.
+    may_lose: bool,
+    /// A step may add to the clean ones.
+    may_join: bool,
+}
+
+fn common(a: &[u64], b: &[u64]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+fn directories(node: i32) -> Vec<DirectoryId> {
+    let node = u8::try_from(node).unwrap();
+    vec![DirectoryId([node; 16]), DirectoryId([node + 100; 16])]
+}
+
+fn options() -> MetadataOptions {
+    MetadataOptions::of_cluster(statics(&[]), SessionOptions::default())
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            cluster: Cluster::of_options(options()),
+            other: MetadataMachine::new(options()),
+            partitions: Vec::new(),
+            logs: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            produced: 0,
+            lives: 0,
+            may_lose: false,
+            may_join: true,
+        };
+        for node in 1..=NODES {
+            world.take(Step::Register { node, past: 0 });
+        }
+        world.take(Step::Everybody);
+        for (name, setting) in [
+            ("fsync", None),
+            ("cache", Some(("freshet.durability", "page-cache"))),
+            ("unclean", Some(("unclean.leader.election.enable", "true"))),
+        ] {
+            let config = |(n, v): (&str, &str)| (n.to_owned(), Some(v.to_owned()));
+            let topic = NewTopic {
+                partitions: if setting.is_none() { 2 } else { 1 },
+                configs: setting.map(config).into_iter().collect(),
+                ..topic(name)
+            };
+            let id = world.cluster.ask(create(vec![topic])).remove(0).unwrap().id;
+            world.observe(&BTreeMap::new());
+            let count = world
+                .cluster
+                .image()
+                .topic_by_id(id)
+                .unwrap()
+                .partitions
+                .len();
+            let at = |partition| TopicPartition {
+                topic: id,
+                partition,
+            };
+            let numbers = (0..).take(count);
+            world.partitions.extend(numbers.map(at));
+        }
+        world
+    }
+
+    fn before(&self) -> BTreeMap<TopicPartition, Arc<Partition>> {
+        let find = |at: &TopicPartition| self.cluster.image().partition(*at).cloned();
+        let each = self.partitions.iter();
+        each.filter_map(|at| Some((*at, find(at)?))).collect()
+    }
+
+    fn rules(&self, at: TopicPartition) -> Rules {
+        let topic = self.cluster.image().topic_by_id(at.topic).unwrap();
+        Rules::of(&self.cluster.machine.layers(), &topic.configs)
+    }
+
+    fn log(&self, at: TopicPartition, node: NodeId) -> Log {
+        self.logs.get(&(at, node.0)).cloned().unwrap_or_default()
+    }
+
+    fn take(&mut self, step: Step) {
+        let before = self.before();
+        (self.may_lose, self.may_join) = (false, false);
+        match step {
+            Step::Register { node, past } => self.register(node, past),
+            Step::Beat {
+                node,
+                stale,
+                fence,
+                stop,
+                offline,
+            } => {
+                let mut beat = self.cluster.heartbeat(node);
+                beat.epoch -= i64::from(stale);
+                beat.wants_fence = fence;
+                beat.wants_shutdown = stop;
+                beat.offline_directories =
+                    directories(node).into_iter().take(offline.into()).collect();
+                let _ = self.cluster.ask(beat);
+            }
+            Step::Everybody => {
+                for node in 1..=NODES {
+                    let before = self.before();
+                    self.cluster.beat(node);
+                    self.observe(&before);
+                }
+                return;
+            }
+            Step::Pass(ms) => self.cluster.pass(ms),
+            Step::Produce(partition) => self.produce(self.partitions[partition]),
+            Step::Follow { partition, node } => self.follow(self.partitions[partition], node),
+            Step::Propose {
+                partition,
+                mask,
+                stale,
+            } => self.propose(partition, mask, stale),
+            Step::Reassign {
+                partition,
+                replicas,
+                cancel,
+            } => {
+                let reassignment = Reassignment {
+                    partition: self.name(partition),
+                    replicas: (!cancel).then(|| nodes(&replicas)),
+                };
+                let outcome = self.cluster.ask(Reassign {
+                    changes: vec![reassignment],
+                    allow_factor_change: true,
+                });
+                assert_eq!(outcome.len(), 1);
+            }
+            Step::Elect { partition, unclean } => {
+                let named = vec![self.name(partition)];
+                self.cluster.ask(ElectLeaders {
+                    unclean,
+                    partitions: Some(named),
+                });
+            }
+            Step::MinInsync { topic, count } => {
+                let target = match topic {
+                    true => ConfigTarget::Topic("fsync".into()),
+                    false => ConfigTarget::Cluster,
+                };
+                self.cluster
+                    .set(target, "min.insync.replicas", &count.to_string());
+            }
+            Step::Directory {
+                partition,
+                node,
+                second,
+            } => self.move_to(partition, node, second),
+            Step::Cordon { node, cordoned } => {
+                let node = NodeId(node);
+                let _ = self.cluster.ask(CordonBroker { node, cordoned });
+            }
+            Step::Failover => {
+                self.cluster.records.clear();
+                self.cluster.timers.clear();
+                let loaded = self.cluster.machine.loaded(self.cluster.now);
+                self.cluster.absorb(loaded);
+            }
+        }
+        self.observe(&before);
+    }
+
+    fn name(&self, partition: usize) -> PartitionName {
+        let at = self.partitions[partition];
+        let topic = self.cluster.image().topic_by_id(at.topic).unwrap();
+        PartitionName {
+            topic: topic.name.to_string(),
+            partition: at.partition,
+        }
+    }
+
+    /// A new process: 0 and 1 stopped cleanly, 2 to 4 crashed, 5 lost its disks.
+    fn register(&mut self, node: i32, past: u8) {
+        self.lives += 1;
+        let known = self.cluster.image().broker(NodeId(node)).map(|b| b.epoch);
+        let past = match (known, past) {
+            (None, _) | (_, 5) => PastLife::None,
+            (Some(epoch), 0 | 1) => PastLife::Clean(epoch),
+            (Some(epoch), _) => PastLife::Crashed(epoch),
+        };
+        let request = RegisterBroker {
+            incarnation: [self.lives; 16],
+            directories: directories(node),
+            past,
+            ..broker(node)
+        };
+        if self.cluster.ask(request).is_err() {
+            return;
+        }
+        self.may_lose = true;
+        for at in self.partitions.clone() {
+            let tail = self.rules(at).crash_loses_tail;
+            if let Some(log) = self.logs.get_mut(&(at, node)) {
+                match past {
+                    PastLife::None => log.clear(),
+                    PastLife::Crashed(_) if tail => log.truncate(log.len() / 2),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn produce(&mut self, at: TopicPartition) {
+        self.cluster.records.clear();
+        let Some(leader) = self.cluster.image().partition(at).unwrap().leader else {
+            return;
+        };
+        self.produced += 1;
+        self.logs
+            .entry((at, leader.0))
+            .or_default()
+            .push(self.produced);
+        self.commit(at);
+    }
+
+    fn follow(&mut self, at: TopicPartition, node: i32) {
+        self.cluster.records.clear();
+        let partition = Arc::clone(self.cluster.image().partition(at).unwrap());
+        let up = self.cluster.image().broker(NodeId(node)).is_some_and(|b| {
+            let directory = partition.directory(NodeId(node));
+            directory.is_some_and(|directory| b.has_online(directory))
+        });
+        if let Some(leader) = partition.leader.filter(|leader| up && leader.0 != node) {
+            let log = self.log(at, leader);
+            self.logs.insert((at, node), log);
+            self.commit(at);
+        }
+    }
+
+    /// The high watermark moves while enough are in sync.
+    fn commit(&mut self, at: TopicPartition) {
+        let partition = Arc::clone(self.cluster.image().partition(at).unwrap());
+        let Some(leader) = partition.leader else {
+            return;
+        };
+        if partition.isr.len() < self.rules(at).min_insync(partition.replicas.len()) {
+            return;
+        }
+        let log = self.log(at, leader);
+        let flushed = partition
+            .isr
+            .iter()
+            .map(|n| common(&log, &self.log(at, *n)));
+        let high = flushed.min().unwrap_or(0);
+        let committed = self.committed.entry(at).or_default();
+        if high > committed.len() {
+            committed.clone_from(&log[..high].to_vec());
+        }
+    }
+
+    /// The leader proposes who is caught up, and drops who is not in the mask.
+    fn propose(&mut self, partition: usize, mask: u8, stale: u8) {
+        self.cluster.records.clear();
+        let at = self.partitions[partition];
+        let was = Arc::clone(self.cluster.image().partition(at).unwrap());
+        let Some(leader) = was.leader else {
+            return;
+        };
+        let log = self.log(at, leader);
+        let image = self.cluster.image();
+        let epoch = |n: NodeId| image.broker(n).map_or(-1, |b| b.epoch);
+        let caught_up = |n: &NodeId| common(&log, &self.log(at, *n)) == log.len();
+        let wanted = |n: &NodeId| mask & (1 << (n.0 - 1)) != 0;
+        let member =
+            |n: &&NodeId| **n == leader || wanted(n) && (was.isr.contains(n) || caught_up(n));
+        let isr = was
+            .replicas
+            .iter()
+            .filter(member)
+            .map(|n| (*n, epoch(*n)))
+            .collect();
+        let proposal = ProposedIsr {
+            at,
+            leader_epoch: was.leader_epoch - i32::from(stale == 1),
+            partition_epoch: was.partition_epoch - i32::from(stale == 2),
+            isr,
+        };
+        let request = AlterPartitions {
+            node: leader,
+            broker_epoch: epoch(leader),
+            partitions: vec![proposal],
+        };
+        let outcome = self.cluster.ask(request).unwrap().remove(0);
+        assert!(outcome.is_err() || !(1..=2).contains(&stale), "{outcome:?}");
+        self.may_join = true;
+        self.commit(at);
+    }
+
+    fn move_to(&mut self, partition: usize, node: i32, second: bool) {
+        let at = self.partitions[partition];
+        let image = self.cluster.image();
+        let broker = image.broker(NodeId(node)).unwrap();
+        let before = image.partition(at).unwrap().directory(NodeId(node));
+        let online = before.is_some_and(|directory| broker.has_online(directory));
+        let directory = directories(node)[usize::from(second)];
+        let request = AssignDirectories {
+            node: NodeId(node),
+            broker_epoch: broker.epoch,
+            replicas: vec![AssignedPartition { at, directory }],
+        };
+        let outcome = self.cluster.ask(request).unwrap().remove(0);
+        if outcome.is_ok() && before != Some(directory) && !online {
+            self.logs.remove(&(at, node));
+            self.may_lose = true;
+        }
+    }
+
+    fn observe(&mut self, before: &BTreeMap<TopicPartition, Arc<Partition>>) {
+        let records = std::mem::take(&mut self.cluster.records);
+        let mut seen = before.clone();
+        let mut audited = BTreeSet::new();
+        for record in &records {
+            if let Record::UncleanElection(election) = record {
+                audited.insert(election.at);
+                let log = self.log(election.at, election.leader);
+                let committed = self.committed.entry(election.at).or_default();
+                committed.truncate(common(committed, &log));
+            }
+        }
+        for record in &records {
+            self.other
+                .apply(&Record::from_bytes(&record.to_bytes()).unwrap());
+            if let Record::Partition { at, partition } = record
+                && let Some(was) = seen.insert(*at, Arc::clone(partition))
+            {
+                check_step(&was, partition);
+                self.check_clean(*at, &was, partition, audited.contains(at));
+            }
+        }
+        for at in before.keys() {
+            let is = Arc::clone(self.cluster.image().partition(*at).unwrap());
+            self.check_state(*at, &is);
+            self.check_log(*at, &is);
+        }
+    }
+
+    /// Who is clean stays so unless there is a reason, and nobody becomes clean by himself.
+    fn check_clean(&self, at: TopicPartition, was: &Partition, is: &Partition, audited: bool) {
+        let clean = |p: &Partition| p.clean().collect::<BTreeSet<_>>();
+        let (before, after) = (clean(was), clean(is));
+        if audited {
+            return;
+        }
+        assert!(
+            self.may_join || after.is_subset(&before),
+            "{at}: {was:?} became {is:?}"
+        );
+        assert!(
+            self.may_lose || before.is_empty() || !after.is_empty(),
+            "{at}: the last clean copy went: {was:?} became {is:?}"
+        );
+        let min = self.rules(at).min_insync(is.replicas.len());
+        for node in before.difference(&after) {
+            let allowed = self.may_lose || is.isr.len() >= min || !is.replicas.contains(node);
+            assert!(
+                allowed,
+                "{at}: {node} is clean no more: {was:?} became {is:?}"
+            );
+        }
+    }
+
+    fn check_state(&self, at: TopicPartition, is: &Partition) {
+        let image = self.cluster.image();
+        let unique = |nodes: &[NodeId]| nodes.iter().collect::<BTreeSet<_>>().len() == nodes.len();
+        let within = |nodes: &[NodeId]| nodes.iter().all(|n| is.replicas.contains(n));
+        assert!(!is.replicas.is_empty() && is.replicas.len() == is.directories.len());
+        for nodes in [&is.replicas, &is.isr, &is.eligible, &is.last_known_eligible] {
+            assert!(unique(nodes) && within(nodes), "{at}: {is:?}");
+        }
+        assert!(within(&is.adding) && within(&is.removing), "{at}: {is:?}");
+        assert!(
+            !is.isr.iter().any(|n| is.eligible.contains(n)),
+            "{at}: {is:?}"
+        );
+        let reach = |node: &NodeId| {
+            let directory = is.directory(*node).unwrap();
+            image
+                .broker(*node)
+                .filter(|b| !b.fenced && b.has_online(directory))
+        };
+        assert!(
+            is.isr.iter().all(|n| reach(n).is_some()),
+            "{at}: fenced in sync: {is:?}"
+        );
+        match is.leader {
+            Some(leader) => assert!(is.isr.contains(&leader), "{at}: {is:?}"),
+            None => {
+                let could = |n: &NodeId| reach(n).is_some_and(|b| b.is_active());
+                let idle = is.clean().find(could);
+                assert_eq!(idle, None, "{at}: nobody leads, and somebody could: {is:?}");
+            }
+        }
+        let min = self.rules(at).min_insync(is.replicas.len());
+        assert!(is.eligible.is_empty() || is.isr.len() < min, "{at}: {is:?}");
+    }
+
+    /// What was committed is with whoever leads, and with everybody clean.
+    fn check_log(&self, at: TopicPartition, is: &Partition) {
+        let committed = self.committed.get(&at).cloned().unwrap_or_default();
+        for node in is.clean() {
+            let has = common(&committed, &self.log(at, node));
+            assert_eq!(
+                has,
+                committed.len(),
+                "{at}: {node} misses committed records: {is:?}"
+            );
+        }
+    }
+
+    fn finish(mut self) {
+        let snapshot = self.cluster.machine.snapshot();
+        assert_eq!(self.other.snapshot(), snapshot);
+        let mut restored = MetadataMachine::new(options());
+        snapshot.iter().for_each(|record| restored.apply(record));
+        assert_eq!(restored.snapshot(), snapshot);
+        for node in 1..=NODES {
+            let held = |m: &MetadataMachine| m.holdings.of(NodeId(node)).collect::<Vec<_>>();
+            let replicas = self.partitions.iter().filter(|at| {
+                let partition = self.cluster.image().partition(**at).unwrap();
+                partition.replicas.contains(&NodeId(node))
+            });
+            let mut found: Vec<_> = replicas.copied().collect();
+            found.sort_unstable();
+            assert_eq!(held(&self.cluster.machine), found);
+            assert_eq!(held(&restored), found);
+        }
+        // Once everybody is back and follows, everything is led.
+        for _ in 0..3 {
+            for node in 1..=NODES {
+                self.take(Step::Pass(2_000));
+                self.take(Step::Register { node, past: 0 });
+            }
+        }
+        self.take(Step::Everybody);
+        for at in self.partitions.clone() {
+            let is = Arc::clone(self.cluster.image().partition(at).unwrap());
+            assert!(
+                is.leader.is_some() || is.clean().next().is_none(),
+                "{at}: {is:?}"
+            );
+        }
+    }
+}
+
+/// Epochs tell every change.
+fn check_step(was: &Partition, is: &Partition) {
+    assert_eq!(is.partition_epoch, was.partition_epoch + 1);
+    let risen = is.leader_epoch - was.leader_epoch;
+    assert!((0..=1).contains(&risen), "{was:?} became {is:?}");
+    assert!(
+        risen == 1 || is.leader == was.leader,
+        "{was:?} became {is:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn nothing_committed_is_lost_without_an_audit_record(
+        life in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::new();
+        for step in life {
+            world.take(step);
+        }
+        world.finish();
+    }
+}

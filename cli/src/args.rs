@@ -43,15 +43,20 @@ pub(crate) struct Global {
     /// How results are shown.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
-    /// How long to try before giving up, for example 500ms, 30s or 2m.
-    #[arg(
-        long,
-        global = true,
-        default_value = "30s",
-        value_name = "DURATION",
-        value_parser = text::duration
-    )]
-    pub(crate) timeout: Duration,
+    /// How long to try before giving up, for example 500ms or 2m [default: 30s, and 3s for the first
+    /// contact].
+    #[arg(long, global = true, value_name = "DURATION", value_parser = text::duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Say nothing on stderr unless something fails.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// How long one call, or the way of one record to the broker, may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(30))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,7 +115,7 @@ mod tests {
             Cli::try_parse_from(["freshet", "topic", "list", "-o", "json", "--timeout", "5s"]);
         let global = cli.expect("it parses").global;
         assert_eq!(
-            (global.output, global.timeout),
+            (global.output, global.timeout()),
             (Format::Json, Duration::from_secs(5))
         );
     }

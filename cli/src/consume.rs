@@ -13,7 +13,7 @@ use freshet_client::{
     GroupConsumer, OffsetSpec, Reset, Start, TopicPartition,
 };
 
-use crate::{Context, patience, text};
+use crate::{Context, text};
 use format::Format;
 use start::From;
 
@@ -164,7 +164,7 @@ fn leave_finished(consumer: &mut Consumer, ends: &HashMap<TopicPartition, i64>) 
 
 async fn chosen(context: &Context, args: &Command) -> anyhow::Result<Vec<TopicPartition>> {
     let finding = context.client.topics(&args.topics);
-    let view = patience::with("finding topics", finding).await?;
+    let view = context.patience.with("finding topics", finding).await?;
     let mut chosen = Vec::new();
     for name in &args.topics {
         let all = view.topic(name).map_or(&[][..], |t| &t.partitions);
@@ -192,7 +192,10 @@ async fn find(
     let asked: Vec<_> = partitions.iter().map(|p| (p.clone(), spec)).collect();
     let admin = context.client.admin();
     let finding = admin.list_offsets(&asked, read_committed);
-    let found = patience::with("finding starts and ends", finding).await?;
+    let found = context
+        .patience
+        .with("finding starts and ends", finding)
+        .await?;
     let offset = |(partition, outcome): (_, Result<FoundOffset, ClientError>)| {
         Ok((partition, outcome?.offset))
     };
@@ -226,7 +229,10 @@ async fn in_group(
     let mut consumer = GroupConsumer::new(&context.client, settings)?;
     let read = read_in_group(&mut consumer, args, &mut printer).await;
     // Whatever happened: the others should not wait for the session to run out.
-    let left = patience::with("leaving the group", consumer.close()).await;
+    let left = context
+        .patience
+        .with("leaving the group", consumer.close())
+        .await;
     read?;
     left?;
     Ok(())

@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 
-use crate::{Context, patience, text};
+use crate::patience::Patience;
+use crate::{Context, text};
 use lines::{Lines, Shape};
 use progress::Progress;
 
@@ -68,9 +69,6 @@ pub(crate) struct Command {
     /// Largest record in bytes.
     #[arg(long, default_value_t = 1024 * 1024)]
     max_record_bytes: usize,
-    /// Say nothing on stderr unless something fails.
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,17 +93,22 @@ enum CodecArg {
 }
 
 pub(crate) async fn run(context: &Context, args: Command) -> anyhow::Result<()> {
+    let timeout = context.client.config().call_timeout;
     // A topic that is not there is told before anything is read.
     context
         .client
         .topics(std::slice::from_ref(&args.topic))
         .await?;
-    let starting = Producer::start(&context.client, config(&args));
-    let producer = patience::with("starting the producer", starting).await?;
+    let starting = Producer::start(&context.client, config(&args, timeout));
+    let producer = context
+        .patience
+        .with("starting the producer", starting)
+        .await?;
     let mut sending = Sending {
+        patience: context.patience,
         producer,
         waiting: VecDeque::new(),
-        progress: Progress::start(args.quiet || context.output.is_json()),
+        progress: Progress::start(context.patience.is_quiet()),
         first: None,
         args,
     };
@@ -115,7 +118,7 @@ pub(crate) async fn run(context: &Context, args: Command) -> anyhow::Result<()> 
     sending.report(context)
 }
 
-fn config(args: &Command) -> ProducerConfig {
+fn config(args: &Command, delivery_timeout: Duration) -> ProducerConfig {
     ProducerConfig {
         acks: match args.acks {
             AcksArg::All => Acks::All,
@@ -136,12 +139,14 @@ fn config(args: &Command) -> ProducerConfig {
         batch_bytes: args.batch_bytes,
         // Room for the batch around the largest record.
         max_request_bytes: args.max_record_bytes.max(args.batch_bytes) + 16 * 1024,
+        delivery_timeout,
         ..ProducerConfig::default()
     }
 }
 
 struct Sending {
     args: Command,
+    patience: Patience,
     producer: Producer,
     waiting: VecDeque<Receipt>,
     progress: Progress,
@@ -212,7 +217,10 @@ impl Sending {
             let Some(receipt) = self.waiting.pop_front() else {
                 break;
             };
-            let delivery = patience::with("waiting for the broker", receipt.delivered()).await?;
+            let delivery = self
+                .patience
+                .with("waiting for the broker", receipt.delivered())
+                .await?;
             self.progress.written();
             self.first.get_or_insert(delivery);
         }
@@ -231,7 +239,7 @@ impl Sending {
             });
             return context.output.say(&result, "");
         }
-        if !self.args.quiet {
+        if !self.patience.is_quiet() {
             self.progress.summary(&self.args.topic);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::{Context, patience};
+use crate::Context;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,7 +19,10 @@ pub(crate) struct Delete {
 pub(super) async fn run(context: &Context, args: Delete) -> anyhow::Result<()> {
     let admin = context.client.admin();
     for group in &args.groups {
-        patience::with("deleting groups", admin.delete_group(group)).await?;
+        context
+            .patience
+            .with("deleting groups", admin.delete_group(group))
+            .await?;
     }
     let sentence = format!("deleted {}", args.groups.join(", "));
     context

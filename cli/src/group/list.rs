@@ -3,8 +3,8 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::Context;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +28,10 @@ struct Listed {
 }
 
 pub(super) async fn run(context: &Context, args: List) -> anyhow::Result<()> {
-    let groups = patience::with("listing groups", context.client.admin().list_groups()).await?;
+    let groups = context
+        .patience
+        .with("listing groups", context.client.admin().list_groups())
+        .await?;
     let wanted = |state: &str| {
         args.state
             .as_ref()

@@ -6,7 +6,7 @@ use freshet_types::Timestamp;
 use serde::Serialize;
 
 use crate::output::Rows;
-use crate::{Context, patience, text, time};
+use crate::{Context, text, time};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true)))]
@@ -56,7 +56,10 @@ struct Moved {
 pub(super) async fn run(context: &Context, args: Reset) -> anyhow::Result<()> {
     let now = context.client.config().clock.now();
     let target = target(&args.to, now).map_err(anyhow::Error::msg)?;
-    let moved = patience::with("moving positions", reset(context, &args, target)).await?;
+    let moved = context
+        .patience
+        .with("moving positions", reset(context, &args, target))
+        .await?;
     if args.dry_run {
         context
             .output

@@ -6,7 +6,7 @@ use freshet_wire::ErrorCode;
 use serde::Serialize;
 
 use crate::output::Rows;
-use crate::{Context, patience, text};
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, args: Create) -> anyhow::Result<()> {
         .collect();
     let admin = context.client.admin();
     let creating = admin.create_topics(&topics, args.dry_run);
-    let outcomes = patience::with("creating topics", creating).await?;
+    let outcomes = context.patience.with("creating topics", creating).await?;
     let mut created = Vec::new();
     let mut failed = None;
     for (name, outcome) in outcomes {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{Context, patience, text};
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: Delete) -> anyhow::Result<()> {
     }
     let admin = context.client.admin();
     let deleting = admin.delete_topics(&args.names);
-    let outcomes = patience::with("deleting topics", deleting).await?;
+    let outcomes = context.patience.with("deleting topics", deleting).await?;
     let mut deleted = Vec::new();
     let mut failed = None;
     for (name, outcome) in outcomes {

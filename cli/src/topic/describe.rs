@@ -7,8 +7,8 @@ use freshet_client::{ConfigSource, OffsetSpec, Resource, TopicPartition, TopicVi
 use freshet_types::NodeId;
 use serde::Serialize;
 
+use crate::Context;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,7 +44,10 @@ struct Partition {
 }
 
 pub(super) async fn run(context: &Context, args: Describe) -> anyhow::Result<()> {
-    let described = patience::with("describing topics", describe(context, &args.names)).await?;
+    let described = context
+        .patience
+        .with("describing topics", describe(context, &args.names))
+        .await?;
     if context.output.is_json() {
         return context.output.show(&described, |_| unreachable_table());
     }

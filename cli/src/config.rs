@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::output::Rows;
-use crate::{Context, text};
+use crate::{Context, nearest, text};
 
 const RESOURCES: &str = "\
 RESOURCES:
@@ -107,6 +107,13 @@ async fn describe(context: &Context, args: Describe) -> anyhow::Result<()> {
         .patience
         .with("reading settings", admin.describe_configs(&args.resource))
         .await?;
+    for name in &args.names {
+        if !entries.iter().any(|entry| entry.name == *name) {
+            let known = entries.iter().map(|entry| entry.name.as_str());
+            let hint = nearest::hint(name, known);
+            anyhow::bail!("{} has no setting {name:?}{hint}", args.resource);
+        }
+    }
     let wanted = |entry: &ConfigEntry| {
         if args.names.is_empty() {
             args.all || entry.source != ConfigSource::Default

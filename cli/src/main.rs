@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod consume;
 mod group;
+mod nearest;
 mod output;
 mod patience;
 mod produce;

@@ -7,6 +7,7 @@ mod config;
 mod consume;
 mod group;
 mod nearest;
+mod outcome;
 mod output;
 mod patience;
 mod produce;

@@ -9,14 +9,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use freshet_client::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt};
+use freshet_client::{
+    Acks, ClientError, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt,
+};
 use freshet_records::{Codec, Compression, Header};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::patience::Patience;
-use crate::{Context, text};
+use crate::{Context, advice, text};
 use lines::{Lines, Shape};
 use progress::Progress;
 
@@ -110,12 +112,12 @@ pub(crate) async fn run(context: &Context, args: Command) -> anyhow::Result<()> 
         waiting: VecDeque::new(),
         progress: Progress::start(context.patience.is_quiet()),
         first: None,
+        refused: None,
         args,
     };
     let sent = sending.send_all().await;
-    let done = sending.settle(0).await;
-    sent.and(done)?;
-    sending.report(context)
+    sending.settle(0).await;
+    sending.report(context, sent)
 }
 
 fn config(args: &Command, delivery_timeout: Duration) -> ProducerConfig {
@@ -151,6 +153,8 @@ struct Sending {
     waiting: VecDeque<Receipt>,
     progress: Progress,
     first: Option<Delivery>,
+    /// The first outcome that is a failure.
+    refused: Option<ClientError>,
 }
 
 impl Sending {
@@ -206,29 +210,53 @@ impl Sending {
         self.waiting.push_back(self.producer.send(record).await?);
         self.progress.add(bytes);
         if self.waiting.len() >= MAX_WAITING {
-            self.settle(MAX_WAITING / 2).await?;
+            self.settle(MAX_WAITING / 2).await;
+        }
+        if let Some(refused) = self.refused.take() {
+            return Err(refused.into());
         }
         Ok(())
     }
 
-    /// Waits for outcomes until at most `left` are open.
-    async fn settle(&mut self, left: usize) -> anyhow::Result<()> {
+    /// Waits for outcomes until at most `left` are open. A failure does not end it: what came after
+    /// may be written all the same, and people want to know how much is.
+    async fn settle(&mut self, left: usize) {
         while self.waiting.len() > left {
             let Some(receipt) = self.waiting.pop_front() else {
                 break;
             };
-            let delivery = self
-                .patience
-                .with("waiting for the broker", receipt.delivered())
-                .await?;
-            self.progress.written();
-            self.first.get_or_insert(delivery);
+            let waiting = receipt.delivered();
+            match self.patience.with("waiting for the broker", waiting).await {
+                Ok(delivery) => {
+                    self.progress.written();
+                    self.first.get_or_insert(delivery);
+                }
+                Err(error) => {
+                    self.refused.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
     }
 
-    fn report(&self, context: &Context) -> anyhow::Result<()> {
+    fn report(mut self, context: &Context, sent: anyhow::Result<()>) -> anyhow::Result<()> {
         let written = self.progress.count();
+        let failure = match (sent, self.refused.take()) {
+            (Err(error), _) => Some(error),
+            (Ok(()), Some(refused)) => Some(refused.into()),
+            (Ok(()), None) => None,
+        };
+        let failure = failure.map(|error| {
+            let sentence = advice::sentence(&error);
+            let records = text::count(written, "record");
+            let were = if written == 1 { "was" } else { "were" };
+            // Where the broker refused one, later ones may be written all the same.
+            let order = if error.is::<ClientError>() {
+                ""
+            } else {
+                " before that"
+            };
+            format!("{sentence}; {records} {were} written{order}")
+        });
         if context.output.is_json() {
             let single = self.first.filter(|d| written == 1 && d.offset >= 0);
             let result = json!({
@@ -236,12 +264,12 @@ impl Sending {
                 "records": written,
                 "partition": single.map(|d| d.partition),
                 "offset": single.map(|d| d.offset),
+                "error": failure,
             });
-            return context.output.say(&result, "");
-        }
-        if !self.patience.is_quiet() {
+            context.output.say(&result, "")?;
+        } else if failure.is_none() && !self.patience.is_quiet() {
             self.progress.summary(&self.args.topic);
         }
-        Ok(())
+        failure.map_or(Ok(()), |failure| Err(anyhow::Error::msg(failure)))
     }
 }

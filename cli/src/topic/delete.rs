@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write};
 
 use clap::Args;
-use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::outcome::Items;
 use crate::{Context, text};
 
 /// Topics of the brokers themselves, whether or not a broker says so.
@@ -43,21 +43,11 @@ pub(super) async fn run(context: &Context, args: Delete) -> anyhow::Result<()> {
     let admin = context.client.admin();
     let deleting = admin.delete_topics(&args.names);
     let outcomes = context.patience.with("deleting topics", deleting).await?;
-    let mut deleted = Vec::new();
-    let mut failed = None;
+    let mut items = Items::default();
     for (name, outcome) in outcomes {
-        match outcome {
-            Ok(()) => deleted.push(name),
-            Err(error) => failed = failed.or(Some(error)),
-        }
+        items.add(name, "deleted", outcome);
     }
-    if !deleted.is_empty() {
-        let sentence = format!("deleted {}", deleted.join(", "));
-        context
-            .output
-            .say(&json!({ "deleted": deleted }), &sentence)?;
-    }
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    items.show(context, "topic")
 }
 
 /// Without them the brokers forget every group's positions and every transaction.

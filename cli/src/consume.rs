@@ -39,9 +39,9 @@ pub(crate) struct Command {
     /// Read only this partition; may be repeated.
     #[arg(long = "partition", short)]
     partitions: Vec<i32>,
-    /// Where to start: beginning, end, an offset, last:N, a time, or how long ago, as in 10m. In a
-    /// group only beginning and end, where it has no position. [default: beginning; end with
-    /// --follow]
+    /// Where to start: beginning, end, an offset, last:N (of each partition), a time, or how long
+    /// ago, as in 10m. In a group only beginning and end, where it has no position. [default:
+    /// beginning; end with --follow]
     #[arg(long, value_name = "WHERE")]
     from: Option<String>,
     /// Go on when the end is reached, until Ctrl-C.
@@ -111,7 +111,7 @@ async fn alone(
         && ends.values().all(|end| offset > *end)
     {
         let last = ends.values().max().copied().unwrap_or(0);
-        anyhow::bail!("offset {offset} is behind the end, which is {last}; choose a smaller one");
+        anyhow::bail!("offset {offset} is past the end, which is {last}; choose a smaller one");
     }
     // An offset that somebody typed must be there; otherwise retention may win the race.
     let reset = match from {
@@ -227,7 +227,11 @@ async fn in_group(
         }];
     }
     let mut consumer = GroupConsumer::new(&context.client, settings)?;
-    let read = read_in_group(&mut consumer, args, &mut printer).await;
+    let read = async {
+        join(context, group, &mut consumer, &mut printer).await?;
+        read_in_group(&mut consumer, args, &mut printer).await
+    };
+    let read = read.await;
     // Whatever happened: the others should not wait for the session to run out.
     let left = context
         .patience
@@ -236,6 +240,27 @@ async fn in_group(
     read?;
     left?;
     Ok(())
+}
+
+/// Enters the group. A coordinator waits for more members of a new group, and for slow ones of an
+/// old group; people should know what for.
+async fn join(
+    context: &Context,
+    group: &str,
+    consumer: &mut GroupConsumer,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    if !printer.wants_more() {
+        return Ok(());
+    }
+    consumer.set_max_records(printer.next_hand());
+    let words = |waited: Duration| format!("joining group {group} ({} s) …", waited.as_secs());
+    let joining = consumer.poll(Duration::ZERO);
+    let joining = context.patience.after(WAIT, words, joining);
+    tokio::select! {
+        records = joining => printer.print(records?.iter()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
 }
 
 async fn read_in_group(

@@ -25,6 +25,10 @@ use progress::Progress;
 /// Records under way before the oldest must have its outcome.
 const MAX_WAITING: usize = 100_000;
 
+/// What a batch and a record take besides key and value, with some to spare for headers: the default
+/// fits a topic that has the default max.message.bytes.
+const BATCH_ROOM_BYTES: usize = 512;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -68,8 +72,8 @@ pub(crate) struct Command {
     /// Bytes at which a batch is full.
     #[arg(long, default_value_t = 64 * 1024)]
     batch_bytes: usize,
-    /// Largest record in bytes.
-    #[arg(long, default_value_t = 1024 * 1024)]
+    /// Longest line in bytes. A topic's max.message.bytes counts about 80 bytes more.
+    #[arg(long, default_value_t = 1024 * 1024 - BATCH_ROOM_BYTES)]
     max_record_bytes: usize,
 }
 

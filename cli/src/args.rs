@@ -9,7 +9,7 @@ use crate::{cluster, config, consume, group, produce, text, topic};
 
 /// Topics, records, groups and settings of a Freshet or Kafka cluster.
 #[derive(Debug, Parser)]
-#[command(name = "freshet", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "freshet", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -28,6 +28,7 @@ EXAMPLES:
 
 /// What every command understands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Brokers to learn the cluster from, separated by commas.
     #[arg(
@@ -40,18 +41,30 @@ pub(crate) struct Global {
         value_parser = text::address
     )]
     pub(crate) bootstrap: Vec<String>,
-    /// How results are shown.
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
-    /// How long to try before giving up, for example 500ms, 30s or 2m.
+    /// How results are shown: table, or json for programs.
     #[arg(
         long,
+        short,
         global = true,
-        default_value = "30s",
-        value_name = "DURATION",
-        value_parser = text::duration
+        value_enum,
+        hide_possible_values = true,
+        default_value_t = Format::Table
     )]
-    pub(crate) timeout: Duration,
+    pub(crate) output: Format,
+    /// How long to try before giving up, for example 500ms or 2m [default: 30s, and 3s for the first
+    /// contact].
+    #[arg(long, global = true, value_name = "DURATION", value_parser = text::duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Say nothing on stderr unless something fails.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// How long one call, or the way of one record to the broker, may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(30))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,7 +123,7 @@ mod tests {
             Cli::try_parse_from(["freshet", "topic", "list", "-o", "json", "--timeout", "5s"]);
         let global = cli.expect("it parses").global;
         assert_eq!(
-            (global.output, global.timeout),
+            (global.output, global.timeout()),
             (Format::Json, Duration::from_secs(5))
         );
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::output::Rows;
-use crate::{Context, patience, text};
+use crate::{Context, text};
 
 /// How long one broker may take to answer before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -47,7 +47,10 @@ struct Broker {
 
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     let Command::Describe(_) = command;
-    let described = patience::with("describing the cluster", describe(context)).await?;
+    let described = context
+        .patience
+        .with("describing the cluster", describe(context))
+        .await?;
     let controller = described
         .controller
         .map_or_else(|| "unknown".to_owned(), |n| n.to_string());

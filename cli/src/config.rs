@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::output::Rows;
-use crate::{Context, patience, text};
+use crate::{Context, nearest, text};
 
 const RESOURCES: &str = "\
 RESOURCES:
@@ -103,8 +103,17 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
 
 async fn describe(context: &Context, args: Describe) -> anyhow::Result<()> {
     let admin = context.client.admin();
-    let entries =
-        patience::with("reading settings", admin.describe_configs(&args.resource)).await?;
+    let entries = context
+        .patience
+        .with("reading settings", admin.describe_configs(&args.resource))
+        .await?;
+    for name in &args.names {
+        if !entries.iter().any(|entry| entry.name == *name) {
+            let known = entries.iter().map(|entry| entry.name.as_str());
+            let hint = nearest::hint(name, known);
+            anyhow::bail!("{} has no setting {name:?}{hint}", args.resource);
+        }
+    }
     let wanted = |entry: &ConfigEntry| {
         if args.names.is_empty() {
             args.all || entry.source != ConfigSource::Default
@@ -150,7 +159,7 @@ async fn alter(
 ) -> anyhow::Result<()> {
     let admin = context.client.admin();
     let changing = admin.alter_configs(resource, &changes, dry_run);
-    patience::with("changing settings", changing).await?;
+    context.patience.with("changing settings", changing).await?;
     let names: Vec<_> = changes.iter().map(|c| c.name.as_str()).collect();
     let done = if dry_run {
         "could be changed"

@@ -13,7 +13,7 @@ use freshet_client::{
     GroupConsumer, OffsetSpec, Reset, Start, TopicPartition,
 };
 
-use crate::{Context, patience, text};
+use crate::{Context, text};
 use format::Format;
 use start::From;
 
@@ -39,9 +39,9 @@ pub(crate) struct Command {
     /// Read only this partition; may be repeated.
     #[arg(long = "partition", short)]
     partitions: Vec<i32>,
-    /// Where to start: beginning, end, an offset, last:N, a time, or how long ago, as in 10m. In a
-    /// group only beginning and end, where it has no position. [default: beginning; end with
-    /// --follow]
+    /// Where to start: beginning, end, an offset, last:N (of each partition), a time, or how long
+    /// ago, as in 10m. In a group only beginning and end, where it has no position. [default:
+    /// beginning; end with --follow]
     #[arg(long, value_name = "WHERE")]
     from: Option<String>,
     /// Go on when the end is reached, until Ctrl-C.
@@ -111,7 +111,7 @@ async fn alone(
         && ends.values().all(|end| offset > *end)
     {
         let last = ends.values().max().copied().unwrap_or(0);
-        anyhow::bail!("offset {offset} is behind the end, which is {last}; choose a smaller one");
+        anyhow::bail!("offset {offset} is past the end, which is {last}; choose a smaller one");
     }
     // An offset that somebody typed must be there; otherwise retention may win the race.
     let reset = match from {
@@ -164,7 +164,7 @@ fn leave_finished(consumer: &mut Consumer, ends: &HashMap<TopicPartition, i64>) 
 
 async fn chosen(context: &Context, args: &Command) -> anyhow::Result<Vec<TopicPartition>> {
     let finding = context.client.topics(&args.topics);
-    let view = patience::with("finding topics", finding).await?;
+    let view = context.patience.with("finding topics", finding).await?;
     let mut chosen = Vec::new();
     for name in &args.topics {
         let all = view.topic(name).map_or(&[][..], |t| &t.partitions);
@@ -192,7 +192,10 @@ async fn find(
     let asked: Vec<_> = partitions.iter().map(|p| (p.clone(), spec)).collect();
     let admin = context.client.admin();
     let finding = admin.list_offsets(&asked, read_committed);
-    let found = patience::with("finding starts and ends", finding).await?;
+    let found = context
+        .patience
+        .with("finding starts and ends", finding)
+        .await?;
     let offset = |(partition, outcome): (_, Result<FoundOffset, ClientError>)| {
         Ok((partition, outcome?.offset))
     };
@@ -224,12 +227,40 @@ async fn in_group(
         }];
     }
     let mut consumer = GroupConsumer::new(&context.client, settings)?;
-    let read = read_in_group(&mut consumer, args, &mut printer).await;
+    let read = async {
+        join(context, group, &mut consumer, &mut printer).await?;
+        read_in_group(&mut consumer, args, &mut printer).await
+    };
+    let read = read.await;
     // Whatever happened: the others should not wait for the session to run out.
-    let left = patience::with("leaving the group", consumer.close()).await;
+    let left = context
+        .patience
+        .with("leaving the group", consumer.close())
+        .await;
     read?;
     left?;
     Ok(())
+}
+
+/// Enters the group. A coordinator waits for more members of a new group, and for slow ones of an
+/// old group; people should know what for.
+async fn join(
+    context: &Context,
+    group: &str,
+    consumer: &mut GroupConsumer,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    if !printer.wants_more() {
+        return Ok(());
+    }
+    consumer.set_max_records(printer.next_hand());
+    let words = |waited: Duration| format!("joining group {group} ({} s) …", waited.as_secs());
+    let joining = consumer.poll(Duration::ZERO);
+    let joining = context.patience.after(WAIT, words, joining);
+    tokio::select! {
+        records = joining => printer.print(records?.iter()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
 }
 
 async fn read_in_group(

@@ -6,6 +6,8 @@ mod cluster;
 mod config;
 mod consume;
 mod group;
+mod nearest;
+mod outcome;
 mod output;
 mod patience;
 mod produce;
@@ -14,12 +16,18 @@ mod time;
 mod topic;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use freshet_client::{Client, ClientConfig, ClientError};
 
 use args::{Cli, Command};
 use output::Output;
+use patience::Patience;
+
+/// How long nobody may answer at first, unless `--timeout` says otherwise: most often the address is
+/// wrong or the broker is not started, and then waiting helps nobody.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
 /// What every command gets.
 pub(crate) struct Context {
@@ -27,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// Where results go.
     pub(crate) output: Output,
+    /// What is said while it takes long.
+    pub(crate) patience: Patience,
 }
 
 fn main() -> ExitCode {
@@ -55,10 +65,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let client = patience::with("contacting the cluster", connect(&cli.global)).await?;
+    let output = Output::new(cli.global.output);
+    let patience = Patience::new(cli.global.quiet || output.is_json());
+    let connecting = connect(&cli.global);
+    let client = patience.with("contacting the cluster", connecting).await?;
     let context = Context {
         client,
-        output: Output::new(cli.global.output),
+        output,
+        patience,
     };
     match cli.command {
         Command::Topic(command) => topic::run(&context, command).await,
@@ -73,8 +87,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 async fn connect(global: &args::Global) -> Result<Client, ClientError> {
     let mut config = ClientConfig::new(global.bootstrap.iter().cloned());
     config.client_id = "freshet-cli".to_owned();
-    config.call_timeout = global.timeout;
-    config.request_timeout = global.timeout;
-    config.bootstrap_timeout = global.timeout.min(std::time::Duration::from_secs(3));
+    let timeout = global.timeout();
+    config.call_timeout = timeout;
+    config.request_timeout = timeout;
+    config.connect_timeout = config.connect_timeout.min(timeout);
+    config.bootstrap_timeout = global.timeout.unwrap_or(FIRST_CONTACT);
     Client::connect(config).await
 }

@@ -9,18 +9,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use freshet_client::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt};
+use freshet_client::{
+    Acks, ClientError, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt,
+};
 use freshet_records::{Codec, Compression, Header};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 
-use crate::{Context, patience, text};
+use crate::patience::Patience;
+use crate::{Context, advice, text};
 use lines::{Lines, Shape};
 use progress::Progress;
 
 /// Records under way before the oldest must have its outcome.
 const MAX_WAITING: usize = 100_000;
+
+/// What a batch and a record take besides key and value, with some to spare for headers: the default
+/// fits a topic that has the default max.message.bytes.
+const BATCH_ROOM_BYTES: usize = 512;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -65,12 +72,9 @@ pub(crate) struct Command {
     /// Bytes at which a batch is full.
     #[arg(long, default_value_t = 64 * 1024)]
     batch_bytes: usize,
-    /// Largest record in bytes.
-    #[arg(long, default_value_t = 1024 * 1024)]
+    /// Longest line in bytes. A topic's max.message.bytes counts about 80 bytes more.
+    #[arg(long, default_value_t = 1024 * 1024 - BATCH_ROOM_BYTES)]
     max_record_bytes: usize,
-    /// Say nothing on stderr unless something fails.
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,27 +99,32 @@ enum CodecArg {
 }
 
 pub(crate) async fn run(context: &Context, args: Command) -> anyhow::Result<()> {
+    let timeout = context.client.config().call_timeout;
     // A topic that is not there is told before anything is read.
     context
         .client
         .topics(std::slice::from_ref(&args.topic))
         .await?;
-    let starting = Producer::start(&context.client, config(&args));
-    let producer = patience::with("starting the producer", starting).await?;
+    let starting = Producer::start(&context.client, config(&args, timeout));
+    let producer = context
+        .patience
+        .with("starting the producer", starting)
+        .await?;
     let mut sending = Sending {
+        patience: context.patience,
         producer,
         waiting: VecDeque::new(),
-        progress: Progress::start(args.quiet || context.output.is_json()),
+        progress: Progress::start(context.patience.is_quiet()),
         first: None,
+        refused: None,
         args,
     };
     let sent = sending.send_all().await;
-    let done = sending.settle(0).await;
-    sent.and(done)?;
-    sending.report(context)
+    sending.settle(0).await;
+    sending.report(context, sent)
 }
 
-fn config(args: &Command) -> ProducerConfig {
+fn config(args: &Command, delivery_timeout: Duration) -> ProducerConfig {
     ProducerConfig {
         acks: match args.acks {
             AcksArg::All => Acks::All,
@@ -136,16 +145,20 @@ fn config(args: &Command) -> ProducerConfig {
         batch_bytes: args.batch_bytes,
         // Room for the batch around the largest record.
         max_request_bytes: args.max_record_bytes.max(args.batch_bytes) + 16 * 1024,
+        delivery_timeout,
         ..ProducerConfig::default()
     }
 }
 
 struct Sending {
     args: Command,
+    patience: Patience,
     producer: Producer,
     waiting: VecDeque<Receipt>,
     progress: Progress,
     first: Option<Delivery>,
+    /// The first outcome that is a failure.
+    refused: Option<ClientError>,
 }
 
 impl Sending {
@@ -201,26 +214,53 @@ impl Sending {
         self.waiting.push_back(self.producer.send(record).await?);
         self.progress.add(bytes);
         if self.waiting.len() >= MAX_WAITING {
-            self.settle(MAX_WAITING / 2).await?;
+            self.settle(MAX_WAITING / 2).await;
+        }
+        if let Some(refused) = self.refused.take() {
+            return Err(refused.into());
         }
         Ok(())
     }
 
-    /// Waits for outcomes until at most `left` are open.
-    async fn settle(&mut self, left: usize) -> anyhow::Result<()> {
+    /// Waits for outcomes until at most `left` are open. A failure does not end it: what came after
+    /// may be written all the same, and people want to know how much is.
+    async fn settle(&mut self, left: usize) {
         while self.waiting.len() > left {
             let Some(receipt) = self.waiting.pop_front() else {
                 break;
             };
-            let delivery = patience::with("waiting for the broker", receipt.delivered()).await?;
-            self.progress.written();
-            self.first.get_or_insert(delivery);
+            let waiting = receipt.delivered();
+            match self.patience.with("waiting for the broker", waiting).await {
+                Ok(delivery) => {
+                    self.progress.written();
+                    self.first.get_or_insert(delivery);
+                }
+                Err(error) => {
+                    self.refused.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
     }
 
-    fn report(&self, context: &Context) -> anyhow::Result<()> {
+    fn report(mut self, context: &Context, sent: anyhow::Result<()>) -> anyhow::Result<()> {
         let written = self.progress.count();
+        let failure = match (sent, self.refused.take()) {
+            (Err(error), _) => Some(error),
+            (Ok(()), Some(refused)) => Some(refused.into()),
+            (Ok(()), None) => None,
+        };
+        let failure = failure.map(|error| {
+            let sentence = advice::sentence(&error);
+            let records = text::count(written, "record");
+            let were = if written == 1 { "was" } else { "were" };
+            // Where the broker refused one, later ones may be written all the same.
+            let order = if error.is::<ClientError>() {
+                ""
+            } else {
+                " before that"
+            };
+            format!("{sentence}; {records} {were} written{order}")
+        });
         if context.output.is_json() {
             let single = self.first.filter(|d| written == 1 && d.offset >= 0);
             let result = json!({
@@ -228,12 +268,12 @@ impl Sending {
                 "records": written,
                 "partition": single.map(|d| d.partition),
                 "offset": single.map(|d| d.offset),
+                "error": failure,
             });
-            return context.output.say(&result, "");
-        }
-        if !self.args.quiet {
+            context.output.say(&result, "")?;
+        } else if failure.is_none() && !self.patience.is_quiet() {
             self.progress.summary(&self.args.topic);
         }
-        Ok(())
+        failure.map_or(Ok(()), |failure| Err(anyhow::Error::msg(failure)))
     }
 }

@@ -65,10 +65,21 @@ pub(crate) fn separator(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("a separator must not be empty".to_owned());
     }
-    Ok(text
-        .replace("\\t", "\t")
-        .replace("\\n", "\n")
-        .replace("\\\\", "\\"))
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, letters.as_str().chars().next()) {
+            ('\\', Some('t')) => plain.push('\t'),
+            ('\\', Some('n')) => plain.push('\n'),
+            ('\\', Some('\\')) => plain.push('\\'),
+            _ => {
+                plain.push(letter);
+                continue;
+            }
+        }
+        letters.next();
+    }
+    Ok(plain)
 }
 
 /// Bytes for people: 1.5 MiB.
@@ -102,6 +113,21 @@ mod tests {
         for bad in ["", "5", "s", "5 s", "-1s", "99999999999999999d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn separators_are_read_from_left_to_right() {
+        for (typed, meant) in [
+            (r"\t", "\t"),
+            (r"\\t", r"\t"),
+            (r"\\\t", "\\\t"),
+            (r"a\nb", "a\nb"),
+            (r"\x\", r"\x\"),
+            ("::", "::"),
+        ] {
+            assert_eq!(separator(typed).as_deref(), Ok(meant), "{typed}");
+        }
+        assert!(separator("").is_err());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `freshet group delete`.
 
 use clap::Args;
-use serde_json::json;
 
-use crate::{Context, patience};
+use crate::Context;
+use crate::outcome::Items;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,11 +18,11 @@ pub(crate) struct Delete {
 
 pub(super) async fn run(context: &Context, args: Delete) -> anyhow::Result<()> {
     let admin = context.client.admin();
-    for group in &args.groups {
-        patience::with("deleting groups", admin.delete_group(group)).await?;
+    let mut items = Items::default();
+    for group in args.groups {
+        let deleting = admin.delete_group(&group);
+        let outcome = context.patience.with("deleting groups", deleting).await;
+        items.add(group, "deleted", outcome);
     }
-    let sentence = format!("deleted {}", args.groups.join(", "));
-    context
-        .output
-        .say(&json!({ "deleted": args.groups }), &sentence)
+    items.show(context, "group")
 }

@@ -9,8 +9,8 @@ use freshet_client::{
 use freshet_wire::ErrorCode;
 use serde::Serialize;
 
+use crate::Context;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -59,7 +59,10 @@ struct Member {
 }
 
 pub(super) async fn run(context: &Context, args: Describe) -> anyhow::Result<()> {
-    let described = patience::with("describing the group", describe(context, &args.group)).await?;
+    let described = context
+        .patience
+        .with("describing the group", describe(context, &args.group))
+        .await?;
     context.output.heading(&heading(&described))?;
     context
         .output

@@ -1,10 +1,10 @@
 //! `freshet group list`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::Context;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -14,8 +14,29 @@ EXAMPLES:
   freshet group list --output json")]
 pub(crate) struct List {
     /// Only groups in this state, for example Stable or Empty.
-    #[arg(long)]
-    state: Option<String>,
+    #[arg(long, value_enum, ignore_case = true, hide_possible_values = true)]
+    state: Option<State>,
+}
+
+/// A group's state, by Kafka's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum State {
+    Stable,
+    Empty,
+    PreparingRebalance,
+    CompletingRebalance,
+    Assigning,
+    Reconciling,
+    NotReady,
+    Dead,
+}
+
+impl State {
+    fn is_named(self, name: &str) -> bool {
+        self.to_possible_value()
+            .is_some_and(|value| value.matches(name, true))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -28,12 +49,11 @@ struct Listed {
 }
 
 pub(super) async fn run(context: &Context, args: List) -> anyhow::Result<()> {
-    let groups = patience::with("listing groups", context.client.admin().list_groups()).await?;
-    let wanted = |state: &str| {
-        args.state
-            .as_ref()
-            .is_none_or(|s| s.eq_ignore_ascii_case(state))
-    };
+    let groups = context
+        .patience
+        .with("listing groups", context.client.admin().list_groups())
+        .await?;
+    let wanted = |state: &str| args.state.is_none_or(|wanted| wanted.is_named(state));
     let listed: Vec<_> = groups
         .into_iter()
         .filter(|group| wanted(&group.state))

@@ -1,12 +1,15 @@
 //! `freshet group reset-offsets`.
 
+use std::ops::RangeInclusive;
+
 use clap::{ArgGroup, Args};
 use freshet_client::{NewGroupOffset, OffsetSpec, TopicPartition};
 use freshet_types::Timestamp;
+use freshet_wire::ErrorCode;
 use serde::Serialize;
 
 use crate::output::Rows;
-use crate::{Context, patience, text, time};
+use crate::{Context, nearest, text, time};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true)))]
@@ -15,7 +18,8 @@ EXAMPLES:
   freshet group reset-offsets billing --topic orders --to earliest
   freshet group reset-offsets billing --topic orders:0,1 --to 1500
   freshet group reset-offsets billing --all-topics --to 2026-11-20T10:30:00Z
-  freshet group reset-offsets billing --all-topics --to 2h --dry-run")]
+  freshet group reset-offsets billing --all-topics --to 2h --dry-run
+  freshet group reset-offsets shipping --topic orders --to latest --create")]
 pub(crate) struct Reset {
     /// The group. It must have no members.
     group: String,
@@ -34,6 +38,9 @@ pub(crate) struct Reset {
     /// earliest, latest, an offset, a time, or how long ago, as in 2h.
     #[arg(long, value_name = "WHERE")]
     to: String,
+    /// Make the group if it has neither positions nor members.
+    #[arg(long)]
+    create: bool,
     /// Only show what would be stored.
     #[arg(long)]
     dry_run: bool,
@@ -51,12 +58,17 @@ struct Moved {
     partition: i32,
     from: Option<i64>,
     to: i64,
+    /// Why it is not where it was asked for.
+    note: Option<String>,
 }
 
 pub(super) async fn run(context: &Context, args: Reset) -> anyhow::Result<()> {
     let now = context.client.config().clock.now();
     let target = target(&args.to, now).map_err(anyhow::Error::msg)?;
-    let moved = patience::with("moving positions", reset(context, &args, target)).await?;
+    let moved = context
+        .patience
+        .with("moving positions", reset(context, &args, target))
+        .await?;
     if args.dry_run {
         context
             .output
@@ -80,14 +92,21 @@ fn target(text: &str, now: Timestamp) -> Result<Target, String> {
 async fn reset(context: &Context, args: &Reset, target: Target) -> anyhow::Result<Vec<Moved>> {
     let admin = context.client.admin();
     let before = admin.group_offsets(&args.group).await?;
+    if before.is_empty() && !args.create {
+        check_group(context, &args.group).await?;
+    }
     let partitions = partitions(context, args, &before).await?;
     let starts = find(context, &partitions, OffsetSpec::Earliest).await?;
     let ends = find(context, &partitions, OffsetSpec::Latest).await?;
     let wanted = match target {
-        Target::Offset(offset) => vec![offset; partitions.len()],
+        Target::Offset(offset) => {
+            check_offset(offset, &ends)?;
+            vec![offset; partitions.len()]
+        }
         Target::Spec(spec) => find(context, &partitions, spec).await?,
     };
     let mut moved = Vec::new();
+    let is_offset = matches!(target, Target::Offset(_));
     for (i, (topic, partition)) in partitions.iter().enumerate() {
         let is_it =
             |o: &&freshet_client::GroupOffset| o.topic == *topic && o.partition == *partition;
@@ -101,12 +120,49 @@ async fn reset(context: &Context, args: &Reset, target: Target) -> anyhow::Resul
             } else {
                 wanted[i].clamp(starts[i], ends[i])
             },
+            note: note(wanted[i], starts[i]..=ends[i]).filter(|_| is_offset),
         });
     }
     if !args.dry_run {
         store(context, &args.group, &moved).await?;
     }
     Ok(moved)
+}
+
+/// A group that nobody has heard of is most often mistyped.
+async fn check_group(context: &Context, group: &str) -> anyhow::Result<()> {
+    let admin = context.client.admin();
+    match admin.describe_group(group).await {
+        Ok(described) if !described.members.is_empty() => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let groups = admin.list_groups().await?;
+    let hint = nearest::hint(group, groups.iter().map(|g| g.id.as_str()));
+    anyhow::bail!(
+        "group {group:?} has neither positions nor members; --create makes it all the same{hint}"
+    )
+}
+
+/// An offset that no partition has is most often mistyped.
+fn check_offset(offset: i64, ends: &[i64]) -> anyhow::Result<()> {
+    let last = ends.iter().max().copied().unwrap_or(offset);
+    if offset > last {
+        anyhow::bail!("offset {offset} is past the end, which is {last}; choose a smaller one");
+    }
+    Ok(())
+}
+
+/// Says that an offset is not in the log.
+fn note(offset: i64, log: RangeInclusive<i64>) -> Option<String> {
+    if offset > *log.end() {
+        Some(format!("{offset} is past the end"))
+    } else if offset < *log.start() {
+        Some(format!("{offset} is before the start"))
+    } else {
+        None
+    }
 }
 
 async fn partitions(
@@ -181,14 +237,19 @@ async fn store(context: &Context, group: &str, moved: &[Moved]) -> anyhow::Resul
 }
 
 fn table(moved: &Vec<Moved>) -> Rows {
-    let mut rows = Rows::new(&["TOPIC", ">PARTITION", ">FROM", ">TO"], "nothing to move");
+    let headings = ["TOPIC", ">PARTITION", ">FROM", ">TO", "NOTE"];
+    let noted = moved.iter().any(|m| m.note.is_some());
+    let shown = if noted { 5 } else { 4 };
+    let mut rows = Rows::new(&headings[..shown], "nothing to move");
     for m in moved {
-        rows.push([
+        let cells = [
             m.topic.clone(),
             m.partition.to_string(),
             m.from.map_or_else(|| "-".to_owned(), |n| n.to_string()),
             m.to.to_string(),
-        ]);
+            m.note.clone().unwrap_or_default(),
+        ];
+        rows.push(cells.into_iter().take(shown));
     }
     rows
 }
@@ -208,5 +269,14 @@ mod tests {
         let ago = Timestamp(10_000_000 - 7_200_000);
         assert_eq!(target("2h", now), Ok(Target::Spec(OffsetSpec::At(ago))));
         assert!(target("-3", now).is_err() && target("soon", now).is_err());
+    }
+
+    #[test]
+    fn an_offset_outside_of_the_log_is_told() {
+        assert!(check_offset(10, &[3, 10]).is_ok());
+        assert!(check_offset(11, &[3, 10]).is_err());
+        assert_eq!(note(5, 2..=5), None);
+        assert_eq!(note(6, 2..=5).as_deref(), Some("6 is past the end"));
+        assert_eq!(note(1, 2..=5).as_deref(), Some("1 is before the start"));
     }
 }

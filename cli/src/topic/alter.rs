@@ -4,7 +4,7 @@ use clap::Args;
 use freshet_client::{ConfigChange, Resource};
 use serde_json::json;
 
-use crate::{Context, patience, text};
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -46,11 +46,11 @@ pub(super) async fn run(context: &Context, args: Alter) -> anyhow::Result<()> {
     if !changes.is_empty() {
         let resource = Resource::Topic(args.name.clone());
         let changing = admin.alter_configs(&resource, &changes, false);
-        patience::with("changing settings", changing).await?;
+        context.patience.with("changing settings", changing).await?;
     }
     if let Some(count) = args.partitions {
         let widening = admin.create_partitions(&args.name, count);
-        patience::with("adding partitions", widening).await?;
+        context.patience.with("adding partitions", widening).await?;
     }
     let result =
         json!({ "name": args.name, "partitions": args.partitions, "settings": changes.len() });

@@ -5,8 +5,9 @@ use freshet_client::{CreatedTopic, NewTopic};
 use freshet_wire::ErrorCode;
 use serde::Serialize;
 
+use crate::outcome::{FAILED, Failures};
 use crate::output::Rows;
-use crate::{Context, patience, text};
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,6 +44,21 @@ struct Created {
     partitions: Option<i32>,
     replication: Option<i16>,
     status: &'static str,
+    error: Option<String>,
+}
+
+impl Created {
+    /// A row of which only the outcome is known.
+    fn without_topic(name: String, status: &'static str, error: Option<String>) -> Self {
+        Self {
+            name,
+            id: None,
+            partitions: None,
+            replication: None,
+            status,
+            error,
+        }
+    }
 }
 
 pub(super) async fn run(context: &Context, args: Create) -> anyhow::Result<()> {
@@ -58,28 +74,22 @@ pub(super) async fn run(context: &Context, args: Create) -> anyhow::Result<()> {
         .collect();
     let admin = context.client.admin();
     let creating = admin.create_topics(&topics, args.dry_run);
-    let outcomes = patience::with("creating topics", creating).await?;
+    let outcomes = context.patience.with("creating topics", creating).await?;
     let mut created = Vec::new();
-    let mut failed = None;
+    let mut failures = Failures::default();
     for (name, outcome) in outcomes {
-        match outcome {
-            Ok(topic) => created.push(show(name, &topic, args.dry_run)),
+        created.push(match outcome {
+            Ok(topic) => show(name, &topic, args.dry_run),
             Err(e) if args.if_not_exists && e.code() == Some(ErrorCode::TopicAlreadyExists) => {
-                created.push(Created {
-                    name,
-                    id: None,
-                    partitions: None,
-                    replication: None,
-                    status: "exists",
-                });
+                Created::without_topic(name, "exists", None)
             }
-            Err(error) => failed = failed.or(Some(error)),
-        }
+            refused => Created::without_topic(name, FAILED, failures.note(refused)),
+        });
     }
-    if !created.is_empty() || failed.is_none() {
+    if !failures.is_lonely(created.len()) || context.output.is_json() {
         context.output.show(&created, table)?;
     }
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    failures.into_result(created.len(), "topic")
 }
 
 fn show(name: String, topic: &CreatedTopic, dry_run: bool) -> Created {
@@ -89,23 +99,34 @@ fn show(name: String, topic: &CreatedTopic, dry_run: bool) -> Created {
         partitions: Some(topic.partitions).filter(|n| *n > 0),
         replication: Some(topic.replication).filter(|n| *n > 0),
         status: if dry_run { "valid" } else { "created" },
+        error: None,
     }
 }
 
 fn table(created: &Vec<Created>) -> Rows {
-    let mut rows = Rows::new(
-        &["TOPIC", ">PARTITIONS", ">REPLICATION", "STATUS", "ID"],
-        "nothing",
-    );
+    let headings = [
+        "TOPIC",
+        ">PARTITIONS",
+        ">REPLICATION",
+        "STATUS",
+        "ID",
+        "ERROR",
+    ];
+    // Most often nothing fails, and then nobody misses the last column.
+    let failed = created.iter().any(|topic| topic.error.is_some());
+    let shown = if failed { 6 } else { 5 };
+    let mut rows = Rows::new(&headings[..shown], "nothing");
     for topic in created {
         let or_dash = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        rows.push([
+        let cells = [
             topic.name.clone(),
             or_dash(topic.partitions.map(i64::from)),
             or_dash(topic.replication.map(i64::from)),
             topic.status.to_owned(),
             topic.id.clone().unwrap_or_else(|| "-".to_owned()),
-        ]);
+            topic.error.clone().unwrap_or_else(|| "-".to_owned()),
+        ];
+        rows.push(cells.into_iter().take(shown));
     }
     rows
 }

@@ -1,14 +1,16 @@
 //! `freshet topic describe`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use anyhow::Context as _;
 use clap::Args;
 use freshet_client::{ConfigSource, OffsetSpec, Resource, TopicPartition, TopicView};
 use freshet_types::NodeId;
 use serde::Serialize;
 
+use crate::Context;
+use crate::outcome::Failures;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -21,12 +23,14 @@ pub(crate) struct Describe {
     names: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Described {
     name: String,
-    id: String,
-    /// Settings that differ from the broker's defaults.
-    configs: Vec<(String, Option<String>)>,
+    /// Why nothing else is known.
+    error: Option<String>,
+    id: Option<String>,
+    /// Settings that differ from the broker's defaults; a secret is `null`.
+    configs: BTreeMap<String, Option<String>>,
     partitions: Vec<Partition>,
 }
 
@@ -44,50 +48,77 @@ struct Partition {
 }
 
 pub(super) async fn run(context: &Context, args: Describe) -> anyhow::Result<()> {
-    let described = patience::with("describing topics", describe(context, &args.names)).await?;
+    let describing = describe_all(context, &args.names);
+    let (described, failures) = context
+        .patience
+        .with("describing topics", describing)
+        .await?;
     if context.output.is_json() {
-        return context.output.show(&described, |_| unreachable_table());
-    }
-    for (i, topic) in described.iter().enumerate() {
-        if i > 0 {
-            context.output.heading("")?;
+        context.output.say(&described, "")?;
+    } else if !failures.is_lonely(described.len()) {
+        for (i, topic) in described.iter().enumerate() {
+            if i > 0 {
+                context.output.heading("")?;
+            }
+            context.output.heading(&heading(topic))?;
+            if topic.error.is_none() {
+                context.output.show(&topic.partitions, table)?;
+            }
         }
-        context.output.heading(&heading(topic))?;
-        context.output.show(&topic.partitions, table)?;
     }
-    Ok(())
+    failures.into_result(described.len(), "topic")
 }
 
-async fn describe(context: &Context, names: &[String]) -> anyhow::Result<Vec<Described>> {
-    let view = context.client.topics(names).await?;
-    let mut described = Vec::new();
+async fn describe_all(
+    context: &Context,
+    names: &[String],
+) -> anyhow::Result<(Vec<Described>, Failures)> {
+    // One question for all; what cannot be known is asked about one by one below.
+    match context.client.topics(names).await {
+        Ok(_) => {}
+        Err(error) if error.code().is_some() => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut all = Vec::new();
+    let mut failures = Failures::default();
     for name in names {
-        let Some(topic) = view.topic(name) else {
-            continue;
-        };
-        let ends = ends(context, name, topic).await;
-        let partition = |p: &freshet_client::PartitionView| {
-            let ids = |nodes: &[NodeId]| nodes.iter().map(|n| n.0).collect();
-            let found = ends.get(&p.index).copied().unwrap_or_default();
-            Partition {
-                partition: p.index,
-                leader: p.leader.map(|n| n.0),
-                leader_epoch: p.leader_epoch,
-                replicas: ids(&p.replicas),
-                isr: ids(&p.isr),
-                offline: ids(&p.offline),
-                start: found.0,
-                end: found.1,
-            }
-        };
-        described.push(Described {
-            name: name.clone(),
-            id: topic.id.to_string(),
-            configs: overrides(context, name).await?,
-            partitions: topic.partitions.iter().map(partition).collect(),
+        all.push(match describe(context, name).await {
+            Ok(described) => described,
+            failed => Described {
+                name: name.clone(),
+                error: failures.note(failed),
+                ..Described::default()
+            },
         });
     }
-    Ok(described)
+    Ok((all, failures))
+}
+
+async fn describe(context: &Context, name: &str) -> anyhow::Result<Described> {
+    let view = context.client.topics(&[name.to_owned()]).await?;
+    let topic = view.topic(name).context("the topic is gone")?;
+    let ends = ends(context, name, topic).await;
+    let partition = |p: &freshet_client::PartitionView| {
+        let ids = |nodes: &[NodeId]| nodes.iter().map(|n| n.0).collect();
+        let found = ends.get(&p.index).copied().unwrap_or_default();
+        Partition {
+            partition: p.index,
+            leader: p.leader.map(|n| n.0),
+            leader_epoch: p.leader_epoch,
+            replicas: ids(&p.replicas),
+            isr: ids(&p.isr),
+            offline: ids(&p.offline),
+            start: found.0,
+            end: found.1,
+        }
+    };
+    Ok(Described {
+        name: name.to_owned(),
+        error: None,
+        id: Some(topic.id.to_string()),
+        configs: overrides(context, name).await?,
+        partitions: topic.partitions.iter().map(partition).collect(),
+    })
 }
 
 /// Starts and ends of the partitions that have a leader.
@@ -117,7 +148,10 @@ async fn ends(
     found
 }
 
-async fn overrides(context: &Context, name: &str) -> anyhow::Result<Vec<(String, Option<String>)>> {
+async fn overrides(
+    context: &Context,
+    name: &str,
+) -> anyhow::Result<BTreeMap<String, Option<String>>> {
     let resource = Resource::Topic(name.to_owned());
     let entries = context.client.admin().describe_configs(&resource).await?;
     let own = entries
@@ -127,7 +161,10 @@ async fn overrides(context: &Context, name: &str) -> anyhow::Result<Vec<(String,
 }
 
 fn heading(topic: &Described) -> String {
-    let mut text = format!("{}  id {}", topic.name, topic.id);
+    if let Some(error) = &topic.error {
+        return format!("{}  failed: {error}", topic.name);
+    }
+    let mut text = format!("{}  id {}", topic.name, topic.id.as_deref().unwrap_or("-"));
     for (name, value) in &topic.configs {
         text += &format!("\n  {name}={}", value.as_deref().unwrap_or("(hidden)"));
     }
@@ -171,9 +208,4 @@ fn join(ids: &[i32]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(",")
-}
-
-/// JSON shows all topics at once; the tables are shown one by one.
-fn unreachable_table() -> Rows {
-    Rows::new(&[], "")
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::Context;
 use crate::output::Rows;
-use crate::{Context, patience};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,7 +31,10 @@ struct Listed {
 }
 
 pub(super) async fn run(context: &Context, args: List) -> anyhow::Result<()> {
-    let view = patience::with("listing topics", context.client.all_topics()).await?;
+    let view = context
+        .patience
+        .with("listing topics", context.client.all_topics())
+        .await?;
     let mut topics: Vec<_> = view
         .topics
         .iter()

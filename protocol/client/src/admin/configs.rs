@@ -5,7 +5,7 @@ use std::fmt;
 use freshet_types::NodeId;
 use freshet_wire::describe_configs::{DescribeConfigsResource, DescribeConfigsResourceResult};
 use freshet_wire::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use freshet_wire::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use freshet_wire::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, Request};
 
 use super::Admin;
 use crate::ClientError;
@@ -171,7 +171,7 @@ impl Admin {
         };
         // Only the broker itself knows its static settings.
         let response = match resource {
-            Resource::Broker(node) => self.client.call_broker(*node, &request).await?,
+            Resource::Broker(node) => self.ask_listed(*node, &request).await?,
             _ => self.client.call_any(&request).await?,
         };
         let what = || format!("the settings of {resource} cannot be read");
@@ -200,7 +200,7 @@ impl Admin {
             validate_only,
         };
         let response = match resource {
-            Resource::Broker(node) => self.client.call_broker(*node, &request).await?,
+            Resource::Broker(node) => self.ask_listed(*node, &request).await?,
             _ => {
                 let refused = |r: &freshet_wire::IncrementalAlterConfigsResponse| {
                     r.responses.first().map_or(0, |r| r.error_code)
@@ -212,6 +212,28 @@ impl Admin {
         response.responses.iter().try_for_each(|result| {
             ClientError::check(result.error_code, result.error_message.as_deref(), what)
         })
+    }
+}
+
+impl Admin {
+    /// Asks a broker that the cluster lists; a number that nobody has is not waited for.
+    async fn ask_listed<R: Request>(
+        &self,
+        node: NodeId,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        let mut view = self.client.view();
+        if !view.brokers.contains_key(&node) {
+            view = self.client.refresh(&view).await?;
+        }
+        if !view.brokers.contains_key(&node) {
+            let known: Vec<_> = view.brokers.keys().map(ToString::to_string).collect();
+            let known = known.join(", ");
+            return Err(ClientError::Invalid(format!(
+                "there is no broker {node}; brokers: {known}"
+            )));
+        }
+        self.client.call_broker(node, request).await
     }
 }
 

@@ -92,6 +92,7 @@ impl OpenBatch {
                 fate: self.fate,
                 perhaps_written: false,
                 retried: false,
+                last: None,
                 _permit: self.permit,
             }),
             Err(error) => {
@@ -124,6 +125,8 @@ pub(super) struct SealedBatch {
     pub(super) perhaps_written: bool,
     /// Whether it was sent before under its present number.
     pub(super) retried: bool,
+    /// Why the last try failed.
+    pub(super) last: Option<Box<ClientError>>,
     _permit: OwnedSemaphorePermit,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_types::{NodeId, Timestamp};
-use freshet_wire::InitProducerIdRequest;
+use freshet_wire::{ErrorCode, InitProducerIdRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -88,6 +88,15 @@ enum Errand {
     Renewed(Result<Session, ClientError>),
 }
 
+/// Why a batch cannot even be sent.
+fn no_leader(slot: &Slot) -> ClientError {
+    ClientError::Refused {
+        what: format!("partition {}-{}", slot.topic, slot.partition),
+        code: ErrorCode::LeaderNotAvailable,
+        message: None,
+    }
+}
+
 impl Dispatcher {
     async fn run(mut self) {
         while !self.accumulator.is_closed() {
@@ -145,7 +154,8 @@ impl Dispatcher {
                         at(now + self.client.config().backoff_max);
                     }
                 }
-                (Next::Send(batch), None) => {
+                (Next::Send(mut batch), None) => {
+                    batch.last.get_or_insert_with(|| Box::new(no_leader(&slot)));
                     let until = now + self.client.config().backoff_min * 2;
                     slot.queue().put_back(*batch, Some(until));
                     at(until);

@@ -233,6 +233,7 @@ impl Queue {
             } => {
                 tracing::debug!(%error, "a batch is sent again");
                 batch.perhaps_written |= perhaps_written;
+                batch.last = Some(Box::new(error));
                 self.again(batch, at);
             }
             // An older batch is missing at the broker, or will be for ever; this one follows it
@@ -240,15 +241,17 @@ impl Queue {
             Outcome::OutOfStep {
                 lost_session: false,
                 at,
-                ..
+                error,
             } if !is_oldest || self.broken => {
+                batch.last = Some(Box::new(error));
                 self.again(batch, at);
             }
             Outcome::OutOfStep {
                 lost_session: true,
                 at,
-                ..
+                error,
             } if !batch.perhaps_written => {
+                batch.last = Some(Box::new(error));
                 self.broken = true;
                 self.again(batch, at);
             }
@@ -341,15 +344,13 @@ impl Queue {
 
     /// Fails what has waited too long.
     fn expire(&mut self, now: Instant, config: &ProducerConfig) {
-        while let Some(old) = self.ready.front()
-            && old.since + config.delivery_timeout <= now
-        {
+        let is_old = |batch: &mut SealedBatch| batch.since + config.delivery_timeout <= now;
+        while let Some(mut old) = self.ready.pop_front_if(is_old) {
             old.fate.decide(Err(ClientError::TimedOut {
                 what: "writing a batch".to_owned(),
                 limit: config.delivery_timeout,
-                last: None,
+                last: old.last.take(),
             }));
-            self.ready.pop_front();
             self.broken = self.session.is_some();
         }
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use freshet_types::Timestamp;
+use freshet_wire::ErrorCode;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -262,4 +263,26 @@ async fn a_retry_goes_alone() {
     bench.queue.done(first, written());
     let pair = [bench.take(), bench.take()];
     assert_eq!(pair.map(|b| sequence(&b)), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_batch_that_runs_out_of_time_tells_why_it_was_put_off() {
+    let mut bench = Bench::new();
+    let fate = bench.push("filler...........");
+    let batch = bench.take();
+    let error = ClientError::Refused {
+        what: "a batch for t-0 was not written".into(),
+        code: ErrorCode::NotEnoughReplicas,
+        message: None,
+    };
+    let outcome = Outcome::Again {
+        perhaps_written: false,
+        at: bench.now,
+        error,
+    };
+    bench.queue.done(batch, outcome);
+    bench.now += bench.config.delivery_timeout;
+    let _ = bench.queue.next(bench.now, &bench.config);
+    let failure = fate.wait().await.expect_err("its time is up");
+    assert_eq!(failure.code(), Some(ErrorCode::NotEnoughReplicas));
 }

@@ -55,6 +55,9 @@ async fn trim(
     let partition = context
         .locate(topic, asked.partition_index)
         .map_err(|error| error.code())?;
+    if partition.name().topic.is_internal() {
+        return Err(ErrorCode::InvalidTopicException);
+    }
     let committed = partition.ends().high_watermark;
     let to = match asked.offset {
         HIGH_WATERMARK => committed,

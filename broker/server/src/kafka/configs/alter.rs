@@ -2,10 +2,9 @@
 //! the others go to the machine together, and each gets its own outcome.
 
 use freshet_metadata::{AlterConfigs, AlterResource};
-use freshet_wire::ErrorCode;
 
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, outcomes};
+use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes};
 
 /// Outcomes in the order of `wanted`.
 pub(crate) async fn alter(
@@ -20,10 +19,5 @@ pub(crate) async fn alter(
         validate_only,
     };
     let answer = context.change(change).await.map_err(Refusal::from);
-    let mut decided = outcomes(count, answer).into_iter();
-    let lost = || Refusal::new(ErrorCode::UnknownServerError, "the answer was lost");
-    let outcome = |wanted: Result<AlterResource, Refusal>| {
-        wanted.and_then(|_| decided.next().unwrap_or_else(|| Err(lost())))
-    };
-    wanted.into_iter().map(outcome).collect()
+    in_turn(wanted, outcomes(count, answer))
 }

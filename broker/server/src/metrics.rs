@@ -21,8 +21,7 @@ const PARTITION_SERIES: usize = 10_000;
 /// All handles.
 pub(crate) struct Metrics {
     registry: Registry,
-    /// Open client connections.
-    pub(crate) connections: IntGauge,
+    connections: IntGauge,
     /// Connections turned away by a limit.
     pub(crate) connections_refused: IntCounter,
     requests: Vec<IntCounter>,
@@ -203,6 +202,7 @@ impl Metrics {
     }
 
     fn sample(&self, context: &Context) {
+        self.connections.set(signed(context.seats.taken() as u64));
         self.frame_bytes
             .set(signed(context.frame_budget.used_bytes() as u64));
         self.fetch_sessions

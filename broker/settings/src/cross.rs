@@ -1,9 +1,11 @@
 //! Rules between settings.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::SettingError;
-use crate::endpoint;
+use crate::endpoint::{self, Endpoint, SecurityProtocol};
+use crate::error::cut;
 use crate::layers::Layers;
 use crate::statics::StaticSettings;
 
@@ -41,13 +43,17 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
     const MAP: &str = "listener.security.protocol.map";
     let bound = endpoint::parse_listeners(layers.text("listeners")).unwrap_or_default();
     let map = endpoint::parse_protocol_map(layers.text(MAP)).unwrap_or_default();
-    if let Some(stranger) = bound.iter().find(|e| !map.contains_key(&e.name)) {
-        let expected = format!(
-            "listener {} needs a NAME:PROTOCOL entry in the map",
-            stranger.name
-        );
-        return Err(contradiction("listeners", MAP, expected));
+    let controllers = layers.controller_listeners();
+    let mut for_clients = bound.iter().filter(|e| !controllers.contains(&e.name));
+    if for_clients.clone().next().is_none() {
+        let expected = "clients need a listener that is not the controller's".to_owned();
+        return Err(contradiction(
+            "listeners",
+            "controller.listener.names",
+            expected,
+        ));
     }
+    for_clients.try_for_each(|endpoint| served(endpoint, &map, layers))?;
     let advertised = layers
         .value("advertised.listeners")
         .map(endpoint::parse_listeners);
@@ -65,6 +71,44 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
         }
     }
     Ok(())
+}
+
+/// Whether a listener speaks something that is built. One that asks for encryption or for passwords
+/// must never be served without them.
+fn served(
+    endpoint: &Endpoint,
+    map: &BTreeMap<String, SecurityProtocol>,
+    layers: &Layers,
+) -> Result<(), SettingError> {
+    let name = &endpoint.name;
+    match map.get(name) {
+        Some(SecurityProtocol::Plaintext) => Ok(()),
+        Some(protocol) => Err(SettingError::Value {
+            name: "listeners",
+            value: cut(layers.text("listeners"), 200),
+            expected: format!(
+                "listener {name} is to speak {}, but TLS and SASL are not built yet: only \
+                 PLAINTEXT can be served",
+                protocol.word()
+            ),
+        }),
+        None => {
+            let expected = format!("listener {name} needs a NAME:PROTOCOL entry in the map");
+            Err(contradiction(
+                "listeners",
+                "listener.security.protocol.map",
+                expected,
+            ))
+        }
+    }
+}
+
+/// Whether `listeners` names one that stays closed because it is the controller's.
+pub(crate) fn has_closed_listener(settings: &StaticSettings) -> bool {
+    let layers = Layers::of(Arc::new(settings.clone()));
+    let bound = endpoint::parse_listeners(layers.text("listeners")).unwrap_or_default();
+    let controllers = layers.controller_listeners();
+    bound.iter().any(|e| controllers.contains(&e.name))
 }
 
 fn contradiction(first: &'static str, second: &'static str, expected: String) -> SettingError {

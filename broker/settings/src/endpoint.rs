@@ -41,6 +41,16 @@ impl SecurityProtocol {
         .find(|protocol| protocol.code() == code)
     }
 
+    /// The word that `listener.security.protocol.map` has for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
     fn parse(word: &str) -> Option<Self> {
         match word.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => Some(Self::Plaintext),

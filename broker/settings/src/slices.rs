@@ -25,7 +25,7 @@ pub struct NodeSettings {
     pub log_dirs: Vec<PathBuf>,
     /// `metadata.log.dir`, else the first of `log_dirs`. The metadata log is a folder in it.
     pub metadata_dir: PathBuf,
-    /// `listeners` with their protocols.
+    /// `listeners` with their protocols, without those in `controller.listener.names`.
     pub listeners: Vec<Listener>,
     /// `advertised.listeners`; empty when not set.
     pub advertised: Vec<Endpoint>,
@@ -195,12 +195,21 @@ impl Layers {
         let map = map.unwrap_or_default();
         let bound = endpoint::parse_listeners(self.text("listeners")).unwrap_or_default();
         let protocol = |name: &String| map.get(name).copied();
+        let controllers = self.controller_listeners();
         bound
             .into_iter()
+            .filter(|endpoint| !controllers.contains(&endpoint.name))
             .map(|endpoint| Listener {
                 protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
                 endpoint,
             })
+            .collect()
+    }
+
+    /// `controller.listener.names`, in upper case as listeners are named.
+    pub(crate) fn controller_listeners(&self) -> Vec<String> {
+        items(self.text("controller.listener.names"))
+            .map(str::to_ascii_uppercase)
             .collect()
     }
 

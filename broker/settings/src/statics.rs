@@ -8,6 +8,7 @@ use crate::SettingError;
 use crate::error::cut;
 use crate::nearest::nearest;
 use crate::setting::{Scope, Setting, Standing};
+use crate::table::NO_CONTROLLER_LISTENER;
 
 /// Settings given at start, by name, each legal in its kind and range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,8 +77,11 @@ impl StaticSettingsBuilder {
     ///
     /// # Errors
     /// [`SettingError::Contradiction`] between two given settings.
-    pub fn finish(self) -> Result<(StaticSettings, Vec<Warning>), SettingError> {
+    pub fn finish(mut self) -> Result<(StaticSettings, Vec<Warning>), SettingError> {
         crate::cross::check(&self.settings)?;
+        if crate::cross::has_closed_listener(&self.settings) {
+            self.warn("controller.listener.names", NO_CONTROLLER_LISTENER);
+        }
         Ok((self.settings, self.warnings))
     }
 

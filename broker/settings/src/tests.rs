@@ -295,6 +295,70 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_listener_with_tls_or_sasl_is_refused_and_never_served_in_the_clear() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["listeners=SSL://127.0.0.1:1"],
+            "listener SSL is to speak SSL",
+        ),
+        (
+            &["listeners=PLAINTEXT://127.0.0.1:1,sasl_ssl://127.0.0.1:2"],
+            "listener SASL_SSL is to speak SASL_SSL",
+        ),
+        (
+            &[
+                "listeners=EXT://127.0.0.1:1",
+                "listener.security.protocol.map=EXT:SASL_PLAINTEXT",
+            ],
+            "listener EXT is to speak SASL_PLAINTEXT",
+        ),
+        (
+            &["listener.security.protocol.map=PLAINTEXT:SSL"],
+            "listener PLAINTEXT is to speak SSL",
+        ),
+    ];
+    for (set, want) in cases {
+        let builder = set
+            .iter()
+            .fold(StaticSettingsBuilder::default(), |b, a| b.set(a).unwrap());
+        let text = builder.finish().unwrap_err().to_string();
+        assert!(text.contains(want), "{text}");
+        assert!(text.contains("TLS and SASL are not built yet"), "{text}");
+    }
+}
+
+#[test]
+fn a_listener_of_the_controller_stays_closed_and_is_warned_of_once() {
+    let cases: &[&[&str]] = &[
+        &["listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2"],
+        &[
+            "listeners=PLAINTEXT://127.0.0.1:1,ctl://127.0.0.1:2",
+            "controller.listener.names=ctl",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CTL:SSL",
+        ],
+    ];
+    for set in cases {
+        let builder = set
+            .iter()
+            .fold(StaticSettingsBuilder::default(), |b, a| b.set(a).unwrap());
+        let (settings, warnings) = builder.finish().unwrap();
+        let names: Vec<_> = warnings.iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(names, ["controller.listener.names"], "{set:?}");
+        assert!(warnings[0].why.contains("not opened"));
+        let open = Layers::of(Arc::new(settings)).node().listeners;
+        let open: Vec<_> = open.iter().map(|l| l.endpoint.name.as_str()).collect();
+        assert_eq!(open, ["PLAINTEXT"]);
+    }
+    let only = StaticSettingsBuilder::default()
+        .set("listeners=CONTROLLER://127.0.0.1:1")
+        .unwrap();
+    assert!(matches!(
+        only.finish(),
+        Err(SettingError::Contradiction { .. })
+    ));
+}
+
+#[test]
 fn settings_without_effect_are_accepted_with_one_warning() {
     let (settings, warnings) = StaticSettingsBuilder::default()
         .file("f", "num.io.threads=8\nzookeeper.connect=x\nauto.include.jmx.reporter=true\nnum.partitions=2\n")

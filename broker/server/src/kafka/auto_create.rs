@@ -9,6 +9,7 @@ use freshet_wire::ErrorCode;
 
 use super::context::Context;
 use super::errors::Coded;
+use super::errors::refusal::not_own_topic;
 
 /// Topics that one request may bring into being.
 const TOPICS_PER_REQUEST: usize = 1000;
@@ -24,6 +25,8 @@ pub(crate) async fn create_missing(
     for name in names {
         if TopicName::new(&name).is_err() {
             refused.push((name, ErrorCode::InvalidTopicException));
+        } else if name != OFFSETS_TOPIC && not_own_topic(&name).is_err() {
+            refused.push((name, ErrorCode::UnknownTopicOrPartition));
         } else if topics.len() == TOPICS_PER_REQUEST {
             refused.push((name, ErrorCode::UnknownTopicOrPartition));
         } else {

@@ -15,6 +15,8 @@ mod transactions;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+pub(crate) use replication::NO_CONTROLLER_LISTENER;
+
 use crate::setting::{Scope, Setting};
 
 /// Starts of setting names that have a free part or that are gone, and why they do nothing.

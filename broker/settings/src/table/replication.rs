@@ -4,6 +4,9 @@ use crate::setting::declare::{boolean, int, list, long, string, unset};
 use crate::setting::{Kind, Setting};
 
 const REPLICATION: &str = "replication is not built yet; a cluster has one broker";
+/// Why a listener of the controller stays closed.
+pub(crate) const NO_CONTROLLER_LISTENER: &str =
+    "no controller listener is served yet; listeners of these names are not opened";
 const QUORUM: &str = "the replicated quorum is not built yet; the one broker keeps the metadata";
 const KRAFT: &str = "it tunes the metadata log of Kafka's own quorum; ours has no such thing";
 const PURGATORY: &str = "waiting requests are kept without a purgatory; there is nothing to purge";
@@ -133,8 +136,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .not_yet(QUORUM)
         .doc("A broker that was silent for this long is fenced."),
     list("controller.listener.names", "CONTROLLER")
-        .not_yet(QUORUM)
-        .doc("Listeners of the controller."),
+        .not_yet(NO_CONTROLLER_LISTENER)
+        .doc("Listeners of the controller; clients are never served there."),
     list("controller.quorum.voters", "")
         .not_yet(QUORUM)
         .doc("Voters of the quorum: `id@host:port`."),

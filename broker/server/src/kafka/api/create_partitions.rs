@@ -9,7 +9,7 @@ use freshet_wire::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{outcomes, told};
+use crate::kafka::errors::refusal::{Refusal, in_turn, not_own_topic, outcomes, told};
 
 /// Each topic succeeds or fails alone; all are named in the reply.
 pub(crate) async fn handle(
@@ -18,12 +18,20 @@ pub(crate) async fn handle(
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    let allowed = |asked: CreatePartitionsTopic| {
+        not_own_topic(&asked.name)?;
+        Ok(more(asked))
+    };
+    let wanted: Vec<Result<MorePartitions, Refusal>> =
+        request.topics.into_iter().map(allowed).collect();
+    let topics: Vec<MorePartitions> = wanted.iter().flatten().cloned().collect();
+    let count = topics.len();
     let change = CreatePartitions {
-        topics: request.topics.into_iter().map(more).collect(),
+        topics,
         validate_only: request.validate_only,
     };
     let answer = context.change_within(request.timeout_ms, change).await;
-    let outcomes = outcomes(names.len(), answer);
+    let outcomes = in_turn(wanted, outcomes(count, answer));
     let result = |(name, outcome)| {
         let (error_code, error_message) = told(context, &outcome);
         CreatePartitionsTopicResult {

@@ -10,7 +10,7 @@ use freshet_wire::{CreateTopicsRequest, CreateTopicsResponse, ErrorCode};
 use crate::kafka::call::Call;
 use crate::kafka::configs::resource::source_code;
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, outcomes, told};
+use crate::kafka::errors::refusal::{Refusal, in_turn, not_own_topic, outcomes, told};
 
 /// Each topic succeeds or fails alone. From version 5 on the reply has all settings of the topic.
 pub(crate) async fn handle(
@@ -19,18 +19,32 @@ pub(crate) async fn handle(
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
-    let wanted = request.topics.into_iter().map(|t| new_topic(context, t));
+    let allowed = |asked: CreatableTopic| {
+        not_own_topic(&asked.name)?;
+        Ok(new_topic(context, asked))
+    };
+    let wanted: Vec<Result<NewTopic, Refusal>> = request.topics.into_iter().map(allowed).collect();
+    let topics: Vec<NewTopic> = wanted.iter().flatten().cloned().collect();
+    let count = topics.len();
     let change = CreateTopics {
-        topics: wanted.collect(),
+        topics,
         validate_only: request.validate_only,
     };
     let answer = context.change_within(request.timeout_ms, change).await;
-    let outcomes = outcomes(names.len(), answer);
+    let outcomes = in_turn(wanted, outcomes(count, answer));
+    if !request.validate_only {
+        outcomes.iter().flatten().for_each(log);
+    }
     let topics = names.into_iter().zip(outcomes);
     CreateTopicsResponse {
         topics: topics.map(|(name, o)| result(context, name, o)).collect(),
         ..CreateTopicsResponse::default()
     }
+}
+
+fn log(created: &CreatedTopic) {
+    let (topic, partitions) = (&created.name, created.partitions);
+    tracing::info!(%topic, partitions, "topic created");
 }
 
 fn new_topic(context: &Context, asked: CreatableTopic) -> NewTopic {

@@ -9,7 +9,7 @@ use freshet_wire::{DeleteTopicsRequest, DeleteTopicsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, outcomes, told};
+use crate::kafka::errors::refusal::{Refusal, in_turn, not_own_topic, outcomes, told};
 
 /// Each topic succeeds or fails alone.
 pub(crate) async fn handle(
@@ -26,17 +26,20 @@ pub(crate) async fn handle(
         };
         request.topic_names.into_iter().map(by_name).collect()
     };
-    let named: Vec<Result<TopicRef, Refusal>> = asked.iter().map(reference).collect();
+    let allowed = |asked: &DeleteTopicState| {
+        let topic = reference(asked)?;
+        not_own(context, &topic).map(|()| topic)
+    };
+    let named: Vec<Result<TopicRef, Refusal>> = asked.iter().map(allowed).collect();
     let topics: Vec<TopicRef> = named.iter().flatten().cloned().collect();
     let count = topics.len();
     let answer = context
         .change_within(request.timeout_ms, DeleteTopics { topics })
         .await;
-    let mut decided = outcomes(count, answer).into_iter();
-    let outcome = |named: Result<TopicRef, Refusal>| {
-        named.and_then(|_| decided.next().unwrap_or_else(|| Err(lost())))
-    };
-    let deleted: Vec<_> = named.into_iter().map(outcome).collect();
+    let deleted = in_turn(named, outcomes(count, answer));
+    for deleted in deleted.iter().flatten() {
+        tracing::info!(topic = %deleted.name, "topic deleted");
+    }
     let responses = asked.into_iter().zip(deleted);
     DeleteTopicsResponse {
         responses: responses
@@ -61,9 +64,15 @@ fn reference(asked: &DeleteTopicState) -> Result<TopicRef, Refusal> {
     }
 }
 
-/// The machine answers every item; a missing answer is a bug that must not look like success.
-fn lost() -> Refusal {
-    Refusal::new(ErrorCode::UnknownServerError, "the answer was lost")
+/// Refuses the broker's own topics, by name and by id.
+fn not_own(context: &Context, topic: &TopicRef) -> Result<(), Refusal> {
+    match topic {
+        TopicRef::Name(name) => not_own_topic(name),
+        TopicRef::Id(id) => match context.image().topic_by_id(*id) {
+            Some(topic) => not_own_topic(topic.name.as_str()),
+            None => Ok(()),
+        },
+    }
 }
 
 fn result(

@@ -2,12 +2,11 @@
 //! the others go to the machine together, and each gets its own outcome.
 
 use freshet_metadata::{AlterConfigs, AlterResource, ConfigChange};
-use freshet_wire::ErrorCode;
 use freshet_wire::alter_configs::AlterConfigsResourceResponse;
 
 use super::resource;
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, outcomes, told};
+use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes, told};
 
 /// What a request wants of one resource.
 pub(crate) struct Asked {
@@ -24,15 +23,15 @@ pub(crate) async fn alter(
     asked: Vec<Asked>,
     validate_only: bool,
 ) -> Vec<AlterConfigsResourceResponse> {
-    let (mut named, mut resources) = (Vec::with_capacity(asked.len()), Vec::new());
+    let (mut named, mut read, mut resources) = (Vec::new(), Vec::new(), Vec::new());
     for asked in asked {
         let target = resource::target(asked.resource_type, &asked.resource_name);
-        let read = target.and_then(|target| {
+        read.push(target.and_then(|target| {
             let change = asked.change?;
             resources.push(AlterResource { target, change });
             Ok(())
-        });
-        named.push((asked.resource_type, asked.resource_name, read));
+        }));
+        named.push((asked.resource_type, asked.resource_name));
     }
     let count = resources.len();
     let change = AlterConfigs {
@@ -40,10 +39,8 @@ pub(crate) async fn alter(
         validate_only,
     };
     let answer = context.change(change).await.map_err(Refusal::from);
-    let mut decided = outcomes(count, answer).into_iter();
-    let lost = || Refusal::new(ErrorCode::UnknownServerError, "the answer was lost");
-    let mut response = |(resource_type, resource_name, read): (i8, String, Result<(), Refusal>)| {
-        let outcome = read.and_then(|()| decided.next().unwrap_or_else(|| Err(lost())));
+    let outcomes = in_turn(read, outcomes(count, answer));
+    let response = |((resource_type, resource_name), outcome)| {
         let (error_code, error_message) = told(context, &outcome);
         AlterConfigsResourceResponse {
             error_code,
@@ -52,5 +49,5 @@ pub(crate) async fn alter(
             resource_name,
         }
     };
-    named.into_iter().map(&mut response).collect()
+    named.into_iter().zip(outcomes).map(response).collect()
 }

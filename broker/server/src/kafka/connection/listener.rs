@@ -1,15 +1,14 @@
 //! Accepts connections, counts them, and lets them finish when the broker stops.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::kafka::connection::frames::FrameBudget;
+use crate::kafka::connection::seats::Seat;
 use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
 use crate::kafka::context::Context;
 use crate::reactors::Reactors;
@@ -36,63 +35,6 @@ pub(crate) struct Shared {
     pub(crate) budget: FrameBudget,
     pub(crate) limits: ConnectionLimits,
     pub(crate) stop: Stop,
-    seats: Mutex<Seats>,
-}
-
-/// Who is connected.
-#[derive(Debug, Default)]
-struct Seats {
-    total: usize,
-    per_ip: HashMap<IpAddr, usize>,
-}
-
-impl Shared {
-    /// Takes a seat, or says which limit is reached.
-    fn sit(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, &'static str> {
-        let mut seats = self.seats.lock();
-        if seats.total >= self.limits.connections {
-            return Err("max.connections");
-        }
-        let of_ip = seats.per_ip.entry(ip).or_default();
-        let cap = self.limits.per_ip_overrides.get(&ip);
-        if *of_ip >= *cap.unwrap_or(&self.limits.connections_per_ip) {
-            return Err("max.connections.per.ip");
-        }
-        *of_ip += 1;
-        seats.total += 1;
-        self.context
-            .metrics
-            .connections
-            .set(i64::try_from(seats.total).unwrap_or(i64::MAX));
-        Ok(Seat {
-            shared: Arc::clone(self),
-            ip,
-        })
-    }
-}
-
-/// One counted connection; gives its seat back when dropped.
-struct Seat {
-    shared: Arc<Shared>,
-    ip: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.shared.seats.lock();
-        seats.total -= 1;
-        self.shared
-            .context
-            .metrics
-            .connections
-            .set(i64::try_from(seats.total).unwrap_or(0));
-        if let Some(of_ip) = seats.per_ip.get_mut(&self.ip) {
-            *of_ip -= 1;
-            if *of_ip == 0 {
-                seats.per_ip.remove(&self.ip);
-            }
-        }
-    }
 }
 
 /// One listener for clients.
@@ -110,7 +52,6 @@ impl KafkaListener {
             context: parts.context,
             limits: parts.limits,
             stop: parts.stop,
-            seats: Mutex::new(Seats::default()),
         });
         Self {
             shared,
@@ -147,7 +88,7 @@ impl KafkaListener {
 
     fn admit(&self, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
         let shared = Arc::clone(&self.shared);
-        let seat = match shared.sit(peer.ip()) {
+        let seat = match Seat::take(&shared.context, &shared.limits, peer.ip()) {
             Ok(seat) => seat,
             Err(limit) => {
                 shared.context.metrics.connections_refused.inc();

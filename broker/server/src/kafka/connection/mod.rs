@@ -8,6 +8,7 @@
 pub(super) mod frames;
 mod idle;
 pub(super) mod listener;
+pub(super) mod seats;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};

@@ -13,6 +13,7 @@ use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use tokio::sync::watch;
 
 use crate::kafka::connection::frames::FrameBudget;
+use crate::kafka::connection::seats::Seats;
 use crate::kafka::context::locate::LocateError;
 use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
@@ -74,6 +75,7 @@ pub struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
+    pub(crate) seats: Seats,
     pub(crate) producer_ids: ProducerIds,
     sessions: Sessions,
 }
@@ -99,6 +101,7 @@ impl Context {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),
                 describe_partitions_max: int(sockets.describe_partitions_max),
             },
+            seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
             producer_ids: ProducerIds::default(),
             sessions: Sessions::new(sockets.fetch_sessions_max),

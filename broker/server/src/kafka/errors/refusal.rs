@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use freshet_metadata::{Ask, MetadataError};
 use freshet_quorum::QuorumError;
+use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
 
 use crate::kafka::context::Context;
@@ -23,6 +24,26 @@ impl Refusal {
             message: message.into(),
         }
     }
+}
+
+/// The metadata log under the name that Kafka's clients know; it is no topic.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Whether the broker keeps a topic of this name for itself.
+fn is_own_topic(name: &str) -> bool {
+    name == METADATA_TOPIC || TopicName::new(name).is_ok_and(|name| name.is_internal())
+}
+
+/// Refuses what would harm a topic that the broker keeps for itself. Kafka lets administrators
+/// delete the offsets topic, and every group's offsets with it; nobody wants that twice.
+pub(crate) fn not_own_topic(name: &str) -> Result<(), Refusal> {
+    if !is_own_topic(name) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::TopicAuthorizationFailed,
+        format!("{name} is the broker's own: clients may not create, delete or extend it"),
+    ))
 }
 
 impl From<MetadataError> for Refusal {
@@ -78,5 +99,51 @@ pub(crate) fn outcomes<T>(
             .map(|item| item.map_err(Refusal::from))
             .collect(),
         Err(refusal) => (0..count).map(|_| Err(refusal.clone())).collect(),
+    }
+}
+
+/// Outcomes in the order of the request: what was refused at the door keeps its refusal, the others
+/// take what was decided, in turn.
+pub(crate) fn in_turn<W, T>(
+    wanted: Vec<Result<W, Refusal>>,
+    decided: Vec<Result<T, Refusal>>,
+) -> Vec<Result<T, Refusal>> {
+    // The machine answers every item; a missing answer is a bug that must not look like success.
+    let lost = || Refusal::new(ErrorCode::UnknownServerError, "the answer was lost");
+    let mut decided = decided.into_iter();
+    let outcome = |wanted: Result<W, Refusal>| {
+        wanted.and_then(|_| decided.next().unwrap_or_else(|| Err(lost())))
+    };
+    wanted.into_iter().map(outcome).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_brokers_own_topics_are_not_for_clients_to_change() {
+        for name in [
+            "__consumer_offsets",
+            "__transaction_state",
+            "__cluster_metadata",
+        ] {
+            let refusal = not_own_topic(name).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::TopicAuthorizationFailed);
+            assert!(refusal.message.contains(name));
+        }
+        for name in ["orders", "__mine", "", "no/name"] {
+            assert_eq!(not_own_topic(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_at_the_door_keeps_its_place() {
+        let no = || Refusal::new(ErrorCode::InvalidRequest, "no");
+        let wanted = vec![Ok('a'), Err(no()), Ok('b'), Ok('c')];
+        let outcomes = in_turn(wanted, vec![Ok(1), Ok(2)]);
+        assert_eq!(outcomes[..3], [Ok(1), Err(no()), Ok(2)]);
+        let lost = outcomes[3].clone().unwrap_err();
+        assert_eq!(lost.code, ErrorCode::UnknownServerError);
     }
 }

@@ -11,7 +11,9 @@ use freshet_coordinators::groups::Limits;
 use freshet_env::disk::SystemDisk;
 use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
 use freshet_log::{LogDir, Writers, WritersOptions};
-use freshet_metadata::{Ask, BrokerListener, MetadataMachine, MetadataOptions, RegisterBroker};
+use freshet_metadata::{
+    Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
+};
 use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
@@ -169,6 +171,8 @@ async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
         }],
         rack: None,
         directories: Vec::new(),
+        features: Vec::new(),
+        past: PastLife::None,
     };
     let answer = quorum.propose(request.into()).await.expect("the quorum");
     RegisterBroker::answer(answer).expect("a first broker may come");

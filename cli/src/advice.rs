@@ -1,5 +1,7 @@
 //! One sentence for each failure, which says what to do.
 
+pub(crate) mod nearest;
+
 use freshet_client::ClientError;
 use freshet_wire::ErrorCode;
 

@@ -7,8 +7,9 @@ use freshet_client::{ConfigChange, ConfigEntry, ConfigSource, Resource};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::advice::nearest;
 use crate::output::Rows;
-use crate::{Context, nearest, text};
+use crate::{Context, text};
 
 const RESOURCES: &str = "\
 RESOURCES:

@@ -228,8 +228,10 @@ async fn in_group(
     }
     let mut consumer = GroupConsumer::new(&context.client, settings)?;
     let read = async {
-        join(context, group, &mut consumer, &mut printer).await?;
-        read_in_group(&mut consumer, args, &mut printer).await
+        if join(context, group, &mut consumer, &mut printer).await? {
+            read_in_group(&mut consumer, args, &mut printer).await?;
+        }
+        anyhow::Ok(())
     };
     let read = read.await;
     // Whatever happened: the others should not wait for the session to run out.
@@ -243,23 +245,23 @@ async fn in_group(
 }
 
 /// Enters the group. A coordinator waits for more members of a new group, and for slow ones of an
-/// old group; people should know what for.
+/// old group; people should know what for. Answers whether to go on: not after Ctrl-C.
 async fn join(
     context: &Context,
     group: &str,
     consumer: &mut GroupConsumer,
     printer: &mut Printer,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     if !printer.wants_more() {
-        return Ok(());
+        return Ok(false);
     }
     consumer.set_max_records(printer.next_hand());
     let words = |waited: Duration| format!("joining group {group} ({} s) …", waited.as_secs());
     let joining = consumer.poll(Duration::ZERO);
     let joining = context.patience.after(WAIT, words, joining);
     tokio::select! {
-        records = joining => printer.print(records?.iter()),
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        records = joining => printer.print(records?.iter()).map(|()| true),
+        _ = tokio::signal::ctrl_c() => Ok(false),
     }
 }
 

@@ -6,8 +6,6 @@ mod cluster;
 mod config;
 mod consume;
 mod group;
-mod nearest;
-mod outcome;
 mod output;
 mod patience;
 mod produce;

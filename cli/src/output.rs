@@ -1,5 +1,7 @@
 //! Results: a table for people, or JSON for programs.
 
+pub(crate) mod outcome;
+
 use std::io::{self, Write};
 
 use clap::ValueEnum;

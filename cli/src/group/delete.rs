@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::Context;
-use crate::outcome::Items;
+use crate::output::outcome::Items;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -8,8 +8,9 @@ use freshet_types::Timestamp;
 use freshet_wire::ErrorCode;
 use serde::Serialize;
 
+use crate::advice::nearest;
 use crate::output::Rows;
-use crate::{Context, nearest, text, time};
+use crate::{Context, text, time};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true)))]

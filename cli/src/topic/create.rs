@@ -5,8 +5,8 @@ use freshet_client::{CreatedTopic, NewTopic};
 use freshet_wire::ErrorCode;
 use serde::Serialize;
 
-use crate::outcome::{FAILED, Failures};
 use crate::output::Rows;
+use crate::output::outcome::{FAILED, Failures};
 use crate::{Context, text};
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::outcome::Items;
+use crate::output::outcome::Items;
 use crate::{Context, text};
 
 /// Topics of the brokers themselves, whether or not a broker says so.

@@ -9,8 +9,8 @@ use freshet_types::NodeId;
 use serde::Serialize;
 
 use crate::Context;
-use crate::outcome::Failures;
 use crate::output::Rows;
+use crate::output::outcome::Failures;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::output::Rows;
+use super::Rows;
 use crate::{Context, advice};
 
 /// One of the things.

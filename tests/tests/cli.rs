@@ -1,0 +1,432 @@
+//! The `freshet` command as people and scripts use it: the README's tour, the examples of every
+//! help text, JSON that programs can read, and what it says to bad input.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock and the real file system"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use freshet_tests::{Broker, Kind, Output, Suite, freshet_binary, run};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+type Case = fn(&Shell) -> Result<()>;
+
+const CASES: [(&str, Case); 12] = [
+    ("the_tour_of_the_readme_runs", tour),
+    ("the_examples_of_every_help_run", examples),
+    ("results_are_json_on_request", json_results),
+    ("each_of_several_has_its_own_outcome", several),
+    (
+        "produce_tells_why_it_ran_out_of_time",
+        produce_runs_out_of_time,
+    ),
+    ("produce_tells_what_was_written_before_a_bad_line", bad_line),
+    ("the_largest_line_fits_a_default_topic", largest_line),
+    ("nothing_is_deleted_without_a_word", unasked_delete),
+    ("a_group_is_not_made_by_a_typo", mistyped_group),
+    ("an_offset_past_the_end_is_told", past_the_end),
+    ("typos_are_told", typos),
+    ("nobody_there_is_told_soon", nobody_there),
+];
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    for (name, case) in CASES {
+        suite.test(name, missing(), move || case(&Shell::start()?));
+    }
+    suite.run()
+}
+
+/// The command under test: `FRESHET_CLI`, else the build beside the broker, else beside the release
+/// build of this workspace.
+fn freshet_cli() -> PathBuf {
+    if let Some(named) = env::var_os("FRESHET_CLI") {
+        return named.into();
+    }
+    freshet_binary().with_file_name("freshet")
+}
+
+fn missing() -> Option<String> {
+    if Kind::from_env() == Kind::Kafka {
+        return Some("the command line is tested against Freshet".to_owned());
+    }
+    let cli = freshet_cli();
+    (!cli.exists()).then(|| {
+        format!(
+            "there is no command at {}: build it with `cargo build --release -p freshet-cli`, or \
+             name one with FRESHET_CLI",
+            cli.display()
+        )
+    })
+}
+
+/// A shell that finds `freshet`, in a folder of its own, beside a broker of its own.
+struct Shell {
+    folder: TempDir,
+    broker: Broker,
+}
+
+impl Shell {
+    fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("freshet-cli-").tempdir()?;
+        let cli = fs::canonicalize(freshet_cli()).context("finding the command")?;
+        std::os::unix::fs::symlink(cli, folder.path().join("freshet"))?;
+        let broker = Broker::start(&[])?;
+        Ok(Self { folder, broker })
+    }
+
+    /// Runs a line as a shell does; nothing is on its standard input.
+    fn run(&self, line: &str) -> Result<Output> {
+        let mut command = Command::new("sh");
+        let path = env::var("PATH").unwrap_or_default();
+        command
+            .args(["-c", line])
+            .current_dir(self.folder.path())
+            .env("PATH", format!("{}:{path}", self.folder.path().display()))
+            .env("FRESHET_BOOTSTRAP", self.broker.bootstrap());
+        run(command, "", LIMIT).with_context(|| line.to_owned())
+    }
+
+    /// Standard output of a line that must succeed.
+    fn ok(&self, line: &str) -> Result<String> {
+        self.run(line)?.success().with_context(|| line.to_owned())
+    }
+
+    /// What a line that must succeed prints as JSON.
+    fn json(&self, line: &str) -> Result<Value> {
+        let text = self.ok(&format!("{line} --output json"))?;
+        serde_json::from_str(&text).with_context(|| format!("{line}: {text}"))
+    }
+
+    /// Runs a line that must fail and say all of `words` on standard error.
+    fn fails(&self, line: &str, words: &[&str]) -> Result<Output> {
+        let output = self.run(line)?;
+        ensure!(
+            !output.status.success(),
+            "{line} succeeded:\n{}",
+            output.stdout
+        );
+        for word in words {
+            ensure!(
+                output.stderr.contains(word),
+                "{line} does not say {word:?}:\n{}",
+                output.stderr
+            );
+        }
+        Ok(output)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn tour(shell: &Shell) -> Result<()> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme)?;
+    let lines: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .filter(|line| line.contains("freshet ") && !line.starts_with("cargo"))
+        .collect();
+    ensure!(lines.len() >= 7, "the README's tour is gone: {lines:?}");
+    for line in lines {
+        let said = shell.ok(line)?;
+        if line.contains("consume") {
+            ensure!(
+                said.contains("1 apple") || said.contains("2 pears"),
+                "{line}: {said}"
+            );
+        }
+        if line.contains("json") {
+            serde_json::from_str::<Value>(&said).with_context(|| said.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// The commands, and what must be there before their examples run.
+const COMMANDS: [(&str, &[&str]); 16] = [
+    ("topic create", &[]),
+    ("topic list", &[]),
+    ("topic describe", &[ORDERS, PAYMENTS]),
+    ("topic alter", &[ORDERS]),
+    ("topic delete", &["freshet topic create old-1 old-2"]),
+    ("produce", &[ORDERS]),
+    ("consume", &[ORDERS, PAYMENTS, MANY]),
+    ("group list", &[ORDERS, BILLING]),
+    ("group describe", &[ORDERS, BILLING]),
+    ("group delete", &[ORDERS, BILLING, OLD_GROUPS]),
+    ("group reset-offsets", &[ORDERS, MANY, BILLING]),
+    ("config describe", &[ORDERS]),
+    ("config set", &[ORDERS]),
+    ("config unset", &[ORDERS]),
+    ("cluster describe", &[]),
+    ("", &[BILLING_TOPIC, BILLING]),
+];
+
+const ORDERS: &str = "freshet topic create orders --partitions 6";
+const PAYMENTS: &str = "freshet topic create payments";
+/// The examples of the top create `orders` themselves.
+const BILLING_TOPIC: &str = "freshet topic create orders && freshet group reset-offsets billing --topic orders \
+     --to earliest --create && freshet topic delete orders --yes";
+const BILLING: &str = "freshet topic create --if-not-exists positions && \
+     freshet group reset-offsets billing --topic positions --to latest --create";
+const OLD_GROUPS: &str = "freshet group reset-offsets old-1 --topic orders --to latest --create && \
+     freshet group reset-offsets old-2 --topic orders --to latest --create";
+const MANY: &str = "seq 1600 | freshet produce orders --partition 0 --quiet && \
+     seq 1600 | freshet produce orders --partition 1 --quiet";
+
+/// Why an example cannot run here.
+fn unfit(example: &str) -> Option<&'static str> {
+    let reasons = [
+        ("--follow", "it never ends"),
+        ("--bootstrap", "its brokers are not here"),
+        ("--replication 3", "there is one broker"),
+        ("topic delete orders", "it asks at a terminal"),
+    ];
+    let found = reasons.iter().find(|(sign, _)| example.contains(sign));
+    found.map(|(_, reason)| *reason)
+}
+
+fn examples(_: &Shell) -> Result<()> {
+    let mut ran = 0;
+    let mut failed = Vec::new();
+    for (command, before) in COMMANDS {
+        // Each command's examples start from the same state.
+        let shell = Shell::start()?;
+        fs::write(shell.file("lines.txt"), "one\ntwo\n")?;
+        fs::write(shell.file("orders.tsv"), "k\tv\n")?;
+        for line in before {
+            shell.ok(line)?;
+        }
+        let help = shell.ok(&format!("freshet {command} --help"))?;
+        let (_, examples) = help
+            .split_once("EXAMPLES:\n")
+            .with_context(|| format!("{command:?} has no examples"))?;
+        for example in examples.lines().map(str::trim).filter(|e| !e.is_empty()) {
+            if unfit(example).is_some() {
+                continue;
+            }
+            ran += 1;
+            if let Err(error) = shell.ok(example) {
+                failed.push(format!("{error:#}"));
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    ensure!(ran > 35, "only {ran} examples were found");
+    Ok(())
+}
+
+fn json_results(shell: &Shell) -> Result<()> {
+    let created =
+        shell.json("freshet topic create t --partitions 2 --config retention.ms=60000")?;
+    ensure!(created[0]["status"] == "created", "{created}");
+    let sent = shell.json("freshet produce t --value x --partition 1")?;
+    ensure!(sent["records"] == 1 && sent["offset"] == 0, "{sent}");
+    ensure!(sent["error"].is_null(), "{sent}");
+    let topic = shell.json("freshet topic describe t")?;
+    ensure!(topic[0]["configs"]["retention.ms"] == "60000", "{topic}");
+    ensure!(topic[0]["partitions"][1]["end"] == 1, "{topic}");
+    let record = shell.json("freshet consume t")?;
+    ensure!(record["value"] == "x", "{record}");
+    let moved = shell.json("freshet group reset-offsets g --topic t --to latest --create")?;
+    ensure!(moved[1]["to"] == 1, "{moved}");
+    let group = shell.json("freshet group describe g")?;
+    ensure!(group["lag"] == 0, "{group}");
+    for line in [
+        "freshet topic list",
+        "freshet topic alter t --partitions 3",
+        "freshet group list",
+        "freshet group delete g",
+        "freshet config describe topic:t",
+        "freshet config set topic:t retention.ms=70000",
+        "freshet cluster describe",
+        "freshet topic delete t --yes",
+    ] {
+        shell.json(line)?;
+    }
+    Ok(())
+}
+
+fn several(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create a b")?;
+    for group in ["g1", "g3"] {
+        shell.ok(&format!(
+            "freshet group reset-offsets {group} --topic a --to latest --create"
+        ))?;
+    }
+    let told = shell.fails(
+        "freshet group delete g1 nosuch g3",
+        &["1 of 3 groups failed"],
+    )?;
+    ensure!(
+        told.stdout.contains("GROUP_ID_NOT_FOUND"),
+        "{}",
+        told.stdout
+    );
+    let deleted = told.stdout.matches("deleted").count();
+    ensure!(deleted >= 2, "{}", told.stdout);
+    let left = shell.json("freshet group list")?;
+    ensure!(left.as_array().is_some_and(Vec::is_empty), "{left}");
+
+    let told = shell.fails("freshet topic create a c", &["1 of 2 topics failed"])?;
+    ensure!(
+        told.stdout.contains("TOPIC_ALREADY_EXISTS"),
+        "{}",
+        told.stdout
+    );
+    let told = shell.fails("freshet topic describe a nosuch", &["1 of 2 topics failed"])?;
+    ensure!(told.stdout.contains("PARTITION"), "{}", told.stdout);
+    let told = shell.fails("freshet topic delete a nosuch c --yes -o json", &["1 of 3"])?;
+    let rows: Value = serde_json::from_str(&told.stdout)?;
+    let status = |i: usize| rows[i]["status"].as_str().unwrap_or_default();
+    ensure!(
+        [status(0), status(1), status(2)] == ["deleted", "failed", "deleted"],
+        "{rows}"
+    );
+    ensure!(rows[1]["error"].is_string(), "{rows}");
+    Ok(())
+}
+
+fn produce_runs_out_of_time(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t --config min.insync.replicas=2")?;
+    let start = Instant::now();
+    let words = ["NOT_ENOUGH_REPLICAS", "0 records were written"];
+    let told = shell.fails("freshet produce t --value x --timeout 3s --quiet", &words)?;
+    let took = start.elapsed();
+    ensure!(took < Duration::from_secs(12), "it took {took:?}");
+    ensure!(!told.stderr.contains("still"), "{}", told.stderr);
+    Ok(())
+}
+
+fn bad_line(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    shell.fails(
+        "printf 'k:1\\nbad\\n' | freshet produce t --key-separator :",
+        &["line 2", "1 record was written before that"],
+    )?;
+    ensure!(
+        shell.ok("freshet consume t")? == "1\n",
+        "line 1 is not there"
+    );
+    Ok(())
+}
+
+fn largest_line(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    let help = shell.ok("freshet produce --help")?;
+    let (_, after) = help
+        .split_once("--max-record-bytes")
+        .context("the option")?;
+    let (_, default) = after.split_once("[default: ").context("its default")?;
+    let (bytes, _) = default.split_once(']').context("its default's end")?;
+    let bytes: usize = bytes.trim().parse()?;
+    fs::write(shell.file("largest"), "x".repeat(bytes))?;
+    shell.ok("freshet produce t --file largest")?;
+    fs::write(shell.file("larger"), "x".repeat(bytes + 1))?;
+    shell.fails("freshet produce t --file larger", &["--max-record-bytes"])?;
+    Ok(())
+}
+
+fn unasked_delete(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    shell.fails("freshet topic delete t", &["nothing was deleted", "--yes"])?;
+    for name in ["__consumer_offsets", "__transaction_state"] {
+        let words = ["nothing was deleted", "brokers themselves"];
+        shell.fails(&format!("freshet topic delete t {name} --yes"), &words)?;
+    }
+    shell.ok("freshet topic describe t")?;
+    Ok(())
+}
+
+fn mistyped_group(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    shell.ok("freshet group reset-offsets billing --topic t --to earliest --create")?;
+    shell.fails(
+        "freshet group reset-offsets biling --topic t --to earliest",
+        &["--create", "did you mean \"billing\"?"],
+    )?;
+    let groups = shell.json("freshet group list")?;
+    ensure!(groups.as_array().is_some_and(|g| g.len() == 1), "{groups}");
+    Ok(())
+}
+
+fn past_the_end(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t --partitions 2")?;
+    shell.ok("seq 3 | freshet produce t --partition 0")?;
+    let words = ["offset 1500 is past the end, which is 3"];
+    shell.fails("freshet consume t --from 1500", &words)?;
+    shell.fails(
+        "freshet group reset-offsets g --topic t --to 1500 --create",
+        &words,
+    )?;
+    let said = shell.ok("freshet group reset-offsets g --topic t --to 2 --create")?;
+    ensure!(said.contains("2 is past the end"), "{said}");
+    Ok(())
+}
+
+fn typos(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    let start = Instant::now();
+    for (line, words) in [
+        (
+            "freshet config describe topic:t --name retension.ms",
+            &["no setting", "did you mean \"retention.ms\"?"][..],
+        ),
+        (
+            "freshet config describe topic:t --name nope",
+            &["no setting \"nope\""],
+        ),
+        ("freshet group list --state bogus", &["bogus", "Stable"]),
+        ("freshet group list --state Stabel", &["'Stable'"]),
+        (
+            "freshet config describe broker:99",
+            &["there is no broker 99; brokers: 1"],
+        ),
+        (
+            "freshet config set broker:99 a=b",
+            &["there is no broker 99; brokers: 1"],
+        ),
+        (
+            "freshet produce nosuch --value x",
+            &["nosuch", "freshet topic create"],
+        ),
+        ("freshet consume t --partition 7", &["no partition 7"]),
+        ("freshet consume t --from soon", &["\"soon\" is no time"]),
+        ("freshet topic list --timeout 5", &["unit"]),
+        ("freshet topic alter t --config nope=1", &["INVALID_CONFIG"]),
+    ] {
+        shell.fails(line, words)?;
+    }
+    let took = start.elapsed();
+    ensure!(took < Duration::from_secs(20), "typos took {took:?}");
+    Ok(())
+}
+
+fn nobody_there(shell: &Shell) -> Result<()> {
+    for (line, most) in [
+        ("FRESHET_BOOTSTRAP=127.0.0.1:1 freshet topic list", 8),
+        (
+            "FRESHET_BOOTSTRAP=127.0.0.1:1 freshet topic list --timeout 1s",
+            4,
+        ),
+    ] {
+        let start = Instant::now();
+        shell.fails(line, &["no broker answers at 127.0.0.1:1", "--bootstrap"])?;
+        let took = start.elapsed();
+        if took > Duration::from_secs(most) {
+            bail!("{line} took {took:?}");
+        }
+    }
+    Ok(())
+}

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use freshet_settings::{StaticSettings, StaticSettingsBuilder, Warning};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
 
-    /// Written once requests are served: {"kafka": "host:port", "http": "host:port"}
+    /// There while requests are served: {"kafka": "host:port", "http": "host:port", "listeners": {..}}
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 
@@ -46,10 +47,31 @@ enum LogFormat {
     Json,
 }
 
+/// The environment variable that says what is logged.
+const FILTER: &str = "FRESHET_LOG";
+
+/// Reads a filter. A single word that is neither a level nor a crate would be taken for a target,
+/// and silence everything.
+fn filter(asked: &str) -> Result<EnvFilter, String> {
+    let is_word = !asked.contains(['=', ',', '[', ':']);
+    if is_word && !asked.starts_with("freshet") && asked.parse::<LevelFilter>().is_err() {
+        return Err(
+            "expected a level (off, error, warn, info, debug, trace) or TARGET=LEVEL".into(),
+        );
+    }
+    EnvFilter::try_new(asked).map_err(|error| error.to_string())
+}
+
 impl Args {
     /// Log lines go to stderr; stdout is for what was asked for.
     pub(crate) fn start_logging(&self) {
-        let filter = EnvFilter::try_from_env("FRESHET_LOG").unwrap_or_else(|_| "info".into());
+        let asked = std::env::var_os(FILTER).filter(|asked| !asked.is_empty());
+        let asked = asked.map(|asked| asked.to_string_lossy().into_owned());
+        let filter = asked.as_deref().map_or(Ok("info".into()), filter);
+        let (filter, bad) = match filter {
+            Ok(filter) => (filter, None),
+            Err(why) => (EnvFilter::from("info"), Some(why)),
+        };
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr);
@@ -59,6 +81,9 @@ impl Args {
                 lines.with_target(false).with_ansi(colours).init();
             }
             LogFormat::Json => lines.json().init(),
+        }
+        if let Some(why) = bad {
+            tracing::warn!(value = asked, %why, "{FILTER} is not understood: logging at info");
         }
     }
 
@@ -79,5 +104,26 @@ impl Args {
             builder = builder.set(argument)?;
         }
         Ok(builder.finish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_means_nothing_is_told() {
+        for good in [
+            "debug",
+            "WARN",
+            "off",
+            "info,freshet_log=trace",
+            "freshet_log",
+        ] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["debgu", "freshet_log=loud", "a=b=c"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
     }
 }

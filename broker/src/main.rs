@@ -1,6 +1,7 @@
 //! The Freshet broker: Kafka's protocol, one binary. Wiring only; `--help` has examples.
 
 mod args;
+mod ready;
 mod start;
 mod stop;
 

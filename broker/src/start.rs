@@ -1,6 +1,6 @@
 //! Builds the broker from its rooms, lets it run, takes it down again.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use freshet_types::ClusterId;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::args::Args;
+use crate::ready::{Addresses, ReadyFile};
 use crate::stop::Signals;
 
 /// The metadata log's folder in its directory; no topic's log can be called so.
@@ -46,23 +47,48 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 async fn live(args: &Args, statics: Arc<StaticSettings>, node: NodeSettings) -> Result<()> {
-    let mut signals = Signals::new()?;
+    let signals = Signals::new()?;
     let doors = Doors::new();
+    let ready = args.ready_file.as_deref();
+    let ready = ready.map(|path| ReadyFile::claim(path, &doors.disk));
+    let ready = ready.transpose()?;
     let sockets = Layers::of(Arc::clone(&statics)).sockets();
     let bound = Bound::open(&node, &sockets).await?;
+    let addresses = Addresses::of(&bound.listeners)?;
     let broker = Broker::raise(&doors, &statics, &node, &bound).await?;
     let (stopper, stop) = server::Stop::new();
     let context = server::Context::new(broker.parts(&doors, &statics, &stop));
     let grace = Duration::from_millis(node.shutdown_timeout_ms);
-    let addresses = bound.addresses()?;
-    let faces = server::serve(&context, bound.listeners, &stop, grace)?;
-    addresses.announce(args.ready_file.as_deref(), &doors)?;
+    // Whatever goes wrong from here on, the broker that is up goes down cleanly.
+    let served = match server::serve(&context, bound.listeners, &stop, grace) {
+        Ok(faces) => {
+            let told = announce(&addresses, ready.as_ref(), &doors);
+            if told.is_ok() {
+                until_signal(signals).await;
+            }
+            if let Some(ready) = &ready {
+                ready.remove();
+            }
+            stopper.stop();
+            faces.ended().await;
+            told
+        }
+        Err(error) => Err(error.into()),
+    };
+    let lowered = broker.lower();
+    served.and(lowered)
+}
+
+fn announce(addresses: &Addresses, ready: Option<&ReadyFile>, doors: &Doors) -> Result<()> {
+    io::stdout().write_all(addresses.lines().as_bytes())?;
+    tracing::info!(start_ms = doors.clock.monotonic().0, "ready");
+    ready.map_or(Ok(()), |ready| ready.write(addresses))
+}
+
+async fn until_signal(mut signals: Signals) {
     let signal = signals.next().await;
     tracing::info!(signal, "stopping: finishing requests, flushing, closing");
     signals.exit_on_next();
-    stopper.stop();
-    faces.ended().await;
-    broker.lower()
 }
 
 /// The real doors to the world.
@@ -119,24 +145,6 @@ impl Bound {
             registered,
         })
     }
-
-    fn addresses(&self) -> Result<Addresses> {
-        let kafka = self
-            .listeners
-            .kafka
-            .first()
-            .map(|(_, socket)| socket.local_addr());
-        let http = self.listeners.http.as_ref().map(TcpListener::local_addr);
-        let text = |address: Option<io::Result<std::net::SocketAddr>>| {
-            address
-                .transpose()
-                .map(|address| address.map(|a| a.to_string()))
-        };
-        Ok(Addresses {
-            kafka: text(kafka)?,
-            http: text(http)?,
-        })
-    }
 }
 
 async fn bind(
@@ -178,30 +186,6 @@ fn reachable(host: &str) -> String {
     match host {
         "" | "0.0.0.0" | "::" => "localhost".to_owned(),
         host => host.to_owned(),
-    }
-}
-
-/// Where the broker can be reached.
-struct Addresses {
-    kafka: Option<String>,
-    http: Option<String>,
-}
-
-impl Addresses {
-    fn announce(&self, ready_file: Option<&Path>, doors: &Doors) -> Result<()> {
-        let or_none = |address: &Option<String>| address.clone().unwrap_or_else(|| "off".into());
-        println!("kafka {}", or_none(&self.kafka));
-        println!("http  {}", or_none(&self.http));
-        tracing::info!(start_ms = doors.clock.monotonic().0, "ready");
-        if let Some(path) = ready_file {
-            let json = serde_json::json!({ "kafka": self.kafka, "http": self.http });
-            let path = std::path::absolute(path)?;
-            doors
-                .disk
-                .replace_small(&path, format!("{json}\n").as_bytes())
-                .with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
     }
 }
 
@@ -294,12 +278,21 @@ impl Broker {
 fn open_dirs(doors: &Doors, node: &NodeSettings) -> Result<Vec<Arc<LogDir>>> {
     let mut dirs = Vec::with_capacity(node.log_dirs.len());
     for path in &node.log_dirs {
-        dirs.push(LogDir::open(Arc::clone(&doors.disk), path)?);
+        let opened = LogDir::open(Arc::clone(&doors.disk), path);
+        dirs.push(opened.with_context(|| unusable(path))?);
     }
     if dirs.is_empty() {
         bail!("log.dirs names no directory");
     }
     Ok(dirs)
+}
+
+fn unusable(path: &Path) -> String {
+    format!(
+        "cannot use {} of log.dirs: let it be a folder that this user may write to and that no \
+         other broker uses, or name another one (--set log.dirs=PATH)",
+        path.display()
+    )
 }
 
 fn start_quorum(

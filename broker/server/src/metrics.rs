@@ -1,22 +1,22 @@
 //! What the broker counts, in Prometheus' text form. Handles are resolved once; nothing on the hot
 //! path looks a label up.
 
+mod exposition;
 mod log_page;
+mod partition_page;
 
 use std::sync::OnceLock;
 
 use freshet_wire::{ApiKey, ErrorCode};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::kafka::{Context, Lag, served};
 
 /// Codes below this are counted by name; Kafka's go to about 135.
 const CODES: usize = 160;
-/// Series of one per-partition family that one scrape may show.
-const PARTITION_SERIES: usize = 10_000;
 
 /// All handles.
 pub(crate) struct Metrics {
@@ -34,10 +34,6 @@ pub(crate) struct Metrics {
     frame_bytes: IntGauge,
     fetch_sessions: IntGauge,
     partitions: IntGauge,
-    log_size: IntGaugeVec,
-    log_end: IntGaugeVec,
-    log_start: IntGaugeVec,
-    group_lag: IntGaugeVec,
 }
 
 /// Upper bounds of latency buckets, seconds.
@@ -65,13 +61,6 @@ impl Maker<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.keep(IntGauge::new(name, help))
-    }
-
-    fn per_partition(&self, name: &str, help: &str) -> IntGaugeVec {
-        self.keep(IntGaugeVec::new(
-            Opts::new(name, help),
-            &["topic", "partition"],
-        ))
     }
 }
 
@@ -129,16 +118,6 @@ impl Metrics {
             fetch_sessions: make
                 .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
             partitions: make.gauge("freshet_partitions", "Partitions open on this broker."),
-            log_size: make.per_partition("freshet_log_size_bytes", "Bytes on disk."),
-            log_end: make.per_partition("freshet_log_end_offset", "Offset of the next record."),
-            log_start: make.per_partition("freshet_log_start_offset", "First readable offset."),
-            group_lag: make.keep(IntGaugeVec::new(
-                Opts::new(
-                    "freshet_group_lag_records",
-                    "Records committed and not yet consumed.",
-                ),
-                &["group", "topic", "partition"],
-            )),
             registry,
         }
     }
@@ -183,22 +162,15 @@ impl Metrics {
     /// The exposition page. Gauges that mirror state are read here, not kept up to date.
     pub(crate) fn render(&self, context: &Context, lags: &[Lag]) -> String {
         self.sample(context);
-        self.sample_lags(lags);
         let mut page = Vec::new();
         let families = self.registry.gather();
         TextEncoder::new()
             .encode(&families, &mut page)
             .expect("writing to memory cannot fail");
+        let partitions = partition_page::render(&context.partitions, lags);
+        page.extend_from_slice(partitions.as_bytes());
         page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
         String::from_utf8(page).expect("the text format is UTF-8")
-    }
-
-    fn sample_lags(&self, lags: &[Lag]) {
-        self.group_lag.reset();
-        for lag in lags {
-            let labels = [&*lag.group, &*lag.topic, &lag.partition.to_string()];
-            self.group_lag.with_label_values(&labels).set(lag.records);
-        }
     }
 
     fn sample(&self, context: &Context) {
@@ -207,23 +179,8 @@ impl Metrics {
             .set(signed(context.frame_budget.used_bytes() as u64));
         self.fetch_sessions
             .set(signed(context.session_count() as u64));
-        for family in [&self.log_size, &self.log_end, &self.log_start] {
-            family.reset();
-        }
-        let partitions = context.partitions.all();
-        self.partitions.set(signed(partitions.len() as u64));
-        for partition in partitions.iter().take(PARTITION_SERIES) {
-            let name = partition.name();
-            let labels = [name.topic.as_str(), &name.partition.to_string()];
-            let view = partition.view();
-            self.log_size
-                .with_label_values(&labels)
-                .set(signed(view.size_bytes()));
-            self.log_end.with_label_values(&labels).set(view.log_end());
-            self.log_start
-                .with_label_values(&labels)
-                .set(view.log_start());
-        }
+        self.partitions
+            .set(signed(context.partitions.all().len() as u64));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules between settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::SettingError;
@@ -8,11 +9,13 @@ use crate::endpoint::{self, Endpoint, SecurityProtocol};
 use crate::error::cut;
 use crate::layers::Layers;
 use crate::statics::StaticSettings;
+use crate::value::items;
 
 /// Checks what no single setting can know.
 pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     let layers = Layers::of(Arc::new(settings.clone()));
     listeners(&layers)?;
+    log_dirs(&layers)?;
     if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))
         && new != old
         && old != "-1"
@@ -71,6 +74,23 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
         }
     }
     Ok(())
+}
+
+fn log_dirs(layers: &Layers) -> Result<(), SettingError> {
+    let given = layers.value("log.dirs").unwrap_or(layers.text("log.dir"));
+    let mut seen = BTreeSet::new();
+    let plain = |dir: &str| -> PathBuf {
+        let parts = Path::new(dir).components();
+        parts.filter(|part| *part != Component::CurDir).collect()
+    };
+    match items(given).find(|dir| !seen.insert(plain(dir))) {
+        None => Ok(()),
+        Some(dir) => Err(SettingError::Value {
+            name: "log.dirs",
+            value: cut(given, 200),
+            expected: format!("each directory once; {} is there twice", cut(dir, 200)),
+        }),
+    }
 }
 
 /// Whether a listener speaks something that is built. One that asks for encryption or for passwords

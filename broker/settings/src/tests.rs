@@ -328,6 +328,23 @@ fn a_listener_with_tls_or_sasl_is_refused_and_never_served_in_the_clear() {
 }
 
 #[test]
+fn a_directory_can_be_listed_once() {
+    for (dirs, fine) in [
+        ("a,b", true),
+        ("/a,a", true),
+        ("a,b,./a/", false),
+        ("/d/x,/d//x", false),
+    ] {
+        let builder = StaticSettingsBuilder::default().set(&format!("log.dirs={dirs}"));
+        let finished = builder.unwrap().finish();
+        assert_eq!(finished.is_ok(), fine, "{dirs}");
+        if let Err(error) = finished {
+            assert!(error.to_string().contains("is there twice"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_listener_of_the_controller_stays_closed_and_is_warned_of_once() {
     let cases: &[&[&str]] = &[
         &["listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2"],

@@ -25,9 +25,7 @@ pub(crate) async fn create_missing(
     for name in names {
         if TopicName::new(&name).is_err() {
             refused.push((name, ErrorCode::InvalidTopicException));
-        } else if name != OFFSETS_TOPIC && not_own_topic(&name).is_err() {
-            refused.push((name, ErrorCode::UnknownTopicOrPartition));
-        } else if topics.len() == TOPICS_PER_REQUEST {
+        } else if topics.len() == TOPICS_PER_REQUEST || is_not_made_here(&name) {
             refused.push((name, ErrorCode::UnknownTopicOrPartition));
         } else {
             topics.push(new_topic(context, &name));
@@ -57,6 +55,11 @@ pub(crate) async fn create_missing(
         Err(error) => refused.extend(names.into_iter().map(|name| (name, error.code()))),
     }
     refused
+}
+
+/// A topic of the broker's own that no part of it needs yet.
+fn is_not_made_here(name: &str) -> bool {
+    name != OFFSETS_TOPIC && not_own_topic(name).is_err()
 }
 
 /// What a topic is made of that nobody described.

@@ -1,10 +1,11 @@
 //! The log threads' own counters as exposition text. They are plain atomics, so that the log knows
 //! nothing of Prometheus; this is the only place that gives them names.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use freshet_log::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
+
+use crate::metrics::exposition::{head, line};
 
 /// Writes all of them.
 pub(super) fn render(log: &LogMetrics) -> String {
@@ -88,15 +89,6 @@ fn histogram(page: &mut String, name: &str, help: &str, latency: &Latency) {
         &format!("{name}_sum {}", latency.sum_micros() as f64 / 1e6),
     );
     line(page, &format!("{name}_count {all}"));
-}
-
-fn head(page: &mut String, name: &str, help: &str, kind: &str) {
-    line(page, &format!("# HELP {name} {help}"));
-    line(page, &format!("# TYPE {name} {kind}"));
-}
-
-fn line(page: &mut String, text: &str) {
-    writeln!(page, "{text}").expect("writing to a string cannot fail");
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! FindCoordinator (10): which broker keeps a group.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use freshet_metadata::MetadataImage;
 use freshet_partition::OFFSETS_TOPIC;
@@ -19,6 +19,8 @@ const BATCH_FROM: i16 = 4;
 const GROUP: i8 = 0;
 /// Key type of transactional ids.
 const TRANSACTION: i8 = 1;
+/// What producers with a transactional id are told.
+const NO_TRANSACTIONS: &str = "transactions are not built yet";
 
 /// Finds the coordinators. The offsets topic comes into being with the first question for a group.
 pub(crate) async fn handle(
@@ -60,9 +62,14 @@ fn find(
     let result = match key_type {
         GROUP => locate(context, call, image, &key),
         // No transaction coordinator lives here yet. Retriable would make producers wait forever.
-        TRANSACTION => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+        TRANSACTION => Err(warned(
+            call,
+            &key,
+            ErrorCode::TransactionalIdAuthorizationFailed,
+        )),
         _ => Err(ErrorCode::InvalidRequest),
     };
+    let error_message = (key_type == TRANSACTION).then(|| NO_TRANSACTIONS.to_owned());
     match result {
         Ok((node_id, host, port)) => Coordinator {
             key,
@@ -80,10 +87,21 @@ fn find(
                 host: String::new(),
                 port: -1,
                 error_code: code.code(),
-                error_message: None,
+                error_message,
             }
         }
     }
+}
+
+/// Clients show the code as a question of rights, so the log must tell what it is: once, as such a
+/// producer comes again and again.
+fn warned(call: &Call, key: &str, code: ErrorCode) -> ErrorCode {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let peer = call.origin.peer;
+        tracing::warn!(%peer, transactional_id = key, "{NO_TRANSACTIONS}; refused");
+    });
+    code
 }
 
 /// Node, host and port of the broker that leads the group's shard, as this listener's clients

@@ -9,8 +9,10 @@ pub fn reference_markdown() -> String {
     let mut apis: Vec<&Api> = registry::all().collect();
     apis.sort_by_key(|api| api.key.code());
     let mut page = String::from(
-        "# Served APIs\n\nWritten by `cargo xtask docs` from `broker/server/src/kafka/registry.rs`; \
-         do not edit.\n\n| key | API | versions | flexible from | who may | quota |\n\
+        "# Served APIs\n\nWritten by `cargo xtask docs` from `broker/server/src/kafka/registry/mod.rs`; \
+         do not edit.\n\nNothing is checked against rights or quotas yet: everybody may do everything, \
+         as much as they like. The last two columns say which right and which quota will apply.\n\n\
+         | key | API | versions | flexible from | right, not enforced yet | quota, not enforced yet |\n\
          |---|---|---|---|---|---|\n",
     );
     for api in apis {

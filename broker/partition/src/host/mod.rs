@@ -13,6 +13,9 @@
 //! wait in decision order behind the last record decided before them. A reader of state therefore
 //! never sees anything that could still be lost (docs/decisions/0002).
 //!
+//! While the journal has no room, requests that may need it are refused before they are decided, and
+//! timers wait: nothing was applied, so nothing has to be forgotten.
+//!
 //! The log stays bounded without a cleaner: after enough growth the host appends a full snapshot of
 //! the machine as ordinary records, and once that is committed moves the log start up to it.
 
@@ -43,6 +46,8 @@ const APPENDS_IN_FLIGHT: usize = 16;
 const SNAPSHOT_AFTER_BYTES: u64 = 16 << 20;
 /// ... or this many times the size of the last snapshot, whichever is more.
 const SNAPSHOT_GROWTH: u64 = 4;
+/// How often timers that wait for room in the journal look for it.
+const ROOM_PAUSE_MS: u64 = 1000;
 /// Pause before a machine whose journal failed is loaded again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,8 +60,8 @@ pub enum HostError {
     /// It does not live here (any more).
     #[error("{0} is not hosted by this broker")]
     NotHere(Arc<str>),
-    /// Too many requests wait for it.
-    #[error("{0} has {MAILBOX_REQUESTS} requests waiting: try again")]
+    /// Too many requests wait for it, or its log has no room. Nothing has happened.
+    #[error("{0} can take no more for now: try again")]
     Busy(Arc<str>),
     /// What it decided could not be made durable.
     #[error("the log of {0} failed: the change may or may not have happened")]
@@ -197,12 +202,15 @@ where
     /// Serves until all handles are gone (`Ok`) or the journal fails.
     async fn serve(&mut self, mut life: Life<M>) -> Result<(), JournalError> {
         let mut batch = Vec::with_capacity(DECIDE_AT_ONCE);
+        let mut is_full = false;
         let now = self.clock.now();
         let loaded = life.machine.loaded(now);
         life.absorb(now, loaded);
         loop {
             life.flush(&self.journal);
             let pause = life.timers.next_at().map(|at| at - self.clock.monotonic());
+            let at_least = if is_full { ROOM_PAUSE_MS } else { 0 };
+            let pause = pause.map(|pause| pause.max(at_least));
             let room = life.in_flight.len() < APPENDS_IN_FLIGHT;
             tokio::select! {
                 count = self.requests.recv_many(&mut batch, DECIDE_AT_ONCE), if room => {
@@ -210,8 +218,15 @@ where
                         return Ok(());
                     }
                     let now = self.clock.now();
+                    is_full = self.look_for_room(is_full);
                     for envelope in batch.drain(..) {
-                        life.decide(now, envelope);
+                        if is_full && M::may_write(&envelope.request) {
+                            let busy = HostError::Busy(Arc::clone(&self.name));
+                            // A caller that has gone away needs no answer.
+                            let _ = envelope.reply.send(Err(busy));
+                        } else {
+                            life.decide(now, envelope);
+                        }
                     }
                 }
                 done = first(&mut life.in_flight) => {
@@ -221,9 +236,29 @@ where
                         return Err(error);
                     }
                 }
-                () = sleep(pause), if room => life.fire(self.clock.now()),
+                () = sleep(pause), if room => {
+                    is_full = self.look_for_room(is_full);
+                    if !is_full {
+                        life.fire(self.clock.now());
+                    }
+                }
             }
         }
+    }
+
+    /// Whether the journal is full now; says so when that changes.
+    fn look_for_room(&self, was_full: bool) -> bool {
+        let room = self.journal.room();
+        match &room {
+            Err(error) if !was_full => {
+                tracing::warn!(machine = %self.name, %error, "no room: changes are refused");
+            }
+            Ok(()) if was_full => {
+                tracing::info!(machine = %self.name, "there is room again");
+            }
+            _ => {}
+        }
+        room.is_err()
     }
 
     /// Answers what waits in the mailbox of a machine that is gone.

@@ -75,6 +75,10 @@ impl Journaled for Adder {
     fn decode(_key: &[u8], value: Option<&[u8]>) -> Option<i64> {
         value?.try_into().ok().map(i64::from_be_bytes)
     }
+
+    fn may_write(request: &Ask) -> bool {
+        matches!(request, Ask::Add(_))
+    }
 }
 
 #[derive(Default)]
@@ -84,6 +88,7 @@ struct Shelf {
     /// Appends are held back while this is set.
     gate: Option<tokio::sync::watch::Receiver<bool>>,
     fail_next: bool,
+    is_full: bool,
 }
 
 #[derive(Clone, Default)]
@@ -96,6 +101,17 @@ impl Journal for FakeJournal {
             each(&entry.key, entry.value.as_deref());
         }
         Ok(())
+    }
+
+    fn room(&self) -> Result<(), JournalError> {
+        match self.0.lock().expect("no panics").is_full {
+            true => Err(JournalError {
+                doing: "appending to",
+                why: "test".into(),
+                kind: ErrorKind::Busy,
+            }),
+            false => Ok(()),
+        }
     }
 
     fn append(&self, entries: Vec<Entry>) -> AppendWait {
@@ -190,6 +206,26 @@ async fn a_failed_append_is_answered_and_the_state_read_again() {
         Ok(1),
         "what failed is not in the state"
     );
+}
+
+#[tokio::test]
+async fn a_full_journal_refuses_changes_and_costs_no_state() {
+    let journal = FakeJournal::default();
+    let set_full = |is_full| journal.0.lock().expect("no panics").is_full = is_full;
+    let hosted = start(&journal).await;
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
+    assert_eq!(hosted.ask(Ask::AddHundredSoon).await, Ok(0));
+    set_full(true);
+    for _ in 0..3 {
+        let refused = hosted.ask(Ask::Add(50)).await;
+        assert!(matches!(refused, Err(HostError::Busy(_))), "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(1), "readers are answered");
+    set_full(false);
+    assert_eq!(hosted.ask(Ask::Add(2)).await, Ok(3));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(103), "the timer has waited");
 }
 
 #[tokio::test]

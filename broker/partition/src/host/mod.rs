@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use freshet_env::Clock;
-use freshet_types::{Decision, ErrorKind, Machine, Now, Ticket, Timestamp};
+use freshet_types::{Decision, ErrorKind, Machine, Now, Offset, Ticket, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub use journal::{AppendWait, Entry, Journal, JournalError, Journaled};
@@ -230,7 +230,7 @@ where
                     }
                 }
                 done = first(&mut life.in_flight) => {
-                    if let Err(error) = life.committed(&self.journal, done) {
+                    if let Err(error) = self.committed(&mut life, done) {
                         tracing::error!(machine = %self.name, %error, "append failed: reloading");
                         life.fail_all(&HostError::Storage(Arc::clone(&self.name)));
                         return Err(error);
@@ -244,6 +244,28 @@ where
                 }
             }
         }
+    }
+
+    /// The oldest append under way has ended.
+    fn committed(
+        &self,
+        life: &mut Life<M>,
+        done: Result<Offset, JournalError>,
+    ) -> Result<(), JournalError> {
+        let Some(append) = life.in_flight.pop_front() else {
+            return Ok(());
+        };
+        match done {
+            Ok(base_offset) if append.is_snapshot => self.journal.trim(base_offset),
+            Ok(_) => {}
+            // It says nothing new: the log only stays longer, until the next one.
+            Err(error) if append.is_snapshot => {
+                tracing::warn!(machine = %self.name, %error, "no snapshot: the log keeps its past");
+            }
+            Err(error) => return Err(error),
+        }
+        life.release(append.replies);
+        Ok(())
     }
 
     /// Whether the journal is full now; says so when that changes.
@@ -278,7 +300,7 @@ async fn sleep(pause_ms: Option<u64>) {
     }
 }
 
-async fn first<R>(in_flight: &mut VecDeque<InFlight<R>>) -> Result<i64, JournalError> {
+async fn first<R>(in_flight: &mut VecDeque<InFlight<R>>) -> Result<Offset, JournalError> {
     match in_flight.front_mut() {
         Some(append) => (&mut append.wait).await,
         None => std::future::pending().await,
@@ -399,21 +421,6 @@ impl<M: Journaled + Send + 'static> Life<M> {
             replies: Vec::new(),
             is_snapshot: true,
         });
-    }
-
-    fn committed<J: Journal>(
-        &mut self,
-        journal: &J,
-        done: Result<i64, JournalError>,
-    ) -> Result<(), JournalError> {
-        let base_offset = done?;
-        if let Some(append) = self.in_flight.pop_front() {
-            if append.is_snapshot {
-                journal.trim(base_offset);
-            }
-            self.release(append.replies);
-        }
-        Ok(())
     }
 
     fn release(&mut self, replies: Vec<(Ticket, M::Reply)>) {

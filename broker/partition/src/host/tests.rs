@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use freshet_env::SystemClock;
-use freshet_types::{Millis, Offset, Timer, Timestamp};
+use freshet_types::{Millis, Timer, Timestamp};
 
 use super::*;
 
@@ -87,7 +87,8 @@ struct Shelf {
     start: usize,
     /// Appends are held back while this is set.
     gate: Option<tokio::sync::watch::Receiver<bool>>,
-    fail_next: bool,
+    /// The append after so many others fails.
+    fail_after: Option<usize>,
     is_full: bool,
 }
 
@@ -116,7 +117,9 @@ impl Journal for FakeJournal {
 
     fn append(&self, entries: Vec<Entry>) -> AppendWait {
         let mut shelf = self.0.lock().expect("no panics");
-        if std::mem::take(&mut shelf.fail_next) {
+        let left = shelf.fail_after;
+        shelf.fail_after = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) {
             let kind = ErrorKind::Unavailable;
             return Box::pin(async move {
                 Err(JournalError {
@@ -195,7 +198,7 @@ async fn a_failed_append_is_answered_and_the_state_read_again() {
     let journal = FakeJournal::default();
     let hosted = start(&journal).await;
     assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
-    journal.0.lock().expect("no panics").fail_next = true;
+    journal.0.lock().expect("no panics").fail_after = Some(0);
     assert!(matches!(
         hosted.ask(Ask::Add(50)).await,
         Err(HostError::Storage(_))
@@ -261,4 +264,22 @@ async fn a_grown_journal_is_replaced_by_a_snapshot() {
     );
     drop(hosted);
     assert_eq!(start(&journal).await.ask(Ask::Read).await, Ok(sum + 1));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_costs_no_state() {
+    let journal = FakeJournal::default();
+    let count = SNAPSHOT_AFTER_BYTES / Adder::encode(&1).size_bytes() + 10;
+    journal.0.lock().expect("no panics").entries = (0..count).map(|_| Adder::encode(&1)).collect();
+    let hosted = start(&journal).await;
+    let sum = i64::try_from(count).expect("small");
+    // The change is written, the snapshot behind it is not.
+    journal.0.lock().expect("no panics").fail_after = Some(1);
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(sum + 1));
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(sum + 1));
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(sum + 2));
+    let shelf = journal.0.lock().expect("no panics");
+    assert_eq!(shelf.fail_after, None, "it has failed");
+    assert_eq!(shelf.start, 0, "nothing is trimmed");
+    assert_eq!(shelf.entries.len() as u64, count + 2);
 }

@@ -93,6 +93,7 @@ impl Directory {
             directory: Arc::clone(&directory),
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),
+            tried: Mutex::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             parts,
         };
@@ -279,6 +280,8 @@ struct Keeper {
     directory: Arc<Directory>,
     seen: Arc<MetadataImage>,
     unfinished: Unfinished,
+    /// Where partitions that are not open were to be opened last.
+    tried: Mutex<HashMap<TopicPartition, Arc<LogDir>>>,
     period: Duration,
     parts: DirectoryParts,
 }
@@ -450,6 +453,7 @@ impl Keeper {
         partition.lead(wanted.leader_epoch, wanted.in_sync);
         partition.configure(Arc::clone(&wanted.config), wanted.min_in_sync);
         self.directory.broken.write().remove(&wanted.id);
+        self.tried.lock().remove(&wanted.id);
         self.directory
             .partitions
             .write()
@@ -470,8 +474,20 @@ impl Keeper {
         }
     }
 
-    fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+    /// Where to open a partition. A log that could not be made may be there in part: another attempt
+    /// must not make it a second time elsewhere.
+    fn home(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<LogDir>, OpenError> {
+        let mut tried = self.tried.lock();
+        if let Some(dir) = tried.get(&wanted.id) {
+            return Ok(Arc::clone(dir));
+        }
         let dir = homes.of(&wanted.name)?;
+        tried.insert(wanted.id, Arc::clone(&dir));
+        Ok(dir)
+    }
+
+    fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+        let dir = self.home(wanted, homes)?;
         let replica = Arc::new(Replica::default());
         let open = || {
             self.parts.writers.open(OpenLog {
@@ -503,6 +519,7 @@ impl Keeper {
                 partition,
             };
             if self.directory.broken.write().remove(&id).is_some() {
+                self.tried.lock().remove(&id);
                 let topic = topic.name.clone();
                 self.remove_unopened(LogName { topic, partition }, id.topic);
             }

@@ -33,6 +33,11 @@ impl Journaled for Groups {
             None
         })
     }
+
+    fn may_write(request: &api::Request) -> bool {
+        use api::Request::{Describe, Fetch, Heartbeat, List};
+        !matches!(request, Describe(_) | Fetch(_) | Heartbeat(_) | List(_))
+    }
 }
 
 /// See the module.

@@ -31,14 +31,17 @@ impl Rig {
     fn in_folder(folder: tempfile::TempDir) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let dir = LogDir::open(disk, folder.path()).expect("a log directory");
+        // An empty one beside it.
+        let beside = folder.path().join("beside");
+        let dirs = [folder.path(), &beside].map(|path| LogDir::open(Arc::clone(&disk), path));
+        let dirs = dirs.map(|dir| dir.expect("a log directory"));
         let options = WritersOptions {
             append_threads: 2,
             queue_len: 4,
             reserve_bytes: 0,
             ..WritersOptions::default()
         };
-        let writers = Writers::start(vec![dir], Arc::clone(&clock), options).expect("threads");
+        let writers = Writers::start(dirs.into(), Arc::clone(&clock), options).expect("threads");
         let statics = StaticSettingsBuilder::default().finish();
         let statics = Arc::new(statics.expect("settings that agree").0);
         let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
@@ -51,6 +54,7 @@ impl Rig {
             }),
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),
+            tried: Mutex::default(),
             period: Duration::from_secs(1),
             parts: DirectoryParts {
                 node: NODE,
@@ -204,9 +208,12 @@ fn a_partition_that_could_not_be_opened_is_opened_once_it_can_be() {
     make_unopenable(&log);
     let id = rig.create("t", 1);
     assert!(rig.keeper.directory.broken(id).is_some());
+    // Now the other directory has fewer logs.
+    rig.create("u", 1);
     SystemDisk.remove_dir_all(&log).expect("it was there");
     rig.keeper.open_broken();
-    assert!(rig.get(id).is_some());
+    let open = rig.get(id).expect("open");
+    assert_eq!(open.view().dir().path(), rig.folder.path(), "where it was");
     assert!(rig.keeper.directory.broken(id).is_none());
 }
 

@@ -15,6 +15,12 @@ pub trait Journaled:
 
     /// Reads a record back; `None` for kinds this version does not know, which are skipped.
     fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self::Record>;
+
+    /// Whether records may come of a request. Others are answered also while the journal has no
+    /// room.
+    fn may_write(_request: &Self::Request) -> bool {
+        true
+    }
 }
 
 /// One record of the journal.
@@ -57,6 +63,9 @@ pub(crate) type Replayed<'a> = &'a mut (dyn FnMut(&[u8], Option<&[u8]>) + Send);
 pub trait Journal: Send + Sync + 'static {
     /// Reads all committed entries.
     fn replay(&self, each: Replayed<'_>) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Whether an append would find room now. Cheap: asked before each decision that may need one.
+    fn room(&self) -> Result<(), JournalError>;
 
     /// Appends entries as a whole. The order of calls is the order in the log.
     fn append(&self, entries: Vec<Entry>) -> AppendWait;

@@ -13,6 +13,9 @@
 //! wait in decision order behind the last record decided before them. A reader of state therefore
 //! never sees anything that could still be lost (docs/decisions/0002).
 //!
+//! While the journal has no room, requests that may need it are refused before they are decided, and
+//! timers wait: nothing was applied, so nothing has to be forgotten.
+//!
 //! The log stays bounded without a cleaner: after enough growth the host appends a full snapshot of
 //! the machine as ordinary records, and once that is committed moves the log start up to it.
 
@@ -26,7 +29,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use freshet_env::Clock;
-use freshet_types::{Decision, ErrorKind, Machine, Now, Ticket, Timestamp};
+use freshet_types::{Decision, ErrorKind, Machine, Now, Offset, Ticket, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub use journal::{AppendWait, Entry, Journal, JournalError, Journaled};
@@ -43,6 +46,8 @@ const APPENDS_IN_FLIGHT: usize = 16;
 const SNAPSHOT_AFTER_BYTES: u64 = 16 << 20;
 /// ... or this many times the size of the last snapshot, whichever is more.
 const SNAPSHOT_GROWTH: u64 = 4;
+/// How often timers that wait for room in the journal look for it.
+const ROOM_PAUSE_MS: u64 = 1000;
 /// Pause before a machine whose journal failed is loaded again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,8 +60,8 @@ pub enum HostError {
     /// It does not live here (any more).
     #[error("{0} is not hosted by this broker")]
     NotHere(Arc<str>),
-    /// Too many requests wait for it.
-    #[error("{0} has {MAILBOX_REQUESTS} requests waiting: try again")]
+    /// Too many requests wait for it, or its log has no room. Nothing has happened.
+    #[error("{0} can take no more for now: try again")]
     Busy(Arc<str>),
     /// What it decided could not be made durable.
     #[error("the log of {0} failed: the change may or may not have happened")]
@@ -197,12 +202,15 @@ where
     /// Serves until all handles are gone (`Ok`) or the journal fails.
     async fn serve(&mut self, mut life: Life<M>) -> Result<(), JournalError> {
         let mut batch = Vec::with_capacity(DECIDE_AT_ONCE);
+        let mut is_full = false;
         let now = self.clock.now();
         let loaded = life.machine.loaded(now);
         life.absorb(now, loaded);
         loop {
             life.flush(&self.journal);
             let pause = life.timers.next_at().map(|at| at - self.clock.monotonic());
+            let at_least = if is_full { ROOM_PAUSE_MS } else { 0 };
+            let pause = pause.map(|pause| pause.max(at_least));
             let room = life.in_flight.len() < APPENDS_IN_FLIGHT;
             tokio::select! {
                 count = self.requests.recv_many(&mut batch, DECIDE_AT_ONCE), if room => {
@@ -210,20 +218,69 @@ where
                         return Ok(());
                     }
                     let now = self.clock.now();
+                    is_full = self.look_for_room(is_full);
                     for envelope in batch.drain(..) {
-                        life.decide(now, envelope);
+                        if is_full && M::may_write(&envelope.request) {
+                            let busy = HostError::Busy(Arc::clone(&self.name));
+                            // A caller that has gone away needs no answer.
+                            let _ = envelope.reply.send(Err(busy));
+                        } else {
+                            life.decide(now, envelope);
+                        }
                     }
                 }
                 done = first(&mut life.in_flight) => {
-                    if let Err(error) = life.committed(&self.journal, done) {
+                    if let Err(error) = self.committed(&mut life, done) {
                         tracing::error!(machine = %self.name, %error, "append failed: reloading");
                         life.fail_all(&HostError::Storage(Arc::clone(&self.name)));
                         return Err(error);
                     }
                 }
-                () = sleep(pause), if room => life.fire(self.clock.now()),
+                () = sleep(pause), if room => {
+                    is_full = self.look_for_room(is_full);
+                    if !is_full {
+                        life.fire(self.clock.now());
+                    }
+                }
             }
         }
+    }
+
+    /// The oldest append under way has ended.
+    fn committed(
+        &self,
+        life: &mut Life<M>,
+        done: Result<Offset, JournalError>,
+    ) -> Result<(), JournalError> {
+        let Some(append) = life.in_flight.pop_front() else {
+            return Ok(());
+        };
+        match done {
+            Ok(base_offset) if append.is_snapshot => self.journal.trim(base_offset),
+            Ok(_) => {}
+            // It says nothing new: the log only stays longer, until the next one.
+            Err(error) if append.is_snapshot => {
+                tracing::warn!(machine = %self.name, %error, "no snapshot: the log keeps its past");
+            }
+            Err(error) => return Err(error),
+        }
+        life.release(append.replies);
+        Ok(())
+    }
+
+    /// Whether the journal is full now; says so when that changes.
+    fn look_for_room(&self, was_full: bool) -> bool {
+        let room = self.journal.room();
+        match &room {
+            Err(error) if !was_full => {
+                tracing::warn!(machine = %self.name, %error, "no room: changes are refused");
+            }
+            Ok(()) if was_full => {
+                tracing::info!(machine = %self.name, "there is room again");
+            }
+            _ => {}
+        }
+        room.is_err()
     }
 
     /// Answers what waits in the mailbox of a machine that is gone.
@@ -243,7 +300,7 @@ async fn sleep(pause_ms: Option<u64>) {
     }
 }
 
-async fn first<R>(in_flight: &mut VecDeque<InFlight<R>>) -> Result<i64, JournalError> {
+async fn first<R>(in_flight: &mut VecDeque<InFlight<R>>) -> Result<Offset, JournalError> {
     match in_flight.front_mut() {
         Some(append) => (&mut append.wait).await,
         None => std::future::pending().await,
@@ -364,21 +421,6 @@ impl<M: Journaled + Send + 'static> Life<M> {
             replies: Vec::new(),
             is_snapshot: true,
         });
-    }
-
-    fn committed<J: Journal>(
-        &mut self,
-        journal: &J,
-        done: Result<i64, JournalError>,
-    ) -> Result<(), JournalError> {
-        let base_offset = done?;
-        if let Some(append) = self.in_flight.pop_front() {
-            if append.is_snapshot {
-                journal.trim(base_offset);
-            }
-            self.release(append.replies);
-        }
-        Ok(())
     }
 
     fn release(&mut self, replies: Vec<(Ticket, M::Reply)>) {

@@ -51,6 +51,11 @@ impl Journal for PartitionJournal {
         Ok(())
     }
 
+    fn room(&self) -> Result<(), JournalError> {
+        let room = self.partition.log().room(Origin::Coordinator);
+        room.map_err(|error| appending(error.kind(), error.to_string()))
+    }
+
     fn append(&self, entries: Vec<Entry>) -> AppendWait {
         let batches = match batches(&entries) {
             Ok(batches) => batches,
@@ -65,15 +70,10 @@ impl Journal for PartitionJournal {
             done: Box::new(move |result| drop(tell.send(result))),
         });
         Box::pin(async move {
-            let failed = |kind, why| JournalError {
-                doing: "appending to",
-                why,
-                kind,
-            };
             match told.await {
                 Ok(Ok(appended)) => Ok(appended.base_offset),
-                Ok(Err(error)) => Err(failed(error.kind(), error.to_string())),
-                Err(_) => Err(failed(
+                Ok(Err(error)) => Err(appending(error.kind(), error.to_string())),
+                Err(_) => Err(appending(
                     ErrorKind::Unavailable,
                     "the log is closed".to_owned(),
                 )),
@@ -137,6 +137,14 @@ fn join(chunks: Vec<Bytes>) -> Bytes {
     match <[Bytes; 1]>::try_from(chunks) {
         Ok([only]) => only,
         Err(chunks) => chunks.concat().into(),
+    }
+}
+
+fn appending(kind: ErrorKind, why: String) -> JournalError {
+    JournalError {
+        doing: "appending to",
+        why,
+        kind,
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use freshet_env::SystemClock;
-use freshet_types::{Millis, Offset, Timer, Timestamp};
+use freshet_types::{Millis, Timer, Timestamp};
 
 use super::*;
 
@@ -75,6 +75,10 @@ impl Journaled for Adder {
     fn decode(_key: &[u8], value: Option<&[u8]>) -> Option<i64> {
         value?.try_into().ok().map(i64::from_be_bytes)
     }
+
+    fn may_write(request: &Ask) -> bool {
+        matches!(request, Ask::Add(_))
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +87,9 @@ struct Shelf {
     start: usize,
     /// Appends are held back while this is set.
     gate: Option<tokio::sync::watch::Receiver<bool>>,
-    fail_next: bool,
+    /// The append after so many others fails.
+    fail_after: Option<usize>,
+    is_full: bool,
 }
 
 #[derive(Clone, Default)]
@@ -98,9 +104,22 @@ impl Journal for FakeJournal {
         Ok(())
     }
 
+    fn room(&self) -> Result<(), JournalError> {
+        match self.0.lock().expect("no panics").is_full {
+            true => Err(JournalError {
+                doing: "appending to",
+                why: "test".into(),
+                kind: ErrorKind::Busy,
+            }),
+            false => Ok(()),
+        }
+    }
+
     fn append(&self, entries: Vec<Entry>) -> AppendWait {
         let mut shelf = self.0.lock().expect("no panics");
-        if std::mem::take(&mut shelf.fail_next) {
+        let left = shelf.fail_after;
+        shelf.fail_after = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) {
             let kind = ErrorKind::Unavailable;
             return Box::pin(async move {
                 Err(JournalError {
@@ -179,7 +198,7 @@ async fn a_failed_append_is_answered_and_the_state_read_again() {
     let journal = FakeJournal::default();
     let hosted = start(&journal).await;
     assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
-    journal.0.lock().expect("no panics").fail_next = true;
+    journal.0.lock().expect("no panics").fail_after = Some(0);
     assert!(matches!(
         hosted.ask(Ask::Add(50)).await,
         Err(HostError::Storage(_))
@@ -190,6 +209,26 @@ async fn a_failed_append_is_answered_and_the_state_read_again() {
         Ok(1),
         "what failed is not in the state"
     );
+}
+
+#[tokio::test]
+async fn a_full_journal_refuses_changes_and_costs_no_state() {
+    let journal = FakeJournal::default();
+    let set_full = |is_full| journal.0.lock().expect("no panics").is_full = is_full;
+    let hosted = start(&journal).await;
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
+    assert_eq!(hosted.ask(Ask::AddHundredSoon).await, Ok(0));
+    set_full(true);
+    for _ in 0..3 {
+        let refused = hosted.ask(Ask::Add(50)).await;
+        assert!(matches!(refused, Err(HostError::Busy(_))), "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(1), "readers are answered");
+    set_full(false);
+    assert_eq!(hosted.ask(Ask::Add(2)).await, Ok(3));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(103), "the timer has waited");
 }
 
 #[tokio::test]
@@ -225,4 +264,22 @@ async fn a_grown_journal_is_replaced_by_a_snapshot() {
     );
     drop(hosted);
     assert_eq!(start(&journal).await.ask(Ask::Read).await, Ok(sum + 1));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_costs_no_state() {
+    let journal = FakeJournal::default();
+    let count = SNAPSHOT_AFTER_BYTES / Adder::encode(&1).size_bytes() + 10;
+    journal.0.lock().expect("no panics").entries = (0..count).map(|_| Adder::encode(&1)).collect();
+    let hosted = start(&journal).await;
+    let sum = i64::try_from(count).expect("small");
+    // The change is written, the snapshot behind it is not.
+    journal.0.lock().expect("no panics").fail_after = Some(1);
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(sum + 1));
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(sum + 1));
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(sum + 2));
+    let shelf = journal.0.lock().expect("no panics");
+    assert_eq!(shelf.fail_after, None, "it has failed");
+    assert_eq!(shelf.start, 0, "nothing is trimmed");
+    assert_eq!(shelf.entries.len() as u64, count + 2);
 }

@@ -78,6 +78,8 @@ impl Rig {
             listeners: Vec::new(),
             rack: None,
             directories: Vec::new(),
+            features: Vec::new(),
+            past: freshet_metadata::PastLife::None,
         })
         .expect("the broker is registered");
         rig

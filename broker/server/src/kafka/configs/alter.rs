@@ -3,6 +3,7 @@
 
 use freshet_metadata::{AlterConfigs, AlterResource};
 
+use crate::kafka::configs::unbuilt;
 use crate::kafka::context::Context;
 use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes};
 
@@ -19,5 +20,11 @@ pub(crate) async fn alter(
         validate_only,
     };
     let answer = context.change(change).await.map_err(Refusal::from);
-    in_turn(wanted, outcomes(count, answer))
+    let changes = wanted.clone();
+    let outcomes = in_turn(wanted, outcomes(count, answer));
+    let made = changes.iter().zip(&outcomes);
+    let made = made.filter(|(_, outcome)| outcome.is_ok() && !validate_only);
+    made.flat_map(|(change, _)| change)
+        .for_each(unbuilt::warn_of_change);
+    outcomes
 }

@@ -54,7 +54,7 @@ pub struct LogConfig {
     pub recompress: Option<Compression>,
     /// `flush.messages`: with [`Durability::PageCache`], fdatasync after so many records.
     pub flush_messages: u64,
-    /// `flush.ms`: with [`Durability::PageCache`], fdatasync after so long; checked about once a second.
+    /// `flush.ms`: with [`Durability::PageCache`], fdatasync after so long; checked twice a second.
     pub flush_ms: u64,
     /// `preallocate`: reserve blocks ahead of the end of the active segment.
     pub preallocate: bool,

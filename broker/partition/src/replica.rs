@@ -54,7 +54,7 @@ impl Replica {
     /// Calls `done` once `appended` is committed.
     pub(crate) fn park(&self, appended: Appended, done: ProduceDone) {
         let mut parked = self.parked.lock();
-        // Checked under the lock: `commit` moves the watermark first and looks at the queue after.
+        // Checked under the lock: `commit` moves the watermark in it and looks at the queue after.
         if appended.last_offset < self.high_watermark() {
             drop(parked);
             done(Ok(appended));
@@ -64,8 +64,15 @@ impl Replica {
     }
 
     fn commit(&self, end: Offset) {
-        if self.high_watermark.fetch_max(end, Ordering::AcqRel) >= end {
-            return;
+        {
+            // Who waits is told before any producer is, and one who is about to park waits for both:
+            // who fetches because of an acknowledgement must find the records, also through a
+            // session that looks only at what has moved.
+            let _parked = self.parked.lock();
+            if self.high_watermark.fetch_max(end, Ordering::AcqRel) >= end {
+                return;
+            }
+            self.waiters.wake();
         }
         loop {
             let mut parked = self.parked.lock();
@@ -78,7 +85,6 @@ impl Replica {
             drop(parked);
             done(Ok(appended));
         }
-        self.waiters.wake();
     }
 }
 
@@ -90,10 +96,10 @@ impl Progress for Replica {
     }
 
     fn failed(&self, error: &LogError) {
+        self.waiters.wake();
         for Parked { done, .. } in std::mem::take(&mut *self.parked.lock()) {
             done(Err(ProduceError::Append(error.clone().into())));
         }
-        self.waiters.wake();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use freshet_codec::Message;
 
+pub use crate::alter_configs::AlterConfigsResourceResponse;
 use crate::{ApiKey, Request};
 
 /// Settings to change.
@@ -44,19 +45,6 @@ pub struct IncrementalAlterConfigsResponse {
     pub throttle_time_ms: i32,
     /// By resource.
     pub responses: Vec<AlterConfigsResourceResponse>,
-}
-
-/// The outcome for one resource.
-#[derive(Debug, Clone, PartialEq, Eq, Message)]
-pub struct AlterConfigsResourceResponse {
-    /// 0 or the error.
-    pub error_code: i16,
-    /// The error in words.
-    pub error_message: Option<String>,
-    /// As asked.
-    pub resource_type: i8,
-    /// As asked.
-    pub resource_name: String,
 }
 
 impl Request for IncrementalAlterConfigsRequest {

@@ -207,22 +207,26 @@ fn check_window(
 
 fn damaged(error: BatchError) -> AppendError {
     match error {
-        BatchError::Truncated { .. } | BatchError::Crc { .. } => AppendError::Damaged {
-            what: error.to_string().into(),
-        },
+        // Before the checksum, a field that cannot be may be damage as well.
+        BatchError::Truncated { .. } | BatchError::Crc { .. } | BatchError::Malformed { .. } => {
+            AppendError::Damaged {
+                what: error.to_string().into(),
+            }
+        }
         other => refused(other),
     }
 }
 
 fn refused(error: BatchError) -> AppendError {
     match error {
-        BatchError::Truncated { .. }
-        | BatchError::Crc { .. }
-        | BatchError::Compression { .. }
-        | BatchError::Malformed { .. }
-        | BatchError::Magic { .. } => AppendError::Damaged {
-            what: error.to_string().into(),
-        },
+        BatchError::Truncated { .. } | BatchError::Crc { .. } | BatchError::Compression { .. } => {
+            AppendError::Damaged {
+                what: error.to_string().into(),
+            }
+        }
+        // The client sends what it will always send: not to be tried again.
+        BatchError::Malformed { what } => invalid(what),
+        BatchError::Magic { .. } => invalid("only message format 2 is supported"),
         BatchError::UnknownCodec { codec } => AppendError::UnsupportedCompression {
             codec: u8::try_from(codec).unwrap_or(u8::MAX),
         },

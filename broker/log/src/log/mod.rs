@@ -18,11 +18,12 @@ mod retain;
 mod room;
 mod save;
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use freshet_env::DiskFile;
+use freshet_env::disk::OpenMode;
 use freshet_records::{BatchHeader, prefix};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -313,8 +314,8 @@ impl Log {
         };
         let reserved = file.allocate(range.start, range.end - range.start);
         match reserved {
-            // Nobody asked for it: what is not reserved can still be written.
-            Err(_) if !whole => {}
+            // What is not reserved can still be written, as long as there is room for that.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
             reserved => {
                 reserved.map_err(|error| self.shared.fail("reserving blocks for", &error))?;
             }
@@ -343,10 +344,20 @@ impl Log {
         if self.position + prepared.bytes as u64 > limit {
             return Ok(true);
         }
-        let last = prepared.batches.last().map_or(self.end, |batch| {
-            self.end.max(batch.header.next_offset()) + i64::from(batch.header.last_offset_delta)
-        });
-        if last - self.active.base() > i64::from(i32::MAX) {
+        // A producer's base offset means nothing; it gets the next one here.
+        let records = |batch: &PreparedBatch| i64::from(batch.header.last_offset_delta) + 1;
+        let end = match prepared.origin {
+            Origin::Replica => prepared
+                .batches
+                .last()
+                .map_or(self.end, |batch| batch.header.next_offset()),
+            Origin::Client | Origin::Coordinator => prepared
+                .batches
+                .iter()
+                .map(records)
+                .fold(self.end, i64::saturating_add),
+        };
+        if end.saturating_sub(self.active.base()) > i64::from(i32::MAX) {
             return Ok(true);
         }
         let now = prepared.now;
@@ -414,15 +425,29 @@ impl Log {
     /// Cuts off what lies behind the active segment's last batch: reserved blocks and zeros. The next
     /// flush makes that durable, before anything in a later segment is.
     pub(crate) fn trim_room(&mut self) -> Result<(), LogError> {
-        if self.room.reaches_beyond(self.position)
-            && let Some(file) = &self.file
-        {
-            let cut = file.set_len(self.position);
-            cut.map_err(|error| self.shared.fail("trimming a segment of", &error))?;
-            self.shared.set_dirty(Arc::clone(file));
-            self.room = Room::default();
+        if let Some(file) = self.cut_room()? {
+            self.shared.set_dirty(file);
         }
         Ok(())
+    }
+
+    /// The same, and nothing makes it durable: gives the file, if there was anything to cut.
+    fn cut_room(&mut self) -> Result<Option<Arc<dyn DiskFile>>, LogError> {
+        if !self.room.reaches_beyond(self.position) {
+            return Ok(None);
+        }
+        let file = match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            // Not kept open: nobody writes to it.
+            None => {
+                let path = self.active.path("log");
+                self.shared.disk().open(&path, OpenMode::Write)
+            }
+        };
+        let cut = file.and_then(|file| file.set_len(self.position).map(|()| file));
+        let file = cut.map_err(|error| self.shared.fail("trimming a segment of", &error))?;
+        self.room = Room::default();
+        Ok(Some(file))
     }
 
     /// Makes an empty active segment. Its file comes with the first write.

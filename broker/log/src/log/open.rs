@@ -10,7 +10,7 @@ use freshet_env::disk::{Entry, OpenMode};
 use freshet_types::Offset;
 
 use super::recover::{End, Replay, producers_at, scan_segment};
-use super::room::Room;
+use super::room::{Room, is_room};
 use super::save::SNAPSHOT;
 use super::{Log, Staged};
 use crate::dir::{STATE, io_error, read_state};
@@ -28,6 +28,8 @@ struct Found {
     producers: Vec<u8>,
     /// The last stop was clean: the log ends exactly at the checkpoint.
     clean: bool,
+    /// Where the zeros behind it end, if it was clean and there are any.
+    zeroed: u64,
     /// The state was lost: the checkpoint is made up, and promises nothing.
     unknown: bool,
 }
@@ -92,6 +94,7 @@ impl Log {
                 checkpoint,
                 producers: Vec::new(),
                 clean: false,
+                zeroed: 0,
                 unknown: false,
             },
         };
@@ -142,6 +145,7 @@ fn find_state(spec: &OpenLog, path: &Path, entries: &[Entry]) -> Result<Found, O
         checkpoint,
         producers: Vec::new(),
         clean: false,
+        zeroed: 0,
         unknown: true,
     })
 }
@@ -151,6 +155,7 @@ fn found(row: StopRow) -> Found {
         checkpoint: row.checkpoint,
         producers: row.producers,
         clean: row.clean,
+        zeroed: row.zeroed,
         unknown: false,
     }
 }
@@ -167,6 +172,7 @@ fn of_state(spec: &OpenLog, state: Checkpoint) -> Result<Found, OpenError> {
         checkpoint: state,
         producers: Vec::new(),
         clean: false,
+        zeroed: 0,
         unknown: false,
     })
 }
@@ -239,11 +245,12 @@ impl Opening {
         Ok(segments)
     }
 
-    /// After a clean stop nothing lies behind the checkpoint.
+    /// After a clean stop nothing lies behind the checkpoint but the zeros that were there.
     fn ends_at_checkpoint(&self) -> bool {
         let checkpoint = &self.found.checkpoint;
+        let end = checkpoint.position.max(self.found.zeroed);
         self.files().all(|(base, len)| {
-            base < checkpoint.segment || (base == checkpoint.segment && len == checkpoint.position)
+            base < checkpoint.segment || (base == checkpoint.segment && len == end)
         })
     }
 
@@ -263,7 +270,9 @@ impl Opening {
         );
         let producers = self.producers(&shared, &mut snapshots)?;
         let generation = self.found.checkpoint.generation;
-        Ok(assemble(shared, producers, snapshots, generation))
+        let mut log = assemble(shared, producers, snapshots, generation);
+        log.room = Room::found(self.found.zeroed);
+        Ok(log)
     }
 
     /// Producer snapshots up to the checkpoint. Later ones belong to a checkpoint that was not
@@ -332,6 +341,7 @@ impl Opening {
         let generation = self.found.checkpoint.generation;
         let mut log = assemble(shared, replay.producers, snapshots, generation);
         log.since_checkpoint = tail.scanned_bytes;
+        log.room = Room::found(tail.zeroed);
         if unknown {
             log.checkpoint().write()?;
         } else if must_flush {
@@ -426,6 +436,7 @@ impl Opening {
                 base,
                 len,
                 from,
+                is_last: i + 1 == files.len(),
                 may_cut,
             };
             torn = self.scan_one(file, replay, &mut tail)?;
@@ -446,7 +457,11 @@ impl Opening {
         tail: &mut Tail,
     ) -> Result<bool, OpenError> {
         let TailFile {
-            base, len, from, ..
+            base,
+            len,
+            from,
+            is_last,
+            ..
         } = file;
         let failed = |error: io::Error| io_error("recovering", &self.path, &error);
         let whole = new_segment(&self.spec, &self.path, base, len);
@@ -455,6 +470,15 @@ impl Opening {
         tail.scanned_bytes += position - from;
         tail.end = scanned.next;
         let segment = new_segment(&self.spec, &self.path, base, position);
+        if is_last && position > 0 && position < len {
+            let file = whole.reader().map_err(failed)?;
+            if is_room(&*file, position..len).map_err(failed)? {
+                segment.forget_index_file().map_err(failed)?;
+                tail.zeroed = len;
+                tail.segments.push(segment);
+                return Ok(false);
+            }
+        }
         if let End::Torn(what) = &scanned.end {
             if !file.may_cut {
                 return Err(self.corrupt(format!("segment {base} at byte {position}: {what}")));
@@ -490,6 +514,8 @@ struct TailFile {
     len: u64,
     /// Where to start.
     from: u64,
+    /// No segment is behind it.
+    is_last: bool,
     /// Whether a bad batch is a torn tail, or else damage.
     may_cut: bool,
 }
@@ -505,6 +531,8 @@ struct Tail {
     files: Vec<Arc<dyn DiskFile>>,
     scanned_bytes: u64,
     cut_bytes: u64,
+    /// End of the zeros behind the last batch; 0 for none.
+    zeroed: u64,
 }
 
 fn new_segment(spec: &OpenLog, path: &Arc<Path>, base: Offset, size_bytes: u64) -> Arc<Segment> {

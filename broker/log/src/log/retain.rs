@@ -38,8 +38,6 @@ impl Log {
             let job = self.could_checkpoint().then(|| self.checkpoint());
             return Ok((retained, job));
         }
-        let (count, bytes) = (retained.segments, retained.bytes);
-        tracing::info!(log = %self.shared.name, count, bytes, "segments deleted");
         Ok((retained, Some(self.checkpoint_without(gone))))
     }
 

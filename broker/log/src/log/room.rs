@@ -15,9 +15,14 @@
 //! - *Large writes* are mostly the price of their bytes; writing those twice would double it. Blocks
 //!   are reserved ahead instead, which saves the search for each one.
 //!
-//! Zeros are no batch, so recovery ends the log where they begin.
+//! Zeros are no batch, so recovery ends the log where they begin. It leaves them there: nothing in them
+//! can be taken for a batch behind the next one, and cutting them off the logs of a broker with
+//! thousands would be as many syncs. A clean stop leaves them too, and writes down where they end.
 
+use std::io;
 use std::ops::Range;
+
+use freshet_env::DiskFile;
 
 /// A write below this is small.
 const SMALL_BYTES: u64 = 32 << 10;
@@ -41,7 +46,30 @@ pub(super) struct Room {
     reserved: u64,
 }
 
+/// Whether `range` of a file is room: not empty, not more than is ever made, and nothing but zeros.
+pub(super) fn is_room(file: &dyn DiskFile, range: Range<u64>) -> io::Result<bool> {
+    let len = range.end.saturating_sub(range.start);
+    let most = ZEROS_MAX_BYTES as u64 + SMALL_BYTES;
+    let Some(len) = usize::try_from(len)
+        .ok()
+        .filter(|_| (1..=most).contains(&len))
+    else {
+        return Ok(false);
+    };
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
+}
+
 impl Room {
+    /// Zeros up to `end` were found behind the last batch.
+    pub(super) fn found(end: u64) -> Self {
+        Self {
+            zeroed: end,
+            reserved: 0,
+        }
+    }
+
     /// What to write behind a write of `bytes` that ends at `position`, in a segment of `most` bytes
     /// at most.
     pub(super) fn zeros_for(&self, bytes: u64, position: u64, most: u64) -> &'static [u8] {
@@ -78,6 +106,20 @@ impl Room {
     /// Blocks up to `until` were reserved, or cannot be.
     pub(super) fn reserved(&mut self, until: u64) {
         self.reserved = until;
+    }
+
+    /// Whether reserved blocks lie behind `position`.
+    pub(super) fn is_reserved_beyond(&self, position: u64) -> bool {
+        self.reserved > position
+    }
+
+    /// Where the zeros behind `position` end; 0 when there are none.
+    pub(super) fn zeroed_beyond(&self, position: u64) -> u64 {
+        if self.zeroed > position {
+            self.zeroed
+        } else {
+            0
+        }
     }
 
     /// Whether anything lies behind `position`.

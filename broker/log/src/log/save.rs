@@ -96,8 +96,10 @@ impl Log {
     /// Makes everything durable for a clean stop, and says all that the next start needs to know.
     pub(crate) fn stop(&mut self) -> Result<StopRow, LogError> {
         self.shared.usable()?;
-        self.trim_room()?;
         self.shared.flush()?;
+        if self.room.is_reserved_beyond(self.position) {
+            self.cut_room()?;
+        }
         if self.file.is_some() {
             self.active.save_index();
         }
@@ -121,6 +123,7 @@ impl Log {
         };
         StopRow {
             clean: true,
+            zeroed: self.room.zeroed_beyond(self.position),
             checkpoint: self.describe(!producers.is_empty()),
             producers,
         }

@@ -87,6 +87,7 @@ fn stop_image() {
     let mut image = StopImage::default();
     let row = StopRow {
         clean: true,
+        zeroed: 0,
         checkpoint: checkpoint(),
         producers: producers().snapshot(),
     };

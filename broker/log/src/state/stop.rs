@@ -18,11 +18,19 @@ const KIND: Kind = Kind {
 /// name length 2, clean 1, checkpoint at least 65, snapshot length 4.
 const ROW_MIN_BYTES: usize = 72;
 
+/// How a row says whether its log is clean.
+const NOT_CLEAN: u8 = 0;
+const CLEAN: u8 = 1;
+/// Followed by where the zeros end.
+const CLEAN_BUT_ZEROS: u8 = 2;
+
 /// What a stopping broker knew about one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StopRow {
     /// The log ends exactly at the checkpoint; else it is only known good up to there.
     pub(crate) clean: bool,
+    /// Where the zeros end that lie behind the checkpoint in a clean log's file; 0 for none.
+    pub(crate) zeroed: u64,
     pub(crate) checkpoint: Checkpoint,
     /// The producer snapshot at `checkpoint.durable_end`; empty when there are none.
     pub(crate) producers: Vec<u8>,
@@ -45,7 +53,14 @@ impl StopImage {
             let name = name.to_string();
             body.put_u16(u16::try_from(name.len()).expect("topic names are short"));
             body.put_slice(name.as_bytes());
-            body.put_u8(u8::from(row.clean));
+            match (row.clean, row.zeroed) {
+                (false, _) => body.put_u8(NOT_CLEAN),
+                (true, 0) => body.put_u8(CLEAN),
+                (true, zeroed) => {
+                    body.put_u8(CLEAN_BUT_ZEROS);
+                    body.put_u64(zeroed);
+                }
+            }
             row.checkpoint.encode(&mut body);
             body.put_u32(u32::try_from(row.producers.len()).expect("producers are bounded"));
             body.put_slice(&row.producers);
@@ -66,7 +81,12 @@ impl StopImage {
             let name = take(&mut body, length)?;
             let name = std::str::from_utf8(name).ok().and_then(LogName::parse);
             let name = name.ok_or(malformed("a row without a log's name"))?;
-            let clean = body.try_get_u8()? != 0;
+            let (clean, zeroed) = match body.try_get_u8()? {
+                NOT_CLEAN => (false, 0),
+                CLEAN => (true, 0),
+                CLEAN_BUT_ZEROS => (true, body.try_get_u64()?),
+                _ => return Err(malformed("a row of an unknown kind")),
+            };
             let checkpoint = Checkpoint::decode(&mut body)?;
             let length = body.try_get_u32()? as usize;
             let producers = take(&mut body, length)?.to_vec();
@@ -74,6 +94,7 @@ impl StopImage {
                 name,
                 StopRow {
                     clean,
+                    zeroed,
                     checkpoint,
                     producers,
                 },
@@ -102,6 +123,7 @@ mod tests {
     fn image() -> StopImage {
         let row = StopRow {
             clean: true,
+            zeroed: 4096,
             checkpoint: Checkpoint::fresh(freshet_types::TopicId::ZERO),
             producers: vec![7; 20],
         };
@@ -109,6 +131,25 @@ mod tests {
         StopImage {
             rows: HashMap::from([(name, row)]),
         }
+    }
+
+    #[test]
+    fn rows_round_trip() {
+        let mut image = image();
+        let row = image.rows.values().next().unwrap().clone();
+        for (i, (clean, zeroed)) in [(false, 0), (true, 0), (true, 8192)]
+            .into_iter()
+            .enumerate()
+        {
+            let row = StopRow {
+                clean,
+                zeroed,
+                ..row.clone()
+            };
+            let name = LogName::parse(&format!("u-{i}")).unwrap();
+            image.rows.insert(name, row);
+        }
+        assert_eq!(StopImage::from_file(&image.to_file()), Ok(image));
     }
 
     proptest! {

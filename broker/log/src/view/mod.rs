@@ -14,7 +14,7 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 
 pub(crate) use shared::{Dirty, Shared, SharedSpec};
 
-use crate::{Busy, Done, LogDir, LogError, LogName, ReadError};
+use crate::{Busy, Cleanup, Done, LogDir, LogError, LogName, ReadError};
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,11 @@ impl LogView {
     /// The directory (an entry of `log.dirs`) that holds it.
     pub fn dir(&self) -> &Arc<LogDir> {
         &self.0.dir
+    }
+
+    /// What happens to old records.
+    pub fn cleanup(&self) -> Cleanup {
+        self.0.config.load().cleanup
     }
 
     /// First offset that can be read.

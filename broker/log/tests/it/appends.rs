@@ -99,7 +99,7 @@ fn damaged_and_forbidden_batches_are_refused() {
     let table: [(&str, Bytes, ErrorKind); 8] = [
         ("flipped", broken(&|b| b[70] ^= 1), ErrorKind::Corrupt),
         ("cut", good.bytes().slice(..70), ErrorKind::Corrupt),
-        ("magic 1", broken(&|b| b[16] = 1), ErrorKind::Corrupt),
+        ("magic 1", broken(&|b| b[16] = 1), ErrorKind::Invalid),
         (
             "short length",
             broken(&|b| b[8..12].fill(0)),
@@ -107,7 +107,7 @@ fn damaged_and_forbidden_batches_are_refused() {
         ),
         ("nothing", Bytes::new(), ErrorKind::Invalid),
         ("control", control.bytes().clone(), ErrorKind::Invalid),
-        ("no records", empty.bytes().clone(), ErrorKind::Corrupt),
+        ("no records", empty.bytes().clone(), ErrorKind::Invalid),
         ("two batches", twice.into(), ErrorKind::Invalid),
     ];
     for (name, bytes, kind) in table {
@@ -547,6 +547,20 @@ fn a_deleted_log_is_gone_and_can_be_made_again() {
                 .ends_with(".delete")
         })
     });
+}
+
+#[test]
+fn a_producers_own_offsets_roll_no_segment() {
+    let rig = Rig::new();
+    let log = rig.open("t-0");
+    for base in [1 << 40, i64::MAX, -1, i64::MIN] {
+        let mut bytes = batch(log.now, &["a", "b"]).bytes().to_vec();
+        bytes[..8].copy_from_slice(&i64::to_be_bytes(base));
+        let appended = log.append_as(bytes.into(), freshet_log::Origin::Client, 0);
+        assert!(appended.is_ok(), "{appended:?}");
+    }
+    assert_eq!(crate::support::segments(&rig.log_path("t-0")).len(), 1);
+    assert_eq!(log.handle.view().log_end(), 8);
 }
 
 #[test]

@@ -257,16 +257,20 @@ fn a_log_that_cannot_be_synced_at_the_stop_leaves_no_proof() {
 }
 
 #[test]
-fn preallocation_that_fails_is_a_failure() {
+fn preallocation_that_finds_no_room_is_gone_without_and_one_that_fails_is_a_failure() {
     let (disk, rig) = rig();
     let config = LogConfig {
         preallocate: true,
         ..LogConfig::default()
     };
-    let log = rig.open_with(LOG, config);
+    let log = rig.open_with(LOG, config.clone());
+    let other = rig.open_with("second-0", config);
     disk.fail(Call::Allocate, ".log", StorageFull);
-    assert!(log.append(&batch(log.now, &["a"])).is_err());
-    assert_offline(&disk, &rig, &[&log]);
+    assert_eq!(log.put(&["a"]), 0);
+    disk.heal();
+    disk.fail(Call::Allocate, ".log", EIO);
+    assert!(other.append(&batch(log.now, &["a"])).is_err());
+    assert_offline(&disk, &rig, &[&log, &other]);
 }
 
 #[test]

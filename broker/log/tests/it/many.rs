@@ -105,3 +105,37 @@ fn what_a_stop_left_of_deleted_logs_goes_after_the_next_start() {
     };
     crate::support::eventually("deleted logs go", || deleted() == 0);
 }
+
+#[test]
+fn neither_a_stop_nor_a_crash_makes_a_sync_for_each_log_that_was_written() {
+    let (disk, rig) = rig();
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.put(&["a"]);
+    }
+    let syncs = || disk.count(Call::Sync, ".log");
+    let before = syncs();
+    drop(logs);
+    rig.writers.stop().unwrap();
+    assert_eq!(syncs(), before, "what is durable is not synced again");
+    let rig = rig.crash();
+    assert!(rig.dir.was_clean());
+    let logs = open_many(&rig);
+    for log in &logs {
+        log.put(&["b"]);
+    }
+    drop(logs);
+    let rig = rig.crash();
+    let before = syncs();
+    let logs = open_many(&rig);
+    assert_eq!(syncs(), before, "zeros are kept");
+    for log in &logs {
+        log.put(&["c"]);
+        let expected = [
+            (0, "a".to_owned()),
+            (1, "b".to_owned()),
+            (2, "c".to_owned()),
+        ];
+        assert_eq!(log.values(0), expected);
+    }
+}

@@ -58,6 +58,9 @@ async fn trim(
     if partition.name().topic.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
+    if !partition.view().cleanup().delete {
+        return Err(ErrorCode::PolicyViolation);
+    }
     let committed = partition.ends().high_watermark;
     let to = match asked.offset {
         HIGH_WATERMARK => committed,

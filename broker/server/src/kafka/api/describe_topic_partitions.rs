@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freshet_metadata::{MetadataImage, Partition, Topic};
-use freshet_types::{NodeId, TopicName};
 use freshet_wire::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use freshet_wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode};
 
+use super::metadata::{PartitionState, numbers};
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::ALL_ON_TOPIC;
 
 /// Topics in the order of their names, from the cursor on, until the page is full of partitions.
@@ -56,7 +57,7 @@ fn page(
             return response;
         }
         let Some(topic) = image.topic(name) else {
-            response.topics.push(refused(name, unknown(name)));
+            response.topics.push(refused(name, unknown_topic(name)));
             continue;
         };
         let first = cursor.filter(|cursor| cursor.topic_name == *name);
@@ -77,13 +78,6 @@ fn at(topic: &str, partition_index: i32) -> Cursor {
     Cursor {
         topic_name: topic.to_owned(),
         partition_index,
-    }
-}
-
-fn unknown(name: &str) -> ErrorCode {
-    match TopicName::new(name) {
-        Ok(_) => ErrorCode::UnknownTopicOrPartition,
-        Err(_) => ErrorCode::InvalidTopicException,
     }
 }
 
@@ -120,20 +114,20 @@ fn partitions(
         .collect()
 }
 
-fn partition(index: i32, state: &Partition) -> DescribeTopicPartitionsResponsePartition {
-    let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
+fn partition(
+    partition_index: i32,
+    partition: &Partition,
+) -> DescribeTopicPartitionsResponsePartition {
+    let state = PartitionState::of(partition);
     DescribeTopicPartitionsResponsePartition {
-        error_code: match state.leader {
-            Some(_) => ErrorCode::None.code(),
-            None => ErrorCode::LeaderNotAvailable.code(),
-        },
-        partition_index: index,
-        leader_id: state.leader.map_or(-1, |leader| leader.0),
+        error_code: state.error_code,
+        partition_index,
+        leader_id: state.leader_id,
         leader_epoch: state.leader_epoch,
-        replica_nodes: numbers(&state.replicas),
-        isr_nodes: numbers(&state.isr),
-        eligible_leader_replicas: Some(numbers(&state.eligible)),
-        last_known_elr: Some(numbers(&state.last_known_eligible)),
+        replica_nodes: state.replica_nodes,
+        isr_nodes: state.isr_nodes,
+        eligible_leader_replicas: Some(numbers(&partition.eligible)),
+        last_known_elr: Some(numbers(&partition.last_known_eligible)),
         offline_replicas: Vec::new(),
     }
 }
@@ -146,7 +140,7 @@ mod tests {
         CreateTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, Request,
     };
     use freshet_settings::StaticSettings;
-    use freshet_types::{Machine, Millis, Now, Ticket, Timestamp, TopicId};
+    use freshet_types::{Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId};
     use freshet_wire::describe_topic_partitions::TopicRequest;
 
     use super::*;

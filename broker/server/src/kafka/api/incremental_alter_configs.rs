@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use freshet_metadata::{AlterResource, ConfigChange, ConfigEdit, ConfigOp};
-use freshet_wire::incremental_alter_configs::{
-    AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
-};
+use freshet_metadata::{ConfigChange, ConfigEdit, ConfigOp};
+use freshet_wire::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use freshet_wire::{ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use crate::kafka::call::Call;
-use crate::kafka::configs::alter::alter;
-use crate::kafka::configs::resource;
+use crate::kafka::configs::alter::{Asked, alter};
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, told};
+use crate::kafka::errors::refusal::Refusal;
 
 /// Each resource succeeds or fails alone.
 pub(crate) async fn handle(
@@ -20,38 +17,23 @@ pub(crate) async fn handle(
     _call: &Call,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let wanted = request.resources.iter().map(change).collect();
-    let outcomes = alter(context, wanted, request.validate_only).await;
-    let result = |(asked, outcome): (AlterConfigsResource, _)| {
-        let (error_code, error_message) = told(context, &outcome);
-        AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: asked.resource_type,
-            resource_name: asked.resource_name,
-        }
-    };
+    let asked = request.resources.into_iter().map(asked).collect();
     IncrementalAlterConfigsResponse {
-        responses: request
-            .resources
-            .into_iter()
-            .zip(outcomes)
-            .map(result)
-            .collect(),
+        responses: alter(context, asked, request.validate_only).await,
         ..IncrementalAlterConfigsResponse::default()
     }
 }
 
-fn change(asked: &AlterConfigsResource) -> Result<AlterResource, Refusal> {
-    let target = resource::target(asked.resource_type, &asked.resource_name)?;
-    let edits = asked.configs.iter().map(edit).collect::<Result<_, _>>()?;
-    Ok(AlterResource {
-        target,
-        change: ConfigChange::Edit(edits),
-    })
+fn asked(resource: AlterConfigsResource) -> Asked {
+    let edits: Result<Vec<_>, _> = resource.configs.into_iter().map(edit).collect();
+    Asked {
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        change: edits.map(ConfigChange::Edit),
+    }
 }
 
-fn edit(asked: &AlterableConfig) -> Result<ConfigEdit, Refusal> {
+fn edit(asked: AlterableConfig) -> Result<ConfigEdit, Refusal> {
     let op = match asked.config_operation {
         0 => ConfigOp::Set,
         1 => ConfigOp::Delete,
@@ -63,8 +45,8 @@ fn edit(asked: &AlterableConfig) -> Result<ConfigEdit, Refusal> {
         }
     };
     Ok(ConfigEdit {
-        name: asked.name.clone(),
+        name: asked.name,
         op,
-        value: asked.value.clone(),
+        value: asked.value,
     })
 }

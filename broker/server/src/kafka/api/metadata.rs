@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_metadata::{MetadataImage, Topic};
-use freshet_types::TopicId;
+use freshet_metadata::{MetadataImage, Partition, Topic};
+use freshet_types::{NodeId, TopicId};
 use freshet_wire::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     OPERATIONS_OMITTED,
@@ -14,6 +14,7 @@ use freshet_wire::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::kafka::auto_create;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC};
 
 /// Answers from the committed image; creates what is missing first, where both sides allow it.
@@ -97,7 +98,10 @@ fn answer(
     }
     let code = match &asked.name {
         _ if by_id => ErrorCode::UnknownTopicId,
-        Some(name) => unknown(name, refused),
+        Some(name) => refused
+            .get(name)
+            .copied()
+            .unwrap_or_else(|| unknown_topic(name)),
         None => ErrorCode::InvalidRequest,
     };
     MetadataResponseTopic {
@@ -109,31 +113,19 @@ fn answer(
     }
 }
 
-fn unknown(name: &str, refused: &BTreeMap<String, ErrorCode>) -> ErrorCode {
-    let illegal = || freshet_types::TopicName::new(name).is_err();
-    match refused.get(name) {
-        Some(code) => *code,
-        None if illegal() => ErrorCode::InvalidTopicException,
-        None => ErrorCode::UnknownTopicOrPartition,
-    }
-}
-
 fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
-    let ids = |nodes: &[freshet_types::NodeId]| nodes.iter().map(|node| node.0).collect();
-    let partitions = topic
-        .iter()
-        .map(|(index, state)| MetadataResponsePartition {
-            error_code: match state.leader {
-                Some(_) => ErrorCode::None.code(),
-                None => ErrorCode::LeaderNotAvailable.code(),
-            },
-            partition_index: index,
-            leader_id: state.leader.map_or(-1, |leader| leader.0),
+    let partitions = topic.iter().map(|(partition_index, partition)| {
+        let state = PartitionState::of(partition);
+        MetadataResponsePartition {
+            error_code: state.error_code,
+            partition_index,
+            leader_id: state.leader_id,
             leader_epoch: state.leader_epoch,
-            replica_nodes: ids(&state.replicas),
-            isr_nodes: ids(&state.isr),
+            replica_nodes: state.replica_nodes,
+            isr_nodes: state.isr_nodes,
             offline_replicas: Vec::new(),
-        });
+        }
+    });
     MetadataResponseTopic {
         error_code: ErrorCode::None.code(),
         name: Some(topic.name.to_string()),
@@ -146,4 +138,35 @@ fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
             OPERATIONS_OMITTED
         },
     }
+}
+
+/// A partition's leader and replicas in the words of the protocol, for all APIs that tell them.
+pub(super) struct PartitionState {
+    pub(super) error_code: i16,
+    /// -1 without a leader.
+    pub(super) leader_id: i32,
+    pub(super) leader_epoch: i32,
+    pub(super) replica_nodes: Vec<i32>,
+    pub(super) isr_nodes: Vec<i32>,
+}
+
+impl PartitionState {
+    pub(super) fn of(partition: &Partition) -> Self {
+        let code = match partition.leader {
+            Some(_) => ErrorCode::None,
+            None => ErrorCode::LeaderNotAvailable,
+        };
+        Self {
+            error_code: code.code(),
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: numbers(&partition.replicas),
+            isr_nodes: numbers(&partition.isr),
+        }
+    }
+}
+
+/// Brokers by their numbers.
+pub(super) fn numbers(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|node| node.0).collect()
 }

@@ -1,30 +1,60 @@
 //! What both ways of altering settings have in common: items that cannot even be read fail here,
 //! the others go to the machine together, and each gets its own outcome.
 
-use freshet_metadata::{AlterConfigs, AlterResource};
+use freshet_metadata::{AlterConfigs, AlterResource, ConfigChange};
+use freshet_wire::ErrorCode;
+use freshet_wire::alter_configs::AlterConfigsResourceResponse;
 
-use crate::kafka::configs::unbuilt;
+use super::{resource, unbuilt};
 use crate::kafka::context::Context;
-use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes};
+use crate::kafka::errors::refusal::{Refusal, outcomes, told};
 
-/// Outcomes in the order of `wanted`.
+/// What a request wants of one resource.
+pub(crate) struct Asked {
+    /// Kafka's number of the resource's type.
+    pub(crate) resource_type: i8,
+    pub(crate) resource_name: String,
+    /// What is to become of its settings, if that could be read.
+    pub(crate) change: Result<ConfigChange, Refusal>,
+}
+
+/// Each resource succeeds or fails alone; outcomes come in the order of `asked`.
 pub(crate) async fn alter(
     context: &Context,
-    wanted: Vec<Result<AlterResource, Refusal>>,
+    asked: Vec<Asked>,
     validate_only: bool,
-) -> Vec<Result<(), Refusal>> {
-    let resources: Vec<AlterResource> = wanted.iter().flatten().cloned().collect();
-    let count = resources.len();
+) -> Vec<AlterConfigsResourceResponse> {
+    let (mut named, mut resources) = (Vec::with_capacity(asked.len()), Vec::new());
+    for asked in asked {
+        let target = resource::target(asked.resource_type, &asked.resource_name);
+        let read = target.and_then(|target| {
+            let change = asked.change?;
+            resources.push(AlterResource { target, change });
+            Ok(())
+        });
+        named.push((asked.resource_type, asked.resource_name, read));
+    }
+    let (count, changes) = (resources.len(), resources.clone());
     let change = AlterConfigs {
         resources,
         validate_only,
     };
     let answer = context.change(change).await.map_err(Refusal::from);
-    let changes = wanted.clone();
-    let outcomes = in_turn(wanted, outcomes(count, answer));
-    let made = changes.iter().zip(&outcomes);
-    let made = made.filter(|(_, outcome)| outcome.is_ok() && !validate_only);
-    made.flat_map(|(change, _)| change)
-        .for_each(unbuilt::warn_of_change);
-    outcomes
+    let decided = outcomes(count, answer);
+    let made = changes.iter().zip(&decided);
+    made.filter(|(_, outcome)| outcome.is_ok() && !validate_only)
+        .for_each(|(change, _)| unbuilt::warn_of_change(change));
+    let mut decided = decided.into_iter();
+    let lost = || Refusal::new(ErrorCode::UnknownServerError, "the answer was lost");
+    let mut response = |(resource_type, resource_name, read): (i8, String, Result<(), Refusal>)| {
+        let outcome = read.and_then(|()| decided.next().unwrap_or_else(|| Err(lost())));
+        let (error_code, error_message) = told(context, &outcome);
+        AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type,
+            resource_name,
+        }
+    };
+    named.into_iter().map(&mut response).collect()
 }

@@ -165,6 +165,8 @@ impl Connection {
     }
 
     async fn send(&mut self, reply: Reply) -> Result<(), ConnectionError> {
+        // A client may rest after its answer as long as after its request.
+        self.idle.active();
         match reply {
             Reply::Frame(chunks) => {
                 let deadline = self.shared.limits.idle;

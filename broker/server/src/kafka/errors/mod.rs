@@ -9,11 +9,20 @@ use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
 use freshet_partition::{HostError, ProduceError, ReadError, TrimError};
 use freshet_quorum::QuorumError;
+use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
 
 use crate::kafka::context::locate::LocateError;
 use crate::kafka::producer_ids::ProducerIdError;
 use crate::kafka::sessions::SessionError;
+
+/// The code for a name that no topic has.
+pub(crate) fn unknown_topic(name: &str) -> ErrorCode {
+    match TopicName::new(name) {
+        Ok(_) => ErrorCode::UnknownTopicOrPartition,
+        Err(_) => ErrorCode::InvalidTopicException,
+    }
+}
 
 /// An error that clients may see.
 pub(crate) trait Coded {

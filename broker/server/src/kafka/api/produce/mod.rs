@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use freshet_log::{AppendError, Appended, Origin};
 use freshet_partition::{Acks, Partition, Produce, ProduceError};
-use freshet_records::{BatchHeader, Codec};
+use freshet_records::{BatchError, BatchHeader, Codec};
 use freshet_types::TopicId;
 use freshet_wire::produce::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -136,8 +136,17 @@ fn locate(
 /// Clients send exactly one batch per partition.
 fn whole_batch(call: &Call, records: Option<Bytes>) -> Result<Bytes, Refusal> {
     let batch = records.unwrap_or_default();
-    let header = BatchHeader::parse(&batch)
-        .map_err(|error| Refusal::new(ErrorCode::CorruptMessage, &error.to_string()))?;
+    if batch.is_empty() {
+        let message = "a partition's records are missing";
+        return Err(Refusal::new(ErrorCode::InvalidRecord, message));
+    }
+    let header = BatchHeader::parse(&batch).map_err(|error| {
+        let code = match error {
+            BatchError::Magic { .. } => ErrorCode::InvalidRecord,
+            _ => ErrorCode::CorruptMessage,
+        };
+        Refusal::new(code, &error.to_string())
+    })?;
     if header.size_bytes != batch.len() {
         let message = "a partition's records must be exactly one whole batch";
         return Err(Refusal::new(ErrorCode::InvalidRecord, message));

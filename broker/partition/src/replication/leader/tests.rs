@@ -1,0 +1,169 @@
+//! The rules of a leader, one by one.
+
+use super::*;
+
+const ME: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+const LAG: Millis = Millis(10_000);
+
+fn term(partition_epoch: i32, isr: &[NodeId]) -> Term {
+    Term {
+        leader_epoch: 5,
+        partition_epoch,
+        replicas: vec![ME, B, C],
+        isr: isr.to_vec(),
+        min_in_sync: 2,
+    }
+}
+
+fn leader(isr: &[NodeId]) -> Leader {
+    let start = LeaderStart {
+        me: ME,
+        log_end: 10,
+        flushed: 10,
+        high_watermark: 8,
+        now: Millis(0),
+        lag_max: LAG,
+    };
+    Leader::new(term(0, isr), start)
+}
+
+fn alive(_: NodeId) -> Option<BrokerEpoch> {
+    Some(7)
+}
+
+fn fetch(leader: &mut Leader, node: NodeId, end: Offset, now: u64) -> Moved {
+    let fetch = Fetched {
+        node,
+        broker_epoch: 7,
+        end,
+        now: Millis(now),
+    };
+    leader.fetched(fetch, alive).expect("a replica")
+}
+
+#[test]
+fn nothing_is_committed_before_every_member_has_shown_itself() {
+    let mut leader = leader(&[ME, B, C]);
+    assert_eq!(fetch(&mut leader, B, 10, 1).high_watermark, None);
+    assert_eq!(fetch(&mut leader, C, 9, 1).high_watermark, Some(9));
+    assert_eq!(fetch(&mut leader, C, 10, 2).high_watermark, Some(10));
+    leader.appended(12);
+    assert_eq!(fetch(&mut leader, B, 12, 3).high_watermark, None);
+    assert_eq!(
+        fetch(&mut leader, C, 12, 3).high_watermark,
+        None,
+        "we have not flushed"
+    );
+    assert_eq!(leader.flushed(12, Millis(4)).high_watermark, Some(12));
+}
+
+#[test]
+fn too_few_in_sync_commit_nothing() {
+    let mut leader = leader(&[ME]);
+    assert!(!leader.has_quorum());
+    assert_eq!(leader.flushed(11, Millis(1)).high_watermark, None);
+    let moved = fetch(&mut leader, B, 11, 2);
+    assert_eq!(moved.high_watermark, None, "proposed is not committed");
+    let change = moved.propose.expect("it has everything");
+    assert_eq!(change.isr, [(ME, -1), (B, 7)]);
+    let moved = leader.renew(term(1, &[ME, B]), Millis(3));
+    assert_eq!(moved.high_watermark, Some(11));
+}
+
+#[test]
+fn a_proposed_member_counts_at_once_and_a_proposed_leaver_still_does() {
+    let mut joining = leader(&[ME, B]);
+    fetch(&mut joining, B, 10, 1);
+    let moved = fetch(&mut joining, C, 10, 1);
+    assert_eq!(moved.propose.expect("joins").isr.len(), 3);
+    joining.flushed(20, Millis(2));
+    assert_eq!(
+        fetch(&mut joining, B, 20, 2).high_watermark,
+        None,
+        "C has 10 only"
+    );
+    let mut leaving = leader(&[ME, B, C]);
+    fetch(&mut leaving, B, 10, 1);
+    leaving.flushed(20, Millis(2));
+    fetch(&mut leaving, B, 20, 20_000);
+    let change = leaving
+        .look_for_laggards(Millis(20_000))
+        .expect("C is late");
+    assert_eq!(change.isr, [(ME, -1), (B, 7)]);
+    assert_eq!(
+        fetch(&mut leaving, B, 20, 20_001).high_watermark,
+        None,
+        "not answered yet"
+    );
+    leaving.refused(&change);
+    let again = leaving.look_for_laggards(Millis(20_002));
+    assert_eq!(again, Some(change), "asked again");
+    let moved = leaving.renew(term(1, &[ME, B]), Millis(20_003));
+    assert_eq!(moved.high_watermark, Some(20));
+}
+
+#[test]
+fn who_lacks_something_or_is_not_alive_does_not_join() {
+    let mut leader = leader(&[ME, B]);
+    assert_eq!(
+        fetch(&mut leader, C, 9, 1).propose,
+        None,
+        "below the epoch's start"
+    );
+    let fetch = |end, broker_epoch| Fetched {
+        node: C,
+        broker_epoch,
+        end,
+        now: Millis(2),
+    };
+    let fenced = leader.fetched(fetch(10, 7), |_| None).expect("a replica");
+    assert_eq!(fenced.propose, None);
+    let restarted = leader
+        .fetched(fetch(10, 7), |_| Some(8))
+        .expect("a replica");
+    assert_eq!(restarted.propose, None, "its registration is an old one");
+    let old = leader
+        .fetched(fetch(10, 6), alive)
+        .expect_err("an earlier life");
+    assert!(matches!(
+        old,
+        FetchRefusal::OldBroker {
+            given: 6,
+            known: 7,
+            ..
+        }
+    ));
+    let stranger = Fetched {
+        node: NodeId(9),
+        ..fetch(10, 7)
+    };
+    let refused = leader.fetched(stranger, alive).expect_err("no replica");
+    assert_eq!(refused, FetchRefusal::NotAReplica(NodeId(9)));
+}
+
+#[test]
+fn a_follower_that_keeps_pace_is_never_late() {
+    let mut leader = leader(&[ME, B, C]);
+    for step in 1..100 {
+        // Always one append behind, as a follower under load is.
+        let end = 10 + 5 * i64::try_from(step).expect("small");
+        leader.flushed(end, Millis(step * 1000));
+        fetch(&mut leader, B, end - 5, step * 1000);
+        fetch(&mut leader, C, end - 5, step * 1000);
+        assert_eq!(
+            leader.look_for_laggards(Millis(step * 1000)),
+            None,
+            "step {step}"
+        );
+    }
+}
+
+#[test]
+fn an_older_term_is_ignored() {
+    let mut leader = leader(&[ME, B, C]);
+    leader.renew(term(4, &[ME, B]), Millis(1));
+    leader.renew(term(3, &[ME]), Millis(2));
+    assert_eq!(leader.term().isr, [ME, B]);
+}

@@ -30,6 +30,9 @@ use crate::stop::Signals;
 /// The metadata log's folder in its directory; no topic's log can be called so.
 const METADATA_FOLDER: &str = "metadata";
 
+/// How often a stop that takes long says that it goes on.
+const STOP_NEWS: Duration = Duration::from_secs(3);
+
 /// Runs the broker until a signal.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (statics, warnings) = args.settings()?;
@@ -75,7 +78,7 @@ async fn live(args: &Args, statics: Arc<StaticSettings>, node: NodeSettings) -> 
         }
         Err(error) => Err(error.into()),
     };
-    let lowered = broker.lower();
+    let lowered = lower_and_tell(broker).await;
     served.and(lowered)
 }
 
@@ -83,6 +86,26 @@ fn announce(addresses: &Addresses, ready: Option<&ReadyFile>, doors: &Doors) -> 
     io::stdout().write_all(addresses.lines().as_bytes())?;
     tracing::info!(start_ms = doors.clock.monotonic().0, "ready");
     ready.map_or(Ok(()), |ready| ready.write(addresses))
+}
+
+/// Lowers the broker; a stop that takes long says so every few seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "one thread, once, when nothing is served any more"
+)]
+async fn lower_and_tell(broker: Broker) -> Result<()> {
+    let partitions = broker.partitions.all().len();
+    let mut lowering = tokio::task::spawn_blocking(|| broker.lower());
+    let mut seconds = 0;
+    loop {
+        match tokio::time::timeout(STOP_NEWS, &mut lowering).await {
+            Ok(lowered) => return lowered?,
+            Err(_) => {
+                seconds += STOP_NEWS.as_secs();
+                tracing::info!(seconds, partitions, "still stopping: flushing, closing");
+            }
+        }
+    }
 }
 
 async fn until_signal(mut signals: Signals) {

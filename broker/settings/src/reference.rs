@@ -18,17 +18,21 @@ Names and defaults are those of Kafka 4.4 unless the text says otherwise; names 
 `freshet.`, and `http.listener`, are ours.
 ";
 
+const WARNED: &str = "One that a broker is given gives a warning at start; one that is set at run time, in the log then.\n";
+
 /// The text of docs/settings.md.
 pub fn reference_markdown() -> String {
     let mut page = HEAD.to_owned();
     table(&mut page, "Broker", used(Scope::Broker));
     table(&mut page, "Topic", used(Scope::Topic));
-    page.push_str("\n## Accepted, and not at work yet\n\nEach gives a warning at start.\n");
+    page.push_str("\n## Accepted, and not at work yet\n\n");
+    page.push_str(WARNED);
     waiting(&mut page, |standing| match standing {
         Standing::NotYet(why) => Some(why),
         Standing::Used | Standing::NoMeaning(_) => None,
     });
-    page.push_str("\n## Accepted, and without a meaning here\n\nEach gives a warning at start.\n");
+    page.push_str("\n## Accepted, and without a meaning here\n\n");
+    page.push_str(WARNED);
     waiting(&mut page, |standing| match standing {
         Standing::NoMeaning(why) => Some(why),
         Standing::Used | Standing::NotYet(_) => None,

@@ -182,6 +182,16 @@ impl Setting {
         table::index(scope).values().copied()
     }
 
+    /// Why setting it to `value` does nothing here, or not all of it.
+    pub fn without_effect(&self, value: &str) -> Option<&'static str> {
+        let compacts = matches!(self.name, "cleanup.policy" | "log.cleanup.policy")
+            && crate::value::items(value).any(|word| word == "compact");
+        match self.standing {
+            Standing::NotYet(why) | Standing::NoMeaning(why) => Some(why),
+            Standing::Used => compacts.then_some(table::CLEANER),
+        }
+    }
+
     /// Whether its value must never be shown.
     pub fn is_sensitive(&self) -> bool {
         self.kind == Kind::Password

@@ -42,12 +42,8 @@ pub struct NodeSettings {
 pub struct SocketSettings {
     /// `socket.request.max.bytes`.
     pub request_max_bytes: usize,
-    /// `freshet.socket.first.request.max.bytes`.
-    pub first_request_max_bytes: usize,
     /// `freshet.request.memory.bytes`.
     pub request_memory_bytes: usize,
-    /// `freshet.response.memory.bytes`.
-    pub response_memory_bytes: usize,
     /// `freshet.connection.requests.max`.
     pub connection_requests_max: usize,
     /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
@@ -70,8 +66,6 @@ pub struct SocketSettings {
     pub fetch_sessions_max: usize,
     /// `max.request.partition.size.limit`.
     pub describe_partitions_max: usize,
-    /// `request.timeout.ms`.
-    pub request_timeout_ms: u64,
 }
 
 /// How logs are kept, beside what topics say.
@@ -142,10 +136,6 @@ pub struct GroupSettings {
     pub offsets_check_interval_ms: u64,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
-    /// `offsets.commit.timeout.ms`.
-    pub commit_timeout_ms: u64,
-    /// `offsets.load.buffer.size`.
-    pub load_buffer_bytes: usize,
     /// `group.min.session.timeout.ms`.
     pub session_timeout_min_ms: i32,
     /// `group.max.session.timeout.ms`.
@@ -218,9 +208,7 @@ impl Layers {
         let overrides = endpoint::parse_ip_overrides(self.text("max.connections.per.ip.overrides"));
         SocketSettings {
             request_max_bytes: self.size("socket.request.max.bytes"),
-            first_request_max_bytes: self.size("freshet.socket.first.request.max.bytes"),
             request_memory_bytes: self.size("freshet.request.memory.bytes"),
-            response_memory_bytes: self.size("freshet.response.memory.bytes"),
             connection_requests_max: self.size("freshet.connection.requests.max"),
             send_buffer_bytes: usize::try_from(self.long("socket.send.buffer.bytes")).ok(),
             receive_buffer_bytes: usize::try_from(self.long("socket.receive.buffer.bytes")).ok(),
@@ -232,7 +220,6 @@ impl Layers {
             fetch_max_bytes: self.size("fetch.max.bytes"),
             fetch_sessions_max: self.size("max.incremental.fetch.session.cache.slots"),
             describe_partitions_max: self.size("max.request.partition.size.limit"),
-            request_timeout_ms: self.unsigned("request.timeout.ms"),
         }
     }
 
@@ -287,8 +274,6 @@ impl Layers {
                 .saturating_mul(60_000),
             offsets_check_interval_ms: self.unsigned("offsets.retention.check.interval.ms"),
             offset_metadata_max_bytes: self.size("offset.metadata.max.bytes"),
-            commit_timeout_ms: self.unsigned("offsets.commit.timeout.ms"),
-            load_buffer_bytes: self.size("offsets.load.buffer.size"),
             session_timeout_min_ms: self.int("group.min.session.timeout.ms"),
             session_timeout_max_ms: self.int("group.max.session.timeout.ms"),
             initial_rebalance_delay_ms: self.unsigned("group.initial.rebalance.delay.ms"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::SettingError;
 use crate::error::cut;
 use crate::nearest::nearest;
-use crate::setting::{Scope, Setting, Standing};
+use crate::setting::{Scope, Setting};
 use crate::table::NO_CONTROLLER_LISTENER;
 
 /// Settings given at start, by name, each legal in its kind and range.
@@ -90,11 +90,10 @@ impl StaticSettingsBuilder {
             return self.put_family(name);
         };
         let value = setting.check(value)?;
-        self.settings.given.insert(setting.name, value);
-        match setting.standing {
-            Standing::Used => {}
-            Standing::NotYet(why) | Standing::NoMeaning(why) => self.warn(name, why),
+        if let Some(why) = setting.without_effect(&value) {
+            self.warn(name, why);
         }
+        self.settings.given.insert(setting.name, value);
         Ok(())
     }
 

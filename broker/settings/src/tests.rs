@@ -328,6 +328,46 @@ fn a_listener_with_tls_or_sasl_is_refused_and_never_served_in_the_clear() {
 }
 
 #[test]
+fn a_setting_that_is_said_to_work_has_a_reader() {
+    let readers = [
+        include_str!("slices.rs"),
+        include_str!("topic_config.rs"),
+        include_str!("cross.rs"),
+    ];
+    let is_read = |name: &str| readers.iter().any(|r| r.contains(&format!("\"{name}\"")));
+    let topics = || Setting::all(Scope::Topic).filter(|s| s.standing == Standing::Used);
+    let inherited = |name: &str| topics().any(|t| t.synonyms.iter().any(|s| s.name == name));
+    let unread: Vec<_> = SCOPES
+        .into_iter()
+        .flat_map(Setting::all)
+        .filter(|s| s.standing == Standing::Used && !is_read(s.name) && !inherited(s.name))
+        .map(|s| s.name)
+        .collect();
+    assert_eq!(unread, Vec::<&str>::new());
+}
+
+#[test]
+fn compaction_is_warned_of_though_its_setting_works() {
+    let without_effect = |scope, name, value| {
+        let setting: &Setting = Setting::find(scope, name).unwrap();
+        setting.without_effect(value).is_some()
+    };
+    assert!(without_effect(
+        Scope::Topic,
+        "cleanup.policy",
+        "delete,compact"
+    ));
+    assert!(!without_effect(Scope::Topic, "cleanup.policy", "delete"));
+    assert!(without_effect(
+        Scope::Broker,
+        "log.cleanup.policy",
+        "compact"
+    ));
+    assert!(without_effect(Scope::Topic, "delete.retention.ms", "5"));
+    assert!(!without_effect(Scope::Topic, "retention.ms", "5"));
+}
+
+#[test]
 fn a_directory_can_be_listed_once() {
     for (dirs, fine) in [
         ("a,b", true),

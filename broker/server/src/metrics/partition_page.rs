@@ -48,7 +48,7 @@ fn partition_families(rows: &[Row]) -> String {
         head(&mut page, name, help, "gauge");
         for row in rows {
             let number = row.partition.to_string();
-            let labels = [("topic", row.topic.as_str()), ("partition", &number)];
+            let labels = [("partition", number.as_str()), ("topic", &row.topic)];
             sample(&mut page, name, &labels, value(row));
         }
     };
@@ -79,8 +79,8 @@ fn lag_family(page: &mut String, lags: &[Lag], most: usize) -> usize {
         let number = lag.partition.to_string();
         let labels = [
             ("group", lag.group.as_str()),
-            ("topic", &lag.topic),
             ("partition", &number),
+            ("topic", &lag.topic),
         ];
         sample(page, NAME, &labels, lag.records);
     }
@@ -119,7 +119,7 @@ mod tests {
         let series: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
         let want = |partition| {
             format!(
-                r#"freshet_group_lag_records{{group="a\"\\\n",topic="t",partition="{partition}"}} 7"#
+                r#"freshet_group_lag_records{{group="a\"\\\n",partition="{partition}",topic="t"}} 7"#
             )
         };
         assert_eq!(series, [want(1), want(2)]);
@@ -137,9 +137,9 @@ mod tests {
         let page = partition_families(&[row]);
         for expected in [
             "# TYPE freshet_log_size_bytes gauge",
-            "freshet_log_size_bytes{topic=\"t\",partition=\"3\"} 10",
-            "freshet_log_end_offset{topic=\"t\",partition=\"3\"} 9",
-            "freshet_log_start_offset{topic=\"t\",partition=\"3\"} 8",
+            "freshet_log_size_bytes{partition=\"3\",topic=\"t\"} 10",
+            "freshet_log_end_offset{partition=\"3\",topic=\"t\"} 9",
+            "freshet_log_start_offset{partition=\"3\",topic=\"t\"} 8",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 pub(crate) use replication::NO_CONTROLLER_LISTENER;
+pub(crate) use topic::CLEANER;
 
 use crate::setting::{Scope, Setting};
 

@@ -15,7 +15,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     list("process.roles", "broker,controller")
         .list_of(&["broker", "controller"])
         .high()
-        .doc("What the process does. Today every process is both."),
+        .not_yet("every process is broker and controller, whatever this says")
+        .doc("What the process does."),
     unset("broker.rack", Kind::String)
         .doc("Where the broker stands, for rack-aware clients and placement."),
     list("listeners", "PLAINTEXT://127.0.0.1:9092")
@@ -115,6 +116,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("request.timeout.ms", "30000")
         .millis()
         .at_least(0)
+        .not_yet("brokers do not speak to each other yet")
         .doc("How long the broker waits for another part of the cluster to answer."),
     int("freshet.shutdown.timeout.ms", "5000")
         .millis()

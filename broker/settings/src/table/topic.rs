@@ -6,7 +6,7 @@ use crate::setting::{Scope, Setting, Valid};
 const HOUR_MS: i64 = 3_600_000;
 const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
 const REPLICATION: &str = "replication is not built yet; nothing is throttled";
-const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
+pub(crate) const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
 /// The words of `compression.type`.
 pub(crate) const COMPRESSION: &[&str] =
@@ -48,7 +48,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .valid(Valid::ListOf { words: CLEANUP, empty: true })
         .from(&[same("log.cleanup.policy")])
         .doc("What happens to old records: `delete` drops whole segments by age and size, `compact` \
-              keeps the last value of each key. Both may be given; none keeps everything."),
+              keeps the last value of each key. Both may be given; none keeps everything. Compaction \
+              is not built yet: a topic with `compact` alone keeps everything."),
     topic(long("retention.ms", "604800000")).millis().at_least(-1)
         .from(&[same("log.retention.ms"), times("log.retention.minutes", 60_000), times("log.retention.hours", HOUR_MS)])
         .doc("Segments whose newest record is older than this are deleted, if the policy has \

@@ -9,6 +9,7 @@ use freshet_wire::{CreateTopicsRequest, CreateTopicsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
 use crate::kafka::configs::resource::source_code;
+use crate::kafka::configs::unbuilt;
 use crate::kafka::context::Context;
 use crate::kafka::errors::refusal::{Refusal, in_turn, not_own_topic, outcomes, told};
 
@@ -45,6 +46,7 @@ pub(crate) async fn handle(
 fn log(created: &CreatedTopic) {
     let (topic, partitions) = (&created.name, created.partitions);
     tracing::info!(%topic, partitions, "topic created");
+    unbuilt::warn_of_topic(topic.as_str(), created.configs.iter());
 }
 
 fn new_topic(context: &Context, asked: CreatableTopic) -> NewTopic {

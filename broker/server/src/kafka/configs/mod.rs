@@ -2,3 +2,4 @@
 
 pub(super) mod alter;
 pub(super) mod resource;
+pub(super) mod unbuilt;

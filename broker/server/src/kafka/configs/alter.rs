@@ -6,11 +6,7 @@ use freshet_wire::alter_configs::AlterConfigsResourceResponse;
 
 use super::{resource, unbuilt};
 use crate::kafka::context::Context;
-<<<<<<< HEAD
 use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes, told};
-=======
-use crate::kafka::errors::refusal::{Refusal, outcomes, told};
->>>>>>> broker-fixes
 
 /// What a request wants of one resource.
 pub(crate) struct Asked {
@@ -43,19 +39,12 @@ pub(crate) async fn alter(
         validate_only,
     };
     let answer = context.change(change).await.map_err(Refusal::from);
-<<<<<<< HEAD
-    let outcomes = in_turn(read, outcomes(count, answer));
-    let response = |((resource_type, resource_name), outcome)| {
-=======
     let decided = outcomes(count, answer);
     let made = changes.iter().zip(&decided);
     made.filter(|(_, outcome)| outcome.is_ok() && !validate_only)
         .for_each(|(change, _)| unbuilt::warn_of_change(change));
-    let mut decided = decided.into_iter();
-    let lost = || Refusal::new(ErrorCode::UnknownServerError, "the answer was lost");
-    let mut response = |(resource_type, resource_name, read): (i8, String, Result<(), Refusal>)| {
-        let outcome = read.and_then(|()| decided.next().unwrap_or_else(|| Err(lost())));
->>>>>>> broker-fixes
+    let outcomes = in_turn(read, decided);
+    let response = |((resource_type, resource_name), outcome)| {
         let (error_code, error_message) = told(context, &outcome);
         AlterConfigsResourceResponse {
             error_code,
@@ -64,9 +53,5 @@ pub(crate) async fn alter(
             resource_name,
         }
     };
-<<<<<<< HEAD
     named.into_iter().zip(outcomes).map(response).collect()
-=======
-    named.into_iter().map(&mut response).collect()
->>>>>>> broker-fixes
 }

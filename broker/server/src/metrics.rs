@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     fetched_bytes: IntCounter,
     request_bytes: IntCounter,
     frame_bytes: IntGauge,
+    response_bytes: IntGauge,
     fetch_sessions: IntGauge,
     partitions: IntGauge,
 }
@@ -115,6 +116,10 @@ impl Metrics {
                 "freshet_request_memory_bytes",
                 "Bytes of requests that are in memory.",
             ),
+            response_bytes: make.gauge(
+                "freshet_response_memory_bytes",
+                "Bytes of records on their way to clients.",
+            ),
             fetch_sessions: make
                 .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
             partitions: make.gauge("freshet_partitions", "Partitions open on this broker."),
@@ -177,6 +182,8 @@ impl Metrics {
         self.connections.set(signed(context.seats.taken() as u64));
         self.frame_bytes
             .set(signed(context.frame_budget.used_bytes() as u64));
+        self.response_bytes
+            .set(signed(context.response_budget.used_bytes() as u64));
         self.fetch_sessions
             .set(signed(context.session_count() as u64));
         self.partitions

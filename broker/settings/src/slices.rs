@@ -44,6 +44,8 @@ pub struct SocketSettings {
     pub request_max_bytes: usize,
     /// `freshet.request.memory.bytes`.
     pub request_memory_bytes: usize,
+    /// `freshet.response.memory.bytes`
+    pub response_memory_bytes: usize,
     /// `freshet.connection.requests.max`.
     pub connection_requests_max: usize,
     /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
@@ -209,6 +211,7 @@ impl Layers {
         SocketSettings {
             request_max_bytes: self.size("socket.request.max.bytes"),
             request_memory_bytes: self.size("freshet.request.memory.bytes"),
+            response_memory_bytes: self.size("freshet.response.memory.bytes"),
             connection_requests_max: self.size("freshet.connection.requests.max"),
             send_buffer_bytes: usize::try_from(self.long("socket.send.buffer.bytes")).ok(),
             receive_buffer_bytes: usize::try_from(self.long("socket.receive.buffer.bytes")).ok(),

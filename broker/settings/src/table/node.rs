@@ -67,8 +67,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("freshet.response.memory.bytes", "268435456")
         .bytes()
         .at_least(1_048_576)
-        .not_yet("responses are bounded by fetch.max.bytes and one for each connection")
-        .doc("Bytes of responses that may wait for slow readers at a time, over all connections."),
+        .doc(
+            "Bytes of records on their way to clients, over all connections. One fetch gets an \
+              eighth at most; when nothing is left, fetches get little.",
+        ),
     int("freshet.connection.requests.max", "64")
         .between(1, 100_000)
         .doc(

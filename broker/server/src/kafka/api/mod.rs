@@ -29,3 +29,5 @@ pub(super) mod offset_fetch;
 pub(super) mod offset_for_leader_epoch;
 pub(super) mod produce;
 pub(super) mod sync_group;
+
+pub(super) use fetch::budget::ResponseBudget;

@@ -12,6 +12,7 @@ use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use tokio::sync::watch;
 
+use crate::kafka::api::ResponseBudget;
 use crate::kafka::connection::frames::FrameBudget;
 use crate::kafka::connection::seats::Seats;
 use crate::kafka::context::locate::LocateError;
@@ -75,6 +76,7 @@ pub struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
+    pub(crate) response_budget: ResponseBudget,
     pub(crate) seats: Seats,
     pub(crate) producer_ids: ProducerIds,
     sessions: Sessions,
@@ -103,6 +105,7 @@ impl Context {
             },
             seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
+            response_budget: ResponseBudget::new(sockets.response_memory_bytes),
             producer_ids: ProducerIds::default(),
             sessions: Sessions::new(sockets.fetch_sessions_max),
         })

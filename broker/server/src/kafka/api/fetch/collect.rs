@@ -8,6 +8,7 @@ use freshet_wire::ErrorCode;
 use tokio::time::Instant;
 
 use super::Limits;
+use super::budget::Held;
 use super::look::{Outcome, Room, look};
 use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
@@ -19,7 +20,10 @@ use crate::kafka::sessions::{Agenda, Item, Named};
 pub(super) struct Found {
     /// By turn: the order of the reply. With the slot in the agenda.
     pub(super) outcomes: BTreeMap<u64, (usize, Outcome)>,
+    pub(super) held: Held,
     bytes: usize,
+    /// As far as `bytes` may go in this round.
+    most_bytes: usize,
     is_urgent: bool,
 }
 
@@ -38,12 +42,14 @@ impl Found {
     }
 
     fn is_enough(&self, limits: Limits) -> bool {
-        self.bytes >= limits.min_bytes || self.is_urgent
+        // With little room the rest may not come before the client has taken this.
+        let all_there_is_room_for = self.held.is_scant && self.bytes > 0;
+        self.bytes >= limits.min_bytes || self.is_urgent || all_there_is_room_for
     }
 
-    fn room(&self, limits: Limits) -> Room {
+    fn room(&self) -> Room {
         Room {
-            bytes: limits.max_bytes.saturating_sub(self.bytes),
+            bytes: self.most_bytes.saturating_sub(self.bytes),
             is_first: self.bytes == 0,
         }
     }
@@ -87,6 +93,8 @@ async fn round(
     limits: Limits,
     found: &mut Found,
 ) {
+    let more = limits.max_bytes.saturating_sub(found.bytes);
+    found.most_bytes = found.bytes + found.held.reserve(&context.response_budget, more);
     for &slot in slots {
         let Some(item) = agenda.item(slot) else {
             continue;
@@ -94,13 +102,14 @@ async fn round(
         found.remove(item.turn);
         let outcome = match locate(context, item) {
             Ok(partition) => {
-                let room = found.room(limits);
+                let room = found.room();
                 look(partition, item.position, limits.isolation, room).await
             }
             Err(code) => Outcome::failed(code),
         };
         found.put(item.turn, slot, outcome);
     }
+    found.held.keep(found.bytes);
 }
 
 fn locate(context: &Context, item: &Item) -> Result<Arc<Partition>, ErrorCode> {

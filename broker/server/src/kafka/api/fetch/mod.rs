@@ -4,6 +4,7 @@
 //! is not enough, the fetch watches its partitions and looks at those that move, until `min_bytes`
 //! are there or `max_wait_ms` is over.
 
+pub(in crate::kafka) mod budget;
 mod collect;
 mod look;
 
@@ -69,7 +70,9 @@ pub(crate) async fn handle(
 }
 
 fn limits(context: &Context, request: &FetchRequest) -> Limits {
+    let share = i32::try_from(context.response_budget.share_bytes()).unwrap_or(i32::MAX);
     let max_bytes = request.max_bytes.min(context.limits.fetch_max_bytes);
+    let max_bytes = max_bytes.min(share);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     Limits {
         isolation: isolation(request.isolation_level),
@@ -124,13 +127,13 @@ fn opening(call: &Call, request: FetchRequest) -> Opening {
     }
 }
 
-fn respond(context: &Context, fetching: &mut Fetching, found: Found) -> FetchResponse {
+fn respond(context: &Context, fetching: &mut Fetching, mut found: Found) -> FetchResponse {
     let session_id = fetching.id();
     let only_news = matches!(fetching, Fetching::Incremental(_));
     let is_session = session_id != 0;
     let agenda = fetching.agenda();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
-    for (slot, outcome) in found.outcomes.into_values() {
+    for (slot, mut outcome) in found.outcomes.into_values() {
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);
         }
@@ -139,6 +142,7 @@ fn respond(context: &Context, fetching: &mut Fetching, found: Found) -> FetchRes
         if let Some(item) = agenda.item(slot)
             && (is_news || !only_news)
         {
+            outcome.records = found.held.hand_over(outcome.records);
             topic_of(&mut responses, &item.named)
                 .partitions
                 .push(partition_data(item, outcome));

@@ -305,3 +305,15 @@ fn cost_by_size() {
         }
     }
 }
+
+#[test]
+fn a_client_that_waited_long_for_its_answer_may_go_on() {
+    let rig = Rig::start(&[("connections.max.idle.ms", "1000")]);
+    let id = rig.connect().create("quiet", 1);
+    let mut session = Session::new(&rig, BY_ID);
+    session.ask(wanted(id, "", &[(0, 0)]), 0);
+    for _ in 0..2 {
+        // Longer than the connection may be idle, and not idle.
+        assert_eq!(seen(session.ask(Vec::new(), 1500)), []);
+    }
+}

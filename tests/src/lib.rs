@@ -37,8 +37,10 @@ pub use http::get;
 pub use line::{Line, Refusal, Shown};
 pub use peer::{Answer, Peer, Role};
 pub use process::{Output, Process, run};
-pub use raw::{Raw, batch, fetch_request, produce_request};
+pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};
 pub use sample::{Sample, compare, samples};
-pub use scenario::{administer, codecs, group_of_two, kill_loop, restarts, static_members};
+pub use scenario::{
+    administer, codecs, eventually, group_of_two, kill_loop, restarts, static_members,
+};
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -205,6 +205,14 @@ pub fn fetch_request(topic: &str, from: i64, max_bytes: i32) -> FetchRequest {
         topics: vec![topic],
         ..Default::default()
     }
+}
+
+/// Now, as records carry it.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 /// A batch of these values, each `(timestamp, value)`.

@@ -12,12 +12,12 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER};
-use freshet_tests::{Broker, Kind, Raw, Suite, batch, get};
+use freshet_tests::{Broker, Kind, Raw, Suite, batch, eventually, get, now_ms};
 use freshet_wire::delete_topics::DeleteTopicState;
 use freshet_wire::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use freshet_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -97,25 +97,16 @@ fn cannot_mount() -> Option<String> {
     Some(format!("no file system can be mounted here: {failed:#}"))
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))
-}
-
 fn one_batch(bytes: usize, timestamp: i64) -> Result<Bytes> {
     batch(Codec::None, NO_PRODUCER, &[(timestamp, &vec![7; bytes])])
 }
 
 /// Asks until it is so.
-fn eventually(what: &str, limit: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !is_so()? {
-        if start.elapsed() > limit {
-            bail!("not within {limit:?}: {what}");
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+fn await_that(what: &str, limit: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    eventually(limit, || {
+        ensure!(is_so()?, "{what}");
+        Ok(())
+    })
 }
 
 fn full_disk() -> Result<()> {
@@ -179,7 +170,7 @@ fn full_disk() -> Result<()> {
     };
     let told = raw.latest(&delete)?;
     ensure!(told.responses[0].error_code == 0, "{told:?}");
-    eventually("room to produce again", PATIENCE, || {
+    await_that("room to produce again", PATIENCE, || {
         Ok(raw.produce("kept", record.clone())?.error_code == 0)
     })?;
     ensure!(raw.offset_at("kept", -1)?.2 == kept + 1);
@@ -262,10 +253,10 @@ fn retention() -> Result<()> {
         ensure!(raw.produce("by_time", one_batch(MIB / 2, old)?)?.error_code == 0);
     }
     // By size: never below what is to be kept, and at most one segment above it.
-    eventually("the start moves up by size", PATIENCE, || {
+    await_that("the start moves up by size", PATIENCE, || {
         Ok((12..=14).contains(&raw.offset_at("by_size", -2)?.2))
     })?;
-    eventually("records two hours old are gone", PATIENCE, || {
+    await_that("records two hours old are gone", PATIENCE, || {
         Ok(raw.offset_at("by_time", -2)?.2 == 20)
     })?;
     ensure!(raw.produce("by_time", one_batch(10, fresh)?)?.base_offset == 20);
@@ -289,18 +280,18 @@ fn offsets_expire() -> Result<()> {
         coordinator_keys: vec!["g".to_owned()],
         ..Default::default()
     };
-    eventually("a coordinator", PATIENCE, || {
+    await_that("a coordinator", PATIENCE, || {
         Ok(raw.call(4, &find)?.coordinators[0].error_code == 0)
     })?;
     let committed_at = Instant::now();
-    eventually("a commit", PATIENCE, || commit(&mut raw, 42))?;
+    await_that("a commit", PATIENCE, || commit(&mut raw, 42))?;
     ensure!(committed(&mut raw)? == 42);
     // A restart neither forgets it nor counts its time anew.
     thread::sleep(Duration::from_secs(20));
     ensure!(broker.stop()?.success());
     broker.start_again()?;
     let mut raw = Raw::connect(broker.bootstrap())?;
-    eventually("the group is loaded", PATIENCE, || {
+    await_that("the group is loaded", PATIENCE, || {
         Ok(committed(&mut raw)? == 42)
     })?;
     let left = Duration::from_secs(56).saturating_sub(committed_at.elapsed());
@@ -309,7 +300,7 @@ fn offsets_expire() -> Result<()> {
         committed(&mut raw)? == 42,
         "gone before its minute was over"
     );
-    eventually("the offset is gone", Duration::from_secs(20), || {
+    await_that("the offset is gone", Duration::from_secs(20), || {
         Ok(committed(&mut raw)? == -1)
     })
 }

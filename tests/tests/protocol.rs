@@ -9,12 +9,12 @@
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Batches, Codec, NO_PRODUCER, Producer};
-use freshet_tests::{Broker, Kind, Raw, Suite, batch, fetch_request, produce_request};
+use freshet_tests::{Broker, Kind, Raw, Suite, batch, fetch_request, now_ms, produce_request};
 use freshet_wire::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use freshet_wire::{
     ApiVersionsRequest, DeleteRecordsRequest, FindCoordinatorRequest, InitProducerIdRequest,
@@ -81,13 +81,6 @@ fn create(broker: &Broker, topic: &str, configs: &[(&str, &str)]) -> Result<Raw>
     let mut raw = Raw::connect(broker.bootstrap())?;
     raw.create_topic(topic, &[&[("retention.ms", "-1")], configs].concat())?;
     Ok(raw)
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// One uncompressed batch of one record, outside of any session.

@@ -2,7 +2,7 @@
 //!
 //! Each runs its own single-threaded runtime, and a connection stays on the one it was given: no
 //! task is stolen, so a request wakes no second thread to look for work. With work stealing the same
-//! lone record cost a third more CPU, all of it threads waking each other.
+//! lone record cost a quarter more CPU: threads woke each other.
 
 use std::io;
 use std::num::NonZeroUsize;

@@ -62,7 +62,7 @@ fn must(admin: &mut Peer, order: Value) -> Result<Value> {
 }
 
 /// Tries until it succeeds or the time is over.
-fn eventually<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn eventually<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     loop {
         match attempt() {

@@ -61,7 +61,7 @@ pub enum HostError {
     #[error("{0} is not hosted by this broker")]
     NotHere(Arc<str>),
     /// Too many requests wait for it, or its log has no room. Nothing has happened.
-    #[error("{0} can take no more for now: try again")]
+    #[error("the queue or the log of {0} has no room: try again in a moment")]
     Busy(Arc<str>),
     /// What it decided could not be made durable.
     #[error("the log of {0} failed: the change may or may not have happened")]

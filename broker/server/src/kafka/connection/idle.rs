@@ -1,27 +1,25 @@
 //! How long a connection has been silent.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-/// One timer for the life of a connection. It is set again only when it fires: setting it at each
-/// request would wake the poller each time, because a new timer may be its earliest.
+use crate::kafka::alarm::Alarm;
+
+/// Counts from the last thing that came.
 #[derive(Debug)]
 pub(super) struct Idle {
     limit: Duration,
     since: Instant,
-    timer: Pin<Box<Sleep>>,
+    alarm: Alarm,
 }
 
 impl Idle {
     pub(super) fn new(limit: Duration) -> Self {
-        let since = Instant::now();
-        let timer = Box::pin(tokio::time::sleep_until(since + limit));
         Self {
             limit,
-            since,
-            timer,
+            since: Instant::now(),
+            alarm: Alarm::new(),
         }
     }
 
@@ -31,15 +29,8 @@ impl Idle {
     }
 
     /// Ends once nothing has come for the limit. May be cancelled and called again.
-    pub(super) async fn over(&mut self) {
-        loop {
-            self.timer.as_mut().await;
-            let due = self.since + self.limit;
-            if due <= Instant::now() {
-                return;
-            }
-            self.timer.as_mut().reset(due);
-        }
+    pub(super) async fn over(&self) {
+        self.alarm.at(self.since + self.limit).await;
     }
 }
 

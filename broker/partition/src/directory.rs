@@ -171,6 +171,13 @@ struct Wanted {
     in_sync: usize,
 }
 
+impl Wanted {
+    fn tell(&self, partition: &Partition) {
+        partition.lead(self.leader_epoch, self.in_sync);
+        partition.configure(Arc::clone(&self.config), self.min_in_sync);
+    }
+}
+
 /// Which log directory a partition lives in.
 struct Homes<'a> {
     dirs: &'a [Arc<LogDir>],
@@ -424,10 +431,13 @@ impl Keeper {
 
     /// Opens what is missing, several logs at a time, and hands everything its present settings.
     fn serve(&self, wanted: &[Wanted], recovery_threads: usize) {
-        let missing: Vec<&Wanted> = wanted
-            .iter()
-            .filter(|wanted| self.directory.get(wanted.id).is_none())
-            .collect();
+        let mut missing = Vec::new();
+        for wanted in wanted {
+            match self.directory.get(wanted.id) {
+                Some(partition) => wanted.tell(&partition),
+                None => missing.push(wanted),
+            }
+        }
         let dirs = self.parts.writers.dirs();
         let homes = Homes::look(dirs);
         let of_dir = |dir: &Arc<LogDir>| match dir.was_clean() {
@@ -441,17 +451,10 @@ impl Keeper {
                 Err(error) => self.give_up(wanted, &error),
             }
         });
-        for wanted in wanted {
-            if let Some(partition) = self.directory.get(wanted.id) {
-                partition.lead(wanted.leader_epoch, wanted.in_sync);
-                partition.configure(Arc::clone(&wanted.config), wanted.min_in_sync);
-            }
-        }
     }
 
     fn welcome(&self, wanted: &Wanted, partition: &Arc<Partition>) {
-        partition.lead(wanted.leader_epoch, wanted.in_sync);
-        partition.configure(Arc::clone(&wanted.config), wanted.min_in_sync);
+        wanted.tell(partition);
         self.directory.broken.write().remove(&wanted.id);
         self.tried.lock().remove(&wanted.id);
         self.directory

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::http;
-use crate::kafka::{ConnectionLimits, Context, KafkaListener, ListenerParts};
+use crate::kafka::{ConnectionLimits, Context, KafkaListener, ListenerShared};
 use crate::reactors::Reactors;
 use crate::stop::Stop;
 
@@ -40,13 +40,13 @@ pub fn serve(
     let reactors = Arc::new(Reactors::start(layers.node().network_threads)?);
     let mut tasks = Vec::new();
     for (name, listener) in listeners.kafka {
-        let face = KafkaListener::new(ListenerParts {
+        let shared = ListenerShared {
             name: name.into(),
             context: Arc::clone(context),
             limits: limits.clone(),
-            reactors: Arc::clone(&reactors),
             stop: stop.clone(),
-        });
+        };
+        let face = KafkaListener::new(shared, Arc::clone(&reactors));
         tasks.push(tokio::spawn(face.serve(listener, grace)));
     }
     if let Some(listener) = listeners.http {

@@ -15,7 +15,7 @@ mod registry;
 mod sessions;
 
 pub(crate) use connection::ConnectionLimits;
-pub(crate) use connection::listener::{KafkaListener, ListenerParts};
+pub(crate) use connection::listener::{KafkaListener, ListenerShared};
 pub use context::{Context, Identity, Parts};
 pub(crate) use coordinator::lag::{Lag, lags};
 pub use registry::reference::reference_markdown;

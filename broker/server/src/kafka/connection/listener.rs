@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::kafka::connection::frames::FrameBudget;
 use crate::kafka::connection::seats::Seat;
 use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
 use crate::kafka::context::Context;
@@ -17,46 +16,27 @@ use crate::stop::Stop;
 /// How long accepting rests after the process ran out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener is made of.
-pub(crate) struct ListenerParts {
+/// What all connections of a listener share.
+pub(crate) struct ListenerShared {
     /// The listener's name.
     pub(crate) name: Arc<str>,
     pub(crate) context: Arc<Context>,
-    pub(crate) limits: ConnectionLimits,
-    /// Where its connections live.
-    pub(crate) reactors: Arc<Reactors>,
-    pub(crate) stop: Stop,
-}
-
-/// What all connections of a listener share.
-pub(crate) struct Shared {
-    pub(crate) name: Arc<str>,
-    pub(crate) context: Arc<Context>,
-    pub(crate) budget: FrameBudget,
     pub(crate) limits: ConnectionLimits,
     pub(crate) stop: Stop,
 }
 
 /// One listener for clients.
 pub(crate) struct KafkaListener {
-    shared: Arc<Shared>,
+    shared: Arc<ListenerShared>,
     /// Not among what connections share: they live on it, and the last one of them must not end it.
     reactors: Arc<Reactors>,
 }
 
 impl KafkaListener {
-    pub(crate) fn new(parts: ListenerParts) -> Self {
-        let shared = Arc::new(Shared {
-            name: parts.name,
-            budget: parts.context.frame_budget.clone(),
-            context: parts.context,
-            limits: parts.limits,
-            stop: parts.stop,
-        });
-        Self {
-            shared,
-            reactors: parts.reactors,
-        }
+    /// Its connections live on `reactors`.
+    pub(crate) fn new(shared: ListenerShared, reactors: Arc<Reactors>) -> Self {
+        let shared = Arc::new(shared);
+        Self { shared, reactors }
     }
 
     /// Accepts until the stop signal; then waits at most `grace` for open requests.
@@ -107,7 +87,7 @@ impl KafkaListener {
 }
 
 async fn serve(
-    shared: Arc<Shared>,
+    shared: Arc<ListenerShared>,
     stream: TcpStream,
     peer: SocketAddr,
 ) -> Result<(), ConnectionError> {

@@ -27,7 +27,7 @@ use crate::kafka::alarm::Alarm;
 use crate::kafka::call::{Origin, Reply, ReplyWait, Started};
 use crate::kafka::connection::frames::{Frame, FrameError, Frames};
 use crate::kafka::connection::idle::Idle;
-use crate::kafka::connection::listener::Shared;
+use crate::kafka::connection::listener::ListenerShared;
 use crate::kafka::registry;
 
 /// Why a connection ended early.
@@ -53,7 +53,7 @@ struct Pending {
 
 /// See the module's story.
 pub(crate) struct Connection {
-    shared: Arc<Shared>,
+    shared: Arc<ListenerShared>,
     origin: Origin,
     reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
@@ -70,13 +70,20 @@ enum Event {
 }
 
 impl Connection {
-    pub(crate) fn new(shared: Arc<Shared>, stream: TcpStream, peer: std::net::SocketAddr) -> Self {
+    pub(crate) fn new(
+        shared: Arc<ListenerShared>,
+        stream: TcpStream,
+        peer: std::net::SocketAddr,
+    ) -> Self {
         let origin = Origin {
             peer,
             listener: Arc::clone(&shared.name),
             alarm: Alarm::new(),
         };
-        let frames = Frames::new(shared.budget.clone(), shared.limits.frame_bytes);
+        let frames = Frames::new(
+            shared.context.frame_budget.clone(),
+            shared.limits.frame_bytes,
+        );
         let (reader, writer) = stream.into_split();
         let idle = Idle::new(shared.limits.idle);
         Self {

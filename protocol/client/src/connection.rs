@@ -39,7 +39,7 @@ struct Outgoing {
 
 /// A cheap handle. The connection closes once the last handle is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct Connection {
+pub struct Connection {
     address: Arc<str>,
     client_id: Arc<str>,
     queue: mpsc::Sender<Outgoing>,
@@ -51,7 +51,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to `address` (`host:port`) and asks which APIs it serves.
-    pub(crate) async fn open(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
+    pub async fn open(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
         let unreachable = |cause: String| ClientError::Unreachable {
             address: address.to_owned(),
             cause,
@@ -94,17 +94,17 @@ impl Connection {
     }
 
     /// Where it goes.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.address
     }
 
     /// Whether it can no longer be used.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.fate.is_sealed()
     }
 
     /// The newest version both sides know, not above `cap`.
-    pub(crate) fn version<R: Request>(&self, cap: i16) -> Result<i16, ClientError> {
+    pub fn version<R: Request>(&self, cap: i16) -> Result<i16, ClientError> {
         self.served
             .newest::<R>(cap)
             .ok_or_else(|| ClientError::Unsupported {
@@ -115,7 +115,7 @@ impl Connection {
 
     /// Sends a request and waits for its reply, at most `extra` longer than the request timeout:
     /// as long as the broker itself was asked to wait.
-    pub(crate) async fn call<R: Request>(
+    pub async fn call<R: Request>(
         &self,
         request: &R,
         cap: i16,
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// Sends a request. Requests are written in the order in which this is called.
-    pub(crate) async fn begin<R: Request>(
+    pub async fn begin<R: Request>(
         &self,
         request: &R,
         cap: i16,
@@ -205,7 +205,7 @@ impl Connection {
 
 /// A request whose reply has not come yet.
 #[derive(Debug)]
-pub(crate) struct Pending<R> {
+pub struct Pending<R> {
     connection: Connection,
     version: i16,
     reply: oneshot::Receiver<Bytes>,
@@ -216,7 +216,7 @@ pub(crate) struct Pending<R> {
 
 impl<R: Request> Pending<R> {
     /// Waits for the reply. One that is late ends the connection, for all behind it wait too.
-    pub(crate) async fn finish(self) -> Result<R::Response, ClientError> {
+    pub async fn finish(self) -> Result<R::Response, ClientError> {
         let Ok(reply) = timeout_at(self.deadline, self.connection.reply(self.reply)).await else {
             let (api, limit) = (R::KEY.name(), self.limit.as_millis());
             self.connection

@@ -6,6 +6,7 @@
 //! | [`Admin`] | topics, settings, groups, offsets, log directories |
 //! | [`Producer`] | batches by partition; retries that neither lose, duplicate nor reorder |
 //! | [`Consumer`] | reads chosen partitions from an offset or a time |
+//! | [`Connection`] | one connection to one broker, for those who know which |
 //! | [`GroupConsumer`] | shares topics with the other members of a classic group |
 //!
 //! Every queue is bounded: requests of a connection, bytes of the producer, bytes of the consumer.
@@ -57,6 +58,7 @@ pub use admin::{
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};
+pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
 pub use error::ClientError;
 pub use group::{

@@ -1,0 +1,11 @@
+//! How the brokers of a cluster speak to each other.
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | [`quorum`] | carries the quorum's letters, and proposals to whoever decides |
+//! | [`lifecycle`] | registers this broker, keeps its session alive, lets it leave in order |
+//! | [`followers`] | copies the partitions that others lead; tells the controller who is in sync |
+
+pub mod followers;
+pub mod lifecycle;
+pub mod quorum;

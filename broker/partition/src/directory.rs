@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ pub struct Directory {
     /// Partitions that should be here and cannot be opened, with the reason.
     broken: RwLock<HashMap<TopicPartition, Arc<str>>>,
     applied: watch::Sender<Position>,
+    applied_version: AtomicU64,
 }
 
 impl Directory {
@@ -84,6 +85,7 @@ impl Directory {
             partitions: RwLock::default(),
             broken: RwLock::default(),
             applied: watch::Sender::new(Position::START),
+            applied_version: AtomicU64::new(0),
         });
         let logs = Layers::of(Arc::clone(&parts.statics)).logs();
         let period_ms = logs
@@ -139,6 +141,11 @@ impl Directory {
         let mut applied = self.applied.subscribe();
         // An error means that the broker stops.
         let _ = applied.wait_for(|now| *now >= position).await;
+    }
+
+    /// [`MetadataImage::version`] of the image that is applied here.
+    pub fn applied_version(&self) -> u64 {
+        self.applied_version.load(Ordering::Acquire)
     }
 }
 
@@ -392,6 +399,10 @@ impl Keeper {
         if !wanted.is_empty() {
             self.serve(&wanted, logs.recovery_threads);
         }
+        let version = image.version();
+        self.directory
+            .applied_version
+            .store(version, Ordering::Release);
         self.directory.applied.send_replace(image.position());
         self.seen = image;
     }

@@ -123,6 +123,19 @@ pub struct MetadataSettings {
     pub topic_partitions_max: usize,
 }
 
+/// How a broker lives among others. Read once, at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleSettings {
+    /// `broker.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: u64,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `initial.broker.registration.timeout.ms`.
+    pub registration_timeout_ms: u64,
+    /// `controlled.shutdown.enable`.
+    pub controlled_shutdown: bool,
+}
+
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -260,6 +273,16 @@ impl Layers {
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),
             topic_partitions_max: self.size("freshet.topic.partitions.max"),
+        }
+    }
+
+    /// How a broker lives among others.
+    pub fn lifecycle(&self) -> LifecycleSettings {
+        LifecycleSettings {
+            heartbeat_interval_ms: self.unsigned("broker.heartbeat.interval.ms"),
+            session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
+            registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
+            controlled_shutdown: self.flag("controlled.shutdown.enable"),
         }
     }
 

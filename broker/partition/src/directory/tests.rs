@@ -51,6 +51,7 @@ impl Rig {
                 partitions: RwLock::default(),
                 broken: RwLock::default(),
                 applied: watch::Sender::new(Position::START),
+                applied_version: AtomicU64::default(),
             }),
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),

@@ -33,7 +33,8 @@ pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    GroupSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings, TopicDefaults,
+    GroupSettings, LogSettings, MetadataSettings, NodeSettings, ReplicationSettings,
+    SocketSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{

@@ -123,6 +123,27 @@ pub struct MetadataSettings {
     pub topic_partitions_max: usize,
 }
 
+/// How replicas follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationSettings {
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: u64,
+    /// `replica.fetch.max.bytes`.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: u64,
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff_ms: u64,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout_ms: u64,
+    /// `num.replica.fetchers`.
+    pub fetchers: usize,
+}
+
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -260,6 +281,20 @@ impl Layers {
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),
             topic_partitions_max: self.size("freshet.topic.partitions.max"),
+        }
+    }
+
+    /// How replicas follow each other.
+    pub fn replicas(&self) -> ReplicationSettings {
+        ReplicationSettings {
+            lag_max_ms: self.unsigned("replica.lag.time.max.ms"),
+            fetch_max_bytes: self.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: self.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: self.unsigned("replica.fetch.wait.max.ms"),
+            fetch_min_bytes: self.int("replica.fetch.min.bytes"),
+            fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
+            socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
+            fetchers: self.size("num.replica.fetchers"),
         }
     }
 

@@ -33,8 +33,8 @@ pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings,
-    TopicDefaults,
+    GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings,
+    ReplicationSettings, SocketSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{

@@ -136,6 +136,27 @@ pub struct LifecycleSettings {
     pub controlled_shutdown: bool,
 }
 
+/// How replicas follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationSettings {
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: u64,
+    /// `replica.fetch.max.bytes`.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: u64,
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff_ms: u64,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout_ms: u64,
+    /// `num.replica.fetchers`.
+    pub fetchers: usize,
+}
+
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -283,6 +304,20 @@ impl Layers {
             session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
             registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
             controlled_shutdown: self.flag("controlled.shutdown.enable"),
+        }
+    }
+
+    /// How replicas follow each other.
+    pub fn replicas(&self) -> ReplicationSettings {
+        ReplicationSettings {
+            lag_max_ms: self.unsigned("replica.lag.time.max.ms"),
+            fetch_max_bytes: self.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: self.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: self.unsigned("replica.fetch.wait.max.ms"),
+            fetch_min_bytes: self.int("replica.fetch.min.bytes"),
+            fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
+            socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
+            fetchers: self.size("num.replica.fetchers"),
         }
     }
 

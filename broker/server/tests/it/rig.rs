@@ -14,7 +14,9 @@ use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
     Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
 };
-use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_partition::{
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_server::{Context, Faces, Identity, Listeners, Parts, Stop, Stopper, serve};
@@ -90,6 +92,7 @@ impl Rig {
             statics: Arc::clone(&statics),
             image: quorum.watch(),
             clock: Arc::clone(&clock),
+            proposals: Arc::new(NoProposals),
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })
         .expect("a directory");

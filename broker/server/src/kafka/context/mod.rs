@@ -163,7 +163,7 @@ impl Context {
     fn local(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, LocateError> {
         let id = TopicPartition { topic, partition };
         if let Some(open) = self.partitions.get(id) {
-            return Ok(open);
+            return open.leads().then_some(open).ok_or(LocateError::NotLeader);
         }
         let image = self.image();
         let topic = image.topic_by_id(topic).ok_or(LocateError::UnknownTopic)?;

@@ -86,7 +86,7 @@ fn log_dirs(layers: &Layers) -> Result<(), SettingError> {
     match items(given).find(|dir| !seen.insert(plain(dir))) {
         None => Ok(()),
         Some(dir) => Err(SettingError::Value {
-            name: "log.dirs",
+            name: "log.dirs".into(),
             value: cut(given, 200),
             expected: format!("each directory once; {} is there twice", cut(dir, 200)),
         }),
@@ -104,7 +104,7 @@ fn served(
     match map.get(name) {
         Some(SecurityProtocol::Plaintext) => Ok(()),
         Some(protocol) => Err(SettingError::Value {
-            name: "listeners",
+            name: "listeners".into(),
             value: cut(layers.text("listeners"), 200),
             expected: format!(
                 "listener {name} is to speak {}, but TLS and SASL are not built yet: only \
@@ -133,8 +133,8 @@ pub(crate) fn has_closed_listener(settings: &StaticSettings) -> bool {
 
 fn contradiction(first: &'static str, second: &'static str, expected: String) -> SettingError {
     SettingError::Contradiction {
-        first,
-        second,
+        first: first.into(),
+        second: second.into(),
         expected,
     }
 }

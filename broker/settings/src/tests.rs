@@ -463,7 +463,7 @@ fn lists_grow_and_shrink_by_items() {
     assert_eq!(
         number.append(None, "1"),
         Err(SettingError::NotAList {
-            name: "retention.ms"
+            name: "retention.ms".into()
         })
     );
 }
@@ -475,7 +475,7 @@ fn what_may_be_set_at_run_time() {
     assert_eq!(
         restart,
         SettingError::ReadOnly {
-            name: "num.partitions"
+            name: "num.partitions".into()
         }
     );
     assert!(matches!(

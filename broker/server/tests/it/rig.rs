@@ -12,12 +12,15 @@ use freshet_env::disk::SystemDisk;
 use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
 use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
-    Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
+    Ask, BrokerListener, Heartbeat, MetadataImage, MetadataMachine, MetadataOptions, PastLife,
+    RegisterBroker, SessionOptions,
 };
 use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
-use freshet_server::{Context, Faces, Identity, Listeners, Parts, Stop, Stopper, serve};
+use freshet_server::{
+    Context, Faces, Identity, Listeners, Parts, QuorumFace, Stop, Stopper, serve,
+};
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
 use freshet_types::{ClusterId, NodeId, TopicId};
 use freshet_wire::create_topics::CreatableTopic;
@@ -49,6 +52,15 @@ pub(crate) struct Rig {
 impl Rig {
     /// Raises a broker with default settings but for those of `set`.
     pub(crate) fn start(set: &[(&str, &str)]) -> Self {
+        Self::raise(set, &Surroundings::default())
+    }
+
+    /// Raises a broker among others that are registered and alive, but only on paper.
+    pub(crate) fn among(set: &[(&str, &str)], surroundings: &Surroundings) -> Self {
+        Self::raise(set, surroundings)
+    }
+
+    fn raise(set: &[(&str, &str)], surroundings: &Surroundings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -66,11 +78,14 @@ impl Rig {
             Arc::clone(&disk),
             &folder.path().join("metadata"),
             Arc::clone(&clock),
-            MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics))),
+            MetadataMachine::new(surroundings.options(&statics)),
             SoloOptions::default(),
         );
         let quorum = Arc::new(quorum.expect("a metadata log"));
-        runtime.block_on(register(&quorum, address.port()));
+        runtime.block_on(register(&quorum, NODE, address.port()));
+        for node in &surroundings.others {
+            runtime.block_on(register(&quorum, *node, 1));
+        }
         let dir = LogDir::open(disk, &folder.path().join("logs")).expect("a log directory");
         let options = WritersOptions {
             append_threads: 1,
@@ -100,6 +115,7 @@ impl Rig {
                 node_id: NodeId(NODE),
             },
             quorum: Arc::clone(&quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            voters: surroundings.voters.clone(),
             partitions,
             groups,
             writers: Arc::clone(&writers),
@@ -126,12 +142,47 @@ impl Rig {
         }
     }
 
+    /// Has the controller decide.
+    pub(crate) fn decide<A: Ask>(&self, request: A) -> A::Answer {
+        let reply = self.runtime.block_on(self.quorum.propose(request.into()));
+        A::answer(reply.expect("the quorum"))
+    }
+
+    /// The cluster as it is now.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.quorum.watch().borrow())
+    }
+
     /// A new connection.
     pub(crate) fn connect(&self) -> Raw {
         let stream = TcpStream::connect(self.address).expect("the broker listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         stream.set_nodelay(true).expect("no delay");
         Raw { stream, last_id: 0 }
+    }
+}
+
+/// What is around the broker.
+#[derive(Default)]
+pub(crate) struct Surroundings {
+    /// Other brokers: they have said that they live, and will not be missed for an hour.
+    pub(crate) others: Vec<i32>,
+    /// The quorum's voters.
+    pub(crate) voters: Option<Arc<dyn QuorumFace>>,
+}
+
+impl Surroundings {
+    fn options(&self, statics: &Arc<StaticSettings>) -> MetadataOptions {
+        let statics = Arc::clone(statics);
+        if self.others.is_empty() {
+            return MetadataOptions::of(statics);
+        }
+        let sessions = SessionOptions {
+            timeout_ms: 3_600_000,
+            balance_every_ms: None,
+            ..SessionOptions::default()
+        };
+        MetadataOptions::of_cluster(statics, sessions)
     }
 }
 
@@ -159,9 +210,9 @@ fn settings(set: &[(&str, &str)]) -> StaticSettings {
     builder.finish().expect("settings that agree").0
 }
 
-async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
+async fn register(quorum: &Solo<MetadataMachine>, node: i32, port: u16) {
     let request = RegisterBroker {
-        node: NodeId(NODE),
+        node: NodeId(node),
         incarnation: [1; 16],
         listeners: vec![BrokerListener {
             name: "PLAINTEXT".to_owned(),
@@ -175,7 +226,24 @@ async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
         past: PastLife::None,
     };
     let answer = quorum.propose(request.into()).await.expect("the quorum");
-    RegisterBroker::answer(answer).expect("a first broker may come");
+    let epoch = RegisterBroker::answer(answer).expect("a first broker may come");
+    let version = quorum.watch().borrow().version();
+    let alive = heartbeat(node, epoch, version);
+    let answer = quorum.propose(alive.into()).await.expect("the quorum");
+    Heartbeat::answer(answer).expect("it is registered");
+}
+
+/// What a broker says that is well.
+pub(crate) fn heartbeat(node: i32, epoch: i64, version: u64) -> Heartbeat {
+    Heartbeat {
+        node: NodeId(node),
+        epoch,
+        version,
+        wants_fence: false,
+        wants_shutdown: false,
+        offline_directories: Vec::new(),
+        cordoned_directories: Vec::new(),
+    }
 }
 
 /// A connection that sends any request in any version.

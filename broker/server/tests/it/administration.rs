@@ -310,6 +310,67 @@ fn only_features_that_are_true_are_told() {
     assert_eq!(told(&rig), [alone[0], alone[1], "kraft.version"]);
 }
 
+#[test]
+fn a_restart_says_what_it_risks_and_when_it_is_over() {
+    let rig = three();
+    let mut raw = rig.connect();
+    let state = |path| {
+        let (status, body) = rig.page(path);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<serde_json::Value>(&body).expect("JSON")
+    };
+    assert_eq!(state("/admin/pre-restart")["safe"], true);
+    let at = create_on(&mut raw, "shared", &[1, 2]);
+    assert_eq!(state("/admin/pre-restart")["safe"], true);
+    create_on(&mut raw, "alone", &[1]);
+    let told = state("/admin/pre-restart");
+    assert_eq!(told["safe"], false);
+    assert_eq!(told["counts"]["last-copy"], 1);
+    assert_eq!(told["risks"][0]["topic"], "alone");
+    assert_eq!(told["risks"][0]["risk"], "last-copy");
+    assert_eq!(state("/admin/post-restart")["in_sync"], true);
+    beat(&rig, NODE, true);
+    let told = state("/admin/post-restart");
+    assert_eq!(
+        (&told["in_sync"], &told["fenced"]),
+        (&false.into(), &true.into())
+    );
+    beat(&rig, NODE, false);
+    let told = state("/admin/post-restart");
+    assert_eq!(
+        (&told["count"], &told["lagging"][0]["topic"]),
+        (&1.into(), &"shared".into())
+    );
+    in_sync(&rig, at, &[1, 2]);
+    assert_eq!(state("/admin/post-restart")["in_sync"], true);
+    assert_eq!(rig.page("/admin/nothing").0, 404);
+}
+
+#[test]
+fn a_cluster_of_many_partitions_is_counted_and_not_listed() {
+    let rig = three();
+    let mut raw = rig.connect();
+    let assignments = (0..300).map(|partition_index| CreatableReplicaAssignment {
+        partition_index,
+        broker_ids: vec![1],
+    });
+    let request = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "many".to_owned(),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: assignments.collect(),
+            ..CreatableTopic::default()
+        }],
+        ..CreateTopicsRequest::default()
+    };
+    expect(raw.latest(&request).topics[0].error_code, ErrorCode::None);
+    let (_, body) = rig.page("/admin/pre-restart");
+    let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(told["counts"]["last-copy"], 300);
+    assert_eq!(told["risks"].as_array().map(Vec::len), Some(100));
+}
+
 /// A quorum that does what it is told.
 #[derive(Default)]
 struct Voters {

@@ -40,6 +40,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A broker that serves until it is dropped.
 pub(crate) struct Rig {
     address: std::net::SocketAddr,
+    http_address: std::net::SocketAddr,
     runtime: Runtime,
     faces: Option<Faces>,
     stopper: Stopper,
@@ -74,6 +75,9 @@ impl Rig {
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let socket = socket.expect("a port");
         let address = socket.local_addr().expect("it is bound");
+        let http = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let http = http.expect("a port");
+        let http_address = http.local_addr().expect("it is bound");
         let quorum = Solo::start(
             Arc::clone(&disk),
             &folder.path().join("metadata"),
@@ -126,12 +130,13 @@ impl Rig {
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],
-            http: None,
+            http: Some(http),
         };
         let faces = serve(&context, listeners, &stop, Duration::from_secs(1)).expect("threads");
         drop(guard);
         Self {
             address,
+            http_address,
             runtime,
             faces: Some(faces),
             stopper,
@@ -151,6 +156,18 @@ impl Rig {
     /// The cluster as it is now.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.quorum.watch().borrow())
+    }
+
+    /// Status and body of a page.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http_address).expect("HTTP is served");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("a reply");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (status.expect("a status"), body.to_owned())
     }
 
     /// A new connection.

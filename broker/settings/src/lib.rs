@@ -33,12 +33,13 @@ pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings,
-    ReplicationSettings, SocketSettings, TopicDefaults,
+    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings,
+    ReplicationSettings, SocketSettings, ThrottleSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{
-    CompressionType, Durability, ReplicationConfig, TimestampType, TopicConfig,
+    CompressionType, Durability, ReplicationConfig, ThrottledReplicas, TimestampType, TopicConfig,
+    TopicThrottle,
 };
 
 #[cfg(test)]

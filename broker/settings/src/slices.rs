@@ -4,7 +4,7 @@
 //! when the layers change and hands it in.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use freshet_types::NodeId;
 
@@ -184,7 +184,55 @@ pub struct GroupSettings {
     pub groups_max: usize,
 }
 
+/// Directories that take no new partitions: `cordoned.log.dirs`. Dynamic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CordonedDirs {
+    /// Every directory: the value has `*`.
+    pub all: bool,
+    /// Those that are named.
+    pub paths: Vec<PathBuf>,
+}
+
+impl CordonedDirs {
+    /// Reads the setting's text.
+    pub fn parse(text: &str) -> Self {
+        let (stars, named): (Vec<_>, Vec<_>) = items(text).partition(|item| *item == "*");
+        Self {
+            all: !stars.is_empty(),
+            paths: named.into_iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    /// Whether the directory takes none.
+    pub fn covers(&self, dir: &Path) -> bool {
+        self.all || self.paths.iter().any(|path| path == dir)
+    }
+}
+
+/// How fast throttled replicas of this broker may be copied, bytes per second. Dynamic. Which
+/// replicas are throttled, their topics say ([`crate::TopicThrottle`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThrottleSettings {
+    /// `leader.replication.throttled.rate`: what this broker sends.
+    pub leader_bytes_per_second: u64,
+    /// `follower.replication.throttled.rate`: what this broker takes in.
+    pub follower_bytes_per_second: u64,
+}
+
 impl Layers {
+    /// Directories that take no new partitions.
+    pub fn cordoned_dirs(&self) -> CordonedDirs {
+        CordonedDirs::parse(self.text("cordoned.log.dirs"))
+    }
+
+    /// How fast throttled replicas may be copied.
+    pub fn throttles(&self) -> ThrottleSettings {
+        ThrottleSettings {
+            leader_bytes_per_second: self.unsigned("leader.replication.throttled.rate"),
+            follower_bytes_per_second: self.unsigned("follower.replication.throttled.rate"),
+        }
+    }
+
     /// Who this broker is. Addresses were checked when they came in.
     pub fn node(&self) -> NodeSettings {
         let dirs = self.value("log.dirs").unwrap_or(self.text("log.dir"));

@@ -1,6 +1,7 @@
 //! What handlers may reach. One per broker.
 
 pub(super) mod locate;
+mod voters;
 
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+
+pub use voters::{QuorumFace, VotersAnswer};
 
 /// Who this broker is.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub struct Parts {
     pub identity: Identity,
     /// Where metadata is agreed.
     pub quorum: Arc<dyn Quorum<MetadataMachine>>,
+    /// Who agrees on it; `None` for a broker that keeps it alone.
+    pub voters: Option<Arc<dyn QuorumFace>>,
     /// Its partitions.
     pub partitions: Arc<Directory>,
     /// Its group shards.
@@ -65,6 +70,7 @@ pub struct Parts {
 pub struct Context {
     pub(crate) identity: Identity,
     pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
+    pub(crate) voters: Option<Arc<dyn QuorumFace>>,
     image: watch::Receiver<Arc<MetadataImage>>,
     pub(crate) partitions: Arc<Directory>,
     pub(crate) groups: Arc<GroupShards>,
@@ -91,6 +97,7 @@ impl Context {
             image: parts.quorum.watch(),
             identity: parts.identity,
             quorum: parts.quorum,
+            voters: parts.voters,
             partitions: parts.partitions,
             groups: parts.groups,
             writers: parts.writers,

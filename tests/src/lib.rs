@@ -16,6 +16,7 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+mod bits;
 mod broker;
 mod client;
 mod history;
@@ -30,9 +31,10 @@ mod scenario;
 mod suite;
 mod tools;
 
+pub use bits::Bits;
 pub use broker::{Broker, Kind, freshet_binary};
 pub use client::{ALL_CLIENTS, Client};
-pub use history::{Anomaly, History, Read, Write};
+pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
 pub use line::{Line, Refusal, Shown};
 pub use peer::{Answer, Peer, Role};

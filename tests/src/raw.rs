@@ -1,7 +1,7 @@
 //! A bare connection that sends exactly what a test wants, well-formed or not.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,7 @@ use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
 use freshet_wire::{create_topics, fetch, list_offsets, produce};
 
 const LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// One connection to a broker.
 pub struct Raw {
@@ -24,7 +25,8 @@ pub struct Raw {
 impl Raw {
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        let address = address.to_socket_addrs()?.next().context("no address")?;
+        let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, last_id: 0 })

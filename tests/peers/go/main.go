@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -83,7 +84,7 @@ func untilEndOfInput() context.Context {
 }
 
 func client(o options, more ...kgo.Opt) *kgo.Client {
-	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(o.bootstrap), kgo.ClientID("go-peer")}, more...)...)
+	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer")}, more...)...)
 	if err != nil {
 		panic(err)
 	}

@@ -1,0 +1,5 @@
+//! Odd cases.
+
+use super::Trial;
+
+pub(super) const TRIALS: &[Trial] = &[];

@@ -37,7 +37,7 @@ mod trial;
 pub use bits::Bits;
 pub use broker::{Broker, Kind, freshet_binary};
 pub use client::{ALL_CLIENTS, Client};
-pub use cluster::{Cluster, Disk, Network, Node, PartitionView, enter, read_copy};
+pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
 pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
 pub use line::{Line, Refusal, Shown};

@@ -71,6 +71,8 @@ type Shared = Arc<Mutex<Notes>>;
 pub struct Load {
     plan: Plan,
     stop: Arc<AtomicBool>,
+    /// The work is of no interest any more.
+    abandon: Arc<AtomicBool>,
     writers: Vec<(Writer, u64, Shared, JoinHandle<Result<()>>)>,
     readers: Vec<Peer>,
 }
@@ -90,6 +92,7 @@ impl Load {
     /// Starts all clients of a plan.
     pub fn start(plan: Plan, bootstrap: &str) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
+        let abandon = Arc::new(AtomicBool::new(false));
         let tail = [("topic", plan.topic.as_str()), ("tail", "true")];
         let readers = plan
             .readers
@@ -111,6 +114,7 @@ impl Load {
                 realm: realm * WRITER,
                 notes: Arc::clone(&notes),
                 stop: Arc::clone(&stop),
+                abandon: Arc::clone(&abandon),
             };
             let (partitions, rate) = (plan.partitions, plan.rate);
             let thread = thread::spawn(move || feeder.run(partitions, rate));
@@ -119,6 +123,7 @@ impl Load {
         Ok(Self {
             plan,
             stop,
+            abandon,
             writers,
             readers,
         })
@@ -166,10 +171,10 @@ impl Load {
 
     /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
     /// the readers are heard up to its ends.
-    pub fn finish(self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
+    pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let mut seen = Seen::default();
-        for (writer, realm, notes, thread) in self.writers {
+        for (writer, realm, notes, thread) in std::mem::take(&mut self.writers) {
             let told = thread.join().ok().context("a feeder panicked")?;
             told.with_context(|| format!("the producer of {}", writer.client.name()))?;
             let notes = locked(&notes);
@@ -186,11 +191,22 @@ impl Load {
         }
         seen.took.sort_unstable();
         seen.history.last_read = last_read().context("the last reading")?;
-        for mut reader in self.readers {
+        for mut reader in std::mem::take(&mut self.readers) {
             let shown = shown_until(&mut reader, &seen.history.last_read)?;
             seen.history.polls.push(shown);
         }
         Ok(seen)
+    }
+}
+
+impl Drop for Load {
+    /// Clients that went on would meet the cluster of the next trial at the same addresses.
+    fn drop(&mut self) {
+        self.abandon.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        for (.., thread) in std::mem::take(&mut self.writers) {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -209,6 +225,7 @@ struct Feeder {
     realm: u64,
     notes: Shared,
     stop: Arc<AtomicBool>,
+    abandon: Arc<AtomicBool>,
 }
 
 impl Feeder {
@@ -230,6 +247,9 @@ impl Feeder {
         self.peer.close_input();
         let ending = Instant::now();
         loop {
+            if self.abandon.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             match self
                 .peer
                 .next(FINISH_LIMIT.saturating_sub(ending.elapsed()))?

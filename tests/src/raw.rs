@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use freshet_records::{BatchBuilder, Codec, NewRecord, Producer};
+use freshet_records::{BatchBuilder, Codec, NO_PRODUCER, NewRecord, Producer};
 use freshet_types::Timestamp;
 use freshet_wire::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest};
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
@@ -225,6 +225,21 @@ pub fn batch(codec: Codec, producer: Producer, records: &[(i64, &[u8])]) -> Resu
         builder.push(&NewRecord {
             timestamp,
             value: Some(value),
+            ..Default::default()
+        })?;
+    }
+    Ok(builder.finish()?.bytes().clone())
+}
+
+/// A batch of records whose keys are these numbers.
+pub(crate) fn batch_of_keys(timestamp: i64, numbers: std::ops::Range<u64>) -> Result<Bytes> {
+    let mut builder = BatchBuilder::new(Codec::None).producer(NO_PRODUCER);
+    for number in numbers {
+        let key = number.to_string();
+        builder.push(&NewRecord {
+            timestamp: Timestamp(timestamp),
+            key: Some(key.as_bytes()),
+            value: Some(b"value"),
             ..Default::default()
         })?;
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use freshet_records::Batches;
 use freshet_wire::describe_quorum::{PartitionData, TopicData};
-use freshet_wire::{CreateTopicsRequest, DescribeQuorumRequest, FetchRequest, MetadataRequest};
-use freshet_wire::{create_topics, fetch, metadata};
+use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
+use freshet_wire::{DescribeQuorumRequest, FetchRequest, MetadataRequest};
+use freshet_wire::{alter_partition_reassignments, create_topics, fetch, metadata};
 
 use crate::history::Read;
 use crate::raw::Raw;
@@ -34,14 +35,27 @@ pub struct PartitionView {
     pub in_sync: Vec<i32>,
 }
 
+/// A broker as metadata tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: i32,
+    /// The address that clients are told.
+    pub host: String,
+}
+
 /// The brokers that a broker knows as alive.
-pub(super) fn brokers(raw: &mut Raw) -> Result<Vec<i32>> {
+pub(super) fn brokers(raw: &mut Raw) -> Result<Vec<Member>> {
     let request = MetadataRequest {
         topics: Some(Vec::new()),
         ..Default::default()
     };
     let told = raw.call(METADATA, &request)?;
-    Ok(told.brokers.iter().map(|broker| broker.node_id).collect())
+    let member = |broker: metadata::MetadataResponseBroker| Member {
+        id: broker.node_id,
+        host: broker.host,
+    };
+    Ok(told.brokers.into_iter().map(member).collect())
 }
 
 pub(super) fn partitions(raw: &mut Raw, topic: &str) -> Result<Vec<PartitionView>> {
@@ -91,14 +105,13 @@ pub(super) fn controller(raw: &mut Raw) -> Result<i32> {
     Ok(leader)
 }
 
-/// Creates a topic of so many partitions and replicas; gives the error code, 0 if it is there already.
-pub(super) fn create_topic(
+/// Creates a topic of so many partitions and replicas; gives the error code.
+pub(crate) fn create_topic(
     raw: &mut Raw,
     topic: &str,
     (partitions, replicas): (i32, i16),
     configs: &[(&str, &str)],
 ) -> Result<i16> {
-    const ALREADY_THERE: i16 = 36;
     let config = |(name, value): &(&str, &str)| create_topics::CreatableTopicConfig {
         name: (*name).to_owned(),
         value: Some((*value).to_owned()),
@@ -116,8 +129,49 @@ pub(super) fn create_topic(
         validate_only: false,
     };
     let told = raw.call(5, &request)?;
-    let code = told.topics.first().context("one topic")?.error_code;
-    Ok(if code == ALREADY_THERE { 0 } else { code })
+    Ok(told.topics.first().context("one topic")?.error_code)
+}
+
+/// Deletes a topic; gives the error code.
+pub(crate) fn delete_topic(raw: &mut Raw, topic: &str) -> Result<i16> {
+    let request = DeleteTopicsRequest {
+        topic_names: vec![topic.to_owned()],
+        timeout_ms: 5_000,
+        ..Default::default()
+    };
+    let told = raw.call(5, &request)?;
+    Ok(told.responses.first().context("one topic")?.error_code)
+}
+
+/// Asks for a partition's replicas to be these; gives the error code.
+pub(crate) fn reassign(
+    raw: &mut Raw,
+    topic: &str,
+    partition: i32,
+    replicas: &[i32],
+) -> Result<i16> {
+    let wanted = alter_partition_reassignments::ReassignablePartition {
+        partition_index: partition,
+        replicas: Some(replicas.to_vec()),
+    };
+    let request = AlterPartitionReassignmentsRequest {
+        timeout_ms: 5_000,
+        topics: vec![alter_partition_reassignments::ReassignableTopic {
+            name: topic.to_owned(),
+            partitions: vec![wanted],
+        }],
+        ..Default::default()
+    };
+    let told = raw.call(0, &request)?;
+    if told.error_code != 0 {
+        return Ok(told.error_code);
+    }
+    let topic = told.responses.first().context("one topic")?;
+    Ok(topic
+        .partitions
+        .first()
+        .context("one partition")?
+        .error_code)
 }
 
 /// A broker's whole copy of a partition, at least up to `end`; `None` if it serves only what it

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub use ask::{PartitionView, read_copy};
+pub use ask::{Member, PartitionView, read_copy};
+pub(crate) use ask::{create_topic, delete_topic, reassign};
 pub use disk::Disk;
 pub use network::Network;
 pub use node::Node;
@@ -40,7 +41,9 @@ impl Cluster {
     pub fn new(count: i32, folder: &Path, own_disks: bool) -> Result<Self> {
         let kind = Kind::from_env();
         let ids: Vec<i32> = (1..=count).collect();
-        let network = Network::new(&ids).context("making the network")?;
+        let spare = count + 1;
+        let network = Network::new(&(1..=spare).collect::<Vec<_>>());
+        let network = network.context("making the network")?;
         let node = |id: &i32| {
             let here = folder.join(id.to_string());
             std::fs::create_dir_all(&here)?;
@@ -54,6 +57,20 @@ impl Cluster {
             nodes,
             network,
         })
+    }
+
+    /// One more machine beside the cluster, with a broker without a part in the quorum on it, which
+    /// is told of the cluster's. It is not started, and no part of what is asked of the cluster.
+    pub fn spare(&self) -> Result<Node> {
+        let ids: Vec<i32> = self.ids().collect();
+        let id = ids.last().map_or(1, |last| last + 1);
+        let here = self.folder.join(id.to_string());
+        std::fs::create_dir_all(&here)?;
+        let mut node = Node::new(self.kind, id, &ids, (here, None));
+        let listener = format!("PLAINTEXT://{}", node.address());
+        node.set("listeners", &listener);
+        node.set("process.roles", "broker");
+        Ok(node)
     }
 
     /// Starts all nodes and waits until they know each other.
@@ -158,6 +175,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// The brokers that any running node knows as alive.
+    pub fn brokers(&self) -> Result<Vec<Member>> {
+        self.ask(ask::brokers)
+    }
+
     /// The id of the active controller.
     pub fn controller(&self) -> Result<i32> {
         eventually(Duration::from_secs(20), || self.ask(ask::controller))
@@ -184,8 +206,10 @@ impl Cluster {
         let configs = [("min.insync.replicas", "2"), ("retention.ms", "-1")];
         eventually(Duration::from_secs(20), || {
             let code =
-                self.ask(|raw| ask::create_topic(raw, topic, (partitions, replicas), &configs))?;
-            ensure!(code == 0, "creating {topic}: error {code}");
+                self.ask(|raw| create_topic(raw, topic, (partitions, replicas), &configs))?;
+            const ALREADY_THERE: i16 = 36;
+            let fine = [0, ALREADY_THERE].contains(&code);
+            ensure!(fine, "creating {topic}: error {code}");
             Ok(())
         })?;
         self.await_whole(topic, Duration::from_secs(30))

@@ -54,6 +54,17 @@ impl Network {
         Ok(())
     }
 
+    /// Nothing from or to this port comes through between nodes.
+    pub fn block_port(&self, port: u16) -> Result<()> {
+        for node in &self.nodes {
+            for end in ["--dport", "--sport"] {
+                let rule = format!("iptables -w -A INPUT -i eth0 -p tcp {end} {port} -j DROP");
+                inside(*node, &rule)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody hears `node` any more, and it hears nobody.
     pub fn isolate(&self, node: i32) -> Result<()> {
         inside(node, "iptables -w -A INPUT -i eth0 -j DROP")?;

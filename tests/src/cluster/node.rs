@@ -18,6 +18,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// What `StorageTool` formats the folders of Apache Kafka with: any 16 bytes.
 const CLUSTER: &str = "ZnJlc2hldFRyaWFscy4uLg";
+const FOREIGN: &str = "Zm9yZWlnbi1jbHVzdGVyIQ";
 
 /// What Apache Kafka is told so that its patience fits into a short test. Freshet runs with its
 /// own defaults, which are under test.
@@ -36,6 +37,7 @@ pub struct Node {
     /// Its `node.id`.
     pub id: i32,
     kind: Kind,
+    cluster: &'static str,
     folder: PathBuf,
     logs: PathBuf,
     settings: Vec<(String, String)>,
@@ -73,6 +75,7 @@ impl Node {
         Self {
             id,
             kind,
+            cluster: CLUSTER,
             folder,
             logs,
             disk,
@@ -102,6 +105,14 @@ impl Node {
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.into(), value.into()));
+    }
+
+    /// Makes it belong to another cluster than all others.
+    pub fn be_foreign(&mut self) {
+        self.cluster = FOREIGN;
+        if self.kind == Kind::Freshet {
+            self.set("freshet.cluster.id", FOREIGN);
+        }
     }
 
     /// Whether its process should be running.
@@ -143,9 +154,17 @@ impl Node {
         std::fs::write(&properties, text)?;
         if !self.logs.join("meta.properties").exists() {
             let mut format = java("-Xmx128m", &[])?;
-            format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]);
+            format.args([
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                self.cluster,
+                "-c",
+            ]);
             format.arg(&properties);
             run(format, "", Duration::from_secs(60))?.success()?;
+            // The tool leaves to chance when its files are on the disk; trials are about the broker.
+            rustix::fs::syncfs(std::fs::File::open(&self.logs)?)?;
         }
         let mut command = java("-Xmx400m", &[])?;
         command.arg("kafka.Kafka").arg(&properties);

@@ -13,7 +13,9 @@ use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
     Ask, BrokerListener, DirectoryId, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
 };
-use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_partition::{
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_server as server;
@@ -247,6 +249,7 @@ impl Broker {
             statics: Arc::clone(statics),
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
+            proposals: Arc::new(NoProposals),
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })?;
         tracing::info!(
@@ -277,6 +280,7 @@ impl Broker {
                 node_id: self.identity.node_id,
             },
             quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            voters: None,
             partitions: Arc::clone(&self.partitions),
             groups: Arc::clone(&self.groups),
             writers: Arc::clone(&self.writers),

@@ -35,11 +35,13 @@ pub use quorum::{NodeRoles, QuorumSettings};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    GroupSettings, LogSettings, MetadataSettings, NodeSettings, SocketSettings, TopicDefaults,
+    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings,
+    ReplicationSettings, SocketSettings, ThrottleSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{
-    CompressionType, Durability, ReplicationConfig, TimestampType, TopicConfig,
+    CompressionType, Durability, ReplicationConfig, ThrottledReplicas, TimestampType, TopicConfig,
+    TopicThrottle,
 };
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! when the layers change and hands it in.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use freshet_types::NodeId;
 
@@ -123,6 +123,40 @@ pub struct MetadataSettings {
     pub topic_partitions_max: usize,
 }
 
+/// How a broker lives among others. Read once, at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleSettings {
+    /// `broker.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: u64,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `initial.broker.registration.timeout.ms`.
+    pub registration_timeout_ms: u64,
+    /// `controlled.shutdown.enable`.
+    pub controlled_shutdown: bool,
+}
+
+/// How replicas follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationSettings {
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: u64,
+    /// `replica.fetch.max.bytes`.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: u64,
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff_ms: u64,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout_ms: u64,
+    /// `num.replica.fetchers`.
+    pub fetchers: usize,
+}
+
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -150,7 +184,55 @@ pub struct GroupSettings {
     pub groups_max: usize,
 }
 
+/// Directories that take no new partitions: `cordoned.log.dirs`. Dynamic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CordonedDirs {
+    /// Every directory: the value has `*`.
+    pub all: bool,
+    /// Those that are named.
+    pub paths: Vec<PathBuf>,
+}
+
+impl CordonedDirs {
+    /// Reads the setting's text.
+    pub fn parse(text: &str) -> Self {
+        let (stars, named): (Vec<_>, Vec<_>) = items(text).partition(|item| *item == "*");
+        Self {
+            all: !stars.is_empty(),
+            paths: named.into_iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    /// Whether the directory takes none.
+    pub fn covers(&self, dir: &Path) -> bool {
+        self.all || self.paths.iter().any(|path| path == dir)
+    }
+}
+
+/// How fast throttled replicas of this broker may be copied, bytes per second. Dynamic. Which
+/// replicas are throttled, their topics say ([`crate::TopicThrottle`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThrottleSettings {
+    /// `leader.replication.throttled.rate`: what this broker sends.
+    pub leader_bytes_per_second: u64,
+    /// `follower.replication.throttled.rate`: what this broker takes in.
+    pub follower_bytes_per_second: u64,
+}
+
 impl Layers {
+    /// Directories that take no new partitions.
+    pub fn cordoned_dirs(&self) -> CordonedDirs {
+        CordonedDirs::parse(self.text("cordoned.log.dirs"))
+    }
+
+    /// How fast throttled replicas may be copied.
+    pub fn throttles(&self) -> ThrottleSettings {
+        ThrottleSettings {
+            leader_bytes_per_second: self.unsigned("leader.replication.throttled.rate"),
+            follower_bytes_per_second: self.unsigned("follower.replication.throttled.rate"),
+        }
+    }
+
     /// Who this broker is. Addresses were checked when they came in.
     pub fn node(&self) -> NodeSettings {
         let dirs = self.value("log.dirs").unwrap_or(self.text("log.dir"));
@@ -264,6 +346,30 @@ impl Layers {
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),
             topic_partitions_max: self.size("freshet.topic.partitions.max"),
+        }
+    }
+
+    /// How a broker lives among others.
+    pub fn lifecycle(&self) -> LifecycleSettings {
+        LifecycleSettings {
+            heartbeat_interval_ms: self.unsigned("broker.heartbeat.interval.ms"),
+            session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
+            registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
+            controlled_shutdown: self.flag("controlled.shutdown.enable"),
+        }
+    }
+
+    /// How replicas follow each other.
+    pub fn replicas(&self) -> ReplicationSettings {
+        ReplicationSettings {
+            lag_max_ms: self.unsigned("replica.lag.time.max.ms"),
+            fetch_max_bytes: self.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: self.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: self.unsigned("replica.fetch.wait.max.ms"),
+            fetch_min_bytes: self.int("replica.fetch.min.bytes"),
+            fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
+            socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
+            fetchers: self.size("num.replica.fetchers"),
         }
     }
 

@@ -10,6 +10,7 @@ use freshet_types::{Timestamp, TopicId};
 use crate::LogName;
 use crate::segment::index::{Entries, Entry, MaxTime};
 use crate::segment::index_file::IndexFile;
+use crate::state::life::Life;
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, Epochs, Producers, SealedSegment, StopImage};
 
@@ -117,4 +118,11 @@ fn index() {
     };
     assert_golden("index", &file().to_file());
     assert_eq!(IndexFile::from_file(&golden("index")), Ok(file()));
+}
+
+#[test]
+fn broker_epoch() {
+    let file = Life::Clean(0x0102_0304);
+    assert_golden("life", &file.to_file());
+    assert_eq!(Life::from_file(&golden("life")), Ok(file));
 }

@@ -7,6 +7,7 @@ pub(crate) mod envelope;
 pub(crate) mod epochs;
 #[cfg(test)]
 mod golden;
+pub(crate) mod life;
 pub(crate) mod producers;
 mod snapshot;
 pub(crate) mod stop;

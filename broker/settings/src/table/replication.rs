@@ -100,8 +100,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .not_yet(REPLICATION)
         .doc("Threads that move partitions between directories."),
     list("cordoned.log.dirs", "")
-        .not_yet(REPLICATION)
-        .doc("Directories that take no new partitions (KIP-1066)."),
+        .per_broker()
+        .doc(
+            "Directories that take no new partitions (KIP-1066); `*` for all, and then the whole broker \
+             is cordoned.",
+        ),
     long("log.dir.failure.timeout.ms", "30000")
         .millis()
         .at_least(1)

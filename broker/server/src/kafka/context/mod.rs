@@ -1,6 +1,7 @@
 //! What handlers may reach. One per broker.
 
 pub(super) mod locate;
+mod voters;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,8 @@ use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+
+pub use voters::{QuorumFace, VotersAnswer};
 
 /// Who this broker is.
 #[derive(Debug, Clone)]
@@ -60,6 +63,8 @@ pub struct Parts {
     pub identity: Identity,
     /// Where metadata is agreed.
     pub quorum: Arc<dyn Quorum<MetadataMachine>>,
+    /// Who agrees on it; `None` for a broker that keeps it alone.
+    pub voters: Option<Arc<dyn QuorumFace>>,
     /// Its partitions.
     pub partitions: Arc<Directory>,
     /// Its group shards.
@@ -82,6 +87,7 @@ pub struct Parts {
 pub struct Context {
     pub(crate) identity: Identity,
     pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
+    pub(crate) voters: Option<Arc<dyn QuorumFace>>,
     image: watch::Receiver<Arc<MetadataImage>>,
     pub(crate) partitions: Arc<Directory>,
     pub(crate) groups: Arc<GroupShards>,
@@ -109,6 +115,7 @@ impl Context {
             image: parts.quorum.watch(),
             identity: parts.identity,
             quorum: parts.quorum,
+            voters: parts.voters,
             partitions: parts.partitions,
             groups: parts.groups,
             writers: parts.writers,
@@ -182,7 +189,7 @@ impl Context {
     fn local(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, LocateError> {
         let id = TopicPartition { topic, partition };
         if let Some(open) = self.partitions.get(id) {
-            return Ok(open);
+            return open.leads().then_some(open).ok_or(LocateError::NotLeader);
         }
         let image = self.image();
         let topic = image.topic_by_id(topic).ok_or(LocateError::UnknownTopic)?;

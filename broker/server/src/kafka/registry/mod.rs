@@ -25,6 +25,8 @@ pub enum Operation {
     PerResource,
     /// On the cluster: describe.
     DescribeCluster,
+    /// On the cluster: alter.
+    AlterCluster,
     /// On the cluster: write as an idempotent producer.
     IdempotentWrite,
 }
@@ -147,6 +149,15 @@ static SERVED: &[Api] = served! {
     describe_cluster::DescribeClusterRequest, Open, Request;
     describe_topic_partitions::DescribeTopicPartitionsRequest, PerResource, Request;
     describe_log_dirs::DescribeLogDirsRequest, DescribeCluster, Request;
+    alter_replica_log_dirs::AlterReplicaLogDirsRequest, AlterCluster, Request;
+    alter_partition_reassignments::AlterPartitionReassignmentsRequest, AlterCluster, Mutation;
+    list_partition_reassignments::ListPartitionReassignmentsRequest, DescribeCluster, Request;
+    elect_leaders::ElectLeadersRequest, AlterCluster, Mutation;
+    unregister_broker::UnregisterBrokerRequest, AlterCluster, Mutation;
+    update_features::UpdateFeaturesRequest, AlterCluster, Mutation;
+    describe_quorum::DescribeQuorumRequest, DescribeCluster, Request;
+    add_raft_voter::AddRaftVoterRequest, AlterCluster, Mutation;
+    remove_raft_voter::RemoveRaftVoterRequest, AlterCluster, Mutation;
 };
 
 /// What other nodes of the cluster say, where somebody is there to hear it. No client is told of it.

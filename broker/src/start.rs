@@ -280,6 +280,7 @@ impl Broker {
                 node_id: self.identity.node_id,
             },
             quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            voters: None,
             partitions: Arc::clone(&self.partitions),
             groups: Arc::clone(&self.groups),
             writers: Arc::clone(&self.writers),
@@ -287,6 +288,7 @@ impl Broker {
             clock: Arc::clone(&doors.clock),
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
+            peers: None,
         }
     }
 

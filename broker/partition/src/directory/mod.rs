@@ -65,7 +65,7 @@ pub struct Directory {
     partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
     /// Partitions that should be here and cannot be opened, with the reason.
     broken: RwLock<HashMap<TopicPartition, Arc<str>>>,
-    applied: watch::Sender<Position>,
+    applied: watch::Sender<Arc<MetadataImage>>,
 }
 
 impl Directory {
@@ -75,7 +75,7 @@ impl Directory {
         let directory = Arc::new(Self {
             partitions: RwLock::default(),
             broken: RwLock::default(),
-            applied: watch::Sender::new(Position::START),
+            applied: watch::Sender::default(),
         });
         let keeper = Keeper::new(Arc::clone(&directory), parts);
         let runtime = tokio::runtime::Handle::current();
@@ -119,7 +119,12 @@ impl Directory {
     pub async fn applied(&self, position: Position) {
         let mut applied = self.applied.subscribe();
         // An error means that the broker stops.
-        let _ = applied.wait_for(|now| *now >= position).await;
+        let _ = applied.wait_for(|now| now.position() >= position).await;
+    }
+
+    /// The image that is applied here.
+    pub fn applied_image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.applied.borrow())
     }
 }
 

@@ -8,7 +8,7 @@ use freshet_metadata::{
     TopicRef,
 };
 use freshet_settings::StaticSettingsBuilder;
-use freshet_types::{Machine, NodeId, Now, Position, Ticket, Timestamp};
+use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -52,7 +52,7 @@ impl Rig {
         let directory = Arc::new(Directory {
             partitions: RwLock::default(),
             broken: RwLock::default(),
-            applied: watch::Sender::new(Position::START),
+            applied: watch::Sender::default(),
         });
         let keeper = Keeper::new(
             directory,

@@ -287,6 +287,7 @@ impl Broker {
             clock: Arc::clone(&doors.clock),
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
+            readiness: Vec::new(),
         }
     }
 

@@ -9,6 +9,8 @@ mod reactors;
 mod serve;
 mod stop;
 
-pub use kafka::{Api, Context, Identity, Operation, Parts, Quota, reference_markdown, served};
+pub use kafka::{
+    Api, Context, Identity, Operation, Parts, Quota, Readiness, reference_markdown, served,
+};
 pub use serve::{Faces, Listeners, serve};
 pub use stop::{Stop, Stopper};

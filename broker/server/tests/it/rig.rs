@@ -110,6 +110,7 @@ impl Rig {
             clock,
             rng,
             stop: stop.clone(),
+            readiness: Vec::new(),
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use freshet_wire::api_versions::ApiVersion;
+use freshet_wire::api_versions::{ApiVersion, FinalizedFeatureKey};
 use freshet_wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
@@ -16,11 +16,21 @@ pub(crate) async fn handle(
     call: &Call,
     request: ApiVersionsRequest,
 ) -> ApiVersionsResponse {
+    let image = context.image();
     ApiVersionsResponse {
         error_code: verdict(context, call, &request).code(),
         api_keys: registry::all().map(advertise).collect(),
-        finalized_features_epoch: 0,
+        finalized_features_epoch: image.position().offset.max(0),
+        finalized_features: image.features().iter().map(finalized).collect(),
         ..ApiVersionsResponse::default()
+    }
+}
+
+fn finalized((name, level): (&String, &i16)) -> FinalizedFeatureKey {
+    FinalizedFeatureKey {
+        name: name.clone(),
+        max_version_level: *level,
+        min_version_level: *level,
     }
 }
 

@@ -10,7 +10,8 @@ use freshet_metadata::{
     RegisterBroker, SessionOptions,
 };
 use freshet_quorum::{
-    Census, Endpoint, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors, RaftOptions,
+    Census, Endpoint, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
+    RaftOptions,
 };
 use freshet_settings::SecurityProtocol;
 use freshet_types::{ClusterId, NodeId, TopicId};
@@ -100,7 +101,7 @@ fn census(me: i32, voters: &[Endpoint]) -> Census {
         .zip(voters.iter().map(|e| vec![e.clone()]));
     Census {
         me: NodeId(me),
-        voters: voters.collect(),
+        named: Named::Voters(voters.collect()),
         pause: Duration::from_millis(20),
     }
 }

@@ -155,6 +155,8 @@ pub struct ReplicationSettings {
     pub socket_timeout_ms: u64,
     /// `num.replica.fetchers`.
     pub fetchers: usize,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub checkpoint_interval_ms: u64,
 }
 
 /// Classic groups and committed offsets.
@@ -370,6 +372,7 @@ impl Layers {
             fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
             socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
             fetchers: self.size("num.replica.fetchers"),
+            checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
         }
     }
 

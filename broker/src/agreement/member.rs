@@ -13,8 +13,8 @@ use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, Session
 use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
-    Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft,
-    RaftDoors, RaftOptions,
+    Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
+    Raft, RaftDoors, RaftOptions,
 };
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
@@ -85,7 +85,7 @@ impl Member {
     }
 
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
-        Arc::clone(&self.raft) as Arc<dyn server::QuorumFace>
+        Arc::new(VotersFace(Arc::clone(&self.relay)))
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
@@ -118,6 +118,23 @@ impl server::PeerDoor for BrokersDoor {
 
     fn answer(&self, request: PeerRequest) -> server::PeerAnswered<'_> {
         Box::pin(self.room.answer(request))
+    }
+}
+
+/// The quorum as administrators see it, from wherever they ask.
+struct VotersFace(Arc<Relay>);
+
+impl server::QuorumFace for VotersFace {
+    fn status(&self) -> server::VotersAnswer<'_, QuorumStatus> {
+        Box::pin(async { Ok(self.0.status().await) })
+    }
+
+    fn add(&self, peer: Peer, as_voter: bool) -> server::VotersAnswer<'_, ()> {
+        Box::pin(self.0.add(peer, as_voter))
+    }
+
+    fn remove(&self, id: PeerId) -> server::VotersAnswer<'_, ()> {
+        Box::pin(self.0.remove(id))
     }
 }
 

@@ -374,8 +374,10 @@ impl Census {
                         id,
                         endpoints: heard.endpoints(id.node),
                     });
-                    if let Err(error) = raft.form(&voters.collect::<Vec<_>>()).await {
-                        tracing::warn!(%error, "a quorum could not be formed");
+                    match raft.form(&voters.collect::<Vec<_>>()).await {
+                        // It was this node, a moment ago.
+                        Ok(()) | Err(super::RaftError::Formed) => {}
+                        Err(error) => tracing::warn!(%error, "a quorum could not be formed"),
                     }
                 }
                 Step::Join => self.ask_in(raft, &heard).await,

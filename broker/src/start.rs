@@ -280,6 +280,7 @@ impl Broker {
                 node_id: self.identity.node_id,
             },
             quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            voters: None,
             partitions: Arc::clone(&self.partitions),
             groups: Arc::clone(&self.groups),
             writers: Arc::clone(&self.writers),
@@ -288,6 +289,7 @@ impl Broker {
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
             readiness: Vec::new(),
+            peers: None,
         }
     }
 

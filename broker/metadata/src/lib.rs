@@ -9,6 +9,7 @@
 
 mod decide;
 mod error;
+mod features;
 mod machine;
 mod record;
 mod replicas;
@@ -18,6 +19,7 @@ mod state;
 mod stored;
 
 pub use error::{MetadataError, Outcome};
+pub use features::{FEATURES, Feature, KRAFT_VERSION};
 pub use machine::{MetadataMachine, MetadataOptions, MetadataTimer, SessionOptions};
 pub use record::{ConfigResource, Record};
 pub use request::{

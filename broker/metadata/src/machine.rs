@@ -7,6 +7,7 @@ use freshet_settings::{Layers, MetadataSettings, StaticSettings, TopicDefaults};
 use freshet_types::{Decision, Machine, Now, Position, Published, Ticket, Timer, TopicName};
 
 use crate::decide::{brokers, configs, replicas, topics};
+use crate::features::{FEATURES, Feature};
 use crate::record::Record;
 use crate::request::{Reply, Request};
 use crate::sessions::Sessions;
@@ -19,8 +20,8 @@ pub struct MetadataOptions {
     pub topics: TopicDefaults,
     /// The limits of the cluster.
     pub limits: MetadataSettings,
-    /// Features and the highest level this version knows; the lowest is always 0.
-    pub features: Vec<(&'static str, i16)>,
+    /// What this version can work with.
+    pub features: Vec<Feature>,
     /// The controller's file and command line, for the settings of topics.
     pub statics: Arc<StaticSettings>,
     /// How brokers live and die; `None` for a broker that is its own and only controller: it
@@ -57,7 +58,7 @@ impl MetadataOptions {
         Self {
             topics: layers.topic_defaults(),
             limits: layers.metadata(),
-            features: Vec::new(),
+            features: FEATURES.to_vec(),
             statics,
             sessions: None,
         }

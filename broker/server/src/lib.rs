@@ -10,7 +10,8 @@ mod serve;
 mod stop;
 
 pub use kafka::{
-    Api, Context, Identity, Operation, Parts, Quota, Readiness, reference_markdown, served,
+    Api, Context, Identity, Operation, Parts, PeerAnswered, PeerDoor, QuorumFace, Quota, Readiness,
+    VotersAnswer, reference_markdown, served,
 };
 pub use serve::{Faces, Listeners, serve};
 pub use stop::{Stop, Stopper};

@@ -286,6 +286,10 @@ pub(crate) mod declare {
                 empty: false,
             })
         }
+        pub(crate) const fn per_broker(mut self) -> Self {
+            self.update = Update::PerBroker;
+            self
+        }
         pub(crate) const fn cluster_wide(mut self) -> Self {
             self.update = Update::ClusterWide;
             self

@@ -4,7 +4,7 @@
 //! when the layers change and hands it in.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use freshet_types::NodeId;
 
@@ -155,6 +155,8 @@ pub struct ReplicationSettings {
     pub socket_timeout_ms: u64,
     /// `num.replica.fetchers`.
     pub fetchers: usize,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub checkpoint_interval_ms: u64,
 }
 
 /// Classic groups and committed offsets.
@@ -184,7 +186,55 @@ pub struct GroupSettings {
     pub groups_max: usize,
 }
 
+/// Directories that take no new partitions: `cordoned.log.dirs`. Dynamic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CordonedDirs {
+    /// Every directory: the value has `*`.
+    pub all: bool,
+    /// Those that are named.
+    pub paths: Vec<PathBuf>,
+}
+
+impl CordonedDirs {
+    /// Reads the setting's text.
+    pub fn parse(text: &str) -> Self {
+        let (stars, named): (Vec<_>, Vec<_>) = items(text).partition(|item| *item == "*");
+        Self {
+            all: !stars.is_empty(),
+            paths: named.into_iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    /// Whether the directory takes none.
+    pub fn covers(&self, dir: &Path) -> bool {
+        self.all || self.paths.iter().any(|path| path == dir)
+    }
+}
+
+/// How fast throttled replicas of this broker may be copied, bytes per second. Dynamic. Which
+/// replicas are throttled, their topics say ([`crate::TopicThrottle`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThrottleSettings {
+    /// `leader.replication.throttled.rate`: what this broker sends.
+    pub leader_bytes_per_second: u64,
+    /// `follower.replication.throttled.rate`: what this broker takes in.
+    pub follower_bytes_per_second: u64,
+}
+
 impl Layers {
+    /// Directories that take no new partitions.
+    pub fn cordoned_dirs(&self) -> CordonedDirs {
+        CordonedDirs::parse(self.text("cordoned.log.dirs"))
+    }
+
+    /// How fast throttled replicas may be copied.
+    pub fn throttles(&self) -> ThrottleSettings {
+        ThrottleSettings {
+            leader_bytes_per_second: self.unsigned("leader.replication.throttled.rate"),
+            follower_bytes_per_second: self.unsigned("follower.replication.throttled.rate"),
+        }
+    }
+
     /// Who this broker is. Addresses were checked when they came in.
     pub fn node(&self) -> NodeSettings {
         let dirs = self.value("log.dirs").unwrap_or(self.text("log.dir"));
@@ -208,7 +258,7 @@ impl Layers {
     }
 
     /// `node.id`; where only the older name is given, that.
-    fn node_id(&self) -> NodeId {
+    pub(crate) fn node_id(&self) -> NodeId {
         let older = self.int("broker.id");
         match self.statics.get("node.id") {
             None if older >= 0 => NodeId(older),
@@ -217,23 +267,27 @@ impl Layers {
     }
 
     fn listeners(&self) -> Vec<Listener> {
+        let controllers = self.controller_names();
+        let mut bound = self.bound();
+        bound.retain(|listener| !controllers.contains(&listener.endpoint.name));
+        bound
+    }
+
+    /// All of `listeners`, in their order.
+    pub(crate) fn bound(&self) -> Vec<Listener> {
         let map = endpoint::parse_protocol_map(self.text("listener.security.protocol.map"));
         let map = map.unwrap_or_default();
         let bound = endpoint::parse_listeners(self.text("listeners")).unwrap_or_default();
         let protocol = |name: &String| map.get(name).copied();
-        let controllers = self.controller_listeners();
-        bound
-            .into_iter()
-            .filter(|endpoint| !controllers.contains(&endpoint.name))
-            .map(|endpoint| Listener {
-                protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
-                endpoint,
-            })
-            .collect()
+        let listener = |endpoint: Endpoint| Listener {
+            protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
+            endpoint,
+        };
+        bound.into_iter().map(listener).collect()
     }
 
     /// `controller.listener.names`, in upper case as listeners are named.
-    pub(crate) fn controller_listeners(&self) -> Vec<String> {
+    pub(crate) fn controller_names(&self) -> Vec<String> {
         items(self.text("controller.listener.names"))
             .map(str::to_ascii_uppercase)
             .collect()
@@ -318,6 +372,7 @@ impl Layers {
             fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
             socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
             fetchers: self.size("num.replica.fetchers"),
+            checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
         }
     }
 

@@ -1,8 +1,10 @@
 //! The table as a whole, and what is derived from it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use freshet_types::NodeId;
 use proptest::prelude::*;
 
 use crate::*;
@@ -333,6 +335,7 @@ fn a_setting_that_is_said_to_work_has_a_reader() {
         include_str!("slices.rs"),
         include_str!("topic_config.rs"),
         include_str!("cross.rs"),
+        include_str!("quorum.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|r| r.contains(&format!("\"{name}\"")));
     let topics = || Setting::all(Scope::Topic).filter(|s| s.standing == Standing::Used);
@@ -463,7 +466,7 @@ fn lists_grow_and_shrink_by_items() {
     assert_eq!(
         number.append(None, "1"),
         Err(SettingError::NotAList {
-            name: "retention.ms"
+            name: "retention.ms".into()
         })
     );
 }
@@ -475,7 +478,7 @@ fn what_may_be_set_at_run_time() {
     assert_eq!(
         restart,
         SettingError::ReadOnly {
-            name: "num.partitions"
+            name: "num.partitions".into()
         }
     );
     assert!(matches!(
@@ -490,6 +493,39 @@ fn what_may_be_set_at_run_time() {
             .is_err()
     );
     assert_eq!(retention.check_override(Some(" 5 ")).as_deref(), Ok("5"));
+}
+
+#[test]
+fn directories_can_be_cordoned_one_by_one_or_all() {
+    let of = |value: &str| layers(&[], &[], &[("cordoned.log.dirs", value)]).cordoned_dirs();
+    let covers = |value: &str, dir: &str| of(value).covers(Path::new(dir));
+    assert_eq!(of(""), CordonedDirs::default());
+    assert!(covers("/a, /b", "/b") && !covers("/a,/b", "/c"));
+    assert!(covers("*", "/c") && of("*").all);
+    assert!(Setting::dynamic(Scope::Broker, "cordoned.log.dirs").is_ok());
+}
+
+#[test]
+fn throttles_are_read_as_they_are_set() {
+    let rate = ("leader.replication.throttled.rate", "1000");
+    let throttles = layers(&[], &[rate], &[]).throttles();
+    assert_eq!(throttles.leader_bytes_per_second, 1000);
+    assert_eq!(
+        throttles.follower_bytes_per_second,
+        u64::try_from(i64::MAX).unwrap()
+    );
+    let of = |leaders: &str, followers: &str| {
+        let set = [
+            ("leader.replication.throttled.replicas", leaders),
+            ("follower.replication.throttled.replicas", followers),
+        ];
+        Layers::default().topic_throttle(&overrides(&set))
+    };
+    assert_eq!(of("", ""), TopicThrottle::default());
+    let throttle = of("0:1, 1:2", "*");
+    let has = |partition, node| throttle.leaders.has(partition, NodeId(node));
+    assert!(has(0, 1) && has(1, 2) && !has(0, 2) && !has(2, 1));
+    assert!(throttle.followers.has(7, NodeId(9)));
 }
 
 #[test]

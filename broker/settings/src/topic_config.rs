@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use freshet_types::{NodeId, PartitionId};
+
 use crate::layers::{Layers, Overrides};
 use crate::setting::{Scope, Setting};
 use crate::value::{items, parse_bool};
@@ -99,7 +101,70 @@ pub struct ReplicationConfig {
     pub durability: Durability,
 }
 
+/// Replicas whose copying is throttled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ThrottledReplicas {
+    /// No replica.
+    #[default]
+    None,
+    /// Every replica of the topic.
+    All,
+    /// The partition and the broker of each.
+    These(Vec<(PartitionId, NodeId)>),
+}
+
+impl ThrottledReplicas {
+    fn parse(text: &str) -> Self {
+        let pair = |item: &str| {
+            let (partition, node) = item.split_once(':')?;
+            Some((
+                partition.trim().parse().ok()?,
+                NodeId(node.trim().parse().ok()?),
+            ))
+        };
+        match text.trim() {
+            "" => Self::None,
+            "*" => Self::All,
+            text => Self::These(items(text).filter_map(pair).collect()),
+        }
+    }
+
+    /// Whether the replica of `partition` on `node` is one of them.
+    pub fn has(&self, partition: PartitionId, node: NodeId) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::These(these) => these.contains(&(partition, node)),
+        }
+    }
+}
+
+/// Which replicas of a topic are throttled (KIP-73); how fast they may be is the brokers'
+/// [`crate::ThrottleSettings`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicThrottle {
+    /// `leader.replication.throttled.replicas`: where the leader of the replica's partition, on the
+    /// broker named, holds back what it sends.
+    pub leaders: ThrottledReplicas,
+    /// `follower.replication.throttled.replicas`: replicas that hold back what they take in.
+    pub followers: ThrottledReplicas,
+}
+
 impl Layers {
+    /// Resolves which replicas of a topic are throttled.
+    pub fn topic_throttle(&self, overrides: &Overrides) -> TopicThrottle {
+        let of = Reader {
+            layers: self,
+            overrides,
+        };
+        TopicThrottle {
+            leaders: ThrottledReplicas::parse(&of.text("leader.replication.throttled.replicas")),
+            followers: ThrottledReplicas::parse(
+                &of.text("follower.replication.throttled.replicas"),
+            ),
+        }
+    }
+
     /// Resolves what replication asks of a topic's settings, and nothing else.
     pub fn replication(&self, overrides: &Overrides) -> ReplicationConfig {
         let of = Reader {

@@ -2,9 +2,13 @@
 
 mod cluster;
 mod configs;
+mod features;
 mod group_offsets;
 mod groups;
 mod offsets;
+mod placement;
+mod quorum;
+mod reassignments;
 mod records;
 mod topics;
 
@@ -12,11 +16,15 @@ use crate::{Client, ClientError};
 
 pub use cluster::{ClusterDescription, ClusterNode, LogDir, LogDirPartition};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigSource, Resource};
+pub use features::FeatureLevel;
 pub(crate) use group_offsets::{Committer, commit};
 pub use group_offsets::{GroupOffset, NewGroupOffset};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{FoundOffset, OffsetSpec};
-pub use topics::{CreatedTopic, NewTopic};
+pub use placement::{NoPlace, Placement, PlacementBroker};
+pub use quorum::{NewVoter, QuorumDescription, QuorumReplica};
+pub use reassignments::{Election, OngoingMove, Reassignment};
+pub use topics::{CreatedTopic, NewTopic, PartitionCopies};
 
 /// A topic and the index of one of its partitions.
 pub type TopicPartition = (String, freshet_types::PartitionId);

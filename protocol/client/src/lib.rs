@@ -3,7 +3,7 @@
 //! | Part | What it does |
 //! |---|---|
 //! | [`Client`] | connections, the picture of the cluster, the way to leaders and coordinators, retries |
-//! | [`Admin`] | topics, settings, groups, offsets, log directories |
+//! | [`Admin`] | topics, settings, groups, offsets, brokers, moves of partitions, controllers |
 //! | [`Producer`] | batches by partition; retries that neither lose, duplicate nor reorder |
 //! | [`Consumer`] | reads chosen partitions from an offset or a time |
 //! | [`Connection`] | one connection to one broker, for those who know which |
@@ -52,9 +52,10 @@ mod producer;
 
 pub use admin::{
     Admin, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
-    ConfigSource, CreatedTopic, FoundOffset, GroupDescription, GroupListing, GroupMember,
-    GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic, OffsetSpec, Outcomes, Resource,
-    TopicPartition,
+    ConfigSource, CreatedTopic, Election, FeatureLevel, FoundOffset, GroupDescription,
+    GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
+    NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
+    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, TopicPartition,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};

@@ -420,7 +420,11 @@ fn a_broker_must_know_the_features_in_use() {
 #[test]
 fn levels_rise_only_as_far_as_every_broker_knows() {
     let mut options = MetadataOptions::of(statics(&[]));
-    options.features = vec![("f", 3)];
+    options.features = vec![Feature {
+        name: "f",
+        min: 0,
+        max: 3,
+    }];
     let mut cluster = Cluster::of_options(options);
     cluster
         .ask(RegisterBroker {

@@ -687,7 +687,10 @@ fn a_new_process_of_a_broker_leads_under_a_new_epoch() {
 #[test]
 fn features_move_within_what_this_version_knows() {
     let mut options = MetadataOptions::of(statics(&[]));
-    options.features = vec![("group.version", 1), ("transaction.version", 2)];
+    options.features = vec![
+        feature("group.version", 0, 1),
+        feature("transaction.version", 0, 2),
+    ];
     let mut cluster = Cluster::of_options(options);
     let update = |updates: &[(&str, i16, bool)], validate_only| UpdateFeatures {
         updates: updates
@@ -731,4 +734,58 @@ fn features_move_within_what_this_version_knows() {
         Ok(())
     );
     assert_eq!(cluster.image().features().len(), 1);
+}
+
+#[test]
+fn what_is_always_there_cannot_be_taken_away() {
+    let mut options = MetadataOptions::of(statics(&[]));
+    options.features = vec![feature("always", 1, 2)];
+    let mut cluster = Cluster::of_options(options);
+    let mut to = |level| {
+        let update = FeatureUpdate {
+            name: "always".into(),
+            level,
+            allow_downgrade: true,
+        };
+        cluster.ask(UpdateFeatures {
+            updates: vec![update],
+            validate_only: false,
+        })
+    };
+    assert!(matches!(to(0), Err(MetadataError::Feature { .. })));
+    assert_eq!(to(1), Ok(()));
+    assert_eq!(to(2), Ok(()));
+    assert_eq!(cluster.image().features()["always"], 2);
+}
+
+fn feature(name: &'static str, min: i16, max: i16) -> Feature {
+    Feature { name, min, max }
+}
+
+#[test]
+fn a_broker_is_cordoned_by_its_setting() {
+    let mut cluster = Cluster::with(&[]);
+    cluster.ask(broker(1)).unwrap();
+    let mut set = |value: Option<&str>, validate_only| {
+        let edit = ConfigEdit {
+            name: "cordoned.log.dirs".into(),
+            op: value.map_or(ConfigOp::Delete, |_| ConfigOp::Set),
+            value: value.map(str::to_owned),
+        };
+        let resource = AlterResource {
+            target: ConfigTarget::Broker(NodeId(1)),
+            change: ConfigChange::Edit(vec![edit]),
+        };
+        let outcomes = cluster.ask(AlterConfigs {
+            resources: vec![resource],
+            validate_only,
+        });
+        assert_eq!(outcomes, [Ok(())]);
+        cluster.image().broker(NodeId(1)).unwrap().cordoned
+    };
+    assert!(!set(Some("*"), true), "a dry run");
+    assert!(set(Some("*"), false));
+    assert!(!set(Some("/one"), false), "the broker says which that is");
+    assert!(set(Some("*"), false));
+    assert!(!set(None, false));
 }

@@ -1,6 +1,9 @@
-//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
+//! Health, metrics and the state of restarts over HTTP: `/livez`, `/readyz`, `/metrics`,
+//! `/admin/pre-restart`, `/admin/post-restart`.
 //!
 //! Plain HTTP/1.1, GET and HEAD only, nothing that changes anything, bound to loopback by default.
+
+mod restart;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,6 +28,9 @@ const HTTP_CONNECTIONS: usize = 64;
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection lives no longer than this.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is served.
+const PATHS: &str = "/livez /readyz /metrics /admin/pre-restart /admin/post-restart";
 
 /// Serves until the stop signal.
 pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, stop: Stop) {
@@ -86,14 +92,10 @@ async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Byt
             let lags = lags(context).await;
             text(StatusCode::OK, context.metrics.render(context, &lags))
         }
-        "/" => text(
-            StatusCode::OK,
-            "freshet: /livez /readyz /metrics\n".to_owned(),
-        ),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "try /livez, /readyz or /metrics\n".to_owned(),
-        ),
+        "/admin/pre-restart" => told(restart::before(context).await),
+        "/admin/post-restart" => told(restart::after(context).await),
+        "/" => text(StatusCode::OK, format!("freshet: {PATHS}\n")),
+        _ => text(StatusCode::NOT_FOUND, format!("try one of {PATHS}\n")),
     }
 }
 
@@ -117,6 +119,22 @@ fn ready(context: &Context) -> Response<Full<Bytes>> {
         },
         lines,
     )
+}
+
+/// A state as JSON. One that is not known is no answer: whoever waits for a good one waits on.
+fn told(state: Result<serde_json::Value, restart::Unknown>) -> Response<Full<Bytes>> {
+    let (status, body) = match state {
+        Ok(state) => (StatusCode::OK, state),
+        Err(restart::Unknown(error)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            serde_json::json!({ "error": error }),
+        ),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+    *response.status_mut() = status;
+    let json = hyper::header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -4,6 +4,7 @@
     reason = "a black box is driven by the real clock"
 )]
 
+mod administration;
 mod rig;
 mod sessions;
 mod versions;

@@ -12,14 +12,17 @@ use freshet_env::disk::SystemDisk;
 use freshet_env::{Clock, Disk, Rng, SystemClock, SystemRng};
 use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
-    Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
+    Ask, BrokerListener, Heartbeat, MetadataImage, MetadataMachine, MetadataOptions, PastLife,
+    RegisterBroker, SessionOptions,
 };
 use freshet_partition::{
     Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
 };
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
-use freshet_server::{Context, Faces, Identity, Listeners, Parts, Stop, Stopper, serve};
+use freshet_server::{
+    Context, Faces, Identity, Listeners, Parts, QuorumFace, Stop, Stopper, serve,
+};
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
 use freshet_types::{ClusterId, NodeId, TopicId};
 use freshet_wire::create_topics::CreatableTopic;
@@ -39,6 +42,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A broker that serves until it is dropped.
 pub(crate) struct Rig {
     address: std::net::SocketAddr,
+    http_address: std::net::SocketAddr,
     runtime: Runtime,
     faces: Option<Faces>,
     stopper: Stopper,
@@ -51,6 +55,15 @@ pub(crate) struct Rig {
 impl Rig {
     /// Raises a broker with default settings but for those of `set`.
     pub(crate) fn start(set: &[(&str, &str)]) -> Self {
+        Self::raise(set, &Surroundings::default())
+    }
+
+    /// Raises a broker among others that are registered and alive, but only on paper.
+    pub(crate) fn among(set: &[(&str, &str)], surroundings: &Surroundings) -> Self {
+        Self::raise(set, surroundings)
+    }
+
+    fn raise(set: &[(&str, &str)], surroundings: &Surroundings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -64,15 +77,21 @@ impl Rig {
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let socket = socket.expect("a port");
         let address = socket.local_addr().expect("it is bound");
+        let http = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let http = http.expect("a port");
+        let http_address = http.local_addr().expect("it is bound");
         let quorum = Solo::start(
             Arc::clone(&disk),
             &folder.path().join("metadata"),
             Arc::clone(&clock),
-            MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics))),
+            MetadataMachine::new(surroundings.options(&statics)),
             SoloOptions::default(),
         );
         let quorum = Arc::new(quorum.expect("a metadata log"));
-        runtime.block_on(register(&quorum, address.port()));
+        runtime.block_on(register(&quorum, NODE, address.port()));
+        for node in &surroundings.others {
+            runtime.block_on(register(&quorum, *node, 1));
+        }
         let dir = LogDir::open(disk, &folder.path().join("logs")).expect("a log directory");
         let options = WritersOptions {
             append_threads: 1,
@@ -103,6 +122,7 @@ impl Rig {
                 node_id: NodeId(NODE),
             },
             quorum: Arc::clone(&quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            voters: surroundings.voters.clone(),
             partitions,
             groups,
             writers: Arc::clone(&writers),
@@ -111,15 +131,17 @@ impl Rig {
             rng,
             stop: stop.clone(),
             readiness: Vec::new(),
+            peers: None,
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],
-            http: None,
+            http: Some(http),
         };
         let faces = serve(&context, listeners, &stop, Duration::from_secs(1)).expect("threads");
         drop(guard);
         Self {
             address,
+            http_address,
             runtime,
             faces: Some(faces),
             stopper,
@@ -130,12 +152,59 @@ impl Rig {
         }
     }
 
+    /// Has the controller decide.
+    pub(crate) fn decide<A: Ask>(&self, request: A) -> A::Answer {
+        let reply = self.runtime.block_on(self.quorum.propose(request.into()));
+        A::answer(reply.expect("the quorum"))
+    }
+
+    /// The cluster as it is now.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.quorum.watch().borrow())
+    }
+
+    /// Status and body of a page.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http_address).expect("HTTP is served");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("a reply");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
     /// A new connection.
     pub(crate) fn connect(&self) -> Raw {
         let stream = TcpStream::connect(self.address).expect("the broker listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         stream.set_nodelay(true).expect("no delay");
         Raw { stream, last_id: 0 }
+    }
+}
+
+/// What is around the broker.
+#[derive(Default)]
+pub(crate) struct Surroundings {
+    /// Other brokers: they have said that they live, and will not be missed for an hour.
+    pub(crate) others: Vec<i32>,
+    /// The quorum's voters.
+    pub(crate) voters: Option<Arc<dyn QuorumFace>>,
+}
+
+impl Surroundings {
+    fn options(&self, statics: &Arc<StaticSettings>) -> MetadataOptions {
+        let statics = Arc::clone(statics);
+        if self.others.is_empty() {
+            return MetadataOptions::of(statics);
+        }
+        let sessions = SessionOptions {
+            timeout_ms: 3_600_000,
+            balance_every_ms: None,
+            ..SessionOptions::default()
+        };
+        MetadataOptions::of_cluster(statics, sessions)
     }
 }
 
@@ -163,9 +232,9 @@ fn settings(set: &[(&str, &str)]) -> StaticSettings {
     builder.finish().expect("settings that agree").0
 }
 
-async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
+async fn register(quorum: &Solo<MetadataMachine>, node: i32, port: u16) {
     let request = RegisterBroker {
-        node: NodeId(NODE),
+        node: NodeId(node),
         incarnation: [1; 16],
         listeners: vec![BrokerListener {
             name: "PLAINTEXT".to_owned(),
@@ -179,7 +248,24 @@ async fn register(quorum: &Solo<MetadataMachine>, port: u16) {
         past: PastLife::None,
     };
     let answer = quorum.propose(request.into()).await.expect("the quorum");
-    RegisterBroker::answer(answer).expect("a first broker may come");
+    let epoch = RegisterBroker::answer(answer).expect("a first broker may come");
+    let version = quorum.watch().borrow().version();
+    let alive = heartbeat(node, epoch, version);
+    let answer = quorum.propose(alive.into()).await.expect("the quorum");
+    Heartbeat::answer(answer).expect("it is registered");
+}
+
+/// What a broker says that is well.
+pub(crate) fn heartbeat(node: i32, epoch: i64, version: u64) -> Heartbeat {
+    Heartbeat {
+        node: NodeId(node),
+        epoch,
+        version,
+        wants_fence: false,
+        wants_shutdown: false,
+        offline_directories: Vec::new(),
+        cordoned_directories: Vec::new(),
+    }
 }
 
 /// A connection that sends any request in any version.

@@ -1,10 +1,16 @@
 //! The cluster, its brokers and their log directories.
 
 use freshet_types::NodeId;
-use freshet_wire::{DescribeClusterRequest, DescribeLogDirsRequest};
+use freshet_wire::{
+    DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest,
+    UnregisterBrokerResponse,
+};
 
-use super::{Admin, TopicPartition};
+use super::{Admin, ConfigChange, Resource, TopicPartition};
 use crate::ClientError;
+
+/// The setting that keeps new partitions away from directories.
+const CORDONED_DIRS: &str = "cordoned.log.dirs";
 
 /// The cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct LogDir {
     pub total_bytes: i64,
     /// Bytes of its volume that are left; -1 if unknown.
     pub usable_bytes: i64,
+    /// Whether new partitions are kept away from it.
+    pub cordoned: bool,
     /// What it holds.
     pub partitions: Vec<LogDirPartition>,
 }
@@ -61,8 +69,18 @@ pub struct LogDirPartition {
 impl Admin {
     /// The cluster and its brokers, fenced ones included where the broker tells them.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, ClientError> {
-        let request = DescribeClusterRequest::default();
-        let response = self.client.call_any(&request).await?;
+        let all = DescribeClusterRequest {
+            include_fenced_brokers: true,
+            ..DescribeClusterRequest::default()
+        };
+        let response = match self.client.call_any(&all).await {
+            // The broker is too old to tell of fenced ones.
+            Err(ClientError::Encode(_)) => {
+                let active = DescribeClusterRequest::default();
+                self.client.call_any(&active).await?
+            }
+            told => told?,
+        };
         ClientError::check(
             response.error_code,
             response.error_message.as_deref(),
@@ -87,6 +105,27 @@ impl Admin {
         })
     }
 
+    /// Keeps new partitions away from a broker, or lets them come again (KIP-1066). What it has
+    /// stays.
+    pub async fn cordon_broker(&self, node: NodeId, cordoned: bool) -> Result<(), ClientError> {
+        let change = if cordoned {
+            ConfigChange::set(CORDONED_DIRS, "*")
+        } else {
+            ConfigChange::unset(CORDONED_DIRS)
+        };
+        let resource = Resource::Broker(node);
+        self.alter_configs(&resource, &[change], false).await
+    }
+
+    /// Forgets a broker that is gone and keeps no replicas.
+    pub async fn unregister_broker(&self, node: NodeId) -> Result<(), ClientError> {
+        let request = UnregisterBrokerRequest { broker_id: node.0 };
+        let refused = |r: &UnregisterBrokerResponse| r.error_code;
+        let response = self.client.call_controller(&request, refused).await?;
+        let what = || format!("broker {node} was not unregistered");
+        ClientError::check(response.error_code, response.error_message.as_deref(), what)
+    }
+
     /// What the log directories of a broker hold.
     pub async fn describe_log_dirs(&self, node: NodeId) -> Result<Vec<LogDir>, ClientError> {
         let request = DescribeLogDirsRequest { topics: None };
@@ -108,6 +147,7 @@ impl Admin {
                 error: error.map(|e| e.to_string()),
                 total_bytes: dir.total_bytes,
                 usable_bytes: dir.usable_bytes,
+                cordoned: dir.is_cordoned,
                 partitions,
             }
         });

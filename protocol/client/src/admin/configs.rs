@@ -200,7 +200,10 @@ impl Admin {
             validate_only,
         };
         let response = match resource {
-            Resource::Broker(node) => self.ask_listed(*node, &request).await?,
+            // A broker that is away cannot be asked; the controller keeps its settings all the same.
+            Resource::Broker(node) if !self.is_registered_and_away(*node).await? => {
+                self.ask_listed(*node, &request).await?
+            }
             _ => {
                 let refused = |r: &freshet_wire::IncrementalAlterConfigsResponse| {
                     r.responses.first().map_or(0, |r| r.error_code)
@@ -216,6 +219,15 @@ impl Admin {
 }
 
 impl Admin {
+    /// Whether the cluster knows the broker, and clients are not sent to it.
+    async fn is_registered_and_away(&self, node: NodeId) -> Result<bool, ClientError> {
+        if self.client.view().brokers.contains_key(&node) {
+            return Ok(false);
+        }
+        let known = self.describe_cluster().await?.nodes;
+        Ok(known.iter().any(|known| known.id == node && known.fenced))
+    }
+
     /// Asks a broker that the cluster lists; a number that nobody has is not waited for.
     async fn ask_listed<R: Request>(
         &self,

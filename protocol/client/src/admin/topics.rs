@@ -1,10 +1,14 @@
 //! Topics: create, widen, delete.
 
-use freshet_types::TopicId;
+use freshet_types::{NodeId, PartitionId, TopicId};
 use freshet_wire::create_partitions::CreatePartitionsTopic;
 use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreatableTopicResult};
 use freshet_wire::delete_topics::DeleteTopicState;
-use freshet_wire::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
+use freshet_wire::describe_topic_partitions::TopicRequest;
+use freshet_wire::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeTopicPartitionsRequest,
+};
 
 use super::{Admin, Outcomes, millis, only};
 use crate::ClientError;
@@ -59,7 +63,51 @@ pub struct CreatedTopic {
     pub replication: i16,
 }
 
+/// Who has what is acknowledged of a partition, beyond those in sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionCopies {
+    /// Which.
+    pub partition: PartitionId,
+    /// Replicas out of sync that still have everything (KIP-966).
+    pub eligible: Vec<NodeId>,
+    /// The last who were eligible, when nobody is.
+    pub last_known_eligible: Vec<NodeId>,
+}
+
 impl Admin {
+    /// Who is eligible to lead a topic's partitions though out of sync, partition by partition.
+    pub async fn eligible_replicas(
+        &self,
+        topic: &str,
+    ) -> Result<Vec<PartitionCopies>, ClientError> {
+        let mut copies = Vec::new();
+        let mut cursor = None;
+        loop {
+            let request = DescribeTopicPartitionsRequest {
+                topics: vec![TopicRequest {
+                    name: topic.to_owned(),
+                }],
+                cursor,
+                ..DescribeTopicPartitionsRequest::default()
+            };
+            let mut response = self.client.call_any(&request).await?;
+            let nodes = |ids: Option<Vec<i32>>| ids.into_iter().flatten().map(NodeId).collect();
+            for told in response.topics.drain(..) {
+                let what = || format!("topic {topic:?} cannot be described");
+                ClientError::check(told.error_code, None, what)?;
+                copies.extend(told.partitions.into_iter().map(|p| PartitionCopies {
+                    partition: p.partition_index,
+                    eligible: nodes(p.eligible_leader_replicas),
+                    last_known_eligible: nodes(p.last_known_elr),
+                }));
+            }
+            cursor = response.next_cursor;
+            if cursor.is_none() {
+                return Ok(copies);
+            }
+        }
+    }
+
     /// Creates topics, or only checks whether they could be.
     pub async fn create_topics(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_settings::{Overrides, Scope};
+use freshet_settings::{CordonedDirs, Overrides, Scope};
 use freshet_types::{NodeId, Now, TopicId, TopicPartition};
 
 use super::{Kind, changed};
@@ -13,10 +13,12 @@ use crate::machine::MetadataMachine;
 use crate::record::{ConfigResource, Record};
 use crate::replicas::Election;
 use crate::request::{AlterConfigs, AlterResource, ConfigTarget};
-use crate::state::{ConfigOwner, Topic};
+use crate::state::{Broker, ConfigOwner, Topic};
 
 /// The setting that says when a replica out of sync is still known to have everything.
 const MIN_INSYNC: &str = "min.insync.replicas";
+/// The setting that keeps new replicas away from directories (KIP-1066).
+const CORDONED_DIRS: &str = "cordoned.log.dirs";
 
 pub(crate) fn alter_configs(
     machine: &MetadataMachine,
@@ -119,7 +121,36 @@ fn alter(machine: &MetadataMachine, resource: &AlterResource) -> Outcome<Vec<Rec
         let reason = format!("{MIN_INSYNC} can only be set for topics and for all brokers at once");
         return Err(MetadataError::Request { reason });
     }
-    Ok(difference(&found.resource, &found.present, &after))
+    let mut records = difference(&found.resource, &found.present, &after);
+    if let ConfigTarget::Broker(node) = resource.target {
+        records.extend(cordoned(machine, node, &found.present, &after));
+    }
+    Ok(records)
+}
+
+/// A broker whose directories are all cordoned is cordoned itself, by the same decision: it may be
+/// away, and could not say so. Single directories are the broker's to tell; nobody else knows their
+/// ids.
+fn cordoned(
+    machine: &MetadataMachine,
+    node: NodeId,
+    before: &Overrides,
+    after: &Overrides,
+) -> Option<Record> {
+    let all = |overrides: &Overrides| {
+        let text = overrides.get(CORDONED_DIRS);
+        text.is_some_and(|text| CordonedDirs::parse(text).all)
+    };
+    if all(before) == all(after) {
+        return None;
+    }
+    let broker = machine.image.broker(node)?;
+    (broker.cordoned != all(after)).then(|| {
+        Record::Broker(Arc::new(Broker {
+            cordoned: all(after),
+            ..Broker::clone(broker)
+        }))
+    })
 }
 
 struct Found {

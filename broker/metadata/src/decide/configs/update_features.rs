@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{MetadataError, Outcome};
+use crate::features::Feature;
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::request::{FeatureUpdate, UpdateFeatures};
@@ -33,18 +34,14 @@ pub(crate) fn update_features(
 }
 
 fn check(machine: &MetadataMachine, update: &FeatureUpdate) -> Outcome<()> {
-    let known = machine
-        .options
-        .features
-        .iter()
-        .find(|(name, _)| *name == update.name);
-    let Some((_, highest)) = known else {
+    let Some(known) = known(machine, update) else {
         return Err(refused(update, "this version does not know it"));
     };
-    if !(0..=*highest).contains(&update.level) {
+    let (min, max) = (known.min, known.max);
+    if !(min..=max).contains(&update.level) {
         return Err(refused(
             update,
-            &format!("this version knows levels 0 to {highest}"),
+            &format!("this version knows levels {min} to {max}"),
         ));
     }
     let cannot = machine.image.brokers().find(|broker| {
@@ -69,13 +66,13 @@ fn check(machine: &MetadataMachine, update: &FeatureUpdate) -> Outcome<()> {
     Ok(())
 }
 
+fn known<'a>(machine: &'a MetadataMachine, update: &FeatureUpdate) -> Option<&'a Feature> {
+    let mut all = machine.options.features.iter();
+    all.find(|feature| feature.name == update.name)
+}
+
 fn present(machine: &MetadataMachine, update: &FeatureUpdate) -> i16 {
-    machine
-        .image
-        .features()
-        .get(&update.name)
-        .copied()
-        .unwrap_or(0)
+    known(machine, update).map_or(0, |feature| feature.level(&machine.image))
 }
 
 fn refused(update: &FeatureUpdate, reason: &str) -> MetadataError {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use freshet_wire::api_versions::{ApiVersion, FinalizedFeatureKey};
+use freshet_metadata::{FEATURES, Feature, KRAFT_VERSION, MetadataImage};
+use freshet_wire::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use freshet_wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode};
 
 use crate::kafka::call::Call;
@@ -17,21 +18,41 @@ pub(crate) async fn handle(
     request: ApiVersionsRequest,
 ) -> ApiVersionsResponse {
     let image = context.image();
+    // KIP-853: a broker that keeps the metadata alone has no voters to change.
+    let has_voters = context.voters.is_some();
+    let known = FEATURES
+        .iter()
+        .filter(|f| has_voters || f.name != KRAFT_VERSION);
     ApiVersionsResponse {
         error_code: verdict(context, call, &request).code(),
         api_keys: registry::all().map(advertise).collect(),
+        supported_features: known
+            .clone()
+            .filter(|feature| call.version >= 4 || feature.min > 0)
+            .map(supported)
+            .collect(),
         finalized_features_epoch: image.position().offset.max(0),
-        finalized_features: image.features().iter().map(finalized).collect(),
+        finalized_features: known.filter_map(|f| finalized(f, &image)).collect(),
         ..ApiVersionsResponse::default()
     }
 }
 
-fn finalized((name, level): (&String, &i16)) -> FinalizedFeatureKey {
-    FinalizedFeatureKey {
-        name: name.clone(),
-        max_version_level: *level,
-        min_version_level: *level,
+fn supported(feature: &Feature) -> SupportedFeatureKey {
+    SupportedFeatureKey {
+        name: feature.name.to_owned(),
+        min_version: feature.min,
+        max_version: feature.max,
     }
+}
+
+/// A feature that the cluster does not use is left out.
+fn finalized(feature: &Feature, image: &MetadataImage) -> Option<FinalizedFeatureKey> {
+    let level = feature.level(image);
+    (level > 0).then(|| FinalizedFeatureKey {
+        name: feature.name.to_owned(),
+        max_version_level: level,
+        min_version_level: level,
+    })
 }
 
 fn verdict(context: &Context, call: &Call, request: &ApiVersionsRequest) -> ErrorCode {

@@ -25,10 +25,14 @@ pub(crate) async fn handle(
 ) -> DescribeLogDirsResponse {
     let wanted = request.topics.map(wanted);
     let open = context.partitions.all();
+    let cordoned = context.layers().cordoned_dirs();
     let directories = context.writers.dirs().iter();
     DescribeLogDirsResponse {
         results: directories
-            .map(|dir| describe(context, dir, &open, &wanted))
+            .map(|dir| DescribeLogDirsResult {
+                is_cordoned: cordoned.covers(dir.path()),
+                ..describe(context, dir, &open, &wanted)
+            })
             .collect(),
         ..DescribeLogDirsResponse::default()
     }
@@ -107,7 +111,7 @@ fn topic(name: &str, mut partitions: Vec<DescribeLogDirsPartition>) -> DescribeL
 }
 
 /// Clients compare directories with what they know by their absolute paths.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
 }

@@ -2,7 +2,10 @@
 
 pub(super) mod cluster_view;
 pub(super) mod locate;
+mod voters;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use freshet_env::{Clock, Rng};
@@ -11,6 +14,7 @@ use freshet_partition::{Directory, GroupShards, Partition};
 use freshet_quorum::{Leadership, Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
+use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::watch;
 
 use crate::kafka::api::ResponseBudget;
@@ -22,6 +26,8 @@ use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+
+pub use voters::{QuorumFace, VotersAnswer};
 
 /// Who this broker is.
 #[derive(Debug, Clone)]
@@ -41,12 +47,26 @@ pub(crate) struct ApiLimits {
     pub(crate) describe_partitions_max: i32,
 }
 
+/// Hears what other nodes of the cluster say through a listener for brokers.
+pub trait PeerDoor: Send + Sync {
+    /// The listener by which it may be spoken to; others act as if there were no such thing.
+    fn listener(&self) -> &str;
+
+    /// Answers one request.
+    fn answer(&self, request: PeerRequest) -> PeerAnswered<'_>;
+}
+
+/// An answer on its way.
+pub type PeerAnswered<'a> = Pin<Box<dyn Future<Output = PeerResponse> + Send + 'a>>;
+
 /// What a broker is made of, for the faces.
 pub struct Parts {
     /// Who this broker is.
     pub identity: Identity,
     /// Where metadata is agreed.
     pub quorum: Arc<dyn Quorum<MetadataMachine>>,
+    /// Who agrees on it; `None` for a broker that keeps it alone.
+    pub voters: Option<Arc<dyn QuorumFace>>,
     /// Its partitions.
     pub partitions: Arc<Directory>,
     /// Its group shards.
@@ -61,6 +81,8 @@ pub struct Parts {
     pub rng: Arc<dyn Rng>,
     /// The stop signal.
     pub stop: Stop,
+    /// Hears other nodes; `None` in a cluster of one.
+    pub peers: Option<Arc<dyn PeerDoor>>,
     /// What else must hold before clients should come.
     pub readiness: Vec<Readiness>,
 }
@@ -77,6 +99,7 @@ pub struct Readiness {
 pub struct Context {
     pub(crate) identity: Identity,
     pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
+    pub(crate) voters: Option<Arc<dyn QuorumFace>>,
     image: watch::Receiver<Arc<MetadataImage>>,
     leadership: watch::Receiver<Leadership>,
     readiness: Vec<Readiness>,
@@ -87,6 +110,7 @@ pub struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) stop: Stop,
+    pub(crate) peers: Option<Arc<dyn PeerDoor>>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
@@ -107,6 +131,7 @@ impl Context {
             readiness: parts.readiness,
             identity: parts.identity,
             quorum: parts.quorum,
+            voters: parts.voters,
             partitions: parts.partitions,
             groups: parts.groups,
             writers: parts.writers,
@@ -114,6 +139,7 @@ impl Context {
             clock: parts.clock,
             rng: parts.rng,
             stop: parts.stop,
+            peers: parts.peers,
             metrics: Metrics::new(),
             limits: ApiLimits {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),

@@ -8,7 +8,7 @@ use freshet_coordinators::groups::api::{GroupError, OffsetError};
 use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
 use freshet_partition::{HostError, ProduceError, ReadError, TrimError};
-use freshet_quorum::QuorumError;
+use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
 
@@ -165,7 +165,8 @@ impl Coded for MetadataError {
             Self::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
             Self::PreferredUnavailable { .. } => ErrorCode::PreferredLeaderNotAvailable,
             Self::NobodyEligible => ErrorCode::EligibleLeadersNotAvailable,
-            Self::Feature { .. } => ErrorCode::FeatureUpdateFailed,
+            // Kafka's choice since KRaft.
+            Self::Feature { .. } => ErrorCode::InvalidUpdateVersion,
             Self::ProducerIdsExhausted => ErrorCode::UnknownServerError,
         }
     }
@@ -208,6 +209,19 @@ impl Coded for QuorumError {
             Self::NotLeader { .. } => ErrorCode::NotController,
             Self::TooLarge { .. } => ErrorCode::InvalidRequest,
             Self::Storage(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for VotersError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader { .. } => ErrorCode::NotController,
+            // Retriable: the change before, or the newcomer, needs more time.
+            Self::InProgress | Self::Behind(_) => ErrorCode::RequestTimedOut,
+            Self::Unknown(_) => ErrorCode::VoterNotFound,
+            Self::OnlyVoter(_) => ErrorCode::InvalidRequest,
+            Self::Quorum(error) => error.code(),
         }
     }
 }

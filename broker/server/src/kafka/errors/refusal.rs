@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet_metadata::{Ask, MetadataError};
-use freshet_quorum::QuorumError;
+use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
 
@@ -27,7 +27,7 @@ impl Refusal {
 }
 
 /// The metadata log under the name that Kafka's clients know; it is no topic.
-const METADATA_TOPIC: &str = "__cluster_metadata";
+pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Whether the broker keeps a topic of this name for itself.
 fn is_own_topic(name: &str) -> bool {
@@ -58,7 +58,25 @@ impl From<QuorumError> for Refusal {
     }
 }
 
+impl From<VotersError> for Refusal {
+    fn from(error: VotersError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
 impl Context {
+    /// Waits until this broker knows all that was agreed before the call.
+    pub(crate) async fn catch_up_within(&self, timeout_ms: i32) -> Result<(), Refusal> {
+        let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
+        match tokio::time::timeout(patience, self.quorum.barrier()).await {
+            Ok(caught_up) => Ok(caught_up?),
+            Err(_) => Err(Refusal::new(
+                ErrorCode::RequestTimedOut,
+                "the active controller did not answer in time",
+            )),
+        }
+    }
+
     /// Has the metadata changed within the time that the client waits. What takes longer goes on,
     /// and the client is told that it does.
     pub(crate) async fn change_within<A: Ask>(

@@ -42,6 +42,7 @@ fn who(operation: Operation) -> &'static str {
         Operation::Open => "everybody",
         Operation::PerResource => "per resource",
         Operation::DescribeCluster => "describe the cluster",
+        Operation::AlterCluster => "alter the cluster",
         Operation::IdempotentWrite => "write as an idempotent producer",
     }
 }

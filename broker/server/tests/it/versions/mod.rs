@@ -2,6 +2,7 @@
 //! error, and one that names what does not exist with the right error. That a reply can be written
 //! and read in its version, whole and with nothing behind it, [`Raw::call`] checks each time.
 
+mod cluster;
 mod configs;
 mod groups;
 mod records;
@@ -77,10 +78,14 @@ fn every_served_version_is_answered() {
         ("offsets.topic.num.partitions", "2"),
     ]);
     let mut stage = Stage::new(&rig);
-    let cases: Vec<&Case> = [records::CASES, topics::CASES, configs::CASES, groups::CASES]
-        .into_iter()
-        .flatten()
-        .collect();
+    let all = [
+        records::CASES,
+        topics::CASES,
+        configs::CASES,
+        groups::CASES,
+        cluster::CASES,
+    ];
+    let cases: Vec<&Case> = all.into_iter().flatten().collect();
     for api in served() {
         let name = api.key.name();
         let case = cases.iter().find(|case| case.key == api.key);

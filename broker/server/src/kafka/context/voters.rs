@@ -1,0 +1,39 @@
+//! The metadata quorum as administrators see it: who votes, how far everybody is.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use freshet_quorum::{Agreeable, Peer, PeerId, QuorumStatus, Raft, VotersError};
+
+/// An answer of the quorum on its way.
+pub type VotersAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, VotersError>> + Send + 'a>>;
+
+/// Whoever can tell of the voters and change them. Only the active controller knows how far others
+/// are, and only it changes anything: an implementation may ask it, or answer
+/// [`VotersError::NotLeader`].
+pub trait QuorumFace: Send + Sync {
+    /// The quorum at this moment.
+    fn status(&self) -> VotersAnswer<'_, QuorumStatus>;
+
+    /// Takes somebody in, as a voter or to listen.
+    fn add(&self, peer: Peer, as_voter: bool) -> VotersAnswer<'_, ()>;
+
+    /// Has somebody leave.
+    fn remove(&self, id: PeerId) -> VotersAnswer<'_, ()>;
+}
+
+/// A controller by itself: tells what it knows, and changes voters while it leads.
+impl<M: Agreeable> QuorumFace for Raft<M> {
+    fn status(&self) -> VotersAnswer<'_, QuorumStatus> {
+        let status = Self::status(self);
+        Box::pin(std::future::ready(Ok(status)))
+    }
+
+    fn add(&self, peer: Peer, as_voter: bool) -> VotersAnswer<'_, ()> {
+        Box::pin(Self::add(self, peer, as_voter))
+    }
+
+    fn remove(&self, id: PeerId) -> VotersAnswer<'_, ()> {
+        Box::pin(Self::remove(self, id))
+    }
+}

@@ -130,8 +130,8 @@ impl Rig {
             clock,
             rng,
             stop: stop.clone(),
-            readiness: Vec::new(),
             peers: None,
+            readiness: Vec::new(),
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],

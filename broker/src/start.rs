@@ -13,7 +13,9 @@ use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{
     Ask, BrokerListener, DirectoryId, MetadataMachine, MetadataOptions, PastLife, RegisterBroker,
 };
-use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_partition::{
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_server as server;
@@ -247,6 +249,7 @@ impl Broker {
             statics: Arc::clone(statics),
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
+            proposals: Arc::new(NoProposals),
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })?;
         tracing::info!(
@@ -285,6 +288,7 @@ impl Broker {
             clock: Arc::clone(&doors.clock),
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
+            peers: None,
         }
     }
 

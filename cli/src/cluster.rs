@@ -1,5 +1,7 @@
 //! `freshet cluster`.
 
+mod up;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -7,7 +9,8 @@ use freshet_client::{ClusterNode, LogDir};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::output::Rows;
+use crate::output::{Output, Rows};
+use crate::patience::Patience;
 use crate::{Context, text};
 
 /// How long one broker may take to answer before it counts as down.
@@ -17,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) enum Command {
     /// Show the cluster's id, its brokers and what their disks hold.
     Describe(Describe),
+    /// Run several brokers on this machine, until Ctrl-C.
+    Up(up::Up),
 }
 
 #[derive(Debug, Args)]
@@ -45,8 +50,16 @@ struct Broker {
     usable_bytes: Option<i64>,
 }
 
-pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let Command::Describe(_) = command;
+/// The one command that finds no cluster, because it makes one.
+pub(crate) async fn run_alone(
+    output: &Output,
+    patience: &Patience,
+    up: up::Up,
+) -> anyhow::Result<()> {
+    up::run(output, patience, up).await
+}
+
+pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let described = context
         .patience
         .with("describing the cluster", describe(context))

@@ -68,6 +68,9 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let output = Output::new(cli.global.output);
     let patience = Patience::new(cli.global.quiet || output.is_json());
+    if let Command::Cluster(cluster::Command::Up(up)) = cli.command {
+        return cluster::run_alone(&output, &patience, up).await;
+    }
     let connecting = connect(&cli.global);
     let client = patience.with("contacting the cluster", connecting).await?;
     let context = Context {
@@ -84,7 +87,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Broker(command) => broker::run(&context, command).await,
         Command::Quorum(command) => quorum::run(&context, command).await,
         Command::Feature(command) => feature::run(&context, command).await,
-        Command::Cluster(command) => cluster::run(&context, command).await,
+        Command::Cluster(_) => cluster::run(&context).await,
     }
 }
 

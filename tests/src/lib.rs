@@ -16,12 +16,15 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+mod bits;
 mod broker;
 mod client;
+mod cluster;
 mod history;
 mod http;
 mod kafka_server;
 mod line;
+mod load;
 mod peer;
 mod process;
 mod raw;
@@ -29,12 +32,16 @@ mod sample;
 mod scenario;
 mod suite;
 mod tools;
+mod trial;
 
+pub use bits::Bits;
 pub use broker::{Broker, Kind, freshet_binary};
 pub use client::{ALL_CLIENTS, Client};
-pub use history::{Anomaly, History, Read, Write};
+pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
+pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
 pub use line::{Line, Refusal, Shown};
+pub use load::{Load, Plan, Seen, Writer};
 pub use peer::{Answer, Peer, Role};
 pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};
@@ -44,3 +51,7 @@ pub use scenario::{
 };
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;
+pub use trial::{
+    Needs, Stage, Trial, disk_keeps_what_was_flushed, missing as missing_for_trials, run_sequence,
+    run_trial, seed, trials,
+};

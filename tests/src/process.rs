@@ -47,9 +47,14 @@ impl Process {
 
     /// Asks the process to stop (SIGTERM).
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.context("a child has a positive process id")?;
-        kill_process(pid, Signal::TERM).context("sending SIGTERM")
+        kill_process(pid, signal).with_context(|| format!("sending {signal:?}"))
     }
 
     /// Ends the process at once (SIGKILL) and reaps it.

@@ -1,19 +1,20 @@
 //! A bare connection that sends exactly what a test wants, well-formed or not.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use freshet_records::{BatchBuilder, Codec, NewRecord, Producer};
+use freshet_records::{BatchBuilder, Codec, NO_PRODUCER, NewRecord, Producer};
 use freshet_types::Timestamp;
 use freshet_wire::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest};
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
 use freshet_wire::{create_topics, fetch, list_offsets, produce};
 
 const LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// One connection to a broker.
 pub struct Raw {
@@ -24,7 +25,8 @@ pub struct Raw {
 impl Raw {
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        let address = address.to_socket_addrs()?.next().context("no address")?;
+        let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, last_id: 0 })
@@ -223,6 +225,21 @@ pub fn batch(codec: Codec, producer: Producer, records: &[(i64, &[u8])]) -> Resu
         builder.push(&NewRecord {
             timestamp,
             value: Some(value),
+            ..Default::default()
+        })?;
+    }
+    Ok(builder.finish()?.bytes().clone())
+}
+
+/// A batch of records whose keys are these numbers.
+pub(crate) fn batch_of_keys(timestamp: i64, numbers: std::ops::Range<u64>) -> Result<Bytes> {
+    let mut builder = BatchBuilder::new(Codec::None).producer(NO_PRODUCER);
+    for number in numbers {
+        let key = number.to_string();
+        builder.push(&NewRecord {
+            timestamp: Timestamp(timestamp),
+            key: Some(key.as_bytes()),
+            value: Some(b"value"),
             ..Default::default()
         })?;
     }

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::bits::Bits;
 use crate::line::Shown;
 
 /// One record to be produced; key, value and header values are base64, `None` is null.
@@ -57,7 +58,7 @@ pub(crate) fn fresh(mut made: Vec<Sample>) -> Vec<Sample> {
 }
 
 fn sample(seed: u64, number: u64, partitions: i32) -> Sample {
-    let mut bits = Bits(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut bits = Bits::new(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let key = match number % 5 {
         0 => None,
         1 => Some(Vec::new()),
@@ -91,23 +92,6 @@ fn sample(seed: u64, number: u64, partitions: i32) -> Sample {
 /// Bytes as they travel in lines.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
-}
-
-/// splitmix64: small, and the same everywhere.
-struct Bits(u64);
-
-impl Bits {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn bytes(&mut self, count: u64) -> Vec<u8> {
-        (0..count).map(|_| self.next().to_be_bytes()[0]).collect()
-    }
 }
 
 /// Compares what a reader was shown with what was produced: `acked` gives each number's partition

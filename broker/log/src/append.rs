@@ -32,7 +32,8 @@ pub struct Append {
     /// Bytes of the buffer that `batches` is a slice of and keeps alive, for the hot tail's
     /// accounting; a small slice of a large frame is copied instead of kept.
     pub frame_bytes: usize,
-    /// The leader epoch stored in each batch; never smaller than the log's latest.
+    /// The leader epoch that is stored in each batch, or that of the leader a replica copies from;
+    /// never smaller than the log's latest, nor than its fence.
     pub leader_epoch: LeaderEpoch,
     /// Who made it.
     pub origin: Origin,

@@ -1,13 +1,16 @@
 //! Why a metadata request is refused.
 
+use std::borrow::Cow;
+
 use freshet_settings::SettingError;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, PartitionId, TopicId, TopicNameError};
+use serde::{Deserialize, Serialize};
 
 /// The outcome of one item of a request.
 pub type Outcome<T> = Result<T, MetadataError>;
 
 /// Why a metadata request, or one item of it, is refused. Nothing of the item has happened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum MetadataError {
     /// The topic name breaks Kafka's rules.
     #[error(transparent)]
@@ -74,13 +77,13 @@ pub enum MetadataError {
     #[error("the cluster would have {would} {what}: {setting} allows {limit}")]
     Limit {
         /// "topics", "partitions".
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How many there would be.
         would: usize,
         /// The bound.
         limit: usize,
         /// The setting that sets it.
-        setting: &'static str,
+        setting: Cow<'static, str>,
     },
     /// No broker of that number is registered.
     #[error("broker {node} is not registered")]
@@ -158,7 +161,7 @@ pub enum MetadataError {
         /// Which.
         node: NodeId,
         /// Why not.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// There is nothing to cancel.
     #[error("no reassignment is under way")]

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use crate::directory::Neighbour;
 use crate::host::{Entry, HostError, Hosted, Journaled, PartitionJournal, host};
 use crate::partition::Partition;
+use crate::replica::Stand;
 
 /// The topic that keeps groups and their offsets.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -86,9 +87,14 @@ impl GroupShards {
 }
 
 impl Neighbour for GroupShards {
-    fn opened(&self, partition: &Arc<Partition>) {
+    /// A coordinator lives where its partition is led. One that led before and leads again in a
+    /// newer epoch is loaded anew: others may have written meanwhile.
+    fn stands(&self, partition: &Arc<Partition>, stand: Stand) {
         if partition.name().topic.as_str() != OFFSETS_TOPIC {
             return;
+        }
+        if stand != Stand::Leads {
+            return self.closed(partition);
         }
         let limits = self.limits;
         let journal = PartitionJournal::new(Arc::clone(partition));

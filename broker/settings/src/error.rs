@@ -1,9 +1,12 @@
 //! Why a setting is refused.
 
+use std::borrow::Cow;
+
 use freshet_types::ErrorKind;
+use serde::{Deserialize, Serialize};
 
 /// Why a setting is refused. Every text says what was given and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SettingError {
     /// No declaration has the name.
     #[error("{name:?} is not a {scope} setting{}", suggest(.nearest))]
@@ -11,15 +14,15 @@ pub enum SettingError {
         /// What was given, cut to 200 characters.
         name: String,
         /// "broker", "topic", "group", "client metrics".
-        scope: &'static str,
+        scope: Cow<'static, str>,
         /// The declared name that looks most like it.
-        nearest: Option<&'static str>,
+        nearest: Option<Cow<'static, str>>,
     },
     /// The value is not of the kind or not in the range.
     #[error("{name}={value}: {expected}")]
     Value {
         /// The setting.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What was given, cut to 200 characters; `***` for secrets.
         value: String,
         /// What would be right: "expected a whole number from 1 to 2147483647 (bytes)".
@@ -29,15 +32,15 @@ pub enum SettingError {
     #[error("{name} cannot be changed while brokers run: set it in their files and restart them")]
     ReadOnly {
         /// The setting.
-        name: &'static str,
+        name: Cow<'static, str>,
     },
     /// Two settings contradict each other.
     #[error("{first} and {second} do not fit together: {expected}")]
     Contradiction {
         /// One of them.
-        first: &'static str,
+        first: Cow<'static, str>,
         /// The other.
-        second: &'static str,
+        second: Cow<'static, str>,
         /// What would be right.
         expected: String,
     },
@@ -45,7 +48,7 @@ pub enum SettingError {
     #[error("{name} is not a list: append and subtract need one")]
     NotAList {
         /// The setting.
-        name: &'static str,
+        name: Cow<'static, str>,
     },
     /// A line of a properties file, or a `NAME=VALUE` argument, that has no name.
     #[error("{place}: expected NAME=VALUE, found {text:?}")]
@@ -71,7 +74,7 @@ impl SettingError {
     }
 }
 
-fn suggest(nearest: &Option<&'static str>) -> String {
+fn suggest(nearest: &Option<Cow<'static, str>>) -> String {
     match nearest {
         Some(name) => format!("; did you mean {name}?"),
         None => String::new(),

@@ -18,11 +18,13 @@ impl Setting {
     pub fn dynamic(scope: Scope, name: &str) -> Result<&'static Self, SettingError> {
         let setting = Self::find(scope, name).ok_or_else(|| SettingError::Unknown {
             name: cut(name, 200),
-            scope: scope.word(),
-            nearest: nearest(scope, name),
+            scope: scope.word().into(),
+            nearest: nearest(scope, name).map(Into::into),
         })?;
         match (scope, setting.update) {
-            (Scope::Broker, Update::ReadOnly) => Err(SettingError::ReadOnly { name: setting.name }),
+            (Scope::Broker, Update::ReadOnly) => Err(SettingError::ReadOnly {
+                name: setting.name.into(),
+            }),
             _ => Ok(setting),
         }
     }
@@ -33,7 +35,7 @@ impl Setting {
     /// No value, one that is too long, or one that is illegal.
     pub fn check_override(&self, value: Option<&str>) -> Result<String, SettingError> {
         let refuse = |value: &str, expected: String| SettingError::Value {
-            name: self.name,
+            name: self.name.into(),
             value: value.to_owned(),
             expected,
         };
@@ -74,7 +76,9 @@ impl Setting {
     /// What a list starts from when nobody set it: its default.
     fn items_of<'a>(&self, present: Option<&'a str>) -> Result<Vec<&'a str>, SettingError> {
         if self.kind != Kind::List {
-            return Err(SettingError::NotAList { name: self.name });
+            return Err(SettingError::NotAList {
+                name: self.name.into(),
+            });
         }
         Ok(items(present.or(self.default).unwrap_or_default()).collect())
     }
@@ -103,7 +107,7 @@ pub fn check_topic(overrides: &Overrides) -> Result<(), SettingError> {
         .is_some_and(|v| parse_bool(v) == Some(true));
     if tiered {
         return Err(SettingError::Value {
-            name: REMOTE,
+            name: REMOTE.into(),
             value: "true".to_owned(),
             expected: "tiered storage is not built yet, so it cannot be switched on".to_owned(),
         });
@@ -112,8 +116,8 @@ pub fn check_topic(overrides: &Overrides) -> Result<(), SettingError> {
     let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
     match (number(min), number(max)) {
         (Some(low), Some(high)) if low > high => Err(SettingError::Contradiction {
-            first: min,
-            second: max,
+            first: min.into(),
+            second: max.into(),
             expected: "the first must not be greater than the second".to_owned(),
         }),
         _ => Ok(()),

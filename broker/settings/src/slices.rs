@@ -123,6 +123,42 @@ pub struct MetadataSettings {
     pub topic_partitions_max: usize,
 }
 
+/// How a broker lives among others. Read once, at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleSettings {
+    /// `broker.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: u64,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `initial.broker.registration.timeout.ms`.
+    pub registration_timeout_ms: u64,
+    /// `controlled.shutdown.enable`.
+    pub controlled_shutdown: bool,
+}
+
+/// How replicas follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationSettings {
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: u64,
+    /// `replica.fetch.max.bytes`.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: u64,
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff_ms: u64,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout_ms: u64,
+    /// `num.replica.fetchers`.
+    pub fetchers: usize,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub checkpoint_interval_ms: u64,
+}
+
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -222,7 +258,7 @@ impl Layers {
     }
 
     /// `node.id`; where only the older name is given, that.
-    fn node_id(&self) -> NodeId {
+    pub(crate) fn node_id(&self) -> NodeId {
         let older = self.int("broker.id");
         match self.statics.get("node.id") {
             None if older >= 0 => NodeId(older),
@@ -231,23 +267,27 @@ impl Layers {
     }
 
     fn listeners(&self) -> Vec<Listener> {
+        let controllers = self.controller_names();
+        let mut bound = self.bound();
+        bound.retain(|listener| !controllers.contains(&listener.endpoint.name));
+        bound
+    }
+
+    /// All of `listeners`, in their order.
+    pub(crate) fn bound(&self) -> Vec<Listener> {
         let map = endpoint::parse_protocol_map(self.text("listener.security.protocol.map"));
         let map = map.unwrap_or_default();
         let bound = endpoint::parse_listeners(self.text("listeners")).unwrap_or_default();
         let protocol = |name: &String| map.get(name).copied();
-        let controllers = self.controller_listeners();
-        bound
-            .into_iter()
-            .filter(|endpoint| !controllers.contains(&endpoint.name))
-            .map(|endpoint| Listener {
-                protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
-                endpoint,
-            })
-            .collect()
+        let listener = |endpoint: Endpoint| Listener {
+            protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
+            endpoint,
+        };
+        bound.into_iter().map(listener).collect()
     }
 
     /// `controller.listener.names`, in upper case as listeners are named.
-    pub(crate) fn controller_listeners(&self) -> Vec<String> {
+    pub(crate) fn controller_names(&self) -> Vec<String> {
         items(self.text("controller.listener.names"))
             .map(str::to_ascii_uppercase)
             .collect()
@@ -308,6 +348,31 @@ impl Layers {
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),
             topic_partitions_max: self.size("freshet.topic.partitions.max"),
+        }
+    }
+
+    /// How a broker lives among others.
+    pub fn lifecycle(&self) -> LifecycleSettings {
+        LifecycleSettings {
+            heartbeat_interval_ms: self.unsigned("broker.heartbeat.interval.ms"),
+            session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
+            registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
+            controlled_shutdown: self.flag("controlled.shutdown.enable"),
+        }
+    }
+
+    /// How replicas follow each other.
+    pub fn replicas(&self) -> ReplicationSettings {
+        ReplicationSettings {
+            lag_max_ms: self.unsigned("replica.lag.time.max.ms"),
+            fetch_max_bytes: self.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: self.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: self.unsigned("replica.fetch.wait.max.ms"),
+            fetch_min_bytes: self.int("replica.fetch.min.bytes"),
+            fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
+            socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
+            fetchers: self.size("num.replica.fetchers"),
+            checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
         }
     }
 

@@ -109,8 +109,8 @@ impl StaticSettingsBuilder {
             }
             None => Err(SettingError::Unknown {
                 name: cut(name, 200),
-                scope: "broker",
-                nearest: nearest(Scope::Broker, name),
+                scope: "broker".into(),
+                nearest: nearest(Scope::Broker, name).map(Into::into),
             }),
         }
     }

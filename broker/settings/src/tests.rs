@@ -335,6 +335,7 @@ fn a_setting_that_is_said_to_work_has_a_reader() {
         include_str!("slices.rs"),
         include_str!("topic_config.rs"),
         include_str!("cross.rs"),
+        include_str!("quorum.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|r| r.contains(&format!("\"{name}\"")));
     let topics = || Setting::all(Scope::Topic).filter(|s| s.standing == Standing::Used);
@@ -465,7 +466,7 @@ fn lists_grow_and_shrink_by_items() {
     assert_eq!(
         number.append(None, "1"),
         Err(SettingError::NotAList {
-            name: "retention.ms"
+            name: "retention.ms".into()
         })
     );
 }
@@ -477,7 +478,7 @@ fn what_may_be_set_at_run_time() {
     assert_eq!(
         restart,
         SettingError::ReadOnly {
-            name: "num.partitions"
+            name: "num.partitions".into()
         }
     );
     assert!(matches!(

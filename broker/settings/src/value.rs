@@ -23,7 +23,7 @@ impl Setting {
         };
         let expected = expected.unwrap_or_else(|| self.expected());
         Err(SettingError::Value {
-            name: self.name,
+            name: self.name.into(),
             value: if self.is_sensitive() {
                 "***".to_owned()
             } else {

@@ -1,8 +1,11 @@
 //! Names of things.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 /// Position of a record in a partition; -1 means "none" on the wire.
 pub type Offset = i64;
@@ -16,7 +19,7 @@ pub type ProducerId = i64;
 pub type ProducerEpoch = i16;
 
 /// A broker or controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub i32);
 
 impl fmt::Display for NodeId {
@@ -27,7 +30,8 @@ impl fmt::Display for NodeId {
 
 /// 16 random bytes that name a topic for its whole life; a topic created again gets a new one
 /// (KIP-516). Shown as Kafka shows it: URL-safe base64 without padding, 22 characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TopicId(pub [u8; 16]);
 
 impl TopicId {
@@ -57,6 +61,19 @@ impl fmt::Debug for TopicId {
 #[error("not an id: expected 22 characters of URL-safe base64")]
 pub struct IdError;
 
+impl From<TopicId> for String {
+    fn from(id: TopicId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for TopicId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
 impl FromStr for TopicId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
@@ -82,17 +99,18 @@ impl fmt::Display for ClusterId {
 }
 
 /// A legal topic name: 1–249 of `[a-zA-Z0-9._-]`, neither `.` nor `..`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TopicName(Arc<str>);
 
 /// Why a string is no topic name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("topic name {name:?} is illegal: {reason}")]
 pub struct TopicNameError {
     /// What was given, cut to 300 characters.
     pub name: String,
     /// The rule it breaks.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 impl TopicName {
@@ -114,7 +132,7 @@ impl TopicName {
         };
         Err(TopicNameError {
             name: name.chars().take(300).collect(),
-            reason,
+            reason: reason.into(),
         })
     }
 
@@ -143,6 +161,19 @@ impl fmt::Display for TopicName {
     }
 }
 
+impl From<TopicName> for String {
+    fn from(name: TopicName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for TopicName {
+    type Error = TopicNameError;
+    fn try_from(name: String) -> Result<Self, TopicNameError> {
+        Self::new(&name)
+    }
+}
+
 impl std::borrow::Borrow<str> for TopicName {
     fn borrow(&self) -> &str {
         &self.0
@@ -150,7 +181,7 @@ impl std::borrow::Borrow<str> for TopicName {
 }
 
 /// One partition of one life of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicPartition {
     /// Which topic.
     pub topic: TopicId,

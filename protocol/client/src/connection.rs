@@ -52,30 +52,26 @@ pub struct Connection {
 impl Connection {
     /// Connects to `address` (`host:port`) and asks which APIs it serves.
     pub async fn open(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
-        let unreachable = |cause: String| ClientError::Unreachable {
-            address: address.to_owned(),
-            cause,
-        };
         let opening = async {
-            let socket = TcpStream::connect(address)
-                .await
-                .map_err(|e| unreachable(e.to_string()))?;
-            // Small requests must not wait for the ack of the one before.
-            socket
-                .set_nodelay(true)
-                .map_err(|e| unreachable(e.to_string()))?;
-            let mut connection = Self::start(address, socket, config);
+            let mut connection = Self::dial(address, config).await?;
             connection.served = Arc::new(greet::ask(&connection).await?);
             Ok(connection)
         };
-        timeout(config.connect_timeout, opening)
-            .await
-            .unwrap_or_else(|_| {
-                let limit = config.connect_timeout.as_millis();
-                Err(unreachable(format!(
-                    "not connected and greeted within {limit} ms"
-                )))
-            })
+        in_time(address, config, opening).await
+    }
+
+    /// Connects to `address` (`host:port`) without a greeting: for those who know that the other
+    /// side speaks as they do.
+    pub async fn open_unasked(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
+        in_time(address, config, Self::dial(address, config)).await
+    }
+
+    async fn dial(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
+        let failed = |error: std::io::Error| unreachable(address, error.to_string());
+        let socket = TcpStream::connect(address).await.map_err(failed)?;
+        // Small requests must not wait for the ack of the one before.
+        socket.set_nodelay(true).map_err(failed)?;
+        Ok(Self::start(address, socket, config))
     }
 
     fn start(address: &str, socket: TcpStream, config: &ClientConfig) -> Self {
@@ -87,7 +83,7 @@ impl Connection {
             client_id: config.client_id.as_str().into(),
             queue,
             next_correlation: Arc::new(AtomicI32::new(0)),
-            served: Arc::default(),
+            served: Arc::new(Served::Assumed),
             fate,
             request_timeout: config.request_timeout,
         }
@@ -101,6 +97,12 @@ impl Connection {
     /// Whether it can no longer be used.
     pub fn is_closed(&self) -> bool {
         self.fate.is_sealed()
+    }
+
+    /// Ends it now, whatever is under way; the same as dropping the last handle, which waits for
+    /// the other side.
+    pub fn close(&self) {
+        self.fate.seal("it was closed".to_owned());
     }
 
     /// The newest version both sides know, not above `cap`.
@@ -201,6 +203,24 @@ impl Connection {
             cause: self.fate.cause().to_owned(),
         }
     }
+}
+
+fn unreachable(address: &str, cause: String) -> ClientError {
+    let address = address.to_owned();
+    ClientError::Unreachable { address, cause }
+}
+
+async fn in_time(
+    address: &str,
+    config: &ClientConfig,
+    opening: impl Future<Output = Result<Connection, ClientError>>,
+) -> Result<Connection, ClientError> {
+    let limit = config.connect_timeout;
+    let late = |_| {
+        let cause = format!("not connected and greeted within {} ms", limit.as_millis());
+        Err(unreachable(address, cause))
+    };
+    timeout(limit, opening).await.unwrap_or_else(late)
 }
 
 /// A request whose reply has not come yet.

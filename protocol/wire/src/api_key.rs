@@ -4,18 +4,25 @@ use std::fmt;
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $key:literal $name:ident,)*) => {
-        /// Every API that Kafka 4.4 has a key for, whether or not it is declared here.
+        /// Every API that Kafka 4.4 has a key for, whether or not it is declared here, and one of ours.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
-        pub enum ApiKey { $($(#[$doc])* $name = $key,)* }
+        pub enum ApiKey {
+            $($(#[$doc])* $name = $key,)*
+            /// Not Kafka's: what the nodes of a cluster say to each other.
+            Peer = 12_000,
+        }
 
         impl ApiKey {
-            /// All keys in ascending order; the key is the index.
+            /// All of Kafka's keys in ascending order; the key is the index.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// Kafka's name of the API, for example `ListOffsets`.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                    Self::Peer => "Peer",
+                }
             }
         }
     };
@@ -215,7 +222,7 @@ keys! {
 }
 
 impl ApiKey {
-    /// The API with this key.
+    /// Kafka's API with this key.
     pub fn from_code(key: i16) -> Option<Self> {
         Self::ALL.get(usize::try_from(key).ok()?).copied()
     }

@@ -70,6 +70,7 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub mod peer;
 pub mod produce;
 pub mod remove_raft_voter;
 pub mod sasl_authenticate;
@@ -88,6 +89,7 @@ pub use frame::{
     split_frame,
 };
 pub use header::{RequestHeader, ResponseHeader};
+pub use peer::{PeerRequest, PeerResponse};
 pub use request::{APIS, Api, Request};
 
 macro_rules! export {

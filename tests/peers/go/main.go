@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -82,8 +84,11 @@ func untilEndOfInput() context.Context {
 	return ctx
 }
 
+// A line that swallows everything is given up sooner than by default.
+var lineTimeout = kgo.RequestTimeoutOverhead(5 * time.Second)
+
 func client(o options, more ...kgo.Opt) *kgo.Client {
-	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(o.bootstrap), kgo.ClientID("go-peer")}, more...)...)
+	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer"), lineTimeout}, more...)...)
 	if err != nil {
 		panic(err)
 	}

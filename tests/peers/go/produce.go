@@ -37,6 +37,7 @@ func produce(o options) {
 		kgo.ProducerBatchCompression(codec(o.codec)),
 		kgo.ProducerBatchMaxBytes(4_000_000),
 		kgo.ProducerLinger(5 * time.Millisecond),
+		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 	}
 	if !o.idempotent {

@@ -50,7 +50,7 @@ function endOfInput() {
 function client(options, clientId = 'node-peer') {
   return new Kafka({
     clientId,
-    brokers: [options.bootstrap],
+    brokers: options.bootstrap.split(","),
     logLevel: logLevel.NOTHING,
     retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 200 },
   });

@@ -17,6 +17,8 @@ def settings(options, **more):
         "bootstrap.servers": options.bootstrap,
         "client.id": "librdkafka-peer",
         "reconnect.backoff.max.ms": 200,
+        # A line that swallows everything is given up sooner than by default.
+        "socket.timeout.ms": 10_000,
         "log_level": 2,
         **more,
     }
@@ -31,6 +33,7 @@ def produce(options):
                 "acks": options.acks,
                 "enable.idempotence": options.idempotent,
                 "linger.ms": 5,
+                "request.timeout.ms": 5_000,
                 "message.max.bytes": 4_000_000,
                 "queue.buffering.max.messages": 1_000_000,
             },

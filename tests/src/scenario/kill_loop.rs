@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{WORK_LIMIT, create_topic, fetch};
 use crate::broker::{Broker, Kind};
 use crate::client::Client;
-use crate::history::{History, Write};
+use crate::history::{History, WRITER, Write};
 use crate::line::{Line, Shown};
 use crate::peer::{Peer, Role};
 use crate::sample::{Sample, fresh, samples};
@@ -19,8 +19,6 @@ use crate::sample::{Sample, fresh, samples};
 const PARTITIONS: i32 = 3;
 const BURST: u64 = 10;
 const PAUSE: Duration = Duration::from_millis(25);
-/// Numbers of the producers are this far apart, so that no value is sent twice.
-const REALM: u64 = 1_000_000;
 /// No run may take longer for each kill, however slowly the broker comes back.
 const KILL_LIMIT: Duration = Duration::from_millis(7500);
 
@@ -48,7 +46,7 @@ fn work(broker: &mut Broker, kills: u32) -> Result<()> {
         .map(|((client, codec), realm)| {
             let options = [("topic", topic), ("codec", codec), ("idempotent", "true")];
             let peer = Peer::start(client, Role::Produce, &bootstrap, &options)?;
-            Ok(Feeder::start(peer, realm * REALM, Arc::clone(&stop)))
+            Ok(Feeder::start(peer, realm * WRITER, Arc::clone(&stop)))
         })
         .collect::<Result<_>>()?;
 

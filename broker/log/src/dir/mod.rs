@@ -4,6 +4,7 @@
 //! <log.dir>/.lock              held while a process uses the directory
 //! <log.dir>/clean-shutdown     proof of a clean stop, with a checkpoint of every log
 //! <log.dir>/last-stop          the proof, used; its checkpoints still hold
+//! <log.dir>/broker-epoch       in which broker epoch it was used last, and how that ended
 //! <log.dir>/<topic>-<p>/       a log
 //! <log.dir>/<id>-<p>.<n>.delete/ a deleted log whose files are being removed
 //! ```
@@ -19,11 +20,13 @@ use std::sync::{Arc, OnceLock, Weak};
 pub use name::LogName;
 
 use freshet_env::Disk;
-use freshet_env::disk::{DiskLock, Space};
-use freshet_types::{Millis, TopicId};
+use freshet_env::disk::{DiskLock, Entry, Space};
+use freshet_types::{Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
+use crate::state::committed::{self, MAX_COMMITTED_BYTES};
 use crate::state::envelope::EnvelopeError;
+use crate::state::life::{Found, LastLife, Life, MAX_LIFE_BYTES};
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, StopImage};
 use crate::view::Shared;
@@ -32,6 +35,10 @@ use crate::{LogError, OpenError};
 const LOCK: &str = ".lock";
 const PROOF: &str = "clean-shutdown";
 const USED_PROOF: &str = "last-stop";
+const LIFE: &str = "broker-epoch";
+const COMMITTED: &str = "high-watermarks";
+/// What lies in a directory in which nothing is.
+const HARMLESS: [&str; 2] = [LOCK, "lost+found"];
 /// A log's own checkpoint, in its directory.
 pub(crate) const STATE: &str = "state";
 /// Ends the name of a directory that is being deleted.
@@ -57,6 +64,11 @@ pub struct LogDir {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     was_clean: bool,
+    last_life: LastLife,
+    /// In which broker epoch it is used now; `None` while that is not on the disk.
+    epoch: Mutex<Option<i64>>,
+    /// What the last process knew to be committed, until somebody asks.
+    committed: Mutex<HashMap<TopicPartition, Offset>>,
     /// Checkpoints of the last clean stop. Those of logs that were not opened go into the next
     /// proof as they are; above all those of damaged ones, whose damage must not be forgotten.
     rows: Mutex<HashMap<LogName, StopRow>>,
@@ -99,6 +111,10 @@ impl LogDir {
             // found may be served and counted as flushed.
             disk.sync_tree(path).map_err(at("syncing"))?;
         }
+        let said = read_life(&*disk, path).map_err(at("reading the broker epoch in"))?;
+        let last_life = LastLife::of(said, was_clean, found(&entries));
+        let committed =
+            read_committed(&*disk, path).map_err(at("reading what was committed in"))?;
         let deleted = entries
             .iter()
             .filter(|entry| entry.is_dir && entry.name.ends_with(DELETED));
@@ -110,6 +126,9 @@ impl LogDir {
             disk,
             path: path.to_owned(),
             was_clean,
+            last_life,
+            epoch: Mutex::new(None),
+            committed: Mutex::new(committed),
             rows: Mutex::new(rows),
             logs: Mutex::new(logs.map(|name| (name, Place::Closed)).collect()),
             leftovers: Mutex::new(leftovers),
@@ -185,6 +204,57 @@ impl LogDir {
     /// Whether the last process that used it stopped cleanly.
     pub fn was_clean(&self) -> bool {
         self.was_clean
+    }
+
+    /// How its last use ended, before this process opened it.
+    pub fn last_life(&self) -> LastLife {
+        self.last_life
+    }
+
+    /// Makes it durable that the directory was empty when it was opened, if it was: a process that
+    /// comes no further is no life. To be called before logs are put there. Blocks on the device.
+    pub fn keep_new(&self) -> Result<(), LogError> {
+        match self.last_life {
+            LastLife::New => self.write_life(Life::Unused),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes it durable that a broker serves from here in this broker epoch; to be called before the
+    /// controller hears the epoch from it. A clean stop of the writers then ends that life. A failure
+    /// takes the directory offline. Blocks on the device.
+    pub fn begin_life(&self, epoch: i64) -> Result<(), LogError> {
+        let mut present = self.epoch.lock();
+        if *present == Some(epoch) {
+            return Ok(());
+        }
+        self.write_life(Life::InUse(epoch))?;
+        *present = Some(epoch);
+        Ok(())
+    }
+
+    /// How far the last process knew a partition to be committed. Told once.
+    pub fn take_committed(&self, at: TopicPartition) -> Option<Offset> {
+        self.committed.lock().remove(&at)
+    }
+
+    /// Keeps how far partitions are known to be committed, for the next process. A failure takes the
+    /// directory offline. Blocks on the device.
+    pub fn keep_committed(&self, rows: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.write_small(COMMITTED, &committed::to_file(rows))
+    }
+
+    fn write_life(&self, life: Life) -> Result<(), LogError> {
+        self.write_small(LIFE, &life.to_file())
+    }
+
+    fn write_small(&self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        let path = self.path.join(name);
+        let written = self.disk.replace_small(&path, bytes);
+        written.map_err(|error| self.fail("writing", &path, &error))
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
@@ -357,7 +427,8 @@ impl LogDir {
         self.fsync_micros.load(Ordering::Relaxed)
     }
 
-    /// Writes the proof of a clean stop: the very last act in a directory.
+    /// Writes the proof of a clean stop, and that the broker's life ended with it: the very last act
+    /// in a directory.
     pub(crate) fn write_proof(&self, mut image: StopImage) -> Result<(), LogError> {
         for (name, row) in self.rows.lock().drain() {
             image.rows.entry(name).or_insert(row);
@@ -367,7 +438,11 @@ impl LogDir {
         }
         let path = self.path.join(PROOF);
         let written = self.disk.replace_small(&path, &image.to_file());
-        written.map_err(|error| self.fail("writing", &path, &error))
+        written.map_err(|error| self.fail("writing", &path, &error))?;
+        match *self.epoch.lock() {
+            Some(epoch) => self.write_life(Life::Clean(epoch)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -390,6 +465,52 @@ pub(crate) fn read_state(disk: &dyn Disk, log: &Path) -> io::Result<Option<Check
     Ok(Checkpoint::from_file(&bytes)
         .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "state is damaged"))
         .ok())
+}
+
+/// What the file says of the last life; `None` when it is missing or damaged.
+fn read_life(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Life>> {
+    let path = dir.join(LIFE);
+    let bytes = match disk.read_small(&path, MAX_LIFE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => return Ok(None),
+            _ => return Err(error),
+        },
+    };
+    Ok(Life::from_file(&bytes)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "epoch is damaged"))
+        .ok())
+}
+
+/// What was committed; nothing when the file is missing or damaged.
+fn read_committed(disk: &dyn Disk, dir: &Path) -> io::Result<HashMap<TopicPartition, Offset>> {
+    let path = dir.join(COMMITTED);
+    let bytes = match disk.read_small(&path, MAX_COMMITTED_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => return Ok(HashMap::new()),
+            _ => return Err(error),
+        },
+    };
+    let read = committed::from_file(&bytes);
+    Ok(read.unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "what was committed is damaged");
+        HashMap::new()
+    }))
+}
+
+fn found(entries: &[Entry]) -> Found {
+    let left = |entry: &&Entry| {
+        !HARMLESS.contains(&entry.name.as_str()) && (entry.is_dir || !entry.name.ends_with(".tmp"))
+    };
+    let is_log = |entry: &Entry| entry.is_dir && LogName::parse(&entry.name).is_some();
+    if entries.iter().any(is_log) {
+        Found::Logs
+    } else if entries.iter().any(|entry| left(&entry)) {
+        Found::Files
+    } else {
+        Found::Nothing
+    }
 }
 
 /// Reads the proof and takes it away before anything is written, durably.

@@ -51,6 +51,8 @@ pub(crate) struct Log {
     end: Offset,
     /// Timestamp of the active segment's first batch; unknown until needed after an open.
     first_time: Option<Timestamp>,
+    /// Appends of earlier leader epochs are refused; -1 until somebody says which.
+    fence: LeaderEpoch,
     /// The active segment's room behind its last batch.
     room: Room,
     producers: Producers,
@@ -129,6 +131,10 @@ impl Log {
         let origin = prepared.origin;
         let latest = self.latest_epoch();
         let (mut end, mut epoch) = (self.end, latest);
+        if prepared.leader_epoch < self.fence {
+            let (given, latest) = (prepared.leader_epoch, self.fence);
+            return Err(LogError::Fenced { given, latest }.into());
+        }
         for batch in &prepared.batches {
             let header = &batch.header;
             let given = match origin {
@@ -469,13 +475,20 @@ impl Log {
 
     /// A new leader epoch begins at the log end.
     pub(crate) fn start_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), LogError> {
+        self.fence(epoch)?;
+        self.assign_epoch(epoch, self.end);
+        Ok(())
+    }
+
+    /// Nothing of an earlier leader epoch is taken any more.
+    pub(crate) fn fence(&mut self, epoch: LeaderEpoch) -> Result<(), LogError> {
         self.shared.usable()?;
-        let latest = self.latest_epoch();
+        let latest = self.latest_epoch().max(self.fence);
         if epoch < latest {
             let given = epoch;
             return Err(LogError::Fenced { given, latest });
         }
-        self.assign_epoch(epoch, self.end);
+        self.fence = epoch;
         Ok(())
     }
 }

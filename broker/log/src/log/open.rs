@@ -564,6 +564,7 @@ fn assemble(
         position,
         end,
         first_time: None,
+        fence: -1,
         room: Room::default(),
         producers,
         snapshots,

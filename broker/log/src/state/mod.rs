@@ -3,10 +3,12 @@
 //! All of it is pure: bytes in, bytes out. Files and directories are the business of `log` and `dir`.
 
 pub(crate) mod checkpoint;
+pub(crate) mod committed;
 pub(crate) mod envelope;
 pub(crate) mod epochs;
 #[cfg(test)]
 mod golden;
+pub(crate) mod life;
 pub(crate) mod producers;
 mod snapshot;
 pub(crate) mod stop;

@@ -298,6 +298,7 @@ impl Appender {
             Op::Truncate { to, done } => done.give(log.truncate(to)),
             Op::RestartAt { at, done } => done.give(log.restart_at(at)),
             Op::StartEpoch { epoch, done } => done.give(log.start_epoch(epoch)),
+            Op::Fence { epoch, done } => done.give(log.fence(epoch)),
             Op::Retain { now, limit, done } => match log.retain(now, limit) {
                 Ok((retained, job)) => {
                     if let Some(job) = job {

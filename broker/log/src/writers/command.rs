@@ -91,6 +91,10 @@ pub(super) enum Op {
         epoch: LeaderEpoch,
         done: Answer<()>,
     },
+    Fence {
+        epoch: LeaderEpoch,
+        done: Answer<()>,
+    },
     Retain {
         now: Timestamp,
         limit: Offset,
@@ -134,6 +138,7 @@ impl Command {
             | Op::Flush { done } => drop(done.take()),
             Op::Retain { done, .. } => drop(done.take()),
             Op::StartEpoch { done, .. }
+            | Op::Fence { done, .. }
             | Op::Roll { done }
             | Op::Close { done }
             | Op::Delete { done } => drop(done.take()),

@@ -106,6 +106,13 @@ impl LogHandle {
         self.send(Op::StartEpoch { epoch, done })
     }
 
+    /// From now on appends that were asked for under an earlier leader epoch are refused. Nothing is
+    /// stored: a follower's log knows an epoch only by its records.
+    pub fn fence(&self, epoch: LeaderEpoch, done: Done<()>) -> Result<(), Busy> {
+        let done = self.answer(done);
+        self.send(Op::Fence { epoch, done })
+    }
+
     /// New settings, from the next append on. Never refused.
     pub fn configure(&self, config: Arc<LogConfig>) {
         self.view.0.configure(config);

@@ -81,6 +81,13 @@ fn the_leader_epoch_is_stored_and_older_ones_are_fenced() {
             latest: 9
         })
     );
+
+    log.ask(|handle: &LogHandle, done| handle.fence(11, done))
+        .unwrap();
+    assert_eq!(view.latest_epoch(), Some((9, 2)), "a fence is not stored");
+    let late = log.append_as(bytes(), Origin::Client, 10).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    log.append_as(bytes(), Origin::Client, 11).unwrap();
 }
 
 #[test]

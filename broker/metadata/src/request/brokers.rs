@@ -1,6 +1,7 @@
 //! What brokers say of themselves, and what is decided about them.
 
 use freshet_types::NodeId;
+use serde::{Deserialize, Serialize};
 
 use crate::state::{BrokerListener, DirectoryId, FeatureRange};
 
@@ -13,7 +14,7 @@ use crate::state::{BrokerListener, DirectoryId, FeatureRange};
 /// from now on (KIP-320).
 ///
 /// Another incarnation is refused while the session of the present one is alive and not stopping.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// Its number.
     pub node: NodeId,
@@ -34,7 +35,7 @@ pub struct RegisterBroker {
 
 /// How the last life of a broker ended, by what its disks say. A broker writes its epoch to its
 /// disks before its first heartbeat under it, and marks a clean stop (KIP-966).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PastLife {
     /// The disks know of none: they are new, or older than they should be.
     #[default]
@@ -46,7 +47,7 @@ pub enum PastLife {
 }
 
 /// A broker says that it lives, and what it wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Who.
     pub node: NodeId,
@@ -65,7 +66,7 @@ pub struct Heartbeat {
 }
 
 /// What a broker learns from its heartbeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerState {
     /// It has seen the metadata up to its own registration.
     pub caught_up: bool,
@@ -76,14 +77,14 @@ pub struct BrokerState {
 }
 
 /// Takes a broker out of the cluster. Refused while it is alive or keeps replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnregisterBroker {
     /// Which.
     pub node: NodeId,
 }
 
 /// Says whether a broker takes new replicas. What it has stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CordonBroker {
     /// Which.
     pub node: NodeId,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use freshet_settings::Overrides;
 use freshet_types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Outcome;
 use crate::state::Partition;
@@ -39,14 +40,14 @@ pub trait Ask: Into<Request> {
 macro_rules! asks {
     ($($name:ident => $answer:ty),* $(,)?) => {
         /// A request to [`crate::MetadataMachine`].
-        #[derive(Debug, Clone)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Request {
             $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name),)*
         }
 
         /// The reply to a [`Request`]; the variant of the same name.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Reply {
             $(#[doc = concat!("Answer to [`", stringify!($name), "`].")] $name($answer),)*
@@ -91,7 +92,7 @@ asks! {
 }
 
 /// Creates topics; each succeeds or fails alone. Answers come in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopics {
     /// Which.
     pub topics: Vec<NewTopic>,
@@ -100,7 +101,7 @@ pub struct CreateTopics {
 }
 
 /// A topic to be created.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NewTopic {
     /// Its name, unchecked.
     pub name: String,
@@ -117,7 +118,7 @@ pub struct NewTopic {
 }
 
 /// What was created, or would have been.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Its id; zero for a dry run.
     pub id: TopicId,
@@ -132,14 +133,14 @@ pub struct CreatedTopic {
 }
 
 /// Deletes topics; each succeeds or fails alone. Answers come in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTopics {
     /// Which.
     pub topics: Vec<TopicRef>,
 }
 
 /// A topic as clients name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TopicRef {
     /// By name, unchecked.
     Name(String),
@@ -148,7 +149,7 @@ pub enum TopicRef {
 }
 
 /// What was deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedTopic {
     /// Its id.
     pub id: TopicId,
@@ -158,7 +159,7 @@ pub struct DeletedTopic {
 
 /// Adds partitions to topics; each succeeds or fails alone. Answers come in the order of the
 /// request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatePartitions {
     /// Which.
     pub topics: Vec<MorePartitions>,
@@ -167,7 +168,7 @@ pub struct CreatePartitions {
 }
 
 /// How many partitions a topic shall have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
     /// Which topic.
     pub name: String,
@@ -179,7 +180,7 @@ pub struct MorePartitions {
 
 /// Changes settings of resources; each resource succeeds or fails as a whole. Answers come in the
 /// order of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterConfigs {
     /// What is changed.
     pub resources: Vec<AlterResource>,
@@ -188,7 +189,7 @@ pub struct AlterConfigs {
 }
 
 /// Changes to one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterResource {
     /// Which.
     pub target: ConfigTarget,
@@ -197,7 +198,7 @@ pub struct AlterResource {
 }
 
 /// Something that has settings.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ConfigTarget {
     /// A topic, by name.
     Topic(String),
@@ -212,7 +213,7 @@ pub enum ConfigTarget {
 }
 
 /// How the settings of a resource change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigChange {
     /// These are all it has; others go back to their defaults (AlterConfigs).
     Replace(Vec<(String, Option<String>)>),
@@ -221,7 +222,7 @@ pub enum ConfigChange {
 }
 
 /// One change to one setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigEdit {
     /// Its name.
     pub name: String,
@@ -232,7 +233,7 @@ pub struct ConfigEdit {
 }
 
 /// What is done to a setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOp {
     /// Replace the value.
     Set,
@@ -245,14 +246,14 @@ pub enum ConfigOp {
 }
 
 /// A broker needs producer ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocateProducerIds {
     /// How many, at least 1.
     pub count: i32,
 }
 
 /// Producer ids that nobody else gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIdBlock {
     /// The first.
     pub first: ProducerId,
@@ -261,7 +262,7 @@ pub struct ProducerIdBlock {
 }
 
 /// Finalizes feature levels; all succeed or none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateFeatures {
     /// Which.
     pub updates: Vec<FeatureUpdate>,
@@ -270,7 +271,7 @@ pub struct UpdateFeatures {
 }
 
 /// One feature's new level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureUpdate {
     /// Its name.
     pub name: String,

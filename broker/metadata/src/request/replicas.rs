@@ -1,6 +1,7 @@
 //! Who keeps and leads partitions, after they were created.
 
 use freshet_types::{LeaderEpoch, NodeId, PartitionId, TopicPartition};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Outcome;
 use crate::state::DirectoryId;
@@ -8,7 +9,7 @@ use crate::state::DirectoryId;
 /// A leader says who is in sync. Each partition succeeds or fails alone; answers come in the order
 /// of the request and hold the partition as it is afterwards, which may have another leader when a
 /// reassignment ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterPartitions {
     /// Who asks: the leader.
     pub node: NodeId,
@@ -20,7 +21,7 @@ pub struct AlterPartitions {
 
 /// Replicas in sync as a leader sees them. Holds only if the leader knew of everything that was
 /// decided before: a compare-and-set on both epochs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposedIsr {
     /// Which partition.
     pub at: TopicPartition,
@@ -34,7 +35,7 @@ pub struct ProposedIsr {
 }
 
 /// A partition as clients name it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionName {
     /// The topic's name, unchecked.
     pub topic: String,
@@ -45,7 +46,7 @@ pub struct PartitionName {
 /// Changes who keeps partitions (AlterPartitionReassignments). Each succeeds or fails alone;
 /// answers come in the order of the request. A reassignment goes on until all new replicas are in
 /// sync; [`crate::MetadataImage::moving`] lists those under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reassign {
     /// Which.
     pub changes: Vec<Reassignment>,
@@ -54,7 +55,7 @@ pub struct Reassign {
 }
 
 /// Who shall keep a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reassignment {
     /// Which.
     pub partition: PartitionName,
@@ -63,7 +64,7 @@ pub struct Reassignment {
 }
 
 /// Elects leaders.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElectLeaders {
     /// `false`: the preferred one, if it is in sync. `true`: anybody, where nobody leads; what only
     /// others had is lost.
@@ -73,7 +74,7 @@ pub struct ElectLeaders {
 }
 
 /// What came of an election.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElectedLeader {
     /// Of which partition.
     pub partition: PartitionName,
@@ -83,7 +84,7 @@ pub struct ElectedLeader {
 
 /// A broker says in which of its directories replicas are (KIP-858). Each succeeds or fails alone;
 /// answers come in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignDirectories {
     /// Who.
     pub node: NodeId,
@@ -94,7 +95,7 @@ pub struct AssignDirectories {
 }
 
 /// Where one replica is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedPartition {
     /// Which partition.
     pub at: TopicPartition,

@@ -12,11 +12,14 @@ use freshet_types::{
     LeaderEpoch, NodeId, PartitionId, Position, ProducerId, Timestamp, TopicId, TopicName,
     TopicPartition,
 };
+use serde::{Deserialize, Serialize};
 
 use super::shards::{Shards, name_shard};
 
 /// 16 random bytes that name a log directory for its whole life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct DirectoryId(pub [u8; 16]);
 
 impl DirectoryId {
@@ -25,7 +28,7 @@ impl DirectoryId {
 }
 
 /// Where clients reach a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerListener {
     /// The listener's name, in upper case.
     pub name: String,
@@ -38,7 +41,7 @@ pub struct BrokerListener {
 }
 
 /// The levels of a feature that a broker can work with, both ends included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureRange {
     /// The feature.
     pub name: String,
@@ -107,7 +110,7 @@ impl Broker {
 }
 
 /// Who keeps and leads one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// The brokers that keep it, the preferred leader first.
     pub replicas: Vec<NodeId>,

@@ -31,8 +31,31 @@ impl PartitionJournal {
     }
 }
 
+impl PartitionJournal {
+    /// Waits until all that the leaders before this one have written is committed or gone.
+    async fn settled(&self) -> Result<(), JournalError> {
+        let watcher = Arc::default();
+        loop {
+            let seen = self.partition.seen(Isolation::ReadUncommitted);
+            if !self.partition.leads() {
+                let why = "another broker leads it now".to_owned();
+                return Err(unreachable(why));
+            }
+            if self.partition.is_settled() {
+                return Ok(());
+            }
+            let watch = self.partition.watch(seen, &watcher, 0);
+            if watch.is_some() {
+                watcher.told().await;
+                watcher.take();
+            }
+        }
+    }
+}
+
 impl Journal for PartitionJournal {
     async fn replay(&self, each: Replayed<'_>) -> Result<(), JournalError> {
+        self.settled().await?;
         let ends = self.partition.ends();
         let mut at = ends.log_start;
         while at < ends.high_watermark {
@@ -52,6 +75,8 @@ impl Journal for PartitionJournal {
     }
 
     fn room(&self) -> Result<(), JournalError> {
+        let may = self.partition.may_produce(Acks::All);
+        may.map_err(|error| appending(error.kind(), error.to_string()))?;
         let room = self.partition.log().room(Origin::Coordinator);
         room.map_err(|error| appending(error.kind(), error.to_string()))
     }
@@ -145,6 +170,14 @@ fn appending(kind: ErrorKind, why: String) -> JournalError {
         doing: "appending to",
         why,
         kind,
+    }
+}
+
+fn unreachable(why: String) -> JournalError {
+    JournalError {
+        doing: "reading",
+        why,
+        kind: ErrorKind::Unavailable,
     }
 }
 

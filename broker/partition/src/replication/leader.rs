@@ -161,6 +161,11 @@ impl Leader {
         self.high_watermark
     }
 
+    /// How many replicas are in sync, and how many are needed for produces with acks=all.
+    pub fn in_sync(&self) -> (usize, usize) {
+        (self.term.isr.len(), self.needed())
+    }
+
     /// Whether produces with acks=all may be taken.
     pub fn has_quorum(&self) -> bool {
         self.term.isr.len() >= self.needed()
@@ -179,6 +184,12 @@ impl Leader {
             self.proposed = None;
             self.adopt(term, now);
         }
+        self.moved(now)
+    }
+
+    /// `min.insync.replicas` has changed.
+    pub fn require(&mut self, min_in_sync: usize, now: Millis) -> Moved {
+        self.term.min_in_sync = min_in_sync;
         self.moved(now)
     }
 
@@ -257,6 +268,21 @@ impl Leader {
             moved.propose = self.propose(|node, isr| isr || node == fetch.node);
         }
         Ok(moved)
+    }
+
+    /// Proposes to take in whoever may join by now: brokers come back to life, and proposals are
+    /// settled, without a fetch that would say so.
+    pub fn look_for_joiners(
+        &mut self,
+        alive: impl Fn(NodeId) -> Option<BrokerEpoch>,
+    ) -> Option<IsrChange> {
+        let joins: Vec<NodeId> = self
+            .followers
+            .iter()
+            .map(|f| f.node)
+            .filter(|&node| self.may_join(node, &alive))
+            .collect();
+        self.propose(|node, isr| isr || joins.contains(&node))
     }
 
     /// Whether a follower has everything that is committed, and all that earlier leaders wrote.

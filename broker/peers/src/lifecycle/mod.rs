@@ -1,1 +1,26 @@
-//! See the crate.
+//! A broker's life in its cluster: it registers, keeps its session alive, and leaves in order.
+//!
+//! ```text
+//!              answered, epoch on every disk         ready, caught up
+//! Registering ──────────────────────────────► Fenced ───────────────► Serving
+//!      ▲                                        ▲                        │
+//!      │ the controller knows another process   └── fenced by the ───────┤
+//!      │ of this number, or none                    controller           │ leave
+//!      └──────────────────────────────────────────────────────── Leaving ◄
+//! ```
+//!
+//! [`course`] decides what is done next: pure, so that every turn of it is a line in a table. [`body`]
+//! does it, one thing at a time: two heartbeats are never under way, so that none overtakes another.
+//! [`past`] derives what the controller may believe of the copies on the disks.
+//!
+//! docs/controller.md says what the controller makes of it, and counts the milliseconds.
+
+mod body;
+mod course;
+mod error;
+mod past;
+
+pub use body::{Applied, Lifecycle, LifecycleParts, Registration};
+pub use course::{LifeState, Pace};
+pub use error::LifeError;
+pub use past::past_life;

@@ -1,1 +1,40 @@
-//! See the crate.
+//! The quorum between processes: letters of controllers, and proposals to whoever decides.
+//!
+//! ```text
+//! Raft ─ letter ─► TcpLink ══ one API of ours ══► Door, or the brokers' own listener
+//!                     ▲                                    │
+//! everybody ─► Relay ─┘ proposal                           ▼
+//!                │                                      PeerRoom ─► Raft
+//!                └─► the local Raft, when it decides, and always for the image
+//! ```
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | [`TcpLink`] | brings one request to a node and its answer back |
+//! | [`Door`] | a listener that only nodes of the cluster talk to |
+//! | [`PeerRoom`] | answers what comes in, by whichever listener |
+//! | [`Relay`] | a quorum for those who do not care where it is decided |
+
+mod carried;
+mod door;
+mod frames;
+mod link;
+mod pool;
+mod relay;
+mod room;
+
+pub use door::{Door, Face};
+pub use link::TcpLink;
+pub use relay::Relay;
+pub use room::PeerRoom;
+
+/// What a [`freshet_wire::PeerRequest`] is about.
+mod kind {
+    /// A letter of the quorum, for [`freshet_quorum::Raft::receive`].
+    pub(super) const LETTER: i8 = 1;
+    /// A metadata request, for the active controller.
+    pub(super) const PROPOSAL: i8 = 2;
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,9 @@ use freshet_metadata::{
     Ask, BrokerListener, Heartbeat, MetadataImage, MetadataMachine, MetadataOptions, PastLife,
     RegisterBroker, SessionOptions,
 };
-use freshet_partition::{Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour};
+use freshet_partition::{
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+};
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_server::{
@@ -109,6 +111,7 @@ impl Rig {
             statics: Arc::clone(&statics),
             image: quorum.watch(),
             clock: Arc::clone(&clock),
+            proposals: Arc::new(NoProposals),
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })
         .expect("a directory");
@@ -127,6 +130,7 @@ impl Rig {
             clock,
             rng,
             stop: stop.clone(),
+            peers: None,
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],

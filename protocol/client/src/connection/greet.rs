@@ -9,13 +9,18 @@ use super::Connection;
 use crate::ClientError;
 
 /// Version ranges by API key.
-#[derive(Debug, Default)]
-pub(super) struct Served(HashMap<i16, (i16, i16)>);
+#[derive(Debug)]
+pub(super) enum Served {
+    /// What the broker told.
+    Told(HashMap<i16, (i16, i16)>),
+    /// Nobody asked: the other side is taken to know what we know.
+    Assumed,
+}
 
 impl Served {
     fn new(response: &ApiVersionsResponse) -> Self {
         let ranges = response.api_keys.iter();
-        Self(
+        Self::Told(
             ranges
                 .map(|api| (api.api_key, (api.min_version, api.max_version)))
                 .collect(),
@@ -24,7 +29,10 @@ impl Served {
 
     /// The newest version of `R` that both sides know and that is not above `cap`.
     pub(super) fn newest<R: Request>(&self, cap: i16) -> Option<i16> {
-        let &(theirs_min, theirs_max) = self.0.get(&R::KEY.code())?;
+        let (theirs_min, theirs_max) = match self {
+            Self::Told(ranges) => *ranges.get(&R::KEY.code())?,
+            Self::Assumed => (*R::VERSIONS.start(), *R::VERSIONS.end()),
+        };
         let version = theirs_max.min(*R::VERSIONS.end()).min(cap);
         (version >= theirs_min && version >= *R::VERSIONS.start()).then_some(version)
     }
@@ -79,10 +87,11 @@ mod tests {
 
     #[test]
     fn the_newest_common_version_wins() {
-        let served = Served([(3, (0, 9)), (1, (4, 99)), (0, (0, 2))].into());
+        let served = Served::Told([(3, (0, 9)), (1, (4, 99)), (0, (0, 2))].into());
         assert_eq!(served.newest::<MetadataRequest>(i16::MAX), Some(9));
         assert_eq!(served.newest::<MetadataRequest>(4), Some(4));
         assert_eq!(served.newest::<FetchRequest>(i16::MAX), Some(18));
         assert_eq!(served.newest::<ProduceRequest>(i16::MAX), None);
+        assert_eq!(Served::Assumed.newest::<FetchRequest>(17), Some(17));
     }
 }

@@ -20,6 +20,8 @@ final class Produce {
         properties.put("acks", options.getOrDefault("acks", "all"));
         properties.put("enable.idempotence", options.getOrDefault("idempotent", "true"));
         properties.put("linger.ms", "5");
+        // A line that swallows everything is given up sooner than by default.
+        properties.put("request.timeout.ms", "10000");
         properties.put("max.request.size", "4000000");
         String topic = options.get("topic");
         ByteArraySerializer raw = new ByteArraySerializer();

@@ -89,7 +89,10 @@ fn check_members(
             return request(format!("broker {node} is named twice"));
         }
         let node = *node;
-        let ineligible = |reason| Err(MetadataError::IneligibleReplica { node, reason });
+        let ineligible = |reason: &'static str| {
+            let reason = reason.into();
+            Err(MetadataError::IneligibleReplica { node, reason })
+        };
         let registered = draft.machine.image.broker(node).map(|broker| broker.epoch);
         if *epoch != -1 && registered != Some(*epoch) {
             return ineligible("it was seen as another process");

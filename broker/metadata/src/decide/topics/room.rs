@@ -58,10 +58,10 @@ impl Room {
         ];
         match rules.into_iter().find(|(_, would, limit, _)| would > limit) {
             Some((what, would, limit, setting)) => Err(MetadataError::Limit {
-                what,
+                what: what.into(),
                 would,
                 limit,
-                setting,
+                setting: setting.into(),
             }),
             None => {
                 *self = wants;

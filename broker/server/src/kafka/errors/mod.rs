@@ -66,6 +66,7 @@ impl Coded for AppendError {
 impl Coded for ProduceError {
     fn code(&self) -> ErrorCode {
         match self {
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             Self::Append(error) => error.code(),
         }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use freshet_partition::{Partition, Watch, Watcher};
+use freshet_partition::{Partition, Seen, Watch, Watcher};
 use freshet_types::PartitionId;
 
 use super::{Named, Position, Told};
@@ -146,15 +146,15 @@ impl Agenda {
         due
     }
 
-    /// Watches an item's partition, of which `moves` was the state when it was looked at. False if
+    /// Watches an item's partition, which was as `seen` when it was looked at. False if
     /// it has moved since.
-    pub(crate) fn watch(&mut self, slot: usize, partition: &Partition, moves: u64) -> bool {
+    pub(crate) fn watch(&mut self, slot: usize, partition: &Partition, seen: Seen) -> bool {
         let watcher = Arc::clone(&self.watcher);
         let Some(item) = self.item_mut(slot) else {
             return true;
         };
         if item.watch.is_none() {
-            item.watch = partition.watch(moves, &watcher, slot);
+            item.watch = partition.watch(seen, &watcher, slot);
         }
         item.watch.is_some()
     }

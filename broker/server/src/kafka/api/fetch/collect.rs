@@ -128,8 +128,8 @@ fn watch(agenda: &mut Agenda, slots: &[usize], found: &Found) -> bool {
             continue;
         };
         if let Some((_, outcome)) = found.outcomes.get(&item.turn)
-            && let Some((partition, moves)) = &outcome.seen
-            && !agenda.watch(slot, partition, *moves)
+            && let Some((partition, seen)) = &outcome.seen
+            && !agenda.watch(slot, partition, *seen)
         {
             agenda.make_due(slot);
             is_quiet = false;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
-use freshet_partition::{Ends, Isolation, Partition, ReadError, Slice};
+use freshet_partition::{Ends, Isolation, Partition, ReadError, Seen, Slice};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
 
@@ -18,7 +18,7 @@ pub(super) struct Outcome {
     pub(super) records: Payload,
     pub(super) diverging: Option<EpochEndOffset>,
     /// The partition, and the count of its moves before it was read.
-    pub(super) seen: Option<(Arc<Partition>, u64)>,
+    pub(super) seen: Option<(Arc<Partition>, Seen)>,
     /// All that the client may read it has, so there is nothing to do before the next move.
     pub(super) caught_up: bool,
 }
@@ -69,7 +69,7 @@ pub(super) async fn look(
     isolation: Isolation,
     room: Room,
 ) -> Outcome {
-    let moves = partition.moves();
+    let seen = partition.seen(isolation);
     if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
         return Outcome::failed(error.code());
     }
@@ -90,7 +90,7 @@ pub(super) async fn look(
             records: fetched.chunks.into_iter().collect(),
             diverging: None,
             caught_up: position.fetch_offset >= ends.of(isolation),
-            seen: Some((partition, moves)),
+            seen: Some((partition, seen)),
         },
         Err(error) => {
             if !matches!(error, ReadError::Log(LogReadError::OutOfRange { .. })) {

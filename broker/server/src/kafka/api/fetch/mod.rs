@@ -169,7 +169,7 @@ fn settle(agenda: &mut Agenda, slot: usize, outcome: &Outcome) -> bool {
         agenda.move_to_back(slot);
     }
     let may_sleep = match &outcome.seen {
-        Some((partition, moves)) if outcome.caught_up => agenda.watch(slot, partition, *moves),
+        Some((partition, seen)) if outcome.caught_up => agenda.watch(slot, partition, *seen),
         _ => false,
     };
     if !may_sleep {

@@ -1,37 +1,26 @@
-//! All partitions that live on this broker, kept equal to the metadata image.
-//!
-//! A reconcile, not callbacks: a thread of its own waits for a newer image, takes what is different
-//! from the one before ([`MetadataImage::changes_since`]), opens, configures and deletes, and then
-//! says how far it has come ([`Directory::applied`]). Who has just created a topic waits for that,
-//! so that the reply is not followed by "unknown partition".
-//!
-//! Deletion needs a reason. A log is removed when a topic that we served disappears from the image,
-//! or when another life of the topic takes its name. A log that is merely unknown at start is left
-//! where it is, with a warning: absence of evidence must never delete data.
-//!
-//! What cannot be done at once is not forgotten: a deletion that finds a log thread's queue full is
-//! tried again until it is done, and a partition that cannot be opened is tried again with retention.
+//! The thread that makes the directory equal to the image.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use freshet_env::{Clock, tasks};
-use freshet_log::{
-    LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained, Writers,
-};
-use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
-use freshet_settings::{Layers, LogSettings, StaticSettings};
-use freshet_types::{LeaderEpoch, NodeId, Position, TopicId, TopicPartition};
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{oneshot, watch};
+use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
+use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
+use freshet_settings::{Layers, LogSettings};
+use freshet_types::{Millis, Offset, TopicId, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::homes::{Homes, in_parallel, opening_threads};
+use super::{Directory, DirectoryParts};
 use crate::config::log_config;
 use crate::partition::Partition;
-use crate::replica::Replica;
+use crate::replica::{Replica, Surroundings};
 
 /// Commands to logs that the directory's thread has under way at most: many share a commit of the
 /// file system, and a broker with more partitions than a log thread's queue has places is not
@@ -41,196 +30,13 @@ const UNDER_WAY: usize = 64;
 /// Pause before what found no room in a log thread's queue is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Told about partitions that come and go; called on the directory's thread.
-pub trait Neighbour: Send + Sync {
-    /// A partition is open and led here.
-    fn opened(&self, partition: &Arc<Partition>);
-    /// A partition is no longer served here.
-    fn closed(&self, partition: &Partition);
-    /// A topic was deleted.
-    fn deleted(&self, topic: &Topic);
-}
-
-/// What a directory works with.
-pub struct DirectoryParts {
-    /// This broker.
-    pub node: NodeId,
-    /// The log threads.
-    pub writers: Arc<Writers>,
-    /// File and command line.
-    pub statics: Arc<StaticSettings>,
-    /// The image to follow.
-    pub image: watch::Receiver<Arc<MetadataImage>>,
-    /// For retention.
-    pub clock: Arc<dyn Clock>,
-    /// Who else wants to know.
-    pub neighbours: Vec<Arc<dyn Neighbour>>,
-}
-
-/// The partitions of this broker.
-#[derive(Debug)]
-pub struct Directory {
-    partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
-    /// Partitions that should be here and cannot be opened, with the reason.
-    broken: RwLock<HashMap<TopicPartition, Arc<str>>>,
-    applied: watch::Sender<Position>,
-}
-
-impl Directory {
-    /// Opens everything that the image assigns to this broker, then keeps following it on a thread
-    /// of its own until the returned guard is stopped. Blocks until the first image is applied.
-    pub fn start(parts: DirectoryParts) -> std::io::Result<(Arc<Self>, DirectoryThread)> {
-        let directory = Arc::new(Self {
-            partitions: RwLock::default(),
-            broken: RwLock::default(),
-            applied: watch::Sender::new(Position::START),
-        });
-        let logs = Layers::of(Arc::clone(&parts.statics)).logs();
-        let period_ms = logs
-            .retention_check_interval_ms
-            .min(logs.checkpoint_interval_ms);
-        let keeper = Keeper {
-            directory: Arc::clone(&directory),
-            seen: Arc::new(MetadataImage::default()),
-            unfinished: Unfinished::default(),
-            tried: Mutex::default(),
-            period: Duration::from_millis(period_ms.max(1000)),
-            parts,
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let (stop, stopped) = oneshot::channel();
-        let (ready, opened) = std::sync::mpsc::channel();
-        let thread = tasks::spawn_thread("directory", move || {
-            keeper.run(&runtime, &ready, stopped);
-        })?;
-        // An error means that the thread panicked; its join reports it.
-        let _ = opened.recv();
-        Ok((
-            directory,
-            DirectoryThread {
-                stop: Some(stop),
-                thread: Some(thread),
-            },
-        ))
-    }
-
-    /// A partition that is open here.
-    pub fn get(&self, id: TopicPartition) -> Option<Arc<Partition>> {
-        self.partitions.read().get(&id).cloned()
-    }
-
-    /// Why a partition that should be here is not.
-    pub fn broken(&self, id: TopicPartition) -> Option<Arc<str>> {
-        self.broken.read().get(&id).cloned()
-    }
-
-    /// All partitions that are open, in no order.
-    pub fn all(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().values().cloned().collect()
-    }
-
-    /// How many partitions should be here and are not.
-    pub fn broken_count(&self) -> usize {
-        self.broken.read().len()
-    }
-
-    /// Waits until the image at `position` is applied here.
-    pub async fn applied(&self, position: Position) {
-        let mut applied = self.applied.subscribe();
-        // An error means that the broker stops.
-        let _ = applied.wait_for(|now| *now >= position).await;
-    }
-}
-
-/// The directory's thread; ends when stopped or dropped.
-#[derive(Debug)]
-pub struct DirectoryThread {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl DirectoryThread {
-    /// Ends the thread and waits for it. Partitions stay as they are.
-    pub fn stop(mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the directory thread panicked");
-        }
-    }
-}
-
 /// What one partition on this broker should be like.
 struct Wanted {
     id: TopicPartition,
     name: LogName,
     config: Arc<LogConfig>,
     min_in_sync: usize,
-    leader_epoch: LeaderEpoch,
-    in_sync: usize,
-}
-
-impl Wanted {
-    fn tell(&self, partition: &Partition) {
-        partition.lead(self.leader_epoch, self.in_sync);
-        partition.configure(Arc::clone(&self.config), self.min_in_sync);
-    }
-}
-
-/// Which log directory a partition lives in.
-struct Homes<'a> {
-    dirs: &'a [Arc<LogDir>],
-    /// Directories that take new logs, with what they hold.
-    online: Mutex<Vec<(usize, &'a Arc<LogDir>)>>,
-}
-
-impl<'a> Homes<'a> {
-    fn look(dirs: &'a [Arc<LogDir>]) -> Self {
-        let online = dirs.iter().filter(|dir| dir.failure().is_none());
-        let online = Mutex::new(online.map(|dir| (dir.log_count(), dir)).collect());
-        Self { dirs, online }
-    }
-
-    /// The directory that has the log already, else the online one with the fewest logs.
-    fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
-        if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
-            return Ok(Arc::clone(dir));
-        }
-        let mut online = self.online.lock();
-        let Some((count, dir)) = online.iter_mut().min_by_key(|(count, _)| *count) else {
-            let failure = self.dirs.iter().find_map(|dir| dir.failure());
-            return Err(failure
-                .expect("a broker without an online directory has a failed one")
-                .into());
-        };
-        *count += 1;
-        Ok(Arc::clone(dir))
-    }
-}
-
-/// Threads for each directory that open so many logs after a clean stop. They read no records and
-/// compute little, but wait for the device when the directories' names are not cached.
-fn opening_threads(logs: usize) -> usize {
-    const MOST: usize = 16;
-    const LOGS_EACH: usize = 32;
-    (logs / LOGS_EACH).min(MOST)
-}
-
-/// Runs `work` on all items, on up to `threads` threads.
-fn in_parallel<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    let take = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(item);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(items.len()) {
-            scope.spawn(take);
-        }
-        take();
-    });
+    state: Arc<freshet_metadata::Partition>,
 }
 
 /// Ticks once every `period`, the first time one period from now.
@@ -266,35 +72,80 @@ struct Unfinished {
     strays: Vec<(LogName, TopicId)>,
     /// Partitions whose retention is due.
     retention: Vec<Arc<Partition>>,
+    /// Partitions whose place could not be taken yet.
+    turns: Vec<TopicPartition>,
 }
 
 impl Unfinished {
     fn is_empty(&self) -> bool {
-        self.deletes.is_empty() && self.strays.is_empty() && self.retention.is_empty()
+        self.deletes.is_empty()
+            && self.strays.is_empty()
+            && self.retention.is_empty()
+            && self.turns.is_empty()
     }
 }
+
+/// How far partitions are committed.
+type Committed = Vec<(TopicPartition, Offset)>;
 
 /// Why the thread wakes up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Tick,
+    Laggards,
+    Checkpoint,
     Image,
     Retry,
 }
 
 /// What the thread owns.
-struct Keeper {
+pub(super) struct Keeper {
     directory: Arc<Directory>,
+    around: Arc<Surroundings>,
     seen: Arc<MetadataImage>,
     unfinished: Unfinished,
     /// Where partitions that are not open were to be opened last.
     tried: Mutex<HashMap<TopicPartition, Arc<LogDir>>>,
     period: Duration,
+    /// How often leaders look for followers that are behind.
+    laggards: Duration,
+    /// How often what is committed is written down.
+    checkpoints: Duration,
+    /// What was written down last, for each log directory.
+    kept: Vec<Committed>,
     parts: DirectoryParts,
 }
 
 impl Keeper {
-    fn run(
+    pub(super) fn new(directory: Arc<Directory>, parts: DirectoryParts) -> Self {
+        let layers = Layers::of(Arc::clone(&parts.statics));
+        let logs = layers.logs();
+        let replicas = layers.replicas();
+        let lag_max_ms = replicas.lag_max_ms;
+        let period_ms = logs
+            .retention_check_interval_ms
+            .min(logs.checkpoint_interval_ms);
+        let around = Arc::new(Surroundings {
+            me: parts.node,
+            clock: Arc::clone(&parts.clock),
+            proposals: Arc::clone(&parts.proposals),
+            lag_max: Millis(lag_max_ms),
+        });
+        Self {
+            directory,
+            around,
+            seen: Arc::new(MetadataImage::default()),
+            unfinished: Unfinished::default(),
+            tried: Mutex::default(),
+            period: Duration::from_millis(period_ms.max(1000)),
+            laggards: Duration::from_millis((lag_max_ms / 2).max(100)),
+            checkpoints: Duration::from_millis(replicas.checkpoint_interval_ms.max(100)),
+            kept: Vec::new(),
+            parts,
+        }
+    }
+
+    pub(super) fn run(
         mut self,
         runtime: &tokio::runtime::Handle,
         ready: &std::sync::mpsc::Sender<()>,
@@ -306,6 +157,8 @@ impl Keeper {
         self.report_strays();
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
+        let mut laggards = runtime.block_on(every(self.laggards));
+        let mut checkpoints = runtime.block_on(every(self.checkpoints));
         loop {
             let unfinished = !self.unfinished.is_empty();
             let woken = runtime.block_on(async {
@@ -314,11 +167,15 @@ impl Keeper {
                     _ = &mut stopped => None,
                     // Before the image: changes that never end must not keep retention waiting.
                     _ = retention.tick() => Some(Wake::Tick),
+                    _ = laggards.tick() => Some(Wake::Laggards),
+                    _ = checkpoints.tick() => Some(Wake::Checkpoint),
                     changed = image.changed() => changed.ok().map(|()| Wake::Image),
                     () = tokio::time::sleep(RETRY_PAUSE), if unfinished => Some(Wake::Retry),
                 }
             });
-            let Some(wake) = woken else { return };
+            let Some(wake) = woken else {
+                return self.keep_committed();
+            };
             // First of all: what is deleted may have the name of what is to be opened.
             let done = self.finish();
             match wake {
@@ -327,6 +184,8 @@ impl Keeper {
                     self.unfinished.retention.clear();
                     self.retain(&self.directory.all());
                 }
+                Wake::Laggards => self.look_for_laggards(),
+                Wake::Checkpoint => self.keep_committed(),
                 Wake::Retry => {}
             }
             if done || wake == Wake::Tick {
@@ -341,6 +200,7 @@ impl Keeper {
             deletes,
             strays,
             mut retention,
+            turns,
         } = std::mem::take(&mut self.unfinished);
         let before = deletes.len() + strays.len();
         self.delete_logs(&deletes);
@@ -350,23 +210,31 @@ impl Keeper {
         // Some may have been deleted meanwhile.
         retention.retain(|partition| self.directory.get(partition.id()).is_some());
         self.retain(&retention);
+        if !turns.is_empty() {
+            self.serve_again(&turns);
+        }
         self.unfinished.deletes.len() + self.unfinished.strays.len() < before
     }
 
     /// Tries again to open what could not be opened.
-    fn open_broken(&self) {
-        let broken: HashSet<TopicPartition> =
-            self.directory.broken.read().keys().copied().collect();
-        if broken.is_empty() {
-            return;
+    fn open_broken(&mut self) {
+        let broken: Vec<TopicPartition> = self.directory.broken.read().keys().copied().collect();
+        if !broken.is_empty() {
+            self.serve_again(&broken);
         }
-        let layers = self.layers(&self.seen);
+    }
+
+    /// Sees once more to partitions that are not as they should be.
+    fn serve_again(&mut self, ids: &[TopicPartition]) {
+        let ids: HashSet<TopicPartition> = ids.iter().copied().collect();
+        let image = Arc::clone(&self.seen);
+        let layers = self.layers(&image);
         let logs = layers.logs();
-        let topics: HashSet<TopicId> = broken.iter().map(|id| id.topic).collect();
-        let topics = topics.iter().filter_map(|id| self.seen.topic_by_id(*id));
+        let topics: HashSet<TopicId> = ids.iter().map(|id| id.topic).collect();
+        let topics = topics.iter().filter_map(|id| image.topic_by_id(*id));
         let wanted: Vec<Wanted> = topics
             .flat_map(|topic| self.wanted(topic, &layers, &logs))
-            .filter(|wanted| broken.contains(&wanted.id))
+            .filter(|wanted| ids.contains(&wanted.id))
             .collect();
         self.serve(&wanted, logs.recovery_threads);
     }
@@ -378,6 +246,9 @@ impl Keeper {
         let layers = self.layers(&image);
         for topic in &changes.deleted {
             self.delete(topic);
+        }
+        for topic in &changes.topics {
+            self.leave(topic);
         }
         let logs = layers.logs();
         let topics: Vec<&Arc<Topic>> = if changes.configs {
@@ -392,8 +263,70 @@ impl Keeper {
         if !wanted.is_empty() {
             self.serve(&wanted, logs.recovery_threads);
         }
-        self.directory.applied.send_replace(image.position());
+        self.look_for_joiners(&image, &changes, &wanted);
+        self.directory.applied.send_replace(Arc::clone(&image));
         self.seen = image;
+    }
+
+    /// Who may be in sync depends on who lives; and what was just settled makes room for another
+    /// proposal.
+    fn look_for_joiners(&self, image: &MetadataImage, changes: &Changes, wanted: &[Wanted]) {
+        if changes.brokers {
+            for partition in self.directory.all() {
+                partition.look_for_joiners(image);
+            }
+            return;
+        }
+        let partitions = wanted.iter().filter_map(|w| self.directory.get(w.id));
+        partitions.for_each(|partition| partition.look_for_joiners(image));
+    }
+
+    /// Writes down how far replicated partitions are committed, where that has changed. Those with
+    /// one replica are committed as far as they are flushed, which their logs know.
+    fn keep_committed(&mut self) {
+        let dirs = self.parts.writers.dirs();
+        let mut rows = vec![Committed::new(); dirs.len()];
+        for partition in self.directory.all() {
+            let dir = partition.view().dir();
+            let at = dirs.iter().position(|other| Arc::ptr_eq(other, dir));
+            let known = partition.ends().high_watermark;
+            if let Some(at) = at.filter(|_| partition.is_replicated()) {
+                rows[at].push((partition.id(), known));
+            }
+        }
+        rows.iter_mut().for_each(|rows| rows.sort_unstable());
+        self.kept.resize(dirs.len(), Committed::new());
+        for (at, dir) in dirs.iter().enumerate() {
+            if self.kept[at] == rows[at] || dir.failure().is_some() {
+                continue;
+            }
+            match dir.keep_committed(&rows[at]) {
+                Ok(()) => self.kept[at] = std::mem::take(&mut rows[at]),
+                Err(error) => tracing::error!(%error, "cannot keep what is committed"),
+            }
+        }
+    }
+
+    fn look_for_laggards(&self) {
+        for partition in self.directory.all() {
+            partition.look_for_laggards();
+        }
+    }
+
+    /// Replicas that were moved to other brokers go, with their logs.
+    fn leave(&mut self, topic: &Topic) {
+        let gone: Vec<_> = topic
+            .iter()
+            .filter(|(_, state)| !state.replicas.contains(&self.parts.node))
+            .filter_map(|(partition, _)| {
+                let topic = topic.id;
+                self.take_away(TopicPartition { topic, partition })
+            })
+            .collect();
+        if !gone.is_empty() {
+            tracing::info!(topic = %topic.name, replicas = gone.len(), "moved to other brokers");
+            self.delete_logs(&gone);
+        }
     }
 
     fn layers(&self, image: &MetadataImage) -> Layers {
@@ -423,21 +356,15 @@ impl Keeper {
             },
             config: Arc::clone(&config),
             min_in_sync,
-            leader_epoch: state.leader_epoch,
-            in_sync: state.isr.len(),
+            state: Arc::clone(state),
         });
         wanted.collect()
     }
 
-    /// Opens what is missing, several logs at a time, and hands everything its present settings.
-    fn serve(&self, wanted: &[Wanted], recovery_threads: usize) {
-        let mut missing = Vec::new();
-        for wanted in wanted {
-            match self.directory.get(wanted.id) {
-                Some(partition) => wanted.tell(&partition),
-                None => missing.push(wanted),
-            }
-        }
+    /// Opens what is missing, several logs at a time, and has all take their places.
+    fn serve(&mut self, wanted: &[Wanted], recovery_threads: usize) {
+        let missing = wanted.iter().filter(|w| self.directory.get(w.id).is_none());
+        let missing: Vec<&Wanted> = missing.collect();
         let dirs = self.parts.writers.dirs();
         let homes = Homes::look(dirs);
         let of_dir = |dir: &Arc<LogDir>| match dir.was_clean() {
@@ -451,20 +378,39 @@ impl Keeper {
                 Err(error) => self.give_up(wanted, &error),
             }
         });
+        for some in wanted.chunks(UNDER_WAY) {
+            self.place(some);
+        }
+    }
+
+    /// Has partitions take the places that the image gives them, and tells the neighbours.
+    fn place(&mut self, wanted: &[Wanted]) {
+        let mut turns = Vec::new();
+        for wanted in wanted {
+            let Some(partition) = self.directory.get(wanted.id) else {
+                continue;
+            };
+            partition.configure(Arc::clone(&wanted.config));
+            match partition.begin(&wanted.state, wanted.min_in_sync) {
+                Ok(Some(turn)) => turns.push((partition, turn)),
+                Ok(None) => {}
+                Err(_) => self.unfinished.turns.push(wanted.id),
+            }
+        }
+        for (partition, turn) in turns {
+            let stand = partition.finish(turn);
+            let neighbours = self.parts.neighbours.iter();
+            neighbours.for_each(|neighbour| neighbour.stands(&partition, stand));
+        }
     }
 
     fn welcome(&self, wanted: &Wanted, partition: &Arc<Partition>) {
-        wanted.tell(partition);
         self.directory.broken.write().remove(&wanted.id);
         self.tried.lock().remove(&wanted.id);
         self.directory
             .partitions
             .write()
             .insert(wanted.id, Arc::clone(partition));
-        self.parts
-            .neighbours
-            .iter()
-            .for_each(|neighbour| neighbour.opened(partition));
     }
 
     /// Remembers why a partition is not here, and says so unless that is known.
@@ -491,7 +437,7 @@ impl Keeper {
 
     fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
         let dir = self.home(wanted, homes)?;
-        let replica = Arc::new(Replica::default());
+        let replica = Arc::new(Replica::new(wanted.id, &self.around));
         let open = || {
             self.parts.writers.open(OpenLog {
                 dir: Arc::clone(&dir),
@@ -511,6 +457,10 @@ impl Keeper {
             }
             other => other?,
         };
+        // A hint of the last process; a leader knows better soon.
+        if let Some(known) = dir.take_committed(wanted.id) {
+            replica.know_committed(known.clamp(log.view().log_start(), log.view().log_end()));
+        }
         Ok(Arc::new(Partition::new(wanted.id, log, replica)))
     }
 
@@ -623,6 +573,3 @@ impl Keeper {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,16 +1,19 @@
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
-use freshet_env::{Disk, SystemClock, SystemDisk};
-use freshet_log::WritersOptions;
+use freshet_env::{Clock, Disk, SystemClock, SystemDisk};
+use freshet_log::{Writers, WritersOptions};
 use freshet_metadata::{
     Ask, CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker,
     TopicRef,
 };
 use freshet_settings::StaticSettingsBuilder;
-use freshet_types::{Machine, Millis, Now, Ticket, Timestamp};
+use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
+use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::*;
+use crate::replica::NoProposals;
 
 const NODE: NodeId = NodeId(1);
 
@@ -46,25 +49,23 @@ impl Rig {
         let statics = Arc::new(statics.expect("settings that agree").0);
         let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
         let (image, watched) = watch::channel(Arc::new(MetadataImage::default()));
-        let keeper = Keeper {
-            directory: Arc::new(Directory {
-                partitions: RwLock::default(),
-                broken: RwLock::default(),
-                applied: watch::Sender::new(Position::START),
-            }),
-            seen: Arc::new(MetadataImage::default()),
-            unfinished: Unfinished::default(),
-            tried: Mutex::default(),
-            period: Duration::from_secs(1),
-            parts: DirectoryParts {
+        let directory = Arc::new(Directory {
+            partitions: RwLock::default(),
+            broken: RwLock::default(),
+            applied: watch::Sender::default(),
+        });
+        let keeper = Keeper::new(
+            directory,
+            DirectoryParts {
                 node: NODE,
                 writers,
                 statics,
                 image: watched,
                 clock,
+                proposals: Arc::new(NoProposals),
                 neighbours: Vec::new(),
             },
-        };
+        );
         let mut rig = Self {
             keeper,
             machine,

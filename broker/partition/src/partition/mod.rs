@@ -1,7 +1,10 @@
-//! One partition as its leader sees it: produce, read, look up offsets.
+//! One partition as this broker has it: leads it or copies it, reads it, looks up offsets.
+
+mod errors;
+mod follow;
+mod lead;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use freshet_log::{
@@ -9,11 +12,15 @@ use freshet_log::{
     LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery,
     TimedOffset,
 };
-use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use tokio::sync::oneshot;
 
-use crate::replica::{ProduceDone, Replica};
-use crate::waiters::{Watch, Watcher};
+pub use self::errors::{ProduceError, ReadError, TrimError};
+pub use self::follow::{FetchPoint, Follow};
+pub use self::lead::{ReplicaFetch, ReplicaFetchError};
+use crate::replica::{ProduceDone, Replica, Stand};
+use crate::replication::Leader;
+use crate::waiters::{Waiters, Watch, Watcher};
 
 /// What must be true before a produce is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,71 +47,6 @@ pub struct Produce {
     pub done: ProduceDone,
 }
 
-/// Why a produce was refused or failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProduceError {
-    /// Fewer replicas are in sync than `min.insync.replicas` asks for; nothing was written.
-    #[error("{in_sync} replicas are in sync, min.insync.replicas is {needed}")]
-    NotEnoughReplicas {
-        /// Replicas in sync.
-        in_sync: usize,
-        /// What the topic asks for.
-        needed: usize,
-    },
-    /// The log refused it.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-}
-
-impl ProduceError {
-    /// What it means to the caller.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NotEnoughReplicas { .. } => ErrorKind::Unavailable,
-            Self::Append(error) => error.kind(),
-        }
-    }
-}
-
-/// Why a read failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// The caller knows an older leader epoch than ours.
-    #[error("leader epoch {given} is older than {current}")]
-    FencedEpoch {
-        /// What the caller gave.
-        given: LeaderEpoch,
-        /// Ours.
-        current: LeaderEpoch,
-    },
-    /// The caller knows a newer leader epoch than ours.
-    #[error("leader epoch {given} is newer than {current}")]
-    UnknownEpoch {
-        /// What the caller gave.
-        given: LeaderEpoch,
-        /// Ours.
-        current: LeaderEpoch,
-    },
-    /// The read queue is full.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The log refused it.
-    #[error(transparent)]
-    Log(#[from] LogReadError),
-}
-
-impl ReadError {
-    /// What it means to the caller.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::FencedEpoch { .. } => ErrorKind::Fenced,
-            Self::UnknownEpoch { .. } => ErrorKind::Unavailable,
-            Self::Busy(error) => error.kind(),
-            Self::Log(error) => error.kind(),
-        }
-    }
-}
-
 /// How far a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
@@ -112,6 +54,15 @@ pub enum Isolation {
     ReadUncommitted,
     /// To the last stable offset.
     ReadCommitted,
+    /// To the log's end: replicas copy what is not committed yet.
+    LogEnd,
+}
+
+/// A moment in the life of a partition, as some readers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    isolation: Isolation,
+    moves: u64,
 }
 
 /// A partition's ends, taken at one moment.
@@ -123,6 +74,8 @@ pub struct Ends {
     pub high_watermark: Offset,
     /// Committed, and no open transaction below.
     pub last_stable: Offset,
+    /// Written up to here.
+    pub log_end: Offset,
 }
 
 impl Ends {
@@ -131,6 +84,7 @@ impl Ends {
         match isolation {
             Isolation::ReadUncommitted => self.high_watermark,
             Isolation::ReadCommitted => self.last_stable,
+            Isolation::LogEnd => self.log_end,
         }
     }
 }
@@ -150,22 +104,11 @@ pub struct Partition {
     id: TopicPartition,
     log: LogHandle,
     replica: Arc<Replica>,
-    leader_epoch: AtomicI32,
-    in_sync: AtomicUsize,
-    min_in_sync: AtomicUsize,
 }
 
 impl Partition {
     pub(crate) fn new(id: TopicPartition, log: LogHandle, replica: Arc<Replica>) -> Self {
-        replica.start_at(log.view().log_end());
-        Self {
-            id,
-            log,
-            replica,
-            leader_epoch: AtomicI32::new(0),
-            in_sync: AtomicUsize::new(1),
-            min_in_sync: AtomicUsize::new(1),
-        }
+        Self { id, log, replica }
     }
 
     /// Topic id and index.
@@ -188,25 +131,46 @@ impl Partition {
         &self.log
     }
 
-    /// The leader epoch that appends are stored with.
-    pub fn leader_epoch(&self) -> LeaderEpoch {
-        self.leader_epoch.load(Ordering::Acquire)
+    /// What this broker is to the partition.
+    pub fn stand(&self) -> Stand {
+        self.replica.stand()
     }
 
-    pub(crate) fn lead(&self, epoch: LeaderEpoch, in_sync: usize) {
-        self.in_sync.store(in_sync, Ordering::Release);
-        if self.leader_epoch.swap(epoch, Ordering::AcqRel) != epoch {
-            self.replica.waiters.wake();
+    /// Whether this broker leads it.
+    pub fn leads(&self) -> bool {
+        self.stand() == Stand::Leads
+    }
+
+    /// The epoch of the leader that is known here; -1 before any is.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.replica.leader_epoch()
+    }
+
+    /// Whether other brokers keep it as well, as far as is known here.
+    pub(crate) fn is_replicated(&self) -> bool {
+        match self.stand() {
+            Stand::Leads => {
+                let replicas = |leader: &Leader| leader.term().replicas.len();
+                self.replica.ask_leader(replicas).is_some_and(|n| n > 1)
+            }
+            Stand::Follows(_) | Stand::Waits => true,
         }
+    }
+
+    /// Whether all that was there when this broker began to lead is committed. Until then the high
+    /// watermark may be behind what an earlier leader showed (KIP-207).
+    pub fn is_settled(&self) -> bool {
+        self.replica.is_settled()
     }
 
     /// It is no longer served here; who watches looks for it once more and finds that out.
     pub(crate) fn close(&self) {
-        self.replica.waiters.close();
+        self.replica.step_down(self.leader_epoch());
+        self.replica.readers.close();
+        self.replica.copiers.close();
     }
 
-    pub(crate) fn configure(&self, config: Arc<LogConfig>, min_in_sync: usize) {
-        self.min_in_sync.store(min_in_sync, Ordering::Release);
+    pub(crate) fn configure(&self, config: Arc<LogConfig>) {
         self.log.configure(config);
     }
 
@@ -218,6 +182,7 @@ impl Partition {
             log_start: self.view().log_start(),
             high_watermark,
             last_stable: high_watermark.min(unstable),
+            log_end: self.view().log_end(),
         }
     }
 
@@ -235,17 +200,13 @@ impl Partition {
             acks,
             done,
         } = produce;
-        if acks == Acks::All {
-            let in_sync = self.in_sync.load(Ordering::Acquire);
-            let needed = self.min_in_sync.load(Ordering::Acquire);
-            if in_sync < needed {
-                return done(Err(ProduceError::NotEnoughReplicas { in_sync, needed }));
-            }
+        if let Err(refusal) = self.may_produce(acks) {
+            return done(Err(refusal));
         }
         let replica = Arc::clone(&self.replica);
         let stored = move |result: Result<Appended, AppendError>| match result {
             Ok(appended) if acks == Acks::All => replica.park(appended, done),
-            other => done(other.map_err(ProduceError::Append)),
+            other => done(other.map_err(ProduceError::from)),
         };
         let append = Append {
             batches: batch,
@@ -257,6 +218,17 @@ impl Partition {
         if let Err(refused) = self.log.append(append) {
             refused.tell();
         }
+    }
+
+    /// Whether a produce would be taken now.
+    pub(crate) fn may_produce(&self, acks: Acks) -> Result<(), ProduceError> {
+        let enough = self.replica.ask_leader(|leader| {
+            let (in_sync, needed) = leader.in_sync();
+            (acks != Acks::All || in_sync >= needed)
+                .then_some(())
+                .ok_or(ProduceError::NotEnoughReplicas { in_sync, needed })
+        });
+        enough.unwrap_or(Err(ProduceError::NotLeader))
     }
 
     /// Compares the epoch a client knows with ours (KIP-320); -1 means that it knows none.
@@ -323,7 +295,7 @@ impl Partition {
 
     /// The same for one who does not wait.
     pub(crate) fn begin_trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
-        let waiters = Arc::clone(&self.replica.waiters);
+        let waiters = Arc::clone(&self.replica.readers);
         let told = move |result| {
             waiters.wake();
             done(result);
@@ -334,7 +306,7 @@ impl Partition {
     /// Applies retention below the high watermark.
     pub(crate) fn retain(&self, now: Timestamp, done: Done<Retained>) -> Result<(), Busy> {
         let limit = self.replica.high_watermark();
-        let waiters = Arc::clone(&self.replica.waiters);
+        let waiters = Arc::clone(&self.replica.readers);
         let told = move |result: Result<Retained, LogError>| {
             if result.as_ref().is_ok_and(|retained| retained.segments > 0) {
                 waiters.wake();
@@ -344,16 +316,25 @@ impl Partition {
         self.log.retain(now, limit, Box::new(told))
     }
 
-    /// How often something that readers see has moved: the high watermark, the log start, the
-    /// leader epoch, the state of the log. Ask before a read, to [`watch`](Self::watch) from there.
-    pub fn moves(&self) -> u64 {
-        self.replica.waiters.moves()
+    /// The state of what those see who read up to `isolation`: their end, the log start, the
+    /// leader, the state of the log. Ask before a read, to [`watch`](Self::watch) from there.
+    pub fn seen(&self, isolation: Isolation) -> Seen {
+        let moves = self.waiters(isolation).moves();
+        Seen { isolation, moves }
     }
 
     /// Has `watcher` told `token` at the next move, once, unless the guard is dropped before.
     /// `None` if something has moved since `seen`: look again.
-    pub fn watch(&self, seen: u64, watcher: &Arc<Watcher>, token: usize) -> Option<Watch> {
-        self.replica.waiters.register(seen, watcher, token)
+    pub fn watch(&self, seen: Seen, watcher: &Arc<Watcher>, token: usize) -> Option<Watch> {
+        self.waiters(seen.isolation)
+            .register(seen.moves, watcher, token)
+    }
+
+    fn waiters(&self, isolation: Isolation) -> &Arc<Waiters> {
+        match isolation {
+            Isolation::LogEnd => &self.replica.copiers,
+            Isolation::ReadUncommitted | Isolation::ReadCommitted => &self.replica.readers,
+        }
     }
 
     async fn cold<T: Send + 'static>(
@@ -370,27 +351,6 @@ impl Partition {
                 };
                 Err(ReadError::Log(LogReadError::Log(closed)))
             }
-        }
-    }
-}
-
-/// Why records could not be deleted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrimError {
-    /// The append thread's queue is full.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The log refused it.
-    #[error(transparent)]
-    Log(#[from] LogError),
-}
-
-impl TrimError {
-    /// What it means to the caller.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Busy(error) => error.kind(),
-            Self::Log(error) => error.kind(),
         }
     }
 }

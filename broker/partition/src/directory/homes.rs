@@ -1,0 +1,62 @@
+//! Where logs are, and many of them at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use freshet_log::{LogDir, LogName, OpenError};
+use parking_lot::Mutex;
+
+/// Which log directory a partition lives in.
+pub(super) struct Homes<'a> {
+    dirs: &'a [Arc<LogDir>],
+    /// Directories that take new logs, with what they hold.
+    online: Mutex<Vec<(usize, &'a Arc<LogDir>)>>,
+}
+
+impl<'a> Homes<'a> {
+    pub(super) fn look(dirs: &'a [Arc<LogDir>]) -> Self {
+        let online = dirs.iter().filter(|dir| dir.failure().is_none());
+        let online = Mutex::new(online.map(|dir| (dir.log_count(), dir)).collect());
+        Self { dirs, online }
+    }
+
+    /// The directory that has the log already, else the online one with the fewest logs.
+    pub(super) fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
+            return Ok(Arc::clone(dir));
+        }
+        let mut online = self.online.lock();
+        let Some((count, dir)) = online.iter_mut().min_by_key(|(count, _)| *count) else {
+            let failure = self.dirs.iter().find_map(|dir| dir.failure());
+            return Err(failure
+                .expect("a broker without an online directory has a failed one")
+                .into());
+        };
+        *count += 1;
+        Ok(Arc::clone(dir))
+    }
+}
+
+/// Threads for each directory that open so many logs after a clean stop. They read no records and
+/// compute little, but wait for the device when the directories' names are not cached.
+pub(super) fn opening_threads(logs: usize) -> usize {
+    const MOST: usize = 16;
+    const LOGS_EACH: usize = 32;
+    (logs / LOGS_EACH).min(MOST)
+}
+
+/// Runs `work` on all items, on up to `threads` threads.
+pub(super) fn in_parallel<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(take);
+        }
+        take();
+    });
+}

@@ -1,0 +1,104 @@
+//! Why a partition says no.
+
+use freshet_log::{AppendError, Busy, LogError, ReadError as LogReadError};
+use freshet_types::{ErrorKind, LeaderEpoch};
+
+/// Why a produce was refused or failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    /// Another broker leads, or nobody does. What was written may be cut again, or may stay: only an
+    /// idempotent producer can ask.
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    /// Fewer replicas are in sync than `min.insync.replicas` asks for; nothing was written.
+    #[error("{in_sync} replicas are in sync, min.insync.replicas is {needed}")]
+    NotEnoughReplicas {
+        /// Replicas in sync.
+        in_sync: usize,
+        /// What the topic asks for.
+        needed: usize,
+    },
+    /// The log refused it.
+    #[error(transparent)]
+    Append(AppendError),
+}
+
+impl From<AppendError> for ProduceError {
+    /// A log that is fenced has learnt of a newer leader than its caller.
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Log(LogError::Fenced { .. }) => Self::NotLeader,
+            error => Self::Append(error),
+        }
+    }
+}
+
+impl ProduceError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotEnoughReplicas { .. } | Self::NotLeader => ErrorKind::Unavailable,
+            Self::Append(error) => error.kind(),
+        }
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The caller knows an older leader epoch than ours.
+    #[error("leader epoch {given} is older than {current}")]
+    FencedEpoch {
+        /// What the caller gave.
+        given: LeaderEpoch,
+        /// Ours.
+        current: LeaderEpoch,
+    },
+    /// The caller knows a newer leader epoch than ours.
+    #[error("leader epoch {given} is newer than {current}")]
+    UnknownEpoch {
+        /// What the caller gave.
+        given: LeaderEpoch,
+        /// Ours.
+        current: LeaderEpoch,
+    },
+    /// The read queue is full.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The log refused it.
+    #[error(transparent)]
+    Log(#[from] LogReadError),
+}
+
+impl ReadError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::FencedEpoch { .. } => ErrorKind::Fenced,
+            Self::UnknownEpoch { .. } => ErrorKind::Unavailable,
+            Self::Busy(error) => error.kind(),
+            Self::Log(error) => error.kind(),
+        }
+    }
+}
+
+/// Why records could not be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrimError {
+    /// The append thread's queue is full.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The log refused it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl TrimError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Busy(error) => error.kind(),
+            Self::Log(error) => error.kind(),
+        }
+    }
+}

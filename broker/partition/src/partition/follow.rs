@@ -1,0 +1,205 @@
+//! A follower's side: where it goes on, and what it does with a leader's answer.
+
+use bytes::Bytes;
+use freshet_log::{Append, AppendError, Appended, Busy, Done, LogError, Origin};
+use freshet_types::{LeaderEpoch, Offset};
+use tokio::sync::oneshot;
+
+use super::Partition;
+use crate::replica::Stand;
+use crate::replication::{Answer, Divergence, Local, Step, next_step};
+
+/// Where a follower's next fetch goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchPoint {
+    /// The epoch of the leader that it follows.
+    pub leader_epoch: LeaderEpoch,
+    /// It has flushed everything below.
+    pub fetch_offset: Offset,
+    /// The epoch of its last record; -1 without any.
+    pub last_epoch: LeaderEpoch,
+    /// Its first offset.
+    pub log_start: Offset,
+}
+
+/// What a follower does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Fetch again.
+    Fetch,
+    /// Fetch again after a pause.
+    Pause,
+    /// Nothing, until the image names another leader.
+    AwaitLeader,
+}
+
+/// Why an answer could not be taken in.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error("the log has ended")]
+    Ended,
+    #[error("another leader epoch has begun")]
+    Stale,
+}
+
+impl From<oneshot::error::RecvError> for FollowError {
+    fn from(_: oneshot::error::RecvError) -> Self {
+        Self::Ended
+    }
+}
+
+impl Partition {
+    /// Where to fetch from; none unless it follows somebody and everything it has is flushed.
+    pub fn fetch_point(&self) -> Option<FetchPoint> {
+        let leader_epoch = self.leader_epoch();
+        let view = self.view();
+        let fetch_offset = view.log_end();
+        let follows = matches!(self.stand(), Stand::Follows(_));
+        let rests = view.flushed() >= fetch_offset && self.leader_epoch() == leader_epoch;
+        (follows && rests).then(|| FetchPoint {
+            leader_epoch,
+            fetch_offset,
+            last_epoch: view.latest_epoch().map_or(-1, |(epoch, _)| epoch),
+            log_start: view.log_start(),
+        })
+    }
+
+    /// Takes in what the leader of `epoch` answered to a fetch from [`Self::fetch_point`]. Ends when
+    /// the records are flushed here.
+    pub async fn follow(&self, epoch: LeaderEpoch, answer: Answer, records: Bytes) -> Follow {
+        match self.take(epoch, answer, records).await {
+            Ok(next) => next,
+            Err(FollowError::Stale) => Follow::AwaitLeader,
+            Err(FollowError::Append(AppendError::Log(LogError::Fenced { .. }))) => {
+                Follow::AwaitLeader
+            }
+            Err(FollowError::Busy(_) | FollowError::Append(AppendError::Busy(_))) => Follow::Pause,
+            Err(error) => {
+                tracing::warn!(log = %self.name(), %error, "cannot copy from the leader");
+                Follow::Pause
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        epoch: LeaderEpoch,
+        answer: Answer,
+        records: Bytes,
+    ) -> Result<Follow, FollowError> {
+        if matches!(answer, Answer::Records { .. }) && !records.is_empty() {
+            self.copy(epoch, records).await?;
+        }
+        let view = self.view();
+        let local = Local {
+            log_start: view.log_start(),
+            log_end: view.log_end(),
+            high_watermark: self.replica.high_watermark(),
+        };
+        let end_of_epoch = |epoch| {
+            let end = view.end_offset_for_epoch(epoch);
+            Divergence {
+                epoch: end.epoch,
+                end: end.end_offset,
+            }
+        };
+        match next_step(answer, local, end_of_epoch) {
+            Step::Append {
+                high_watermark,
+                log_start,
+            } => {
+                self.tell_committed(epoch, high_watermark);
+                if log_start > local.log_start {
+                    self.start_later(epoch, log_start).await?;
+                }
+            }
+            Step::Truncate {
+                to,
+                loses_committed,
+            } => self.cut(epoch, to, loses_committed).await?,
+            Step::RestartAt(at) => {
+                tracing::info!(log = %self.name(), at, "begins anew where the leader's log does");
+                self.change(epoch, |done| self.log.restart_at(at, done))
+                    .await?;
+                self.tell_committed(epoch, at);
+            }
+            Step::Pause => return Ok(Follow::Pause),
+            Step::AwaitLeader => return Ok(Follow::AwaitLeader),
+        }
+        Ok(Follow::Fetch)
+    }
+
+    /// Stores records and waits until they are flushed.
+    async fn copy(&self, epoch: LeaderEpoch, records: Bytes) -> Result<(), FollowError> {
+        let (tell, told) = oneshot::channel();
+        let append = Append {
+            frame_bytes: records.len(),
+            batches: records,
+            leader_epoch: epoch,
+            origin: Origin::Replica,
+            done: Box::new(move |result: Result<Appended, _>| drop(tell.send(result))),
+        };
+        // The log itself refuses it if a newer epoch has begun.
+        if let Err(refused) = self.log.append(append) {
+            return Err(refused.busy.into());
+        }
+        let end = told.await??.last_offset + 1;
+        let flushed = self.replica.when_flushed(end);
+        if self.view().flushed() < end {
+            flushed.await?;
+        }
+        Ok(())
+    }
+
+    async fn cut(
+        &self,
+        epoch: LeaderEpoch,
+        to: Offset,
+        loses_committed: bool,
+    ) -> Result<(), FollowError> {
+        if loses_committed {
+            tracing::error!(
+                log = %self.name(), to, committed = self.replica.high_watermark(),
+                "records that were committed are cut: the leader does not have them"
+            );
+        }
+        let end = self
+            .change(epoch, |done| self.log.truncate(to, done))
+            .await?;
+        if end < self.replica.high_watermark() {
+            self.tell_committed(epoch, end);
+        }
+        Ok(())
+    }
+
+    async fn start_later(&self, epoch: LeaderEpoch, at: Offset) -> Result<(), FollowError> {
+        self.change(epoch, |done| self.log.trim(at, done)).await?;
+        self.replica.readers.wake();
+        Ok(())
+    }
+
+    /// Changes the log for the leader of `epoch`, and of no other: what is asked for while it is
+    /// followed goes into the queue ahead of the next one's first word.
+    async fn change<T: Send + 'static>(
+        &self,
+        epoch: LeaderEpoch,
+        ask: impl FnOnce(Done<T>) -> Result<(), Busy>,
+    ) -> Result<T, FollowError> {
+        let (tell, told) = oneshot::channel();
+        let done: Done<T> = Box::new(move |result| drop(tell.send(result)));
+        let asked = self.replica.if_following(epoch, || ask(done));
+        asked.ok_or(FollowError::Stale)??;
+        Ok(told.await??)
+    }
+
+    fn tell_committed(&self, epoch: LeaderEpoch, end: Offset) {
+        self.replica
+            .if_following(epoch, || self.replica.know_committed(end));
+    }
+}

@@ -1,0 +1,197 @@
+//! How a partition takes its place: what the image says becomes what this broker does.
+//!
+//! A new leader epoch is taken up in two steps. First the partition stands nowhere, and its log is
+//! told to take nothing of an earlier epoch; that runs through the append thread's queue, behind
+//! everything that was asked for before. Only when it is through, the log's end is known to stand
+//! still, and the new place is taken.
+
+use freshet_log::{Busy, LogError};
+use freshet_metadata as metadata;
+use freshet_types::{ErrorKind, NodeId, Offset};
+use tokio::sync::oneshot;
+
+use super::Partition;
+use crate::replica::Stand;
+use crate::replication::{
+    BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term,
+};
+
+/// What a follower's fetch says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplicaFetch {
+    /// Who.
+    pub node: NodeId,
+    /// Its registration; -1 for a broker that does not tell.
+    pub broker_epoch: BrokerEpoch,
+    /// The offset it asks for: it has flushed everything below.
+    pub end: Offset,
+}
+
+/// Why a follower's fetch is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaFetchError {
+    /// Somebody else leads.
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    /// The leader knows better.
+    #[error(transparent)]
+    Refused(#[from] FetchRefusal),
+}
+
+impl ReplicaFetchError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotLeader => ErrorKind::Unavailable,
+            Self::Refused(FetchRefusal::NotAReplica(_)) => ErrorKind::Unavailable,
+            Self::Refused(FetchRefusal::OldBroker { .. }) => ErrorKind::Fenced,
+        }
+    }
+}
+
+/// A change of place that is under way.
+pub(crate) struct Turn {
+    to: Stand,
+    term: Term,
+    through: oneshot::Receiver<Result<(), LogError>>,
+}
+
+fn term(state: &metadata::Partition, min_in_sync: usize) -> Term {
+    Term {
+        leader_epoch: state.leader_epoch,
+        partition_epoch: state.partition_epoch,
+        replicas: state.replicas.clone(),
+        isr: state.isr.clone(),
+        min_in_sync,
+    }
+}
+
+impl Partition {
+    /// Takes in what is committed about the partition. Gives a turn to [`finish`](Self::finish) if
+    /// that is a new place.
+    pub(crate) fn begin(
+        &self,
+        state: &metadata::Partition,
+        min_in_sync: usize,
+    ) -> Result<Option<Turn>, Busy> {
+        let me = self.replica.around().me;
+        let to = match state.leader {
+            Some(leader) if leader == me => Stand::Leads,
+            Some(leader) => Stand::Follows(leader),
+            None => Stand::Waits,
+        };
+        let term = term(state, min_in_sync);
+        if term.leader_epoch == self.leader_epoch() && to == self.stand() {
+            self.replica.with_leader(|leader, now| {
+                leader.require(min_in_sync, now);
+                ((), leader.renew(term, now))
+            });
+            return Ok(None);
+        }
+        let (tell, through) = oneshot::channel();
+        let done = Box::new(move |result| drop(tell.send(result)));
+        self.replica.step_down(term.leader_epoch);
+        match to {
+            Stand::Leads => self.log.start_epoch(term.leader_epoch, done)?,
+            Stand::Follows(_) | Stand::Waits => self.log.fence(term.leader_epoch, done)?,
+        }
+        Ok(Some(Turn { to, term, through }))
+    }
+
+    /// Waits for the log, then takes the new place. A log that failed has none: the controller hears
+    /// of its directory and names another leader.
+    pub(crate) fn finish(&self, turn: Turn) -> Stand {
+        let Turn { to, term, through } = turn;
+        let epoch = term.leader_epoch;
+        match through.blocking_recv() {
+            Ok(Ok(())) => match to {
+                Stand::Leads => self.lead(term),
+                Stand::Follows(leader) => self.replica.follow(Some(leader)),
+                Stand::Waits => self.replica.follow(None),
+            },
+            Ok(Err(error)) => {
+                tracing::error!(log = %self.name(), epoch, %error, "cannot take up the leader epoch");
+            }
+            Err(_) => tracing::debug!(log = %self.name(), "the log threads have ended"),
+        }
+        tracing::debug!(log = %self.name(), epoch, stand = ?self.stand(), "took its place");
+        self.stand()
+    }
+
+    fn lead(&self, term: Term) {
+        let around = self.replica.around();
+        let (log_end, flushed) = (self.view().log_end(), self.view().flushed());
+        let start = LeaderStart {
+            me: around.me,
+            log_end,
+            flushed,
+            high_watermark: self.replica.high_watermark().min(flushed),
+            now: around.clock.monotonic(),
+            lag_max: around.lag_max,
+        };
+        self.replica
+            .lead(Leader::new(term, start), log_end, flushed);
+    }
+
+    /// A follower has asked for more, and so told how far it is. `image` tells who lives.
+    pub fn replica_fetched(
+        &self,
+        fetch: ReplicaFetch,
+        image: &metadata::MetadataImage,
+    ) -> Result<(), ReplicaFetchError> {
+        let taken = self.replica.with_leader(|leader, now| {
+            let fetched = Fetched {
+                node: fetch.node,
+                broker_epoch: fetch.broker_epoch,
+                end: fetch.end,
+                now,
+            };
+            match leader.fetched(fetched, |node| alive(image, node)) {
+                Ok(moved) => (Ok(()), moved),
+                Err(refusal) => (Err(refusal), Moved::default()),
+            }
+        });
+        Ok(taken.ok_or(ReplicaFetchError::NotLeader)??)
+    }
+
+    /// Looks for replicas that belong into the set in sync and are not there.
+    pub(crate) fn look_for_joiners(&self, image: &metadata::MetadataImage) {
+        self.replica.with_leader(|leader, _| {
+            let propose = leader.look_for_joiners(|node| alive(image, node));
+            ((), proposal(propose))
+        });
+    }
+
+    /// Looks for replicas that have been behind for too long.
+    pub(crate) fn look_for_laggards(&self) {
+        self.replica
+            .with_leader(|leader, now| ((), proposal(leader.look_for_laggards(now))));
+    }
+
+    /// The controller did not attempt a proposal, because a member is not eligible.
+    pub fn isr_refused(&self, change: &IsrChange) {
+        self.replica.with_leader(|leader, _| {
+            leader.refused(change);
+            ((), Moved::default())
+        });
+    }
+
+    /// What was proposed and is not settled: to be sent again while no answer comes.
+    pub fn isr_proposed(&self) -> Option<IsrChange> {
+        self.replica
+            .ask_leader(|leader| leader.proposed().cloned())
+            .flatten()
+    }
+}
+
+fn proposal(propose: Option<IsrChange>) -> Moved {
+    Moved {
+        high_watermark: None,
+        propose,
+    }
+}
+
+fn alive(image: &metadata::MetadataImage, node: NodeId) -> Option<BrokerEpoch> {
+    let broker = image.broker(node).filter(|broker| broker.is_active())?;
+    Some(broker.epoch)
+}

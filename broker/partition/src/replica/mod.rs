@@ -1,0 +1,340 @@
+//! What this broker's replica of a partition is at the moment, how far its records are committed,
+//! and who waits for that.
+//!
+//! The brain of a leader ([`Leader`]) decides; this is the body around it: it is told by log threads
+//! what was written and flushed, by fetches what followers have, and tells producers, readers and
+//! the controller what follows from that.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+
+use freshet_env::Clock;
+use freshet_log::{Appended, LogError, Progress};
+use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+use crate::partition::ProduceError;
+use crate::replication::{IsrChange, Leader, Moved};
+use crate::waiters::Waiters;
+
+/// Told once how a produce ended; runs on a log thread and must not block.
+pub type ProduceDone = Box<dyn FnOnce(Result<Appended, ProduceError>) + Send>;
+
+/// Where wishes to the controller go.
+pub trait Proposals: Send + Sync {
+    /// A leader would have the set in sync changed. Called on log threads and by fetches: it must
+    /// not block. An answer that makes the image newer needs no word here; a refusal is told by
+    /// [`crate::Partition::isr_refused`].
+    fn propose(&self, at: TopicPartition, change: IsrChange);
+}
+
+/// For a broker that is a cluster by itself: it has nobody to take in or to leave out.
+#[derive(Debug, Clone, Copy)]
+pub struct NoProposals;
+
+impl Proposals for NoProposals {
+    fn propose(&self, _: TopicPartition, _: IsrChange) {}
+}
+
+/// What a replica is to its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// It takes records from producers.
+    Leads,
+    /// It copies from this leader.
+    Follows(NodeId),
+    /// No leader is known, or a change is under way.
+    Waits,
+}
+
+impl Stand {
+    const LEADS: i32 = -1;
+    const WAITS: i32 = -2;
+
+    fn to_number(self) -> i32 {
+        match self {
+            Self::Leads => Self::LEADS,
+            Self::Waits => Self::WAITS,
+            Self::Follows(node) => node.0,
+        }
+    }
+
+    fn of_number(number: i32) -> Self {
+        match number {
+            Self::LEADS => Self::Leads,
+            Self::WAITS => Self::Waits,
+            node => Self::Follows(NodeId(node)),
+        }
+    }
+}
+
+/// What all replicas of a broker have around them.
+pub(crate) struct Surroundings {
+    pub(crate) me: NodeId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) proposals: Arc<dyn Proposals>,
+    /// `replica.lag.time.max.ms`
+    pub(crate) lag_max: Millis,
+}
+
+/// A stored batch whose acknowledgement waits for the high watermark.
+struct Parked {
+    appended: Appended,
+    done: ProduceDone,
+}
+
+/// All that changes together.
+#[derive(Default)]
+struct State {
+    /// Only while it leads.
+    leader: Option<Box<Leader>>,
+    parked: VecDeque<Parked>,
+    /// Why nothing will be flushed any more.
+    failure: Option<LogError>,
+    /// A follower that waits for this to be flushed.
+    copied: Option<(Offset, oneshot::Sender<()>)>,
+}
+
+/// See the module.
+pub(crate) struct Replica {
+    at: TopicPartition,
+    around: Arc<Surroundings>,
+    stand: AtomicI32,
+    leader_epoch: AtomicI32,
+    /// The log's end when this broker began to lead.
+    epoch_start: AtomicI64,
+    high_watermark: AtomicI64,
+    state: Mutex<State>,
+    /// Those who read what is committed.
+    pub(crate) readers: Arc<Waiters>,
+    /// Those who copy all that is written.
+    pub(crate) copiers: Arc<Waiters>,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica")
+            .field("stand", &self.stand())
+            .field("high_watermark", &self.high_watermark())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(at: TopicPartition, around: &Arc<Surroundings>) -> Self {
+        Self {
+            at,
+            around: Arc::clone(around),
+            stand: AtomicI32::new(Stand::WAITS),
+            leader_epoch: AtomicI32::new(-1),
+            epoch_start: AtomicI64::new(0),
+            high_watermark: AtomicI64::new(0),
+            state: Mutex::default(),
+            readers: Arc::default(),
+            copiers: Arc::default(),
+        }
+    }
+
+    pub(crate) fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
+    /// Records below are committed and may be read.
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.high_watermark.load(Ordering::Acquire)
+    }
+
+    /// What is known to be committed: from before a restart, by a leader's word, or less after
+    /// records that were committed had to be cut.
+    pub(crate) fn know_committed(&self, end: Offset) {
+        if self.high_watermark.swap(end, Ordering::AcqRel) != end {
+            self.readers.wake();
+        }
+    }
+
+    pub(crate) fn stand(&self) -> Stand {
+        Stand::of_number(self.stand.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether all that was there when this broker began to lead is committed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.high_watermark() >= self.epoch_start.load(Ordering::Acquire)
+    }
+
+    /// Leads no more and follows nobody: a newer epoch begins. Who waits for an acknowledgement is
+    /// sent to whoever will lead.
+    pub(crate) fn step_down(&self, epoch: LeaderEpoch) {
+        let parked = {
+            let mut state = self.state.lock();
+            self.stand.store(Stand::WAITS, Ordering::Release);
+            self.leader_epoch.store(epoch, Ordering::Release);
+            state.leader = None;
+            state.copied = None;
+            std::mem::take(&mut state.parked)
+        };
+        for Parked { done, .. } in parked {
+            done(Err(ProduceError::NotLeader));
+        }
+        self.readers.wake();
+        self.copiers.wake();
+    }
+
+    /// Follows `leader` from now on, or waits for one.
+    pub(crate) fn follow(&self, leader: Option<NodeId>) {
+        let stand = leader.map_or(Stand::Waits, Stand::Follows);
+        self.stand.store(stand.to_number(), Ordering::Release);
+        self.readers.wake();
+    }
+
+    /// Leads from now on. `flushed` is the log's.
+    pub(crate) fn lead(&self, mut leader: Leader, log_end: Offset, flushed: Offset) {
+        let mut state = self.state.lock();
+        let moved = leader.flushed(flushed, self.now());
+        self.epoch_start.store(log_end, Ordering::Release);
+        state.leader = Some(Box::new(leader));
+        self.stand.store(Stand::LEADS, Ordering::Release);
+        self.readers.wake();
+        self.settle(state, moved);
+    }
+
+    /// Has the leader take something in; gives what it answers, if this broker leads.
+    pub(crate) fn with_leader<T>(
+        &self,
+        tell: impl FnOnce(&mut Leader, Millis) -> (T, Moved),
+    ) -> Option<T> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let leader = state.leader.as_mut()?;
+        let (answer, moved) = tell(leader, now);
+        self.settle(state, moved);
+        Some(answer)
+    }
+
+    /// What the leader knows, if this broker leads.
+    pub(crate) fn ask_leader<T>(&self, ask: impl FnOnce(&Leader) -> T) -> Option<T> {
+        self.state.lock().leader.as_deref().map(ask)
+    }
+
+    /// Does something that must not happen once another epoch has begun.
+    pub(crate) fn if_following<T>(&self, epoch: LeaderEpoch, act: impl FnOnce() -> T) -> Option<T> {
+        let _held = self.state.lock();
+        let follows = matches!(self.stand(), Stand::Follows(_)) && self.leader_epoch() == epoch;
+        follows.then(act)
+    }
+
+    /// Told once everything below `end` is flushed; an error if that will not be known.
+    pub(crate) fn when_flushed(&self, end: Offset) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        let mut state = self.state.lock();
+        if state.failure.is_none() {
+            state.copied = Some((end, tell));
+        }
+        told
+    }
+
+    /// Calls `done` once `appended` is committed, or when it never will be.
+    pub(crate) fn park(&self, appended: Appended, done: ProduceDone) {
+        let mut state = self.state.lock();
+        let leads = state.leader.is_some();
+        // Checked under the lock: `settle` moves the watermark in it and looks at the queue after.
+        if leads && appended.last_offset < self.high_watermark() {
+            drop(state);
+            done(Ok(appended));
+        } else if let Some(error) = state.failure.clone() {
+            // A sync may fail between an append and this. Who comes after that with a duplicate
+            // would wait for ever: it is not synced again.
+            drop(state);
+            done(Err(ProduceError::Append(error.into())));
+        } else if leads {
+            state.parked.push_back(Parked { appended, done });
+        } else {
+            drop(state);
+            done(Err(ProduceError::NotLeader));
+        }
+    }
+
+    /// Carries out what followed from an event.
+    fn settle(&self, state: MutexGuard<'_, State>, moved: Moved) {
+        if let Some(end) = moved.high_watermark {
+            // Who waits is told before any producer is, and one who is about to park waits for both:
+            // who fetches because of an acknowledgement must find the records, also through a
+            // session that looks only at what has moved.
+            self.high_watermark.fetch_max(end, Ordering::AcqRel);
+            self.readers.wake();
+        }
+        drop(state);
+        if let Some(end) = moved.high_watermark {
+            self.acknowledge(end);
+        }
+        if let Some(change) = moved.propose {
+            self.around.proposals.propose(self.at, change);
+        }
+    }
+
+    fn acknowledge(&self, end: Offset) {
+        loop {
+            let mut state = self.state.lock();
+            let due = state
+                .parked
+                .front()
+                .is_some_and(|first| first.appended.last_offset < end);
+            let Some(Parked { appended, done }) = due.then(|| state.parked.pop_front()).flatten()
+            else {
+                break;
+            };
+            drop(state);
+            done(Ok(appended));
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.around.clock.monotonic()
+    }
+}
+
+impl Progress for Replica {
+    fn appended(&self, end: Offset) {
+        if let Some(leader) = &mut self.state.lock().leader {
+            leader.appended(end);
+        }
+        self.copiers.wake();
+    }
+
+    fn flushed(&self, end: Offset) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        if state.copied.as_ref().is_some_and(|(to, _)| *to <= end)
+            && let Some((_, tell)) = state.copied.take()
+        {
+            // Who asked may have gone.
+            let _ = tell.send(());
+        }
+        if let Some(leader) = &mut state.leader {
+            let moved = leader.flushed(end, now);
+            self.settle(state, moved);
+        }
+    }
+
+    fn failed(&self, error: &LogError) {
+        let parked = {
+            let mut state = self.state.lock();
+            state.failure.get_or_insert_with(|| error.clone());
+            state.copied = None;
+            std::mem::take(&mut state.parked)
+        };
+        self.readers.wake();
+        self.copiers.wake();
+        for Parked { done, .. } in parked {
+            done(Err(ProduceError::Append(error.clone().into())));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use super::*;
+use crate::replication::{LeaderStart, Term};
+use freshet_env::SystemClock;
+use freshet_types::{Timestamp, TopicId};
+
+/// A replica that leads alone, from an empty log on.
+fn alone() -> Replica {
+    let around = Surroundings {
+        me: NodeId(1),
+        clock: Arc::new(SystemClock::new()),
+        proposals: Arc::new(NoProposals),
+        lag_max: Millis(30_000),
+    };
+    let at = TopicPartition {
+        topic: TopicId([1; 16]),
+        partition: 0,
+    };
+    let replica = Replica::new(at, &Arc::new(around));
+    lead(&replica, 0);
+    replica
+}
+
+fn lead(replica: &Replica, epoch: i32) {
+    let term = Term {
+        leader_epoch: epoch,
+        partition_epoch: 0,
+        replicas: vec![NodeId(1)],
+        isr: vec![NodeId(1)],
+        min_in_sync: 1,
+    };
+    let start = LeaderStart {
+        me: NodeId(1),
+        log_end: 0,
+        flushed: 0,
+        high_watermark: 0,
+        now: Millis(0),
+        lag_max: Millis(30_000),
+    };
+    replica.step_down(epoch);
+    replica.lead(Leader::new(term, start), 0, 0);
+}
+
+fn appended(last_offset: Offset) -> Appended {
+    Appended {
+        base_offset: last_offset,
+        last_offset,
+        log_append_time: Timestamp::NONE,
+        log_start: 0,
+        duplicate: false,
+    }
+}
+
+fn park(replica: &Replica, last_offset: Offset) -> std::sync::mpsc::Receiver<bool> {
+    let (tell, told) = std::sync::mpsc::channel();
+    replica.park(
+        appended(last_offset),
+        Box::new(move |r| tell.send(r.is_ok()).expect("heard")),
+    );
+    told
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_flush_of_its_last_record() {
+    let replica = alone();
+    let (first, second) = (park(&replica, 4), park(&replica, 9));
+    replica.appended(10);
+    assert!(first.try_recv().is_err(), "written is not flushed");
+    replica.flushed(4);
+    assert!(first.try_recv().is_err(), "offset 4 is not below 4");
+    replica.flushed(5);
+    assert_eq!(first.try_recv(), Ok(true));
+    assert!(second.try_recv().is_err());
+    replica.flushed(10);
+    assert_eq!(second.try_recv(), Ok(true));
+    assert_eq!(park(&replica, 9).try_recv(), Ok(true), "committed already");
+    replica.flushed(3);
+    assert_eq!(replica.high_watermark(), 10, "never goes back");
+}
+
+#[test]
+fn who_comes_to_wait_after_the_failure_is_told_at_once() {
+    let replica = alone();
+    replica.flushed(5);
+    let dir = "d".into();
+    replica.failed(&LogError::Offline {
+        dir,
+        reason: "EIO".into(),
+    });
+    assert_eq!(park(&replica, 4).try_recv(), Ok(true), "it was committed");
+    assert_eq!(park(&replica, 5).try_recv(), Ok(false));
+}
+
+#[test]
+fn a_failed_log_fails_what_waits_and_acknowledges_nothing() {
+    let replica = alone();
+    let waiting = park(&replica, 0);
+    let dir = "d".into();
+    replica.failed(&LogError::Offline {
+        dir,
+        reason: "EIO".into(),
+    });
+    assert_eq!(waiting.try_recv(), Ok(false));
+    assert_eq!(replica.high_watermark(), 0);
+}
+
+#[test]
+fn who_waits_for_a_leader_that_steps_down_is_sent_away() {
+    let replica = alone();
+    replica.flushed(5);
+    let waiting = park(&replica, 5);
+    replica.step_down(1);
+    assert_eq!(waiting.try_recv(), Ok(false));
+    assert_eq!(
+        park(&replica, 4).try_recv(),
+        Ok(false),
+        "not even a duplicate"
+    );
+    replica.flushed(9);
+    assert_eq!(
+        replica.high_watermark(),
+        5,
+        "a follower is told by its leader"
+    );
+    lead(&replica, 1);
+    replica.flushed(9);
+    assert_eq!(replica.high_watermark(), 9);
+}

@@ -1,0 +1,523 @@
+//! Lives beside a real controller brain, in time that costs nothing; and one on real disks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use freshet_env::{Disk, SystemClock, SystemDisk};
+use freshet_log::{Writers, WritersOptions};
+use freshet_metadata::{
+    CreateTopics, MetadataOptions, MetadataTimer, NewTopic, Request, SessionOptions,
+    UnregisterBroker,
+};
+use freshet_quorum::{Agreed, Leadership, Solo, SoloOptions};
+use freshet_settings::{SecurityProtocol, StaticSettings};
+use freshet_types::{
+    Decision, Machine, PartitionId, Position, Published, Ticket, Timer, Timestamp, TopicId,
+};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+/// Tokio's clock, which tests move.
+#[derive(Debug)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    fn micros(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_micros()).unwrap()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(0)
+    }
+}
+
+/// A controller in this process, without a disk.
+struct Controller {
+    clock: Arc<TokioClock>,
+    state: Mutex<(MetadataMachine, BTreeMap<MetadataTimer, Millis>)>,
+    image: watch::Sender<Arc<MetadataImage>>,
+    /// It hears nothing and says nothing.
+    away: AtomicBool,
+    /// How long its answers take, ms.
+    delay_ms: AtomicU64,
+}
+
+impl Controller {
+    fn start() -> Arc<Self> {
+        let statics = Arc::new(StaticSettings::default());
+        let options = MetadataOptions::of_cluster(statics, SessionOptions::default());
+        let controller = Arc::new(Self {
+            clock: Arc::new(TokioClock(Instant::now())),
+            state: Mutex::new((MetadataMachine::new(options), BTreeMap::new())),
+            image: watch::Sender::default(),
+            away: AtomicBool::new(false),
+            delay_ms: AtomicU64::new(1),
+        });
+        let timers = Arc::clone(&controller);
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(1)).await;
+                timers.fire();
+            }
+        });
+        controller
+    }
+
+    fn decide(&self, request: Request) -> freshet_metadata::Reply {
+        let mut state = self.state.lock();
+        let decision = state.0.decide(self.clock.now(), Ticket(0), request);
+        self.absorb(&mut state, decision).unwrap()
+    }
+
+    fn fire(&self) {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let due = state.1.iter().find(|(_, at)| **at <= now.monotonic);
+        if let Some((key, _)) = due.map(|(key, at)| (*key, *at)) {
+            state.1.remove(&key);
+            let decision = state.0.fire(now, key);
+            self.absorb(&mut state, decision);
+        }
+    }
+
+    fn absorb(
+        &self,
+        (machine, timers): &mut (MetadataMachine, BTreeMap<MetadataTimer, Millis>),
+        decision: Decision<MetadataMachine>,
+    ) -> Option<freshet_metadata::Reply> {
+        decision.records.iter().for_each(|r| machine.apply(r));
+        for Timer { key, at } in decision.timers {
+            timers.remove(&key);
+            timers.extend(at.map(|at| (key, at)));
+        }
+        if !decision.records.is_empty() {
+            self.image.send_replace(machine.publish(Position::START));
+        }
+        let mut replies = decision.replies.into_iter();
+        replies.next().map(|(_, reply)| reply)
+    }
+
+    fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.image.borrow())
+    }
+
+    fn broker(&self, node: i32) -> freshet_metadata::Broker {
+        let image = self.image();
+        freshet_metadata::Broker::clone(image.broker(NodeId(node)).unwrap())
+    }
+
+    /// A broker that follows the image without delay.
+    fn applied(self: &Arc<Self>) -> Applied {
+        let controller = Arc::clone(self);
+        Arc::new(move || controller.image().version())
+    }
+
+    /// One topic with one partition on these brokers, led by the first.
+    fn create(&self, replicas: &[i32]) {
+        let replicas = replicas.iter().map(|node| NodeId(*node)).collect();
+        let topic = NewTopic {
+            name: "t".to_owned(),
+            id: TopicId([1; 16]),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: vec![(0, replicas)],
+            configs: Vec::new(),
+        };
+        let request = CreateTopics {
+            topics: vec![topic],
+            validate_only: false,
+        };
+        let answer = CreateTopics::answer(self.decide(request.into()));
+        answer.into_iter().next().unwrap().unwrap();
+    }
+
+    fn leader(&self, partition: PartitionId) -> Option<i32> {
+        let image = self.image();
+        let leader = image
+            .topic("t")
+            .unwrap()
+            .partition(partition)
+            .unwrap()
+            .leader;
+        leader.map(|leader| leader.0)
+    }
+}
+
+impl Quorum<MetadataMachine> for Controller {
+    fn propose(&self, request: Request) -> Agreed<'_, freshet_metadata::Reply> {
+        Box::pin(async move {
+            if self.away.load(Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
+            let reply = self.decide(request);
+            sleep(Duration::from_millis(self.delay_ms.load(Ordering::SeqCst))).await;
+            Ok(reply)
+        })
+    }
+
+    fn barrier(&self) -> Agreed<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.image.subscribe()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        watch::channel(Leadership::ALONE).1
+    }
+}
+
+fn settings() -> LifecycleSettings {
+    LifecycleSettings {
+        heartbeat_interval_ms: 250,
+        session_timeout_ms: 1_000,
+        registration_timeout_ms: 5_000,
+        controlled_shutdown: true,
+    }
+}
+
+fn registration(node: i32, incarnation: u8) -> Registration {
+    let listener = BrokerListener {
+        name: "PLAINTEXT".to_owned(),
+        host: "localhost".to_owned(),
+        port: 9092,
+        protocol: SecurityProtocol::Plaintext,
+    };
+    Registration {
+        node: NodeId(node),
+        incarnation: [incarnation; 16],
+        listeners: vec![listener],
+        rack: None,
+        features: Vec::new(),
+    }
+}
+
+fn parts(controller: &Arc<Controller>, node: i32, incarnation: u8) -> LifecycleParts {
+    LifecycleParts {
+        registration: registration(node, incarnation),
+        directories: Vec::new(),
+        quorum: Arc::clone(controller) as Arc<dyn Quorum<MetadataMachine>>,
+        clock: Arc::clone(&controller.clock) as Arc<dyn Clock>,
+        settings: settings(),
+    }
+}
+
+/// A broker that is let in.
+async fn serving(controller: &Arc<Controller>, node: i32, incarnation: u8) -> Lifecycle {
+    let life = Lifecycle::start(parts(controller, node, incarnation));
+    life.ready(controller.applied());
+    reaches(&life, LifeState::Serving).await;
+    life
+}
+
+async fn reaches(life: &Lifecycle, state: LifeState) {
+    let mut states = life.state();
+    let reached = states.wait_for(|now| *now == state);
+    let reached = timeout(Duration::from_secs(600), reached).await;
+    reached.expect("in time").expect("while it lives");
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_is_fenced_until_it_is_ready_and_has_caught_up() {
+    let controller = Controller::start();
+    let life = Lifecycle::start(parts(&controller, 1, 1));
+    let check = life.readiness();
+    assert_eq!(check().unwrap(), "not registered with the controller");
+    let epoch = life.registered().await.unwrap();
+    assert_eq!(*life.broker_epoch().borrow(), epoch);
+    sleep(ms(5_000)).await;
+    assert!(controller.broker(1).fenced);
+    assert!(check().unwrap().starts_with("fenced"));
+    let behind = Arc::new(AtomicU64::new(0));
+    let applied = Arc::clone(&behind);
+    life.ready(Arc::new(move || applied.load(Ordering::SeqCst)));
+    sleep(ms(5_000)).await;
+    assert!(controller.broker(1).fenced);
+    behind.store(controller.image().version(), Ordering::SeqCst);
+    let before = Instant::now();
+    reaches(&life, LifeState::Serving).await;
+    assert!(before.elapsed() < ms(60));
+    assert!(controller.broker(1).is_active());
+    assert_eq!(check(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_keeps_its_session_for_as_long_as_it_lives() {
+    let controller = Controller::start();
+    let life = serving(&controller, 1, 1).await;
+    let version = controller.image().version();
+    sleep(ms(60_000)).await;
+    assert_eq!(controller.image().version(), version, "nothing was decided");
+    drop(life);
+    sleep(ms(1_002)).await;
+    assert!(controller.broker(1).fenced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_answers_do_not_cost_the_session() {
+    let controller = Controller::start();
+    let life = serving(&controller, 1, 1).await;
+    let version = controller.image().version();
+    for delay in [200, 400, 700, 2_000] {
+        controller.delay_ms.store(delay, Ordering::SeqCst);
+        sleep(ms(20_000)).await;
+        assert_eq!(controller.image().version(), version, "{delay} ms");
+    }
+    assert_eq!(*life.state().borrow(), LifeState::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_comes_back_when_the_controller_does() {
+    let controller = Controller::start();
+    let life = serving(&controller, 1, 1).await;
+    let epoch = *life.broker_epoch().borrow();
+    controller.away.store(true, Ordering::SeqCst);
+    reaches(&life, LifeState::Fenced).await;
+    sleep(ms(90_000)).await;
+    controller.away.store(false, Ordering::SeqCst);
+    reaches(&life, LifeState::Serving).await;
+    assert_eq!(*life.broker_epoch().borrow(), epoch, "the same life");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_was_struck_off_registers_again() {
+    let controller = Controller::start();
+    let life = serving(&controller, 1, 1).await;
+    let epoch = *life.broker_epoch().borrow();
+    controller.away.store(true, Ordering::SeqCst);
+    reaches(&life, LifeState::Fenced).await;
+    let gone = UnregisterBroker { node: NodeId(1) };
+    UnregisterBroker::answer(controller.decide(gone.into())).unwrap();
+    controller.away.store(false, Ordering::SeqCst);
+    reaches(&life, LifeState::Serving).await;
+    assert!(*life.broker_epoch().borrow() > epoch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_process_of_a_number_is_told_so_and_the_first_one_goes_on() {
+    let controller = Controller::start();
+    let first = serving(&controller, 1, 1).await;
+    let version = controller.image().version();
+    let second = Lifecycle::start(parts(&controller, 1, 2));
+    let error = second.registered().await.unwrap_err();
+    assert_eq!(error, LifeError::AnotherProcess { node: NodeId(1) });
+    assert_eq!(second.failed().await, error);
+    assert_eq!(controller.image().version(), version);
+    assert_eq!(*first.state().borrow(), LifeState::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_follows_a_crash_waits_for_the_old_session() {
+    let controller = Controller::start();
+    let first = serving(&controller, 1, 1).await;
+    drop(first);
+    let before = Instant::now();
+    serving(&controller, 1, 2).await;
+    assert!((750..1_200).contains(&before.elapsed().as_millis()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_controller_a_start_ends_with_advice() {
+    let controller = Controller::start();
+    controller.away.store(true, Ordering::SeqCst);
+    let life = Lifecycle::start(parts(&controller, 1, 1));
+    let error = life.registered().await.unwrap_err();
+    assert!(matches!(error, LifeError::NotRegistered { .. }), "{error}");
+    assert_eq!(life.clock.monotonic(), Millis(5_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_leads_moves_before_it_leaves() {
+    let controller = Controller::start();
+    let first = serving(&controller, 1, 1).await;
+    let _second = serving(&controller, 2, 1).await;
+    controller.create(&[1, 2]);
+    assert_eq!(controller.leader(0), Some(1));
+    let before = Instant::now();
+    assert!(first.leave(ms(5_000)).await);
+    assert!(before.elapsed() < ms(400), "{:?}", before.elapsed());
+    assert_eq!(controller.leader(0), Some(2));
+    assert_eq!(*first.state().borrow(), LifeState::Gone);
+    // The next process need not wait for a session to end.
+    let before = Instant::now();
+    serving(&controller, 1, 2).await;
+    assert!(before.elapsed() < ms(100), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_never_waits_longer_than_it_may() {
+    for (node, incarnation) in [(1, 1), (2, 2)] {
+        let controller = Controller::start();
+        let life = serving(&controller, node, incarnation).await;
+        controller.away.store(true, Ordering::SeqCst);
+        let before = Instant::now();
+        assert!(!life.leave(ms(3_000)).await);
+        assert_eq!(before.elapsed().as_millis(), 3_000);
+    }
+    let controller = Controller::start();
+    controller.away.store(true, Ordering::SeqCst);
+    let life = Lifecycle::start(parts(&controller, 1, 1));
+    sleep(ms(100)).await;
+    let before = Instant::now();
+    assert!(life.leave(ms(3_000)).await, "it was never let in");
+    assert!(before.elapsed() < ms(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
+    let controller = Controller::start();
+    let mut parts = parts(&controller, 1, 1);
+    parts.settings.controlled_shutdown = false;
+    let life = Lifecycle::start(parts);
+    life.ready(controller.applied());
+    reaches(&life, LifeState::Serving).await;
+    let before = Instant::now();
+    assert!(!life.leave(ms(3_000)).await);
+    assert!(before.elapsed() < ms(5));
+    assert!(!controller.broker(1).stopping);
+}
+
+/// A process with disks: its directories, its log threads, its life.
+struct Process {
+    writers: Arc<Writers>,
+    dirs: Vec<(DirectoryId, Arc<LogDir>)>,
+    life: Lifecycle,
+}
+
+impl Process {
+    /// Lets go of the disks as a process does that ends, cleanly or not.
+    async fn end(self, cleanly: bool) {
+        if cleanly {
+            assert!(self.life.leave(ms(5_000)).await);
+            self.writers.stop().unwrap();
+        }
+        let Self {
+            writers,
+            dirs,
+            life,
+        } = self;
+        let dirs: Vec<_> = dirs.into_iter().map(|(_, dir)| dir).collect();
+        drop((writers, life));
+        let weak: Vec<_> = dirs.iter().map(Arc::downgrade).collect();
+        drop(dirs);
+        while weak.iter().any(|dir| dir.strong_count() > 0) {
+            sleep(ms(1)).await;
+        }
+    }
+}
+
+/// A cluster of one whose sessions are watched, on a real disk.
+struct Home {
+    folder: tempfile::TempDir,
+    quorum: Arc<Solo<MetadataMachine>>,
+    clock: Arc<SystemClock>,
+    starts: u8,
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let sessions = SessionOptions {
+            timeout_ms: 300,
+            ..SessionOptions::default()
+        };
+        let options = MetadataOptions::of_cluster(Arc::new(StaticSettings::default()), sessions);
+        let quorum = Solo::start(
+            Arc::new(SystemDisk),
+            &folder.path().join("metadata"),
+            Arc::<SystemClock>::clone(&clock),
+            MetadataMachine::new(options),
+            SoloOptions::default(),
+        );
+        Self {
+            folder,
+            quorum: Arc::new(quorum.unwrap()),
+            clock,
+            starts: 0,
+        }
+    }
+
+    async fn start(&mut self, dirs: &[u8]) -> Process {
+        self.starts += 1;
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let open = |id: &u8| {
+            let path = self.folder.path().join(format!("logs-{id}"));
+            let dir = LogDir::open(Arc::clone(&disk), &path).unwrap();
+            (DirectoryId([*id; 16]), dir)
+        };
+        let dirs: Vec<_> = dirs.iter().map(open).collect();
+        let writers = Writers::start(
+            dirs.iter().map(|(_, dir)| Arc::clone(dir)).collect(),
+            Arc::<SystemClock>::clone(&self.clock),
+            WritersOptions::default(),
+        );
+        let life = Lifecycle::start(LifecycleParts {
+            registration: registration(1, self.starts),
+            directories: dirs.clone(),
+            quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
+            clock: Arc::<SystemClock>::clone(&self.clock),
+            settings: LifecycleSettings {
+                heartbeat_interval_ms: 50,
+                session_timeout_ms: 300,
+                ..settings()
+            },
+        });
+        let image = self.quorum.watch();
+        life.ready(Arc::new(move || image.borrow().version()));
+        reaches(&life, LifeState::Serving).await;
+        Process {
+            writers: writers.unwrap(),
+            dirs,
+            life,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_disks_know_the_epoch_before_the_controller_hears_it() {
+    let mut home = Home::new();
+    let process = home.start(&[1, 2]).await;
+    let first = *process.life.broker_epoch().borrow();
+    process.end(false).await;
+    let process = home.start(&[1, 2]).await;
+    let second = *process.life.broker_epoch().borrow();
+    for (_, dir) in &process.dirs {
+        assert_eq!(dir.last_life(), LastLife::Crashed(first));
+    }
+    assert!(second > first);
+    process.end(true).await;
+    let process = home.start(&[1, 2, 3]).await;
+    let lives: Vec<_> = process
+        .dirs
+        .iter()
+        .map(|(_, dir)| dir.last_life())
+        .collect();
+    let clean = LastLife::Clean(second);
+    assert_eq!(lives, [clean, clean, LastLife::New]);
+    process.end(true).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_is_told_to_the_controller() {
+    let mut home = Home::new();
+    let process = home.start(&[1, 2]).await;
+    // Its epoch cannot be written any more.
+    let path = process.dirs[0].1.path().to_owned();
+    SystemDisk.remove_dir_all(&path).unwrap();
+    process.dirs[0].1.begin_life(99).unwrap_err();
+    let mut image = home.quorum.watch();
+    let told = image.wait_for(|image| {
+        let broker = image.broker(NodeId(1)).expect("it is registered");
+        broker.directories == [DirectoryId([2; 16])]
+    });
+    timeout(ms(10_000), told).await.expect("in time").unwrap();
+    assert_eq!(*process.life.state().borrow(), LifeState::Serving);
+}

@@ -1,0 +1,411 @@
+//! What a broker does next to live in its cluster. Pure: time, answers and images come in, one step
+//! comes out.
+
+use freshet_metadata::{BrokerState, MetadataError, MetadataImage, Outcome};
+use freshet_quorum::QuorumError;
+use freshet_settings::LifecycleSettings;
+use freshet_types::{Millis, NodeId};
+
+use super::error::LifeError;
+
+/// Longest wait for the answer to one registration, ms.
+const REGISTER_WAIT_MS: u64 = 5_000;
+/// Pause before a registration, or a heartbeat that found no controller, is sent again, ms.
+const RETRY_MS: u64 = 100;
+/// Pause between heartbeats while something is awaited from the controller, ms.
+const EAGER_MS: u64 = 50;
+/// Sessions for which a number may be somebody else's before that is taken for a second process: one
+/// that has just begun, one that a late controller added, one for the way.
+const SESSIONS_OF_ANOTHER: u64 = 3;
+
+/// How fast a broker's heart beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// From one heartbeat to the next, ms.
+    pub interval_ms: u64,
+    /// How long the controller waits for one, ms.
+    pub session_ms: u64,
+    /// How long a start tries to register, ms.
+    pub registration_ms: u64,
+}
+
+impl Pace {
+    /// As the settings say. A heart that beats less than twice in a session would stop at the first
+    /// answer that is lost.
+    pub fn of(settings: &LifecycleSettings) -> Self {
+        let session_ms = settings.session_timeout_ms.max(2);
+        Self {
+            interval_ms: settings.heartbeat_interval_ms.clamp(1, session_ms / 2),
+            session_ms,
+            registration_ms: settings.registration_timeout_ms,
+        }
+    }
+
+    /// How long the answer to a heartbeat is waited for, ms. Three heartbeats fit into a session; the
+    /// one behind an answer that was too late waits longer, or a controller that is always slow
+    /// would never be heard.
+    fn patience_ms(&self, late: bool) -> u64 {
+        let third = (self.session_ms / 3).max(1);
+        if late { third * 2 } else { third }
+    }
+}
+
+/// Where a broker is in its life, for everybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifeState {
+    /// The controller does not know this process yet, or no more.
+    Registering,
+    /// Registered; it leads nothing and is in sync with nothing.
+    Fenced,
+    /// It may lead, and be in sync.
+    Serving,
+    /// What it leads moves away.
+    Leaving,
+    /// Its session is no longer kept alive.
+    Gone,
+}
+
+/// Why the controller gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// It was waited for long enough.
+    Late,
+    /// The quorum said so.
+    Quorum(QuorumError),
+}
+
+impl Unheard {
+    /// In words.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Late => "no answer came in time".to_owned(),
+            Self::Quorum(error) => error.to_string(),
+        }
+    }
+}
+
+/// What came of asking the controller.
+pub(crate) type Heard<T> = Result<Outcome<T>, Unheard>;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask to be registered, and say so with [`Course::registered`].
+    Register {
+        /// The epoch in which this process served before, if it did: its copies are whole.
+        held: Option<i64>,
+        /// How long to wait for the answer.
+        wait_ms: u64,
+    },
+    /// Write the epoch to all disks, then [`Course::recorded`].
+    Record { epoch: i64 },
+    /// Send a heartbeat, then [`Course::beaten`].
+    Beat(Beat),
+    /// Nothing, until then or until something happens.
+    Wait { until: Millis },
+    /// Nothing, for ever.
+    End(End),
+}
+
+/// A heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beat {
+    pub(crate) epoch: i64,
+    pub(crate) wants_fence: bool,
+    pub(crate) wants_shutdown: bool,
+    pub(crate) wait_ms: u64,
+}
+
+/// How a life ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to leave; whether the controller has let it go.
+    Left { orderly: bool },
+    /// It cannot go on.
+    Failed(LifeError),
+    /// There is nobody to ask any more: this process stops.
+    Stopped,
+}
+
+/// The broker itself as an image shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    epoch: i64,
+    active: bool,
+}
+
+impl Shown {
+    pub(crate) fn of(image: &MetadataImage, node: NodeId) -> Option<Self> {
+        let broker = image.broker(node)?;
+        Some(Self {
+            epoch: broker.epoch,
+            active: broker.is_active(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Registering(Attempts),
+    Recording { epoch: i64 },
+    Living(Beats),
+    Ended(End),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Attempts {
+    due: Millis,
+    began: Millis,
+    /// The epoch that was lost; `None` for the first registration of this process, which alone must
+    /// come to an end in time.
+    held: Option<i64>,
+    /// Since when somebody else has the number.
+    another_since: Option<Millis>,
+    last: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Beats {
+    epoch: i64,
+    due: Millis,
+    sent: Millis,
+    /// The last answer came too late.
+    late: bool,
+}
+
+/// The thinking part of a lifecycle.
+#[derive(Debug)]
+pub(crate) struct Course {
+    node: NodeId,
+    pace: Pace,
+    phase: Phase,
+    shown: Option<Shown>,
+    ready: bool,
+    /// Until when it may take to leave.
+    leaves_by: Option<Millis>,
+}
+
+impl Course {
+    /// A process that starts now.
+    pub(crate) fn new(node: NodeId, pace: Pace, now: Millis) -> Self {
+        Self {
+            node,
+            pace,
+            phase: Phase::Registering(Attempts {
+                due: now,
+                began: now,
+                held: None,
+                another_since: None,
+                last: None,
+            }),
+            shown: None,
+            ready: false,
+            leaves_by: None,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn state(&self) -> LifeState {
+        match &self.phase {
+            Phase::Ended(_) => LifeState::Gone,
+            _ if self.leaves_by.is_some() => LifeState::Leaving,
+            Phase::Registering(_) | Phase::Recording { .. } => LifeState::Registering,
+            Phase::Living(beats) => {
+                let own = self.shown.filter(|shown| shown.epoch == beats.epoch);
+                match own.is_some_and(|shown| shown.active) {
+                    true => LifeState::Serving,
+                    false => LifeState::Fenced,
+                }
+            }
+        }
+    }
+
+    /// The epoch that is on all disks, while it holds.
+    pub(crate) fn epoch(&self) -> Option<i64> {
+        match &self.phase {
+            Phase::Living(beats) => Some(beats.epoch),
+            _ => None,
+        }
+    }
+
+    /// What to do at `now`.
+    pub(crate) fn step(&mut self, now: Millis) -> Step {
+        if let Some(end) = self.departure(now) {
+            self.phase = Phase::Ended(end);
+        }
+        match &self.phase {
+            Phase::Ended(end) => Step::End(end.clone()),
+            Phase::Recording { epoch } => Step::Record { epoch: *epoch },
+            Phase::Registering(attempts) if now < attempts.due => Step::Wait {
+                until: attempts.due,
+            },
+            Phase::Registering(attempts) => Step::Register {
+                held: attempts.held,
+                wait_ms: REGISTER_WAIT_MS.min(self.time_left(attempts, now)),
+            },
+            Phase::Living(beats) if now < beats.due => Step::Wait { until: beats.due },
+            Phase::Living(_) => self.beat(now),
+        }
+    }
+
+    /// Whether it is over without another word.
+    fn departure(&self, now: Millis) -> Option<End> {
+        match (&self.phase, self.leaves_by) {
+            (Phase::Ended(_), _) => None,
+            // It leads nothing; unless it was let in before, and then it is not known what it leads.
+            (Phase::Registering(attempts), Some(_)) => {
+                let orderly = attempts.held.is_none();
+                Some(End::Left { orderly })
+            }
+            (Phase::Recording { .. }, Some(_)) => Some(End::Left { orderly: true }),
+            (Phase::Living(_), Some(by)) => (now >= by).then_some(End::Left { orderly: false }),
+            (Phase::Registering(attempts), None) if self.time_left(attempts, now) == 0 => {
+                Some(End::Failed(LifeError::NotRegistered {
+                    waited_ms: now - attempts.began,
+                    last: attempts.last.clone().unwrap_or_default(),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    /// How long it may go on trying to register, ms.
+    fn time_left(&self, attempts: &Attempts, now: Millis) -> u64 {
+        match attempts.held {
+            Some(_) => u64::MAX,
+            None => (attempts.began + self.pace.registration_ms) - now,
+        }
+    }
+
+    fn beat(&mut self, now: Millis) -> Step {
+        let Phase::Living(beats) = &mut self.phase else {
+            unreachable!("only the living have heartbeats");
+        };
+        beats.sent = now;
+        let patience = self.pace.patience_ms(beats.late);
+        let left = self.leaves_by.map_or(u64::MAX, |by| by - now);
+        Step::Beat(Beat {
+            epoch: beats.epoch,
+            wants_fence: !self.ready,
+            wants_shutdown: self.leaves_by.is_some(),
+            wait_ms: patience.min(left),
+        })
+    }
+
+    /// The controller answered a registration, or did not.
+    pub(crate) fn registered(&mut self, now: Millis, heard: Heard<i64>) {
+        let Phase::Registering(attempts) = &mut self.phase else {
+            return;
+        };
+        attempts.due = now + RETRY_MS;
+        let refused = match heard {
+            Ok(Ok(epoch)) => {
+                self.phase = Phase::Recording { epoch };
+                return;
+            }
+            Err(Unheard::Quorum(QuorumError::Stopped)) => {
+                self.phase = Phase::Ended(End::Stopped);
+                return;
+            }
+            Err(unheard) => {
+                attempts.another_since = None;
+                attempts.last = Some(unheard.words());
+                return;
+            }
+            Ok(Err(refused)) => refused,
+        };
+        let another = matches!(refused, MetadataError::DuplicateBroker { .. });
+        let since = *attempts.another_since.get_or_insert(now);
+        if !another {
+            self.phase = Phase::Ended(End::Failed(LifeError::Refused(refused)));
+        } else if now - since >= self.pace.session_ms * SESSIONS_OF_ANOTHER {
+            let node = self.node;
+            self.phase = Phase::Ended(End::Failed(LifeError::AnotherProcess { node }));
+        } else {
+            attempts.last = Some(refused.to_string());
+        }
+    }
+
+    /// The epoch is on all disks that are online.
+    pub(crate) fn recorded(&mut self, now: Millis) {
+        if let Phase::Recording { epoch } = self.phase {
+            self.phase = Phase::Living(Beats {
+                epoch,
+                due: now,
+                sent: now,
+                late: false,
+            });
+        }
+    }
+
+    /// The controller answered a heartbeat, or did not.
+    pub(crate) fn beaten(&mut self, now: Millis, heard: Heard<BrokerState>) {
+        let Phase::Living(beats) = &mut self.phase else {
+            return;
+        };
+        beats.late = heard == Err(Unheard::Late);
+        beats.due = beats.sent + self.pace.interval_ms;
+        match heard {
+            Ok(Ok(state)) if state.may_stop && self.leaves_by.is_some() => {
+                self.phase = Phase::Ended(End::Left { orderly: true });
+            }
+            Ok(Ok(state)) => {
+                if self.leaves_by.is_some() || (self.ready && !state.caught_up) {
+                    beats.due = beats.due.min(now + EAGER_MS);
+                }
+            }
+            // Refused is only who is not, or no longer, the broker of this number.
+            Ok(Err(_)) => self.lose(now),
+            Err(Unheard::Late) => beats.due = now,
+            Err(Unheard::Quorum(QuorumError::Stopped)) => self.phase = Phase::Ended(End::Stopped),
+            Err(Unheard::Quorum(_)) => beats.due = beats.due.max(now + RETRY_MS),
+        }
+    }
+
+    /// There is a newer image.
+    pub(crate) fn saw(&mut self, now: Millis, shown: Option<Shown>) {
+        self.shown = shown;
+        let present = shown.map_or(-1, |shown| shown.epoch);
+        if self.epoch().is_some_and(|epoch| epoch < present) {
+            self.lose(now);
+        }
+    }
+
+    /// The epoch holds no more.
+    fn lose(&mut self, now: Millis) {
+        if let Phase::Living(Beats { epoch, .. }) = self.phase {
+            self.phase = Phase::Registering(Attempts {
+                due: now,
+                began: now,
+                held: Some(epoch),
+                another_since: None,
+                last: None,
+            });
+        }
+    }
+
+    /// It can serve from now on.
+    pub(crate) fn ready(&mut self, now: Millis) {
+        if !self.ready {
+            self.ready = true;
+            self.hasten(now);
+        }
+    }
+
+    /// It shall leave, within this time.
+    pub(crate) fn leave(&mut self, now: Millis, by: Millis) {
+        if self.leaves_by.is_none() {
+            self.leaves_by = Some(by);
+            self.hasten(now);
+        }
+    }
+
+    fn hasten(&mut self, now: Millis) {
+        if let Phase::Living(beats) = &mut self.phase {
+            beats.due = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The way to another node over TCP.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_client::ClientConfig;
+use freshet_quorum::{Asked, Endpoint, LinkError, Peer, PeerLink};
+use freshet_types::NodeId;
+use freshet_wire::{PeerRequest, PeerResponse};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::kind;
+use super::pool::{Pool, address};
+
+/// How long one address may take to answer a connect.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Whoever asks has a limit of its own, which is shorter.
+const NEVER: Duration = Duration::from_secs(3600);
+/// No answer is larger; that to a proposal may name all partitions of a broker.
+const ANSWER_CAP_BYTES: usize = 64 << 20;
+
+/// Why a request brought no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unsaid {
+    /// It was not sent.
+    #[error("{0}")]
+    Unreached(String),
+    /// It was sent; whether it arrived is unknown.
+    #[error("{0}")]
+    Lost(String),
+    /// It was sent, and time is up.
+    #[error("no answer in time")]
+    Late,
+}
+
+/// Carries requests to other nodes. It knows nothing of the quorum that speaks through it.
+#[derive(Debug)]
+pub struct TcpLink {
+    config: ClientConfig,
+    pools: Mutex<HashMap<Vec<String>, Arc<Pool>>>,
+}
+
+impl TcpLink {
+    /// The link of this node.
+    pub fn new(me: NodeId) -> Self {
+        let config = ClientConfig {
+            client_id: format!("node-{me}"),
+            connect_timeout: CONNECT,
+            request_timeout: NEVER,
+            max_in_flight: 1,
+            max_frame_bytes: ANSWER_CAP_BYTES,
+            ..ClientConfig::new(Vec::<String>::new())
+        };
+        Self {
+            config,
+            pools: Mutex::default(),
+        }
+    }
+
+    fn pool(&self, to: &[Endpoint]) -> Arc<Pool> {
+        let addresses: Vec<_> = to.iter().map(address).collect();
+        let mut pools = self.pools.lock();
+        if let Some(pool) = pools.get(&addresses) {
+            return Arc::clone(pool);
+        }
+        let pool = Pool::new(addresses.clone(), self.config.clone());
+        pools.insert(addresses, Arc::clone(&pool));
+        pool
+    }
+
+    /// Brings one request to a node, and its answer back.
+    pub(super) async fn say(
+        &self,
+        to: &[Endpoint],
+        request: &PeerRequest,
+        deadline: Instant,
+    ) -> Result<PeerResponse, Unsaid> {
+        let pool = self.pool(to);
+        let unreached = |_| Unsaid::Unreached("not connected in time".to_owned());
+        let taken = timeout_at(deadline, pool.take()).await;
+        let loan = taken.map_err(unreached)?.map_err(Unsaid::Unreached)?;
+        let begun = loan.connection().begin(request, i16::MAX, Duration::ZERO);
+        let pending = begun.await.map_err(|e| Unsaid::Unreached(e.to_string()))?;
+        match timeout_at(deadline, pending.finish()).await {
+            Ok(Ok(response)) => {
+                // Who refuses is starting or stopping; another process may be there next time.
+                if response.taken {
+                    loan.give_back();
+                }
+                Ok(response)
+            }
+            Ok(Err(error)) => {
+                if loan.rested {
+                    pool.forget();
+                }
+                Err(Unsaid::Lost(error.to_string()))
+            }
+            Err(_) => Err(Unsaid::Late),
+        }
+    }
+}
+
+impl PeerLink for TcpLink {
+    fn ask<'a>(&'a self, peer: &'a Peer, request: Bytes, within: Duration) -> Asked<'a> {
+        Box::pin(async move {
+            let deadline = Instant::now() + within;
+            let request = PeerRequest {
+                kind: kind::LETTER,
+                body: request.into(),
+            };
+            let mut said = self.say(&peer.endpoints, &request, deadline).await;
+            // The process that the connection led to may be gone, and another one be there. A
+            // letter may come twice.
+            if let Err(Unsaid::Lost(_)) = said {
+                said = self.say(&peer.endpoints, &request, deadline).await;
+            }
+            match said {
+                Ok(PeerResponse { taken: true, body }) => Ok(body.into_bytes()),
+                Ok(_) => Err(LinkError::Unreachable("it is not ready".to_owned())),
+                Err(Unsaid::Late) => Err(LinkError::TimedOut),
+                Err(unsaid) => Err(LinkError::Unreachable(unsaid.to_string())),
+            }
+        })
+    }
+}

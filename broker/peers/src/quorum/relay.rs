@@ -1,0 +1,222 @@
+//! A quorum for those who do not care where it is decided.
+//!
+//! A proposal goes to this node's own [`Raft`] if it decides, and otherwise to the active
+//! controller. Either way the answer comes only when the image of *this* node holds what was
+//! decided, so that whoever asked finds it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_metadata::{MetadataImage, MetadataMachine, Reply, Request};
+use freshet_quorum::{Agreed, Endpoint, Leadership, Quorum, QuorumError, Raft};
+use freshet_types::NodeId;
+use freshet_wire::PeerRequest;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::carried::{self, Carried};
+use super::kind;
+use super::link::{TcpLink, Unsaid};
+
+/// How long somebody is looked for who decides. An election takes less than a second.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two looks, when nothing is heard of a new leader.
+const PAUSE: Duration = Duration::from_millis(25);
+/// How long a controller may take to decide. One that is deposed meanwhile is not waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long an answer waits for this node's image. What was decided is true without it.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// Proposals of this node that may be under way; more wait, and are sent away after a while.
+const PROPOSALS: usize = 128;
+/// Heartbeats have seats of their own: a broker must not be fenced because it creates topics.
+const HEARTBEATS: usize = 8;
+
+/// See the module.
+pub struct Relay {
+    me: NodeId,
+    raft: Arc<Raft<MetadataMachine>>,
+    link: Arc<TcpLink>,
+    proposals: Semaphore,
+    heartbeats: Semaphore,
+}
+
+/// What came of one try.
+enum Tried {
+    /// It is done; an image of that version holds it.
+    Done(u64, Reply),
+    /// It failed, and so would another try.
+    Failed(QuorumError),
+    /// Nothing was changed. Perhaps somebody else decides, perhaps nobody.
+    Again(Option<NodeId>),
+    /// Whether anything was changed is unknown.
+    Unknown,
+}
+
+impl Relay {
+    /// In front of this node's part of the quorum.
+    pub fn new(me: NodeId, raft: Arc<Raft<MetadataMachine>>, link: Arc<TcpLink>) -> Self {
+        Self {
+            me,
+            raft,
+            link,
+            proposals: Semaphore::new(PROPOSALS),
+            heartbeats: Semaphore::new(HEARTBEATS),
+        }
+    }
+
+    async fn relay(&self, request: Request) -> Result<Reply, QuorumError> {
+        let until = Instant::now() + PATIENCE;
+        let _seat = self.seat(&request, until).await?;
+        let mut leadership = self.raft.leadership();
+        let mut told = None;
+        loop {
+            let seen = *leadership.borrow_and_update();
+            let who = told.take().or(seen.leader);
+            let tried = match who {
+                Some(node) if node == self.me => self.decide(&request).await,
+                Some(node) => self.send(node, &request).await,
+                None => Tried::Again(None),
+            };
+            match tried {
+                Tried::Done(version, reply) => {
+                    self.see(&request, version).await;
+                    return Ok(reply);
+                }
+                Tried::Failed(error) => return Err(error),
+                Tried::Unknown if !may_repeat(&request) => return Err(QuorumError::Deposed),
+                Tried::Unknown => {}
+                Tried::Again(leader) => told = leader.filter(|leader| Some(*leader) != who),
+            }
+            if Instant::now() >= until {
+                let leader = leadership.borrow().leader;
+                return Err(QuorumError::NotLeader { leader });
+            }
+            if told.is_none() {
+                let _ = timeout(PAUSE, leadership.changed()).await;
+            }
+        }
+    }
+
+    async fn seat(
+        &self,
+        request: &Request,
+        until: Instant,
+    ) -> Result<SemaphorePermit<'_>, QuorumError> {
+        let seats = match request {
+            Request::Heartbeat(_) => &self.heartbeats,
+            _ => &self.proposals,
+        };
+        let seat = timeout_at(until, seats.acquire()).await;
+        seat.ok().and_then(Result::ok).ok_or(QuorumError::Busy)
+    }
+
+    async fn decide(&self, request: &Request) -> Tried {
+        match timeout(ANSWER, self.raft.propose(request.clone())).await {
+            // The image was published before the reply.
+            Ok(Ok(reply)) => Tried::Done(0, reply),
+            Ok(Err(QuorumError::NotLeader { leader })) => Tried::Again(leader),
+            // No majority answers, or not in time.
+            Ok(Err(QuorumError::Deposed)) | Err(_) => Tried::Unknown,
+            Ok(Err(error)) => Tried::Failed(error),
+        }
+    }
+
+    async fn send(&self, to: NodeId, request: &Request) -> Tried {
+        let Some(endpoints) = self.endpoints(to) else {
+            return Tried::Again(None);
+        };
+        let Some(body) = carried::request_bytes(request) else {
+            return Tried::Failed(QuorumError::TooLarge { bytes: 0 });
+        };
+        let proposal = PeerRequest {
+            kind: kind::PROPOSAL,
+            body: body.into(),
+        };
+        let mut leadership = self.raft.leadership();
+        let elsewhere = |now: &Leadership| now.leader.is_some_and(|leader| leader != to);
+        let said = tokio::select! {
+            said = self.link.say(&endpoints, &proposal, Instant::now() + ANSWER) => said,
+            // It may be frozen or cut off, and would answer only when it is back.
+            _ = leadership.wait_for(elsewhere) => return Tried::Unknown,
+        };
+        let carried = match said {
+            Ok(response) if response.taken => Carried::from_bytes(&response.body.into_bytes()),
+            // It is starting or stopping, and has handed the proposal to nobody.
+            Ok(_) | Err(Unsaid::Unreached(_)) => return Tried::Again(None),
+            Err(unsaid) => {
+                tracing::debug!(%to, error = %unsaid, "a proposal without an answer");
+                None
+            }
+        };
+        match carried {
+            Some(Carried::Done { version, reply }) => Tried::Done(version, reply),
+            Some(Carried::Busy) => Tried::Failed(QuorumError::Busy),
+            Some(Carried::NotLeader { leader }) => Tried::Again(leader),
+            Some(Carried::TooLarge { bytes }) => Tried::Failed(QuorumError::TooLarge {
+                bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            }),
+            Some(Carried::Unknown) | None => Tried::Unknown,
+        }
+    }
+
+    fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
+        let peers = self.raft.peers();
+        let peer = peers.into_iter().find(|peer| peer.id.node == node);
+        peer.map(|peer| peer.endpoints)
+    }
+
+    /// Waits until this node's image holds what was decided elsewhere. A heartbeat is not kept: a
+    /// broker that is behind says so in it.
+    async fn see(&self, request: &Request, version: u64) {
+        if matches!(request, Request::Heartbeat(_)) {
+            return;
+        }
+        let mut image = self.raft.watch();
+        let there = image.wait_for(|image| image.version() >= version);
+        if timeout(CATCH_UP, there).await.is_err() {
+            tracing::debug!(version, "this node has not seen yet what it asked for");
+        }
+    }
+}
+
+/// Whether asking twice does no more than asking once.
+fn may_repeat(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Heartbeat(_)
+            | Request::RegisterBroker(_)
+            | Request::CordonBroker(_)
+            | Request::AllocateProducerIds(_)
+            | Request::AssignDirectories(_)
+    )
+}
+
+impl Quorum<MetadataMachine> for Relay {
+    fn propose(&self, request: Request) -> Agreed<'_, Reply> {
+        Box::pin(self.relay(request))
+    }
+
+    fn barrier(&self) -> Agreed<'_, ()> {
+        Box::pin(async move {
+            let until = Instant::now() + PATIENCE;
+            let mut leadership = self.raft.leadership();
+            loop {
+                leadership.borrow_and_update();
+                match self.raft.barrier().await {
+                    Err(QuorumError::NotLeader { .. }) if Instant::now() < until => {
+                        let _ = timeout(PAUSE, leadership.changed()).await;
+                    }
+                    ended => return ended,
+                }
+            }
+        })
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.raft.watch()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.raft.leadership()
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers what other nodes ask, whichever listener it comes by.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freshet_metadata::MetadataMachine;
+use freshet_quorum::{Greeting, Quorum, Raft};
+use freshet_wire::{PeerRequest, PeerResponse};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+
+use super::carried::{self, Carried};
+use super::kind;
+
+/// Proposals of other nodes that may be under way; more are told to come again.
+const PROPOSALS: usize = 4096;
+
+/// Who answers.
+enum Host {
+    /// It does not know yet, or has stopped.
+    Nobody,
+    /// Before this node has a quorum: it can say who it is, no more.
+    Greets(Greeting),
+    /// The quorum.
+    Takes(Arc<Raft<MetadataMachine>>),
+}
+
+/// The room behind every door for nodes of the cluster.
+pub struct PeerRoom {
+    host: RwLock<Host>,
+    proposals: Semaphore,
+}
+
+impl PeerRoom {
+    /// A room without anybody in it. Whoever asks is sent away: a node must not say who it is
+    /// before it knows.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            host: RwLock::new(Host::Nobody),
+            proposals: Semaphore::new(PROPOSALS),
+        })
+    }
+
+    /// Before there is a quorum this is what the node says of itself.
+    pub fn greet(&self, greeting: Greeting) {
+        *self.host.write() = Host::Greets(greeting);
+    }
+
+    /// From now on the quorum answers.
+    pub fn open(&self, raft: &Arc<Raft<MetadataMachine>>) {
+        *self.host.write() = Host::Takes(Arc::clone(raft));
+    }
+
+    /// Nobody is there any more; lets go of the quorum.
+    pub fn close(&self) {
+        *self.host.write() = Host::Nobody;
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: PeerRequest) -> PeerResponse {
+        let body = request.body.into_bytes();
+        let answer = match request.kind {
+            kind::LETTER => self.letter(body).await,
+            kind::PROPOSAL => self.proposal(&body).await,
+            _ => None,
+        };
+        answer.map_or_else(PeerResponse::refusal, |body| PeerResponse {
+            taken: true,
+            body: body.into(),
+        })
+    }
+
+    /// Whether nobody is there.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&*self.host.read(), Host::Nobody)
+    }
+
+    fn raft(&self) -> Option<Arc<Raft<MetadataMachine>>> {
+        match &*self.host.read() {
+            Host::Takes(raft) => Some(Arc::clone(raft)),
+            Host::Greets(_) | Host::Nobody => None,
+        }
+    }
+
+    async fn letter(&self, body: Bytes) -> Option<Bytes> {
+        if let Host::Greets(greeting) = &*self.host.read() {
+            return greeting.answer(body).ok().flatten();
+        }
+        let answered = self.raft()?.receive(body).await;
+        let told = |error: &_| tracing::debug!(%error, "a letter that is none");
+        answered.inspect_err(told).ok()
+    }
+
+    async fn proposal(&self, body: &Bytes) -> Option<Bytes> {
+        let raft = self.raft()?;
+        let Ok(_seat) = self.proposals.try_acquire() else {
+            return Carried::Busy.to_bytes();
+        };
+        let request = carried::read_request(body)?;
+        let carried = match raft.propose(request).await {
+            Ok(reply) => {
+                let version = raft.watch().borrow().version();
+                Carried::Done { version, reply }
+            }
+            Err(error) => Carried::of(&error),
+        };
+        carried.to_bytes()
+    }
+}

@@ -1,0 +1,260 @@
+//! Questions to one broker, in the public protocol.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use freshet_records::Batches;
+use freshet_wire::describe_quorum::{PartitionData, TopicData};
+use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
+use freshet_wire::{DescribeQuorumRequest, FetchRequest, MetadataRequest};
+use freshet_wire::{alter_partition_reassignments, create_topics, fetch, metadata};
+
+use crate::history::Read;
+use crate::raw::Raw;
+
+/// What the clients of the trials understand too.
+const METADATA: i16 = 12;
+const FETCH: i16 = 12;
+const NOT_LEADER: i16 = 6;
+/// A full reading of one partition takes so long at most.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+const READ_BYTES: i32 = 4 << 20;
+
+/// One partition as metadata tells it.
+#[derive(Debug, Clone)]
+pub struct PartitionView {
+    /// Its number.
+    pub index: i32,
+    /// Its leader, -1 without one.
+    pub leader: i32,
+    /// The leader's epoch.
+    pub epoch: i32,
+    /// Who keeps a copy.
+    pub replicas: Vec<i32>,
+    /// Who is in sync.
+    pub in_sync: Vec<i32>,
+}
+
+/// A broker as metadata tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: i32,
+    /// The address that clients are told.
+    pub host: String,
+}
+
+/// The brokers that a broker knows as alive.
+pub(super) fn brokers(raw: &mut Raw) -> Result<Vec<Member>> {
+    let request = MetadataRequest {
+        topics: Some(Vec::new()),
+        ..Default::default()
+    };
+    let told = raw.call(METADATA, &request)?;
+    let member = |broker: metadata::MetadataResponseBroker| Member {
+        id: broker.node_id,
+        host: broker.host,
+    };
+    Ok(told.brokers.into_iter().map(member).collect())
+}
+
+pub(super) fn partitions(raw: &mut Raw, topic: &str) -> Result<Vec<PartitionView>> {
+    let wanted = metadata::MetadataRequestTopic {
+        name: Some(topic.to_owned()),
+        ..Default::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![wanted]),
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    let mut told = raw.call(METADATA, &request)?;
+    let topic = told.topics.pop().context("one topic was asked for")?;
+    ensure!(
+        topic.error_code == 0,
+        "metadata: error {}",
+        topic.error_code
+    );
+    let mut views: Vec<_> = topic
+        .partitions
+        .into_iter()
+        .map(|partition| PartitionView {
+            index: partition.partition_index,
+            leader: partition.leader_id,
+            epoch: partition.leader_epoch,
+            replicas: partition.replica_nodes,
+            in_sync: partition.isr_nodes,
+        })
+        .collect();
+    views.sort_by_key(|view| view.index);
+    Ok(views)
+}
+
+pub(super) fn controller(raw: &mut Raw) -> Result<i32> {
+    let request = DescribeQuorumRequest {
+        topics: vec![TopicData {
+            topic_name: "__cluster_metadata".into(),
+            partitions: vec![PartitionData::default()],
+        }],
+    };
+    let told = raw.call(0, &request)?;
+    ensure!(told.error_code == 0, "quorum: error {}", told.error_code);
+    let topic = told.topics.first().context("one topic was asked for")?;
+    let leader = topic.partitions.first().context("one partition")?.leader_id;
+    ensure!(leader >= 0, "the quorum has no leader");
+    Ok(leader)
+}
+
+/// Creates a topic of so many partitions and replicas; gives the error code.
+pub(crate) fn create_topic(
+    raw: &mut Raw,
+    topic: &str,
+    (partitions, replicas): (i32, i16),
+    configs: &[(&str, &str)],
+) -> Result<i16> {
+    let config = |(name, value): &(&str, &str)| create_topics::CreatableTopicConfig {
+        name: (*name).to_owned(),
+        value: Some((*value).to_owned()),
+    };
+    let wanted = create_topics::CreatableTopic {
+        name: topic.to_owned(),
+        num_partitions: partitions,
+        replication_factor: replicas,
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![wanted],
+        timeout_ms: 5_000,
+        validate_only: false,
+    };
+    let told = raw.call(5, &request)?;
+    Ok(told.topics.first().context("one topic")?.error_code)
+}
+
+/// Deletes a topic; gives the error code.
+pub(crate) fn delete_topic(raw: &mut Raw, topic: &str) -> Result<i16> {
+    let request = DeleteTopicsRequest {
+        topic_names: vec![topic.to_owned()],
+        timeout_ms: 5_000,
+        ..Default::default()
+    };
+    let told = raw.call(5, &request)?;
+    Ok(told.responses.first().context("one topic")?.error_code)
+}
+
+/// Asks for a partition's replicas to be these; gives the error code.
+pub(crate) fn reassign(
+    raw: &mut Raw,
+    topic: &str,
+    partition: i32,
+    replicas: &[i32],
+) -> Result<i16> {
+    let wanted = alter_partition_reassignments::ReassignablePartition {
+        partition_index: partition,
+        replicas: Some(replicas.to_vec()),
+    };
+    let request = AlterPartitionReassignmentsRequest {
+        timeout_ms: 5_000,
+        topics: vec![alter_partition_reassignments::ReassignableTopic {
+            name: topic.to_owned(),
+            partitions: vec![wanted],
+        }],
+        ..Default::default()
+    };
+    let told = raw.call(0, &request)?;
+    if told.error_code != 0 {
+        return Ok(told.error_code);
+    }
+    let topic = told.responses.first().context("one topic")?;
+    Ok(topic
+        .partitions
+        .first()
+        .context("one partition")?
+        .error_code)
+}
+
+/// A broker's whole copy of a partition, at least up to `end`; `None` if it serves only what it
+/// leads. Values are the numbers in the records' keys.
+pub fn read_copy(
+    raw: &mut Raw,
+    topic: &str,
+    partition: i32,
+    end: Option<i64>,
+) -> Result<Option<(Vec<Read>, i64)>> {
+    let started = Instant::now();
+    let mut shown = Vec::new();
+    let mut from = 0;
+    loop {
+        let told = fetch_once(raw, topic, partition, from)?;
+        match told.error_code {
+            0 => {}
+            NOT_LEADER => return Ok(None),
+            code => bail!("fetching {topic}-{partition} from {from}: error {code}"),
+        }
+        let high = told.high_watermark;
+        for batch in Batches::new(told.records.into_bytes()) {
+            // A response may end within a batch.
+            let Ok(batch) = batch else { break };
+            batch.check_crc()?;
+            let last = batch.header().last_offset();
+            if !batch.header().attributes.is_control() {
+                for record in batch.records(64 << 20)? {
+                    let record = record?;
+                    let offset = record.offset;
+                    let value = number(record.key.as_deref())?;
+                    if offset >= from {
+                        shown.push(Read {
+                            value,
+                            partition,
+                            offset,
+                        });
+                    }
+                }
+            }
+            from = from.max(last + 1);
+        }
+        if from >= end.unwrap_or(high) && from >= high {
+            return Ok(Some((shown, from)));
+        }
+        ensure!(
+            started.elapsed() < READ_LIMIT,
+            "{topic}-{partition}: read up to {from} of {end:?} within {READ_LIMIT:?}, the high watermark is {high}"
+        );
+    }
+}
+
+fn fetch_once(
+    raw: &mut Raw,
+    topic: &str,
+    partition: i32,
+    from: i64,
+) -> Result<fetch::PartitionData> {
+    let wanted = fetch::FetchPartition {
+        partition,
+        fetch_offset: from,
+        partition_max_bytes: READ_BYTES,
+        ..Default::default()
+    };
+    let request = FetchRequest {
+        max_bytes: READ_BYTES,
+        max_wait_ms: 100,
+        min_bytes: 1,
+        topics: vec![fetch::FetchTopic {
+            topic: topic.to_owned(),
+            partitions: vec![wanted],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let mut told = raw.call(FETCH, &request)?;
+    let mut topics = told.responses.pop().context("one topic")?;
+    topics.partitions.pop().context("one partition")
+}
+
+/// The number that a record's key carries.
+fn number(key: Option<&[u8]>) -> Result<u64> {
+    let key = std::str::from_utf8(key.context("a record without a key")?)?;
+    key.parse()
+        .with_context(|| format!("nobody sends the key {key}"))
+}

@@ -1,0 +1,271 @@
+//! Some brokers as one cluster, each in its own network namespace.
+
+mod ask;
+mod disk;
+mod network;
+mod node;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use ask::{Member, PartitionView, read_copy};
+pub(crate) use ask::{create_topic, delete_topic, reassign};
+pub use disk::Disk;
+pub use network::Network;
+pub use node::Node;
+pub use world::enter;
+
+use crate::broker::Kind;
+use crate::raw::Raw;
+use crate::scenario::eventually;
+
+/// How long a cluster may take to come up; three JVMs on two cores take their time.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// Running brokers; all of them and their network are gone when it is dropped.
+pub struct Cluster {
+    kind: Kind,
+    folder: PathBuf,
+    nodes: Vec<Node>,
+    /// The lines between them. Dropped after the nodes.
+    pub network: Network,
+}
+
+impl Cluster {
+    /// So many nodes, numbered from 1, with their folders in `folder`; not started. With
+    /// `own_disks` each keeps its records on a [`Disk`] of its own.
+    pub fn new(count: i32, folder: &Path, own_disks: bool) -> Result<Self> {
+        let kind = Kind::from_env();
+        let ids: Vec<i32> = (1..=count).collect();
+        let spare = count + 1;
+        let network = Network::new(&(1..=spare).collect::<Vec<_>>());
+        let network = network.context("making the network")?;
+        let node = |id: &i32| {
+            let here = folder.join(id.to_string());
+            std::fs::create_dir_all(&here)?;
+            let disk = own_disks.then(|| Disk::new(&here)).transpose()?;
+            Ok(Node::new(kind, *id, &ids, (here, disk)))
+        };
+        let nodes = ids.iter().map(node).collect::<Result<_>>()?;
+        Ok(Self {
+            kind,
+            folder: folder.to_owned(),
+            nodes,
+            network,
+        })
+    }
+
+    /// One more machine beside the cluster, with a broker without a part in the quorum on it, which
+    /// is told of the cluster's. It is not started, and no part of what is asked of the cluster.
+    pub fn spare(&self) -> Result<Node> {
+        let ids: Vec<i32> = self.ids().collect();
+        let id = ids.last().map_or(1, |last| last + 1);
+        let here = self.folder.join(id.to_string());
+        std::fs::create_dir_all(&here)?;
+        let mut node = Node::new(self.kind, id, &ids, (here, None));
+        let listener = format!("PLAINTEXT://{}", node.address());
+        node.set("listeners", &listener);
+        node.set("process.roles", "broker");
+        Ok(node)
+    }
+
+    /// Starts all nodes and waits until they know each other.
+    pub fn start(&mut self) -> Result<()> {
+        let down: Vec<i32> = self.ids().filter(|id| !self.is_up(*id)).collect();
+        self.start_these(&down)?;
+        self.await_brokers(self.nodes.len())
+    }
+
+    /// Starts some nodes at once and does not wait.
+    pub fn start_these(&mut self, ids: &[i32]) -> Result<()> {
+        ids.iter().try_for_each(|id| self.node(*id).start())
+    }
+
+    /// Which broker this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where the logs are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The ids of all nodes.
+    pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
+        let count = i32::try_from(self.nodes.len()).unwrap_or(i32::MAX);
+        1..=count
+    }
+
+    /// Everybody but one.
+    pub fn others(&self, but: i32) -> Vec<i32> {
+        self.ids().filter(|id| *id != but).collect()
+    }
+
+    /// A node by its id.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn node(&mut self, id: i32) -> &mut Node {
+        let found = self.nodes.iter_mut().find(|node| node.id == id);
+        found.expect("the trial names a node of its cluster")
+    }
+
+    /// Whether a node's process should be running.
+    pub fn is_up(&self, id: i32) -> bool {
+        self.nodes.iter().any(|node| node.id == id && node.is_up())
+    }
+
+    /// All addresses for clients.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self.nodes.iter().map(Node::address).collect();
+        addresses.join(",")
+    }
+
+    /// A connection to one node.
+    pub fn connect(&self, id: i32) -> Result<Raw> {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        let address = node
+            .with_context(|| format!("there is no node {id}"))?
+            .address();
+        Raw::connect(&address).with_context(|| format!("connecting to broker {id}"))
+    }
+
+    /// The first answer that any running node gives.
+    pub fn ask<T>(&self, mut question: impl FnMut(&mut Raw) -> Result<T>) -> Result<T> {
+        let mut last = None;
+        for id in self.ids().filter(|id| self.is_up(*id)) {
+            match self.connect(id).and_then(|mut raw| question(&mut raw)) {
+                Ok(answer) => return Ok(answer),
+                Err(why) => last = Some(why.context(format!("broker {id}"))),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow::anyhow!("no broker is running")))
+    }
+
+    /// Waits until every running node says that so many brokers are there.
+    pub fn await_brokers(&mut self, count: usize) -> Result<()> {
+        eventually(START_LIMIT, || {
+            self.must_live()?;
+            for id in self.ids().filter(|id| self.is_up(*id)) {
+                let known = ask::brokers(&mut self.connect(id)?)?;
+                ensure!(known.len() == count, "broker {id} knows of {known:?}");
+            }
+            Ok(())
+        })
+        .context("the cluster did not come together")
+    }
+
+    /// Fails if a process ended that nobody ended.
+    pub fn must_live(&mut self) -> Result<()> {
+        self.must_live_but(None)
+    }
+
+    fn must_live_but(&mut self, but: Option<i32>) -> Result<()> {
+        for node in self.nodes.iter_mut().filter(|node| Some(node.id) != but) {
+            if let Some(status) = node.ended()? {
+                let said = crate::process::tail(&node.printed());
+                bail!("broker {} ended by itself: {status}\n{said}", node.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The brokers that any running node knows as alive.
+    pub fn brokers(&self) -> Result<Vec<Member>> {
+        self.ask(ask::brokers)
+    }
+
+    /// The id of the active controller.
+    pub fn controller(&self) -> Result<i32> {
+        eventually(Duration::from_secs(20), || self.ask(ask::controller))
+    }
+
+    /// A topic's partitions, in order, as any running node sees them.
+    pub fn partitions(&self, topic: &str) -> Result<Vec<PartitionView>> {
+        self.ask(|raw| ask::partitions(raw, topic))
+    }
+
+    /// Who leads a partition, waited for.
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
+        eventually(Duration::from_secs(20), || {
+            let all = self.partitions(topic)?;
+            let found = all.iter().find(|view| view.index == partition);
+            let leader = found.context("no such partition")?.leader;
+            ensure!(leader >= 0, "{topic}-{partition} has no leader");
+            Ok(leader)
+        })
+    }
+
+    /// Creates a topic with these replicas and min.insync.replicas 2, and waits until it is whole.
+    pub fn create_topic(&self, topic: &str, partitions: i32, replicas: i16) -> Result<()> {
+        let configs = [("min.insync.replicas", "2"), ("retention.ms", "-1")];
+        eventually(Duration::from_secs(20), || {
+            let code =
+                self.ask(|raw| create_topic(raw, topic, (partitions, replicas), &configs))?;
+            const ALREADY_THERE: i16 = 36;
+            let fine = [0, ALREADY_THERE].contains(&code);
+            ensure!(fine, "creating {topic}: error {code}");
+            Ok(())
+        })?;
+        self.await_whole(topic, Duration::from_secs(30))
+    }
+
+    /// Waits until every partition of a topic has a leader and all its replicas are in sync.
+    pub fn await_whole(&self, topic: &str, limit: Duration) -> Result<()> {
+        eventually(limit, || {
+            for view in self.partitions(topic)? {
+                let whole = view.leader >= 0 && view.in_sync.len() == view.replicas.len();
+                ensure!(whole, "{topic} is not whole: {view:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Undoes all that can be undone: lines healed, everybody awake and running.
+    pub fn heal(&mut self) -> Result<()> {
+        self.network.heal()?;
+        for node in &mut self.nodes {
+            if node.is_up() {
+                node.resume()?;
+            } else {
+                node.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps, and fails early if a broker ends meanwhile.
+    pub fn watch(&mut self, time: Duration) -> Result<()> {
+        self.sleep(None, time)
+    }
+
+    /// The same, but one broker may end.
+    pub fn watch_but(&mut self, but: i32, time: Duration) -> Result<()> {
+        self.sleep(Some(but), time)
+    }
+
+    fn sleep(&mut self, but: Option<i32>, time: Duration) -> Result<()> {
+        let step = Duration::from_millis(100);
+        let mut left = time;
+        while left > Duration::ZERO {
+            self.must_live_but(but)?;
+            thread::sleep(step.min(left));
+            left = left.saturating_sub(step);
+        }
+        Ok(())
+    }
+
+    /// The last words of every node, for failure messages.
+    pub fn tails(&self) -> String {
+        let said = |node: &Node| {
+            let words = crate::process::tail(&node.printed());
+            format!("--- broker {}:\n{words}", node.id)
+        };
+        self.nodes.iter().map(said).collect::<Vec<_>>().join("\n")
+    }
+}

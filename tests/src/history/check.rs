@@ -1,0 +1,159 @@
+//! The checks, each one pass over what was seen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Anomaly, History, Read, Write};
+
+type Place = (i32, i64);
+
+fn place(write: &Write) -> Place {
+    (write.partition, write.offset)
+}
+
+impl History {
+    /// All anomalies of the history; empty if it is a good one.
+    pub fn check(&self) -> Vec<Anomaly> {
+        let mut found = Vec::new();
+        self.check_places(&mut found);
+        self.check_kept(&mut found);
+        self.check_copies(&mut found);
+        self.check_order(&mut found);
+        let known = self.known_offsets();
+        for poll in &self.polls {
+            check_poll(poll, &known, &mut found);
+        }
+        found
+    }
+
+    fn everything(&self) -> impl Iterator<Item = &Write> {
+        self.acked
+            .iter()
+            .chain(self.polls.iter().flatten())
+            .chain(&self.last_read)
+            .chain(self.copies.iter().flat_map(|(_, copy)| copy))
+    }
+
+    /// One value to a place, one place to a value, and no value out of nowhere.
+    fn check_places(&self, found: &mut Vec<Anomaly>) {
+        let mut by_place: HashMap<Place, u64> = HashMap::new();
+        let mut by_value: HashMap<u64, Write> = HashMap::new();
+        let mut told: HashSet<Write> = HashSet::new();
+        for &seen in self.everything() {
+            let first = *by_place.entry(place(&seen)).or_insert(seen.value);
+            let mut wrong = Vec::new();
+            if first != seen.value {
+                let Write {
+                    partition,
+                    offset,
+                    value: second,
+                } = seen;
+                wrong.push(Anomaly::InconsistentOffsets {
+                    partition,
+                    offset,
+                    first,
+                    second,
+                });
+            }
+            let first = *by_value.entry(seen.value).or_insert(seen);
+            if first != seen && !self.loose.contains(&seen.writer()) {
+                wrong.push(Anomaly::Duplicate {
+                    first,
+                    second: seen,
+                });
+            }
+            if !self.sent.contains(&seen.value) {
+                wrong.push(Anomaly::Phantom(seen));
+            }
+            // Everybody who was shown the same wrong thing would tell it again.
+            if !wrong.is_empty() && told.insert(seen) {
+                found.append(&mut wrong);
+            }
+        }
+    }
+
+    /// What was acknowledged, or shown to anybody, is in the topic at the end.
+    fn check_kept(&self, found: &mut Vec<Anomaly>) {
+        let mut highest: HashMap<i32, i64> = HashMap::new();
+        let mut kept = HashSet::new();
+        for seen in &self.last_read {
+            let top = highest.entry(seen.partition).or_insert(seen.offset);
+            *top = seen.offset.max(*top);
+            kept.insert(*seen);
+        }
+        let mut missing = HashSet::new();
+        for write in self.acked.iter().filter(|write| !kept.contains(*write)) {
+            let top = highest.get(&write.partition);
+            let passed = top.is_some_and(|top| *top > write.offset);
+            missing.insert(*write);
+            found.push(if passed {
+                Anomaly::LostWrite(*write)
+            } else {
+                Anomaly::Unseen(*write)
+            });
+        }
+        for read in self.polls.iter().flatten() {
+            if !kept.contains(read) && missing.insert(*read) {
+                found.push(Anomaly::Vanished(*read));
+            }
+        }
+    }
+
+    /// Each copy holds all of the topic; that it holds nothing else is seen by the places.
+    fn check_copies(&self, found: &mut Vec<Anomaly>) {
+        for (node, copy) in &self.copies {
+            let held: HashSet<&Write> = copy.iter().collect();
+            let missing = self.last_read.iter().filter(|write| !held.contains(write));
+            found.extend(missing.map(|write| Anomaly::CopyMisses {
+                node: *node,
+                write: *write,
+            }));
+        }
+    }
+
+    /// An idempotent writer's values are in each partition in the order in which they were sent.
+    fn check_order(&self, found: &mut Vec<Anomaly>) {
+        let mut sorted: Vec<&Write> = self.last_read.iter().collect();
+        sorted.sort_by_key(|write| place(write));
+        let mut latest: HashMap<(i32, u64), Write> = HashMap::new();
+        for &second in sorted {
+            if self.loose.contains(&second.writer()) {
+                continue;
+            }
+            let before = latest.insert((second.partition, second.writer()), second);
+            if let Some(first) = before.filter(|first| first.value > second.value) {
+                found.push(Anomaly::Reordered { first, second });
+            }
+        }
+    }
+
+    /// For each partition the offsets that hold a record, in order.
+    fn known_offsets(&self) -> BTreeMap<i32, Vec<i64>> {
+        let mut known: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for seen in self.everything() {
+            known.entry(seen.partition).or_default().push(seen.offset);
+        }
+        for offsets in known.values_mut() {
+            offsets.sort_unstable();
+            offsets.dedup();
+        }
+        known
+    }
+}
+
+fn check_poll(poll: &[Read], known: &BTreeMap<i32, Vec<i64>>, found: &mut Vec<Anomaly>) {
+    let mut positions: HashMap<i32, Read> = HashMap::new();
+    for &to in poll {
+        let Some(from) = positions.insert(to.partition, to) else {
+            continue;
+        };
+        if to.offset <= from.offset {
+            found.push(Anomaly::NonmonotonicPoll { from, to });
+            continue;
+        }
+        let offsets = known.get(&to.partition).map_or(&[][..], Vec::as_slice);
+        let next = offsets.partition_point(|offset| *offset <= from.offset);
+        if let Some(&skipped) = offsets.get(next).filter(|next| **next < to.offset) {
+            found.push(Anomaly::PollSkip { from, to, skipped });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Checks what producers and consumers saw while brokers were killed, cut off and paused.
+//!
+//! Offsets give the order of versions for free, so every check is linear in the length of the
+//! history (after one sort of the offsets); no search for an order is needed. A write whose fate
+//! is unknown (given up, or still waiting at the end) may be there or not, but at most once.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fmt;
+
+/// The numbers of a writer's values are below the next multiple of this, so no value is sent twice
+/// and a value names its writer.
+pub const WRITER: u64 = 1_000_000_000;
+
+/// One acknowledged write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Write {
+    /// The value; no two writes have the same.
+    pub value: u64,
+    /// The partition that took it.
+    pub partition: i32,
+    /// The offset that was promised.
+    pub offset: i64,
+}
+
+impl Write {
+    fn writer(&self) -> u64 {
+        self.value / WRITER
+    }
+}
+
+/// One record that a consumer was shown.
+pub type Read = Write;
+
+/// What one run saw.
+#[derive(Debug, Default, Clone)]
+pub struct History {
+    /// Every value that was ever handed to a producer.
+    pub sent: HashSet<u64>,
+    /// What was acknowledged.
+    pub acked: Vec<Write>,
+    /// Writers without idempotence: what they retry may be there twice and out of order.
+    pub loose: HashSet<u64>,
+    /// For each consumer that kept its assignment: what it was shown, in its order.
+    pub polls: Vec<Vec<Read>>,
+    /// The whole topic, read after the last fault.
+    pub last_read: Vec<Read>,
+    /// The same from each broker that keeps a copy, by the broker's id.
+    pub copies: Vec<(i32, Vec<Read>)>,
+}
+
+/// Something that must not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anomaly {
+    /// Acknowledged, but a reader that came past its offset never saw it there.
+    LostWrite(Write),
+    /// Acknowledged, but not there at the end, although nothing later was read either.
+    Unseen(Write),
+    /// A consumer was shown it, but it is not there at the end.
+    Vanished(Read),
+    /// It is in the topic, but not in this broker's copy.
+    CopyMisses {
+        /// The broker.
+        node: i32,
+        /// What it lacks.
+        write: Write,
+    },
+    /// One offset of one partition was seen with two values.
+    InconsistentOffsets {
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// The value seen first.
+        first: u64,
+        /// The other value.
+        second: u64,
+    },
+    /// One value at two places.
+    Duplicate {
+        /// The place seen first.
+        first: Write,
+        /// The other place.
+        second: Write,
+    },
+    /// Two values of one writer are in a partition the other way round than they were sent.
+    Reordered {
+        /// At the lower offset, but sent later.
+        first: Write,
+        /// At the higher offset.
+        second: Write,
+    },
+    /// A consumer was shown `to` right after `from` although `skipped` lies between them.
+    PollSkip {
+        /// Where it was.
+        from: Read,
+        /// Where it went.
+        to: Read,
+        /// An offset known to hold a record.
+        skipped: i64,
+    },
+    /// A consumer went back, or was shown the same offset twice.
+    NonmonotonicPoll {
+        /// Where it was.
+        from: Read,
+        /// Where it went.
+        to: Read,
+    },
+    /// A value that nobody sent.
+    Phantom(Read),
+}
+
+impl fmt::Display for Anomaly {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self:?}")
+    }
+}

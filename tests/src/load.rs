@@ -1,0 +1,358 @@
+//! Steady work on a topic while things break: other people's producers and consumers, and a note of
+//! everything that they were told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::bits::Bits;
+use crate::client::Client;
+use crate::history::{History, Read, WRITER, Write};
+use crate::line::{Line, Shown};
+use crate::peer::{Peer, Role};
+use crate::raw::now_ms;
+use crate::sample::{Sample, encode};
+
+/// How long the clients may take to come to their ends once nothing is broken any more.
+const FINISH_LIMIT: Duration = Duration::from_secs(60);
+/// A writer hands out a few records each time.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A producer of the load.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer {
+    /// The library.
+    pub client: Client,
+    /// Whether it is an idempotent producer; the others may write twice.
+    pub idempotent: bool,
+}
+
+/// What the load does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The topic.
+    pub topic: String,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Who writes, with acks=all.
+    pub writers: Vec<Writer>,
+    /// Who reads along.
+    pub readers: Vec<Client>,
+    /// Records per second of each writer.
+    pub rate: u32,
+}
+
+/// One acknowledged record.
+#[derive(Debug, Clone, Copy)]
+struct Ack {
+    write: Write,
+    took: Duration,
+}
+
+/// What a writer has seen so far.
+#[derive(Debug, Default)]
+struct Notes {
+    sent: Vec<Instant>,
+    acks: Vec<Ack>,
+    given_up: Vec<(u64, String)>,
+    /// Per partition: when the newest of the acknowledged records was sent.
+    newest: HashMap<i32, Instant>,
+}
+
+type Shared = Arc<Mutex<Notes>>;
+
+/// Work that is going on.
+pub struct Load {
+    plan: Plan,
+    stop: Arc<AtomicBool>,
+    /// The work is of no interest any more.
+    abandon: Arc<AtomicBool>,
+    writers: Vec<(Writer, u64, Shared, JoinHandle<Result<()>>)>,
+    readers: Vec<Peer>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// For the checker; the last readings are not in it yet.
+    pub history: History,
+    /// Records that a client gave up, and its words.
+    pub given_up: Vec<(u64, String)>,
+    /// How long the acknowledged records took from the hand to the ack, sorted.
+    pub took: Vec<Duration>,
+}
+
+impl Load {
+    /// Starts all clients of a plan.
+    pub fn start(plan: Plan, bootstrap: &str) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let abandon = Arc::new(AtomicBool::new(false));
+        let tail = [("topic", plan.topic.as_str()), ("tail", "true")];
+        let readers = plan
+            .readers
+            .iter()
+            .map(|client| Peer::start(*client, Role::Fetch, bootstrap, &tail))
+            .collect::<Result<_>>()?;
+        let mut writers = Vec::new();
+        for (writer, realm) in plan.writers.iter().zip(1..) {
+            let idempotent = writer.idempotent.to_string();
+            let options = [
+                ("topic", plan.topic.as_str()),
+                ("acks", "all"),
+                ("idempotent", &idempotent),
+            ];
+            let peer = Peer::start(writer.client, Role::Produce, bootstrap, &options)?;
+            let notes = Shared::default();
+            let feeder = Feeder {
+                peer,
+                realm: realm * WRITER,
+                notes: Arc::clone(&notes),
+                stop: Arc::clone(&stop),
+                abandon: Arc::clone(&abandon),
+            };
+            let (partitions, rate) = (plan.partitions, plan.rate);
+            let thread = thread::spawn(move || feeder.run(partitions, rate));
+            writers.push((*writer, realm, notes, thread));
+        }
+        Ok(Self {
+            plan,
+            stop,
+            abandon,
+            writers,
+            readers,
+        })
+    }
+
+    /// The topic that is worked on.
+    pub fn topic(&self) -> &str {
+        &self.plan.topic
+    }
+
+    /// Waits until every partition has acknowledged a record that every writer sent after now.
+    pub fn await_progress(&self, limit: Duration) -> Result<Duration> {
+        let from = Instant::now();
+        loop {
+            let behind = self.behind(from);
+            if behind.is_empty() {
+                return Ok(from.elapsed());
+            }
+            if let Some((writer, ..)) = self.writers.iter().find(|(.., run)| run.is_finished()) {
+                bail!(
+                    "the producer of {} came to an early end",
+                    writer.client.name()
+                );
+            }
+            ensure!(
+                from.elapsed() < limit,
+                "no progress within {limit:?}: {}",
+                behind.join(", ")
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The writers and partitions that have acknowledged nothing that was sent after `from`.
+    fn behind(&self, from: Instant) -> Vec<String> {
+        let mut behind = Vec::new();
+        for (writer, _, notes, _) in &self.writers {
+            let notes = locked(notes);
+            let fine = |partition: &i32| notes.newest.get(partition).is_some_and(|at| *at > from);
+            let waiting = (0..self.plan.partitions).filter(|partition| !fine(partition));
+            behind.extend(waiting.map(|partition| format!("{}-{partition}", writer.client.name())));
+        }
+        behind
+    }
+
+    /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
+    /// the readers are heard up to its ends.
+    pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut seen = Seen::default();
+        for (writer, realm, notes, thread) in std::mem::take(&mut self.writers) {
+            let told = thread.join().ok().context("a feeder panicked")?;
+            told.with_context(|| format!("the producer of {}", writer.client.name()))?;
+            let notes = locked(&notes);
+            let first = realm * WRITER;
+            seen.history.sent.extend((first..).take(notes.sent.len()));
+            if !writer.idempotent {
+                seen.history.loose.insert(realm);
+            }
+            seen.history
+                .acked
+                .extend(notes.acks.iter().map(|ack| ack.write));
+            seen.took.extend(notes.acks.iter().map(|ack| ack.took));
+            seen.given_up.extend(notes.given_up.iter().cloned());
+        }
+        seen.took.sort_unstable();
+        seen.history.last_read = last_read().context("the last reading")?;
+        for mut reader in std::mem::take(&mut self.readers) {
+            let shown = shown_until(&mut reader, &seen.history.last_read)?;
+            seen.history.polls.push(shown);
+        }
+        Ok(seen)
+    }
+}
+
+impl Drop for Load {
+    /// Clients that went on would meet the cluster of the next trial at the same addresses.
+    fn drop(&mut self) {
+        self.abandon.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        for (.., thread) in std::mem::take(&mut self.writers) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Seen {
+    /// The time within which this share of the acknowledged records was acknowledged.
+    pub fn percentile(&self, share: f64) -> Duration {
+        let at = (self.took.len() as f64 * share) as usize;
+        let at = at.min(self.took.len().saturating_sub(1));
+        self.took.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// The thread that feeds one producer and notes what it says.
+struct Feeder {
+    peer: Peer,
+    realm: u64,
+    notes: Shared,
+    stop: Arc<AtomicBool>,
+    abandon: Arc<AtomicBool>,
+}
+
+impl Feeder {
+    fn run(mut self, partitions: i32, rate: u32) -> Result<()> {
+        let mut bits = Bits::new(self.realm);
+        let started = Instant::now();
+        let mut next = 0_u64;
+        while !self.stop.load(Ordering::Relaxed) {
+            let due = (started.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+            while next < due {
+                let number = self.realm + next;
+                next += 1;
+                let sample = sample(number, partitions, &mut bits);
+                locked(&self.notes).sent.push(Instant::now());
+                self.peer.hand(&sample)?;
+            }
+            self.hear(TICK)?;
+        }
+        self.peer.close_input();
+        let ending = Instant::now();
+        loop {
+            if self.abandon.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match self
+                .peer
+                .next(FINISH_LIMIT.saturating_sub(ending.elapsed()))?
+            {
+                Line::Done(_) => return Ok(()),
+                line => self.note(line)?,
+            }
+        }
+    }
+
+    /// Notes what the producer says during the next moment.
+    fn hear(&mut self, moment: Duration) -> Result<()> {
+        let until = Instant::now() + moment;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.peer.at_hand(left) {
+                Some(line) => self.note(line)?,
+                None if left.is_zero() => return Ok(()),
+                // It said nothing, or it is gone, which the next hand finds out.
+                None => thread::sleep(left.min(Duration::from_millis(1))),
+            }
+        }
+    }
+
+    fn note(&self, line: Line) -> Result<()> {
+        let now = Instant::now();
+        let mut notes = locked(&self.notes);
+        match line {
+            Line::Acked { i, p, o } => {
+                let at = usize::try_from(i - self.realm)?;
+                let sent = *notes.sent.get(at).context("an ack for what was not sent")?;
+                let newest = notes.newest.entry(p).or_insert(sent);
+                *newest = sent.max(*newest);
+                let write = Write {
+                    value: i,
+                    partition: p,
+                    offset: o,
+                };
+                let took = now - sent;
+                notes.acks.push(Ack { write, took });
+            }
+            Line::Failed { i, why } => notes.given_up.push((i, why)),
+            other => bail!("a producer said {other:?}"),
+        }
+        Ok(())
+    }
+}
+
+fn locked(notes: &Shared) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A record whose key is its number.
+fn sample(number: u64, partitions: i32, bits: &mut Bits) -> Sample {
+    Sample {
+        number,
+        partition: i32::try_from(number % partitions.unsigned_abs() as u64).unwrap_or(0),
+        timestamp: now_ms(),
+        key: Some(encode(number.to_string().as_bytes())),
+        value: Some(encode(&bits.bytes(20 + number % 100))),
+        headers: Vec::new(),
+    }
+}
+
+fn read(shown: &Shown) -> Result<Read> {
+    let key = shown.key.as_ref().context("a record without a key")?;
+    let number = String::from_utf8(STANDARD.decode(key)?)?;
+    Ok(Read {
+        value: number.parse().context("a key that is no number")?,
+        partition: shown.partition,
+        offset: shown.offset,
+    })
+}
+
+/// What a reader was shown, up to the ends of the last reading.
+fn shown_until(reader: &mut Peer, last_read: &[Read]) -> Result<Vec<Read>> {
+    let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+    for read in last_read {
+        let end = ends.entry(read.partition).or_insert(read.offset);
+        *end = read.offset.max(*end);
+    }
+    let started = Instant::now();
+    let mut shown = Vec::new();
+    while !ends.is_empty() {
+        match reader.next(FINISH_LIMIT.saturating_sub(started.elapsed())) {
+            Ok(Line::Record(record)) => {
+                let end = ends.get(&record.partition);
+                if end.is_some_and(|end| record.offset >= *end) {
+                    ends.remove(&record.partition);
+                }
+                shown.push(read(&record)?);
+            }
+            Ok(other) => bail!("a reader said {other:?}"),
+            Err(why) => {
+                let (heard, last) = (shown.len(), shown.last());
+                let told = format!("it heard {heard}, last {last:?}, and never came to {ends:?}");
+                return Err(why.context(told));
+            }
+        }
+    }
+    // What came too much must not go unseen.
+    while let Some(Line::Record(record)) = reader.at_hand(Duration::from_millis(50)) {
+        shown.push(read(&record)?);
+    }
+    Ok(shown)
+}

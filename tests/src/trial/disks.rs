@@ -1,0 +1,189 @@
+//! Disks that lose their power, refuse, are full or slow.
+
+use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Needs, RECOVERY, Stage, Trial};
+use crate::bits::Bits;
+use crate::cluster::Disk;
+
+pub(super) const TRIALS: &[Trial] = &[
+    Trial {
+        name: "power_loss_of_all_at_once",
+        rows: &[6, 8, 9],
+        faults: all_lose_power,
+        needs: Needs::Disks,
+    },
+    Trial {
+        name: "power_loss_of_a_leader",
+        rows: &[5, 8, 9],
+        faults: leader_loses_power,
+        needs: Needs::Disks,
+    },
+    Trial {
+        name: "flushes_fail",
+        rows: &[10],
+        faults: flushes_fail,
+        needs: Needs::Disks,
+    },
+    Trial {
+        name: "full_disk",
+        rows: &[12],
+        faults: full,
+        needs: Needs::Disks,
+    },
+    Trial {
+        name: "slow_disk",
+        rows: &[21],
+        faults: slow,
+        needs: Needs::Disks,
+    },
+];
+
+fn all_lose_power(stage: &mut Stage) -> Result<()> {
+    let all: Vec<i32> = stage.cluster.ids().collect();
+    for _ in 0..2 {
+        for id in &all {
+            stage.cluster.node(*id).disk()?.lose_power();
+        }
+        for id in &all {
+            stage.cluster.node(*id).kill()?;
+        }
+        let mut lost = Vec::new();
+        for id in &all {
+            let disk = stage.cluster.node(*id).disk()?;
+            lost.push(disk.regain_power(&mut stage.bits)?);
+        }
+        stage.cluster.start_these(&all)?;
+        let acked = stage.load.await_progress(RECOVERY)?;
+        stage.note(format!(
+            "power of all lost with {lost:?} blocks: all acknowledge after {acked:.2?}"
+        ));
+        stage.recover()?;
+    }
+    Ok(())
+}
+
+fn leader_loses_power(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    let node = stage.cluster.node(leader);
+    node.disk()?.lose_power();
+    node.kill()?;
+    let acked = stage.load.await_progress(RECOVERY)?;
+    let lost = stage
+        .cluster
+        .node(leader)
+        .disk()?
+        .regain_power(&mut stage.bits)?;
+    stage.note(format!(
+        "power of {leader} lost with {lost} blocks: all acknowledge after {acked:.2?}"
+    ));
+    stage.cluster.node(leader).start()?;
+    stage.recover()
+}
+
+/// A broker that cannot flush must not lead; whether it ends or stays is its own choice.
+fn flushes_fail(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    stage.cluster.node(leader).disk()?.fail_writes(true);
+    let acked = stage.load.await_progress(RECOVERY);
+    let acked = acked.context("while a leader's disk refuses every write")?;
+    let ended = stage.cluster.node(leader).ended()?;
+    stage.note(format!(
+        "writes of {leader} fail: all acknowledge after {acked:.2?}; it ended: {ended:?}"
+    ));
+    if ended.is_none() {
+        stage.cluster.node(leader).kill()?;
+    }
+    stage.cluster.node(leader).disk()?.mount_again()?;
+    stage.cluster.node(leader).start()?;
+    stage.recover()
+}
+
+fn full(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    stage.cluster.node(leader).disk()?.fill(64 << 10)?;
+    let acked = stage.load.await_progress(RECOVERY);
+    let acked = acked.context("while a leader's disk is full")?;
+    stage.cluster.watch_but(leader, Duration::from_secs(3))?;
+    let ended = stage.cluster.node(leader).ended()?;
+    stage.note(format!(
+        "disk of {leader} full: all acknowledge after {acked:.2?}; it ended: {ended:?}"
+    ));
+    stage.cluster.node(leader).disk()?.make_room()?;
+    if ended.is_none() {
+        // Whether room alone brings it back is told; that a restart does is demanded.
+        let by_itself = stage
+            .cluster
+            .await_whole(stage.topic(), Duration::from_secs(5));
+        stage.note(format!("room alone brings it back: {}", by_itself.is_ok()));
+        if by_itself.is_ok() {
+            return Ok(());
+        }
+        stage.cluster.node(leader).stop()?;
+    }
+    stage.cluster.node(leader).start()?;
+    stage.recover()
+}
+
+fn slow(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    stage
+        .cluster
+        .node(leader)
+        .disk()?
+        .slow_down(Duration::from_millis(100));
+    stage.cluster.watch(Duration::from_secs(6))?;
+    let acked = stage.load.await_progress(RECOVERY)?;
+    stage.note(format!(
+        "each write of {leader} takes 100 ms: all acknowledge after {acked:.2?}"
+    ));
+    stage.cluster.node(leader).disk()?.slow_down(Duration::ZERO);
+    stage.recover()
+}
+
+/// The disk itself, before anybody relies on it: a flushed file survives whole, an unflushed one
+/// does not, a refused flush is told, and `syncfs` flushes.
+pub fn disk_keeps_what_was_flushed() -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("freshet-disk-").tempdir()?;
+    let mut disk = Disk::new(folder.path())?;
+    let at = |name: &str| folder.path().join("files").join(name);
+    let content = vec![7; 300_000];
+    let write = |name: &str| -> Result<fs::File> {
+        let mut file = fs::File::create(at(name))?;
+        file.write_all(&content)?;
+        Ok(file)
+    };
+    let flushed = write("flushed")?;
+    flushed.sync_data()?;
+    fs::File::open(at(""))?.sync_all()?;
+    let together = write("together")?;
+    rustix::fs::syncfs(&together)?;
+    let unflushed = write("unflushed")?;
+    ensure!(disk.flushes() > 2, "only {} flushes", disk.flushes());
+    disk.lose_power();
+    ensure!(
+        flushed.sync_all().is_err() || unflushed.sync_all().is_err(),
+        "flushed without power"
+    );
+    drop((flushed, together, unflushed));
+    disk.regain_power(&mut Bits::new(5))?;
+    for name in ["flushed", "together"] {
+        let survived = fs::read(at(name)).with_context(|| name.to_owned())?;
+        ensure!(survived == content, "{name}: {} bytes", survived.len());
+    }
+    let survived = fs::read(at("unflushed")).unwrap_or_default();
+    ensure!(survived != content, "what was not flushed survived");
+    let file = write("refused")?;
+    disk.fail_writes(true);
+    ensure!(file.sync_all().is_err(), "a refused write was flushed");
+    drop(file);
+    disk.mount_again()?;
+    ensure!(fs::read(at("flushed"))? == content, "lost by a refusal");
+    disk.fill(100_000)?;
+    ensure!(write("too-much").is_err(), "a full disk took more");
+    disk.make_room()
+}

@@ -1,0 +1,333 @@
+//! Trials of a cluster: named faults under load, each judged by the history checker.
+//!
+//! A trial gets a fresh cluster of three and a topic with three copies of each partition. Clients
+//! write and read all the time while the trial breaks things. Then everything is healed, the work
+//! must go on within [`RECOVERY`], all copies are read in full, and the checker judges.
+
+mod disks;
+mod kills;
+mod lines;
+mod odd;
+mod pauses;
+mod rolls;
+
+use std::env;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::bits::Bits;
+use crate::broker::Kind;
+use crate::client::Client;
+use crate::cluster::{Cluster, read_copy};
+use crate::history::{History, Read};
+use crate::load::{Load, Plan, Seen, Writer};
+pub use disks::disk_keeps_what_was_flushed;
+
+/// Work must go on everywhere so long after everything is healed.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
+const TOPIC: &str = "trial";
+const PARTITIONS: i32 = 4;
+/// Records per second of each writer.
+const RATE: u32 = 400;
+
+/// One trial.
+pub struct Trial {
+    /// Its name; the test's too.
+    pub name: &'static str,
+    /// The rows of the table of faults that it belongs to.
+    pub rows: &'static [u8],
+    /// What it breaks, and what it looks at meanwhile.
+    pub faults: fn(&mut Stage) -> Result<()>,
+    /// Where it may run, and what it needs.
+    pub needs: Needs,
+}
+
+/// What a trial needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing but a cluster; random sequences may contain it.
+    Cluster,
+    /// Brokers with disks of their own; random sequences of such may contain it.
+    Disks,
+    /// A cluster for itself, because it leaves it unlike it was.
+    Alone,
+}
+
+/// Every trial, in the order of what is cheap to know first.
+pub fn trials() -> Vec<&'static Trial> {
+    let all = [
+        kills::TRIALS,
+        pauses::TRIALS,
+        lines::TRIALS,
+        rolls::TRIALS,
+        disks::TRIALS,
+        odd::TRIALS,
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// What a trial works with.
+pub struct Stage {
+    /// The brokers.
+    pub cluster: Cluster,
+    /// The work that goes on; `None` once the trial has ended it.
+    pub load: Load,
+    /// All chance comes from here.
+    pub bits: Bits,
+    /// What the trial found worth telling.
+    pub notes: Vec<String>,
+    /// How many records may be given up by their clients.
+    pub may_give_up: bool,
+}
+
+impl Stage {
+    /// A partition of the load's topic, picked by chance, and who leads it.
+    pub fn some_leader(&mut self) -> Result<(i32, i32)> {
+        let partition = self.bits.below(PARTITIONS as u64) as i32;
+        let leader = self.cluster.leader(TOPIC, partition)?;
+        Ok((partition, leader))
+    }
+
+    /// Waits until another than `old` leads each partition, and says how long that took.
+    pub fn await_other_leader(&mut self, old: i32, limit: Duration) -> Result<Duration> {
+        let from = Instant::now();
+        loop {
+            let views = self.cluster.partitions(TOPIC);
+            let moved =
+                |view: &crate::cluster::PartitionView| view.leader >= 0 && view.leader != old;
+            if views.as_ref().is_ok_and(|views| views.iter().all(moved)) {
+                return Ok(from.elapsed());
+            }
+            ensure!(
+                from.elapsed() < limit,
+                "{old} still leads after {limit:?}: {views:?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until all partitions go on, and until all replicas of the topic are in sync.
+    pub fn recover(&mut self) -> Result<()> {
+        self.load.await_progress(RECOVERY)?;
+        self.cluster.await_whole(TOPIC, RECOVERY)
+    }
+
+    /// Tells something when the trial is over.
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.notes.push(what.into());
+    }
+
+    /// The load's topic.
+    pub fn topic(&self) -> &'static str {
+        TOPIC
+    }
+}
+
+/// Runs a trial; on failure what the brokers left is kept, and the error says where.
+pub fn run_trial(trial: &Trial, seed: u64) -> Result<()> {
+    run_sequence(&[trial], seed)
+}
+
+/// Runs trials one after the other on the same cluster under the same load.
+pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("freshet-trial-")
+        .tempdir()?;
+    let started = Instant::now();
+    match run_in(trials, seed, folder.path().to_owned()) {
+        Ok(told) => {
+            println!("seed {seed}, {:.1?}: {told}", started.elapsed());
+            Ok(())
+        }
+        Err(why) => {
+            let kept = folder.keep();
+            Err(why.context(format!(
+                "seed {seed} (FRESHET_SEED={seed} repeats it); what the brokers left is in {}",
+                kept.display()
+            )))
+        }
+    }
+}
+
+fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf) -> Result<String> {
+    let disks = trials.iter().any(|trial| trial.needs == Needs::Disks);
+    let mut cluster = Cluster::new(3, &folder, disks)?;
+    let outcome = cluster
+        .start()
+        .and_then(|()| cluster.create_topic(TOPIC, PARTITIONS, 3));
+    if let Err(why) = outcome {
+        let tails = cluster.tails();
+        return Err(why.context(format!("starting the cluster\n{tails}\n")));
+    }
+    let mut bits = Bits::new(seed);
+    let plan = plan(&mut bits);
+    let load = Load::start(plan, &cluster.bootstrap())?;
+    let mut stage = Stage {
+        cluster,
+        load,
+        bits,
+        notes: Vec::new(),
+        may_give_up: false,
+    };
+    let outcome = play(&mut stage, trials);
+    if let Err(why) = outcome {
+        let tails = stage.cluster.tails();
+        return Err(why.context(format!("the brokers' last words:\n{tails}\n")));
+    }
+    close(stage)
+}
+
+fn play(stage: &mut Stage, trials: &[&Trial]) -> Result<()> {
+    stage
+        .load
+        .await_progress(RECOVERY)
+        .context("before any fault")?;
+    for trial in trials {
+        (trial.faults)(stage).with_context(|| trial.name.to_owned())?;
+        stage.cluster.heal().context("healing")?;
+        let took = stage.load.await_progress(RECOVERY);
+        let took = took.with_context(|| format!("after {} and healing", trial.name))?;
+        stage.note(format!("goes on {took:.1?} after the healing"));
+        stage.cluster.must_live()?;
+    }
+    stage
+        .cluster
+        .await_whole(TOPIC, RECOVERY)
+        .context("after the healing")
+}
+
+/// Who writes and reads: chance mixes the libraries.
+fn plan(bits: &mut Bits) -> Plan {
+    let writer = |client, idempotent| Writer { client, idempotent };
+    let mut writers = vec![
+        writer(Client::Librdkafka, true),
+        writer(Client::FranzGo, true),
+    ];
+    if bits.below(3) == 0 {
+        writers[1] = writer(Client::FranzGo, false);
+    } else if bits.below(3) == 0 {
+        writers[1] = writer(Client::Java, true);
+    }
+    Plan {
+        topic: TOPIC.into(),
+        partitions: PARTITIONS,
+        writers,
+        readers: vec![*bits.pick(&[Client::FranzGo, Client::Librdkafka])],
+        rate: RATE,
+    }
+}
+
+/// Ends the load, reads everything from everybody and judges.
+fn close(stage: Stage) -> Result<String> {
+    let Stage {
+        mut cluster,
+        load,
+        notes,
+        may_give_up,
+        ..
+    } = stage;
+    let outcome = judge(&cluster, load, may_give_up);
+    let outcome = outcome.and_then(|told| cluster.must_live().map(|()| told));
+    let told =
+        outcome.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))?;
+    Ok(notes
+        .into_iter()
+        .chain([told])
+        .collect::<Vec<_>>()
+        .join("; "))
+}
+
+fn judge(cluster: &Cluster, load: Load, may_give_up: bool) -> Result<String> {
+    let mut seen = load.finish(|| read_topic(cluster))?;
+    seen.history.copies = read_copies(cluster, &seen.history)?;
+    if let Ok(path) = env::var("FRESHET_HISTORY") {
+        std::fs::write(&path, format!("{:#?}", seen.history))?;
+    }
+    let anomalies = seen.history.check();
+    if let Some(first) = anomalies.first() {
+        let all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
+        bail!(
+            "{} anomalies, the first is {first}:\n{}",
+            anomalies.len(),
+            all.join("\n")
+        );
+    }
+    if let Some((number, why)) = seen.given_up.first().filter(|_| !may_give_up) {
+        let count = seen.given_up.len();
+        bail!("{count} records were given up, the first is {number}: {why}");
+    }
+    Ok(summary(&seen))
+}
+
+fn summary(seen: &Seen) -> String {
+    let history = &seen.history;
+    format!(
+        "{} sent, {} acknowledged, {} given up, {} read from {} copies; ack p50 {:.1?} p99 {:.1?} max {:.1?}",
+        history.sent.len(),
+        history.acked.len(),
+        seen.given_up.len(),
+        history.last_read.len(),
+        history.copies.len(),
+        seen.percentile(0.5),
+        seen.percentile(0.99),
+        seen.took.last().copied().unwrap_or_default(),
+    )
+}
+
+/// The whole topic, each partition from its leader.
+fn read_topic(cluster: &Cluster) -> Result<Vec<Read>> {
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        let leader = cluster.leader(TOPIC, partition)?;
+        let copy = read_copy(&mut cluster.connect(leader)?, TOPIC, partition, None)?;
+        let (shown, _) = copy.with_context(|| format!("{leader} leads {partition} no more"))?;
+        all.extend(shown);
+    }
+    Ok(all)
+}
+
+/// Every broker's copy of the topic, where brokers serve what they do not lead.
+fn read_copies(cluster: &Cluster, history: &History) -> Result<Vec<(i32, Vec<Read>)>> {
+    let mut copies = Vec::new();
+    for id in cluster.ids() {
+        let mut raw = cluster.connect(id)?;
+        let mut copy = Some(Vec::new());
+        for partition in 0..PARTITIONS {
+            let mine = history
+                .last_read
+                .iter()
+                .filter(|read| read.partition == partition);
+            let end = mine.map(|read| read.offset + 1).max();
+            let told = read_copy(&mut raw, TOPIC, partition, end)
+                .with_context(|| format!("the copy of broker {id}"))?;
+            match (told, &mut copy) {
+                (Some((shown, _)), Some(copy)) => copy.extend(shown),
+                _ => copy = None,
+            }
+        }
+        copies.extend(copy.map(|copy| (id, copy)));
+    }
+    if copies.len() < 3 && cluster.kind() == Kind::Kafka {
+        bail!(
+            "Kafka's followers serve their copies, but not these: {}",
+            copies.len()
+        );
+    }
+    Ok(copies)
+}
+
+/// The seed that the environment asks for, else one from the clock.
+pub fn seed() -> u64 {
+    let asked = env::var("FRESHET_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| crate::raw::now_ms().unsigned_abs())
+}
+
+/// Why trials cannot run here.
+pub fn missing() -> Option<String> {
+    let needed = [Client::FranzGo, Client::Librdkafka, Client::Java];
+    needed.into_iter().find_map(Client::missing)
+}

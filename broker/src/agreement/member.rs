@@ -21,6 +21,7 @@ use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
 
 use super::Wanted;
+use super::voters::Voters;
 use crate::bound::Bound;
 use crate::doors::Doors;
 
@@ -85,7 +86,7 @@ impl Member {
     }
 
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
-        Arc::clone(&self.raft) as Arc<dyn server::QuorumFace>
+        Arc::new(Voters(Arc::clone(&self.relay)))
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {

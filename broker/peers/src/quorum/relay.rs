@@ -19,9 +19,9 @@ use super::kind;
 use super::link::{TcpLink, Unsaid};
 
 /// How long somebody is looked for who decides. An election takes less than a second.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks, when nothing is heard of a new leader.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// How long a controller may take to decide. One that is deposed meanwhile is not waited for.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long an answer waits for this node's image. What was decided is true without it.
@@ -33,9 +33,9 @@ const HEARTBEATS: usize = 8;
 
 /// See the module.
 pub struct Relay {
-    me: NodeId,
-    raft: Arc<Raft<MetadataMachine>>,
-    link: Arc<TcpLink>,
+    pub(super) me: NodeId,
+    pub(super) raft: Arc<Raft<MetadataMachine>>,
+    pub(super) link: Arc<TcpLink>,
     proposals: Semaphore,
     heartbeats: Semaphore,
 }
@@ -159,7 +159,7 @@ impl Relay {
         }
     }
 
-    fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
+    pub(super) fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
         let peers = self.raft.peers();
         let peer = peers.into_iter().find(|peer| peer.id.node == node);
         peer.map(|peer| peer.endpoints)

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use super::carried::{self, Carried};
-use super::kind;
+use super::{kind, voters};
 
 /// Proposals of other nodes that may be under way; more are told to come again.
 const PROPOSALS: usize = 4096;
@@ -62,6 +62,7 @@ impl PeerRoom {
         let answer = match request.kind {
             kind::LETTER => self.letter(body).await,
             kind::PROPOSAL => self.proposal(&body).await,
+            kind::VOTERS => self.voters(&body).await,
             _ => None,
         };
         answer.map_or_else(PeerResponse::refusal, |body| PeerResponse {
@@ -89,6 +90,10 @@ impl PeerRoom {
         let answered = self.raft()?.receive(body).await;
         let told = |error: &_| tracing::debug!(%error, "a letter that is none");
         answered.inspect_err(told).ok()
+    }
+
+    async fn voters(&self, body: &Bytes) -> Option<Bytes> {
+        voters::answer(&*self.raft()?, body).await
     }
 
     async fn proposal(&self, body: &Bytes) -> Option<Bytes> {

@@ -11,6 +11,7 @@ use freshet_metadata::{
 };
 use freshet_quorum::{
     Census, Endpoint, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors, RaftOptions,
+    VotersError,
 };
 use freshet_settings::SecurityProtocol;
 use freshet_types::{ClusterId, NodeId, TopicId};
@@ -192,6 +193,35 @@ async fn proposals_go_on_when_the_leader_stops_and_when_a_majority_is_gone_they_
         "{error}"
     );
     nodes.remove(0).stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voters_are_told_and_changed_from_any_node() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let nodes = cluster(home.path(), 3).await;
+    first_id(&nodes[0]).await;
+    for node in &nodes {
+        let status = node.relay.status().await;
+        assert_eq!(status.voters.len(), 3);
+        let known = status.voters.iter().all(|v| v.log_end_offset >= 0);
+        assert!(known, "as the active controller sees them: {status:?}");
+    }
+    let leads = |node: &&Node| node.raft.leadership().borrow().is_mine;
+    let (leading, others): (Vec<_>, Vec<_>) = nodes.iter().partition(leads);
+    let gone = others[0].raft.status().voters;
+    let gone = gone
+        .iter()
+        .find(|v| v.peer.endpoints[0] == others[0].endpoint);
+    let gone = gone.expect("it votes").peer.clone();
+    others[1].relay.remove(gone.id).await.expect("removed");
+    assert_eq!(leading[0].raft.status().voters.len(), 2);
+    let unknown = others[1].relay.remove(gone.id).await;
+    assert_eq!(unknown, Err(VotersError::Unknown(gone.id)));
+    others[1].relay.add(gone, true).await.expect("added");
+    assert_eq!(leading[0].raft.status().voters.len(), 3);
+    for node in nodes {
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,18 +59,14 @@ impl Cluster {
         })
     }
 
-    /// One more machine beside the cluster, with a broker without a part in the quorum on it, which
-    /// is told of the cluster's. It is not started, and no part of what is asked of the cluster.
+    /// One more machine beside the cluster, with a broker on it that is told of the cluster's
+    /// quorum. It is not started, and no part of what is asked of the cluster.
     pub fn spare(&self) -> Result<Node> {
         let ids: Vec<i32> = self.ids().collect();
         let id = ids.last().map_or(1, |last| last + 1);
         let here = self.folder.join(id.to_string());
         std::fs::create_dir_all(&here)?;
-        let mut node = Node::new(self.kind, id, &ids, (here, None));
-        let listener = format!("PLAINTEXT://{}", node.address());
-        node.set("listeners", &listener);
-        node.set("process.roles", "broker");
-        Ok(node)
+        Ok(Node::new(self.kind, id, &ids, (here, None)))
     }
 
     /// Starts all nodes and waits until they know each other.

@@ -107,6 +107,13 @@ impl Node {
         self.settings.push((name.into(), value.into()));
     }
 
+    /// Takes its part in the quorum away.
+    pub fn be_no_controller(&mut self) {
+        self.set("process.roles", "broker");
+        let listener = format!("PLAINTEXT://{}", self.address());
+        self.set("listeners", &listener);
+    }
+
     /// Makes it belong to another cluster than all others.
     pub fn be_foreign(&mut self) {
         self.cluster = FOREIGN;

@@ -21,6 +21,7 @@ use crate::bits::Bits;
 use crate::broker::Kind;
 use crate::client::Client;
 use crate::cluster::{Cluster, read_copy};
+use crate::faults::note;
 use crate::history::{History, Read};
 use crate::load::{Load, Plan, Seen, Writer};
 pub use disks::disk_keeps_what_was_flushed;
@@ -125,6 +126,25 @@ impl Stage {
     }
 }
 
+/// Trials of one random sequence.
+const SEQUENCE: usize = 4;
+
+/// Runs a random sequence of trials on one cluster: what and in which order is in the seed.
+pub fn soak_sequence(seed: u64) -> Result<()> {
+    let mut bits = Bits::new(seed);
+    let disks = bits.below(3) == 0;
+    let fits = |trial: &&Trial| match trial.needs {
+        Needs::Cluster => true,
+        Needs::Disks => disks,
+        Needs::Alone => false,
+    };
+    let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
+    let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
+    let names: Vec<&str> = chosen.iter().map(|trial| trial.name).collect();
+    println!("{}", names.join(", "));
+    run_sequence(&chosen, seed)
+}
+
 /// Runs a trial; on failure what the brokers left is kept, and the error says where.
 pub fn run_trial(trial: &Trial, seed: u64) -> Result<()> {
     run_sequence(&[trial], seed)
@@ -136,7 +156,11 @@ pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
         .prefix("freshet-trial-")
         .tempdir()?;
     let started = Instant::now();
-    match run_in(trials, seed, folder.path().to_owned()) {
+    let outcome = run_in(trials, seed, folder.path().to_owned());
+    for trial in trials {
+        note(trial.name, seed, outcome.is_ok());
+    }
+    match outcome {
         Ok(told) => {
             println!("seed {seed}, {:.1?}: {told}", started.elapsed());
             Ok(())

@@ -109,6 +109,7 @@ fn duplicate_id(stage: &mut Stage) -> Result<()> {
 
 fn foreign(stage: &mut Stage) -> Result<()> {
     let mut intruder = stage.cluster.spare()?;
+    intruder.be_no_controller();
     intruder.be_foreign();
     keep_out(stage, intruder)
 }

@@ -288,6 +288,7 @@ impl Broker {
             clock: Arc::clone(&doors.clock),
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
+            peers: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{cluster, config, consume, group, produce, text, topic};
+use crate::{broker, cluster, config, consume, feature, group, produce, quorum, text, topic};
 
 /// Topics, records, groups and settings of a Freshet or Kafka cluster.
 #[derive(Debug, Parser)]
@@ -82,6 +82,15 @@ pub(crate) enum Command {
     /// Show and change settings of topics, brokers and groups.
     #[command(subcommand)]
     Config(config::Command),
+    /// List brokers, cordon and drain them, take them out of the cluster.
+    #[command(subcommand)]
+    Broker(broker::Command),
+    /// Show the controllers, change who votes.
+    #[command(subcommand)]
+    Quorum(quorum::Command),
+    /// Show and set feature levels.
+    #[command(subcommand)]
+    Feature(feature::Command),
     /// Show the cluster and its brokers.
     #[command(subcommand)]
     Cluster(cluster::Command),

@@ -2,13 +2,16 @@
 
 mod advice;
 mod args;
+mod broker;
 mod cluster;
 mod config;
 mod consume;
+mod feature;
 mod group;
 mod output;
 mod patience;
 mod produce;
+mod quorum;
 mod text;
 mod time;
 mod topic;
@@ -81,6 +84,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Consume(command) => consume::run(&context, command).await,
         Command::Group(command) => group::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
+        Command::Broker(command) => broker::run(&context, command).await,
+        Command::Quorum(command) => quorum::run(&context, command).await,
+        Command::Feature(command) => feature::run(&context, command).await,
         Command::Cluster(_) => cluster::run(&context).await,
     }
 }

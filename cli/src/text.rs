@@ -97,6 +97,15 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// Numbers with commas between; a dash for none.
+pub(crate) fn ids(numbers: &[i32]) -> String {
+    if numbers.is_empty() {
+        return "-".to_owned();
+    }
+    let texts: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
 /// `1 record`, `2 records`.
 pub(crate) fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })

@@ -116,6 +116,16 @@ struct Found {
     directory_id: TopicId,
 }
 
+/// The cluster that `dirs` belong to; `None` while none of them is formatted.
+pub fn cluster_of(disk: &dyn Disk, dirs: &[PathBuf]) -> Result<Option<ClusterId>, IdentityError> {
+    for dir in dirs {
+        if let Some(found) = read(disk, dir)? {
+            return Ok(Some(found.cluster_id));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the identity of `dirs`, writing it into those that are empty. A new cluster id is made
 /// only when every directory is empty and none is `wanted`.
 pub fn identify(

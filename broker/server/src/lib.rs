@@ -10,8 +10,8 @@ mod serve;
 mod stop;
 
 pub use kafka::{
-    Api, Context, Identity, Operation, Parts, QuorumFace, Quota, VotersAnswer, reference_markdown,
-    served,
+    Api, Context, Identity, Operation, Parts, PeerAnswered, PeerDoor, QuorumFace, Quota,
+    VotersAnswer, reference_markdown, served,
 };
 pub use serve::{Faces, Listeners, serve};
 pub use stop::{Stop, Stopper};

@@ -89,7 +89,7 @@ impl Metrics {
             ),
             &["error"],
         ));
-        let keys = || served().map(|api| api.key);
+        let keys = || served().map(|api| api.key).chain([ApiKey::Peer]);
         Self {
             connections: make.gauge("freshet_connections", "Open client connections."),
             connections_refused: make.counter(
@@ -196,6 +196,10 @@ fn signed(value: u64) -> i64 {
 }
 
 fn slot(key: ApiKey) -> usize {
+    if key == ApiKey::Peer {
+        // Behind Kafka's: its own key is far away.
+        return ApiKey::ALL.len();
+    }
     usize::try_from(key.code()).expect("API keys are not negative")
 }
 

@@ -15,6 +15,7 @@ use crate::value::items;
 pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     let layers = Layers::of(Arc::new(settings.clone()));
     listeners(&layers)?;
+    crate::quorum::check(&layers)?;
     log_dirs(&layers)?;
     if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))
         && new != old
@@ -46,9 +47,10 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
     const MAP: &str = "listener.security.protocol.map";
     let bound = endpoint::parse_listeners(layers.text("listeners")).unwrap_or_default();
     let map = endpoint::parse_protocol_map(layers.text(MAP)).unwrap_or_default();
-    let controllers = layers.controller_listeners();
-    let mut for_clients = bound.iter().filter(|e| !controllers.contains(&e.name));
-    if for_clients.clone().next().is_none() {
+    let controllers = layers.controller_names();
+    let for_clients = bound.iter().filter(|e| !controllers.contains(&e.name));
+    let quorum = layers.quorum();
+    if for_clients.clone().next().is_none() && quorum.roles.broker {
         let expected = "clients need a listener that is not the controller's".to_owned();
         return Err(contradiction(
             "listeners",
@@ -56,7 +58,11 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
             expected,
         ));
     }
-    for_clients.try_for_each(|endpoint| served(endpoint, &map, layers))?;
+    let opened = quorum.listeners.iter().map(|listener| &listener.endpoint);
+    let implied = |e: &&Endpoint| layers.statics.get(MAP).is_none() && !map.contains_key(&e.name);
+    for_clients
+        .chain(opened.filter(|e| !implied(e)))
+        .try_for_each(|endpoint| served(endpoint, &map, layers))?;
     let advertised = layers
         .value("advertised.listeners")
         .map(endpoint::parse_listeners);
@@ -126,12 +132,19 @@ fn served(
 /// Whether `listeners` names one that stays closed because it is the controller's.
 pub(crate) fn has_closed_listener(settings: &StaticSettings) -> bool {
     let layers = Layers::of(Arc::new(settings.clone()));
+    if layers.quorum().is_cluster() {
+        return false;
+    }
     let bound = endpoint::parse_listeners(layers.text("listeners")).unwrap_or_default();
-    let controllers = layers.controller_listeners();
+    let controllers = layers.controller_names();
     bound.iter().any(|e| controllers.contains(&e.name))
 }
 
-fn contradiction(first: &'static str, second: &'static str, expected: String) -> SettingError {
+pub(crate) fn contradiction(
+    first: &'static str,
+    second: &'static str,
+    expected: String,
+) -> SettingError {
     SettingError::Contradiction {
         first: first.into(),
         second: second.into(),

@@ -96,6 +96,47 @@ pub(crate) fn host_port(text: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), port))
 }
 
+/// `id@host:port` entries.
+pub(crate) fn parse_voters(text: &str) -> Result<Vec<(i32, String, u16)>, String> {
+    let mut found: Vec<(i32, String, u16)> = Vec::new();
+    for item in items(text) {
+        let parsed = item.split_once('@').and_then(|(id, rest)| {
+            let (host, port) = host_port(rest)?;
+            let id = id.trim().parse().ok().filter(|id| *id >= 0)?;
+            (!host.is_empty() && port != 0).then_some((id, host, port))
+        });
+        let voter = parsed.ok_or_else(|| "id@host:port entries separated by commas".to_owned())?;
+        if found.iter().any(|(id, ..)| *id == voter.0) {
+            return Err(format!("each node.id once; {} is there twice", voter.0));
+        }
+        if found.iter().any(|(_, h, p)| (h, p) == (&voter.1, &voter.2)) {
+            return Err(format!(
+                "each address once; {}:{} is there twice",
+                voter.1, voter.2
+            ));
+        }
+        found.push(voter);
+    }
+    Ok(found)
+}
+
+pub(crate) fn voters(text: &str) -> Result<(), String> {
+    parse_voters(text).map(drop)
+}
+
+/// `host:port` entries.
+pub(crate) fn parse_addresses(text: &str) -> Result<Vec<(String, u16)>, String> {
+    let parse = |item: &str| {
+        let address = host_port(item).filter(|(host, port)| !host.is_empty() && *port != 0);
+        address.ok_or_else(|| "host:port entries separated by commas".to_owned())
+    };
+    items(text).map(parse).collect()
+}
+
+pub(crate) fn addresses(text: &str) -> Result<(), String> {
+    parse_addresses(text).map(drop)
+}
+
 /// The endpoints of a list, or what is wrong with it.
 pub(crate) fn parse_listeners(text: &str) -> Result<Vec<Endpoint>, String> {
     let mut found: Vec<Endpoint> = Vec::new();

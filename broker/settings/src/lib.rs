@@ -18,6 +18,7 @@ mod error;
 mod layers;
 mod nearest;
 mod overrides;
+mod quorum;
 mod reference;
 mod setting;
 mod slices;
@@ -30,6 +31,7 @@ pub use endpoint::{Endpoint, Listener, SecurityProtocol};
 pub use error::SettingError;
 pub use layers::{Candidate, Described, Layers, Overrides, Source};
 pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
+pub use quorum::{NodeRoles, QuorumSettings};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{

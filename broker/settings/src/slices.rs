@@ -155,6 +155,8 @@ pub struct ReplicationSettings {
     pub socket_timeout_ms: u64,
     /// `num.replica.fetchers`.
     pub fetchers: usize,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub checkpoint_interval_ms: u64,
 }
 
 /// Classic groups and committed offsets.
@@ -256,7 +258,7 @@ impl Layers {
     }
 
     /// `node.id`; where only the older name is given, that.
-    fn node_id(&self) -> NodeId {
+    pub(crate) fn node_id(&self) -> NodeId {
         let older = self.int("broker.id");
         match self.statics.get("node.id") {
             None if older >= 0 => NodeId(older),
@@ -265,23 +267,27 @@ impl Layers {
     }
 
     fn listeners(&self) -> Vec<Listener> {
+        let controllers = self.controller_names();
+        let mut bound = self.bound();
+        bound.retain(|listener| !controllers.contains(&listener.endpoint.name));
+        bound
+    }
+
+    /// All of `listeners`, in their order.
+    pub(crate) fn bound(&self) -> Vec<Listener> {
         let map = endpoint::parse_protocol_map(self.text("listener.security.protocol.map"));
         let map = map.unwrap_or_default();
         let bound = endpoint::parse_listeners(self.text("listeners")).unwrap_or_default();
         let protocol = |name: &String| map.get(name).copied();
-        let controllers = self.controller_listeners();
-        bound
-            .into_iter()
-            .filter(|endpoint| !controllers.contains(&endpoint.name))
-            .map(|endpoint| Listener {
-                protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
-                endpoint,
-            })
-            .collect()
+        let listener = |endpoint: Endpoint| Listener {
+            protocol: protocol(&endpoint.name).unwrap_or(SecurityProtocol::Plaintext),
+            endpoint,
+        };
+        bound.into_iter().map(listener).collect()
     }
 
     /// `controller.listener.names`, in upper case as listeners are named.
-    pub(crate) fn controller_listeners(&self) -> Vec<String> {
+    pub(crate) fn controller_names(&self) -> Vec<String> {
         items(self.text("controller.listener.names"))
             .map(str::to_ascii_uppercase)
             .collect()
@@ -366,6 +372,7 @@ impl Layers {
             fetch_backoff_ms: self.unsigned("replica.fetch.backoff.ms"),
             socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
             fetchers: self.size("num.replica.fetchers"),
+            checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
         }
     }
 

@@ -4,12 +4,14 @@ use clap::Args;
 use freshet_client::{ConfigChange, Resource};
 use serde_json::json;
 
+use super::factor;
 use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 EXAMPLES:
   freshet topic alter orders --partitions 12
+  freshet topic alter orders --replication-factor 1
   freshet topic alter orders --config retention.ms=3600000
   freshet topic alter orders --unset retention.ms")]
 #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
@@ -20,6 +22,9 @@ pub(crate) struct Alter {
     /// Partitions it shall have in total; more than now. Keys may move to other partitions.
     #[arg(long, short, group = "change", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
+    /// Copies that each partition shall have. They are made, or dropped, in the background.
+    #[arg(long, group = "change", value_name = "COPIES", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    replication_factor: Option<u16>,
     /// A setting to change; may be repeated.
     #[arg(
         long = "config",
@@ -52,9 +57,26 @@ pub(super) async fn run(context: &Context, args: Alter) -> anyhow::Result<()> {
         let widening = admin.create_partitions(&args.name, count);
         context.patience.with("adding partitions", widening).await?;
     }
-    let result =
-        json!({ "name": args.name, "partitions": args.partitions, "settings": changes.len() });
-    context
-        .output
-        .say(&result, &format!("topic {} altered", args.name))
+    let mut moving = 0;
+    if let Some(factor) = args.replication_factor {
+        let names = std::slice::from_ref(&args.name);
+        let finding = context.client.topics(names);
+        context.patience.with("finding a topic", finding).await?;
+        moving = factor::change(context, &args.name, usize::from(factor)).await?;
+    }
+    let result = json!({
+        "name": args.name,
+        "partitions": args.partitions,
+        "settings": changes.len(),
+        "moving": moving,
+    });
+    let moves = match moving {
+        0 => String::new(),
+        count => format!(
+            "; {} on the move, `freshet topic reassign --list` shows them",
+            text::count(count as u64, "partition")
+        ),
+    };
+    let sentence = format!("topic {} altered{moves}", args.name);
+    context.output.say(&result, &sentence)
 }

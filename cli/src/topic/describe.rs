@@ -8,9 +8,9 @@ use freshet_client::{ConfigSource, OffsetSpec, Resource, TopicPartition, TopicVi
 use freshet_types::NodeId;
 use serde::Serialize;
 
-use crate::Context;
 use crate::output::Rows;
 use crate::output::outcome::Failures;
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -41,6 +41,8 @@ struct Partition {
     leader_epoch: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
+    /// Replicas out of sync that still have everything acknowledged.
+    eligible: Vec<i32>,
     offline: Vec<i32>,
     /// `null` when the leader does not answer.
     start: Option<i64>,
@@ -98,6 +100,7 @@ async fn describe(context: &Context, name: &str) -> anyhow::Result<Described> {
     let view = context.client.topics(&[name.to_owned()]).await?;
     let topic = view.topic(name).context("the topic is gone")?;
     let ends = ends(context, name, topic).await;
+    let eligible = eligible(context, name).await;
     let partition = |p: &freshet_client::PartitionView| {
         let ids = |nodes: &[NodeId]| nodes.iter().map(|n| n.0).collect();
         let found = ends.get(&p.index).copied().unwrap_or_default();
@@ -107,6 +110,7 @@ async fn describe(context: &Context, name: &str) -> anyhow::Result<Described> {
             leader_epoch: p.leader_epoch,
             replicas: ids(&p.replicas),
             isr: ids(&p.isr),
+            eligible: eligible.get(&p.index).map_or_else(Vec::new, |all| ids(all)),
             offline: ids(&p.offline),
             start: found.0,
             end: found.1,
@@ -148,6 +152,13 @@ async fn ends(
     found
 }
 
+/// Who is eligible to lead though out of sync; nobody where the brokers keep no account of it.
+async fn eligible(context: &Context, name: &str) -> HashMap<i32, Vec<NodeId>> {
+    let told = context.client.admin().eligible_replicas(name).await;
+    let copies = told.unwrap_or_default().into_iter();
+    copies.map(|copy| (copy.partition, copy.eligible)).collect()
+}
+
 async fn overrides(
     context: &Context,
     name: &str,
@@ -178,6 +189,7 @@ fn table(partitions: &Vec<Partition>) -> Rows {
         ">EPOCH",
         "REPLICAS",
         "ISR",
+        "ELIGIBLE",
         "OFFLINE",
         ">START",
         ">END",
@@ -190,22 +202,13 @@ fn table(partitions: &Vec<Partition>) -> Rows {
             p.leader
                 .map_or_else(|| "none".to_owned(), |n| n.to_string()),
             p.leader_epoch.to_string(),
-            join(&p.replicas),
-            join(&p.isr),
-            join(&p.offline),
+            text::ids(&p.replicas),
+            text::ids(&p.isr),
+            text::ids(&p.eligible),
+            text::ids(&p.offline),
             number(p.start),
             number(p.end),
         ]);
     }
     rows
-}
-
-fn join(ids: &[i32]) -> String {
-    if ids.is_empty() {
-        return "-".to_owned();
-    }
-    ids.iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(",")
 }

@@ -54,8 +54,8 @@ pub use admin::{
     Admin, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
     ConfigSource, CreatedTopic, Election, FeatureLevel, FoundOffset, GroupDescription,
     GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
-    NewVoter, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, QuorumDescription, QuorumReplica,
-    Reassignment, Resource, TopicPartition,
+    NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
+    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, TopicPartition,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};

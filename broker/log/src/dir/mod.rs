@@ -21,9 +21,10 @@ pub use name::LogName;
 
 use freshet_env::Disk;
 use freshet_env::disk::{DiskLock, Entry, Space};
-use freshet_types::{Millis, TopicId};
+use freshet_types::{Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
+use crate::state::committed::{self, MAX_COMMITTED_BYTES};
 use crate::state::envelope::EnvelopeError;
 use crate::state::life::{Found, LastLife, Life, MAX_LIFE_BYTES};
 use crate::state::stop::StopRow;
@@ -35,6 +36,7 @@ const LOCK: &str = ".lock";
 const PROOF: &str = "clean-shutdown";
 const USED_PROOF: &str = "last-stop";
 const LIFE: &str = "broker-epoch";
+const COMMITTED: &str = "high-watermarks";
 /// What lies in a directory in which nothing is.
 const HARMLESS: [&str; 2] = [LOCK, "lost+found"];
 /// A log's own checkpoint, in its directory.
@@ -65,6 +67,8 @@ pub struct LogDir {
     last_life: LastLife,
     /// In which broker epoch it is used now; `None` while that is not on the disk.
     epoch: Mutex<Option<i64>>,
+    /// What the last process knew to be committed, until somebody asks.
+    committed: Mutex<HashMap<TopicPartition, Offset>>,
     /// Checkpoints of the last clean stop. Those of logs that were not opened go into the next
     /// proof as they are; above all those of damaged ones, whose damage must not be forgotten.
     rows: Mutex<HashMap<LogName, StopRow>>,
@@ -109,6 +113,8 @@ impl LogDir {
         }
         let said = read_life(&*disk, path).map_err(at("reading the broker epoch in"))?;
         let last_life = LastLife::of(said, was_clean, found(&entries));
+        let committed =
+            read_committed(&*disk, path).map_err(at("reading what was committed in"))?;
         let deleted = entries
             .iter()
             .filter(|entry| entry.is_dir && entry.name.ends_with(DELETED));
@@ -122,6 +128,7 @@ impl LogDir {
             was_clean,
             last_life,
             epoch: Mutex::new(None),
+            committed: Mutex::new(committed),
             rows: Mutex::new(rows),
             logs: Mutex::new(logs.map(|name| (name, Place::Closed)).collect()),
             leftovers: Mutex::new(leftovers),
@@ -226,12 +233,27 @@ impl LogDir {
         Ok(())
     }
 
+    /// How far the last process knew a partition to be committed. Told once.
+    pub fn take_committed(&self, at: TopicPartition) -> Option<Offset> {
+        self.committed.lock().remove(&at)
+    }
+
+    /// Keeps how far partitions are known to be committed, for the next process. A failure takes the
+    /// directory offline. Blocks on the device.
+    pub fn keep_committed(&self, rows: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.write_small(COMMITTED, &committed::to_file(rows))
+    }
+
     fn write_life(&self, life: Life) -> Result<(), LogError> {
+        self.write_small(LIFE, &life.to_file())
+    }
+
+    fn write_small(&self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
-        let path = self.path.join(LIFE);
-        let written = self.disk.replace_small(&path, &life.to_file());
+        let path = self.path.join(name);
+        let written = self.disk.replace_small(&path, bytes);
         written.map_err(|error| self.fail("writing", &path, &error))
     }
 
@@ -458,6 +480,23 @@ fn read_life(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Life>> {
     Ok(Life::from_file(&bytes)
         .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "epoch is damaged"))
         .ok())
+}
+
+/// What was committed; nothing when the file is missing or damaged.
+fn read_committed(disk: &dyn Disk, dir: &Path) -> io::Result<HashMap<TopicPartition, Offset>> {
+    let path = dir.join(COMMITTED);
+    let bytes = match disk.read_small(&path, MAX_COMMITTED_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => return Ok(HashMap::new()),
+            _ => return Err(error),
+        },
+    };
+    let read = committed::from_file(&bytes);
+    Ok(read.unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "what was committed is damaged");
+        HashMap::new()
+    }))
 }
 
 fn found(entries: &[Entry]) -> Found {

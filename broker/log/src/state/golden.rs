@@ -5,11 +5,12 @@ use std::path::Path;
 
 use freshet_env::{Disk, SystemDisk};
 use freshet_records::{Attributes, BatchHeader, HEADER_BYTES};
-use freshet_types::{Timestamp, TopicId};
+use freshet_types::{Timestamp, TopicId, TopicPartition};
 
 use crate::LogName;
 use crate::segment::index::{Entries, Entry, MaxTime};
 use crate::segment::index_file::IndexFile;
+use crate::state::committed;
 use crate::state::life::Life;
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, Epochs, Producers, SealedSegment, StopImage};
@@ -125,4 +126,16 @@ fn broker_epoch() {
     let file = Life::Clean(0x0102_0304);
     assert_golden("life", &file.to_file());
     assert_eq!(Life::from_file(&golden("life")), Ok(file));
+}
+
+#[test]
+fn high_watermarks() {
+    let at = |partition| TopicPartition {
+        topic: TopicId([7; 16]),
+        partition,
+    };
+    let rows = [(at(0), 0x0102_0304), (at(3), 5)];
+    let file = committed::to_file(&rows);
+    assert_golden("committed", &file);
+    assert_eq!(committed::from_file(&golden("committed")), Ok(rows.into()));
 }

@@ -75,6 +75,8 @@ impl Journal for PartitionJournal {
     }
 
     fn room(&self) -> Result<(), JournalError> {
+        let may = self.partition.may_produce(Acks::All);
+        may.map_err(|error| appending(error.kind(), error.to_string()))?;
         let room = self.partition.log().room(Origin::Coordinator);
         room.map_err(|error| appending(error.kind(), error.to_string()))
     }

@@ -19,6 +19,7 @@ pub use self::errors::{ProduceError, ReadError, TrimError};
 pub use self::follow::{FetchPoint, Follow};
 pub use self::lead::{ReplicaFetch, ReplicaFetchError};
 use crate::replica::{ProduceDone, Replica, Stand};
+use crate::replication::Leader;
 use crate::waiters::{Waiters, Watch, Watcher};
 
 /// What must be true before a produce is acknowledged.
@@ -145,6 +146,17 @@ impl Partition {
         self.replica.leader_epoch()
     }
 
+    /// Whether other brokers keep it as well, as far as is known here.
+    pub(crate) fn is_replicated(&self) -> bool {
+        match self.stand() {
+            Stand::Leads => {
+                let replicas = |leader: &Leader| leader.term().replicas.len();
+                self.replica.ask_leader(replicas).is_some_and(|n| n > 1)
+            }
+            Stand::Follows(_) | Stand::Waits => true,
+        }
+    }
+
     /// Whether all that was there when this broker began to lead is committed. Until then the high
     /// watermark may be behind what an earlier leader showed (KIP-207).
     pub fn is_settled(&self) -> bool {
@@ -208,7 +220,8 @@ impl Partition {
         }
     }
 
-    fn may_produce(&self, acks: Acks) -> Result<(), ProduceError> {
+    /// Whether a produce would be taken now.
+    pub(crate) fn may_produce(&self, acks: Acks) -> Result<(), ProduceError> {
         let enough = self.replica.ask_leader(|leader| {
             let (in_sync, needed) = leader.in_sync();
             (acks != Acks::All || in_sync >= needed)

@@ -132,7 +132,7 @@ async fn answer(frame: Bytes, room: &PeerRoom, face: Face) -> Option<Chunks> {
     if key == PeerRequest::KEY.code() {
         let request = PeerRequest::decode(&mut reader, version).ok()?;
         let response = room.answer(request).await;
-        if room.is_closed() {
+        if room.is_empty() {
             return None;
         }
         return encode_response::<PeerRequest>(&header, &response, version).ok();

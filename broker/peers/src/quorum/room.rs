@@ -17,12 +17,12 @@ const PROPOSALS: usize = 4096;
 
 /// Who answers.
 enum Host {
+    /// It does not know yet, or has stopped.
+    Nobody,
     /// Before this node has a quorum: it can say who it is, no more.
     Greets(Greeting),
     /// The quorum.
     Takes(Arc<Raft<MetadataMachine>>),
-    /// It has stopped.
-    Gone,
 }
 
 /// The room behind every door for nodes of the cluster.
@@ -32,15 +32,16 @@ pub struct PeerRoom {
 }
 
 impl PeerRoom {
-    /// Before there is a quorum.
-    pub fn new(greeting: Greeting) -> Arc<Self> {
+    /// A room without anybody in it. Whoever asks is sent away: a node must not say who it is
+    /// before it knows.
+    pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            host: RwLock::new(Host::Greets(greeting)),
+            host: RwLock::new(Host::Nobody),
             proposals: Semaphore::new(PROPOSALS),
         })
     }
 
-    /// What this node says of itself has changed.
+    /// Before there is a quorum this is what the node says of itself.
     pub fn greet(&self, greeting: Greeting) {
         *self.host.write() = Host::Greets(greeting);
     }
@@ -52,7 +53,7 @@ impl PeerRoom {
 
     /// Nobody is there any more; lets go of the quorum.
     pub fn close(&self) {
-        *self.host.write() = Host::Gone;
+        *self.host.write() = Host::Nobody;
     }
 
     /// Answers one request.
@@ -69,15 +70,15 @@ impl PeerRoom {
         })
     }
 
-    /// Whether nobody is there any more.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(&*self.host.read(), Host::Gone)
+    /// Whether nobody is there.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&*self.host.read(), Host::Nobody)
     }
 
     fn raft(&self) -> Option<Arc<Raft<MetadataMachine>>> {
         match &*self.host.read() {
             Host::Takes(raft) => Some(Arc::clone(raft)),
-            Host::Greets(_) | Host::Gone => None,
+            Host::Greets(_) | Host::Nobody => None,
         }
     }
 

@@ -10,8 +10,7 @@ use freshet_metadata::{
     RegisterBroker, SessionOptions,
 };
 use freshet_quorum::{
-    Census, Endpoint, Greeting, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
-    RaftOptions,
+    Census, Endpoint, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors, RaftOptions,
 };
 use freshet_settings::SecurityProtocol;
 use freshet_types::{ClusterId, NodeId, TopicId};
@@ -65,12 +64,7 @@ async fn start(home: &std::path::Path, node: i32, bound: (TcpListener, Endpoint)
         endpoints: vec![endpoint.clone()],
     };
     let cluster = ClusterId("c".into());
-    let room = PeerRoom::new(Greeting {
-        node,
-        directory: None,
-        cluster: None,
-        is_formed: false,
-    });
+    let room = PeerRoom::new();
     let face = if node.0 > 3 {
         Face::Early
     } else {
@@ -289,13 +283,7 @@ async fn bytes_of_strangers_close_their_connection_and_nothing_else() {
 #[tokio::test]
 async fn who_asks_a_controller_what_it_serves_is_told_nothing_of_us() {
     let (listener, at) = bind().await;
-    let greeting = Greeting {
-        node: NodeId(1),
-        directory: None,
-        cluster: None,
-        is_formed: false,
-    };
-    let door = Door::open(listener, PeerRoom::new(greeting), Face::Controller);
+    let door = Door::open(listener, PeerRoom::new(), Face::Controller);
     let config = freshet_client::ClientConfig::new(["unused"]);
     let address = format!("{}:{}", at.host, at.port);
     let connection = freshet_client::Connection::open(&address, &config).await;
@@ -307,13 +295,7 @@ async fn who_asks_a_controller_what_it_serves_is_told_nothing_of_us() {
 #[tokio::test]
 async fn a_door_that_closes_gives_its_socket_away_with_those_who_wait() {
     let (listener, at) = bind().await;
-    let greeting = Greeting {
-        node: NodeId(1),
-        directory: None,
-        cluster: None,
-        is_formed: false,
-    };
-    let door = Door::open(listener, PeerRoom::new(greeting), Face::Early);
+    let door = Door::open(listener, PeerRoom::new(), Face::Early);
     let mut early = TcpStream::connect((at.host.as_str(), at.port))
         .await
         .expect("connected");

@@ -130,6 +130,7 @@ impl Rig {
             clock,
             rng,
             stop: stop.clone(),
+            peers: None,
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],

@@ -15,8 +15,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     list("process.roles", "broker,controller")
         .list_of(&["broker", "controller"])
         .high()
-        .not_yet("every process is broker and controller, whatever this says")
-        .doc("What the process does."),
+        .doc(
+            "What the process does: serve clients as a `broker`, keep the metadata as a \
+             `controller`, or both.",
+        ),
     unset("broker.rack", Kind::String)
         .doc("Where the broker stands, for rack-aware clients and placement."),
     list("listeners", "PLAINTEXT://127.0.0.1:9092")

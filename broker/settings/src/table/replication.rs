@@ -1,13 +1,14 @@
 //! Replication, elections and the quorum: accepted ahead of the rooms that will use them.
 
+use crate::endpoint;
 use crate::setting::declare::{boolean, int, list, long, string, unset};
-use crate::setting::{Kind, Setting};
+use crate::setting::{Kind, Setting, Unit, Valid};
 
 const REPLICATION: &str = "replication is not built yet; a cluster has one broker";
 /// Why a listener of the controller stays closed.
-pub(crate) const NO_CONTROLLER_LISTENER: &str =
-    "no controller listener is served yet; listeners of these names are not opened";
-const QUORUM: &str = "the replicated quorum is not built yet; the one broker keeps the metadata";
+pub(crate) const NO_CONTROLLER_LISTENER: &str = "neither controller.quorum.voters nor controller.quorum.bootstrap.servers is set: this broker is \
+     its own controller, and its controller listener is not opened";
+const TIMES: &str = "the quorum has times of its own, see docs/quorum.md";
 const KRAFT: &str = "it tunes the metadata log of Kafka's own quorum; ours has no such thing";
 const PURGATORY: &str = "waiting requests are kept without a purgatory; there is nothing to purge";
 
@@ -71,19 +72,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .no_meaning(PURGATORY)
         .doc("Purge interval of waiting deletes."),
     boolean("auto.leader.rebalance.enable", "true")
-        .not_yet(REPLICATION)
         .doc("Whether preferred leaders get their partitions back."),
     long("leader.imbalance.check.interval.seconds", "300")
+        .unit(Unit::Seconds)
         .at_least(1)
-        .not_yet(REPLICATION)
         .doc("How often leaders are looked at for balance."),
     string("security.inter.broker.protocol", "PLAINTEXT")
         .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
-        .not_yet(REPLICATION)
-        .doc("How brokers speak to each other."),
+        .doc(
+            "How brokers speak to each other: by the listener of this name. Set this or \
+             `inter.broker.listener.name`, not both.",
+        ),
     unset("inter.broker.listener.name", Kind::String)
-        .not_yet(REPLICATION)
-        .doc("Listener by which brokers speak to each other."),
+        .valid(Valid::NotEmpty)
+        .doc("Listener by which brokers speak to each other. All brokers need one of this name."),
     unset("replica.selector.class", Kind::Class)
         .not_yet(REPLICATION)
         .doc("Kafka's class that chooses which replica serves a consumer (KIP-392)."),
@@ -128,39 +130,61 @@ pub(crate) static SETTINGS: &[Setting] = &[
     .doc("Bytes a second for moves between directories."),
     int("initial.broker.registration.timeout.ms", "60000")
         .millis()
-        .not_yet(QUORUM)
+        .not_yet("a broker tries to register for as long as it takes, and says so")
         .doc("How long a starting broker tries to register."),
-    int("broker.heartbeat.interval.ms", "2000")
+    int("broker.heartbeat.interval.ms", "250")
         .millis()
-        .not_yet(QUORUM)
-        .doc("How often a broker tells the controller that it lives."),
-    int("broker.session.timeout.ms", "9000")
+        .at_least(10)
+        .doc(
+            "How often a broker tells the controller that it lives; at most half of \
+             `broker.session.timeout.ms`. Kafka's default is 2000.",
+        ),
+    int("broker.session.timeout.ms", "1000")
         .millis()
-        .not_yet(QUORUM)
-        .doc("A broker that was silent for this long is fenced."),
-    list("controller.listener.names", "CONTROLLER")
-        .not_yet(NO_CONTROLLER_LISTENER)
-        .doc("Listeners of the controller; clients are never served there."),
+        .at_least(100)
+        .high()
+        .doc(
+            "A broker that was silent for this long is fenced: others lead its partitions. Kafka's \
+             default is 9000. Heartbeats are no records here and have connections of their own, so \
+             a busy cluster does not delay them; three that are lost in a row mean something. \
+             Where processes may stall for longer, as on crowded machines, raise both.",
+        ),
+    list("controller.listener.names", "CONTROLLER").high().doc(
+        "Listeners of the controllers. Controllers open those that `listeners` has, brokers \
+             that are no controllers must not have any; clients are never served there. A name \
+             that `listener.security.protocol.map` is not given for is PLAINTEXT.",
+    ),
     list("controller.quorum.voters", "")
-        .not_yet(QUORUM)
-        .doc("Voters of the quorum: `id@host:port`."),
+        .valid(Valid::Checked(endpoint::voters))
+        .high()
+        .doc(
+            "The controllers, when they are known beforehand: `id@host:port`, the same for every \
+             node. They form the quorum once all of them are up with empty directories. Without \
+             this and `controller.quorum.bootstrap.servers` a broker is its own controller.",
+        ),
     list("controller.quorum.bootstrap.servers", "")
-        .not_yet(QUORUM)
-        .doc("Where the quorum is found."),
+        .valid(Valid::Checked(endpoint::addresses))
+        .high()
+        .doc(
+            "Controller listeners, `host:port`, where the quorum is found when its members are not \
+             known beforehand. When all of them are new, they form it. A node that finds it formed \
+             listens to it; see `controller.quorum.auto.join.enable`. Ignored when \
+             `controller.quorum.voters` is set.",
+        ),
     int("controller.quorum.election.timeout.ms", "1000")
         .millis()
         .at_least(0)
-        .not_yet(QUORUM)
+        .no_meaning(TIMES)
         .doc("A voter without a leader for this long stands for election."),
     int("controller.quorum.fetch.timeout.ms", "2000")
         .millis()
         .at_least(0)
-        .not_yet(QUORUM)
+        .no_meaning(TIMES)
         .doc("A voter that hears nothing for this long starts an election."),
     int("controller.quorum.election.backoff.max.ms", "1000")
         .millis()
         .at_least(0)
-        .not_yet(QUORUM)
+        .no_meaning(TIMES)
         .doc("Longest pause between elections."),
     int("controller.quorum.append.linger.ms", "25")
         .millis()
@@ -170,16 +194,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("controller.quorum.request.timeout.ms", "2000")
         .millis()
         .at_least(0)
-        .not_yet(QUORUM)
+        .no_meaning(TIMES)
         .doc("How long a voter waits for an answer."),
     int("controller.quorum.retry.backoff.ms", "20")
         .millis()
         .at_least(0)
-        .not_yet(QUORUM)
+        .no_meaning(TIMES)
         .doc("Pause between requests of voters."),
-    boolean("controller.quorum.auto.join.enable", "false")
-        .not_yet(QUORUM)
-        .doc("Whether a controller joins the voters by itself."),
+    boolean("controller.quorum.auto.join.enable", "false").doc(
+        "Whether a controller that finds a formed quorum joins its voters by itself, instead of \
+             listening until somebody adds it.",
+    ),
     int("controller.quorum.fetch.snapshot.max.bytes", "1048576")
         .bytes()
         .at_least(1)

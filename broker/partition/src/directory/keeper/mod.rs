@@ -11,7 +11,7 @@ use std::time::Duration;
 use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
 use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
-use freshet_types::{Millis, TopicId, TopicPartition};
+use freshet_types::{Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -85,11 +85,15 @@ impl Unfinished {
     }
 }
 
+/// How far partitions are committed.
+type Committed = Vec<(TopicPartition, Offset)>;
+
 /// Why the thread wakes up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Tick,
     Laggards,
+    Checkpoint,
     Image,
     Retry,
 }
@@ -105,6 +109,10 @@ pub(super) struct Keeper {
     period: Duration,
     /// How often leaders look for followers that are behind.
     laggards: Duration,
+    /// How often what is committed is written down.
+    checkpoints: Duration,
+    /// What was written down last, for each log directory.
+    kept: Vec<Committed>,
     parts: DirectoryParts,
 }
 
@@ -112,7 +120,8 @@ impl Keeper {
     pub(super) fn new(directory: Arc<Directory>, parts: DirectoryParts) -> Self {
         let layers = Layers::of(Arc::clone(&parts.statics));
         let logs = layers.logs();
-        let lag_max_ms = layers.replicas().lag_max_ms;
+        let replicas = layers.replicas();
+        let lag_max_ms = replicas.lag_max_ms;
         let period_ms = logs
             .retention_check_interval_ms
             .min(logs.checkpoint_interval_ms);
@@ -130,6 +139,8 @@ impl Keeper {
             tried: Mutex::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             laggards: Duration::from_millis((lag_max_ms / 2).max(100)),
+            checkpoints: Duration::from_millis(replicas.checkpoint_interval_ms.max(100)),
+            kept: Vec::new(),
             parts,
         }
     }
@@ -147,6 +158,7 @@ impl Keeper {
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
         let mut laggards = runtime.block_on(every(self.laggards));
+        let mut checkpoints = runtime.block_on(every(self.checkpoints));
         loop {
             let unfinished = !self.unfinished.is_empty();
             let woken = runtime.block_on(async {
@@ -156,11 +168,14 @@ impl Keeper {
                     // Before the image: changes that never end must not keep retention waiting.
                     _ = retention.tick() => Some(Wake::Tick),
                     _ = laggards.tick() => Some(Wake::Laggards),
+                    _ = checkpoints.tick() => Some(Wake::Checkpoint),
                     changed = image.changed() => changed.ok().map(|()| Wake::Image),
                     () = tokio::time::sleep(RETRY_PAUSE), if unfinished => Some(Wake::Retry),
                 }
             });
-            let Some(wake) = woken else { return };
+            let Some(wake) = woken else {
+                return self.keep_committed();
+            };
             // First of all: what is deleted may have the name of what is to be opened.
             let done = self.finish();
             match wake {
@@ -170,6 +185,7 @@ impl Keeper {
                     self.retain(&self.directory.all());
                 }
                 Wake::Laggards => self.look_for_laggards(),
+                Wake::Checkpoint => self.keep_committed(),
                 Wake::Retry => {}
             }
             if done || wake == Wake::Tick {
@@ -263,6 +279,32 @@ impl Keeper {
         }
         let partitions = wanted.iter().filter_map(|w| self.directory.get(w.id));
         partitions.for_each(|partition| partition.look_for_joiners(image));
+    }
+
+    /// Writes down how far replicated partitions are committed, where that has changed. Those with
+    /// one replica are committed as far as they are flushed, which their logs know.
+    fn keep_committed(&mut self) {
+        let dirs = self.parts.writers.dirs();
+        let mut rows = vec![Committed::new(); dirs.len()];
+        for partition in self.directory.all() {
+            let dir = partition.view().dir();
+            let at = dirs.iter().position(|other| Arc::ptr_eq(other, dir));
+            let known = partition.ends().high_watermark;
+            if let Some(at) = at.filter(|_| partition.is_replicated()) {
+                rows[at].push((partition.id(), known));
+            }
+        }
+        rows.iter_mut().for_each(|rows| rows.sort_unstable());
+        self.kept.resize(dirs.len(), Committed::new());
+        for (at, dir) in dirs.iter().enumerate() {
+            if self.kept[at] == rows[at] || dir.failure().is_some() {
+                continue;
+            }
+            match dir.keep_committed(&rows[at]) {
+                Ok(()) => self.kept[at] = std::mem::take(&mut rows[at]),
+                Err(error) => tracing::error!(%error, "cannot keep what is committed"),
+            }
+        }
     }
 
     fn look_for_laggards(&self) {
@@ -415,6 +457,10 @@ impl Keeper {
             }
             other => other?,
         };
+        // A hint of the last process; a leader knows better soon.
+        if let Some(known) = dir.take_committed(wanted.id) {
+            replica.know_committed(known.clamp(log.view().log_start(), log.view().log_end()));
+        }
         Ok(Arc::new(Partition::new(wanted.id, log, replica)))
     }
 

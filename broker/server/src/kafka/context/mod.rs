@@ -3,6 +3,8 @@
 pub(super) mod locate;
 mod voters;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use freshet_env::{Clock, Rng};
@@ -11,6 +13,7 @@ use freshet_partition::{Directory, GroupShards, Partition};
 use freshet_quorum::{Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
+use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::watch;
 
 use crate::kafka::api::ResponseBudget;
@@ -42,6 +45,18 @@ pub(crate) struct ApiLimits {
     pub(crate) describe_partitions_max: i32,
 }
 
+/// Hears what other nodes of the cluster say through a listener for brokers.
+pub trait PeerDoor: Send + Sync {
+    /// The listener by which it may be spoken to; others act as if there were no such thing.
+    fn listener(&self) -> &str;
+
+    /// Answers one request.
+    fn answer(&self, request: PeerRequest) -> PeerAnswered<'_>;
+}
+
+/// An answer on its way.
+pub type PeerAnswered<'a> = Pin<Box<dyn Future<Output = PeerResponse> + Send + 'a>>;
+
 /// What a broker is made of, for the faces.
 pub struct Parts {
     /// Who this broker is.
@@ -64,6 +79,8 @@ pub struct Parts {
     pub rng: Arc<dyn Rng>,
     /// The stop signal.
     pub stop: Stop,
+    /// Hears other nodes; `None` in a cluster of one.
+    pub peers: Option<Arc<dyn PeerDoor>>,
 }
 
 /// See the module.
@@ -79,6 +96,7 @@ pub struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) stop: Stop,
+    pub(crate) peers: Option<Arc<dyn PeerDoor>>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
@@ -105,6 +123,7 @@ impl Context {
             clock: parts.clock,
             rng: parts.rng,
             stop: parts.stop,
+            peers: parts.peers,
             metrics: Metrics::new(),
             limits: ApiLimits {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),

@@ -160,13 +160,37 @@ static SERVED: &[Api] = served! {
     remove_raft_voter::RemoveRaftVoterRequest, AlterCluster, Mutation;
 };
 
-/// Every served API.
+/// What other nodes of the cluster say, where somebody is there to hear it. No client is told of it.
+static PEER: Api = Api {
+    key: ApiKey::Peer,
+    versions: <freshet_wire::PeerRequest as Message>::VERSIONS,
+    flexible: freshet_wire::Api::of::<freshet_wire::PeerRequest>().flexible,
+    operation: Operation::Open,
+    quota: Quota::Request,
+    pipelined: false,
+    handler: |context, call, body| {
+        Box::pin(async move {
+            let request = read::<freshet_wire::PeerRequest>(body, &call)?;
+            let response = match &context.peers {
+                Some(peers) => peers.answer(request).await,
+                None => freshet_wire::PeerResponse::refusal(),
+            };
+            reply::<freshet_wire::PeerRequest>(&call, &response).map(Started::Now)
+        })
+    },
+};
+
+/// Every API that clients are served.
 pub fn all() -> impl Iterator<Item = &'static Api> {
     std::iter::once(&PRODUCE).chain(SERVED)
 }
 
-fn find(key: i16) -> Option<&'static Api> {
-    all().find(|api| api.key.code() == key)
+fn find(key: i16, origin: &Origin, context: &Context) -> Option<&'static Api> {
+    let hears = context.peers.as_ref();
+    let hears = hears.is_some_and(|peers| *peers.listener() == *origin.listener);
+    all()
+        .chain(hears.then_some(&PEER))
+        .find(|api| api.key.code() == key)
 }
 
 /// Reads the header of a request and finds what serves it; gives back the body.
@@ -182,7 +206,7 @@ pub(crate) fn open(
     let mut reader = Reader::new(frame.clone());
     let key = reader.i16().map_err(malformed)?;
     let version = reader.i16().map_err(malformed)?;
-    let api = find(key).ok_or(RequestError::UnknownApi { key })?;
+    let api = find(key, origin, context).ok_or(RequestError::UnknownApi { key })?;
     context.metrics.requests(api.key).inc();
     if !api.versions.contains(&version) {
         return unsupported(reader, api, version, origin);

@@ -1,0 +1,41 @@
+//! `freshet broker`.
+
+mod cordon;
+mod decommission;
+mod describe;
+mod drain;
+mod list;
+mod survey;
+
+use clap::Subcommand;
+
+use crate::Context;
+
+pub(crate) use survey::{Held, Survey, name as named};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List brokers, what they keep and what their disks hold.
+    List(list::List),
+    /// Show one broker: its directories, what it leads, what it is behind with.
+    Describe(describe::Describe),
+    /// Keep new partitions away from a broker; what it has stays.
+    Cordon(cordon::Cordon),
+    /// Let a broker take new partitions again.
+    Uncordon(cordon::Uncordon),
+    /// Move everything that a broker keeps to others; the broker stays in the cluster.
+    Drain(drain::Drain),
+    /// Drain a broker, wait until it is stopped, and forget it.
+    Decommission(decommission::Decommission),
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List(args) => list::run(context, args).await,
+        Command::Describe(args) => describe::run(context, args).await,
+        Command::Cordon(args) => cordon::run(context, args.id(), true).await,
+        Command::Uncordon(args) => cordon::run(context, args.id(), false).await,
+        Command::Drain(args) => drain::run(context, args).await,
+        Command::Decommission(args) => decommission::run(context, args).await,
+    }
+}

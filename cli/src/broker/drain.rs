@@ -1,0 +1,124 @@
+//! `freshet broker drain`.
+//!
+//! All that is under way is known to the cluster and nothing else: whoever runs this again goes on
+//! where it ended.
+
+mod plan;
+mod work;
+
+use clap::Args;
+use freshet_types::NodeId;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::Survey;
+use crate::output::Rows;
+use crate::{Context, text};
+use plan::Plan;
+use work::Work;
+
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Move everything that a broker keeps to others; the broker stays in the cluster.
+
+First it is checked that every partition finds another broker with room for it; if not, nothing is \
+done. Then the broker is cordoned, and some partitions at a time move. It may be interrupted at any \
+moment: moves that have begun go on, and the same command goes on with the rest.",
+    after_help = "\
+EXAMPLES:
+  freshet broker drain 1 --dry-run
+  freshet broker drain 3
+  freshet broker drain 3 --batch 10 --output json"
+)]
+pub(crate) struct Drain {
+    /// Its number.
+    #[arg(value_name = "ID")]
+    id: i32,
+    /// Partitions that move at the same time.
+    #[arg(long, default_value_t = 50, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Only show what would move where.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What a drain has done.
+#[derive(Debug, Serialize)]
+pub(super) struct Drained {
+    broker: i32,
+    status: &'static str,
+    partitions: usize,
+    bytes: u64,
+    seconds: u64,
+}
+
+pub(super) async fn run(context: &Context, args: Drain) -> anyhow::Result<()> {
+    let node = NodeId(args.id);
+    if args.dry_run {
+        let survey = look(context, node).await?;
+        let plan = Plan::of_broker(&survey, node);
+        context.output.show(&plan.moves, table)?;
+        return plan.check(node);
+    }
+    let drained = empty(context, node, args.batch).await?;
+    let sentence = format!(
+        "broker {node} is empty: {} ({}) went to others in {} s; it stays cordoned until \
+         `freshet broker uncordon {node}`",
+        text::count(drained.partitions as u64, "partition"),
+        text::bytes(drained.bytes),
+        drained.seconds
+    );
+    context.output.say(&drained, &sentence)
+}
+
+async fn look(context: &Context, node: NodeId) -> anyhow::Result<Survey> {
+    let survey = Survey::take(context);
+    let survey = context
+        .patience
+        .with("looking at the cluster", survey)
+        .await?;
+    survey.broker(node)?;
+    Ok(survey)
+}
+
+/// Drains a broker; it is cordoned afterwards.
+pub(super) async fn empty(context: &Context, node: NodeId, batch: u32) -> anyhow::Result<Drained> {
+    let start = Instant::now();
+    let survey = look(context, node).await?;
+    Plan::of_broker(&survey, node).check(node)?;
+    context.client.admin().cordon_broker(node, true).await?;
+    let mut work = Work::new(context, survey, node, batch as usize);
+    let (partitions, bytes) = work.amount();
+    tokio::select! {
+        done = work.until_empty() => done?,
+        pressed = tokio::signal::ctrl_c() => {
+            pressed?;
+            anyhow::bail!(
+                "interrupted: moves that have begun go on, no others begin; the same command goes on \
+                 with the rest, `freshet broker uncordon {node}` lets the broker take partitions again"
+            );
+        }
+    }
+    Ok(Drained {
+        broker: node.0,
+        status: "drained",
+        partitions,
+        bytes,
+        seconds: start.elapsed().as_secs(),
+    })
+}
+
+fn table(moves: &Vec<plan::Move>) -> Rows {
+    let headings = ["TOPIC", ">PARTITION", "NOW", "THEN", ">SIZE"];
+    let mut rows = Rows::new(&headings, "it keeps nothing that would move");
+    for planned in moves {
+        rows.push([
+            planned.topic.clone(),
+            planned.partition.to_string(),
+            text::ids(&planned.now),
+            text::ids(&planned.then),
+            text::bytes(planned.bytes),
+        ]);
+    }
+    rows
+}

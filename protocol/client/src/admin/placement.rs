@@ -1,0 +1,122 @@
+//! Where replicas can go: by rack first, then by how much a broker keeps already.
+
+use std::collections::BTreeMap;
+
+use freshet_types::NodeId;
+
+/// A broker as placement sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacementBroker {
+    /// Its id.
+    pub id: NodeId,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Whether new replicas may be put on it: it is up and not cordoned.
+    pub takes: bool,
+    /// How many replicas it keeps.
+    pub replicas: usize,
+    /// Bytes that are left on its emptiest disk; `None` when it does not tell.
+    pub free_bytes: Option<u64>,
+}
+
+/// Why no broker can take a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// All that could are among the partition's replicas already.
+    NoBroker,
+    /// There are some, and none has room on its disks.
+    NoRoom,
+}
+
+/// Chooses brokers, and counts what it has given them.
+#[derive(Debug, Clone, Default)]
+pub struct Placement {
+    brokers: BTreeMap<NodeId, PlacementBroker>,
+}
+
+impl Placement {
+    /// A choice among these.
+    pub fn new(brokers: impl IntoIterator<Item = PlacementBroker>) -> Self {
+        let brokers = brokers.into_iter().map(|broker| (broker.id, broker));
+        Self {
+            brokers: brokers.collect(),
+        }
+    }
+
+    /// A broker for one more replica, of `bytes`, of a partition that `keep` keep: of the rack that
+    /// they use least, and there the one with the fewest replicas.
+    ///
+    /// # Errors
+    /// Why there is none; nothing is counted then.
+    pub fn choose(&mut self, keep: &[NodeId], bytes: u64) -> Result<NodeId, NoPlace> {
+        let racks: Vec<_> = keep
+            .iter()
+            .filter_map(|node| self.brokers.get(node))
+            .map(|broker| broker.rack.clone())
+            .collect();
+        let free = |b: &&mut PlacementBroker| b.takes && !keep.contains(&b.id);
+        let has_room = |b: &PlacementBroker| b.free_bytes.is_none_or(|left| left >= bytes);
+        let cost = |b: &&mut PlacementBroker| {
+            let crowd = racks.iter().filter(|rack| **rack == b.rack).count();
+            (!has_room(b), crowd, b.replicas, b.id)
+        };
+        let best = self.brokers.values_mut().filter(free).min_by_key(cost);
+        let best = best.ok_or(NoPlace::NoBroker)?;
+        if !has_room(best) {
+            return Err(NoPlace::NoRoom);
+        }
+        best.replicas += 1;
+        best.free_bytes = best.free_bytes.map(|left| left.saturating_sub(bytes));
+        Ok(best.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(id: i32, rack: &str, replicas: usize) -> PlacementBroker {
+        PlacementBroker {
+            id: NodeId(id),
+            rack: Some(rack.to_owned()),
+            takes: true,
+            replicas,
+            free_bytes: Some(100),
+        }
+    }
+
+    #[test]
+    fn another_rack_goes_before_a_smaller_load() {
+        let brokers = [broker(1, "a", 0), broker(2, "a", 0), broker(3, "b", 9)];
+        let mut placement = Placement::new(brokers);
+        assert_eq!(placement.choose(&[NodeId(1)], 1), Ok(NodeId(3)));
+        assert_eq!(placement.choose(&[NodeId(1), NodeId(3)], 1), Ok(NodeId(2)));
+    }
+
+    #[test]
+    fn load_is_spread_as_it_is_given() {
+        let brokers = [broker(1, "a", 0), broker(2, "a", 1)];
+        let mut placement = Placement::new(brokers);
+        let chosen: Vec<_> = (0..4)
+            .map(|_| placement.choose(&[], 1).unwrap().0)
+            .collect();
+        assert_eq!(chosen, [1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn who_has_no_room_or_takes_nothing_is_left_out() {
+        let full = PlacementBroker {
+            free_bytes: Some(5),
+            ..broker(1, "a", 0)
+        };
+        let cordoned = PlacementBroker {
+            takes: false,
+            ..broker(2, "b", 0)
+        };
+        let mut placement = Placement::new([full.clone(), cordoned.clone(), broker(3, "a", 7)]);
+        assert_eq!(placement.choose(&[], 60), Ok(NodeId(3)));
+        assert_eq!(placement.choose(&[], 60), Err(NoPlace::NoRoom));
+        let mut placement = Placement::new([cordoned, full]);
+        assert_eq!(placement.choose(&[NodeId(1)], 1), Err(NoPlace::NoBroker));
+    }
+}

@@ -54,6 +54,6 @@ pub use scenario::{
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
-    Needs, Stage, Trial, disk_keeps_what_was_flushed, missing as missing_for_trials, run_sequence,
-    run_trial, seed, soak_sequence, trials,
+    Needs, Stage, Trial, Waits, disk_keeps_what_was_flushed, failover,
+    missing as missing_for_trials, run_sequence, run_trial, seed, soak_sequence, trials,
 };

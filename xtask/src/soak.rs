@@ -50,7 +50,8 @@ pub(crate) fn faults() -> Result<()> {
     fs::write(place::root().join("docs/faults.md"), page).context("cannot write docs/faults.md")
 }
 
-fn example(name: &str, args: &[&str]) -> std::process::Command {
+/// An example program of the black-box tests.
+pub(crate) fn example<S: AsRef<str>>(name: &str, args: &[S]) -> std::process::Command {
     let mut run = vec![
         "run",
         "--quiet",
@@ -60,6 +61,6 @@ fn example(name: &str, args: &[&str]) -> std::process::Command {
         name,
         "--",
     ];
-    run.extend(args);
+    run.extend(args.iter().map(AsRef::as_ref));
     cargo(place::root(), &run)
 }

@@ -23,8 +23,10 @@ use crate::broker::Kind;
 use crate::raw::Raw;
 use crate::scenario::eventually;
 
-/// How long a cluster may take to come up; three JVMs on two cores take their time.
-const START_LIMIT: Duration = Duration::from_secs(90);
+/// How long a cluster may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Three JVMs on two cores take their time.
+const JVM_START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Running brokers; all of them and their network are gone when it is dropped.
 pub struct Cluster {
@@ -145,7 +147,11 @@ impl Cluster {
 
     /// Waits until every running node says that so many brokers are there.
     pub fn await_brokers(&mut self, count: usize) -> Result<()> {
-        eventually(START_LIMIT, || {
+        let limit = match self.kind {
+            Kind::Freshet => START_LIMIT,
+            Kind::Kafka => JVM_START_LIMIT,
+        };
+        eventually(limit, || {
             self.must_live()?;
             for id in self.ids().filter(|id| self.is_up(*id)) {
                 let known = ask::brokers(&mut self.connect(id)?)?;

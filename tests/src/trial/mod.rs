@@ -5,6 +5,7 @@
 //! must go on within [`RECOVERY`], all copies are read in full, and the checker judges.
 
 mod disks;
+mod failover;
 mod kills;
 mod lines;
 mod odd;
@@ -25,6 +26,7 @@ use crate::faults::note;
 use crate::history::{History, Read};
 use crate::load::{Load, Plan, Seen, Writer};
 pub use disks::disk_keeps_what_was_flushed;
+pub use failover::{Waits, failover};
 
 /// Work must go on everywhere so long after everything is healed.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(30);

@@ -36,6 +36,9 @@ pub struct Identity {
     pub node_id: NodeId,
 }
 
+/// Records on their way to replicas may take this part of what those on their way to clients may.
+const REPLICAS_PART: usize = 4;
+
 /// Limits that handlers keep.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiLimits {
@@ -101,6 +104,8 @@ pub struct Context {
     pub(crate) limits: ApiLimits,
     pub(crate) frame_budget: FrameBudget,
     pub(crate) response_budget: ResponseBudget,
+    /// The same for brokers that copy.
+    pub(crate) replica_budget: ResponseBudget,
     pub(crate) seats: Seats,
     pub(crate) producer_ids: ProducerIds,
     sessions: Sessions,
@@ -132,6 +137,7 @@ impl Context {
             seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
             response_budget: ResponseBudget::new(sockets.response_memory_bytes),
+            replica_budget: ResponseBudget::new(sockets.response_memory_bytes / REPLICAS_PART),
             producer_ids: ProducerIds::default(),
             sessions: Sessions::new(sockets.fetch_sessions_max),
         })

@@ -93,6 +93,7 @@ impl Broker {
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
             peers: self.agreement.peers(),
+            readiness: Vec::new(),
         }
     }
 

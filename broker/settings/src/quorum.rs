@@ -168,7 +168,11 @@ fn listeners(layers: &Layers, quorum: &QuorumSettings) -> Result<(), SettingErro
             "this node is no broker, and {name} is no listener of the controller"
         ));
     }
-    broker.then(|| between_brokers(layers)).unwrap_or(Ok(()))
+    if broker {
+        between_brokers(layers)
+    } else {
+        Ok(())
+    }
 }
 
 fn between_brokers(layers: &Layers) -> Result<(), SettingError> {

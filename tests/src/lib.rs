@@ -36,7 +36,7 @@ mod tools;
 mod trial;
 
 pub use bits::Bits;
-pub use broker::{Broker, Kind, freshet_binary};
+pub use broker::{Broker, Kind, freshet_binary, freshet_command};
 pub use client::{ALL_CLIENTS, Client};
 pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
 pub use faults::{Kept, Outcome, faults_page, fold};
@@ -55,5 +55,6 @@ pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
     Needs, Stage, Trial, Waits, disk_keeps_what_was_flushed, failover,
-    missing as missing_for_trials, run_sequence, run_trial, seed, soak_sequence, trials,
+    missing as missing_for_trials, missing_for, run_sequence, run_trial, seed, soak_sequence,
+    trials,
 };

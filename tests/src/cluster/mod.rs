@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use ask::{Member, PartitionView, read_copy};
-pub(crate) use ask::{create_topic, delete_topic, reassign};
+pub(crate) use ask::{committed, coordinator, create_topic, delete_topic, reassign};
 pub use disk::Disk;
 pub use network::Network;
 pub use node::Node;

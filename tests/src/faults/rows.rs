@@ -126,12 +126,11 @@ const DISKS: &[Fault] = &[
             "blackouts_take_nothing",
         ],
     ),
-    in_part(
+    tried(
         7,
         "a broker loses its power while others stand still, so that it would decide",
         "it does not lead, or it refuses",
         &["what_was_agreed_survives_every_storm"],
-        "as a trial of processes",
     ),
     tried(
         8,
@@ -270,12 +269,11 @@ const STALLS: &[Fault] = &[
         "it is fenced; there are no two leaders",
         &[],
     ),
-    in_part(
+    tried(
         28,
         "clients are cut off from a leader only",
         "they time out and try again; nothing is there twice",
         &[],
-        "as a trial",
     ),
     in_part(
         29,
@@ -458,12 +456,11 @@ const PRODUCERS: &[Fault] = &[
         "it is refused; readers are not held up",
         TRANSACTIONS,
     ),
-    in_part(
+    tried(
         55,
         "a group's coordinator moves during a rebalance or a commit",
         "offsets never go back; members rejoin",
         &["java_static_members_keep_their_partitions"],
-        "as a trial with a group",
     ),
 ];
 

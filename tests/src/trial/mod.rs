@@ -6,6 +6,7 @@
 
 mod disks;
 mod failover;
+mod groups;
 mod kills;
 mod lines;
 mod odd;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bits::Bits;
-use crate::broker::Kind;
+use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
 use crate::cluster::{Cluster, read_copy};
 use crate::faults::note;
@@ -54,8 +55,8 @@ pub enum Needs {
     Cluster,
     /// Brokers with disks of their own; random sequences of such may contain it.
     Disks,
-    /// A cluster for itself, because it leaves it unlike it was.
-    Alone,
+    /// The `freshet` command, and a cluster for itself.
+    Command,
 }
 
 /// Every trial, in the order of what is cheap to know first.
@@ -65,6 +66,7 @@ pub fn trials() -> Vec<&'static Trial> {
         pauses::TRIALS,
         lines::TRIALS,
         rolls::TRIALS,
+        groups::TRIALS,
         disks::TRIALS,
         odd::TRIALS,
     ];
@@ -138,7 +140,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
     let fits = |trial: &&Trial| match trial.needs {
         Needs::Cluster => true,
         Needs::Disks => disks,
-        Needs::Alone => false,
+        Needs::Command => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -350,6 +352,18 @@ pub fn seed() -> u64 {
         .ok()
         .and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| crate::raw::now_ms().unsigned_abs())
+}
+
+/// Why this trial cannot run here, although others can.
+pub fn missing_for(trial: &Trial) -> Option<String> {
+    if trial.needs != Needs::Command {
+        return None;
+    }
+    if Kind::from_env() == Kind::Kafka {
+        return Some("this is about the freshet command".into());
+    }
+    let command = freshet_command();
+    (!command.exists()).then(|| format!("there is no command at {}", command.display()))
 }
 
 /// Why trials cannot run here.

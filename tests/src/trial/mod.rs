@@ -171,6 +171,8 @@ pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
         }
         Err(why) => {
             let kept = folder.keep();
+            // The runner tells failures at its very end; a long run is watched.
+            eprintln!("seed {seed} FAILED, see {}: {why:#}", kept.display());
             Err(why.context(format!(
                 "seed {seed} (FRESHET_SEED={seed} repeats it); what the brokers left is in {}",
                 kept.display()

@@ -13,7 +13,6 @@ mod inbox;
 mod isr;
 mod roster;
 mod session;
-mod span;
 mod stream;
 
 use std::collections::HashMap;

@@ -19,7 +19,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use freshet_client::{ClientConfig, ClientError, Connection};
 use freshet_partition::replication::Answer;
 use freshet_partition::{FetchPoint, Follow, Partition};
@@ -30,11 +29,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Surroundings;
-use super::answer::{Told, read};
+use super::answer::read;
 use super::inbox::Inbox;
 use super::roster::{Roster, pause};
 use super::session::{Agenda, Session, SessionError};
-use super::span::span;
 
 /// Versions that name the follower with its registration, and topics by id.
 const VERSIONS: std::ops::RangeInclusive<i16> = 15..=17;
@@ -158,7 +156,7 @@ impl Stream {
         let response = self.poll(&line, request).await?;
         self.session.answered(&response)?;
         let replies = replies(response, |at| self.session.asked(at));
-        self.take(&line, replies).await;
+        self.take(replies).await;
         Ok(())
     }
 
@@ -347,15 +345,13 @@ impl Stream {
         second: &mut Option<Connection>,
         due: &[(TopicPartition, FetchPoint)],
     ) {
-        match (response, &*second) {
-            (Ok(response), Some(line)) => {
-                let line = line.clone();
+        match response {
+            Ok(response) => {
                 let asked = |at| due.iter().find(|(asked, _)| *asked == at).map(|(_, p)| *p);
-                self.take(&line, replies(response, asked)).await;
+                self.take(replies(response, asked)).await;
                 self.ask_again(due);
             }
-            (Ok(_), None) => {}
-            (Err(trouble), _) => {
+            Err(trouble) => {
                 tracing::debug!(leader = %self.leader, %trouble, "cannot ask beside the long poll");
                 *second = None;
                 for (at, _) in due {
@@ -366,7 +362,7 @@ impl Stream {
     }
 
     /// Has partitions follow what was answered, all at a time; ends when all have.
-    async fn take(&mut self, line: &Connection, replies: Vec<Reply>) {
+    async fn take(&mut self, replies: Vec<Reply>) {
         let mut under_way = JoinSet::new();
         for Reply { at, point, data } in replies {
             let Some(partition) = self.roster.get(at) else {
@@ -377,11 +373,8 @@ impl Stream {
                 self.roster.ask_again(at);
                 continue;
             }
-            let (partition, line, me) = (Arc::clone(partition), line.clone(), self.around.node);
-            under_way.spawn(async move {
-                let follow = follow(&line, me, &partition, point, read(data)).await;
-                (at, follow)
-            });
+            let partition = Arc::clone(partition);
+            under_way.spawn(async move { (at, follow(&partition, point, data).await) });
         }
         while let Some(ended) = under_way.join_next().await {
             match ended {
@@ -428,17 +421,8 @@ fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
     partition.fetch_point().map(place) == Some(place(point))
 }
 
-async fn follow(
-    line: &Connection,
-    me: NodeId,
-    partition: &Partition,
-    point: FetchPoint,
-    told: Told,
-) -> Follow {
-    let (answer, records) = match told {
-        Told::Answer(answer, records) => (answer, records),
-        Told::OutOfRange => (span(line, me, partition, point).await, Bytes::new()),
-    };
+async fn follow(partition: &Partition, point: FetchPoint, data: PartitionData) -> Follow {
+    let (answer, records) = read(data);
     let follow = partition.follow(point.leader_epoch, answer, records).await;
     let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
     match follow {

@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     errors_by_code: [OnceLock<IntCounter>; CODES],
     produced_bytes: IntCounter,
     fetched_bytes: IntCounter,
+    copied_bytes: IntCounter,
     request_bytes: IntCounter,
     frame_bytes: IntGauge,
     response_bytes: IntGauge,
@@ -106,7 +107,11 @@ impl Metrics {
             ),
             fetched_bytes: make.counter(
                 "freshet_fetched_bytes_total",
-                "Bytes of batches sent by Fetch.",
+                "Bytes of batches sent by Fetch to consumers.",
+            ),
+            copied_bytes: make.counter(
+                "freshet_replication_sent_bytes_total",
+                "Bytes of batches sent by Fetch to replicas.",
             ),
             request_bytes: make.counter(
                 "freshet_request_bytes_total",
@@ -118,7 +123,7 @@ impl Metrics {
             ),
             response_bytes: make.gauge(
                 "freshet_response_memory_bytes",
-                "Bytes of records on their way to clients.",
+                "Bytes of records on their way to clients and replicas.",
             ),
             fetch_sessions: make
                 .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
@@ -154,9 +159,14 @@ impl Metrics {
         self.produced_bytes.inc_by(bytes as u64);
     }
 
-    /// Counts batches sent.
-    pub(crate) fn fetched(&self, bytes: usize) {
-        self.fetched_bytes.inc_by(bytes as u64);
+    /// Counts batches sent to consumers, or to replicas.
+    pub(crate) fn fetched(&self, bytes: usize, by_replica: bool) {
+        let counter = if by_replica {
+            &self.copied_bytes
+        } else {
+            &self.fetched_bytes
+        };
+        counter.inc_by(bytes as u64);
     }
 
     /// Counts a request's bytes.
@@ -182,8 +192,9 @@ impl Metrics {
         self.connections.set(signed(context.seats.taken() as u64));
         self.frame_bytes
             .set(signed(context.frame_budget.used_bytes() as u64));
-        self.response_bytes
-            .set(signed(context.response_budget.used_bytes() as u64));
+        let response_bytes =
+            context.response_budget.used_bytes() + context.replica_budget.used_bytes();
+        self.response_bytes.set(signed(response_bytes as u64));
         self.fetch_sessions
             .set(signed(context.session_count() as u64));
         self.partitions

@@ -180,7 +180,7 @@ impl Partition {
 
     async fn start_later(&self, epoch: LeaderEpoch, at: Offset) -> Result<(), FollowError> {
         self.change(epoch, |done| self.log.trim(at, done)).await?;
-        self.replica.readers.wake();
+        self.replica.log_start_moved();
         Ok(())
     }
 

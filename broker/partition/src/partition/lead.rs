@@ -7,7 +7,7 @@
 
 use freshet_log::{Busy, LogError};
 use freshet_metadata as metadata;
-use freshet_types::{ErrorKind, NodeId, Offset};
+use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
 
 use super::Partition;
@@ -23,6 +23,10 @@ pub struct ReplicaFetch {
     pub node: NodeId,
     /// Its registration; -1 for a broker that does not tell.
     pub broker_epoch: BrokerEpoch,
+    /// The epoch of the leader that it follows: what it says holds for that one only.
+    pub leader_epoch: LeaderEpoch,
+    /// Its first offset; -1 if it does not tell.
+    pub log_start: Offset,
     /// The offset it asks for: it has flushed everything below.
     pub end: Offset,
 }
@@ -30,8 +34,8 @@ pub struct ReplicaFetch {
 /// Why a follower's fetch is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaFetchError {
-    /// Somebody else leads.
-    #[error("this broker does not lead the partition")]
+    /// Somebody else leads, or this broker in another epoch.
+    #[error("this broker does not lead the partition in that epoch")]
     NotLeader,
     /// The leader knows better.
     #[error(transparent)]
@@ -140,18 +144,22 @@ impl Partition {
         image: &metadata::MetadataImage,
     ) -> Result<(), ReplicaFetchError> {
         let taken = self.replica.with_leader(|leader, now| {
+            if leader.term().leader_epoch != fetch.leader_epoch {
+                return (Err(ReplicaFetchError::NotLeader), Moved::default());
+            }
             let fetched = Fetched {
                 node: fetch.node,
                 broker_epoch: fetch.broker_epoch,
+                log_start: fetch.log_start,
                 end: fetch.end,
                 now,
             };
             match leader.fetched(fetched, |node| alive(image, node)) {
                 Ok(moved) => (Ok(()), moved),
-                Err(refusal) => (Err(refusal), Moved::default()),
+                Err(refusal) => (Err(refusal.into()), Moved::default()),
             }
         });
-        Ok(taken.ok_or(ReplicaFetchError::NotLeader)??)
+        taken.unwrap_or(Err(ReplicaFetchError::NotLeader))
     }
 
     /// Looks for replicas that belong into the set in sync and are not there.

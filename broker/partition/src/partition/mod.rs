@@ -295,9 +295,9 @@ impl Partition {
 
     /// The same for one who does not wait.
     pub(crate) fn begin_trim(&self, to: Offset, done: Done<Offset>) -> Result<(), Busy> {
-        let waiters = Arc::clone(&self.replica.readers);
+        let replica = Arc::clone(&self.replica);
         let told = move |result| {
-            waiters.wake();
+            replica.log_start_moved();
             done(result);
         };
         self.log.trim(to, Box::new(told))
@@ -306,10 +306,10 @@ impl Partition {
     /// Applies retention below the high watermark.
     pub(crate) fn retain(&self, now: Timestamp, done: Done<Retained>) -> Result<(), Busy> {
         let limit = self.replica.high_watermark();
-        let waiters = Arc::clone(&self.replica.readers);
+        let replica = Arc::clone(&self.replica);
         let told = move |result: Result<Retained, LogError>| {
             if result.as_ref().is_ok_and(|retained| retained.segments > 0) {
-                waiters.wake();
+                replica.log_start_moved();
             }
             done(result);
         };

@@ -262,6 +262,12 @@ impl Replica {
         }
     }
 
+    /// The log begins later than before.
+    pub(crate) fn log_start_moved(&self) {
+        self.readers.wake();
+        self.copiers.wake();
+    }
+
     /// Carries out what followed from an event.
     fn settle(&self, state: MutexGuard<'_, State>, moved: Moved) {
         if let Some(end) = moved.high_watermark {
@@ -303,8 +309,9 @@ impl Replica {
 
 impl Progress for Replica {
     fn appended(&self, end: Offset) {
+        let now = self.now();
         if let Some(leader) = &mut self.state.lock().leader {
-            leader.appended(end);
+            leader.appended(end, now);
         }
         self.copiers.wake();
     }

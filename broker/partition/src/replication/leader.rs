@@ -50,6 +50,8 @@ pub struct Fetched {
     pub node: NodeId,
     /// Its registration; -1 for a broker that does not tell.
     pub broker_epoch: BrokerEpoch,
+    /// Its first offset; -1 if it does not tell.
+    pub log_start: Offset,
     /// It has flushed everything below.
     pub end: Offset,
     /// Now, monotonic.
@@ -98,6 +100,8 @@ pub struct Moved {
 struct Follower {
     node: NodeId,
     broker_epoch: BrokerEpoch,
+    /// Its first offset; [`UNKNOWN`] before it has told one.
+    log_start: Offset,
     /// Flushed below; [`UNKNOWN`] before its first fetch in this epoch.
     end: Offset,
     /// When it last had all that there was.
@@ -200,6 +204,7 @@ impl Leader {
                 self.followers.push(Follower {
                     node,
                     broker_epoch: -1,
+                    log_start: UNKNOWN,
                     end: UNKNOWN,
                     caught_up: term.isr.contains(&node).then_some(now),
                     fetched: now,
@@ -224,15 +229,22 @@ impl Leader {
         }
     }
 
-    /// The log has grown.
-    pub fn appended(&mut self, log_end: Offset) {
-        self.log_end = self.log_end.max(log_end);
+    /// The log has grown. Who had all of it until now need not have said so for long: nobody fetches
+    /// just to say that nothing is new.
+    pub fn appended(&mut self, log_end: Offset, now: Millis) {
+        if log_end > self.log_end {
+            let had_all = |f: &&mut Follower| f.end >= self.log_end;
+            for follower in self.followers.iter_mut().filter(had_all) {
+                follower.caught_up = Some(now);
+            }
+            self.log_end = log_end;
+        }
     }
 
     /// This broker has flushed its log up to here.
     pub fn flushed(&mut self, end: Offset, now: Millis) -> Moved {
         self.flushed = self.flushed.max(end);
-        self.log_end = self.log_end.max(end);
+        self.appended(end, now);
         self.moved(now)
     }
 
@@ -259,6 +271,7 @@ impl Leader {
             follower.caught_up = follower.caught_up.max(Some(follower.fetched));
         }
         follower.broker_epoch = fetch.broker_epoch;
+        follower.log_start = fetch.log_start;
         follower.end = fetch.end;
         follower.fetched = fetch.now;
         follower.end_then = log_end;

@@ -219,7 +219,7 @@ impl World {
         {
             self.next_value += 1;
             node.log.push((brain.term().leader_epoch, value));
-            brain.appended(end + 1);
+            brain.appended(end + 1, self.now);
             waiting.insert(end, value);
         }
     }
@@ -330,6 +330,7 @@ impl World {
             let fetched = Fetched {
                 node: node_id(from),
                 broker_epoch,
+                log_start: 0,
                 end,
                 now: self.now,
             };

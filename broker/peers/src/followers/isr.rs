@@ -264,7 +264,7 @@ mod tests {
     fn each_outcome_has_one_verdict() {
         let ineligible = MetadataError::IneligibleReplica {
             node: NodeId(2),
-            reason: "it is fenced",
+            reason: "it is fenced".into(),
         };
         let stale = MetadataError::StalePartition {
             epoch: 1,

@@ -41,6 +41,8 @@ pub(crate) struct Position {
     pub(crate) current_leader_epoch: LeaderEpoch,
     pub(crate) fetch_offset: Offset,
     pub(crate) last_fetched_epoch: LeaderEpoch,
+    /// Where a replica's log starts; -1 for consumers.
+    pub(crate) log_start: Offset,
     pub(crate) max_bytes: i32,
 }
 

@@ -37,6 +37,7 @@ fn fetch(leader: &mut Leader, node: NodeId, end: Offset, now: u64) -> Moved {
     let fetch = Fetched {
         node,
         broker_epoch: 7,
+        log_start: 0,
         end,
         now: Millis(now),
     };
@@ -49,7 +50,7 @@ fn nothing_is_committed_before_every_member_has_shown_itself() {
     assert_eq!(fetch(&mut leader, B, 10, 1).high_watermark, None);
     assert_eq!(fetch(&mut leader, C, 9, 1).high_watermark, Some(9));
     assert_eq!(fetch(&mut leader, C, 10, 2).high_watermark, Some(10));
-    leader.appended(12);
+    leader.appended(12, Millis(2));
     assert_eq!(fetch(&mut leader, B, 12, 3).high_watermark, None);
     assert_eq!(
         fetch(&mut leader, C, 12, 3).high_watermark,
@@ -115,6 +116,7 @@ fn who_lacks_something_or_is_not_alive_does_not_join() {
     let fetch = |end, broker_epoch| Fetched {
         node: C,
         broker_epoch,
+        log_start: 0,
         end,
         now: Millis(2),
     };

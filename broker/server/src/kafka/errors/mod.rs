@@ -7,7 +7,8 @@ pub(super) mod refusal;
 use freshet_coordinators::groups::api::{GroupError, OffsetError};
 use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
-use freshet_partition::{HostError, ProduceError, ReadError, TrimError};
+use freshet_partition::replication::FetchRefusal;
+use freshet_partition::{HostError, ProduceError, ReadError, ReplicaFetchError, TrimError};
 use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
@@ -91,6 +92,18 @@ impl Coded for ReadError {
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
             Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for ReplicaFetchError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            // The leader may not have heard of a new replica yet: it asks again.
+            Self::Refused(FetchRefusal::NotAReplica(_)) => ErrorCode::UnknownLeaderEpoch,
+            // Kafka's choice; whoever sent it has been replaced by a later life.
+            Self::Refused(FetchRefusal::OldBroker { .. }) => ErrorCode::NotLeaderOrFollower,
         }
     }
 }

@@ -12,6 +12,7 @@ fn at(fetch_offset: Offset) -> Position {
         current_leader_epoch: -1,
         fetch_offset,
         last_fetched_epoch: -1,
+        log_start: -1,
         max_bytes: 1,
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Limits;
 use super::budget::Held;
-use super::look::{Outcome, Room, look};
+use super::look::{Eyes, Outcome, Room, look};
 use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
@@ -94,7 +94,9 @@ async fn round(
     found: &mut Found,
 ) {
     let more = limits.max_bytes.saturating_sub(found.bytes);
-    found.most_bytes = found.bytes + found.held.reserve(&context.response_budget, more);
+    let budget = limits.reader.budget(context);
+    found.most_bytes = found.bytes + found.held.reserve(budget, more);
+    let image = context.image();
     for &slot in slots {
         let Some(item) = agenda.item(slot) else {
             continue;
@@ -102,8 +104,12 @@ async fn round(
         found.remove(item.turn);
         let outcome = match locate(context, item) {
             Ok(partition) => {
-                let room = found.room();
-                look(partition, item.position, limits.isolation, room).await
+                let eyes = Eyes {
+                    reader: limits.reader,
+                    isolation: limits.isolation,
+                    image: &image,
+                };
+                look(partition, item.position, eyes, found.room()).await
             }
             Err(code) => Outcome::failed(code),
         };

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
-use freshet_partition::{Ends, Isolation, Partition, ReadError, Seen, Slice};
+use freshet_metadata::MetadataImage;
+use freshet_partition::{Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice};
+use freshet_types::Offset;
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
 
+use super::Reader;
 use crate::kafka::errors::Coded;
 use crate::kafka::sessions::{Position, Told};
 
@@ -32,6 +35,20 @@ impl Outcome {
             diverging: None,
             seen: None,
             caught_up: false,
+        }
+    }
+
+    /// With what a replica needs to know to find its place in our log: where that starts and ends.
+    fn out_of_range(partition: &Partition) -> Self {
+        let ends = partition.ends();
+        let latest = partition.view().latest_epoch();
+        Self {
+            ends: Some(ends),
+            diverging: Some(EpochEndOffset {
+                epoch: latest.map_or(-1, |(epoch, _)| epoch),
+                end_offset: ends.log_end,
+            }),
+            ..Self::failed(ErrorCode::OffsetOutOfRange)
         }
     }
 
@@ -62,23 +79,43 @@ pub(super) struct Room {
     pub(super) is_first: bool,
 }
 
+/// Whose look it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eyes<'a> {
+    pub(super) reader: Reader,
+    pub(super) isolation: Isolation,
+    /// The cluster as it is now.
+    pub(super) image: &'a MetadataImage,
+}
+
 /// Reads from where the client is.
 pub(super) async fn look(
     partition: Arc<Partition>,
     position: Position,
-    isolation: Isolation,
+    eyes: Eyes<'_>,
     room: Room,
 ) -> Outcome {
+    let isolation = eyes.isolation;
     let seen = partition.seen(isolation);
     if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
         return Outcome::failed(error.code());
     }
-    if let Some(diverging) = diverging(&partition, &position) {
-        return Outcome {
-            ends: Some(partition.ends()),
-            diverging: Some(diverging),
-            ..Outcome::failed(ErrorCode::None)
-        };
+    match diverging(&partition, &position) {
+        None => {}
+        // An epoch that was never heard of here.
+        Some(end) if end.epoch < 0 => return Outcome::out_of_range(&partition),
+        Some(end) => {
+            return Outcome {
+                ends: Some(partition.ends()),
+                diverging: Some(end),
+                ..Outcome::failed(ErrorCode::None)
+            };
+        }
+    }
+    match report(&partition, &position, eyes) {
+        Ok(()) => {}
+        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
+        Err(code) => return Outcome::failed(code),
     }
     let max_bytes = usize::try_from(position.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes.min(room.bytes);
@@ -89,7 +126,7 @@ pub(super) async fn look(
             ends: Some(ends),
             records: fetched.chunks.into_iter().collect(),
             diverging: None,
-            caught_up: position.fetch_offset >= ends.of(isolation),
+            caught_up: is_caught_up(position.fetch_offset, isolation, ends),
             seen: Some((partition, seen)),
         },
         Err(error) => {
@@ -99,6 +136,40 @@ pub(super) async fn look(
             Outcome::failed(error.code())
         }
     }
+}
+
+/// A reader with nothing to do before the next move. A replica is told of the high watermark as
+/// well, but not woken for it: it looks again with each fetch until that has reached the end.
+fn is_caught_up(fetch_offset: Offset, isolation: Isolation, ends: Ends) -> bool {
+    let knows_all = isolation != Isolation::LogEnd || ends.high_watermark >= ends.log_end;
+    fetch_offset >= ends.of(isolation) && knows_all
+}
+
+/// Tells the leader how far a replica is, once it is sure that its log is a part of ours.
+fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<(), ErrorCode> {
+    let Reader::Replica { node, broker_epoch } = eyes.reader else {
+        return Ok(());
+    };
+    // Who does not say whom it follows may speak of another leader's records.
+    if position.current_leader_epoch < 0 {
+        return Err(ErrorCode::FencedLeaderEpoch);
+    }
+    let ends = partition.ends();
+    if !(ends.log_start..=ends.log_end).contains(&position.fetch_offset) {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    let fetch = ReplicaFetch {
+        node,
+        broker_epoch,
+        leader_epoch: position.current_leader_epoch,
+        log_start: position.log_start,
+        end: position.fetch_offset,
+    };
+    let taken = partition.replica_fetched(fetch, eyes.image);
+    taken.map_err(|error| {
+        tracing::debug!(log = %partition.name(), %error, "a replica's fetch is refused");
+        error.code()
+    })
 }
 
 /// Where the client's history leaves ours (KIP-595); clients that do not say what they fetched

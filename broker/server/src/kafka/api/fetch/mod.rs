@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_partition::Isolation;
+use freshet_types::NodeId;
 use freshet_wire::fetch::{FetchableTopicResponse, PartitionData};
 use freshet_wire::{ErrorCode, FetchRequest, FetchResponse};
 
+use self::budget::ResponseBudget;
 use self::collect::{Found, collect};
 use self::look::Outcome;
 use crate::kafka::call::Call;
@@ -29,9 +31,53 @@ const SESSIONS_SINCE: i16 = 7;
 /// No client waits longer than this, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// Who fetches.
+#[derive(Debug, Clone, Copy)]
+enum Reader {
+    /// A client, that sees what is committed.
+    Consumer,
+    /// A broker that copies; with its registration, -1 if it does not tell.
+    Replica { node: NodeId, broker_epoch: i64 },
+}
+
+impl Reader {
+    fn of(request: &FetchRequest) -> Self {
+        // The one that is not in the request's version is -1.
+        let state = &request.replica_state;
+        match request.replica_id.max(state.replica_id) {
+            ..0 => Self::Consumer,
+            node => Self::Replica {
+                node: NodeId(node),
+                broker_epoch: state.replica_epoch,
+            },
+        }
+    }
+
+    fn is_replica(self) -> bool {
+        matches!(self, Self::Replica { .. })
+    }
+
+    fn isolation(self, level: i8) -> Isolation {
+        match self {
+            Self::Consumer => isolation(level),
+            Self::Replica { .. } => Isolation::LogEnd,
+        }
+    }
+
+    /// What holds the records until they are sent. Consumers that take their time must not keep
+    /// replicas from copying, so these have a budget of their own.
+    fn budget(self, context: &Context) -> &ResponseBudget {
+        match self {
+            Self::Consumer => &context.response_budget,
+            Self::Replica { .. } => &context.replica_budget,
+        }
+    }
+}
+
 /// The limits of one fetch.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
+    reader: Reader,
     isolation: Isolation,
     max_bytes: usize,
     min_bytes: usize,
@@ -62,7 +108,7 @@ pub(crate) async fn handle(
         }
     };
     let found = collect(context, &call.origin.alarm, fetching.agenda(), limits).await;
-    let response = respond(context, &mut fetching, found);
+    let response = respond(context, limits.reader, &mut fetching, found);
     if let Some(session) = fetching.into_session() {
         context.give_back_session(session);
     }
@@ -70,12 +116,14 @@ pub(crate) async fn handle(
 }
 
 fn limits(context: &Context, request: &FetchRequest) -> Limits {
-    let share = i32::try_from(context.response_budget.share_bytes()).unwrap_or(i32::MAX);
+    let reader = Reader::of(request);
+    let share = i32::try_from(reader.budget(context).share_bytes()).unwrap_or(i32::MAX);
     let max_bytes = request.max_bytes.min(context.limits.fetch_max_bytes);
     let max_bytes = max_bytes.min(share);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     Limits {
-        isolation: isolation(request.isolation_level),
+        reader,
+        isolation: reader.isolation(request.isolation_level),
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
         max_wait: max_wait.min(MAX_WAIT),
@@ -93,6 +141,7 @@ pub(crate) fn isolation(level: i8) -> Isolation {
 
 fn opening(call: &Call, request: FetchRequest) -> Opening {
     let by_id = call.version >= BY_ID_SINCE;
+    let isolation = Reader::of(&request).isolation(request.isolation_level);
     let named = |id, name| {
         if by_id {
             Named::Id(id)
@@ -106,6 +155,7 @@ fn opening(call: &Call, request: FetchRequest) -> Opening {
                 current_leader_epoch: asked.current_leader_epoch,
                 fetch_offset: asked.fetch_offset,
                 last_fetched_epoch: asked.last_fetched_epoch,
+                log_start: asked.log_start_offset,
                 max_bytes: asked.partition_max_bytes,
             };
             (asked.partition, position)
@@ -121,13 +171,18 @@ fn opening(call: &Call, request: FetchRequest) -> Opening {
         session_id: request.session_id,
         session_epoch: request.session_epoch,
         by_id,
-        isolation: isolation(request.isolation_level),
+        isolation,
         topics: topics.collect(),
         forgotten: forgotten.collect(),
     }
 }
 
-fn respond(context: &Context, fetching: &mut Fetching, mut found: Found) -> FetchResponse {
+fn respond(
+    context: &Context,
+    reader: Reader,
+    fetching: &mut Fetching,
+    mut found: Found,
+) -> FetchResponse {
     let session_id = fetching.id();
     let only_news = matches!(fetching, Fetching::Incremental(_));
     let is_session = session_id != 0;
@@ -137,7 +192,9 @@ fn respond(context: &Context, fetching: &mut Fetching, mut found: Found) -> Fetc
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);
         }
-        context.metrics.fetched(outcome.records.len());
+        context
+            .metrics
+            .fetched(outcome.records.len(), reader.is_replica());
         let is_news = is_session && settle(agenda, slot, &outcome);
         if let Some(item) = agenda.item(slot)
             && (is_news || !only_news)

@@ -1,0 +1,251 @@
+//! Partitions on several brokers in one process, with real logs and real sockets between them. Only
+//! the metadata quorum is a stand-in: it decides at once, and can be kept from single brokers.
+
+mod council;
+mod node;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_metadata::{CreateTopics, NewTopic, PartitionName, Reassign, Reassignment};
+use freshet_partition::{Acks, Isolation};
+use freshet_settings::{StaticSettings, StaticSettingsBuilder};
+use freshet_types::{NodeId, TopicId, TopicPartition};
+use tokio::time::{Instant, sleep, timeout};
+
+use self::council::Council;
+use self::node::Node;
+
+/// Longer than anything may take here.
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Cluster {
+    council: Arc<Council>,
+    nodes: Vec<Node>,
+    topics: u8,
+}
+
+impl Cluster {
+    async fn start(nodes: i32) -> Self {
+        let statics = Arc::new(settings());
+        let council = Council::new(Arc::clone(&statics));
+        let mut cluster = Self {
+            council: Arc::clone(&council),
+            nodes: Vec::new(),
+            topics: 0,
+        };
+        for id in 1..=nodes {
+            cluster
+                .nodes
+                .push(Node::start(&council, id, &statics).await);
+        }
+        cluster
+    }
+
+    /// Creates a topic with one partition for each list of replicas, and waits until all serve it.
+    async fn create(&mut self, replicas: &[&[i32]]) -> Vec<TopicPartition> {
+        self.topics += 1;
+        let assignment =
+            |(number, nodes): (i32, &&[i32])| (number, nodes.iter().copied().map(NodeId).collect());
+        let topic = NewTopic {
+            name: format!("t{}", self.topics),
+            id: TopicId([self.topics; 16]),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: (0..).zip(replicas).map(assignment).collect(),
+            ..NewTopic::default()
+        };
+        let mut created = self.council.ask(CreateTopics {
+            topics: vec![topic],
+            validate_only: false,
+        });
+        let topic = created.remove(0).expect("created").id;
+        let all = (0..).zip(replicas);
+        let all: Vec<_> = all
+            .map(|(partition, nodes)| (TopicPartition { topic, partition }, nodes))
+            .collect();
+        for (at, nodes) in &all {
+            let ready = || nodes.iter().all(|id| self.node(*id).get(*at).is_some());
+            eventually("all replicas are open", ready).await;
+            let leads = || self.node(nodes[0]).partition(*at).leads();
+            eventually("it is led", leads).await;
+        }
+        all.into_iter().map(|(at, _)| at).collect()
+    }
+
+    fn node(&self, id: i32) -> &Node {
+        let found = self.nodes.iter().find(|node| node.id == NodeId(id));
+        found.expect("it is up")
+    }
+
+    fn isr(&self, at: TopicPartition) -> Vec<i32> {
+        let image = self.council.image();
+        let partition = image.partition(at).expect("it is there");
+        let mut isr: Vec<i32> = partition.isr.iter().map(|node| node.0).collect();
+        isr.sort_unstable();
+        isr
+    }
+
+    fn leader(&self, at: TopicPartition) -> Option<NodeId> {
+        self.council
+            .image()
+            .partition(at)
+            .expect("it is there")
+            .leader
+    }
+
+    /// Waits until these nodes have committed all that the first of them has.
+    async fn agree(&self, at: TopicPartition, nodes: &[i32]) {
+        let leader = self.node(nodes[0]).partition(at);
+        for id in nodes {
+            let ends = || self.node(*id).partition(at).ends();
+            let same = || ends() == leader.ends() && ends().high_watermark == ends().log_end;
+            eventually("replicas agree", same).await;
+            let here = self.node(*id).bytes(at).await;
+            assert_eq!(here, self.node(nodes[0]).bytes(at).await, "bytes of {id}");
+        }
+    }
+
+    async fn stop(self) {
+        for node in self.nodes {
+            node.stop().await;
+        }
+    }
+}
+
+fn settings() -> StaticSettings {
+    let builder = StaticSettingsBuilder::default();
+    let builder = builder.set("freshet.network.threads=1").expect("a setting");
+    builder.finish().expect("settings that agree").0
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LIMIT, wait).await.expect(what);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_on_all_replicas_byte_for_byte() {
+    let mut cluster = Cluster::start(3).await;
+    let all = cluster.create(&[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]]).await;
+    for round in 0..20 {
+        for (leader, at) in (1..).zip(&all) {
+            let value = format!("{round} of {at}").repeat(100);
+            let stored = cluster.node(leader).produce(*at, &value, Acks::All).await;
+            let stored = stored.expect("stored");
+            for id in 1..=3 {
+                let end = cluster.node(id).partition(*at).view().flushed();
+                assert!(end > stored.last_offset, "acknowledged before {id} has it");
+            }
+        }
+    }
+    for (leader, at) in [[1, 2, 3], [2, 3, 1], [3, 1, 2]].iter().zip(&all) {
+        cluster.agree(*at, leader).await;
+    }
+    assert_eq!(cluster.node(1).followers.streams(), 2);
+    assert_eq!(cluster.node(1).followers.partitions(), 2);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposed_leader_cuts_what_only_it_has() {
+    let mut cluster = Cluster::start(2).await;
+    let at = cluster.create(&[&[1, 2]]).await[0];
+    let (old, new) = (cluster.node(1), cluster.node(2));
+    for value in ["a", "b", "c"] {
+        old.produce(at, value, Acks::All).await.expect("stored");
+    }
+    // Everybody but itself knows that it leads no more.
+    cluster.council.hold(old.id, true);
+    old.beat(true);
+    eventually("the other leads", || new.partition(at).leads()).await;
+    old.produce(at, "lost", Acks::Leader)
+        .await
+        .expect("written");
+    old.produce(at, "lost too", Acks::Leader)
+        .await
+        .expect("written");
+    new.produce(at, "d", Acks::All).await.expect("stored");
+    assert_ne!(old.bytes(at).await, new.bytes(at).await);
+    cluster.council.hold(old.id, false);
+    cluster.agree(at, &[2, 1]).await;
+    assert_eq!(cluster.isr(at), [2], "it is fenced");
+    old.beat(false);
+    eventually("it is in sync", || cluster.isr(at) == [1, 2]).await;
+    new.produce(at, "e", Acks::All).await.expect("stored");
+    cluster.agree(at, &[2, 1]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_does_not_wait_for_long_polls_of_its_followers() {
+    let mut cluster = Cluster::start(3).await;
+    // All follow all, so that long polls are under way everywhere.
+    let all = cluster.create(&[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]]).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..5 {
+        for at in &all {
+            eventually("all are in sync", || cluster.isr(*at) == [1, 2, 3]).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+        let at = all[0];
+        let old = cluster.leader(at).expect("it is led");
+        let begin = Instant::now();
+        cluster.node(old.0).beat(true);
+        let new = cluster.leader(at).expect("it is led");
+        let new = cluster.node(new.0);
+        eventually("the new one leads", || new.partition(at).leads()).await;
+        new.produce(at, "after", Acks::All).await.expect("stored");
+        slowest = slowest.max(begin.elapsed());
+        cluster.node(old.0).beat(false);
+    }
+    println!("the slowest failover took {} ms", slowest.as_millis());
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_replica_begins_where_the_leaders_log_does() {
+    let mut cluster = Cluster::start(2).await;
+    let at = cluster.create(&[&[1]]).await[0];
+    let leader = cluster.node(1);
+    for _ in 0..10 {
+        leader.produce(at, "x", Acks::All).await.expect("stored");
+    }
+    leader.partition(at).trim(5).await.expect("trimmed");
+    let moved = cluster.council.ask(Reassign {
+        changes: vec![Reassignment {
+            partition: PartitionName {
+                topic: "t1".to_owned(),
+                partition: 0,
+            },
+            replicas: Some(vec![NodeId(1), NodeId(2)]),
+        }],
+        allow_factor_change: true,
+    });
+    assert_eq!(moved, [Ok(())]);
+    eventually("the new one is in sync", || cluster.isr(at) == [1, 2]).await;
+    cluster.agree(at, &[1, 2]).await;
+    let copy = cluster.node(2).partition(at);
+    assert_eq!(copy.ends().log_start, 5);
+    assert_eq!(copy.end(Isolation::LogEnd), 10);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_out_of_sync_comes_back_by_itself() {
+    let mut cluster = Cluster::start(3).await;
+    let at = cluster.create(&[&[1, 2, 3]]).await[0];
+    cluster.node(3).beat(true);
+    assert_eq!(cluster.isr(at), [1, 2]);
+    let leader = cluster.node(1);
+    leader.produce(at, "x", Acks::All).await.expect("stored");
+    cluster.node(3).beat(false);
+    eventually("it is in sync", || cluster.isr(at) == [1, 2, 3]).await;
+    cluster.agree(at, &[1, 2, 3]).await;
+    cluster.stop().await;
+}

@@ -9,6 +9,7 @@
 //! and rests in a long poll while there is nothing new.
 
 mod answer;
+mod brakes;
 mod inbox;
 mod isr;
 mod roster;
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::brakes::Brakes;
 use self::inbox::Inbox;
 pub use self::isr::{IsrProposals, IsrProposalsParts};
 use self::stream::Stream;
@@ -54,6 +56,7 @@ struct Surroundings {
     settings: ReplicationSettings,
     image: watch::Receiver<Arc<MetadataImage>>,
     broker_epoch: watch::Receiver<i64>,
+    brakes: Brakes,
 }
 
 /// A leader, and which of the streams from it: there are `num.replica.fetchers`.
@@ -90,7 +93,8 @@ impl Followers {
         let around = Surroundings {
             node: parts.node,
             listener: parts.listener,
-            settings: Layers::of(parts.statics).replicas(),
+            settings: Layers::of(Arc::clone(&parts.statics)).replicas(),
+            brakes: Brakes::new(parts.node, parts.statics),
             image: parts.image,
             broker_epoch: parts.broker_epoch,
         };

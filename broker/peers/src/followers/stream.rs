@@ -73,6 +73,8 @@ pub(super) struct Stream {
     inbox: Arc<Inbox>,
     roster: Roster<Arc<Partition>>,
     session: Session,
+    /// The registration that the leader knows us by.
+    told_epoch: i64,
     line: Option<Connection>,
 }
 
@@ -91,6 +93,7 @@ impl Stream {
             inbox: Arc::clone(inbox),
             roster: Roster::new(backoff),
             session: Session::default(),
+            told_epoch: -1,
             line: None,
         }
     }
@@ -149,6 +152,7 @@ impl Stream {
             return Ok(());
         }
         let line = self.line().await?;
+        self.introduce();
         let agenda = self.session.next(self.around.settings.fetch_max_bytes);
         let longest = Duration::from_millis(self.around.settings.fetch_wait_max_ms);
         let max_bytes = self.around.settings.fetch_response_max_bytes;
@@ -198,7 +202,18 @@ impl Stream {
     /// What is due, with the places to go on from. It counts as asked for.
     fn due(&mut self) -> Vec<(TopicPartition, FetchPoint)> {
         let mut due = Vec::new();
-        for at in self.roster.take_due() {
+        let taken = self.roster.take_due();
+        if taken.is_empty() {
+            return due;
+        }
+        let image = Arc::clone(&self.around.image.borrow());
+        self.around.brakes.renew(&image);
+        for at in taken {
+            if let Some(then) = self.around.brakes.held(at, &image) {
+                self.roster.rest_until(at, then);
+                self.session.forget(at);
+                continue;
+            }
             match self.roster.get(at).and_then(|p| p.fetch_point()) {
                 Some(point) => due.push((at, point)),
                 // Its place changes, or something is not flushed yet.
@@ -226,7 +241,7 @@ impl Stream {
         FetchRequest {
             replica_state: ReplicaState {
                 replica_id: self.around.node.0,
-                replica_epoch: *self.around.broker_epoch.borrow(),
+                replica_epoch: self.told_epoch,
             },
             max_wait_ms: wait_ms,
             min_bytes: self.around.settings.fetch_min_bytes,
@@ -237,6 +252,16 @@ impl Stream {
             forgotten_topics_data: agenda.forgotten,
             replica_id: -1,
             ..FetchRequest::default()
+        }
+    }
+
+    /// After another registration the leader must hear it of each partition: it takes in sync whom
+    /// it knows by the present one.
+    fn introduce(&mut self) {
+        let epoch = *self.around.broker_epoch.borrow();
+        if epoch != self.told_epoch {
+            self.told_epoch = epoch;
+            self.session.lose();
         }
     }
 
@@ -364,7 +389,9 @@ impl Stream {
     /// Has partitions follow what was answered, all at a time; ends when all have.
     async fn take(&mut self, replies: Vec<Reply>) {
         let mut under_way = JoinSet::new();
+        let image = Arc::clone(&self.around.image.borrow());
         for Reply { at, point, data } in replies {
+            self.around.brakes.copied(at, data.records.len(), &image);
             let Some(partition) = self.roster.get(at) else {
                 continue;
             };

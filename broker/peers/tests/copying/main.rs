@@ -7,7 +7,10 @@ mod node;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_metadata::{CreateTopics, NewTopic, PartitionName, Reassign, Reassignment};
+use freshet_metadata::{
+    AlterConfigs, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CreateTopics,
+    NewTopic, PartitionName, Reassign, Reassignment,
+};
 use freshet_partition::{Acks, Isolation};
 use freshet_settings::{StaticSettings, StaticSettingsBuilder};
 use freshet_types::{NodeId, TopicId, TopicPartition};
@@ -27,7 +30,11 @@ struct Cluster {
 
 impl Cluster {
     async fn start(nodes: i32) -> Self {
-        let statics = Arc::new(settings());
+        Self::with(nodes, &[]).await
+    }
+
+    async fn with(nodes: i32, set: &[&str]) -> Self {
+        let statics = Arc::new(settings(set));
         let council = Council::new(Arc::clone(&statics));
         let mut cluster = Self {
             council: Arc::clone(&council),
@@ -106,6 +113,21 @@ impl Cluster {
         }
     }
 
+    /// Has other brokers keep a topic's only partition.
+    fn place(&self, topic: &str, nodes: &[i32]) {
+        let moved = self.council.ask(Reassign {
+            changes: vec![Reassignment {
+                partition: PartitionName {
+                    topic: topic.to_owned(),
+                    partition: 0,
+                },
+                replicas: Some(nodes.iter().copied().map(NodeId).collect()),
+            }],
+            allow_factor_change: true,
+        });
+        assert_eq!(moved, [Ok(())]);
+    }
+
     async fn stop(self) {
         for node in self.nodes {
             node.stop().await;
@@ -113,9 +135,11 @@ impl Cluster {
     }
 }
 
-fn settings() -> StaticSettings {
-    let builder = StaticSettingsBuilder::default();
-    let builder = builder.set("freshet.network.threads=1").expect("a setting");
+fn settings(set: &[&str]) -> StaticSettings {
+    let mut builder = StaticSettingsBuilder::default();
+    for setting in ["freshet.network.threads=1"].iter().chain(set) {
+        builder = builder.set(setting).expect("a setting");
+    }
     builder.finish().expect("settings that agree").0
 }
 
@@ -217,17 +241,7 @@ async fn a_new_replica_begins_where_the_leaders_log_does() {
         leader.produce(at, "x", Acks::All).await.expect("stored");
     }
     leader.partition(at).trim(5).await.expect("trimmed");
-    let moved = cluster.council.ask(Reassign {
-        changes: vec![Reassignment {
-            partition: PartitionName {
-                topic: "t1".to_owned(),
-                partition: 0,
-            },
-            replicas: Some(vec![NodeId(1), NodeId(2)]),
-        }],
-        allow_factor_change: true,
-    });
-    assert_eq!(moved, [Ok(())]);
+    cluster.place("t1", &[1, 2]);
     eventually("the new one is in sync", || cluster.isr(at) == [1, 2]).await;
     cluster.agree(at, &[1, 2]).await;
     let copy = cluster.node(2).partition(at);
@@ -247,5 +261,52 @@ async fn who_is_out_of_sync_comes_back_by_itself() {
     cluster.node(3).beat(false);
     eventually("it is in sync", || cluster.isr(at) == [1, 2, 3]).await;
     cluster.agree(at, &[1, 2, 3]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_replica_takes_its_time_and_others_do_not() {
+    let rate = "follower.replication.throttled.rate=200000";
+    let mut cluster = Cluster::with(2, &[rate, "replica.fetch.max.bytes=65536"]).await;
+    let slow = cluster.create(&[&[1]]).await[0];
+    let quick = cluster.create(&[&[1]]).await[0];
+    let value = "x".repeat(10_000);
+    for at in [slow, quick] {
+        for _ in 0..60 {
+            let stored = cluster.node(1).produce(at, &value, Acks::Leader).await;
+            stored.expect("stored");
+        }
+    }
+    let throttle = ConfigEdit {
+        name: "follower.replication.throttled.replicas".to_owned(),
+        op: ConfigOp::Set,
+        value: Some("0:2".to_owned()),
+    };
+    let altered = cluster.council.ask(AlterConfigs {
+        resources: vec![AlterResource {
+            target: ConfigTarget::Topic("t1".to_owned()),
+            change: ConfigChange::Edit(vec![throttle]),
+        }],
+        validate_only: false,
+    });
+    assert_eq!(altered, [Ok(())]);
+    let begin = Instant::now();
+    cluster.place("t1", &[1, 2]);
+    cluster.place("t2", &[1, 2]);
+    eventually("the quick one is there", || cluster.isr(quick) == [1, 2]).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "it was held up");
+    eventually("the slow one is there", || cluster.isr(slow) == [1, 2]).await;
+    let took = begin.elapsed();
+    // 600 kB, of which a second's worth and a last answer are free.
+    assert!(took > Duration::from_millis(1500), "{took:?}");
+    // In sync it is not held any more: its producers would wait.
+    let begin = Instant::now();
+    for _ in 0..60 {
+        let stored = cluster.node(1).produce(slow, &value, Acks::All).await;
+        stored.expect("stored");
+    }
+    let took = begin.elapsed();
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    cluster.agree(slow, &[1, 2]).await;
     cluster.stop().await;
 }

@@ -55,6 +55,9 @@ impl Throttle {
 
     /// So many bytes of throttled replicas were copied.
     pub fn copied(&mut self, bytes: u64, now: Millis) {
+        if self.rate == u64::MAX {
+            return;
+        }
         let begin = self
             .busy_until
             .max(micros(now).saturating_sub(CREDIT_MICROS));

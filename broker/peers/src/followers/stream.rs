@@ -372,7 +372,11 @@ impl Stream {
     ) {
         match response {
             Ok(response) => {
-                let asked = |at| due.iter().find(|(asked, _)| *asked == at).map(|(_, p)| *p);
+                // In the order in which they were due.
+                let asked = |at| {
+                    let found = due.binary_search_by_key(&at, |(asked, _)| *asked);
+                    found.ok().map(|index| due[index].1)
+                };
                 self.take(replies(response, asked)).await;
                 self.ask_again(due);
             }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use freshet_metadata::{
     Ask, MetadataImage, MetadataMachine, MetadataOptions, Request, SessionOptions,
 };
-use freshet_quorum::{Agreed, Leadership, Quorum};
+use freshet_quorum::{Agreed, Leadership, Quorum, QuorumError};
 use freshet_settings::StaticSettings;
 use freshet_types::{Machine, Millis, NodeId, Now, Position, Published, Ticket, Timestamp};
 use parking_lot::Mutex;
@@ -25,6 +26,8 @@ struct View {
 
 pub(crate) struct Council {
     state: Mutex<State>,
+    /// Proposals of nodes that are not decided.
+    pub(crate) undecided: AtomicUsize,
 }
 
 impl Council {
@@ -36,6 +39,7 @@ impl Council {
                 decided: 0,
                 views: HashMap::new(),
             }),
+            undecided: AtomicUsize::new(0),
         })
     }
 
@@ -108,8 +112,13 @@ pub(crate) struct Seat {
 
 impl Quorum<MetadataMachine> for Seat {
     fn propose(&self, request: Request) -> Agreed<'_, freshet_metadata::Reply> {
-        let reply = self.council.decide(request);
-        Box::pin(std::future::ready(Ok(reply)))
+        let undecided = &self.council.undecided;
+        let one_less = |left: usize| left.checked_sub(1);
+        let reply = match undecided.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Err(QuorumError::Deposed),
+            Err(_) => Ok(self.council.decide(request)),
+        };
+        Box::pin(std::future::ready(reply))
     }
 
     fn barrier(&self) -> Agreed<'_, ()> {

@@ -5,6 +5,7 @@ mod council;
 mod node;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use freshet_metadata::{
@@ -258,9 +259,25 @@ async fn who_is_out_of_sync_comes_back_by_itself() {
     assert_eq!(cluster.isr(at), [1, 2]);
     let leader = cluster.node(1);
     leader.produce(at, "x", Acks::All).await.expect("stored");
+    // The controller changes just then: what is not decided is proposed again.
+    cluster.council.undecided.store(2, Ordering::SeqCst);
     cluster.node(3).beat(false);
     eventually("it is in sync", || cluster.isr(at) == [1, 2, 3]).await;
     cluster.agree(at, &[1, 2, 3]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_registration_is_heard_of_by_leaders_that_have_nothing_new() {
+    let mut cluster = Cluster::start(2).await;
+    let at = cluster.create(&[&[1, 2]]).await[0];
+    let stored = cluster.node(1).produce(at, "x", Acks::All).await;
+    stored.expect("stored");
+    let copy = &mut cluster.nodes[1];
+    copy.beat(true);
+    copy.register_again();
+    copy.beat(false);
+    eventually("it is in sync", || cluster.isr(at) == [1, 2]).await;
     cluster.stop().await;
 }
 

@@ -38,7 +38,9 @@ pub(crate) struct Node {
     stopper: Stopper,
     directory_thread: DirectoryThread,
     writers: Arc<Writers>,
-    _broker_epoch: watch::Sender<i64>,
+    port: u16,
+    life: u8,
+    broker_epoch: watch::Sender<i64>,
     _folder: TempDir,
 }
 
@@ -53,7 +55,7 @@ impl Node {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = socket.local_addr().expect("it is bound").port();
         let seat = council.view(id);
-        let epoch = council.ask(registration(id, port)).expect("it may come");
+        let epoch = council.ask(registration(id, port, 0)).expect("it may come");
         let broker_epoch = watch::Sender::new(epoch);
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -112,7 +114,9 @@ impl Node {
             stopper,
             directory_thread,
             writers,
-            _broker_epoch: broker_epoch,
+            port,
+            life: 0,
+            broker_epoch,
             _folder: folder,
         };
         node.beat(false);
@@ -131,6 +135,14 @@ impl Node {
             cordoned_directories: Vec::new(),
         };
         self.council.ask(beat).expect("it is registered");
+    }
+
+    /// The controller has struck it off: it registers as if it had just begun.
+    pub(crate) fn register_again(&mut self) {
+        self.life += 1;
+        let request = registration(self.id, self.port, self.life);
+        self.epoch = self.council.ask(request).expect("it may come");
+        self.broker_epoch.send_replace(self.epoch);
     }
 
     pub(crate) fn get(&self, at: TopicPartition) -> Option<Arc<Partition>> {
@@ -212,11 +224,10 @@ fn parts(
     }
 }
 
-fn registration(node: NodeId, port: u16) -> RegisterBroker {
-    let life = u8::try_from(node.0).expect("small");
+fn registration(node: NodeId, port: u16, life: u8) -> RegisterBroker {
     RegisterBroker {
         node,
-        incarnation: [life; 16],
+        incarnation: [life + 1; 16],
         listeners: vec![BrokerListener {
             name: LISTENER.to_owned(),
             host: "127.0.0.1".to_owned(),

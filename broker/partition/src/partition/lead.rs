@@ -176,6 +176,27 @@ impl Partition {
             .with_leader(|leader, now| ((), proposal(leader.look_for_laggards(now))));
     }
 
+    /// How many replicas are in sync, and how many `min.insync.replicas` asks for; none unless this
+    /// broker leads.
+    pub fn in_sync(&self) -> Option<(usize, usize)> {
+        self.replica.ask_leader(Leader::in_sync)
+    }
+
+    /// Replicas in sync that have what is at `offset`, the one with the most first. Empty unless this
+    /// broker leads.
+    pub fn replicas_with(&self, offset: Offset) -> Vec<NodeId> {
+        let with = self.replica.ask_leader(|leader| leader.with(offset));
+        with.unwrap_or_default()
+    }
+
+    /// The least log start of all replicas that live; none unless this broker leads.
+    pub fn low_watermark(&self, image: &metadata::MetadataImage) -> Option<Offset> {
+        let own = self.view().log_start();
+        let lives = |node| image.broker(node).is_some_and(|broker| !broker.fenced);
+        self.replica
+            .ask_leader(|leader| leader.low_watermark(own, lives))
+    }
+
     /// The controller did not attempt a proposal, because a member is not eligible.
     pub fn isr_refused(&self, change: &IsrChange) {
         self.replica.with_leader(|leader, _| {

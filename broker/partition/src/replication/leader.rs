@@ -175,6 +175,24 @@ impl Leader {
         self.term.isr.len() >= self.needed()
     }
 
+    /// Followers in sync whose logs reach over `offset`, the longest first.
+    pub fn with(&self, offset: Offset) -> Vec<NodeId> {
+        let has = |f: &&Follower| {
+            let starts_before = f.log_start <= offset;
+            self.term.isr.contains(&f.node) && f.end >= offset && starts_before
+        };
+        let mut with: Vec<&Follower> = self.followers.iter().filter(has).collect();
+        with.sort_by_key(|f| std::cmp::Reverse(f.end));
+        with.into_iter().map(|f| f.node).collect()
+    }
+
+    /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
+    /// them has not told its own.
+    pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
+        let living = self.followers.iter().filter(|f| lives(f.node));
+        living.map(|f| f.log_start).fold(own, Offset::min)
+    }
+
     fn needed(&self) -> usize {
         self.term.min_in_sync.min(self.term.replicas.len())
     }

@@ -215,8 +215,8 @@ impl Partition {
 
 fn proposal(propose: Option<IsrChange>) -> Moved {
     Moved {
-        high_watermark: None,
         propose,
+        ..Moved::default()
     }
 }
 

@@ -276,6 +276,9 @@ impl Replica {
             // session that looks only at what has moved.
             self.high_watermark.fetch_max(end, Ordering::AcqRel);
             self.readers.wake();
+        } else if moved.log_start {
+            // Who deletes records waits for all replicas to follow.
+            self.readers.wake();
         }
         drop(state);
         if let Some(end) = moved.high_watermark {

@@ -94,6 +94,8 @@ pub struct Moved {
     pub high_watermark: Option<Offset>,
     /// To be sent to the controller.
     pub propose: Option<IsrChange>,
+    /// A follower has told another log start than before.
+    pub log_start: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -288,13 +290,14 @@ impl Leader {
         } else if fetch.end >= follower.end_then {
             follower.caught_up = follower.caught_up.max(Some(follower.fetched));
         }
+        let log_start = std::mem::replace(&mut follower.log_start, fetch.log_start);
         follower.broker_epoch = fetch.broker_epoch;
-        follower.log_start = fetch.log_start;
         follower.end = fetch.end;
         follower.fetched = fetch.now;
         follower.end_then = log_end;
         let joins = self.may_join(fetch.node, &alive);
         let mut moved = self.moved(fetch.now);
+        moved.log_start = log_start != fetch.log_start;
         if joins {
             moved.propose = self.propose(|node, isr| isr || node == fetch.node);
         }
@@ -371,7 +374,7 @@ impl Leader {
         }
         Moved {
             high_watermark: rises.then_some(committed),
-            propose: None,
+            ..Moved::default()
         }
     }
 

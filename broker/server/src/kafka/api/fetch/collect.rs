@@ -114,7 +114,9 @@ async fn round(
             }
             Err(code) => Outcome::failed(code),
         };
+        let starts_later = limits.reader.is_replica() && outcome.starts_later(item.told);
         found.put(item.turn, slot, outcome);
+        found.is_urgent |= starts_later;
     }
     found.held.keep(found.bytes);
 }

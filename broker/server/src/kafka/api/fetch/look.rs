@@ -60,6 +60,13 @@ impl Outcome {
         self.error != ErrorCode::None || self.diverging.is_some() || self.nearer.is_some()
     }
 
+    /// Whether the log begins later than the client was told. A replica hears of it at once:
+    /// somebody may wait until all have dropped what is before.
+    pub(super) fn starts_later(&self, told: Told) -> bool {
+        let starts = self.ends.map_or(-1, |ends| ends.log_start);
+        !told.error && starts > told.log_start
+    }
+
     pub(super) fn told(&self) -> Told {
         match &self.ends {
             Some(ends) if self.error == ErrorCode::None => Told {

@@ -50,6 +50,9 @@ enum LogFormat {
 /// The environment variable that says what is logged.
 const FILTER: &str = "FRESHET_LOG";
 
+/// The quorum's engine tells each of its steps; what matters of them is said by the quorum itself.
+const ENGINE: &str = "openraft";
+
 /// Reads a filter. A single word that is neither a level nor a crate would be taken for a target,
 /// and silence everything.
 fn filter(asked: &str) -> Result<EnvFilter, String> {
@@ -59,6 +62,12 @@ fn filter(asked: &str) -> Result<EnvFilter, String> {
             "expected a level (off, error, warn, info, debug, trace) or TARGET=LEVEL".into(),
         );
     }
+    let quiet = format!("{asked},{ENGINE}=error");
+    let asked = if asked.contains(ENGINE) {
+        asked
+    } else {
+        &quiet
+    };
     EnvFilter::try_new(asked).map_err(|error| error.to_string())
 }
 
@@ -67,7 +76,7 @@ impl Args {
     pub(crate) fn start_logging(&self) {
         let asked = std::env::var_os(FILTER).filter(|asked| !asked.is_empty());
         let asked = asked.map(|asked| asked.to_string_lossy().into_owned());
-        let filter = asked.as_deref().map_or(Ok("info".into()), filter);
+        let filter = filter(asked.as_deref().unwrap_or("info"));
         let (filter, bad) = match filter {
             Ok(filter) => (filter, None),
             Err(why) => (EnvFilter::from("info"), Some(why)),

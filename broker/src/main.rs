@@ -1,7 +1,12 @@
 //! The Freshet broker: Kafka's protocol, one binary. Wiring only; `--help` has examples.
 
+mod agreement;
 mod args;
+mod bound;
+mod citizen;
+mod doors;
 mod ready;
+mod rooms;
 mod start;
 mod stop;
 

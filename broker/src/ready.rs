@@ -8,25 +8,34 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use freshet_env::Disk;
 use freshet_env::disk::OpenMode;
-use freshet_server::Listeners;
 use tokio::net::TcpListener;
+
+use crate::bound::Bound;
 
 /// Bound addresses as `host:port`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
     /// Listener names with their addresses, in the order of `listeners`.
     kafka: Vec<(String, String)>,
+    /// Listeners of the controller, which clients have no use for.
+    controllers: Vec<(String, String)>,
     http: Option<String>,
 }
 
 impl Addresses {
     /// The addresses of bound sockets.
-    pub(crate) fn of(listeners: &Listeners) -> io::Result<Self> {
+    pub(crate) fn of(bound: &Bound) -> io::Result<Self> {
+        let listeners = &bound.listeners;
         let text = |socket: &TcpListener| socket.local_addr().map(|address| address.to_string());
         let kafka = listeners.kafka.iter();
         Ok(Self {
             kafka: kafka
                 .map(|(name, socket)| Ok((name.clone(), text(socket)?)))
+                .collect::<io::Result<_>>()?,
+            controllers: bound
+                .controllers
+                .iter()
+                .map(|(told, socket)| Ok((told.name.clone(), text(socket)?)))
                 .collect::<io::Result<_>>()?,
             http: listeners.http.as_ref().map(text).transpose()?,
         })
@@ -39,7 +48,14 @@ impl Addresses {
         let kafka: String = kafka
             .map(|(name, address)| format!("kafka {address} {name}\n"))
             .collect();
-        format!("{kafka}http  {}\n", self.http.as_ref().unwrap_or(&off))
+        let controllers = self.controllers.iter();
+        let controllers: String = controllers
+            .map(|(name, address)| format!("quorum {address} {name}\n"))
+            .collect();
+        format!(
+            "{kafka}{controllers}http  {}\n",
+            self.http.as_ref().unwrap_or(&off)
+        )
     }
 
     /// For scripts: `kafka` is the first listener, `listeners` has all of them by name.
@@ -118,6 +134,7 @@ mod tests {
         let own = |text: &str| text.to_owned();
         Addresses {
             kafka: vec![(own("INSIDE"), own("h:1")), (own("EXT"), own("h:2"))],
+            controllers: Vec::new(),
             http: None,
         }
     }

@@ -10,6 +10,7 @@
 mod decide;
 mod error;
 mod features;
+mod guard;
 mod machine;
 mod record;
 mod replicas;

@@ -33,10 +33,6 @@ pub struct QuorumSettings {
     pub listeners: Vec<Listener>,
     /// The listener by which brokers speak to each other; `None` for one that is no broker.
     pub inter_broker_listener: Option<String>,
-    /// `broker.session.timeout.ms`.
-    pub session_timeout_ms: u64,
-    /// `broker.heartbeat.interval.ms`.
-    pub heartbeat_interval_ms: u64,
     /// `leader.imbalance.check.interval.seconds` in ms; `None` without
     /// `auto.leader.rebalance.enable`.
     pub balance_every_ms: Option<u64>,
@@ -82,8 +78,6 @@ impl Layers {
             auto_join: self.flag("controller.quorum.auto.join.enable"),
             listeners,
             inter_broker_listener: self.inter_broker_listener(),
-            session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
-            heartbeat_interval_ms: self.unsigned("broker.heartbeat.interval.ms"),
             balance_every_ms: balances.then_some(balance.saturating_mul(1000)),
         }
     }
@@ -128,7 +122,7 @@ pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
                         controller.quorum.bootstrap.servers";
         return Err(contradiction(ROLES, VOTERS, expected.to_owned()));
     }
-    sessions(&quorum)?;
+    sessions(layers)?;
     let me = layers.node_id();
     let is_voter = quorum.voters.iter().any(|(node, _)| *node == me);
     if controller && !quorum.voters.is_empty() && !is_voter {
@@ -142,8 +136,9 @@ pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
     listeners(layers, &quorum)
 }
 
-fn sessions(quorum: &QuorumSettings) -> Result<(), SettingError> {
-    if quorum.heartbeat_interval_ms * 2 <= quorum.session_timeout_ms {
+fn sessions(layers: &Layers) -> Result<(), SettingError> {
+    let life = layers.lifecycle();
+    if life.heartbeat_interval_ms * 2 <= life.session_timeout_ms {
         return Ok(());
     }
     Err(contradiction(
@@ -173,7 +168,11 @@ fn listeners(layers: &Layers, quorum: &QuorumSettings) -> Result<(), SettingErro
             "this node is no broker, and {name} is no listener of the controller"
         ));
     }
-    broker.then(|| between_brokers(layers)).unwrap_or(Ok(()))
+    if broker {
+        between_brokers(layers)
+    } else {
+        Ok(())
+    }
 }
 
 fn between_brokers(layers: &Layers) -> Result<(), SettingError> {

@@ -16,6 +16,7 @@
 use freshet_settings::{Durability, Layers, Overrides};
 use freshet_types::NodeId;
 
+use crate::guard::{Guard, holds};
 use crate::state::{DirectoryId, Partition, UncleanCause};
 
 /// What a topic's settings say about elections.
@@ -200,7 +201,7 @@ impl<'a> Transition<'a> {
         let stay = |n: &NodeId| target.contains(n);
         let in_sync = next.isr.iter().filter(|n| stay(n)).count();
         let all_here = next.adding.iter().all(|node| next.isr.contains(node));
-        if !all_here || in_sync < self.rules.min_insync(target.len()) {
+        if (!all_here && holds(Guard::AllHere)) || in_sync < self.rules.min_insync(target.len()) {
             return;
         }
         let placed = next.replicas.iter().zip(&next.directories);
@@ -218,11 +219,15 @@ impl<'a> Transition<'a> {
     ) -> Option<UncleanCause> {
         match self.choose(election, standing) {
             Choice::InSync(leader) => self.next.leader = Some(leader),
-            Choice::Eligible(leader) => self.crown(leader),
+            Choice::Eligible(leader) if holds(Guard::EligibleLeadsAlone) => self.crown(leader),
+            Choice::Eligible(leader) => {
+                self.next.leader = Some(leader);
+                self.next.isr = self.was.replicas.clone();
+            }
             Choice::Nobody => self.next.leader = None,
             Choice::Unclean(leader, cause) => {
                 self.crown(leader);
-                self.history_broken = true;
+                self.history_broken = holds(Guard::BrokenHistory);
                 return Some(cause);
             }
         }
@@ -259,6 +264,11 @@ impl<'a> Transition<'a> {
             return Choice::Eligible(leader);
         }
         let mut known = next.last_known_eligible.iter().copied();
+        if !holds(Guard::CleanElection)
+            && let Some(leader) = order().find(active)
+        {
+            return Choice::Eligible(leader);
+        }
         if self.rules.unclean || election == Election::Unclean {
             let cause = match election {
                 Election::Unclean => UncleanCause::Request,
@@ -285,7 +295,8 @@ impl<'a> Transition<'a> {
     fn settle_clean(&mut self) {
         let next = &mut self.next;
         let enough = next.isr.len() >= self.rules.min_insync(next.replicas.len());
-        if enough || self.history_broken {
+        let only_below = enough && holds(Guard::EligibleOnlyBelowMin);
+        if only_below || self.history_broken {
             next.eligible.clear();
             next.last_known_eligible.clear();
             return;
@@ -293,7 +304,8 @@ impl<'a> Transition<'a> {
         let lost = |node: &NodeId| self.lost.iter().find(|(n, _)| n == node).map(|(_, l)| *l);
         let clean = |node: &NodeId| self.was.clean().any(|n| n == *node);
         let outside = |node: &NodeId| next.replicas.contains(node) && !next.isr.contains(node);
-        let stays = |node: &NodeId| outside(node) && clean(node) && lost(node).is_none();
+        let trusted = |node: &NodeId| lost(node).is_none() || !holds(Guard::LostAreNotEligible);
+        let stays = |node: &NodeId| outside(node) && clean(node) && trusted(node);
         let eligible = next.replicas.iter().copied().filter(stays).collect();
         let torn = |node: &NodeId| outside(node) && clean(node) && lost(node) == Some(Loss::Tail);
         let mut known: Vec<NodeId> = self.was.clean().filter(torn).collect();

@@ -132,6 +132,7 @@ impl Rig {
             rng,
             stop: stop.clone(),
             peers: None,
+            readiness: Vec::new(),
         });
         let listeners = Listeners {
             kafka: vec![("PLAINTEXT".to_owned(), socket)],

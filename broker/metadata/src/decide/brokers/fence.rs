@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use freshet_types::{NodeId, Now, TopicPartition};
 
 use crate::decide::Draft;
+use crate::guard::{Guard, holds};
 use crate::machine::{MetadataMachine, SessionOptions};
 use crate::record::Record;
 use crate::replicas::Election;
@@ -49,6 +50,9 @@ fn fence(draft: &mut Draft<'_>, node: NodeId) {
 
 /// Brokers that were just fenced lead nothing and are in sync with nothing.
 pub(super) fn leave_all(draft: &mut Draft<'_>, nodes: &[NodeId]) {
+    if !holds(Guard::FencedLeave) {
+        return;
+    }
     let machine = draft.machine;
     let kept = nodes.iter().flat_map(|node| machine.holdings.of(*node));
     let kept: BTreeSet<TopicPartition> = kept.collect();

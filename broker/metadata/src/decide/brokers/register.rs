@@ -4,6 +4,7 @@ use freshet_types::{NodeId, Now};
 
 use crate::decide::Draft;
 use crate::error::{MetadataError, Outcome};
+use crate::guard::{Guard, holds};
 use crate::machine::MetadataMachine;
 use crate::record::{ConfigResource, Record};
 use crate::replicas::{Election, Loss};
@@ -144,7 +145,7 @@ impl Trust {
         match past {
             PastLife::Clean(epoch) if epoch >= served_epoch => Self::Whole,
             PastLife::Crashed(epoch) if epoch >= served_epoch => Self::Flushed,
-            _ if served_epoch < 0 => Self::Whole,
+            _ if served_epoch < 0 || !holds(Guard::DiskKnowsEpoch) => Self::Whole,
             _ => Self::Nothing,
         }
     }
@@ -154,14 +155,14 @@ impl Trust {
 fn give_up(draft: &mut Draft<'_>, node: NodeId, trust: Trust) {
     let machine = draft.machine;
     for at in machine.holdings.of(node) {
-        let tail_lost = draft.rules(at.topic).crash_loses_tail;
+        let tail_lost = draft.rules(at.topic).crash_loses_tail && holds(Guard::TailMayBeLost);
         draft.step_each([at], |was, step| {
             let clean = was.clean().any(|n| n == node);
             let known = was.last_known_eligible.contains(&node);
             match trust {
                 Trust::Nothing if clean || known => step.lose(node, Loss::All),
                 Trust::Flushed if clean && tail_lost => step.lose(node, Loss::Tail),
-                _ if was.isr.contains(&node) => step.leave(node),
+                _ if was.isr.contains(&node) && holds(Guard::NewProcessLeaves) => step.leave(node),
                 _ => return None,
             }
             Some(Election::WhenNeeded)

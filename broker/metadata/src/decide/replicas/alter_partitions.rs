@@ -7,6 +7,7 @@ use freshet_types::{NodeId, Now};
 use crate::decide::Draft;
 use crate::decide::brokers::present;
 use crate::error::{MetadataError, Outcome};
+use crate::guard::{Guard, holds};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::replicas::{Election, Standing, Transition};
@@ -51,18 +52,18 @@ fn alter(draft: &mut Draft<'_>, leader: NodeId, proposal: ProposedIsr) -> Outcom
 /// The leader must know everything that was decided before.
 fn check_epochs(was: &Partition, leader: NodeId, proposal: &ProposedIsr) -> Outcome<()> {
     let (epoch, present) = (proposal.leader_epoch, was.leader_epoch);
-    if epoch < present {
+    if epoch < present && holds(Guard::LeaderEpoch) {
         return Err(MetadataError::StaleLeader { epoch, present });
     }
     if epoch > present {
         return Err(MetadataError::Behind { epoch });
     }
-    if was.leader != Some(leader) {
+    if was.leader != Some(leader) && holds(Guard::LeaderEpoch) {
         let reason = format!("broker {leader} does not lead {}", proposal.at);
         return Err(MetadataError::Request { reason });
     }
     let (epoch, present) = (proposal.partition_epoch, was.partition_epoch);
-    if epoch < present {
+    if epoch < present && holds(Guard::PartitionEpoch) {
         return Err(MetadataError::StalePartition { epoch, present });
     }
     if epoch > present {
@@ -94,13 +95,15 @@ fn check_members(
             Err(MetadataError::IneligibleReplica { node, reason })
         };
         let registered = draft.machine.image.broker(node).map(|broker| broker.epoch);
-        if *epoch != -1 && registered != Some(*epoch) {
+        let same = *epoch == -1 || registered == Some(*epoch);
+        if !same && holds(Guard::MemberEpochs) {
             return ineligible("it was seen as another process");
         }
         match draft.standing(node, directory) {
             Standing::Active => {}
             // It goes on where nobody else can lead.
             Standing::Stopping if node == leader => {}
+            _ if !holds(Guard::MemberStanding) => {}
             Standing::Stopping => return ineligible("it is stopping"),
             Standing::Away => return ineligible("it is fenced"),
         }

@@ -1,5 +1,6 @@
 //! What handlers may reach. One per broker.
 
+pub(super) mod cluster_view;
 pub(super) mod locate;
 mod voters;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use freshet_env::{Clock, Rng};
 use freshet_metadata::{Ask, ConfigOwner, MetadataImage, MetadataMachine};
 use freshet_partition::{Directory, GroupShards, Partition};
-use freshet_quorum::{Quorum, QuorumError};
+use freshet_quorum::{Leadership, Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use freshet_wire::{PeerRequest, PeerResponse};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::kafka::api::ResponseBudget;
 use crate::kafka::connection::frames::FrameBudget;
 use crate::kafka::connection::seats::Seats;
+use crate::kafka::context::cluster_view::ClusterView;
 use crate::kafka::context::locate::LocateError;
 use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
@@ -86,6 +88,16 @@ pub struct Parts {
     pub stop: Stop,
     /// Hears other nodes; `None` in a cluster of one.
     pub peers: Option<Arc<dyn PeerDoor>>,
+    /// What else must hold before clients should come.
+    pub readiness: Vec<Readiness>,
+}
+
+/// A line of `/readyz` that another part of the broker answers.
+pub struct Readiness {
+    /// What is looked at.
+    pub name: &'static str,
+    /// What is in the way now, if something is.
+    pub problem: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// See the module.
@@ -94,6 +106,8 @@ pub struct Context {
     pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
     pub(crate) voters: Option<Arc<dyn QuorumFace>>,
     image: watch::Receiver<Arc<MetadataImage>>,
+    leadership: watch::Receiver<Leadership>,
+    readiness: Vec<Readiness>,
     pub(crate) partitions: Arc<Directory>,
     pub(crate) groups: Arc<GroupShards>,
     pub(crate) writers: Arc<freshet_log::Writers>,
@@ -121,6 +135,8 @@ impl Context {
         let int = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
         Arc::new(Self {
             image: parts.quorum.watch(),
+            leadership: parts.quorum.leadership(),
+            readiness: parts.readiness,
             identity: parts.identity,
             quorum: parts.quorum,
             voters: parts.voters,
@@ -150,6 +166,14 @@ impl Context {
     /// The cluster as it is committed now.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.image.borrow())
+    }
+
+    /// The node to which clients are sent with requests for the controller; -1 while none can be
+    /// reached.
+    pub(crate) fn controller_id(&self, view: ClusterView<'_>) -> i32 {
+        let active = self.leadership.borrow().leader;
+        let controller = view.controller(active, self.identity.node_id);
+        controller.map_or(-1, |node| node.0)
     }
 
     /// This broker's settings as they are now.
@@ -263,7 +287,7 @@ impl Context {
             .stop
             .is_stopped()
             .then(|| "the broker is stopping".to_owned());
-        vec![
+        let mut checks = vec![
             Check {
                 name: "serving",
                 problem: stopping,
@@ -276,7 +300,12 @@ impl Context {
                 name: "partitions",
                 problem: broken,
             },
-        ]
+        ];
+        checks.extend(self.readiness.iter().map(|part| Check {
+            name: part.name,
+            problem: (part.problem)(),
+        }));
+        checks
     }
 }
 

@@ -1,0 +1,88 @@
+//! The rules that keep acknowledged records, by name, so that tests can take them away one by one
+//! and see that somebody notices (`tests/world.rs`). Outside of tests they all hold, at no cost.
+
+/// A rule of the controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// A leader changes the set in sync only if it leads still.
+    LeaderEpoch,
+    /// ... and only from the set that is committed.
+    PartitionEpoch,
+    /// Who is taken in is the process that the leader saw.
+    MemberEpochs,
+    /// Nobody fenced or stopping is taken in.
+    MemberStanding,
+    /// A copy counts only if its disk knows of the epoch in which the broker served last.
+    DiskKnowsEpoch,
+    /// A crash makes the copies of topics with page-cache durability doubtful.
+    TailMayBeLost,
+    /// A broker that is fenced leaves the sets in sync.
+    FencedLeave,
+    /// Another process of a broker is in sync with nothing.
+    NewProcessLeaves,
+    /// Who is doubtful is not eligible.
+    LostAreNotEligible,
+    /// Only who left while too few were in sync is eligible.
+    EligibleOnlyBelowMin,
+    /// Nobody is clean any more beside a leader with another history.
+    BrokenHistory,
+    /// Who is eligible leads alone at first.
+    EligibleLeadsAlone,
+    /// Leaders come from those who are clean, unless it is allowed otherwise.
+    CleanElection,
+    /// A reassignment ends when all who come are in sync.
+    AllHere,
+}
+
+#[cfg(test)]
+impl Guard {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::LeaderEpoch,
+        Self::PartitionEpoch,
+        Self::MemberEpochs,
+        Self::MemberStanding,
+        Self::DiskKnowsEpoch,
+        Self::TailMayBeLost,
+        Self::FencedLeave,
+        Self::NewProcessLeaves,
+        Self::LostAreNotEligible,
+        Self::EligibleOnlyBelowMin,
+        Self::BrokenHistory,
+        Self::EligibleLeadsAlone,
+        Self::CleanElection,
+        Self::AllHere,
+    ];
+}
+
+/// Whether a rule holds.
+#[cfg(not(test))]
+pub(crate) const fn holds(_: Guard) -> bool {
+    true
+}
+
+#[cfg(test)]
+pub(crate) use removed::{holds, without};
+
+#[cfg(test)]
+mod removed {
+    use std::cell::Cell;
+
+    use super::Guard;
+
+    thread_local! {
+        static REMOVED: Cell<Option<Guard>> = const { Cell::new(None) };
+    }
+
+    /// Whether a rule holds on this thread.
+    pub(crate) fn holds(guard: Guard) -> bool {
+        REMOVED.get() != Some(guard)
+    }
+
+    /// Lives without a rule for a while.
+    pub(crate) fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
+        REMOVED.set(guard);
+        let lived = live();
+        REMOVED.set(None);
+        lived
+    }
+}

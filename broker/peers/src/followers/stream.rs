@@ -1,0 +1,449 @@
+//! One stream of records from one leader.
+//!
+//! A round is one fetch with all that follows from it:
+//!
+//! ```text
+//! Roster: who is due ──▶ Session: what is new to the leader ──▶ fetch ──▶ follow, all at a time ──┐
+//!   ▲                                                                                            │
+//!   └──────────────────────── next offset, a pause, or nothing until the image says more ◀────────┘
+//! ```
+//!
+//! The fetch is a long poll: while the leader has nothing new it does not answer for half a second.
+//! Whoever is due meanwhile, because a leader has just failed and this one took over, must not wait
+//! for that: producers wait for it. It is asked for *beside* the poll, on a second connection without
+//! a session, in short polls, and joins the session with the next round. That costs what has changed.
+//! Rejected: to break the poll off by closing its connection (the next request would have to name
+//! all partitions again, at each topic that is created), and short polls always (an idle cluster
+//! would not be idle).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_client::{ClientConfig, ClientError, Connection};
+use freshet_partition::replication::Answer;
+use freshet_partition::{FetchPoint, Follow, Partition};
+use freshet_types::{NodeId, TopicPartition};
+use freshet_wire::fetch::{PartitionData, ReplicaState};
+use freshet_wire::{FetchRequest, FetchResponse};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Surroundings;
+use super::answer::{Told, read};
+use super::inbox::Inbox;
+use super::roster::{Roster, pause};
+use super::session::{Agenda, Session, SessionError};
+use super::span::span;
+
+/// Versions that name the follower with its registration, and topics by id.
+const VERSIONS: std::ops::RangeInclusive<i16> = 15..=17;
+/// A poll that is about to be answered saves the second connection.
+const GRACE: Duration = Duration::from_millis(3);
+/// Longest wait of a poll beside the long one: others that become due wait for it.
+const WAIT_BESIDE: Duration = Duration::from_millis(20);
+/// Longest time for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Space in an answer's frame beside records.
+const FRAME_BYTES: usize = 64 << 20;
+
+/// Why a round ended without an answer.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("the leader is reached elsewhere now")]
+    Moved,
+    #[error("the leader speaks version {version} of Fetch, and {} is needed", VERSIONS.start())]
+    TooOld { version: i16 },
+}
+
+/// What was asked for, and the answer.
+struct Reply {
+    at: TopicPartition,
+    point: FetchPoint,
+    data: PartitionData,
+}
+
+/// See the module.
+pub(super) struct Stream {
+    around: Arc<Surroundings>,
+    leader: NodeId,
+    number: usize,
+    inbox: Arc<Inbox>,
+    roster: Roster<Arc<Partition>>,
+    session: Session,
+    line: Option<Connection>,
+}
+
+impl Stream {
+    pub(super) fn new(
+        around: &Arc<Surroundings>,
+        leader: NodeId,
+        number: usize,
+        inbox: &Arc<Inbox>,
+    ) -> Self {
+        let backoff = Duration::from_millis(around.settings.fetch_backoff_ms);
+        Self {
+            around: Arc::clone(around),
+            leader,
+            number,
+            inbox: Arc::clone(inbox),
+            roster: Roster::new(backoff),
+            session: Session::default(),
+            line: None,
+        }
+    }
+
+    /// Copies until it is aborted.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            match self.round().await {
+                Ok(()) if failures > 0 => {
+                    tracing::info!(leader = %self.leader, "copies from the leader again");
+                    failures = 0;
+                }
+                Ok(()) => {}
+                Err(trouble) => {
+                    self.recover(&trouble, failures).await;
+                    failures += 1;
+                }
+            }
+        }
+    }
+
+    /// Makes ready for another attempt, and waits until it is time for that.
+    async fn recover(&mut self, trouble: &Trouble, failures: u32) {
+        self.session.lose();
+        let leader = self.leader;
+        if failures == 0 {
+            tracing::info!(%leader, %trouble, "the leader does not answer: trying again");
+        } else {
+            tracing::debug!(%leader, %trouble, failures, "the leader does not answer");
+        }
+        if matches!(trouble, Trouble::Session(SessionError::Lost(_))) && failures == 0 {
+            return;
+        }
+        let line = self.line.take();
+        let longest = Duration::from_millis(self.around.settings.fetch_backoff_ms);
+        let moved = async {
+            match &line {
+                Some(line) => self.around.moved(leader, line.address()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep(pause(failures, longest)) => {}
+            () = moved => {}
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Trouble> {
+        self.look_around();
+        for (at, point) in self.due() {
+            self.session.want(at, point);
+        }
+        if self.session.is_empty() {
+            self.until_due().await;
+            return Ok(());
+        }
+        let line = self.line().await?;
+        let agenda = self.session.next(self.around.settings.fetch_max_bytes);
+        let longest = Duration::from_millis(self.around.settings.fetch_wait_max_ms);
+        let max_bytes = self.around.settings.fetch_response_max_bytes;
+        let request = self.request(agenda, self.longest_wait(longest), max_bytes);
+        let response = self.poll(&line, request).await?;
+        self.session.answered(&response)?;
+        let replies = replies(response, |at| self.session.asked(at));
+        self.take(&line, replies).await;
+        Ok(())
+    }
+
+    /// Takes in what was told, and wakes who has rested.
+    fn look_around(&mut self) {
+        for (at, change) in self.inbox.read() {
+            match change {
+                Some(partition) => self.roster.assign(at, partition),
+                None => {
+                    self.roster.remove(at);
+                    self.session.forget(at);
+                }
+            }
+        }
+        self.roster.wake(Instant::now());
+    }
+
+    /// Waits until something is due.
+    async fn until_due(&mut self) {
+        loop {
+            self.look_around();
+            if self.roster.has_due() {
+                return;
+            }
+            let earliest = self.roster.earliest();
+            let rested = async {
+                match earliest {
+                    Some(then) => sleep_until(then).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.inbox.told() => {}
+                () = rested => {}
+            }
+        }
+    }
+
+    /// What is due, with the places to go on from. It counts as asked for.
+    fn due(&mut self) -> Vec<(TopicPartition, FetchPoint)> {
+        let mut due = Vec::new();
+        for at in self.roster.take_due() {
+            match self.roster.get(at).and_then(|p| p.fetch_point()) {
+                Some(point) => due.push((at, point)),
+                // Its place changes, or something is not flushed yet.
+                None => self.pause(at),
+            }
+        }
+        due
+    }
+
+    fn pause(&mut self, at: TopicPartition) {
+        self.roster.pause(at, Instant::now());
+        self.session.forget(at);
+    }
+
+    /// Those who rest until then can be named then.
+    fn longest_wait(&self, longest: Duration) -> Duration {
+        let now = Instant::now();
+        let rests = self.roster.earliest().map(|then| then - now);
+        rests.map_or(longest, |rests| rests.min(longest))
+    }
+
+    fn request(&self, agenda: Agenda, wait: Duration, max_bytes: i32) -> FetchRequest {
+        // Rounded up: a poll that ends just too early makes another one.
+        let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX - 1) + 1;
+        FetchRequest {
+            replica_state: ReplicaState {
+                replica_id: self.around.node.0,
+                replica_epoch: *self.around.broker_epoch.borrow(),
+            },
+            max_wait_ms: wait_ms,
+            min_bytes: self.around.settings.fetch_min_bytes,
+            max_bytes,
+            session_id: agenda.session_id,
+            session_epoch: agenda.session_epoch,
+            topics: agenda.topics,
+            forgotten_topics_data: agenda.forgotten,
+            replica_id: -1,
+            ..FetchRequest::default()
+        }
+    }
+
+    /// The stream's own connection.
+    async fn line(&mut self) -> Result<Connection, Trouble> {
+        if let Some(line) = self.line.clone().filter(|line| !line.is_closed()) {
+            return Ok(line);
+        }
+        self.session.lose();
+        let line = self.connect().await?;
+        self.line = Some(line.clone());
+        Ok(line)
+    }
+
+    async fn connect(&self) -> Result<Connection, Trouble> {
+        let settings = &self.around.settings;
+        self.around.registered().await;
+        let address = self.around.address_of(self.leader).await;
+        let timeout = Duration::from_millis(settings.socket_timeout_ms);
+        let most_bytes = usize::try_from(settings.fetch_response_max_bytes).unwrap_or(0);
+        let config = ClientConfig {
+            client_id: format!("broker-{}-fetcher-{}", self.around.node, self.number),
+            connect_timeout: timeout.min(CONNECT_TIMEOUT),
+            request_timeout: timeout,
+            max_frame_bytes: most_bytes.saturating_add(FRAME_BYTES),
+            ..ClientConfig::new([] as [&str; 0])
+        };
+        let line = Connection::open(&address, &config).await?;
+        let version = line.version::<FetchRequest>(*VERSIONS.end())?;
+        if version < *VERSIONS.start() {
+            return Err(Trouble::TooOld { version });
+        }
+        Ok(line)
+    }
+
+    /// Waits for the answer to a long poll, and asks beside it for what is due meanwhile.
+    async fn poll(
+        &mut self,
+        line: &Connection,
+        request: FetchRequest,
+    ) -> Result<FetchResponse, Trouble> {
+        let (around, leader) = (Arc::clone(&self.around), self.leader);
+        let answered = async {
+            tokio::select! {
+                answer = fetch(line, &request) => answer,
+                () = around.moved(leader, line.address()) => Err(Trouble::Moved),
+            }
+        };
+        tokio::pin!(answered);
+        let mut second = None;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => return answer,
+                () = self.until_due() => {}
+            }
+            if second.is_none() {
+                tokio::select! {
+                    biased;
+                    answer = &mut answered => return answer,
+                    () = sleep(GRACE) => self.look_around(),
+                }
+            }
+            let due = self.due();
+            let beside = self.beside(&mut second, &due);
+            let response = tokio::select! {
+                biased;
+                answer = &mut answered => {
+                    self.ask_again(&due);
+                    return answer;
+                }
+                response = beside => response,
+            };
+            self.answered_beside(response, &mut second, &due).await;
+        }
+    }
+
+    fn ask_again(&mut self, due: &[(TopicPartition, FetchPoint)]) {
+        for (at, _) in due {
+            self.roster.ask_again(*at);
+        }
+    }
+
+    /// One short poll on the second connection.
+    async fn beside(
+        &self,
+        second: &mut Option<Connection>,
+        due: &[(TopicPartition, FetchPoint)],
+    ) -> Result<FetchResponse, Trouble> {
+        if due.is_empty() {
+            return Ok(FetchResponse::default());
+        }
+        let line = match second {
+            Some(line) => line,
+            None => second.insert(self.connect().await?),
+        };
+        let bytes = self.around.settings.fetch_max_bytes;
+        let agenda = Agenda::once(due.iter().copied(), bytes);
+        let request = self.request(agenda, self.longest_wait(WAIT_BESIDE), bytes);
+        fetch(line, &request).await
+    }
+
+    async fn answered_beside(
+        &mut self,
+        response: Result<FetchResponse, Trouble>,
+        second: &mut Option<Connection>,
+        due: &[(TopicPartition, FetchPoint)],
+    ) {
+        match (response, &*second) {
+            (Ok(response), Some(line)) => {
+                let line = line.clone();
+                let asked = |at| due.iter().find(|(asked, _)| *asked == at).map(|(_, p)| *p);
+                self.take(&line, replies(response, asked)).await;
+                self.ask_again(due);
+            }
+            (Ok(_), None) => {}
+            (Err(trouble), _) => {
+                tracing::debug!(leader = %self.leader, %trouble, "cannot ask beside the long poll");
+                *second = None;
+                for (at, _) in due {
+                    self.pause(*at);
+                }
+            }
+        }
+    }
+
+    /// Has partitions follow what was answered, all at a time; ends when all have.
+    async fn take(&mut self, line: &Connection, replies: Vec<Reply>) {
+        let mut under_way = JoinSet::new();
+        for Reply { at, point, data } in replies {
+            let Some(partition) = self.roster.get(at) else {
+                continue;
+            };
+            if !goes_on_at(partition, point) {
+                // It has taken another place since, or was asked for beside.
+                self.roster.ask_again(at);
+                continue;
+            }
+            let (partition, line, me) = (Arc::clone(partition), line.clone(), self.around.node);
+            under_way.spawn(async move {
+                let follow = follow(&line, me, &partition, point, read(data)).await;
+                (at, follow)
+            });
+        }
+        while let Some(ended) = under_way.join_next().await {
+            match ended {
+                Ok((at, Follow::Fetch)) => self.roster.go_on(at),
+                Ok((at, Follow::Pause)) => self.pause(at),
+                Ok((at, Follow::AwaitLeader)) => {
+                    self.roster.wait(at);
+                    self.session.forget(at);
+                }
+                Err(error) => tracing::error!(%error, "a partition's copying panicked"),
+            }
+        }
+    }
+}
+
+async fn fetch(line: &Connection, request: &FetchRequest) -> Result<FetchResponse, Trouble> {
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    Ok(line.call(request, *VERSIONS.end(), wait).await?)
+}
+
+/// What was answered to what was asked.
+fn replies(
+    response: FetchResponse,
+    asked: impl Fn(TopicPartition) -> Option<FetchPoint>,
+) -> Vec<Reply> {
+    let topics = response.responses.into_iter();
+    let all = topics.flat_map(|topic| {
+        let id = topic.topic_id;
+        topic.partitions.into_iter().map(move |data| (id, data))
+    });
+    let replies = all.filter_map(|(topic, data)| {
+        let partition = data.partition_index;
+        let at = TopicPartition { topic, partition };
+        let point = asked(at)?;
+        Some(Reply { at, point, data })
+    });
+    replies.collect()
+}
+
+/// Whether an answer to a fetch from `point` still means something. The log's start may have moved
+/// by itself.
+fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
+    let place = |p: FetchPoint| (p.leader_epoch, p.fetch_offset);
+    partition.fetch_point().map(place) == Some(place(point))
+}
+
+async fn follow(
+    line: &Connection,
+    me: NodeId,
+    partition: &Partition,
+    point: FetchPoint,
+    told: Told,
+) -> Follow {
+    let (answer, records) = match told {
+        Told::Answer(answer, records) => (answer, records),
+        Told::OutOfRange => (span(line, me, partition, point).await, Bytes::new()),
+    };
+    let follow = partition.follow(point.leader_epoch, answer, records).await;
+    let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
+    match follow {
+        // The leader would say the same again at once.
+        Follow::Fetch if stuck => Follow::Pause,
+        follow => follow,
+    }
+}

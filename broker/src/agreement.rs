@@ -1,0 +1,123 @@
+//! How this process agrees with others on metadata, or with nobody.
+
+mod member;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use freshet_metadata::{MetadataMachine, MetadataOptions};
+use freshet_quorum::identity::{self, Identity};
+use freshet_quorum::{Quorum, Solo, SoloOptions};
+use freshet_server as server;
+use freshet_settings::{Layers, NodeSettings, QuorumSettings, StaticSettings};
+use freshet_types::ClusterId;
+
+use crate::bound::Bound;
+use crate::doors::Doors;
+use member::Member;
+
+/// The metadata log's folder in its directory; no topic's log can be called so.
+const METADATA_FOLDER: &str = "metadata";
+
+/// What the settings say about this node.
+pub(crate) struct Wanted {
+    pub(crate) statics: Arc<StaticSettings>,
+    pub(crate) node: NodeSettings,
+    pub(crate) quorum: QuorumSettings,
+}
+
+impl Wanted {
+    pub(crate) fn of(statics: Arc<StaticSettings>) -> Self {
+        let layers = Layers::of(Arc::clone(&statics));
+        Self {
+            statics,
+            node: layers.node(),
+            quorum: layers.quorum(),
+        }
+    }
+
+    pub(crate) fn layers(&self) -> Layers {
+        Layers::of(Arc::clone(&self.statics))
+    }
+
+    fn metadata_dir(&self) -> PathBuf {
+        self.node.metadata_dir.join(METADATA_FOLDER)
+    }
+
+    fn cluster_id(&self) -> Option<ClusterId> {
+        let id = self.node.cluster_id.as_deref();
+        id.map(|id| ClusterId(id.into()))
+    }
+}
+
+/// Where metadata is agreed.
+pub(crate) enum Agreement {
+    /// Here, alone.
+    Alone(Arc<Solo<MetadataMachine>>),
+    /// Among the controllers of a cluster.
+    Together(Box<Member>),
+}
+
+impl Agreement {
+    /// Finds out who this node is, and brings it to where it knows all that was agreed before.
+    /// Waits for others as long as it takes.
+    pub(crate) async fn reach(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+    ) -> Result<(Identity, Self)> {
+        if wanted.quorum.is_cluster() {
+            let (identity, member) = Member::join(doors, wanted, bound).await?;
+            return Ok((identity, Self::Together(Box::new(member))));
+        }
+        let node = &wanted.node;
+        let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
+        let cluster = wanted.cluster_id();
+        let identity = identity::identify(disk, rng, &node.log_dirs, node.node_id, cluster)?;
+        Ok((identity, Self::Alone(Arc::new(alone(doors, wanted)?))))
+    }
+
+    pub(crate) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {
+        match self {
+            Self::Alone(solo) => Arc::clone(solo) as Arc<dyn Quorum<MetadataMachine>>,
+            Self::Together(member) => member.quorum(),
+        }
+    }
+
+    /// Who votes, for administrators.
+    pub(crate) fn face(&self) -> Option<Arc<dyn server::QuorumFace>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Together(member) => Some(member.face()),
+        }
+    }
+
+    /// By which other nodes reach this one, where it has no listener of the controller.
+    pub(crate) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Together(member) => member.peers(),
+        }
+    }
+
+    /// Takes part no more. Whoever decides hands over first.
+    pub(crate) async fn leave(self) {
+        match self {
+            Self::Alone(solo) => solo.stop(),
+            Self::Together(member) => member.leave().await,
+        }
+    }
+}
+
+fn alone(doors: &Doors, wanted: &Wanted) -> Result<Solo<MetadataMachine>> {
+    let settings = wanted.layers().metadata();
+    let options = SoloOptions {
+        queue_len: settings.queue_requests,
+        snapshot_after_bytes: settings.snapshot_bytes,
+    };
+    let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&wanted.statics)));
+    let dir = wanted.metadata_dir();
+    let (disk, clock) = (Arc::clone(&doors.disk), Arc::clone(&doors.clock));
+    Ok(Solo::start(disk, &dir, clock, machine, options)?)
+}

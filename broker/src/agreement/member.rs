@@ -1,0 +1,287 @@
+//! One node of a cluster: how it finds the others, and becomes one of them.
+//!
+//! ```text
+//! door opens ─► which cluster? ─► format ─► Raft starts ─► form, or be taken in ─► know everything
+//!               └── only with empty directories ──┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
+use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
+use freshet_quorum::identity::{self, Identity};
+use freshet_quorum::{
+    Census, Endpoint, Greeting, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
+    RaftOptions,
+};
+use freshet_server as server;
+use freshet_types::{ClusterId, TopicId};
+use freshet_wire::PeerRequest;
+
+use super::Wanted;
+use crate::bound::Bound;
+use crate::doors::Doors;
+
+/// Between two rounds of greetings.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to learn what was agreed.
+const RETRY: Duration = Duration::from_millis(50);
+/// Longer than an election: whoever waits for this long wants to know why.
+const NEWS: Duration = Duration::from_secs(2);
+
+/// A running part of the quorum, with what belongs to it.
+pub(crate) struct Member {
+    raft: Arc<Raft<MetadataMachine>>,
+    relay: Arc<Relay>,
+    room: Arc<PeerRoom>,
+    doors: Vec<Door>,
+    brokers_listener: Option<String>,
+}
+
+impl Member {
+    pub(super) async fn join(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+    ) -> Result<(Identity, Self)> {
+        let room = PeerRoom::new();
+        let endpoints = endpoints(wanted, bound)?;
+        let opened = open_doors(wanted, bound, &room);
+        let link = Arc::new(TcpLink::new(wanted.node.node_id));
+        let census = census(wanted);
+        let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
+        let id = PeerId {
+            node: identity.node_id,
+            directory,
+        };
+        let me = Peer { id, endpoints };
+        let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
+        room.open(&raft);
+        census.settle(&raft).await?;
+        know_everything(&raft).await?;
+        let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
+        let mut member = Self {
+            raft,
+            relay: Arc::new(relay),
+            room,
+            doors: Vec::new(),
+            brokers_listener: None,
+        };
+        match opened {
+            Opened::Controllers(doors) => member.doors = doors,
+            Opened::Early(name, door) => {
+                let socket = door.close().await?;
+                bound.listeners.kafka.push((name.clone(), socket));
+                member.brokers_listener = Some(name);
+            }
+        }
+        Ok((identity, member))
+    }
+
+    pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {
+        Arc::clone(&self.relay) as Arc<dyn Quorum<MetadataMachine>>
+    }
+
+    pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
+        Arc::clone(&self.raft) as Arc<dyn server::QuorumFace>
+    }
+
+    pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
+        let listener = self.brokers_listener.clone()?;
+        let room = Arc::clone(&self.room);
+        Some(Arc::new(BrokersDoor { listener, room }))
+    }
+
+    pub(super) async fn leave(self) {
+        self.raft.stop().await;
+        self.room.close();
+        for door in self.doors {
+            if let Err(error) = door.close().await {
+                tracing::warn!(%error, "a listener of the controller ended badly");
+            }
+        }
+    }
+}
+
+/// The quorum's room behind the listener between brokers.
+struct BrokersDoor {
+    listener: String,
+    room: Arc<PeerRoom>,
+}
+
+impl server::PeerDoor for BrokersDoor {
+    fn listener(&self) -> &str {
+        &self.listener
+    }
+
+    fn answer(&self, request: PeerRequest) -> server::PeerAnswered<'_> {
+        Box::pin(self.room.answer(request))
+    }
+}
+
+/// Doors by which other nodes come in.
+enum Opened {
+    Controllers(Vec<Door>),
+    /// The listener between brokers of a node that is no controller, until the broker serves it.
+    Early(String, Door),
+}
+
+fn open_doors(wanted: &Wanted, bound: &mut Bound, room: &Arc<PeerRoom>) -> Opened {
+    let between_brokers = |(name, _): &(String, _)| Some(name) == inter_broker(wanted);
+    if !wanted.quorum.roles.controller
+        && let Some(at) = bound.listeners.kafka.iter().position(between_brokers)
+    {
+        let (name, socket) = bound.listeners.kafka.remove(at);
+        return Opened::Early(name, Door::open(socket, Arc::clone(room), Face::Early));
+    }
+    let sockets = bound.controllers.drain(..);
+    let open = |(_, socket)| Door::open(socket, Arc::clone(room), Face::Controller);
+    Opened::Controllers(sockets.map(open).collect())
+}
+
+fn inter_broker(wanted: &Wanted) -> Option<&String> {
+    wanted.quorum.inter_broker_listener.as_ref()
+}
+
+/// Where the quorum reaches this node.
+fn endpoints(wanted: &Wanted, bound: &Bound) -> Result<Vec<Endpoint>> {
+    let quorum = &wanted.quorum;
+    let mine = |(node, _): &&(_, _)| *node == wanted.node.node_id;
+    if let Some((_, endpoint)) = quorum.voters.iter().find(mine) {
+        return Ok(vec![ours(endpoint)]);
+    }
+    let told = |told: &BrokerListener| Endpoint {
+        name: told.name.clone(),
+        host: told.host.clone(),
+        port: told.port,
+    };
+    if quorum.roles.controller {
+        let controllers = bound.controllers.iter();
+        return Ok(controllers.map(|(listener, _)| told(listener)).collect());
+    }
+    let between = inter_broker(wanted).and_then(|name| bound.told(name));
+    let between = between.context("no listener is there for other brokers")?;
+    Ok(vec![told(between)])
+}
+
+fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
+    Endpoint {
+        name: endpoint.name.clone(),
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+    }
+}
+
+fn census(wanted: &Wanted) -> Census {
+    let voters = wanted.quorum.voters.iter();
+    Census {
+        me: wanted.node.node_id,
+        voters: voters
+            .map(|(node, endpoint)| (*node, vec![ours(endpoint)]))
+            .collect(),
+        pause: PAUSE,
+    }
+}
+
+/// Who this node is, and the id of the directory that votes. Empty directories get the cluster of
+/// the others.
+async fn identify(
+    doors: &Doors,
+    wanted: &Wanted,
+    census: &Census,
+    (link, room): (&Arc<TcpLink>, &Arc<PeerRoom>),
+) -> Result<(Identity, TopicId)> {
+    let node = &wanted.node;
+    let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
+    let mut dirs = node.log_dirs.clone();
+    if !dirs.contains(&node.metadata_dir) {
+        disk.create_dir_all(&node.metadata_dir)?;
+        dirs.push(node.metadata_dir.clone());
+    }
+    let known = identity::cluster_of(disk, &dirs)?;
+    let is_new = known.is_none();
+    let mut greeting = Greeting {
+        node: node.node_id,
+        directory: None,
+        cluster: None,
+        is_formed: false,
+    };
+    let cluster = match wanted.cluster_id().or(known) {
+        Some(cluster) => cluster,
+        None => {
+            room.greet(greeting.clone());
+            let make = || ClusterId::from_random(rng.id());
+            census.find_cluster(link.as_ref(), make).await?
+        }
+    };
+    let identified = identity::identify(disk, rng, &dirs, node.node_id, Some(cluster));
+    let mut identity = identified?;
+    let at = dirs.iter().position(|dir| *dir == node.metadata_dir);
+    let at = at.context("metadata.log.dir has no identity")?;
+    let directory = identity.directory_ids[at];
+    identity.directory_ids.truncate(node.log_dirs.len());
+    if is_new {
+        greeting.directory = Some(directory);
+        greeting.cluster = Some(identity.cluster_id.clone());
+        room.greet(greeting);
+    }
+    Ok((identity, directory))
+}
+
+async fn start(
+    doors: &Doors,
+    wanted: &Wanted,
+    link: &Arc<TcpLink>,
+    identity: (ClusterId, Peer),
+) -> Result<Arc<Raft<MetadataMachine>>> {
+    let settings = wanted.layers().metadata();
+    let options = RaftOptions {
+        queue_len: settings.queue_requests,
+        snapshot_after_bytes: settings.snapshot_bytes,
+        ..RaftOptions::default()
+    };
+    let sessions = SessionOptions {
+        timeout_ms: wanted.layers().lifecycle().session_timeout_ms,
+        balance_every_ms: wanted.quorum.balance_every_ms,
+        ..SessionOptions::default()
+    };
+    let machine = MetadataOptions::of_cluster(Arc::clone(&wanted.statics), sessions);
+    let blank = move || MetadataMachine::new(machine.clone());
+    let raft_doors = RaftDoors {
+        disk: Arc::clone(&doors.disk),
+        clock: Arc::clone(&doors.clock),
+        link: Arc::clone(link) as Arc<dyn PeerLink>,
+    };
+    let dir = wanted.metadata_dir();
+    let raft = Raft::start(raft_doors, &dir, identity, blank, options).await?;
+    Ok(Arc::new(raft))
+}
+
+/// Waits until this node knows all that was agreed before it came.
+async fn know_everything(raft: &Raft<MetadataMachine>) -> Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let since = tokio::time::Instant::now();
+        match tokio::time::timeout(NEWS, raft.barrier()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(QuorumError::NotLeader { .. })) => tokio::time::sleep(RETRY).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+        let before = waited.as_secs() / NEWS.as_secs();
+        waited += since.elapsed();
+        if waited.as_secs() / NEWS.as_secs() > before {
+            let leader = raft.leadership().borrow().leader;
+            let seconds = waited.as_secs();
+            match leader {
+                Some(leader) => tracing::info!(seconds, %leader, "waiting for the metadata"),
+                None => tracing::warn!(
+                    seconds,
+                    "waiting for an active controller: a majority of the controllers must be up"
+                ),
+            }
+        }
+    }
+}

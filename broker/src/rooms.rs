@@ -1,0 +1,231 @@
+//! The rooms of a broker: how they are raised on one another, and lowered again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use freshet_coordinators::groups::Limits;
+use freshet_log::{LogDir, Writers, WritersOptions};
+use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
+use freshet_partition::{
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals, Proposals,
+};
+use freshet_quorum::Quorum;
+use freshet_quorum::identity::Identity;
+use freshet_server as server;
+use freshet_settings::{GroupSettings, LogSettings, NodeSettings, StaticSettings};
+
+use crate::agreement::{Agreement, Wanted};
+use crate::bound::Bound;
+use crate::citizen::Citizen;
+use crate::doors::Doors;
+
+/// All rooms below the faces.
+pub(crate) struct Broker {
+    identity: Identity,
+    agreement: Agreement,
+    writers: Arc<Writers>,
+    partitions: Arc<Directory>,
+    directory_thread: DirectoryThread,
+    groups: Arc<GroupShards>,
+    /// None for a broker that is alone, or a controller that is no broker.
+    citizen: Option<Citizen>,
+}
+
+impl Broker {
+    pub(crate) async fn raise(doors: &Doors, wanted: &Wanted, bound: &mut Bound) -> Result<Self> {
+        let (node, layers) = (&wanted.node, wanted.layers());
+        let dirs = open_dirs(doors, node)?;
+        let (identity, agreement) = Agreement::reach(doors, wanted, bound).await?;
+        let quorum = agreement.quorum();
+        let mut citizen = None;
+        if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
+            let around = (dirs.as_slice(), agreement.quorum());
+            citizen = Some(Citizen::register(doors, wanted, bound, &identity, around).await?);
+        } else if wanted.quorum.roles.broker {
+            register(doors, node, bound, &identity, quorum.as_ref()).await?;
+        }
+        let options = writers_options(&layers.logs());
+        let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
+        let limits = group_limits(&layers.groups());
+        let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
+        let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
+        let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);
+        if let Some(citizen) = &citizen {
+            neighbours.push(Arc::clone(&citizen.followers) as Arc<dyn Neighbour>);
+            proposals = Arc::clone(&citizen.proposals) as Arc<dyn Proposals>;
+        }
+        let (partitions, directory_thread) = Directory::start(DirectoryParts {
+            node: node.node_id,
+            writers: Arc::clone(&writers),
+            statics: Arc::clone(&wanted.statics),
+            image: quorum.watch(),
+            clock: Arc::clone(&doors.clock),
+            proposals,
+            neighbours,
+        })?;
+        if let Some(citizen) = &mut citizen {
+            citizen.settle(&partitions);
+        }
+        tracing::info!(
+            cluster = %identity.cluster_id,
+            node = %identity.node_id,
+            partitions = partitions.all().len(),
+            "broker up"
+        );
+        Ok(Self {
+            identity,
+            agreement,
+            writers,
+            partitions,
+            directory_thread,
+            groups,
+            citizen,
+        })
+    }
+
+    /// Waits until clients may come.
+    pub(crate) async fn serving(&self) {
+        if let Some(citizen) = &self.citizen {
+            citizen.serving().await;
+        }
+    }
+
+    /// Waits for what makes it impossible to go on.
+    pub(crate) async fn failed(&self) -> Result<()> {
+        match &self.citizen {
+            Some(citizen) => Err(citizen.failed().await.into()),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has others take over, while all is still served.
+    pub(crate) async fn leave(&self, patience: Duration) {
+        if let Some(citizen) = &self.citizen {
+            citizen.leave(patience).await;
+        }
+    }
+
+    /// Ends what speaks to other brokers, and nothing else.
+    pub(crate) async fn part(&mut self) {
+        if let Some(citizen) = self.citizen.take() {
+            citizen.end().await;
+        }
+    }
+
+    /// How many partitions are open here.
+    pub(crate) fn open_partitions(&self) -> usize {
+        self.partitions.all().len()
+    }
+
+    pub(crate) fn parts(
+        &self,
+        doors: &Doors,
+        statics: &Arc<StaticSettings>,
+        stop: &server::Stop,
+    ) -> server::Parts {
+        server::Parts {
+            identity: server::Identity {
+                cluster_id: self.identity.cluster_id.clone(),
+                node_id: self.identity.node_id,
+            },
+            quorum: self.agreement.quorum(),
+            voters: self.agreement.face(),
+            partitions: Arc::clone(&self.partitions),
+            groups: Arc::clone(&self.groups),
+            writers: Arc::clone(&self.writers),
+            statics: Arc::clone(statics),
+            clock: Arc::clone(&doors.clock),
+            rng: Arc::clone(&doors.rng),
+            stop: stop.clone(),
+            peers: self.agreement.peers(),
+            readiness: self.citizen.iter().map(Citizen::readiness).collect(),
+        }
+    }
+
+    /// Flushes and closes everything; a clean stop leaves its mark in each log directory. Gives what
+    /// is left then: the part in the quorum.
+    pub(crate) fn lower(self) -> (Agreement, Result<()>) {
+        self.directory_thread.stop();
+        let stopped = self.writers.stop();
+        (self.agreement, stopped.map_err(Into::into))
+    }
+}
+
+fn open_dirs(doors: &Doors, node: &NodeSettings) -> Result<Vec<Arc<LogDir>>> {
+    let mut dirs = Vec::with_capacity(node.log_dirs.len());
+    for path in &node.log_dirs {
+        let opened = LogDir::open(Arc::clone(&doors.disk), path);
+        dirs.push(opened.with_context(|| unusable(path))?);
+    }
+    if dirs.is_empty() {
+        bail!("log.dirs names no directory");
+    }
+    Ok(dirs)
+}
+
+fn unusable(path: &Path) -> String {
+    format!(
+        "cannot use {} of log.dirs: let it be a folder that this user may write to and that no \
+         other broker uses, or name another one (--set log.dirs=PATH)",
+        path.display()
+    )
+}
+
+async fn register(
+    doors: &Doors,
+    node: &NodeSettings,
+    bound: &Bound,
+    identity: &Identity,
+    quorum: &dyn Quorum<MetadataMachine>,
+) -> Result<()> {
+    let request = RegisterBroker {
+        node: node.node_id,
+        incarnation: doors.rng.id(),
+        listeners: bound.registered.clone(),
+        rack: node.rack.clone(),
+        directories: identity
+            .directory_ids
+            .iter()
+            .map(|id| DirectoryId(id.0))
+            .collect(),
+        features: Vec::new(),
+        past: PastLife::None,
+    };
+    let epoch = RegisterBroker::answer(quorum.propose(request.into()).await?)?;
+    tracing::debug!(epoch, "registered");
+    Ok(())
+}
+
+fn writers_options(logs: &LogSettings) -> WritersOptions {
+    let half = std::thread::available_parallelism()
+        .map_or(1, |cores| cores.get() / 2)
+        .max(1);
+    WritersOptions {
+        append_threads: if logs.append_threads == 0 {
+            half
+        } else {
+            logs.append_threads
+        },
+        read_threads: logs.read_threads,
+        queue_bytes: logs.append_queue_bytes,
+        hot_bytes: logs.tail_memory_bytes,
+        reserve_bytes: logs.disk_reserve_bytes,
+        ..WritersOptions::default()
+    }
+}
+
+fn group_limits(groups: &GroupSettings) -> Limits {
+    Limits {
+        session_timeout_min_ms: groups.session_timeout_min_ms,
+        session_timeout_max_ms: groups.session_timeout_max_ms,
+        initial_rebalance_delay_ms: groups.initial_rebalance_delay_ms,
+        members: groups.members_max,
+        groups: groups.groups_max,
+        offset_metadata: groups.offset_metadata_max_bytes,
+        offsets_retention_ms: i64::try_from(groups.offsets_retention_ms).unwrap_or(i64::MAX),
+        expiry_interval_ms: groups.offsets_check_interval_ms,
+        ..Limits::default()
+    }
+}

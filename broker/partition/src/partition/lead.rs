@@ -31,6 +31,17 @@ pub struct ReplicaFetch {
     pub end: Offset,
 }
 
+/// A partition's copies as its leader sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies {
+    /// How many are in sync.
+    pub in_sync: usize,
+    /// How many must be for produces with acks=all.
+    pub needed: usize,
+    /// Records that the follower lacks that has the fewest.
+    pub most_behind: u64,
+}
+
 /// Why a follower's fetch is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaFetchError {
@@ -88,7 +99,11 @@ impl Partition {
         if term.leader_epoch == self.leader_epoch() && to == self.stand() {
             self.replica.with_leader(|leader, now| {
                 leader.require(min_in_sync, now);
-                ((), leader.renew(term, now))
+                let before = leader.term().isr.clone();
+                let moved = leader.renew(term, now);
+                let counts = &self.replica.around().counts;
+                counts.changed(&before, &leader.term().isr);
+                ((), moved)
             });
             return Ok(None);
         }
@@ -174,6 +189,18 @@ impl Partition {
     pub(crate) fn look_for_laggards(&self) {
         self.replica
             .with_leader(|leader, now| ((), proposal(leader.look_for_laggards(now))));
+    }
+
+    /// The copies of the partition as its leader sees them; none unless this broker leads.
+    pub fn copies(&self) -> Option<Copies> {
+        self.replica.ask_leader(|leader| {
+            let (in_sync, needed) = leader.in_sync();
+            Copies {
+                in_sync,
+                needed,
+                most_behind: leader.most_behind(),
+            }
+        })
     }
 
     /// How many replicas are in sync, and how many `min.insync.replicas` asks for; none unless this

@@ -195,6 +195,12 @@ impl Leader {
         living.map(|f| f.log_start).fold(own, Offset::min)
     }
 
+    /// Records that the follower lacks that has the fewest. One that has not fetched lacks all.
+    pub fn most_behind(&self) -> u64 {
+        let lacks = |f: &Follower| u64::try_from(self.log_end - f.end.max(0)).unwrap_or(0);
+        self.followers.iter().map(lacks).max().unwrap_or(0)
+    }
+
     fn needed(&self) -> usize {
         self.term.min_in_sync.min(self.term.replicas.len())
     }

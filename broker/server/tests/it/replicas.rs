@@ -307,14 +307,7 @@ fn a_replica_is_not_believed_before_its_log_is_a_part_of_the_leaders() {
     let mut beyond = good;
     beyond.offset = 5;
     beyond.last_epoch = -1;
-    let told = beyond.of(&mut raw);
-    assert_eq!(told.error_code, ErrorCode::OffsetOutOfRange.code());
-    let end = told.diverging_epoch.end_offset;
-    assert_eq!(
-        (told.log_start_offset, end),
-        (0, 1),
-        "it learns where our log is"
-    );
+    assert_eq!(beyond.code(&mut raw), ErrorCode::OffsetOutOfRange.code());
     let mut diverged = good;
     diverged.offset = 5;
     let told = diverged.of(&mut raw);
@@ -574,4 +567,45 @@ fn a_replicas_session_hears_of_the_high_watermark_with_the_next_fetch() {
         ErrorCode::RequestTimedOut.code()
     );
     assert!(!only(raw.call(LATEST, &idle())).records.is_empty());
+}
+
+#[test]
+fn copies_that_are_missing_are_counted() {
+    let (rig, _) = three(&[("min.insync.replicas", "2")]);
+    let mut raw = rig.connect();
+    let topic = create(&mut raw, "t", &[NODE, 2, 3]);
+    create(&mut raw, "others", &[2, 3]);
+    let has = |expected: &str| {
+        let (_, page) = rig.page("/metrics");
+        page.lines().any(|line| line == expected)
+    };
+    for line in [
+        "freshet_leaders 1",
+        "freshet_under_replicated_partitions 0",
+        "freshet_active_brokers 3",
+        "freshet_active_controller 1",
+        "freshet_offline_partitions 0",
+    ] {
+        assert!(has(line), "{line}");
+    }
+    set_isr(&rig, topic, &[NODE, 2]);
+    until("one is missing", || {
+        has("freshet_under_replicated_partitions 1")
+    });
+    assert!(has("freshet_at_min_isr_partitions 1"));
+    assert!(has("freshet_under_min_isr_partitions 0"));
+    assert!(has("freshet_isr_shrinks_total 1"));
+    set_isr(&rig, topic, &[NODE]);
+    until("two are missing", || {
+        has("freshet_under_min_isr_partitions 1")
+    });
+    assert_eq!(
+        produce(&mut raw, topic, 100).0,
+        ErrorCode::NotEnoughReplicas.code()
+    );
+    set_isr(&rig, topic, &[NODE, 2, 3]);
+    until("all are back", || {
+        has("freshet_under_replicated_partitions 0")
+    });
+    assert!(has("freshet_isr_expands_total 1"));
 }

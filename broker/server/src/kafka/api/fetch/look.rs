@@ -41,20 +41,6 @@ impl Outcome {
         }
     }
 
-    /// With what a replica needs to know to find its place in our log: where that starts and ends.
-    fn out_of_range(partition: &Partition) -> Self {
-        let ends = partition.ends();
-        let latest = partition.view().latest_epoch();
-        Self {
-            ends: Some(ends),
-            diverging: Some(EpochEndOffset {
-                epoch: latest.map_or(-1, |(epoch, _)| epoch),
-                end_offset: ends.log_end,
-            }),
-            ..Self::failed(ErrorCode::OffsetOutOfRange)
-        }
-    }
-
     /// Reasons to answer at once, besides enough data.
     pub(super) fn is_urgent(&self) -> bool {
         self.error != ErrorCode::None || self.diverging.is_some() || self.nearer.is_some()
@@ -115,7 +101,7 @@ pub(super) async fn look(
     match diverging(&partition, &position) {
         None => {}
         // An epoch that was never heard of here.
-        Some(end) if end.epoch < 0 => return Outcome::out_of_range(&partition),
+        Some(end) if end.epoch < 0 => return Outcome::failed(ErrorCode::OffsetOutOfRange),
         Some(end) => {
             return Outcome {
                 ends: Some(partition.ends()),
@@ -124,10 +110,8 @@ pub(super) async fn look(
             };
         }
     }
-    match report(&partition, &position, eyes) {
-        Ok(()) => {}
-        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
-        Err(code) => return Outcome::failed(code),
+    if let Err(code) = report(&partition, &position, eyes) {
+        return Outcome::failed(code);
     }
     if let Some(nearer) = nearer(&partition, &position, eyes) {
         return Outcome {

@@ -3,6 +3,8 @@
 //! A slice is a plain value. Where a setting is dynamic, the owner of the part builds a new slice
 //! when the layers change and hands it in.
 
+pub(crate) mod quorum;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use freshet_types::NodeId;
 use crate::endpoint::{self, Endpoint, Listener, SecurityProtocol};
 use crate::layers::Layers;
 use crate::value::items;
+
+pub use quorum::{NodeRoles, QuorumSettings};
 
 /// Who this broker is and where its things are. Read once, at start.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -111,6 +111,8 @@ struct Follower {
     fetched: Millis,
     /// The log's end at that fetch.
     end_then: Offset,
+    /// It is in sync, or would be taken in: its broker was alive when it last fetched.
+    may_be_in: bool,
 }
 
 impl Follower {
@@ -225,6 +227,16 @@ impl Leader {
 
     fn adopt(&mut self, term: Term, now: Millis) {
         self.followers.retain(|f| term.replicas.contains(&f.node));
+        for follower in &mut self.followers {
+            let is_in = term.isr.contains(&follower.node);
+            if is_in && !follower.may_be_in {
+                follower.caught_up = Some(now);
+            }
+            if is_in != self.term.isr.contains(&follower.node) {
+                // Who was put out may be dead: nobody waits for it unless it shows itself again.
+                follower.may_be_in = is_in;
+            }
+        }
         for &node in term.replicas.iter().filter(|&&node| node != self.me) {
             if !self.followers.iter().any(|f| f.node == node) {
                 self.followers.push(Follower {
@@ -233,6 +245,7 @@ impl Leader {
                     log_start: UNKNOWN,
                     end: UNKNOWN,
                     caught_up: term.isr.contains(&node).then_some(now),
+                    may_be_in: term.isr.contains(&node),
                     fetched: now,
                     end_then: self.log_end,
                 });
@@ -291,6 +304,8 @@ impl Leader {
                 known: follower.broker_epoch,
             });
         }
+        let is_in = self.term.isr.contains(&fetch.node);
+        follower.may_be_in = is_in || alive(fetch.node) == Some(fetch.broker_epoch);
         if fetch.end >= log_end {
             follower.caught_up = Some(fetch.now);
         } else if fetch.end >= follower.end_then {
@@ -393,7 +408,10 @@ impl Leader {
         };
         let counted = self.followers.iter().filter(|f| {
             let may_be_in = self.term.isr.contains(&f.node) || proposed(f.node);
-            may_be_in || (f.end != UNKNOWN && f.is_caught_up(self.log_end, now, self.lag_max))
+            may_be_in
+                || (f.may_be_in
+                    && f.end != UNKNOWN
+                    && f.is_caught_up(self.log_end, now, self.lag_max))
         });
         counted.map(|f| f.end).fold(self.flushed, Offset::min)
     }

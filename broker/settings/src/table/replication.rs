@@ -101,7 +101,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .not_yet(REPLICATION)
         .doc("Whether new followers skip what is in object storage."),
     boolean("controlled.shutdown.enable", "true")
-        .not_yet(REPLICATION)
         .doc("Whether leaders move away before a broker stops."),
     unset("num.replica.alter.log.dirs.threads", Kind::Int)
         .not_yet(REPLICATION)
@@ -137,8 +136,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     .doc("Bytes a second for moves between directories."),
     int("initial.broker.registration.timeout.ms", "60000")
         .millis()
-        .not_yet("a broker tries to register for as long as it takes, and says so")
-        .doc("How long a starting broker tries to register."),
+        .doc("How long a starting broker tries to register, once it knows the controllers."),
     int("broker.heartbeat.interval.ms", "250")
         .millis()
         .at_least(10)

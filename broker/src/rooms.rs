@@ -72,7 +72,7 @@ impl Broker {
             cluster = %identity.cluster_id,
             node = %identity.node_id,
             partitions = partitions.all().len(),
-            "broker up"
+            "{} up", if wanted.quorum.roles.broker { "broker" } else { "controller" }
         );
         Ok(Self {
             identity,

@@ -22,6 +22,7 @@ mod link;
 mod pool;
 mod relay;
 mod room;
+mod voters;
 
 pub use door::{Door, Face};
 pub use link::TcpLink;
@@ -34,6 +35,8 @@ mod kind {
     pub(super) const LETTER: i8 = 1;
     /// A metadata request, for the active controller.
     pub(super) const PROPOSAL: i8 = 2;
+    /// What an administrator asks of the quorum itself, for the active controller.
+    pub(super) const VOTERS: i8 = 3;
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use freshet_metadata::{MetadataImage, MetadataMachine, Reply, Request};
 use freshet_quorum::{Agreed, Endpoint, Leadership, Quorum, QuorumError, Raft};
 use freshet_types::NodeId;
-use freshet_wire::PeerRequest;
+use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -62,6 +62,24 @@ impl Relay {
             proposals: Semaphore::new(PROPOSALS),
             heartbeats: Semaphore::new(HEARTBEATS),
         }
+    }
+
+    /// This node's part of the quorum.
+    pub(super) fn raft(&self) -> &Raft<MetadataMachine> {
+        &self.raft
+    }
+
+    /// Asks another node something, within a limit.
+    pub(super) async fn ask(
+        &self,
+        to: NodeId,
+        request: &PeerRequest,
+        within: Duration,
+    ) -> Option<PeerResponse> {
+        let endpoints = self.endpoints(to)?;
+        let deadline = Instant::now() + within;
+        let said = self.link.say(&endpoints, request, deadline).await;
+        said.ok().filter(|response| response.taken)
     }
 
     async fn relay(&self, request: Request) -> Result<Reply, QuorumError> {

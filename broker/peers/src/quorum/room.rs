@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use super::carried::{self, Carried};
-use super::kind;
+use super::{kind, voters};
 
 /// Proposals of other nodes that may be under way; more are told to come again.
 const PROPOSALS: usize = 4096;
@@ -58,16 +58,20 @@ impl PeerRoom {
 
     /// Answers one request.
     pub async fn answer(&self, request: PeerRequest) -> PeerResponse {
-        let body = request.body.into_bytes();
-        let answer = match request.kind {
-            kind::LETTER => self.letter(body).await,
-            kind::PROPOSAL => self.proposal(&body).await,
-            _ => None,
-        };
+        let answer = self.body(request.kind, request.body.into_bytes()).await;
         answer.map_or_else(PeerResponse::refusal, |body| PeerResponse {
             taken: true,
             body: body.into(),
         })
+    }
+
+    async fn body(&self, kind: i8, body: Bytes) -> Option<Bytes> {
+        match kind {
+            kind::LETTER => self.letter(body).await,
+            kind::PROPOSAL => self.proposal(&body).await,
+            kind::VOTERS => voters::answer(&*self.raft()?, &body).await,
+            _ => None,
+        }
     }
 
     /// Whether nobody is there.

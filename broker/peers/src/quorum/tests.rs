@@ -10,7 +10,8 @@ use freshet_metadata::{
     RegisterBroker, SessionOptions,
 };
 use freshet_quorum::{
-    Census, Endpoint, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors, RaftOptions,
+    Census, Endpoint, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
+    RaftOptions, ReplicaStatus, VotersError,
 };
 use freshet_settings::SecurityProtocol;
 use freshet_types::{ClusterId, NodeId, TopicId};
@@ -100,7 +101,7 @@ fn census(me: i32, voters: &[Endpoint]) -> Census {
         .zip(voters.iter().map(|e| vec![e.clone()]));
     Census {
         me: NodeId(me),
-        voters: voters.collect(),
+        named: Named::Voters(voters.collect()),
         pause: Duration::from_millis(20),
     }
 }
@@ -208,9 +209,20 @@ async fn an_observer_is_reached_through_its_own_listener() {
     let reply = observer.relay.propose(broker(4).into()).await;
     RegisterBroker::answer(reply.expect("decided")).expect("registered");
     assert!(observer.raft.watch().borrow().broker(NodeId(4)).is_some());
-    let status = nodes.iter().map(|node| node.raft.status());
-    let seen = status.filter(|status| status.observers.len() == 1).count();
-    assert!(seen > 0);
+    for node in nodes.iter().chain([&observer]) {
+        let status = node.relay.status().await;
+        assert_eq!((status.voters.len(), status.observers.len()), (3, 1));
+        let heard = |replica: &ReplicaStatus| replica.last_fetch.is_some();
+        assert!(status.voters.iter().all(heard), "{status:?}");
+    }
+    let id = observer.raft.greeting().directory.expect("it has one");
+    let id = PeerId {
+        node: NodeId(4),
+        directory: id,
+    };
+    observer.relay.remove(id).await.expect("removed");
+    let gone = nodes[0].relay.remove(id).await;
+    assert_eq!(gone, Err(VotersError::Unknown(id)));
     observer.stop().await;
     for node in nodes {
         node.stop().await;

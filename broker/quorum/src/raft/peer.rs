@@ -3,10 +3,11 @@
 use std::fmt;
 
 use freshet_types::{NodeId, TopicId};
+use serde::{Deserialize, Serialize};
 
 /// One disk of one node. A node whose disk was lost comes back as somebody else: it must not vote
 /// for what the lost one had promised (KIP-853).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerId {
     /// The node.
     pub node: NodeId,
@@ -21,7 +22,7 @@ impl fmt::Display for PeerId {
 }
 
 /// An address that a peer listens on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The listener's name.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct Endpoint {
 }
 
 /// Somebody to talk to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Who.
     pub id: PeerId,

@@ -4,6 +4,7 @@ use freshet_env::Clock;
 use freshet_types::{NodeId, Offset, Timestamp};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, RaftMetrics};
+use serde::{Deserialize, Serialize};
 
 use super::footing::runtime::Runtime;
 use super::footing::types::{LogId, Types, peer};
@@ -14,7 +15,7 @@ use super::storage::state::epoch;
 type RaftInstant = <Runtime as openraft::AsyncRuntime>::Instant;
 
 /// The quorum at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuorumStatus {
     /// Who decides.
     pub leader: Option<NodeId>,
@@ -29,7 +30,7 @@ pub struct QuorumStatus {
 }
 
 /// How far one of them is. Only the leader knows about others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
     /// Who, and where.
     pub peer: Peer,

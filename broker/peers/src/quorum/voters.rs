@@ -1,0 +1,139 @@
+//! What an administrator asks of the quorum itself. Only the active controller knows how far the
+//! others are, and only it changes who votes; so it is asked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_metadata::MetadataMachine;
+use freshet_quorum::{Peer, PeerId, Quorum, QuorumStatus, Raft, VotersError};
+use freshet_types::NodeId;
+use freshet_wire::PeerRequest;
+use serde::{Deserialize, Serialize};
+
+use super::kind;
+use super::relay::Relay;
+
+/// How long the state of the quorum is waited for; this node's own view is the next best.
+const STATUS: Duration = Duration::from_secs(2);
+/// A newcomer may take long to catch up.
+const CHANGE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Ask {
+    Status,
+    Add { peer: Peer, as_voter: bool },
+    Remove { id: PeerId },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Status(QuorumStatus),
+    Changed,
+    Refused(Refusal),
+}
+
+/// [`VotersError`] as it is carried.
+#[derive(Debug, Serialize, Deserialize)]
+enum Refusal {
+    NotLeader(Option<NodeId>),
+    InProgress,
+    Behind(PeerId),
+    Unknown(PeerId),
+    OnlyVoter(PeerId),
+    Lost,
+}
+
+impl From<VotersError> for Refusal {
+    fn from(error: VotersError) -> Self {
+        match error {
+            VotersError::NotLeader { leader } => Self::NotLeader(leader),
+            VotersError::InProgress => Self::InProgress,
+            VotersError::Behind(id) => Self::Behind(id),
+            VotersError::Unknown(id) => Self::Unknown(id),
+            VotersError::OnlyVoter(id) => Self::OnlyVoter(id),
+            VotersError::Quorum(_) => Self::Lost,
+        }
+    }
+}
+
+impl From<Refusal> for VotersError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotLeader(leader) => Self::NotLeader { leader },
+            Refusal::InProgress => Self::InProgress,
+            Refusal::Behind(id) => Self::Behind(id),
+            Refusal::Unknown(id) => Self::Unknown(id),
+            Refusal::OnlyVoter(id) => Self::OnlyVoter(id),
+            Refusal::Lost => Self::Quorum(freshet_quorum::QuorumError::Deposed),
+        }
+    }
+}
+
+/// Answers another node.
+pub(super) async fn answer(raft: &Raft<MetadataMachine>, body: &Bytes) -> Option<Bytes> {
+    let ask = serde_json::from_slice(body).ok()?;
+    serde_json::to_vec(&decide(raft, ask).await)
+        .ok()
+        .map(Bytes::from)
+}
+
+async fn decide(raft: &Raft<MetadataMachine>, ask: Ask) -> Answer {
+    let leadership = *raft.leadership().borrow();
+    if !leadership.is_mine {
+        return Answer::Refused(Refusal::NotLeader(leadership.leader));
+    }
+    let changed = match ask {
+        Ask::Status => return Answer::Status(raft.status()),
+        Ask::Add { peer, as_voter } => raft.add(peer, as_voter).await,
+        Ask::Remove { id } => raft.remove(id).await,
+    };
+    match changed {
+        Ok(()) => Answer::Changed,
+        Err(error) => Answer::Refused(error.into()),
+    }
+}
+
+impl Relay {
+    /// The quorum as the active controller sees it; as this node does while there is none.
+    pub async fn status(&self) -> QuorumStatus {
+        match self.ask_leader(Ask::Status, STATUS).await {
+            Ok(Answer::Status(status)) => status,
+            _ => self.raft().status(),
+        }
+    }
+
+    /// Has somebody taken in, as a voter or to listen.
+    pub async fn add(&self, peer: Peer, as_voter: bool) -> Result<(), VotersError> {
+        self.change(Ask::Add { peer, as_voter }).await
+    }
+
+    /// Has somebody leave.
+    pub async fn remove(&self, id: PeerId) -> Result<(), VotersError> {
+        self.change(Ask::Remove { id }).await
+    }
+
+    async fn change(&self, ask: Ask) -> Result<(), VotersError> {
+        match self.ask_leader(ask, CHANGE).await? {
+            Answer::Refused(refusal) => Err(refusal.into()),
+            Answer::Changed | Answer::Status(_) => Ok(()),
+        }
+    }
+
+    async fn ask_leader(&self, ask: Ask, within: Duration) -> Result<Answer, VotersError> {
+        let leadership = *self.raft().leadership().borrow();
+        if leadership.is_mine {
+            return Ok(decide(self.raft(), ask).await);
+        }
+        let leader = leadership.leader;
+        let nobody = || VotersError::NotLeader { leader };
+        let to = leader.ok_or_else(nobody)?;
+        let body = serde_json::to_vec(&ask).map_err(|_| nobody())?;
+        let request = PeerRequest {
+            kind: kind::VOTERS,
+            body: Bytes::from(body).into(),
+        };
+        let response = self.ask(to, &request, within).await.ok_or_else(nobody)?;
+        let answer = serde_json::from_slice(&response.body.into_bytes());
+        answer.map_err(|_| nobody())
+    }
+}

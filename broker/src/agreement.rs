@@ -1,7 +1,6 @@
 //! How this process agrees with others on metadata, or with nobody.
 
 mod member;
-mod voters;
 
 use std::path::PathBuf;
 use std::sync::Arc;

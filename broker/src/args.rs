@@ -62,7 +62,7 @@ fn filter(asked: &str) -> Result<EnvFilter, String> {
             "expected a level (off, error, warn, info, debug, trace) or TARGET=LEVEL".into(),
         );
     }
-    let quiet = format!("{asked},{ENGINE}=error");
+    let quiet = format!("{asked},{ENGINE}=off");
     let asked = if asked.contains(ENGINE) {
         asked
     } else {

@@ -3,6 +3,7 @@
 mod agreement;
 mod args;
 mod bound;
+mod citizen;
 mod doors;
 mod ready;
 mod rooms;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
 use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
-    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals, Proposals,
 };
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
@@ -17,6 +18,7 @@ use freshet_settings::{GroupSettings, LogSettings, NodeSettings, StaticSettings}
 
 use crate::agreement::{Agreement, Wanted};
 use crate::bound::Bound;
+use crate::citizen::Citizen;
 use crate::doors::Doors;
 
 /// All rooms below the faces.
@@ -27,6 +29,8 @@ pub(crate) struct Broker {
     partitions: Arc<Directory>,
     directory_thread: DirectoryThread,
     groups: Arc<GroupShards>,
+    /// None for a broker that is alone, or a controller that is no broker.
+    citizen: Option<Citizen>,
 }
 
 impl Broker {
@@ -35,27 +39,40 @@ impl Broker {
         let dirs = open_dirs(doors, node)?;
         let (identity, agreement) = Agreement::reach(doors, wanted, bound).await?;
         let quorum = agreement.quorum();
-        if wanted.quorum.roles.broker {
+        let mut citizen = None;
+        if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
+            let around = (dirs.as_slice(), agreement.quorum());
+            citizen = Some(Citizen::register(doors, wanted, bound, &identity, around).await?);
+        } else if wanted.quorum.roles.broker {
             register(doors, node, bound, &identity, quorum.as_ref()).await?;
         }
         let options = writers_options(&layers.logs());
         let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
         let limits = group_limits(&layers.groups());
         let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
+        let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
+        let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);
+        if let Some(citizen) = &citizen {
+            neighbours.push(Arc::clone(&citizen.followers) as Arc<dyn Neighbour>);
+            proposals = Arc::clone(&citizen.proposals) as Arc<dyn Proposals>;
+        }
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: node.node_id,
             writers: Arc::clone(&writers),
             statics: Arc::clone(&wanted.statics),
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
-            proposals: Arc::new(NoProposals),
-            neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
+            proposals,
+            neighbours,
         })?;
+        if let Some(citizen) = &mut citizen {
+            citizen.settle(&partitions);
+        }
         tracing::info!(
             cluster = %identity.cluster_id,
             node = %identity.node_id,
             partitions = partitions.all().len(),
-            "broker up"
+            "{} up", if wanted.quorum.roles.broker { "broker" } else { "controller" }
         );
         Ok(Self {
             identity,
@@ -64,7 +81,37 @@ impl Broker {
             partitions,
             directory_thread,
             groups,
+            citizen,
         })
+    }
+
+    /// Waits until clients may come.
+    pub(crate) async fn serving(&self) {
+        if let Some(citizen) = &self.citizen {
+            citizen.serving().await;
+        }
+    }
+
+    /// Waits for what makes it impossible to go on.
+    pub(crate) async fn failed(&self) -> Result<()> {
+        match &self.citizen {
+            Some(citizen) => Err(citizen.failed().await.into()),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has others take over, while all is still served.
+    pub(crate) async fn leave(&self, patience: Duration) {
+        if let Some(citizen) = &self.citizen {
+            citizen.leave(patience).await;
+        }
+    }
+
+    /// Ends what speaks to other brokers, and nothing else.
+    pub(crate) async fn part(&mut self) {
+        if let Some(citizen) = self.citizen.take() {
+            citizen.end().await;
+        }
     }
 
     /// How many partitions are open here.
@@ -93,6 +140,7 @@ impl Broker {
             rng: Arc::clone(&doors.rng),
             stop: stop.clone(),
             peers: self.agreement.peers(),
+            readiness: self.citizen.iter().map(Citizen::readiness).collect(),
         }
     }
 

@@ -42,7 +42,7 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
     let sockets = wanted.layers().sockets();
     let mut bound = Bound::open(&wanted.node, &wanted.quorum, &sockets).await?;
     let addresses = Addresses::of(&bound)?;
-    let broker = tokio::select! {
+    let mut broker = tokio::select! {
         raised = Broker::raise(&doors, &wanted, &mut bound) => raised?,
         // It may wait for others for ever, and there is nothing to take down yet.
         signal = signals.next() => {
@@ -56,21 +56,43 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
     // Whatever goes wrong from here on, the broker that is up goes down cleanly.
     let served = match server::serve(&context, bound.listeners, &stop, grace) {
         Ok(faces) => {
-            let told = announce(&addresses, ready.as_ref(), &doors);
-            if told.is_ok() {
-                until_signal(signals).await;
-            }
+            let told = serve(&broker, signals, || {
+                announce(&addresses, ready.as_ref(), &doors)
+            });
+            let told = told.await;
             if let Some(ready) = &ready {
                 ready.remove();
             }
+            broker.leave(grace).await;
             stopper.stop();
             faces.ended().await;
             told
         }
         Err(error) => Err(error.into()),
     };
+    broker.part().await;
     let lowered = lower_and_tell(broker).await;
     served.and(lowered)
+}
+
+/// Serves until a signal, or until it cannot go on.
+async fn serve(
+    broker: &Broker,
+    mut signals: Signals,
+    announce: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let living = async {
+        broker.serving().await;
+        announce()?;
+        broker.failed().await
+    };
+    let signal = tokio::select! {
+        ended = living => return ended,
+        signal = signals.next() => signal,
+    };
+    tracing::info!(signal, "stopping: finishing requests, flushing, closing");
+    signals.exit_on_next();
+    Ok(())
 }
 
 fn announce(addresses: &Addresses, ready: Option<&ReadyFile>, doors: &Doors) -> Result<()> {
@@ -103,10 +125,4 @@ async fn lower_and_tell(broker: Broker) -> Result<()> {
             }
         }
     }
-}
-
-async fn until_signal(mut signals: Signals) {
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: finishing requests, flushing, closing");
-    signals.exit_on_next();
 }

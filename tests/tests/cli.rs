@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
-use freshet_tests::{Broker, Kind, Output, Suite, freshet_binary, run};
+use freshet_tests::{Broker, Kind, Output, Suite, freshet_command, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -47,20 +47,11 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-/// The command under test: `FRESHET_CLI`, else the build beside the broker, else beside the release
-/// build of this workspace.
-fn freshet_cli() -> PathBuf {
-    if let Some(named) = env::var_os("FRESHET_CLI") {
-        return named.into();
-    }
-    freshet_binary().with_file_name("freshet")
-}
-
 fn missing() -> Option<String> {
     if Kind::from_env() == Kind::Kafka {
         return Some("the command line is tested against Freshet".to_owned());
     }
-    let cli = freshet_cli();
+    let cli = freshet_command();
     (!cli.exists()).then(|| {
         format!(
             "there is no command at {}: build it with `cargo build --release -p freshet-cli`, or \
@@ -79,7 +70,7 @@ struct Shell {
 impl Shell {
     fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("freshet-cli-").tempdir()?;
-        let cli = fs::canonicalize(freshet_cli()).context("finding the command")?;
+        let cli = fs::canonicalize(freshet_command()).context("finding the command")?;
         std::os::unix::fs::symlink(cli, folder.path().join("freshet"))?;
         let broker = Broker::start(&[])?;
         Ok(Self { folder, broker })

@@ -13,8 +13,8 @@ mod store;
 
 pub use agreement::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
 pub use raft::{
-    Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Peer, PeerId,
-    PeerLink, QuorumStatus, Raft, RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat,
+    Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Named, Peer,
+    PeerId, PeerLink, QuorumStatus, Raft, RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat,
     VotersError, load_dice,
 };
 pub use solo::{Solo, SoloOptions};

@@ -15,7 +15,7 @@ use crate::value::items;
 pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     let layers = Layers::of(Arc::new(settings.clone()));
     listeners(&layers)?;
-    crate::quorum::check(&layers)?;
+    crate::slices::quorum::check(&layers)?;
     log_dirs(&layers)?;
     if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))
         && new != old

@@ -18,7 +18,6 @@ mod error;
 mod layers;
 mod nearest;
 mod overrides;
-mod quorum;
 mod reference;
 mod setting;
 mod slices;
@@ -31,12 +30,12 @@ pub use endpoint::{Endpoint, Listener, SecurityProtocol};
 pub use error::SettingError;
 pub use layers::{Candidate, Described, Layers, Overrides, Source};
 pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
-pub use quorum::{NodeRoles, QuorumSettings};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeSettings,
-    ReplicationSettings, SocketSettings, ThrottleSettings, TopicDefaults,
+    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeRoles,
+    NodeSettings, QuorumSettings, ReplicationSettings, SocketSettings, ThrottleSettings,
+    TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{

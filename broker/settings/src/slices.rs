@@ -3,6 +3,8 @@
 //! A slice is a plain value. Where a setting is dynamic, the owner of the part builds a new slice
 //! when the layers change and hands it in.
 
+pub(crate) mod quorum;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use freshet_types::NodeId;
 use crate::endpoint::{self, Endpoint, Listener, SecurityProtocol};
 use crate::layers::Layers;
 use crate::value::items;
+
+pub use quorum::{NodeRoles, QuorumSettings};
 
 /// Who this broker is and where its things are. Read once, at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +161,15 @@ pub struct ReplicationSettings {
     pub fetchers: usize,
     /// `replica.high.watermark.checkpoint.interval.ms`.
     pub checkpoint_interval_ms: u64,
+    /// `replica.selector.class`: consumers are sent to replicas in their rack (KIP-392).
+    pub by_rack: bool,
 }
+
+/// The words for a choice by rack: Kafka's and our own.
+const BY_RACK: [&str; 2] = [
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+    "rack",
+];
 
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -373,6 +385,7 @@ impl Layers {
             socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
             fetchers: self.size("num.replica.fetchers"),
             checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
+            by_rack: BY_RACK.contains(&self.text("replica.selector.class")),
         }
     }
 

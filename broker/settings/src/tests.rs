@@ -335,7 +335,7 @@ fn a_setting_that_is_said_to_work_has_a_reader() {
         include_str!("slices.rs"),
         include_str!("topic_config.rs"),
         include_str!("cross.rs"),
-        include_str!("quorum.rs"),
+        include_str!("slices/quorum.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|r| r.contains(&format!("\"{name}\"")));
     let topics = || Setting::all(Scope::Topic).filter(|s| s.standing == Standing::Used);

@@ -13,15 +13,14 @@ use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, Session
 use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
-    Census, Endpoint, Greeting, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
-    RaftOptions,
+    Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
+    Raft, RaftDoors, RaftOptions,
 };
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
 
 use super::Wanted;
-use super::voters::Voters;
 use crate::bound::Bound;
 use crate::doors::Doors;
 
@@ -61,7 +60,7 @@ impl Member {
         let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
         room.open(&raft);
         census.settle(&raft).await?;
-        know_everything(&raft).await?;
+        know_everything(&raft, &census).await?;
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let mut member = Self {
             raft,
@@ -86,7 +85,7 @@ impl Member {
     }
 
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
-        Arc::new(Voters(Arc::clone(&self.relay)))
+        Arc::new(VotersFace(Arc::clone(&self.relay)))
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
@@ -119,6 +118,23 @@ impl server::PeerDoor for BrokersDoor {
 
     fn answer(&self, request: PeerRequest) -> server::PeerAnswered<'_> {
         Box::pin(self.room.answer(request))
+    }
+}
+
+/// The quorum as administrators see it, from wherever they ask.
+struct VotersFace(Arc<Relay>);
+
+impl server::QuorumFace for VotersFace {
+    fn status(&self) -> server::VotersAnswer<'_, QuorumStatus> {
+        Box::pin(async { Ok(self.0.status().await) })
+    }
+
+    fn add(&self, peer: Peer, as_voter: bool) -> server::VotersAnswer<'_, ()> {
+        Box::pin(self.0.add(peer, as_voter))
+    }
+
+    fn remove(&self, id: PeerId) -> server::VotersAnswer<'_, ()> {
+        Box::pin(self.0.remove(id))
     }
 }
 
@@ -176,12 +192,20 @@ fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
 }
 
 fn census(wanted: &Wanted) -> Census {
-    let voters = wanted.quorum.voters.iter();
+    let quorum = &wanted.quorum;
+    let voters = quorum.voters.iter();
+    let named = if quorum.voters.is_empty() {
+        Named::Addresses {
+            at: quorum.bootstrap.iter().map(ours).collect(),
+            wants_vote: quorum.roles.controller && quorum.auto_join,
+        }
+    } else {
+        let voter = |(node, endpoint): &(_, _)| (*node, vec![ours(endpoint)]);
+        Named::Voters(voters.map(voter).collect())
+    };
     Census {
         me: wanted.node.node_id,
-        voters: voters
-            .map(|(node, endpoint)| (*node, vec![ours(endpoint)]))
-            .collect(),
+        named,
         pause: PAUSE,
     }
 }
@@ -261,7 +285,7 @@ async fn start(
 }
 
 /// Waits until this node knows all that was agreed before it came.
-async fn know_everything(raft: &Raft<MetadataMachine>) -> Result<()> {
+async fn know_everything(raft: &Raft<MetadataMachine>, census: &Census) -> Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let since = tokio::time::Instant::now();
@@ -274,15 +298,23 @@ async fn know_everything(raft: &Raft<MetadataMachine>) -> Result<()> {
         let before = waited.as_secs() / NEWS.as_secs();
         waited += since.elapsed();
         if waited.as_secs() / NEWS.as_secs() > before {
-            let leader = raft.leadership().borrow().leader;
-            let seconds = waited.as_secs();
-            match leader {
-                Some(leader) => tracing::info!(seconds, %leader, "waiting for the metadata"),
-                None => tracing::warn!(
-                    seconds,
-                    "waiting for an active controller: a majority of the controllers must be up"
-                ),
-            }
+            tell(raft, census, waited.as_secs()).await?;
         }
     }
+}
+
+/// Says what is waited for. A controller of another cluster will never be the one.
+async fn tell(raft: &Raft<MetadataMachine>, census: &Census, seconds: u64) -> Result<()> {
+    let leader = raft.leadership().borrow().leader;
+    if let Some(leader) = leader {
+        tracing::info!(seconds, %leader, "waiting for the active controller's metadata");
+        return Ok(());
+    }
+    let missing = census.missing(raft).await?.join("; ");
+    tracing::warn!(
+        seconds,
+        missing,
+        "waiting for an active controller: a majority of the controllers must be up"
+    );
+    Ok(())
 }

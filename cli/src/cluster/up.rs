@@ -39,7 +39,7 @@ EXAMPLES:
   freshet cluster up --set num.partitions=6 --dir /tmp/trial
 
 THEN, IN ANOTHER TERMINAL:
-  freshet topic create orders --partitions 6 --replication-factor 3
+  freshet topic create orders --partitions 6 --replication 3
   freshet produce orders --value hello
   kill -9 PID     (of one broker, from the table) and go on producing")]
 pub(crate) struct Up {

@@ -11,5 +11,6 @@ mod cuts;
 mod faults;
 mod history;
 mod lies;
+mod lives;
 mod machine;
 mod model;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_quorum::{Census, Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError};
+use freshet_quorum::{
+    Census, Named, Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError,
+};
 use freshet_sim::FakeClock;
 use freshet_types::{NodeId, Timestamp};
 
@@ -410,7 +412,7 @@ fn census(cluster: &Cluster, me: NodeId) -> Census {
         .collect();
     Census {
         me,
-        voters,
+        named: Named::Voters(voters),
         pause: Duration::from_millis(50),
     }
 }

@@ -1,6 +1,7 @@
 //! The machine as a table: state and request → records and answer.
 
 mod brokers;
+mod carried;
 mod golden;
 mod partitions;
 mod placement;

@@ -358,9 +358,15 @@ impl World {
             return;
         }
         let log = self.log(at, leader);
+        // A leader waits for those that it has proposed as well: they may be in sync by now.
+        let proposed = self.held.iter().flat_map(|late| &late.partitions);
+        let proposed = proposed
+            .filter(|p| p.at == at && p.leader_epoch == partition.leader_epoch)
+            .flat_map(|p| p.isr.iter().map(|(node, _)| node));
         let flushed = partition
             .isr
             .iter()
+            .chain(proposed)
             .map(|n| common(&log, &self.log(at, *n)));
         let high = flushed.min().unwrap_or(0);
         let committed = self.committed.entry(at).or_default();

@@ -35,7 +35,7 @@ mod kind {
     pub(super) const LETTER: i8 = 1;
     /// A metadata request, for the active controller.
     pub(super) const PROPOSAL: i8 = 2;
-    /// A question about the voters, or a change of them, for the active controller.
+    /// What an administrator asks of the quorum itself, for the active controller.
     pub(super) const VOTERS: i8 = 3;
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use freshet_metadata::{MetadataImage, MetadataMachine, Reply, Request};
 use freshet_quorum::{Agreed, Endpoint, Leadership, Quorum, QuorumError, Raft};
 use freshet_types::NodeId;
-use freshet_wire::PeerRequest;
+use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -19,9 +19,9 @@ use super::kind;
 use super::link::{TcpLink, Unsaid};
 
 /// How long somebody is looked for who decides. An election takes less than a second.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks, when nothing is heard of a new leader.
-pub(super) const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(25);
 /// How long a controller may take to decide. One that is deposed meanwhile is not waited for.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long an answer waits for this node's image. What was decided is true without it.
@@ -33,9 +33,9 @@ const HEARTBEATS: usize = 8;
 
 /// See the module.
 pub struct Relay {
-    pub(super) me: NodeId,
-    pub(super) raft: Arc<Raft<MetadataMachine>>,
-    pub(super) link: Arc<TcpLink>,
+    me: NodeId,
+    raft: Arc<Raft<MetadataMachine>>,
+    link: Arc<TcpLink>,
     proposals: Semaphore,
     heartbeats: Semaphore,
 }
@@ -62,6 +62,24 @@ impl Relay {
             proposals: Semaphore::new(PROPOSALS),
             heartbeats: Semaphore::new(HEARTBEATS),
         }
+    }
+
+    /// This node's part of the quorum.
+    pub(super) fn raft(&self) -> &Raft<MetadataMachine> {
+        &self.raft
+    }
+
+    /// Asks another node something, within a limit.
+    pub(super) async fn ask(
+        &self,
+        to: NodeId,
+        request: &PeerRequest,
+        within: Duration,
+    ) -> Option<PeerResponse> {
+        let endpoints = self.endpoints(to)?;
+        let deadline = Instant::now() + within;
+        let said = self.link.say(&endpoints, request, deadline).await;
+        said.ok().filter(|response| response.taken)
     }
 
     async fn relay(&self, request: Request) -> Result<Reply, QuorumError> {
@@ -159,7 +177,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
+    fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
         let peers = self.raft.peers();
         let peer = peers.into_iter().find(|peer| peer.id.node == node);
         peer.map(|peer| peer.endpoints)

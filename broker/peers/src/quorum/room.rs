@@ -58,17 +58,20 @@ impl PeerRoom {
 
     /// Answers one request.
     pub async fn answer(&self, request: PeerRequest) -> PeerResponse {
-        let body = request.body.into_bytes();
-        let answer = match request.kind {
-            kind::LETTER => self.letter(body).await,
-            kind::PROPOSAL => self.proposal(&body).await,
-            kind::VOTERS => self.voters(&body).await,
-            _ => None,
-        };
+        let answer = self.body(request.kind, request.body.into_bytes()).await;
         answer.map_or_else(PeerResponse::refusal, |body| PeerResponse {
             taken: true,
             body: body.into(),
         })
+    }
+
+    async fn body(&self, kind: i8, body: Bytes) -> Option<Bytes> {
+        match kind {
+            kind::LETTER => self.letter(body).await,
+            kind::PROPOSAL => self.proposal(&body).await,
+            kind::VOTERS => voters::answer(&*self.raft()?, &body).await,
+            _ => None,
+        }
     }
 
     /// Whether nobody is there.
@@ -90,10 +93,6 @@ impl PeerRoom {
         let answered = self.raft()?.receive(body).await;
         let told = |error: &_| tracing::debug!(%error, "a letter that is none");
         answered.inspect_err(told).ok()
-    }
-
-    async fn voters(&self, body: &Bytes) -> Option<Bytes> {
-        voters::answer(&*self.raft()?, body).await
     }
 
     async fn proposal(&self, body: &Bytes) -> Option<Bytes> {

@@ -1,6 +1,7 @@
 //! How controllers that were given each other's addresses become a quorum, once.
 //!
-//! Each is started with the same list, and none knows the others' disks. So they greet one another:
+//! Each is started with the same list, of voters or only of addresses, and none knows the others'
+//! disks. So they greet one another:
 //!
 //! 1. *Which cluster?* Whoever has formatted disks says so. When all have answered and nobody has,
 //!    the one with the lowest node id makes a cluster id, and the others take it over.
@@ -8,7 +9,8 @@
 //!    one of exactly the disks that greeted it. Whoever finds a quorum formed asks to be taken in.
 //!
 //! *All* must answer, a majority is not enough: the one that is silent could be the last that
-//! remembers a quorum which the others' lost disks belonged to.
+//! remembers a quorum which the others' lost disks belonged to. Where only addresses are named, those
+//! who answer there are the voters.
 
 use std::time::Duration;
 
@@ -16,11 +18,20 @@ use bytes::Bytes;
 use freshet_codec::Message;
 use freshet_types::{ClusterId, ErrorKind, NodeId, TopicId};
 
+use tokio::time::Instant;
+
 use super::footing::types::PeerKey;
 use super::peer::{Endpoint, Peer, PeerId};
 use super::post::message::{self, Kind, Letter, MessageError, Verdict};
 use super::{PeerLink, Raft};
 use crate::Agreeable;
+
+/// Stands for a node that is known by its address only.
+const UNKNOWN: NodeId = NodeId(-1);
+/// A wait that is longer is told.
+const FIRST_NEWS: Duration = Duration::from_secs(2);
+/// And again so often.
+const MORE_NEWS: Duration = Duration::from_secs(10);
 
 /// What a controller says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,14 +112,28 @@ impl Greeting {
     }
 }
 
-/// The controllers that were named at the start.
+/// The controllers that were named at the start. All nodes must be given the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// All voters, and where they listen.
+    Voters(Vec<(NodeId, Vec<Endpoint>)>),
+    /// Where controllers listen; who they are, they say themselves.
+    Addresses {
+        /// The addresses.
+        at: Vec<Endpoint>,
+        /// Whether this node wants to vote in a quorum that it finds formed.
+        wants_vote: bool,
+    },
+}
+
+/// How a node finds its quorum.
 #[derive(Debug, Clone)]
 pub struct Census {
     /// This node.
     pub me: NodeId,
-    /// All voters, this one among them, and where they listen.
-    pub voters: Vec<(NodeId, Vec<Endpoint>)>,
-    /// Between two rounds of greetings.
+    /// Whom it asks.
+    pub named: Named,
+    /// Between two rounds of greetings, and how long an answer is waited for.
     pub pause: Duration,
 }
 
@@ -125,6 +150,19 @@ enum Step {
     Form(Vec<PeerId>),
     /// There is a quorum.
     Join,
+}
+
+/// What one round of greetings brought.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Those that answered, and where; this node's own is among them.
+    greetings: Vec<Greeting>,
+    /// Where those that answered are.
+    places: Vec<(NodeId, Vec<Endpoint>)>,
+    /// Who would form a quorum.
+    voters: Vec<NodeId>,
+    /// Named ones that did not answer.
+    missing: Vec<String>,
 }
 
 /// The rule. `greetings` are those that answered, this node's own among them.
@@ -171,45 +209,124 @@ fn decide(
     Ok(peers.filter(|_| same).map_or(Step::Wait, Step::Form))
 }
 
-impl Census {
-    fn ids(&self) -> Vec<NodeId> {
-        self.voters.iter().map(|(node, _)| *node).collect()
+impl Heard {
+    fn decide(&self, me: NodeId) -> Result<Step, ForeignController> {
+        let step = decide(me, &self.voters, &self.greetings)?;
+        Ok(match step {
+            // Who is silent may be the one that remembers.
+            Step::Begin | Step::Form(_) if !self.missing.is_empty() => Step::Wait,
+            step => step,
+        })
     }
 
-    async fn greet(&self, link: &dyn PeerLink, mine: &Greeting) -> Vec<Greeting> {
-        let mut greetings = vec![mine.clone()];
-        for (node, endpoints) in self.voters.iter().filter(|(node, _)| *node != self.me) {
-            let directory = TopicId::default();
-            let id = PeerId {
-                node: *node,
-                directory,
-            };
-            let to = Peer {
-                id,
-                endpoints: endpoints.clone(),
-            };
-            let letter = Letter {
-                cluster: mine.cluster.clone().unwrap_or_else(|| ClusterId("".into())),
-                from: PeerId {
-                    node: self.me,
-                    directory: mine.directory.unwrap_or_default(),
-                },
-                to: id,
-                kind: Kind::Hello,
-                body: Bytes::new(),
-            };
-            let Ok(request) = letter.to_bytes() else {
-                continue;
-            };
-            let asked = tokio::time::timeout(self.pause, link.ask(&to, request, self.pause));
-            if let Ok(Ok(answer)) = asked.await
-                && let Ok(greeting) = Greeting::of(answer)
-                && greeting.node == *node
-            {
-                greetings.push(greeting);
+    fn endpoints(&self, node: NodeId) -> Vec<Endpoint> {
+        let known = self.places.iter().find(|(other, _)| *other == node);
+        known.map(|(_, at)| at.clone()).unwrap_or_default()
+    }
+}
+
+/// Says who is waited for, to the person at the terminal: not at once, and not all the time.
+#[derive(Debug)]
+struct News {
+    since: Instant,
+    told: Option<Instant>,
+}
+
+impl News {
+    fn new() -> Self {
+        let since = Instant::now();
+        Self { since, told: None }
+    }
+
+    fn tell(&mut self, heard: &Heard) {
+        let is_due = self
+            .told
+            .map_or(self.since.elapsed() >= FIRST_NEWS, |told| {
+                told.elapsed() >= MORE_NEWS
+            });
+        if !is_due {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let seconds = self.since.elapsed().as_secs();
+        if heard.missing.is_empty() {
+            let answered: Vec<_> = heard.greetings.iter().map(|g| g.node.0).collect();
+            tracing::info!(seconds, ?answered, "waiting for the controllers to agree");
+        } else {
+            let missing = heard.missing.join("; ");
+            tracing::warn!(
+                seconds,
+                missing,
+                "waiting for controllers that do not answer"
+            );
+        }
+    }
+}
+
+impl Census {
+    /// Greets everybody who is named, and says of itself what `mine` does.
+    async fn greet(&self, link: &dyn PeerLink, mine: &Greeting) -> Heard {
+        let mut heard = Heard {
+            greetings: vec![mine.clone()],
+            ..Heard::default()
+        };
+        match &self.named {
+            Named::Voters(voters) => {
+                heard.voters = voters.iter().map(|(node, _)| *node).collect();
+                heard.places.clone_from(voters);
+                for (node, at) in voters.iter().filter(|(node, _)| *node != self.me) {
+                    match self.ask(link, mine, (Some(*node), at)).await {
+                        Ok(greeting) => heard.greetings.push(greeting),
+                        Err(why) => heard.missing.push(format!("{node}: {why}")),
+                    }
+                }
+            }
+            Named::Addresses { at, .. } => {
+                for endpoint in at {
+                    let place = std::slice::from_ref(endpoint);
+                    let answered = self.ask(link, mine, (None, place)).await;
+                    let taken = answered.and_then(|greeting| heard.place(greeting, endpoint));
+                    if let Err(why) = taken {
+                        let Endpoint { host, port, .. } = endpoint;
+                        heard.missing.push(format!("{host}:{port}: {why}"));
+                    }
+                }
             }
         }
-        greetings
+        heard
+    }
+
+    async fn ask(
+        &self,
+        link: &dyn PeerLink,
+        mine: &Greeting,
+        (node, at): (Option<NodeId>, &[Endpoint]),
+    ) -> Result<Greeting, String> {
+        let id = PeerId {
+            node: node.unwrap_or(UNKNOWN),
+            directory: TopicId::default(),
+        };
+        let letter = Letter {
+            cluster: mine.cluster.clone().unwrap_or_else(|| ClusterId("".into())),
+            from: PeerId {
+                node: self.me,
+                directory: mine.directory.unwrap_or_default(),
+            },
+            to: id,
+            kind: Kind::Hello,
+            body: Bytes::new(),
+        };
+        let endpoints = at.to_vec();
+        let request = letter.to_bytes().map_err(|error| error.to_string())?;
+        let to = Peer { id, endpoints };
+        let asked = tokio::time::timeout(self.pause, link.ask(&to, request, self.pause));
+        let answer = asked.await.unwrap_or(Err(super::LinkError::TimedOut));
+        let answer = answer.map_err(|error| error.to_string())?;
+        let greeting = Greeting::of(answer).map_err(|error| error.to_string())?;
+        match node {
+            Some(node) if greeting.node != node => Err(format!("{} answers there", greeting.node)),
+            _ => Ok(greeting),
+        }
     }
 
     /// Finds the cluster that this node's empty directories belong to, or makes one up with `make`.
@@ -229,13 +346,16 @@ impl Census {
             cluster,
             is_formed: false,
         };
+        let mut news = News::new();
         loop {
-            let greetings = self.greet(link, &mine).await;
-            match decide(self.me, &self.ids(), &greetings)? {
+            let heard = self.greet(link, &mine).await;
+            match heard.decide(self.me)? {
                 Step::Adopt(cluster) => return Ok(cluster),
                 Step::Begin => return Ok(make()),
-                Step::Wait | Step::Form(_) | Step::Join => tokio::time::sleep(self.pause).await,
+                Step::Wait | Step::Form(_) | Step::Join => {}
             }
+            news.tell(&heard);
+            tokio::time::sleep(self.pause).await;
         }
     }
 
@@ -245,50 +365,88 @@ impl Census {
     /// # Errors
     /// One of those that answered belongs to another cluster.
     pub async fn settle<M: Agreeable>(&self, raft: &Raft<M>) -> Result<(), ForeignController> {
+        let mut news = News::new();
         while !raft.is_formed() {
-            let greetings = self.greet(raft.link(), &raft.greeting()).await;
-            match decide(self.me, &self.ids(), &greetings)? {
+            let heard = self.greet(raft.link(), &raft.greeting()).await;
+            match heard.decide(self.me)? {
                 Step::Form(peers) => {
-                    let voters: Vec<_> = peers.into_iter().map(|id| self.peer(id)).collect();
-                    if let Err(error) = raft.form(&voters).await {
-                        tracing::warn!(%error, "a quorum could not be formed");
+                    let voters = peers.into_iter().map(|id| Peer {
+                        id,
+                        endpoints: heard.endpoints(id.node),
+                    });
+                    match raft.form(&voters.collect::<Vec<_>>()).await {
+                        // It was this node, a moment ago.
+                        Ok(()) | Err(super::RaftError::Formed) => {}
+                        Err(error) => tracing::warn!(%error, "a quorum could not be formed"),
                     }
                 }
-                Step::Join => self.ask_in(raft, &greetings).await,
+                Step::Join => self.ask_in(raft, &heard).await,
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }
+            news.tell(&heard);
             tokio::time::sleep(self.pause).await;
         }
         Ok(())
     }
 
+    /// Who of those that were named does not answer, and why: for a node that waits.
+    ///
+    /// # Errors
+    /// One of those that answered belongs to another cluster.
+    pub async fn missing<M: Agreeable>(
+        &self,
+        raft: &Raft<M>,
+    ) -> Result<Vec<String>, ForeignController> {
+        let heard = self.greet(raft.link(), &raft.greeting()).await;
+        heard.decide(self.me)?;
+        Ok(heard.missing)
+    }
+
     /// Whoever leads will hear it.
-    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, greetings: &[Greeting]) {
-        let as_voter = self.voters.iter().any(|(node, _)| *node == self.me);
-        for greeting in greetings.iter().filter(|greeting| greeting.is_formed) {
-            if let Some(directory) = greeting.directory
-                && raft
-                    .join(
-                        &self.peer(PeerId {
-                            node: greeting.node,
-                            directory,
-                        }),
-                        as_voter,
-                    )
-                    .await
-                    .is_ok()
-            {
+    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) {
+        let as_voter = match &self.named {
+            Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
+            Named::Addresses { wants_vote, .. } => *wants_vote,
+        };
+        for greeting in heard.greetings.iter().filter(|greeting| greeting.is_formed) {
+            let Some(directory) = greeting.directory else {
+                continue;
+            };
+            let node = greeting.node;
+            let leader = Peer {
+                id: PeerId { node, directory },
+                endpoints: heard.endpoints(node),
+            };
+            if raft.join(&leader, as_voter).await.is_ok() {
                 return;
             }
         }
     }
+}
 
-    fn peer(&self, id: PeerId) -> Peer {
-        let known = self.voters.iter().find(|(node, _)| *node == id.node);
-        let endpoints = known
-            .map(|(_, endpoints)| endpoints.clone())
-            .unwrap_or_default();
-        Peer { id, endpoints }
+impl Heard {
+    /// Takes in who answered at an address. Where several addresses lead to one node, it has them all.
+    fn place(&mut self, greeting: Greeting, at: &Endpoint) -> Result<(), String> {
+        let node = greeting.node;
+        if let Some(known) = self.greetings.iter().find(|other| other.node == node) {
+            // This node may have learned more of itself since it was asked.
+            let is_other = known.directory.is_some()
+                && greeting.directory.is_some()
+                && known.directory != greeting.directory;
+            if is_other {
+                return Err(format!("another node there is {node} as well"));
+            }
+        } else {
+            self.greetings.push(greeting);
+        }
+        match self.places.iter_mut().find(|(other, _)| *other == node) {
+            Some((_, places)) => places.push(at.clone()),
+            None => {
+                self.places.push((node, vec![at.clone()]));
+                self.voters.push(node);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -343,6 +501,54 @@ mod tests {
         let all: Vec<_> = [0, 1, 2, 3].map(|node| greeting(node, None, false)).into();
         assert_eq!(step(0, &all), Ok(Step::Wait));
         assert_eq!(step(1, &all), Ok(Step::Begin));
+    }
+
+    fn at(port: u16) -> Endpoint {
+        let (name, host) = ("C".to_owned(), "h".to_owned());
+        Endpoint { name, host, port }
+    }
+
+    /// What a node hears that knows addresses only: 1 at two of them, 2, and nobody at the last.
+    fn heard(mine: Greeting, others: &[(u16, Greeting)], missing: &[&str]) -> Heard {
+        let mut heard = Heard {
+            greetings: vec![mine],
+            missing: missing.iter().map(ToString::to_string).collect(),
+            ..Heard::default()
+        };
+        for (port, greeting) in others {
+            heard
+                .place(greeting.clone(), &at(*port))
+                .expect("one of each");
+        }
+        heard
+    }
+
+    #[test]
+    fn those_who_answer_at_the_addresses_form_the_quorum_when_all_do() {
+        let of = |node| greeting(node, Some("c"), false);
+        let all = [(1, of(1)), (2, of(2)), (3, of(2))];
+        let full = heard(of(1), &all, &[]);
+        assert!(matches!(full.decide(NodeId(1)), Ok(Step::Form(peers)) if peers.len() == 2));
+        assert_eq!(full.endpoints(NodeId(2)), [at(2), at(3)]);
+        assert_eq!(heard(of(2), &all, &[]).decide(NodeId(2)), Ok(Step::Wait));
+        let partial = heard(of(1), &all, &["h:4: away"]);
+        assert_eq!(partial.decide(NodeId(1)), Ok(Step::Wait));
+        let empty = |node| greeting(node, None, false);
+        let unknown = [(1, empty(1)), (2, empty(2))];
+        let begins = heard(empty(1), &unknown, &[]);
+        assert_eq!(begins.decide(NodeId(1)), Ok(Step::Begin));
+        let waits = heard(empty(1), &unknown, &["h:4: away"]);
+        assert_eq!(waits.decide(NodeId(1)), Ok(Step::Wait));
+        let outside = heard(empty(0), &unknown, &[]);
+        assert_eq!(outside.decide(NodeId(0)), Ok(Step::Wait), "it is not named");
+    }
+
+    #[test]
+    fn a_node_number_that_two_claim_is_told() {
+        let mut heard = heard(greeting(1, Some("c"), false), &[], &[]);
+        let mut other = greeting(1, Some("c"), false);
+        other.directory = Some(TopicId([9; 16]));
+        assert!(heard.place(other, &at(2)).is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod status;
 mod storage;
 mod voters;
 
-pub use census::{Census, ForeignController, Greeting};
+pub use census::{Census, ForeignController, Greeting, Named};
 pub use footing::runtime::load_dice;
 pub use node::{Raft, RaftDoors, RaftError};
 pub use options::RaftOptions;

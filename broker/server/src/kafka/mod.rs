@@ -9,6 +9,7 @@ mod connection;
 mod context;
 mod coordinator;
 mod errors;
+mod leaders;
 mod operations;
 mod producer_ids;
 mod registry;
@@ -16,7 +17,9 @@ mod sessions;
 
 pub(crate) use connection::ConnectionLimits;
 pub(crate) use connection::listener::{KafkaListener, ListenerShared};
-pub use context::{Context, Identity, Parts, PeerAnswered, PeerDoor, QuorumFace, VotersAnswer};
+pub use context::{
+    Context, Identity, Parts, PeerAnswered, PeerDoor, QuorumFace, Readiness, VotersAnswer,
+};
 pub(crate) use coordinator::lag::{Lag, lags};
 pub use registry::reference::reference_markdown;
 pub use registry::{Api, Operation, Quota, all as served};

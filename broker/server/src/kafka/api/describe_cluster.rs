@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use freshet_metadata::Broker;
+use freshet_metadata::{Broker, BrokerListener};
 use freshet_wire::describe_cluster::DescribeClusterBroker;
 use freshet_wire::metadata::OPERATIONS_OMITTED;
 use freshet_wire::{DescribeClusterRequest, DescribeClusterResponse, ErrorCode};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::context::cluster_view::ClusterView;
 use crate::kafka::operations::ALL_ON_CLUSTER;
 
 /// Endpoints of brokers.
@@ -42,13 +43,17 @@ pub(crate) async fn handle(
         };
     }
     let image = context.image();
-    let shown = image
+    let view = ClusterView {
+        image: &image,
+        listener: &call.origin.listener,
+    };
+    let shown = view
         .brokers()
-        .filter(|broker| request.include_fenced_brokers || !broker.fenced);
+        .filter(|(broker, _)| request.include_fenced_brokers || !broker.fenced);
     DescribeClusterResponse {
         cluster_id: context.identity.cluster_id.to_string(),
-        controller_id: context.identity.node_id.0,
-        brokers: shown.filter_map(|broker| reachable(call, broker)).collect(),
+        controller_id: context.controller_id(view),
+        brokers: shown.map(described).collect(),
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             ALL_ON_CLUSTER
         } else {
@@ -58,13 +63,12 @@ pub(crate) async fn handle(
     }
 }
 
-fn reachable(call: &Call, broker: &Broker) -> Option<DescribeClusterBroker> {
-    let listener = broker.listener(&call.origin.listener)?;
-    Some(DescribeClusterBroker {
+fn described((broker, listener): (&Broker, &BrokerListener)) -> DescribeClusterBroker {
+    DescribeClusterBroker {
         broker_id: broker.node.0,
         host: listener.host.clone(),
         port: i32::from(listener.port),
         rack: broker.rack.clone(),
         is_fenced: broker.fenced,
-    })
+    }
 }

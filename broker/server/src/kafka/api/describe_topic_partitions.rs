@@ -3,28 +3,33 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freshet_metadata::{MetadataImage, Partition, Topic};
+use freshet_metadata::{Partition, Topic};
 use freshet_wire::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use freshet_wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode};
 
-use super::metadata::{PartitionState, numbers};
+use super::metadata::numbers;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::context::cluster_view::{ClusterView, Leader};
 use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::ALL_ON_TOPIC;
 
 /// Topics in the order of their names, from the cursor on, until the page is full of partitions.
 pub(crate) async fn handle(
     context: &Arc<Context>,
-    _call: &Call,
+    call: &Call,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let image = context.image();
     let most = context.limits.describe_partitions_max;
     let room = request.response_partition_limit.min(most).max(1);
-    let page = page(&image, &request, usize::try_from(room).unwrap_or(1));
+    let view = ClusterView {
+        image: &image,
+        listener: &call.origin.listener,
+    };
+    let page = page(view, &request, usize::try_from(room).unwrap_or(1));
     for topic in page.topics.iter().filter(|topic| topic.error_code != 0) {
         if let Some(code) = ErrorCode::from_code(topic.error_code) {
             context.metrics.error(code);
@@ -34,10 +39,11 @@ pub(crate) async fn handle(
 }
 
 fn page(
-    image: &MetadataImage,
+    view: ClusterView<'_>,
     request: &DescribeTopicPartitionsRequest,
     mut room: usize,
 ) -> DescribeTopicPartitionsResponse {
+    let image = view.image;
     let mut response = DescribeTopicPartitionsResponse::default();
     let all = request.topics.is_empty();
     let mut names: BTreeSet<&str> = request.topics.iter().map(|t| t.name.as_str()).collect();
@@ -62,7 +68,7 @@ fn page(
         };
         let first = cursor.filter(|cursor| cursor.topic_name == *name);
         let first = first.map_or(0, |cursor| cursor.partition_index);
-        let shown = partitions(topic, first, room);
+        let shown = partitions(view, topic, first, room);
         room -= shown.len();
         let next = usize::try_from(first).unwrap_or(0) + shown.len();
         response.topics.push(described(topic, shown));
@@ -104,31 +110,37 @@ fn described(
 }
 
 fn partitions(
+    view: ClusterView<'_>,
     topic: &Topic,
     first: i32,
     room: usize,
 ) -> Vec<DescribeTopicPartitionsResponsePartition> {
     let rest = topic.iter().skip(usize::try_from(first).unwrap_or(0));
     rest.take(room)
-        .map(|(index, state)| partition(index, state))
+        .map(|(index, state)| partition(view, index, state))
         .collect()
 }
 
 fn partition(
+    view: ClusterView<'_>,
     partition_index: i32,
     partition: &Partition,
 ) -> DescribeTopicPartitionsResponsePartition {
-    let state = PartitionState::of(partition);
+    let leader_id = match view.leader(partition) {
+        Leader::Here(leader) => leader.0,
+        Leader::Nobody | Leader::OutOfReach => -1,
+    };
     DescribeTopicPartitionsResponsePartition {
-        error_code: state.error_code,
+        // That nobody leads is no error here: this is what the asker wants to know.
+        error_code: ErrorCode::None.code(),
         partition_index,
-        leader_id: state.leader_id,
-        leader_epoch: state.leader_epoch,
-        replica_nodes: state.replica_nodes,
-        isr_nodes: state.isr_nodes,
+        leader_id,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: numbers(&partition.replicas),
+        isr_nodes: numbers(&partition.isr),
         eligible_leader_replicas: Some(numbers(&partition.eligible)),
         last_known_elr: Some(numbers(&partition.last_known_eligible)),
-        offline_replicas: Vec::new(),
+        offline_replicas: view.offline(partition),
     }
 }
 
@@ -137,7 +149,8 @@ mod tests {
     use std::sync::Arc;
 
     use freshet_metadata::{
-        CreateTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife, RegisterBroker, Request,
+        CreateTopics, MetadataImage, MetadataMachine, MetadataOptions, NewTopic, PastLife,
+        RegisterBroker, Request,
     };
     use freshet_settings::StaticSettings;
     use freshet_types::{Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId};
@@ -197,7 +210,12 @@ mod tests {
     type Seen = (Vec<(String, i16, Vec<i32>)>, Option<(String, i32)>);
 
     fn seen(request: &DescribeTopicPartitionsRequest, room: usize) -> Seen {
-        let page = page(&image(), request, room);
+        let image = image();
+        let view = ClusterView {
+            image: &image,
+            listener: "PLAINTEXT",
+        };
+        let page = page(view, request, room);
         let topic = |t: DescribeTopicPartitionsResponseTopic| {
             let numbers = t.partitions.iter().map(|p| p.partition_index).collect();
             (t.name.unwrap_or_default(), t.error_code, numbers)

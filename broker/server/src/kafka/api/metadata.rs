@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_metadata::{MetadataImage, Partition, Topic};
-use freshet_types::{NodeId, TopicId};
+use freshet_metadata::{Broker, BrokerListener, Partition, Topic};
+use freshet_types::{NodeId, PartitionId, TopicId};
 use freshet_wire::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     OPERATIONS_OMITTED,
@@ -14,6 +14,7 @@ use freshet_wire::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::kafka::auto_create;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::context::cluster_view::{ClusterView, Leader};
 use crate::kafka::errors::unknown_topic;
 use crate::kafka::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC};
 
@@ -41,21 +42,25 @@ pub(crate) async fn handle(
         _ => BTreeMap::new(),
     };
     let image = context.image();
-    let operations = request.include_topic_authorized_operations;
+    let teller = Teller {
+        view: ClusterView {
+            image: &image,
+            listener: &call.origin.listener,
+        },
+        version: call.version,
+        operations: request.include_topic_authorized_operations,
+    };
     let topics = match asked {
-        None => image
-            .topics()
-            .map(|topic| describe(topic, operations))
-            .collect(),
+        None => image.topics().map(|topic| teller.topic(topic)).collect(),
         Some(topics) => topics
             .into_iter()
-            .map(|topic| answer(&image, topic, &refused, operations))
+            .map(|topic| teller.answer(topic, &refused))
             .collect(),
     };
     MetadataResponse {
-        brokers: brokers(call, &image),
+        brokers: teller.view.live().map(broker).collect(),
         cluster_id: Some(context.identity.cluster_id.to_string()),
-        controller_id: context.identity.node_id.0,
+        controller_id: context.controller_id(teller.view),
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             ALL_ON_CLUSTER
@@ -66,102 +71,94 @@ pub(crate) async fn handle(
     }
 }
 
-/// Brokers with the address that clients of this listener can reach.
-fn brokers(call: &Call, image: &MetadataImage) -> Vec<MetadataResponseBroker> {
-    let alive = image.brokers().filter(|broker| !broker.fenced);
-    let reachable = alive.filter_map(|broker| {
-        let listener = broker.listener(&call.origin.listener)?;
-        Some(MetadataResponseBroker {
-            node_id: broker.node.0,
-            host: listener.host.clone(),
-            port: i32::from(listener.port),
-            rack: broker.rack.clone(),
-        })
-    });
-    reachable.collect()
+fn broker((broker, listener): (&Broker, &BrokerListener)) -> MetadataResponseBroker {
+    MetadataResponseBroker {
+        node_id: broker.node.0,
+        host: listener.host.clone(),
+        port: i32::from(listener.port),
+        rack: broker.rack.clone(),
+    }
 }
 
-fn answer(
-    image: &MetadataImage,
-    asked: MetadataRequestTopic,
-    refused: &BTreeMap<String, ErrorCode>,
+/// What an answer depends on, beside the topic.
+struct Teller<'a> {
+    view: ClusterView<'a>,
+    version: i16,
     operations: bool,
-) -> MetadataResponseTopic {
-    let by_id = !asked.topic_id.is_zero();
-    let found = match &asked.name {
-        _ if by_id => image.topic_by_id(asked.topic_id),
-        Some(name) => image.topic(name),
-        None => None,
-    };
-    if let Some(topic) = found {
-        return describe(topic, operations);
-    }
-    let code = match &asked.name {
-        _ if by_id => ErrorCode::UnknownTopicId,
-        Some(name) => refused
-            .get(name)
-            .copied()
-            .unwrap_or_else(|| unknown_topic(name)),
-        None => ErrorCode::InvalidRequest,
-    };
-    MetadataResponseTopic {
-        error_code: code.code(),
-        // Before version 12 a name cannot be null.
-        name: Some(asked.name.unwrap_or_default()),
-        topic_id: if by_id { asked.topic_id } else { TopicId::ZERO },
-        ..MetadataResponseTopic::default()
-    }
 }
 
-fn describe(topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
-    let partitions = topic.iter().map(|(partition_index, partition)| {
-        let state = PartitionState::of(partition);
-        MetadataResponsePartition {
-            error_code: state.error_code,
-            partition_index,
-            leader_id: state.leader_id,
-            leader_epoch: state.leader_epoch,
-            replica_nodes: state.replica_nodes,
-            isr_nodes: state.isr_nodes,
-            offline_replicas: Vec::new(),
-        }
-    });
-    MetadataResponseTopic {
-        error_code: ErrorCode::None.code(),
-        name: Some(topic.name.to_string()),
-        topic_id: topic.id,
-        is_internal: topic.name.is_internal(),
-        partitions: partitions.collect(),
-        topic_authorized_operations: if operations {
-            ALL_ON_TOPIC
-        } else {
-            OPERATIONS_OMITTED
-        },
-    }
-}
-
-/// A partition's leader and replicas in the words of the protocol, for all APIs that tell them.
-pub(super) struct PartitionState {
-    pub(super) error_code: i16,
-    /// -1 without a leader.
-    pub(super) leader_id: i32,
-    pub(super) leader_epoch: i32,
-    pub(super) replica_nodes: Vec<i32>,
-    pub(super) isr_nodes: Vec<i32>,
-}
-
-impl PartitionState {
-    pub(super) fn of(partition: &Partition) -> Self {
-        let code = match partition.leader {
-            Some(_) => ErrorCode::None,
-            None => ErrorCode::LeaderNotAvailable,
+impl Teller<'_> {
+    fn answer(
+        &self,
+        asked: MetadataRequestTopic,
+        refused: &BTreeMap<String, ErrorCode>,
+    ) -> MetadataResponseTopic {
+        let by_id = !asked.topic_id.is_zero();
+        let found = match &asked.name {
+            _ if by_id => self.view.image.topic_by_id(asked.topic_id),
+            Some(name) => self.view.image.topic(name),
+            None => None,
         };
-        Self {
+        if let Some(topic) = found {
+            return self.topic(topic);
+        }
+        let code = match &asked.name {
+            _ if by_id => ErrorCode::UnknownTopicId,
+            Some(name) => refused
+                .get(name)
+                .copied()
+                .unwrap_or_else(|| unknown_topic(name)),
+            None => ErrorCode::InvalidRequest,
+        };
+        MetadataResponseTopic {
             error_code: code.code(),
-            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            // Before version 12 a name cannot be null.
+            name: Some(asked.name.unwrap_or_default()),
+            topic_id: if by_id { asked.topic_id } else { TopicId::ZERO },
+            ..MetadataResponseTopic::default()
+        }
+    }
+
+    fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
+        let partitions = topic.iter();
+        let partitions = partitions.map(|(index, state)| self.partition(index, state));
+        MetadataResponseTopic {
+            error_code: ErrorCode::None.code(),
+            name: Some(topic.name.to_string()),
+            topic_id: topic.id,
+            is_internal: topic.name.is_internal(),
+            partitions: partitions.collect(),
+            topic_authorized_operations: if self.operations {
+                ALL_ON_TOPIC
+            } else {
+                OPERATIONS_OMITTED
+            },
+        }
+    }
+
+    fn partition(&self, index: PartitionId, partition: &Partition) -> MetadataResponsePartition {
+        let (mut replicas, mut in_sync) = (partition.replicas.clone(), partition.isr.clone());
+        if self.version == 0 {
+            // Such clients take a replica whose address they are not told for an error of ours.
+            replicas.retain(|node| self.view.is_live(*node));
+            in_sync.retain(|node| self.view.is_live(*node));
+        }
+        let all_told =
+            replicas.len() == partition.replicas.len() && in_sync.len() == partition.isr.len();
+        let (leader_id, code) = match self.view.leader(partition) {
+            Leader::Here(leader) if all_told => (leader.0, ErrorCode::None),
+            Leader::Here(leader) => (leader.0, ErrorCode::ReplicaNotAvailable),
+            Leader::OutOfReach if self.version >= 6 => (-1, ErrorCode::ListenerNotFound),
+            Leader::OutOfReach | Leader::Nobody => (-1, ErrorCode::LeaderNotAvailable),
+        };
+        MetadataResponsePartition {
+            error_code: code.code(),
+            partition_index: index,
+            leader_id,
             leader_epoch: partition.leader_epoch,
-            replica_nodes: numbers(&partition.replicas),
-            isr_nodes: numbers(&partition.isr),
+            replica_nodes: numbers(&replicas),
+            isr_nodes: numbers(&in_sync),
+            offline_replicas: self.view.offline(partition),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What handlers may reach. One per broker.
 
+pub(super) mod cluster_view;
 pub(super) mod locate;
 mod voters;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use freshet_env::{Clock, Rng};
 use freshet_metadata::{Ask, ConfigOwner, MetadataImage, MetadataMachine};
 use freshet_partition::{Directory, GroupShards, Partition};
-use freshet_quorum::{Quorum, QuorumError};
+use freshet_quorum::{Leadership, Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use freshet_wire::{PeerRequest, PeerResponse};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::kafka::api::ResponseBudget;
 use crate::kafka::connection::frames::FrameBudget;
 use crate::kafka::connection::seats::Seats;
+use crate::kafka::context::cluster_view::ClusterView;
 use crate::kafka::context::locate::LocateError;
 use crate::kafka::producer_ids::ProducerIds;
 use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions};
@@ -46,6 +48,8 @@ pub(crate) struct ApiLimits {
     pub(crate) fetch_max_bytes: i32,
     /// `max.request.partition.size.limit`
     pub(crate) describe_partitions_max: i32,
+    /// `replica.selector.class` is Kafka's rack-aware one.
+    pub(crate) replicas_by_rack: bool,
 }
 
 /// Hears what other nodes of the cluster say through a listener for brokers.
@@ -84,6 +88,16 @@ pub struct Parts {
     pub stop: Stop,
     /// Hears other nodes; `None` in a cluster of one.
     pub peers: Option<Arc<dyn PeerDoor>>,
+    /// What else must hold before clients should come.
+    pub readiness: Vec<Readiness>,
+}
+
+/// A line of `/readyz` that another part of the broker answers.
+pub struct Readiness {
+    /// What is looked at.
+    pub name: &'static str,
+    /// What is in the way now, if something is.
+    pub problem: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// See the module.
@@ -92,6 +106,8 @@ pub struct Context {
     pub(crate) quorum: Arc<dyn Quorum<MetadataMachine>>,
     pub(crate) voters: Option<Arc<dyn QuorumFace>>,
     image: watch::Receiver<Arc<MetadataImage>>,
+    leadership: watch::Receiver<Leadership>,
+    readiness: Vec<Readiness>,
     pub(crate) partitions: Arc<Directory>,
     pub(crate) groups: Arc<GroupShards>,
     pub(crate) writers: Arc<freshet_log::Writers>,
@@ -114,10 +130,13 @@ pub struct Context {
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let sockets = Layers::of(Arc::clone(&parts.statics)).sockets();
+        let layers = Layers::of(Arc::clone(&parts.statics));
+        let sockets = layers.sockets();
         let int = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
         Arc::new(Self {
             image: parts.quorum.watch(),
+            leadership: parts.quorum.leadership(),
+            readiness: parts.readiness,
             identity: parts.identity,
             quorum: parts.quorum,
             voters: parts.voters,
@@ -133,6 +152,7 @@ impl Context {
             limits: ApiLimits {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),
                 describe_partitions_max: int(sockets.describe_partitions_max),
+                replicas_by_rack: layers.replicas().by_rack,
             },
             seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
@@ -146,6 +166,14 @@ impl Context {
     /// The cluster as it is committed now.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.image.borrow())
+    }
+
+    /// The node to which clients are sent with requests for the controller; -1 while none can be
+    /// reached.
+    pub(crate) fn controller_id(&self, view: ClusterView<'_>) -> i32 {
+        let active = self.leadership.borrow().leader;
+        let controller = view.controller(active, self.identity.node_id);
+        controller.map_or(-1, |node| node.0)
     }
 
     /// This broker's settings as they are now.
@@ -172,6 +200,24 @@ impl Context {
         topic: &str,
         partition: PartitionId,
     ) -> Result<Arc<Partition>, LocateError> {
+        led(self.find(topic, partition)?)
+    }
+
+    /// The partition of a topic id that this broker leads.
+    pub(crate) fn locate_by_id(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
+        led(self.find_by_id(topic, partition)?)
+    }
+
+    /// The partition of a topic name that is open here, led or not.
+    pub(crate) fn find(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
         let id = self.image().topic(topic).map(|topic| topic.id);
         match id {
             Some(id) => self.local(id, partition),
@@ -179,8 +225,8 @@ impl Context {
         }
     }
 
-    /// The partition of a topic id that this broker leads.
-    pub(crate) fn locate_by_id(
+    /// The partition of a topic id that is open here, led or not.
+    pub(crate) fn find_by_id(
         &self,
         topic: TopicId,
         partition: PartitionId,
@@ -195,7 +241,7 @@ impl Context {
     fn local(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, LocateError> {
         let id = TopicPartition { topic, partition };
         if let Some(open) = self.partitions.get(id) {
-            return open.leads().then_some(open).ok_or(LocateError::NotLeader);
+            return Ok(open);
         }
         let image = self.image();
         let topic = image.topic_by_id(topic).ok_or(LocateError::UnknownTopic)?;
@@ -241,7 +287,7 @@ impl Context {
             .stop
             .is_stopped()
             .then(|| "the broker is stopping".to_owned());
-        vec![
+        let mut checks = vec![
             Check {
                 name: "serving",
                 problem: stopping,
@@ -254,8 +300,17 @@ impl Context {
                 name: "partitions",
                 problem: broken,
             },
-        ]
+        ];
+        checks.extend(self.readiness.iter().map(|part| Check {
+            name: part.name,
+            problem: (part.problem)(),
+        }));
+        checks
     }
+}
+
+fn led(open: Arc<Partition>) -> Result<Arc<Partition>, LocateError> {
+    open.leads().then_some(open).ok_or(LocateError::NotLeader)
 }
 
 /// One line of `/readyz`.

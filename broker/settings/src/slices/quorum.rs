@@ -195,3 +195,6 @@ fn between_brokers(layers: &Layers) -> Result<(), SettingError> {
     };
     Err(contradiction(NAME, "listeners", expected))
 }
+
+#[cfg(test)]
+mod tests;

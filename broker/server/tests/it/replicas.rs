@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use freshet_metadata::{AlterPartitions, ElectLeaders, PartitionName, ProposedIsr};
+use freshet_metadata::{
+    AlterConfigs, AlterPartitions, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget,
+    ElectLeaders, PartitionName, ProposedIsr,
+};
 use freshet_types::{NodeId, TopicId, TopicPartition};
 use freshet_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic};
 use freshet_wire::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -608,4 +611,47 @@ fn copies_that_are_missing_are_counted() {
         has("freshet_under_replicated_partitions 0")
     });
     assert!(has("freshet_isr_expands_total 1"));
+}
+
+#[test]
+fn a_throttled_leader_holds_back_replicas_out_of_sync() {
+    let (rig, _) = three(&[]);
+    let (mut producer, mut raw) = (rig.connect(), rig.connect());
+    let topic = create(&mut raw, "t", &[NODE, 2, 3]);
+    set_isr(&rig, topic, &[NODE, 2]);
+    let late = ErrorCode::RequestTimedOut.code();
+    assert_eq!(produce(&mut producer, topic, 100).0, late);
+    let gets = |raw: &mut Raw, node| {
+        let told = Ask::replica(&rig, node, topic, 0).of(raw);
+        assert_eq!(told.error_code, 0);
+        !told.records.is_empty()
+    };
+    assert!(gets(&mut raw, 3));
+    let set = |target, name: &str, value: &str| {
+        let edit = ConfigEdit {
+            name: name.to_owned(),
+            op: ConfigOp::Set,
+            value: Some(value.to_owned()),
+        };
+        let outcome = rig.decide(AlterConfigs {
+            resources: vec![AlterResource {
+                target,
+                change: ConfigChange::Edit(vec![edit]),
+            }],
+            validate_only: false,
+        });
+        assert!(outcome.iter().all(Result::is_ok), "{outcome:?}");
+    };
+    let of_topic = ConfigTarget::Topic("t".to_owned());
+    set(of_topic, "leader.replication.throttled.replicas", "0:1");
+    set(
+        ConfigTarget::Cluster,
+        "leader.replication.throttled.rate",
+        "1",
+    );
+    gets(&mut raw, 3);
+    until("the rate is used up", || !gets(&mut raw, 3));
+    assert!(gets(&mut raw, 2), "who is in sync is not held");
+    let end = Ask::replica(&rig, 3, topic, 1).of(&mut raw);
+    assert_eq!(end.error_code, 0, "and who is held is heard");
 }

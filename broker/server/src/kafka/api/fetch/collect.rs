@@ -110,7 +110,18 @@ async fn round(
                     image: &image,
                     me: context.identity.node_id,
                 };
-                look(partition, item.position, eyes, found.room()).await
+                let brakes = &context.replica_brakes;
+                let counts = brakes.concern((context, &image), limits.reader, &partition);
+                // Held back, a replica is heard and gets nothing.
+                let room = match counts && brakes.hold(context) {
+                    true => Room::NONE,
+                    false => found.room(),
+                };
+                let outcome = look(partition, item.position, eyes, room).await;
+                if counts {
+                    brakes.sent(context, outcome.records.len());
+                }
+                outcome
             }
             Err(code) => Outcome::failed(code),
         };

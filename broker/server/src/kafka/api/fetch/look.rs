@@ -75,6 +75,13 @@ pub(super) struct Room {
     pub(super) is_first: bool,
 }
 
+impl Room {
+    pub(super) const NONE: Self = Self {
+        bytes: 0,
+        is_first: false,
+    };
+}
+
 /// Whose look it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eyes<'a> {

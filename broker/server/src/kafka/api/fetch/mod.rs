@@ -4,6 +4,7 @@
 //! is not enough, the fetch watches its partitions and looks at those that move, until `min_bytes`
 //! are there or `max_wait_ms` is over.
 
+pub(in crate::kafka) mod brakes;
 pub(in crate::kafka) mod budget;
 mod collect;
 mod look;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use freshet_metadata::{
     AlterConfigs, AlterPartitions, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget,
-    ElectLeaders, PartitionName, ProposedIsr,
+    CreateTopics, ElectLeaders, NewTopic, PartitionName, ProposedIsr,
 };
 use freshet_types::{NodeId, TopicId, TopicPartition};
 use freshet_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic};
@@ -14,7 +14,7 @@ use freshet_wire::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use freshet_wire::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use freshet_wire::{
     CreateTopicsRequest, DeleteRecordsRequest, ErrorCode, FetchRequest, FetchResponse,
-    ListOffsetsRequest, ProduceRequest, ProduceResponse,
+    FindCoordinatorRequest, HeartbeatRequest, ListOffsetsRequest, ProduceRequest, ProduceResponse,
 };
 
 use crate::rig::{NODE, Raw, Rig, Surroundings, batch, heartbeat};
@@ -654,4 +654,45 @@ fn a_throttled_leader_holds_back_replicas_out_of_sync() {
     assert!(gets(&mut raw, 2), "who is in sync is not held");
     let end = Ask::replica(&rig, 3, topic, 1).of(&mut raw);
     assert_eq!(end.error_code, 0, "and who is held is heard");
+}
+
+#[test]
+fn a_group_is_found_where_its_partition_is_led() {
+    let (rig, _) = three(&[]);
+    let created = rig.decide(CreateTopics {
+        topics: vec![NewTopic {
+            name: "__consumer_offsets".to_owned(),
+            id: TopicId([9; 16]),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: vec![(0, vec![NodeId(2), NodeId(NODE)])],
+            configs: Vec::new(),
+        }],
+        validate_only: false,
+    });
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+    let mut raw = rig.connect();
+    let found = raw.latest(&FindCoordinatorRequest {
+        coordinator_keys: vec!["g".to_owned()],
+        ..FindCoordinatorRequest::default()
+    });
+    let found = &found.coordinators[0];
+    assert_eq!((found.error_code, found.node_id, found.port), (0, 2, 1));
+    let beat = HeartbeatRequest {
+        group_id: "g".to_owned(),
+        ..HeartbeatRequest::default()
+    };
+    let not_here = ErrorCode::NotCoordinator.code();
+    assert_eq!(raw.latest(&beat).error_code, not_here);
+    let mut word = heartbeat(
+        2,
+        rig.image().broker(NodeId(2)).expect("registered").epoch,
+        0,
+    );
+    (word.version, word.wants_fence) = (rig.image().version(), true);
+    rig.decide(word).expect("it is registered");
+    let unknown = ErrorCode::UnknownMemberId.code();
+    until("the shard is loaded here", || {
+        raw.latest(&beat).error_code == unknown
+    });
 }

@@ -36,18 +36,19 @@ impl Brakes {
     /// keep producers waiting.
     pub(super) fn concern(
         &self,
-        (context, image): (&Context, &MetadataImage),
+        context: &Context,
         reader: Reader<'_>,
         partition: &Partition,
     ) -> bool {
         let Reader::Replica { node, .. } = reader else {
             return false;
         };
-        self.renew(context, image);
+        let image = context.image();
+        self.renew(context, &image);
         let is_limited = self.0.lock().throttle.rate() != u64::MAX;
         is_limited
-            && is_named(image, partition, context.identity.node_id)
-            && !is_in_sync(image, partition, node)
+            && is_named(&image, partition, context.identity.node_id)
+            && !is_in_sync(&image, partition, node)
     }
 
     fn renew(&self, context: &Context, image: &MetadataImage) {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
-use freshet_metadata::MetadataImage;
 use freshet_partition::{Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice};
 use freshet_types::{NodeId, Offset};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
 
 use super::Reader;
+use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
 use crate::kafka::sessions::{Position, Told};
 
@@ -83,14 +83,11 @@ impl Room {
 }
 
 /// Whose look it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Eyes<'a> {
     pub(super) reader: Reader<'a>,
     pub(super) isolation: Isolation,
-    /// The cluster as it is now.
-    pub(super) image: &'a MetadataImage,
-    /// This broker.
-    pub(super) me: NodeId,
+    pub(super) context: &'a Context,
 }
 
 /// Reads from where the client is.
@@ -179,7 +176,7 @@ fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<
         log_start: position.log_start,
         end: position.fetch_offset,
     };
-    let taken = partition.replica_fetched(fetch, eyes.image);
+    let taken = partition.replica_fetched(fetch, &eyes.context.image());
     taken.map_err(|error| {
         tracing::debug!(log = %partition.name(), %error, "a replica's fetch is refused");
         error.code()
@@ -194,11 +191,12 @@ fn nearer(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<
     else {
         return None;
     };
+    let image = eyes.context.image();
     let stands_there = |node: &NodeId| {
-        let broker = eyes.image.broker(*node).filter(|broker| broker.is_active());
+        let broker = image.broker(*node).filter(|broker| broker.is_active());
         broker.is_some_and(|broker| broker.rack.as_deref() == Some(rack))
     };
-    if stands_there(&eyes.me) {
+    if stands_there(&eyes.context.identity.node_id) {
         return None;
     }
     let with = partition.replicas_with(position.fetch_offset);

@@ -204,8 +204,7 @@ fn respond(
     let is_session = session_id != 0;
     let agenda = fetching.agenda();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
-    let image = context.image();
-    let mut leaders = Leaders::new(&image, &call.origin.listener);
+    let mut leaders = Leaders::new(context, &call.origin.listener);
     for (slot, mut outcome) in found.outcomes.into_values() {
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);

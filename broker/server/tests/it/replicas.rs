@@ -310,7 +310,10 @@ fn a_replica_is_not_believed_before_its_log_is_a_part_of_the_leaders() {
     let mut beyond = good;
     beyond.offset = 5;
     beyond.last_epoch = -1;
-    assert_eq!(beyond.code(&mut raw), ErrorCode::OffsetOutOfRange.code());
+    let told = beyond.of(&mut raw);
+    assert_eq!(told.error_code, ErrorCode::OffsetOutOfRange.code());
+    let end = told.diverging_epoch.end_offset;
+    assert_eq!((told.log_start_offset, end), (0, 1), "followers rely on it");
     let mut diverged = good;
     diverged.offset = 5;
     let told = diverged.of(&mut raw);

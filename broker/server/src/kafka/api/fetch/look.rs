@@ -41,6 +41,20 @@ impl Outcome {
         }
     }
 
+    /// An answer to a replica that tells it where our log starts and ends, so that it finds its
+    /// place without another question: the end is that of our latest epoch.
+    fn out_of_range(partition: &Partition) -> Self {
+        let ends = partition.ends();
+        Self {
+            ends: Some(ends),
+            diverging: Some(EpochEndOffset {
+                epoch: partition.leader_epoch(),
+                end_offset: ends.log_end,
+            }),
+            ..Self::failed(ErrorCode::OffsetOutOfRange)
+        }
+    }
+
     /// Reasons to answer at once, besides enough data.
     pub(super) fn is_urgent(&self) -> bool {
         self.error != ErrorCode::None || self.diverging.is_some() || self.nearer.is_some()
@@ -105,6 +119,9 @@ pub(super) async fn look(
     match diverging(&partition, &position) {
         None => {}
         // An epoch that was never heard of here.
+        Some(end) if end.epoch < 0 && eyes.reader.is_replica() => {
+            return Outcome::out_of_range(&partition);
+        }
         Some(end) if end.epoch < 0 => return Outcome::failed(ErrorCode::OffsetOutOfRange),
         Some(end) => {
             return Outcome {
@@ -114,8 +131,10 @@ pub(super) async fn look(
             };
         }
     }
-    if let Err(code) = report(&partition, &position, eyes) {
-        return Outcome::failed(code);
+    match report(&partition, &position, eyes) {
+        Ok(()) => {}
+        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
+        Err(code) => return Outcome::failed(code),
     }
     if let Some(nearer) = nearer(&partition, &position, eyes) {
         return Outcome {

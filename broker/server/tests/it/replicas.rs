@@ -368,8 +368,15 @@ fn who_does_not_lead_says_who_does() {
     );
     let told = only(raw.call(BY_NAME, &old));
     assert_eq!((told.error_code, told.high_watermark), (0, 0));
-    let ahead = Ask::consumer(topic, 7).code(&mut raw);
-    assert_eq!(ahead, ErrorCode::OffsetNotAvailable.code());
+    let mut ahead = Ask::consumer(topic, 7);
+    let not_yet = ErrorCode::OffsetNotAvailable.code();
+    assert_eq!(ahead.code(&mut raw), not_yet);
+    ahead.last_epoch = 0;
+    assert_eq!(
+        ahead.code(&mut raw),
+        not_yet,
+        "a follower speaks of no divergence"
+    );
 }
 
 #[test]
@@ -698,4 +705,29 @@ fn a_group_is_found_where_its_partition_is_led() {
     until("the shard is loaded here", || {
         raw.latest(&beat).error_code == unknown
     });
+}
+
+#[test]
+fn produces_under_way_are_answered_in_order_and_in_time() {
+    let (rig, _) = three(&[]);
+    let mut raw = rig.connect();
+    let both = create(&mut raw, "both", &[NODE, 2]);
+    let alone = create(&mut raw, "alone", &[NODE]);
+    let start = Instant::now();
+    let sent = [both, alone, both].map(|topic| raw.send(&produce_request(topic, 400)));
+    let told = sent.map(|id| one(raw.receive::<ProduceRequest>(id)));
+    let late = ErrorCode::RequestTimedOut.code();
+    assert_eq!(told.map(|told| told.error_code), [late, 0, late]);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    until("the leader has flushed", || {
+        Ask::replica(&rig, 2, both, 2)
+            .of(&mut rig.connect())
+            .high_watermark
+            == 2
+    });
+    assert_eq!(
+        produce(&mut raw, alone, 5000).0,
+        0,
+        "nothing late comes in between"
+    );
 }

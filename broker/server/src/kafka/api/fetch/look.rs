@@ -118,6 +118,8 @@ pub(super) async fn look(
     }
     match diverging(&partition, &position) {
         None => {}
+        // A follower's log may miss records, or have some that will go: its leader has to tell.
+        Some(_) if !partition.leads() => return Outcome::failed(ErrorCode::OffsetNotAvailable),
         // An epoch that was never heard of here.
         Some(end) if end.epoch < 0 && eyes.reader.is_replica() => {
             return Outcome::out_of_range(&partition);

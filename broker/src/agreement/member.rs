@@ -49,7 +49,9 @@ impl Member {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
         let opened = open_doors(wanted, bound, &room);
-        let link = Arc::new(TcpLink::new(wanted.node.node_id));
+        let named = wanted.quorum.voters.iter();
+        let named = named.map(|(node, at)| (*node, vec![ours(at)]));
+        let link = Arc::new(TcpLink::new(wanted.node.node_id, named));
         let census = census(wanted);
         let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
         let id = PeerId {

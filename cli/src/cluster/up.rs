@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::output::patience::Patience;
 use crate::output::{Output, Rows};
-use crate::patience::Patience;
 
 /// How long all brokers together may take until they serve.
 const START: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ EXAMPLES:
   freshet cluster up --set num.partitions=6 --dir /tmp/trial
 
 THEN, IN ANOTHER TERMINAL:
-  freshet topic create orders --partitions 6 --replication-factor 3
+  freshet topic create orders --partitions 6 --replication 3
   freshet produce orders --value hello
   kill -9 PID     (of one broker, from the table) and go on producing")]
 pub(crate) struct Up {

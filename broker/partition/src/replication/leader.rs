@@ -94,6 +94,8 @@ pub struct Moved {
     pub high_watermark: Option<Offset>,
     /// To be sent to the controller.
     pub propose: Option<IsrChange>,
+    /// A follower has told another log start than before.
+    pub log_start: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +111,8 @@ struct Follower {
     fetched: Millis,
     /// The log's end at that fetch.
     end_then: Offset,
+    /// It is in sync, or would be taken in: its broker was alive when it last fetched.
+    may_be_in: bool,
 }
 
 impl Follower {
@@ -175,6 +179,30 @@ impl Leader {
         self.term.isr.len() >= self.needed()
     }
 
+    /// Followers in sync whose logs reach over `offset`, the longest first.
+    pub fn with(&self, offset: Offset) -> Vec<NodeId> {
+        let has = |f: &&Follower| {
+            let starts_before = f.log_start <= offset;
+            self.term.isr.contains(&f.node) && f.end >= offset && starts_before
+        };
+        let mut with: Vec<&Follower> = self.followers.iter().filter(has).collect();
+        with.sort_by_key(|f| std::cmp::Reverse(f.end));
+        with.into_iter().map(|f| f.node).collect()
+    }
+
+    /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
+    /// them has not told its own.
+    pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
+        let living = self.followers.iter().filter(|f| lives(f.node));
+        living.map(|f| f.log_start).fold(own, Offset::min)
+    }
+
+    /// Records that the follower lacks that has the fewest. One that has not fetched lacks all.
+    pub fn most_behind(&self) -> u64 {
+        let lacks = |f: &Follower| u64::try_from(self.log_end - f.end.max(0)).unwrap_or(0);
+        self.followers.iter().map(lacks).max().unwrap_or(0)
+    }
+
     fn needed(&self) -> usize {
         self.term.min_in_sync.min(self.term.replicas.len())
     }
@@ -199,6 +227,16 @@ impl Leader {
 
     fn adopt(&mut self, term: Term, now: Millis) {
         self.followers.retain(|f| term.replicas.contains(&f.node));
+        for follower in &mut self.followers {
+            let is_in = term.isr.contains(&follower.node);
+            if is_in && !follower.may_be_in {
+                follower.caught_up = Some(now);
+            }
+            if is_in != self.term.isr.contains(&follower.node) {
+                // Who was put out may be dead: nobody waits for it unless it shows itself again.
+                follower.may_be_in = is_in;
+            }
+        }
         for &node in term.replicas.iter().filter(|&&node| node != self.me) {
             if !self.followers.iter().any(|f| f.node == node) {
                 self.followers.push(Follower {
@@ -207,6 +245,7 @@ impl Leader {
                     log_start: UNKNOWN,
                     end: UNKNOWN,
                     caught_up: term.isr.contains(&node).then_some(now),
+                    may_be_in: term.isr.contains(&node),
                     fetched: now,
                     end_then: self.log_end,
                 });
@@ -265,18 +304,21 @@ impl Leader {
                 known: follower.broker_epoch,
             });
         }
+        let is_in = self.term.isr.contains(&fetch.node);
+        follower.may_be_in = is_in || alive(fetch.node) == Some(fetch.broker_epoch);
         if fetch.end >= log_end {
             follower.caught_up = Some(fetch.now);
         } else if fetch.end >= follower.end_then {
             follower.caught_up = follower.caught_up.max(Some(follower.fetched));
         }
+        let log_start = std::mem::replace(&mut follower.log_start, fetch.log_start);
         follower.broker_epoch = fetch.broker_epoch;
-        follower.log_start = fetch.log_start;
         follower.end = fetch.end;
         follower.fetched = fetch.now;
         follower.end_then = log_end;
         let joins = self.may_join(fetch.node, &alive);
         let mut moved = self.moved(fetch.now);
+        moved.log_start = log_start != fetch.log_start;
         if joins {
             moved.propose = self.propose(|node, isr| isr || node == fetch.node);
         }
@@ -353,7 +395,7 @@ impl Leader {
         }
         Moved {
             high_watermark: rises.then_some(committed),
-            propose: None,
+            ..Moved::default()
         }
     }
 
@@ -366,7 +408,10 @@ impl Leader {
         };
         let counted = self.followers.iter().filter(|f| {
             let may_be_in = self.term.isr.contains(&f.node) || proposed(f.node);
-            may_be_in || (f.end != UNKNOWN && f.is_caught_up(self.log_end, now, self.lag_max))
+            may_be_in
+                || (f.may_be_in
+                    && f.end != UNKNOWN
+                    && f.is_caught_up(self.log_end, now, self.lag_max))
         });
         counted.map(|f| f.end).fold(self.flushed, Offset::min)
     }

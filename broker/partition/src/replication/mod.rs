@@ -14,6 +14,8 @@ mod follower;
 mod leader;
 #[cfg(test)]
 mod simulation;
+mod throttle;
 
 pub use follower::{Answer, Divergence, Local, Step, next_step};
 pub use leader::{BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term};
+pub use throttle::{Throttle, is_throttled};

@@ -5,47 +5,39 @@ use freshet_partition::replication::{Answer, Divergence};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::PartitionData;
 
-/// An answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// All that is needed is known.
-    Answer(Answer, Bytes),
-    /// The leader's log does not have the offset; it has to be asked what it has.
-    OutOfRange,
-}
-
-impl Told {
-    fn without_records(answer: Answer) -> Self {
-        Self::Answer(answer, Bytes::new())
-    }
-}
-
-/// Reads an answer. The records stay slices of the frame if they came in one piece.
-pub(super) fn read(data: PartitionData) -> Told {
+/// Reads an answer; gives the records with it. They stay slices of the frame if they came in one
+/// piece.
+pub(super) fn read(data: PartitionData) -> (Answer, Bytes) {
     let diverging = &data.diverging_epoch;
-    match ErrorCode::from_code(data.error_code) {
-        Some(ErrorCode::None) if diverging.end_offset >= 0 => {
-            Told::without_records(Answer::Diverged(Divergence {
-                epoch: diverging.epoch,
-                end: diverging.end_offset,
-            }))
-        }
+    let log_start = data.log_start_offset;
+    let answer = match ErrorCode::from_code(data.error_code) {
+        Some(ErrorCode::None) if diverging.end_offset >= 0 => Answer::Diverged(Divergence {
+            epoch: diverging.epoch,
+            end: diverging.end_offset,
+        }),
         Some(ErrorCode::None) => {
             let records = data.records.into_bytes();
             let answer = Answer::Records {
                 any: !records.is_empty(),
                 high_watermark: data.high_watermark,
-                log_start: data.log_start_offset,
+                log_start,
             };
-            Told::Answer(answer, records)
+            return (answer, records);
         }
-        Some(ErrorCode::OffsetOutOfRange) => Told::OutOfRange,
-        code => Told::without_records(failure(code)),
-    }
+        // Our leaders tell a replica in the same answer what they have.
+        Some(ErrorCode::OffsetOutOfRange) if log_start >= 0 && diverging.end_offset >= 0 => {
+            Answer::OutOfRange {
+                log_start,
+                log_end: diverging.end_offset,
+            }
+        }
+        code => failure(code),
+    };
+    (answer, Bytes::new())
 }
 
 /// What an error means to a follower.
-pub(super) fn failure(code: Option<ErrorCode>) -> Answer {
+fn failure(code: Option<ErrorCode>) -> Answer {
     match code {
         Some(ErrorCode::FencedLeaderEpoch) => Answer::Fenced,
         Some(
@@ -65,9 +57,14 @@ mod tests {
 
     use super::*;
 
+    fn answer(data: PartitionData) -> Answer {
+        let (answer, records) = read(data);
+        assert!(records.is_empty());
+        answer
+    }
+
     #[test]
     fn each_code_has_one_meaning() {
-        let records = Bytes::from_static(b"records");
         let ok = PartitionData {
             high_watermark: 7,
             log_start_offset: 3,
@@ -78,30 +75,36 @@ mod tests {
             high_watermark: 7,
             log_start: 3,
         };
+        let records = Bytes::from_static(b"records");
         let full = PartitionData {
             records: records.clone().into(),
             ..ok.clone()
         };
-        let diverged = PartitionData {
+        assert_eq!(read(full), (answered(true), records));
+        assert_eq!(answer(ok.clone()), answered(false));
+        let ends_at = |end_offset| PartitionData {
             diverging_epoch: EpochEndOffset {
                 epoch: 4,
-                end_offset: 0,
+                end_offset,
             },
             ..ok.clone()
         };
         let cut = Answer::Diverged(Divergence { epoch: 4, end: 0 });
-        assert_eq!(read(full), Told::Answer(answered(true), records));
-        assert_eq!(read(ok), Told::without_records(answered(false)));
-        assert_eq!(read(diverged), Told::without_records(cut));
-        let failed = |code: i16| {
-            read(PartitionData {
+        assert_eq!(answer(ends_at(0)), cut);
+        let failed = |code: i16, data: PartitionData| {
+            answer(PartitionData {
                 error_code: code,
-                ..PartitionData::default()
+                ..data
             })
         };
+        let span = Answer::OutOfRange {
+            log_start: 3,
+            log_end: 9,
+        };
         let out = ErrorCode::OffsetOutOfRange.code();
-        assert_eq!(failed(out), Told::OutOfRange);
+        assert_eq!(failed(out, ends_at(9)), span);
         let table = [
+            (out, Answer::Failed),
             (ErrorCode::FencedLeaderEpoch.code(), Answer::Fenced),
             (ErrorCode::UnknownLeaderEpoch.code(), Answer::NotLeader),
             (ErrorCode::NotLeaderOrFollower.code(), Answer::NotLeader),
@@ -109,8 +112,9 @@ mod tests {
             (ErrorCode::KafkaStorageError.code(), Answer::Failed),
             (i16::MAX, Answer::Failed),
         ];
-        for (code, answer) in table {
-            assert_eq!(failed(code), Told::without_records(answer), "{code}");
+        for (code, expected) in table {
+            let answer = failed(code, PartitionData::default());
+            assert_eq!(answer, expected, "{code}");
         }
     }
 }

@@ -9,11 +9,11 @@
 //! and rests in a long poll while there is nothing new.
 
 mod answer;
+mod brakes;
 mod inbox;
 mod isr;
 mod roster;
 mod session;
-mod span;
 mod stream;
 
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::brakes::Brakes;
 use self::inbox::Inbox;
 pub use self::isr::{IsrProposals, IsrProposalsParts};
 use self::stream::Stream;
@@ -55,6 +56,7 @@ struct Surroundings {
     settings: ReplicationSettings,
     image: watch::Receiver<Arc<MetadataImage>>,
     broker_epoch: watch::Receiver<i64>,
+    brakes: Brakes,
 }
 
 /// A leader, and which of the streams from it: there are `num.replica.fetchers`.
@@ -91,7 +93,8 @@ impl Followers {
         let around = Surroundings {
             node: parts.node,
             listener: parts.listener,
-            settings: Layers::of(parts.statics).replicas(),
+            settings: Layers::of(Arc::clone(&parts.statics)).replicas(),
+            brakes: Brakes::new(parts.node, parts.statics),
             image: parts.image,
             broker_epoch: parts.broker_epoch,
         };

@@ -117,6 +117,11 @@ impl<P> Roster<P> {
         self.turn(at, State::Rests(now + pause));
     }
 
+    /// It is due at a time that others choose.
+    pub(super) fn rest_until(&mut self, at: TopicPartition, then: Instant) {
+        self.turn(at, State::Rests(then));
+    }
+
     /// It is due once it is assigned again.
     pub(super) fn wait(&mut self, at: TopicPartition) {
         self.turn(at, State::Waits);

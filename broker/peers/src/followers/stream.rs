@@ -19,7 +19,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use freshet_client::{ClientConfig, ClientError, Connection};
 use freshet_partition::replication::Answer;
 use freshet_partition::{FetchPoint, Follow, Partition};
@@ -30,11 +29,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Surroundings;
-use super::answer::{Told, read};
+use super::answer::read;
 use super::inbox::Inbox;
 use super::roster::{Roster, pause};
 use super::session::{Agenda, Session, SessionError};
-use super::span::span;
 
 /// Versions that name the follower with its registration, and topics by id.
 const VERSIONS: std::ops::RangeInclusive<i16> = 15..=17;
@@ -75,6 +73,8 @@ pub(super) struct Stream {
     inbox: Arc<Inbox>,
     roster: Roster<Arc<Partition>>,
     session: Session,
+    /// The registration that the leader knows us by.
+    told_epoch: i64,
     line: Option<Connection>,
 }
 
@@ -93,6 +93,7 @@ impl Stream {
             inbox: Arc::clone(inbox),
             roster: Roster::new(backoff),
             session: Session::default(),
+            told_epoch: -1,
             line: None,
         }
     }
@@ -151,6 +152,7 @@ impl Stream {
             return Ok(());
         }
         let line = self.line().await?;
+        self.introduce();
         let agenda = self.session.next(self.around.settings.fetch_max_bytes);
         let longest = Duration::from_millis(self.around.settings.fetch_wait_max_ms);
         let max_bytes = self.around.settings.fetch_response_max_bytes;
@@ -158,7 +160,7 @@ impl Stream {
         let response = self.poll(&line, request).await?;
         self.session.answered(&response)?;
         let replies = replies(response, |at| self.session.asked(at));
-        self.take(&line, replies).await;
+        self.take(replies).await;
         Ok(())
     }
 
@@ -200,7 +202,18 @@ impl Stream {
     /// What is due, with the places to go on from. It counts as asked for.
     fn due(&mut self) -> Vec<(TopicPartition, FetchPoint)> {
         let mut due = Vec::new();
-        for at in self.roster.take_due() {
+        let taken = self.roster.take_due();
+        if taken.is_empty() {
+            return due;
+        }
+        let image = Arc::clone(&self.around.image.borrow());
+        self.around.brakes.renew(&image);
+        for at in taken {
+            if let Some(then) = self.around.brakes.held(at, &image) {
+                self.roster.rest_until(at, then);
+                self.session.forget(at);
+                continue;
+            }
             match self.roster.get(at).and_then(|p| p.fetch_point()) {
                 Some(point) => due.push((at, point)),
                 // Its place changes, or something is not flushed yet.
@@ -228,7 +241,7 @@ impl Stream {
         FetchRequest {
             replica_state: ReplicaState {
                 replica_id: self.around.node.0,
-                replica_epoch: *self.around.broker_epoch.borrow(),
+                replica_epoch: self.told_epoch,
             },
             max_wait_ms: wait_ms,
             min_bytes: self.around.settings.fetch_min_bytes,
@@ -239,6 +252,16 @@ impl Stream {
             forgotten_topics_data: agenda.forgotten,
             replica_id: -1,
             ..FetchRequest::default()
+        }
+    }
+
+    /// After another registration the leader must hear it of each partition: it takes in sync whom
+    /// it knows by the present one.
+    fn introduce(&mut self) {
+        let epoch = *self.around.broker_epoch.borrow();
+        if epoch != self.told_epoch {
+            self.told_epoch = epoch;
+            self.session.lose();
         }
     }
 
@@ -347,15 +370,17 @@ impl Stream {
         second: &mut Option<Connection>,
         due: &[(TopicPartition, FetchPoint)],
     ) {
-        match (response, &*second) {
-            (Ok(response), Some(line)) => {
-                let line = line.clone();
-                let asked = |at| due.iter().find(|(asked, _)| *asked == at).map(|(_, p)| *p);
-                self.take(&line, replies(response, asked)).await;
+        match response {
+            Ok(response) => {
+                // In the order in which they were due.
+                let asked = |at| {
+                    let found = due.binary_search_by_key(&at, |(asked, _)| *asked);
+                    found.ok().map(|index| due[index].1)
+                };
+                self.take(replies(response, asked)).await;
                 self.ask_again(due);
             }
-            (Ok(_), None) => {}
-            (Err(trouble), _) => {
+            Err(trouble) => {
                 tracing::debug!(leader = %self.leader, %trouble, "cannot ask beside the long poll");
                 *second = None;
                 for (at, _) in due {
@@ -366,9 +391,11 @@ impl Stream {
     }
 
     /// Has partitions follow what was answered, all at a time; ends when all have.
-    async fn take(&mut self, line: &Connection, replies: Vec<Reply>) {
+    async fn take(&mut self, replies: Vec<Reply>) {
         let mut under_way = JoinSet::new();
+        let image = Arc::clone(&self.around.image.borrow());
         for Reply { at, point, data } in replies {
+            self.around.brakes.copied(at, data.records.len(), &image);
             let Some(partition) = self.roster.get(at) else {
                 continue;
             };
@@ -377,11 +404,8 @@ impl Stream {
                 self.roster.ask_again(at);
                 continue;
             }
-            let (partition, line, me) = (Arc::clone(partition), line.clone(), self.around.node);
-            under_way.spawn(async move {
-                let follow = follow(&line, me, &partition, point, read(data)).await;
-                (at, follow)
-            });
+            let partition = Arc::clone(partition);
+            under_way.spawn(async move { (at, follow(&partition, point, data).await) });
         }
         while let Some(ended) = under_way.join_next().await {
             match ended {
@@ -428,17 +452,8 @@ fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
     partition.fetch_point().map(place) == Some(place(point))
 }
 
-async fn follow(
-    line: &Connection,
-    me: NodeId,
-    partition: &Partition,
-    point: FetchPoint,
-    told: Told,
-) -> Follow {
-    let (answer, records) = match told {
-        Told::Answer(answer, records) => (answer, records),
-        Told::OutOfRange => (span(line, me, partition, point).await, Bytes::new()),
-    };
+async fn follow(partition: &Partition, point: FetchPoint, data: PartitionData) -> Follow {
+    let (answer, records) = read(data);
     let follow = partition.follow(point.leader_epoch, answer, records).await;
     let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
     match follow {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use freshet_env::{Clock, tasks};
 use freshet_log::{LastLife, LogDir, LogName};
 use freshet_metadata::{
-    Ask, BrokerListener, BrokerState, DirectoryId, FeatureRange, Heartbeat, MetadataImage,
-    MetadataMachine, PastLife, RegisterBroker,
+    Ask, BrokerListener, BrokerState, ConfigOwner, DirectoryId, FeatureRange, Heartbeat,
+    MetadataImage, MetadataMachine, PastLife, RegisterBroker,
 };
 use freshet_quorum::Quorum;
-use freshet_settings::LifecycleSettings;
+use freshet_settings::{Layers, StaticSettings};
 use freshet_types::{Millis, NodeId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -48,8 +48,8 @@ pub struct LifecycleParts {
     pub quorum: Arc<dyn Quorum<MetadataMachine>>,
     /// For deadlines.
     pub clock: Arc<dyn Clock>,
-    /// How fast its heart beats.
-    pub settings: LifecycleSettings,
+    /// File and command line.
+    pub statics: Arc<StaticSettings>,
 }
 
 /// Tells [`MetadataImage::version`] of the image that the broker's partitions follow already.
@@ -94,8 +94,9 @@ impl Lifecycle {
         let (tell_state, state) = watch::channel(LifeState::Registering);
         let (tell_end, end) = watch::channel(None);
         let clock = Arc::clone(&parts.clock);
-        let controlled_shutdown = parts.settings.controlled_shutdown;
-        let pace = Pace::of(&parts.settings);
+        let settings = Layers::of(Arc::clone(&parts.statics)).lifecycle();
+        let controlled_shutdown = settings.controlled_shutdown;
+        let pace = Pace::of(&settings);
         let body = Body {
             course: Course::new(parts.registration.node, pace, clock.monotonic()),
             image: parts.quorum.watch(),
@@ -399,7 +400,7 @@ impl Body {
             wants_fence: beat.wants_fence,
             wants_shutdown: beat.wants_shutdown,
             offline_directories: offline.map(|(id, _)| *id).collect(),
-            cordoned_directories: Vec::new(),
+            cordoned_directories: self.cordoned(),
         };
         let wait = Duration::from_millis(beat.wait_ms);
         match timeout(wait, self.parts.quorum.propose(request.into())).await {
@@ -407,6 +408,21 @@ impl Body {
             Ok(Err(error)) => Err(Unheard::Quorum(error)),
             Err(_) => Err(Unheard::Late),
         }
+    }
+
+    /// Directories that take no new replicas, by the settings as they are now.
+    fn cordoned(&self) -> Vec<DirectoryId> {
+        let node = self.parts.registration.node;
+        let image = Arc::clone(&self.image.borrow());
+        let layers = Layers {
+            statics: Arc::clone(&self.parts.statics),
+            cluster: image.configs(&ConfigOwner::Cluster),
+            broker: image.configs(&ConfigOwner::Broker(node)),
+        };
+        let cordoned = layers.cordoned_dirs();
+        let dirs = self.parts.directories.iter();
+        let covered = dirs.filter(|(_, dir)| cordoned.covers(dir.path()));
+        covered.map(|(id, _)| *id).collect()
     }
 
     /// Says once what is wrong with the controller, and once when it is over.

@@ -87,14 +87,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .valid(Valid::NotEmpty)
         .doc("Listener by which brokers speak to each other. All brokers need one of this name."),
     unset("replica.selector.class", Kind::Class)
-        .not_yet(REPLICATION)
-        .doc("Kafka's class that chooses which replica serves a consumer (KIP-392)."),
+        .one_of(&[
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+            "org.apache.kafka.common.replica.LeaderSelector",
+            "rack",
+        ])
+        .doc(
+            "Which replica serves a consumer (KIP-392): by default the leader; with Kafka's \
+             rack-aware selector, or `rack` for short, one that is in sync in the consumer's rack.",
+        ),
     boolean("follower.fetch.last.tiered.offset.enable", "false")
         .cluster_wide()
         .not_yet(REPLICATION)
         .doc("Whether new followers skip what is in object storage."),
     boolean("controlled.shutdown.enable", "true")
-        .not_yet(REPLICATION)
         .doc("Whether leaders move away before a broker stops."),
     unset("num.replica.alter.log.dirs.threads", Kind::Int)
         .not_yet(REPLICATION)
@@ -130,8 +136,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     .doc("Bytes a second for moves between directories."),
     int("initial.broker.registration.timeout.ms", "60000")
         .millis()
-        .not_yet("a broker tries to register for as long as it takes, and says so")
-        .doc("How long a starting broker tries to register."),
+        .doc("How long a starting broker tries to register, once it knows the controllers."),
     int("broker.heartbeat.interval.ms", "250")
         .millis()
         .at_least(10)

@@ -169,3 +169,29 @@ fn an_older_term_is_ignored() {
     leader.renew(term(3, &[ME]), Millis(2));
     assert_eq!(leader.term().isr, [ME, B]);
 }
+
+#[test]
+fn nobody_waits_for_a_follower_that_was_put_out() {
+    let mut leader = leader(&[ME, B, C]);
+    fetch(&mut leader, B, 10, 1);
+    fetch(&mut leader, C, 10, 1);
+    // C dies, and the controller says so long before its time is over.
+    leader.renew(term(1, &[ME, B]), Millis(2));
+    leader.flushed(20, Millis(3));
+    assert_eq!(fetch(&mut leader, B, 20, 4).high_watermark, Some(20));
+    // One that is fenced and follows all the same.
+    let zombie = Fetched {
+        node: C,
+        broker_epoch: 7,
+        log_start: 0,
+        end: 20,
+        now: Millis(5),
+    };
+    leader.fetched(zombie, |_| None).expect("a replica");
+    leader.flushed(30, Millis(6));
+    assert_eq!(fetch(&mut leader, B, 30, 7).high_watermark, Some(30));
+    // It is let in again: from now on it has its time.
+    leader.fetched(zombie, alive).expect("a replica");
+    leader.renew(term(2, &[ME, B, C]), Millis(8));
+    assert_eq!(leader.look_for_laggards(Millis(9)), None);
+}

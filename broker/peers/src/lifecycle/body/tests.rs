@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use freshet_env::{Disk, SystemClock, SystemDisk};
 use freshet_log::{Writers, WritersOptions};
 use freshet_metadata::{
-    CreateTopics, MetadataOptions, MetadataTimer, NewTopic, Request, SessionOptions,
-    UnregisterBroker,
+    AlterConfigs, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CreateTopics,
+    MetadataOptions, MetadataTimer, NewTopic, Request, SessionOptions, UnregisterBroker,
 };
 use freshet_quorum::{Agreed, Leadership, Solo, SoloOptions};
-use freshet_settings::{SecurityProtocol, StaticSettings};
+use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
 use freshet_types::{
     Decision, Machine, PartitionId, Position, Published, Ticket, Timer, Timestamp, TopicId,
 };
@@ -170,13 +170,13 @@ impl Quorum<MetadataMachine> for Controller {
     }
 }
 
-fn settings() -> LifecycleSettings {
-    LifecycleSettings {
-        heartbeat_interval_ms: 250,
-        session_timeout_ms: 1_000,
-        registration_timeout_ms: 5_000,
-        controlled_shutdown: true,
+fn settings(set: &[(&str, &str)]) -> Arc<StaticSettings> {
+    let mut builder = StaticSettingsBuilder::default();
+    let fast = [("initial.broker.registration.timeout.ms", "5000")];
+    for (name, value) in fast.iter().chain(set) {
+        builder = builder.set(&format!("{name}={value}")).unwrap();
     }
+    Arc::new(builder.finish().unwrap().0)
 }
 
 fn registration(node: i32, incarnation: u8) -> Registration {
@@ -201,7 +201,7 @@ fn parts(controller: &Arc<Controller>, node: i32, incarnation: u8) -> LifecycleP
         directories: Vec::new(),
         quorum: Arc::clone(controller) as Arc<dyn Quorum<MetadataMachine>>,
         clock: Arc::clone(&controller.clock) as Arc<dyn Clock>,
-        settings: settings(),
+        statics: settings(&[]),
     }
 }
 
@@ -374,7 +374,7 @@ async fn a_stop_never_waits_longer_than_it_may() {
 async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
     let controller = Controller::start();
     let mut parts = parts(&controller, 1, 1);
-    parts.settings.controlled_shutdown = false;
+    parts.statics = settings(&[("controlled.shutdown.enable", "false")]);
     let life = Lifecycle::start(parts);
     life.ready(controller.applied());
     reaches(&life, LifeState::Serving).await;
@@ -464,11 +464,10 @@ impl Home {
             directories: dirs.clone(),
             quorum: Arc::clone(&self.quorum) as Arc<dyn Quorum<MetadataMachine>>,
             clock: Arc::<SystemClock>::clone(&self.clock),
-            settings: LifecycleSettings {
-                heartbeat_interval_ms: 50,
-                session_timeout_ms: 300,
-                ..settings()
-            },
+            statics: settings(&[
+                ("broker.heartbeat.interval.ms", "50"),
+                ("broker.session.timeout.ms", "300"),
+            ]),
         });
         let image = self.quorum.watch();
         life.ready(Arc::new(move || image.borrow().version()));
@@ -520,4 +519,31 @@ async fn a_directory_that_fails_is_told_to_the_controller() {
     });
     timeout(ms(10_000), told).await.expect("in time").unwrap();
     assert_eq!(*process.life.state().borrow(), LifeState::Serving);
+}
+
+#[tokio::test]
+async fn cordoned_directories_are_told_to_the_controller() {
+    let mut home = Home::new();
+    let process = home.start(&[1, 2]).await;
+    let path = process.dirs[1].1.path().display().to_string();
+    let edit = ConfigEdit {
+        name: "cordoned.log.dirs".to_owned(),
+        op: ConfigOp::Set,
+        value: Some(path),
+    };
+    let request = AlterConfigs {
+        resources: vec![AlterResource {
+            target: ConfigTarget::Broker(NodeId(1)),
+            change: ConfigChange::Edit(vec![edit]),
+        }],
+        validate_only: false,
+    };
+    let reply = home.quorum.propose(request.into()).await.unwrap();
+    AlterConfigs::answer(reply).remove(0).unwrap();
+    let mut image = home.quorum.watch();
+    let told = image.wait_for(|image| {
+        let broker = image.broker(NodeId(1)).expect("it is registered");
+        broker.cordoned_directories == [DirectoryId([2; 16])] && broker.is_active()
+    });
+    timeout(ms(10_000), told).await.expect("in time").unwrap();
 }

@@ -98,6 +98,11 @@ impl Relay {
             match tried {
                 Tried::Done(version, reply) => {
                     self.see(&request, version).await;
+                    if let (Request::UnregisterBroker(gone), Reply::UnregisterBroker(Ok(()))) =
+                        (&request, &reply)
+                    {
+                        self.forget(gone.node).await;
+                    }
                     return Ok(reply);
                 }
                 Tried::Failed(error) => return Err(error),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use freshet_env::{SystemClock, disk::SystemDisk};
 use freshet_metadata::{
     AllocateProducerIds, Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife,
-    RegisterBroker, SessionOptions,
+    RegisterBroker, SessionOptions, UnregisterBroker,
 };
 use freshet_quorum::{
     Census, Endpoint, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
@@ -267,6 +267,32 @@ async fn nodes_that_have_moved_are_looked_for_where_they_are() {
         moved.relay.barrier().await.expect("it is reached");
         nodes.insert(place, moved);
     }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_unregistered_is_told_nothing_more() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let nodes = cluster(home.path(), 3).await;
+    let voters: Vec<_> = nodes.iter().map(|node| node.endpoint.clone()).collect();
+    let observer = start(home.path(), 4, bind().await).await;
+    let settled = census(4, &voters).settle(&observer.raft).await;
+    settled.expect("one cluster");
+    let reply = observer.relay.propose(broker(4).into()).await;
+    RegisterBroker::answer(reply.expect("decided")).expect("registered");
+    observer.stop().await;
+    let gone = UnregisterBroker { node: NodeId(4) };
+    for tries in 0.. {
+        let reply = nodes[0].relay.propose(gone.into()).await.expect("decided");
+        if UnregisterBroker::answer(reply).is_ok() {
+            break;
+        }
+        assert!(tries < 50, "its session is over by now");
+        tokio::time::sleep(PAUSE * 20).await;
+    }
+    assert!(nodes[1].relay.status().await.observers.is_empty());
     for node in nodes {
         node.stop().await;
     }

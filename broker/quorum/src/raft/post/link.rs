@@ -156,9 +156,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// openraft's limit is for what is small; a network of 16 MiB a second is fast enough for us.
     async fn ask(&self, kind: Kind, body: Bytes, option: &RPCOption) -> Result<Bytes, Returned> {
         let to = self.post.book.find(&self.to);
-        self.post.ask(&to, kind, body, option.hard_ttl()).await
+        let on_its_way = Duration::from_millis(body.len() as u64 >> 14);
+        let within = option.hard_ttl() + on_its_way;
+        self.post.ask(&to, kind, body, within).await
     }
 
     /// Sends a snapshot piece by piece; the receiver says where it wants to go on.

@@ -184,6 +184,8 @@ pub struct GroupSettings {
     pub offsets_retention_ms: u64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_check_interval_ms: u64,
+    /// `offsets.commit.timeout.ms`.
+    pub commit_timeout_ms: u64,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
     /// `group.min.session.timeout.ms`.
@@ -402,6 +404,7 @@ impl Layers {
                 .unsigned("offsets.retention.minutes")
                 .saturating_mul(60_000),
             offsets_check_interval_ms: self.unsigned("offsets.retention.check.interval.ms"),
+            commit_timeout_ms: self.unsigned("offsets.commit.timeout.ms"),
             offset_metadata_max_bytes: self.size("offset.metadata.max.bytes"),
             session_timeout_min_ms: self.int("group.min.session.timeout.ms"),
             session_timeout_max_ms: self.int("group.max.session.timeout.ms"),

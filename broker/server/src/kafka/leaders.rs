@@ -2,10 +2,12 @@
 //! the client a question for metadata.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freshet_metadata::MetadataImage;
 use freshet_types::{LeaderEpoch, NodeId, PartitionId};
 
+use super::context::Context;
 use super::sessions::Named;
 
 /// Who leads a partition; -1 for what is not known.
@@ -24,19 +26,20 @@ pub(crate) struct Endpoint {
     pub(crate) rack: Option<String>,
 }
 
-/// The leaders that one response names.
-#[derive(Debug)]
+/// The leaders that one response names. Most name none, and look at nothing.
 pub(crate) struct Leaders<'a> {
-    image: &'a MetadataImage,
+    context: &'a Context,
+    image: Option<Arc<MetadataImage>>,
     listener: &'a str,
     endpoints: BTreeMap<NodeId, Endpoint>,
 }
 
 impl<'a> Leaders<'a> {
     /// For a client that came by `listener`.
-    pub(crate) fn new(image: &'a MetadataImage, listener: &'a str) -> Self {
+    pub(crate) fn new(context: &'a Context, listener: &'a str) -> Self {
         Self {
-            image,
+            context,
+            image: None,
             listener,
             endpoints: BTreeMap::new(),
         }
@@ -44,13 +47,14 @@ impl<'a> Leaders<'a> {
 
     /// The leader of a partition, if there is one that the client can reach.
     pub(crate) fn of(&mut self, topic: &Named, partition: PartitionId) -> Option<Leader> {
+        let image = self.image.get_or_insert_with(|| self.context.image());
         let topic = match topic {
-            Named::Id(id) => self.image.topic_by_id(*id)?,
-            Named::Name(name) => self.image.topic(name)?,
+            Named::Id(id) => image.topic_by_id(*id)?,
+            Named::Name(name) => image.topic(name)?,
         };
         let state = topic.partition(partition)?;
         let node = state.leader?;
-        let broker = self.image.broker(node)?;
+        let broker = image.broker(node)?;
         let listener = broker.listener(self.listener)?;
         self.endpoints.entry(node).or_insert_with(|| Endpoint {
             node_id: node.0,

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use freshet_metadata::{AlterPartitions, ElectLeaders, PartitionName, ProposedIsr};
+use freshet_metadata::{
+    AlterConfigs, AlterPartitions, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget,
+    CreateTopics, ElectLeaders, NewTopic, PartitionName, ProposedIsr,
+};
 use freshet_types::{NodeId, TopicId, TopicPartition};
 use freshet_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic};
 use freshet_wire::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -11,7 +14,7 @@ use freshet_wire::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use freshet_wire::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use freshet_wire::{
     CreateTopicsRequest, DeleteRecordsRequest, ErrorCode, FetchRequest, FetchResponse,
-    ListOffsetsRequest, ProduceRequest, ProduceResponse,
+    FindCoordinatorRequest, HeartbeatRequest, ListOffsetsRequest, ProduceRequest, ProduceResponse,
 };
 
 use crate::rig::{NODE, Raw, Rig, Surroundings, batch, heartbeat};
@@ -307,7 +310,10 @@ fn a_replica_is_not_believed_before_its_log_is_a_part_of_the_leaders() {
     let mut beyond = good;
     beyond.offset = 5;
     beyond.last_epoch = -1;
-    assert_eq!(beyond.code(&mut raw), ErrorCode::OffsetOutOfRange.code());
+    let told = beyond.of(&mut raw);
+    assert_eq!(told.error_code, ErrorCode::OffsetOutOfRange.code());
+    let end = told.diverging_epoch.end_offset;
+    assert_eq!((told.log_start_offset, end), (0, 1), "followers rely on it");
     let mut diverged = good;
     diverged.offset = 5;
     let told = diverged.of(&mut raw);
@@ -362,8 +368,15 @@ fn who_does_not_lead_says_who_does() {
     );
     let told = only(raw.call(BY_NAME, &old));
     assert_eq!((told.error_code, told.high_watermark), (0, 0));
-    let ahead = Ask::consumer(topic, 7).code(&mut raw);
-    assert_eq!(ahead, ErrorCode::OffsetNotAvailable.code());
+    let mut ahead = Ask::consumer(topic, 7);
+    let not_yet = ErrorCode::OffsetNotAvailable.code();
+    assert_eq!(ahead.code(&mut raw), not_yet);
+    ahead.last_epoch = 0;
+    assert_eq!(
+        ahead.code(&mut raw),
+        not_yet,
+        "a follower speaks of no divergence"
+    );
 }
 
 #[test]
@@ -608,4 +621,113 @@ fn copies_that_are_missing_are_counted() {
         has("freshet_under_replicated_partitions 0")
     });
     assert!(has("freshet_isr_expands_total 1"));
+}
+
+#[test]
+fn a_throttled_leader_holds_back_replicas_out_of_sync() {
+    let (rig, _) = three(&[]);
+    let (mut producer, mut raw) = (rig.connect(), rig.connect());
+    let topic = create(&mut raw, "t", &[NODE, 2, 3]);
+    set_isr(&rig, topic, &[NODE, 2]);
+    let late = ErrorCode::RequestTimedOut.code();
+    assert_eq!(produce(&mut producer, topic, 100).0, late);
+    let gets = |raw: &mut Raw, node| {
+        let told = Ask::replica(&rig, node, topic, 0).of(raw);
+        assert_eq!(told.error_code, 0);
+        !told.records.is_empty()
+    };
+    assert!(gets(&mut raw, 3));
+    let set = |target, name: &str, value: &str| {
+        let edit = ConfigEdit {
+            name: name.to_owned(),
+            op: ConfigOp::Set,
+            value: Some(value.to_owned()),
+        };
+        let outcome = rig.decide(AlterConfigs {
+            resources: vec![AlterResource {
+                target,
+                change: ConfigChange::Edit(vec![edit]),
+            }],
+            validate_only: false,
+        });
+        assert!(outcome.iter().all(Result::is_ok), "{outcome:?}");
+    };
+    let of_topic = ConfigTarget::Topic("t".to_owned());
+    set(of_topic, "leader.replication.throttled.replicas", "0:1");
+    set(
+        ConfigTarget::Cluster,
+        "leader.replication.throttled.rate",
+        "1",
+    );
+    gets(&mut raw, 3);
+    until("the rate is used up", || !gets(&mut raw, 3));
+    assert!(gets(&mut raw, 2), "who is in sync is not held");
+    let end = Ask::replica(&rig, 3, topic, 1).of(&mut raw);
+    assert_eq!(end.error_code, 0, "and who is held is heard");
+}
+
+#[test]
+fn a_group_is_found_where_its_partition_is_led() {
+    let (rig, _) = three(&[]);
+    let created = rig.decide(CreateTopics {
+        topics: vec![NewTopic {
+            name: "__consumer_offsets".to_owned(),
+            id: TopicId([9; 16]),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: vec![(0, vec![NodeId(2), NodeId(NODE)])],
+            configs: Vec::new(),
+        }],
+        validate_only: false,
+    });
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+    let mut raw = rig.connect();
+    let found = raw.latest(&FindCoordinatorRequest {
+        coordinator_keys: vec!["g".to_owned()],
+        ..FindCoordinatorRequest::default()
+    });
+    let found = &found.coordinators[0];
+    assert_eq!((found.error_code, found.node_id, found.port), (0, 2, 1));
+    let beat = HeartbeatRequest {
+        group_id: "g".to_owned(),
+        ..HeartbeatRequest::default()
+    };
+    let not_here = ErrorCode::NotCoordinator.code();
+    assert_eq!(raw.latest(&beat).error_code, not_here);
+    let mut word = heartbeat(
+        2,
+        rig.image().broker(NodeId(2)).expect("registered").epoch,
+        0,
+    );
+    (word.version, word.wants_fence) = (rig.image().version(), true);
+    rig.decide(word).expect("it is registered");
+    let unknown = ErrorCode::UnknownMemberId.code();
+    until("the shard is loaded here", || {
+        raw.latest(&beat).error_code == unknown
+    });
+}
+
+#[test]
+fn produces_under_way_are_answered_in_order_and_in_time() {
+    let (rig, _) = three(&[]);
+    let mut raw = rig.connect();
+    let both = create(&mut raw, "both", &[NODE, 2]);
+    let alone = create(&mut raw, "alone", &[NODE]);
+    let start = Instant::now();
+    let sent = [both, alone, both].map(|topic| raw.send(&produce_request(topic, 400)));
+    let told = sent.map(|id| one(raw.receive::<ProduceRequest>(id)));
+    let late = ErrorCode::RequestTimedOut.code();
+    assert_eq!(told.map(|told| told.error_code), [late, 0, late]);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    until("the leader has flushed", || {
+        Ask::replica(&rig, 2, both, 2)
+            .of(&mut rig.connect())
+            .high_watermark
+            == 2
+    });
+    assert_eq!(
+        produce(&mut raw, alone, 5000).0,
+        0,
+        "nothing late comes in between"
+    );
 }

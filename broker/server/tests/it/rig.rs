@@ -301,11 +301,31 @@ pub(crate) struct Raw {
 impl Raw {
     /// Sends a request and reads the whole reply in the same version.
     pub(crate) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+        let id = self.send_as(version, request);
+        self.receive_as::<R>(version, id)
+    }
+
+    /// Sends a request in the latest version; gives its number.
+    pub(crate) fn send<R: Request>(&mut self, request: &R) -> i32 {
+        self.send_as(*R::VERSIONS.end(), request)
+    }
+
+    /// Reads the reply to the request of a number.
+    pub(crate) fn receive<R: Request>(&mut self, id: i32) -> R::Response {
+        self.receive_as::<R>(*R::VERSIONS.end(), id)
+    }
+
+    fn send_as<R: Request>(&mut self, version: i16, request: &R) -> i32 {
         let api = format!("{} version {version}", R::KEY.name());
         self.last_id += 1;
         let header = RequestHeader::of::<R>(version, self.last_id, Some("raw"));
         let frame = encode_request(&header, request).expect(&api).into_bytes();
         self.stream.write_all(&frame).expect(&api);
+        self.last_id
+    }
+
+    fn receive_as<R: Request>(&mut self, version: i16, id: i32) -> R::Response {
+        let api = format!("{} version {version}", R::KEY.name());
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).expect(&api);
         let length = usize::try_from(i32::from_be_bytes(length)).expect(&api);
@@ -314,7 +334,7 @@ impl Raw {
         let mut reader = Reader::new(Bytes::from(body));
         let header_version = ResponseHeader::version(R::KEY, R::FLEXIBLE, version);
         let header = ResponseHeader::decode(&mut reader, header_version).expect(&api);
-        assert_eq!(header.correlation_id, self.last_id, "{api}");
+        assert_eq!(header.correlation_id, id, "{api}");
         let response = R::Response::decode(&mut reader, version).expect(&api);
         assert!(reader.rest().is_empty(), "{api}: bytes behind the reply");
         response

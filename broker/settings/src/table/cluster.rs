@@ -32,7 +32,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("offset.metadata.max.bytes", "4096").bytes().at_least(0).high()
         .doc("Longest text a client may commit with an offset."),
     int("offsets.commit.timeout.ms", "5000").millis().at_least(1).high()
-        .not_yet("replication is not built yet; a commit waits for one disk only")
         .doc("A commit that is not replicated within this time fails with a retriable error."),
     int("offsets.load.buffer.size", "5242880").bytes().at_least(1)
         .not_yet("groups are loaded in pieces of a fixed size")

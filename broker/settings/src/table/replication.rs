@@ -119,8 +119,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("leader.replication.throttled.rate", "9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .not_yet(REPLICATION)
-        .doc("Bytes a second that throttled leaders send."),
+        .doc(
+            "Bytes a second that a leader sends to replicas out of sync, if \
+             `leader.replication.throttled.replicas` names it.",
+        ),
     long("follower.replication.throttled.rate", "9223372036854775807")
         .at_least(0)
         .cluster_wide()

@@ -142,8 +142,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("How long a tombstone stays in a compacted topic, for consumers that start from the \
               beginning to see it."),
     topic(list("leader.replication.throttled.replicas", "")).valid(Valid::Checked(throttled_replicas))
-        .not_yet(REPLICATION)
-        .doc("Replicas (`partition:broker`) whose leaders throttle replication; `*` for all."),
+        .doc("Leaders (`partition:broker`) that throttle what they send to replicas out of sync; `*` for \
+              all."),
     topic(list("follower.replication.throttled.replicas", "")).valid(Valid::Checked(throttled_replicas))
         .not_yet(REPLICATION)
         .doc("Replicas (`partition:broker`) that throttle their own replication; `*` for all."),

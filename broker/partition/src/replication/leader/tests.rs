@@ -195,3 +195,55 @@ fn nobody_waits_for_a_follower_that_was_put_out() {
     leader.renew(term(2, &[ME, B, C]), Millis(8));
     assert_eq!(leader.look_for_laggards(Millis(9)), None);
 }
+
+#[test]
+fn who_has_everything_need_not_say_so_again() {
+    let mut leader = leader(&[ME, B, C]);
+    fetch(&mut leader, B, 10, 1);
+    fetch(&mut leader, C, 9, 1);
+    // Nobody writes for an hour, and nobody asks.
+    let hour = 3_600_000;
+    leader.appended(11, Millis(hour));
+    let change = leader.look_for_laggards(Millis(hour + 1)).expect("C lags");
+    assert_eq!(change.isr, [(ME, -1), (B, 7)]);
+    leader.refused(&change);
+    leader.renew(term(1, &[ME, B]), Millis(hour + 2));
+    let late = Millis(hour + LAG.0 + 1);
+    let change = leader.look_for_laggards(late).expect("and B by now");
+    assert_eq!(change.isr, [(ME, -1)]);
+}
+
+#[test]
+fn a_reader_is_sent_where_its_records_are() {
+    let mut leader = leader(&[ME, B, C]);
+    assert_eq!(leader.with(0), [], "nobody has fetched");
+    fetch(&mut leader, B, 9, 1);
+    fetch(&mut leader, C, 10, 1);
+    assert_eq!(leader.with(9), [C, B]);
+    assert_eq!(leader.with(10), [C]);
+    assert_eq!(leader.most_behind(), 1);
+    leader.renew(term(1, &[ME, B]), Millis(2));
+    assert_eq!(leader.with(9), [B], "who is not in sync may miss records");
+}
+
+#[test]
+fn records_are_gone_when_all_who_live_have_dropped_them() {
+    let mut leader = leader(&[ME, B, C]);
+    let tell = |leader: &mut Leader, node, log_start| {
+        let fetch = Fetched {
+            node,
+            broker_epoch: 7,
+            log_start,
+            end: 10,
+            now: Millis(1),
+        };
+        leader.fetched(fetch, alive).expect("a replica").log_start
+    };
+    assert!(tell(&mut leader, B, 5));
+    assert!(!tell(&mut leader, B, 5), "no news");
+    assert_eq!(leader.low_watermark(7, |_| true), -1, "C has not told");
+    assert_eq!(leader.low_watermark(7, |node| node == B), 5);
+    assert!(tell(&mut leader, C, 3));
+    assert_eq!(leader.low_watermark(7, |_| true), 3);
+    assert_eq!(leader.low_watermark(2, |_| true), 2);
+}

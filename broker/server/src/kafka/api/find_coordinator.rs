@@ -1,6 +1,7 @@
 //! FindCoordinator (10): which broker keeps a group.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use freshet_metadata::MetadataImage;
@@ -15,6 +16,8 @@ use crate::kafka::coordinator;
 
 /// First version with many keys (KIP-699).
 const BATCH_FROM: i16 = 4;
+/// Between two words about the same trouble.
+const QUIET_MS: u64 = 10_000;
 /// Key type of groups.
 const GROUP: i8 = 0;
 /// Key type of transactional ids.
@@ -30,7 +33,10 @@ pub(crate) async fn handle(
 ) -> FindCoordinatorResponse {
     if request.key_type == GROUP && context.image().topic(OFFSETS_TOPIC).is_none() {
         let names = BTreeSet::from([OFFSETS_TOPIC.to_owned()]);
-        for (topic, code) in auto_create::create_missing(context, names).await {
+        let refused = auto_create::create_missing(context, names).await;
+        if let Some((topic, code)) = refused.first()
+            && is_worth_a_word(context)
+        {
             tracing::warn!(%topic, code = code.name(), "cannot be created: groups have to wait");
         }
     }
@@ -50,6 +56,18 @@ pub(crate) async fn handle(
         host: found.host,
         port: found.port,
         ..FindCoordinatorResponse::default()
+    }
+}
+
+/// Clients ask again and again, and the log says it now and then.
+fn is_worth_a_word(context: &Context) -> bool {
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    let now = context.clock.monotonic().0;
+    let said = SAID.load(Ordering::Relaxed);
+    let is_due = said == 0 || now.saturating_sub(said) >= QUIET_MS;
+    is_due && {
+        SAID.store(now.max(1), Ordering::Relaxed);
+        true
     }
 }
 

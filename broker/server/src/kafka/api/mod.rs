@@ -39,4 +39,5 @@ pub(super) mod sync_group;
 pub(super) mod unregister_broker;
 pub(super) mod update_features;
 
+pub(super) use fetch::brakes::Brakes;
 pub(super) use fetch::budget::ResponseBudget;

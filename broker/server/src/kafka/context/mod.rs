@@ -7,6 +7,7 @@ mod voters;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_env::{Clock, Rng};
 use freshet_metadata::{Ask, ConfigOwner, MetadataImage, MetadataMachine};
@@ -17,7 +18,7 @@ use freshet_types::{ClusterId, NodeId, PartitionId, TopicId, TopicPartition};
 use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::watch;
 
-use crate::kafka::api::ResponseBudget;
+use crate::kafka::api::{Brakes, ResponseBudget};
 use crate::kafka::connection::frames::FrameBudget;
 use crate::kafka::connection::seats::Seats;
 use crate::kafka::context::cluster_view::ClusterView;
@@ -48,6 +49,8 @@ pub(crate) struct ApiLimits {
     pub(crate) fetch_max_bytes: i32,
     /// `max.request.partition.size.limit`
     pub(crate) describe_partitions_max: i32,
+    /// `offsets.commit.timeout.ms`
+    pub(crate) group_patience: Duration,
     /// `replica.selector.class` is Kafka's rack-aware one.
     pub(crate) replicas_by_rack: bool,
 }
@@ -122,6 +125,7 @@ pub struct Context {
     pub(crate) response_budget: ResponseBudget,
     /// The same for brokers that copy.
     pub(crate) replica_budget: ResponseBudget,
+    pub(crate) replica_brakes: Brakes,
     pub(crate) seats: Seats,
     pub(crate) producer_ids: ProducerIds,
     sessions: Sessions,
@@ -152,11 +156,13 @@ impl Context {
             limits: ApiLimits {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),
                 describe_partitions_max: int(sockets.describe_partitions_max),
+                group_patience: Duration::from_millis(layers.groups().commit_timeout_ms),
                 replicas_by_rack: layers.replicas().by_rack,
             },
             seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
             response_budget: ResponseBudget::new(sockets.response_memory_bytes),
+            replica_brakes: Brakes::new(),
             replica_budget: ResponseBudget::new(sockets.response_memory_bytes / REPLICAS_PART),
             producer_ids: ProducerIds::default(),
             sessions: Sessions::new(sockets.fetch_sessions_max),

@@ -18,7 +18,8 @@ pub(crate) struct Lag {
     pub(crate) records: i64,
 }
 
-/// All groups of this broker's shards. A shard that does not answer is left out.
+/// All groups of this broker's shards, in partitions that it leads or follows: a follower's high
+/// watermark is a moment old. A shard that does not answer is left out.
 pub(crate) async fn lags(context: &Context) -> Vec<Lag> {
     let mut lags = Vec::new();
     for shard in context.groups.all() {
@@ -36,7 +37,7 @@ pub(crate) async fn lags(context: &Context) -> Vec<Lag> {
             for topic in Fetch::answer(reply).unwrap_or_default() {
                 for (partition, committed) in topic.partitions {
                     let Some(committed) = committed else { continue };
-                    let Ok(open) = context.locate(&topic.topic, partition) else {
+                    let Ok(open) = context.find(&topic.topic, partition) else {
                         continue;
                     };
                     let ends = open.ends();

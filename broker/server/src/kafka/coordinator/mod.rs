@@ -34,6 +34,18 @@ pub(crate) async fn ask<A: Ask>(
     ask_owner(context, partition, request).await
 }
 
+/// What is not on enough replicas within `offsets.commit.timeout.ms` may still come to be: the
+/// client asks again, as it does in Kafka.
+async fn in_time<T>(
+    context: &Context,
+    answer: impl Future<Output = Result<T, ErrorCode>>,
+) -> Result<T, ErrorCode> {
+    let answer = tokio::time::timeout(context.limits.group_patience, answer);
+    answer
+        .await
+        .unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
+}
+
 /// As [`ask`], for requests that may wait for other members. A broker that stops does not wait for
 /// them: the members find the next coordinator.
 pub(crate) async fn ask_patiently<A: Ask>(
@@ -41,9 +53,11 @@ pub(crate) async fn ask_patiently<A: Ask>(
     group: &str,
     request: A,
 ) -> Result<A::Answer, ErrorCode> {
+    let partition = owner(context, group).ok_or(ErrorCode::NotCoordinator)?;
+    let shard = context.groups.shard(partition).map_err(|e| e.code())?;
     tokio::select! {
         biased;
-        answer = ask(context, group, request) => answer,
+        answer = ask_shard(&shard, request) => answer,
         () = context.stop.stopped() => Err(ErrorCode::CoordinatorNotAvailable),
     }
 }
@@ -55,7 +69,7 @@ pub(crate) async fn ask_owner<A: Ask>(
     request: A,
 ) -> Result<A::Answer, ErrorCode> {
     let shard = context.groups.shard(partition).map_err(|e| e.code())?;
-    ask_shard(&shard, request).await
+    in_time(context, ask_shard(&shard, request)).await
 }
 
 /// Asks a shard.

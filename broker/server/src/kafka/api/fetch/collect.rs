@@ -96,7 +96,6 @@ async fn round(
     let more = limits.max_bytes.saturating_sub(found.bytes);
     let budget = limits.reader.budget(context);
     found.most_bytes = found.bytes + found.held.reserve(budget, more);
-    let image = context.image();
     for &slot in slots {
         let Some(item) = agenda.item(slot) else {
             continue;
@@ -107,10 +106,20 @@ async fn round(
                 let eyes = Eyes {
                     reader: limits.reader,
                     isolation: limits.isolation,
-                    image: &image,
-                    me: context.identity.node_id,
+                    context,
                 };
-                look(partition, item.position, eyes, found.room()).await
+                let brakes = &context.replica_brakes;
+                let counts = brakes.concern(context, limits.reader, &partition);
+                // Held back, a replica is heard and gets nothing.
+                let room = match counts && brakes.hold(context) {
+                    true => Room::NONE,
+                    false => found.room(),
+                };
+                let outcome = look(partition, item.position, eyes, room).await;
+                if counts {
+                    brakes.sent(context, outcome.records.len());
+                }
+                outcome
             }
             Err(code) => Outcome::failed(code),
         };

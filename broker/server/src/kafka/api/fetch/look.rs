@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
-use freshet_metadata::MetadataImage;
 use freshet_partition::{Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice};
 use freshet_types::{NodeId, Offset};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
 
 use super::Reader;
+use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
 use crate::kafka::sessions::{Position, Told};
 
@@ -38,6 +38,20 @@ impl Outcome {
             nearer: None,
             seen: None,
             caught_up: false,
+        }
+    }
+
+    /// An answer to a replica that tells it where our log starts and ends, so that it finds its
+    /// place without another question: the end is that of our latest epoch.
+    fn out_of_range(partition: &Partition) -> Self {
+        let ends = partition.ends();
+        Self {
+            ends: Some(ends),
+            diverging: Some(EpochEndOffset {
+                epoch: partition.leader_epoch(),
+                end_offset: ends.log_end,
+            }),
+            ..Self::failed(ErrorCode::OffsetOutOfRange)
         }
     }
 
@@ -75,15 +89,19 @@ pub(super) struct Room {
     pub(super) is_first: bool,
 }
 
+impl Room {
+    pub(super) const NONE: Self = Self {
+        bytes: 0,
+        is_first: false,
+    };
+}
+
 /// Whose look it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Eyes<'a> {
     pub(super) reader: Reader<'a>,
     pub(super) isolation: Isolation,
-    /// The cluster as it is now.
-    pub(super) image: &'a MetadataImage,
-    /// This broker.
-    pub(super) me: NodeId,
+    pub(super) context: &'a Context,
 }
 
 /// Reads from where the client is.
@@ -100,7 +118,12 @@ pub(super) async fn look(
     }
     match diverging(&partition, &position) {
         None => {}
+        // A follower's log may miss records, or have some that will go: its leader has to tell.
+        Some(_) if !partition.leads() => return Outcome::failed(ErrorCode::OffsetNotAvailable),
         // An epoch that was never heard of here.
+        Some(end) if end.epoch < 0 && eyes.reader.is_replica() => {
+            return Outcome::out_of_range(&partition);
+        }
         Some(end) if end.epoch < 0 => return Outcome::failed(ErrorCode::OffsetOutOfRange),
         Some(end) => {
             return Outcome {
@@ -110,8 +133,10 @@ pub(super) async fn look(
             };
         }
     }
-    if let Err(code) = report(&partition, &position, eyes) {
-        return Outcome::failed(code);
+    match report(&partition, &position, eyes) {
+        Ok(()) => {}
+        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
+        Err(code) => return Outcome::failed(code),
     }
     if let Some(nearer) = nearer(&partition, &position, eyes) {
         return Outcome {
@@ -172,7 +197,7 @@ fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<
         log_start: position.log_start,
         end: position.fetch_offset,
     };
-    let taken = partition.replica_fetched(fetch, eyes.image);
+    let taken = partition.replica_fetched(fetch, &eyes.context.image());
     taken.map_err(|error| {
         tracing::debug!(log = %partition.name(), %error, "a replica's fetch is refused");
         error.code()
@@ -187,11 +212,12 @@ fn nearer(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<
     else {
         return None;
     };
+    let image = eyes.context.image();
     let stands_there = |node: &NodeId| {
-        let broker = eyes.image.broker(*node).filter(|broker| broker.is_active());
+        let broker = image.broker(*node).filter(|broker| broker.is_active());
         broker.is_some_and(|broker| broker.rack.as_deref() == Some(rack))
     };
-    if stands_there(&eyes.me) {
+    if stands_there(&eyes.context.identity.node_id) {
         return None;
     }
     let with = partition.replicas_with(position.fetch_offset);

@@ -4,6 +4,7 @@
 //! is not enough, the fetch watches its partitions and looks at those that move, until `min_bytes`
 //! are there or `max_wait_ms` is over.
 
+pub(in crate::kafka) mod brakes;
 pub(in crate::kafka) mod budget;
 mod collect;
 mod look;
@@ -203,8 +204,7 @@ fn respond(
     let is_session = session_id != 0;
     let agenda = fetching.agenda();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
-    let image = context.image();
-    let mut leaders = Leaders::new(&image, &call.origin.listener);
+    let mut leaders = Leaders::new(context, &call.origin.listener);
     for (slot, mut outcome) in found.outcomes.into_values() {
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);

@@ -273,8 +273,7 @@ impl Submitted {
                 false => Reply::Close,
             };
         }
-        let image = self.context.image();
-        let mut leaders = Leaders::new(&image, &self.call.origin.listener);
+        let mut leaders = Leaders::new(&self.context, &self.call.origin.listener);
         let mut outcomes = outcomes.into_iter();
         let by_id = self.call.version >= BY_ID_SINCE;
         let mut responses = Vec::with_capacity(self.asked.len());

@@ -42,10 +42,15 @@ def expect(word):
 
 
 def create(admin, job):
+    start = time.monotonic()
+    while len(admin.list_topics(timeout=PATIENCE).brokers) < job["replicas"]:
+        if time.monotonic() - start > PATIENCE:
+            sys.exit(f"load.py: fewer than {job['replicas']} brokers")
+        time.sleep(0.1)
     topic = NewTopic(
         job["topic"],
         num_partitions=job["partitions"],
-        replication_factor=1,
+        replication_factor=job["replicas"],
         config=job["config"],
     )
     for future in admin.create_topics([topic]).values():

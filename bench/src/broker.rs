@@ -15,113 +15,199 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use self::probe::{answers, free_port};
 use crate::args::{Side, freshet};
+use crate::cpu;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How often a starting broker is asked; also the precision of the start time.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
-/// A broker process with its data folder, both gone when it is dropped.
+/// A broker process with its data folder, or three of them as one cluster; all is gone when it is
+/// dropped.
 pub(crate) struct Broker {
     pub(crate) side: Side,
-    pub(crate) address: SocketAddr,
-    /// From the start of the process to its first answer.
+    /// From the start of the processes to the first answer of the last of them.
     pub(crate) took: Duration,
+    nodes: Vec<Node>,
+}
+
+/// One process.
+struct Node {
+    address: SocketAddr,
     child: Child,
     command: Command,
     folder: PathBuf,
+}
+
+/// What a node is told of its cluster.
+pub(crate) struct Member {
+    id: usize,
+    port: u16,
+    controller: u16,
+    /// `id@host:port` of every controller.
+    voters: String,
 }
 
 impl Broker {
     /// Starts a broker with an empty data folder in `scratch` and waits for its first answer.
     pub(crate) fn start(side: Side, scratch: &Path) -> Result<Self> {
         let port = free_port()?;
-        let folder = scratch.join(format!("{}-{port}", side.name().to_lowercase()));
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let mut command = match side {
+        let folder = made(side, port, scratch)?;
+        let command = match side {
             Side::Freshet => prepare_freshet(&folder, port)?,
             Side::Kafka => kafka::prepare(&folder, port)?,
         };
-        let log = File::create(folder.join("broker.log")).context("cannot create broker.log")?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        Self::launch(side, vec![(folder, command, port)])
+    }
+
+    /// Starts three brokers and controllers as one cluster, and waits until each answers.
+    pub(crate) fn start_three(side: Side, scratch: &Path) -> Result<Self> {
+        let mut members = Vec::new();
+        for id in 1..=3 {
+            members.push((id, free_port()?, free_port()?));
+        }
+        let voter = |(id, _, port): &(usize, u16, u16)| format!("{id}@127.0.0.1:{port}");
+        let voters = members.iter().map(voter).collect::<Vec<_>>().join(",");
+        let mut prepared = Vec::new();
+        for (id, port, controller) in members {
+            let folder = made(side, port, scratch)?;
+            let member = Member {
+                id,
+                port,
+                controller,
+                voters: voters.clone(),
+            };
+            let command = match side {
+                Side::Freshet => prepare_freshet_member(&folder, &member)?,
+                Side::Kafka => kafka::prepare_member(&folder, &member)?,
+            };
+            prepared.push((folder, command, port));
+        }
+        Self::launch(side, prepared)
+    }
+
+    fn launch(side: Side, prepared: Vec<(PathBuf, Command, u16)>) -> Result<Self> {
         let start = Instant::now();
-        let child = spawn(&mut command)?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut broker = Self {
             side,
-            address,
             took: Duration::ZERO,
-            child,
-            command,
-            folder,
+            nodes: Vec::new(),
         };
-        broker.await_answer(start)?;
+        for (folder, mut command, port) in prepared {
+            let log = File::create(folder.join("broker.log"));
+            let log = log.context("cannot create broker.log")?;
+            command
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log);
+            let child = spawn(&mut command)?;
+            broker.nodes.push(Node {
+                address: SocketAddr::from(([127, 0, 0, 1], port)),
+                child,
+                command,
+                folder,
+            });
+        }
+        broker.await_answers(start)?;
         Ok(broker)
     }
 
     /// Starts a broker that was stopped or killed, with the data that it left.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         let start = Instant::now();
-        self.child = spawn(&mut self.command)?;
-        self.await_answer(start)
+        for node in &mut self.nodes {
+            node.child = spawn(&mut node.command)?;
+        }
+        self.await_answers(start)
     }
 
-    fn await_answer(&mut self, start: Instant) -> Result<()> {
-        while !answers(self.address) {
-            if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "{} ended at its start with {status}: {}",
-                    self.side.name(),
-                    self.words()
-                );
+    fn await_answers(&mut self, start: Instant) -> Result<()> {
+        for node in &mut self.nodes {
+            while !answers(node.address) {
+                if let Some(status) = node.child.try_wait()? {
+                    bail!(
+                        "{} ended at its start with {status}: {}",
+                        self.side.name(),
+                        node.words()
+                    );
+                }
+                if start.elapsed() > START_LIMIT {
+                    bail!("{} did not answer within {START_LIMIT:?}", self.side.name());
+                }
+                sleep(ASK_EVERY);
             }
-            if start.elapsed() > START_LIMIT {
-                bail!("{} did not answer within {START_LIMIT:?}", self.side.name());
-            }
-            sleep(ASK_EVERY);
         }
         self.took = start.elapsed();
         Ok(())
     }
 
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    /// `host:port` of every node.
+    pub(crate) fn bootstrap(&self) -> String {
+        let addresses = self.nodes.iter().map(|node| node.address.to_string());
+        addresses.collect::<Vec<_>>().join(",")
     }
 
+    /// The process ids.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.nodes.iter().map(|node| node.child.id()).collect()
+    }
+
+    /// User and system seconds so far, over all nodes.
+    pub(crate) fn cpu(&self) -> Result<f64> {
+        self.ids().into_iter().map(cpu::of).sum()
+    }
+
+    /// Resident memory now and at its highest, in MiB, over all nodes.
+    pub(crate) fn resident(&self) -> Result<(f64, f64)> {
+        let mut all = (0.0, 0.0);
+        for id in self.ids() {
+            let (now, highest) = cpu::resident(id)?;
+            all = (all.0 + now, all.1 + highest);
+        }
+        Ok(all)
+    }
+
+    /// Ends the processes as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.child.kill().context("cannot kill the broker")?;
+            node.child.wait().context("cannot wait for the broker")?;
+        }
+        Ok(())
+    }
+
+    /// Asks the processes to end and waits until they have.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        for node in &self.nodes {
+            let pid = Pid::from_child(&node.child);
+            kill_process(pid, Signal::TERM).context("cannot signal the broker")?;
+        }
+        let start = Instant::now();
+        for node in &mut self.nodes {
+            while node.child.try_wait()?.is_none() {
+                if start.elapsed() > STOP_LIMIT {
+                    bail!("{} did not stop within {STOP_LIMIT:?}", self.side.name());
+                }
+                sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
     /// The last lines that the broker printed.
     fn words(&self) -> String {
         let text = fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
+}
 
-    /// Ends the process as a crash would.
-    pub(crate) fn kill(&mut self) -> Result<()> {
-        self.child.kill().context("cannot kill the broker")?;
-        self.child
-            .wait()
-            .map(drop)
-            .context("cannot wait for the broker")
-    }
-
-    /// Asks the process to end and waits until it has.
-    pub(crate) fn stop(&mut self) -> Result<()> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).context("cannot signal the broker")?;
-        let start = Instant::now();
-        while self.child.try_wait()?.is_none() {
-            if start.elapsed() > STOP_LIMIT {
-                bail!("{} did not stop within {STOP_LIMIT:?}", self.side.name());
-            }
-            sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
+fn made(side: Side, port: u16, scratch: &Path) -> Result<PathBuf> {
+    let folder = scratch.join(format!("{}-{port}", side.name().to_lowercase()));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// What has to be on a machine to run a broker there, in 10^6 bytes: the binary, or the jars without
@@ -144,7 +230,7 @@ fn spawn(command: &mut Command) -> Result<Child> {
         .with_context(|| format!("cannot start {:?}", command.get_program()))
 }
 
-impl Drop for Broker {
+impl Drop for Node {
     fn drop(&mut self) {
         // Best effort: an early end of the benchmark must leave neither processes nor gigabytes.
         let _ = self.child.kill();
@@ -154,6 +240,17 @@ impl Drop for Broker {
 }
 
 fn prepare_freshet(folder: &Path, port: u16) -> Result<Command> {
+    freshet_with(
+        folder,
+        &[("listeners", format!("PLAINTEXT://127.0.0.1:{port}"))],
+    )
+}
+
+fn prepare_freshet_member(folder: &Path, member: &Member) -> Result<Command> {
+    freshet_with(folder, &member.settings())
+}
+
+fn freshet_with(folder: &Path, settings: &[(&str, String)]) -> Result<Command> {
     let binary = freshet();
     if !binary.is_file() {
         bail!(
@@ -162,12 +259,31 @@ fn prepare_freshet(folder: &Path, port: u16) -> Result<Command> {
         );
     }
     let mut command = Command::new(binary);
-    command
-        .arg("--set")
-        .arg(format!("listeners=PLAINTEXT://127.0.0.1:{port}"));
     command.arg("--set").arg("http.listener=127.0.0.1:0");
-    command
-        .arg("--set")
-        .arg(format!("log.dirs={}", folder.join("data").display()));
+    let logs = [("log.dirs", folder.join("data").display().to_string())];
+    for (name, value) in settings.iter().chain(&logs) {
+        command.arg("--set").arg(format!("{name}={value}"));
+    }
     Ok(command)
+}
+
+impl Member {
+    /// What both brokers are told, by the same names.
+    fn settings(&self) -> [(&'static str, String); 6] {
+        let Self {
+            id,
+            port,
+            controller,
+            voters,
+        } = self;
+        let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+        [
+            ("node.id", id.to_string()),
+            ("process.roles", "broker,controller".into()),
+            ("listeners", listeners),
+            ("controller.listener.names", "CONTROLLER".into()),
+            ("controller.quorum.voters", voters.clone()),
+            ("inter.broker.listener.name", "PLAINTEXT".into()),
+        ]
+    }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Job {
     pub(crate) bootstrap: String,
     pub(crate) topic: String,
     pub(crate) partitions: u32,
+    /// Copies of each partition; the job waits until as many brokers are there.
+    pub(crate) replicas: u32,
     /// Settings of the topic, by name.
     pub(crate) config: BTreeMap<&'static str, &'static str>,
     /// Whether the topic is made before and removed after the work.

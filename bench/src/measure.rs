@@ -63,11 +63,12 @@ impl Noise {
 /// Runs a client's job on one broker while the other stands by.
 pub(crate) fn load(broker: &Broker, other: &Broker, load: &Load, job: &Job) -> Result<Sample> {
     let mut client = Client::start(job)?;
-    let ours = [broker.id(), other.id(), client.id()];
+    let mut ours = [broker.ids(), other.ids()].concat();
+    ours.push(client.id());
     let (machine, start) = (Machine::look(&ours)?, Instant::now());
-    let before = cpu::of(broker.id())?;
+    let before = broker.cpu()?;
     let done = client.work()?;
-    let used = cpu::of(broker.id())? - before;
+    let used = broker.cpu()? - before;
     let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
     client.end()?;
     if done.records != job.records {
@@ -82,6 +83,10 @@ pub(crate) fn load(broker: &Broker, other: &Broker, load: &Load, job: &Job) -> R
     numbers.insert("broker CPU".into(), broker_cpu);
     if matches!(job.role, Role::Produce | Role::Consume | Role::Tail) {
         numbers.insert("throughput".into(), records / done.seconds);
+        if load.replicas > 1 {
+            let megabytes = records * job.size as f64 / 1e6;
+            numbers.insert("rate".into(), megabytes / done.seconds);
+        }
     }
     distrust(&mut numbers);
     Ok(Sample { numbers, foreign })
@@ -129,11 +134,11 @@ fn distrust(numbers: &mut Numbers) {
 
 /// CPU of a broker that nobody talks to, as a part of one core, in percent.
 pub(crate) fn idle(broker: &Broker, other: &Broker, window: Duration) -> Result<Sample> {
-    let ours = [broker.id(), other.id()];
+    let ours = [broker.ids(), other.ids()].concat();
     let (machine, start) = (Machine::look(&ours)?, Instant::now());
-    let before = cpu::of(broker.id())?;
+    let before = broker.cpu()?;
     sleep(window);
-    let used = cpu::of(broker.id())? - before;
+    let used = broker.cpu()? - before;
     let took = start.elapsed();
     let foreign = foreign(&machine, &Machine::look(&ours)?, took);
     let percent = used / took.as_secs_f64() * 100.0;

@@ -70,7 +70,7 @@ impl Report {
 impl Measured {
     pub(crate) fn new(row: &Row, sides: [Side; 2]) -> Self {
         let (work, durability) = match row.kind {
-            Kind::Load(load) | Kind::Partitions { load, .. } => {
+            Kind::Load(load) | Kind::Three(load) | Kind::Partitions { load, .. } => {
                 (load.words(), sides.map(|side| load.durability.words(side)))
             }
             _ => (String::new(), [""; 2]),
@@ -129,13 +129,16 @@ impl Measured {
 /// The unit of a number.
 fn unit(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
-        ("broker CPU", Kind::Idle { .. }) => "% of a core",
+        ("broker CPU", Kind::Idle { .. } | Kind::ThreeIdle) => "% of a core",
+        ("rate", _) => "MB/s",
         ("memory per partition", _) => "KiB",
         ("size", _) => "MB",
         ("throughput kept", _) => "×",
         (name, Kind::Partitions { .. }) if name.starts_with("broker CPU") => "CPU-s/GB",
         (name, Kind::Partitions { .. }) if name.starts_with("throughput") => "records/s",
-        ("broker CPU", Kind::Load(load)) if load.per == Per::Gigabyte => "CPU-s/GB",
+        ("broker CPU", Kind::Load(load) | Kind::Three(load)) if load.per == Per::Gigabyte => {
+            "CPU-s/GB"
+        }
         ("broker CPU", _) => "µs/record",
         ("throughput" | "offered" | "achieved", _) => "records/s",
         (_, Kind::Memory) => "MiB",

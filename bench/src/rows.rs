@@ -47,6 +47,8 @@ pub(crate) struct Load {
     pub(crate) rate: u64,
     pub(crate) durability: Durability,
     pub(crate) per: Per,
+    /// Copies of each partition, of which two must be in sync when there are three.
+    pub(crate) replicas: u32,
 }
 
 /// What is measured in a row.
@@ -58,6 +60,10 @@ pub(crate) enum Kind {
     Idle { partitions: u32 },
     /// A client's work.
     Load(Load),
+    /// CPU of a cluster of three that nobody talks to.
+    ThreeIdle,
+    /// A client's work on a cluster of three; CPU is that of the whole cluster.
+    Three(Load),
     /// The same work on a topic of few partitions and on one of many.
     Partitions { few: u32, load: Load },
     /// From the start of the process to its first answer, with many partitions and their records;
@@ -93,11 +99,15 @@ impl Load {
         if (self.durability, side) == (Durability::PageCache, Side::Freshet) {
             config.insert("freshet.durability", "page-cache");
         }
+        if self.replicas > 1 {
+            config.insert("min.insync.replicas", "2");
+        }
         Job {
             role: self.role,
             bootstrap,
             topic,
             partitions: self.partitions,
+            replicas: self.replicas,
             config,
             create: true,
             remove: true,
@@ -128,8 +138,12 @@ impl Load {
                 format!(", batch ≤ {} KiB, linger {linger} ms", batch / 1024)
             }
         };
+        let copies = match self.replicas {
+            1 => String::new(),
+            replicas => format!(" of {replicas} copies, min.insync.replicas 2"),
+        };
         format!(
-            "{size} B records, {partitions} partitions{sending}, acks=all, no compression, no TLS"
+            "{size} B records, {partitions} partitions{copies}{sending}, acks=all, no compression, no TLS"
         )
     }
 }
@@ -145,6 +159,7 @@ const PRODUCE: Load = Load {
     rate: 0,
     durability: Durability::Fsync,
     per: Per::Gigabyte,
+    replicas: 1,
 };
 
 const CONSUME: Load = Load {
@@ -184,6 +199,21 @@ pub(crate) const WARM_UP: &[Load] = &[
     Load {
         records: 2_000,
         before: 0,
+        ..ONE
+    },
+];
+
+/// The same for three brokers that share the machine.
+pub(crate) const WARM_UP_THREE: &[Load] = &[
+    Load {
+        records: 600_000,
+        replicas: 3,
+        ..PRODUCE
+    },
+    Load {
+        records: 3_000,
+        before: 0,
+        replicas: 3,
         ..ONE
     },
 ];
@@ -328,6 +358,34 @@ pub(crate) const ROWS: &[Row] = &[
             ("after clean stop", Bar::at_most(1_000.0)),
             ("after kill -9", Bar::at_most(10_000.0)),
             ("memory per partition", Bar::at_most(4.0)),
+        ],
+    },
+    Row {
+        name: "three-idle",
+        about: "three brokers that nobody talks to",
+        kind: Kind::ThreeIdle,
+        bars: &[("broker CPU", Bar::at_most(1.0))],
+    },
+    Row {
+        name: "three-one",
+        about: "three brokers: produce one record, wait for the ack, fetch it; then the next",
+        kind: Kind::Three(Load { replicas: 3, ..ONE }),
+        bars: &[
+            ("broker CPU", Bar::at_most(300.0)),
+            ("ack p99", Bar::at_most(2.0)),
+        ],
+    },
+    Row {
+        name: "three-1k",
+        about: "three brokers: produce 1 KiB records in batches of at most 128 KiB",
+        kind: Kind::Three(Load {
+            records: 500_000,
+            replicas: 3,
+            ..PRODUCE
+        }),
+        bars: &[
+            ("broker CPU", Bar::at_most(4.0)),
+            ("rate", Bar::at_least(200.0)),
         ],
     },
     Row {

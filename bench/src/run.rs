@@ -9,10 +9,9 @@ use tempfile::TempDir;
 use crate::args::{Args, Output, Side, target};
 use crate::broker::{self, Broker};
 use crate::client::{Job, Role, work};
-use crate::cpu;
 use crate::measure::{self, Noise, Sample};
 use crate::report::{self, Measured, Report};
-use crate::rows::{Kind, Load, ROWS, Row, WARM_UP};
+use crate::rows::{Kind, Load, ROWS, Row, WARM_UP, WARM_UP_THREE};
 use crate::starts::{self, Restarts};
 
 /// What a started broker does at first is not its idle state.
@@ -40,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         sides: args.pair()?,
         scratch,
         brokers: None,
+        threes: None,
     };
     let mut report = Report::new(args)?;
     for (at, row) in rows.iter().enumerate() {
@@ -81,6 +81,8 @@ struct Stand<'a> {
     sides: [Side; 2],
     scratch: TempDir,
     brokers: Option<Brokers>,
+    /// Three brokers of each side, for the rows with copies.
+    threes: Option<Brokers>,
 }
 
 /// Both running brokers.
@@ -101,6 +103,8 @@ impl Stand<'_> {
             }),
             Kind::Idle { partitions } => self.idle(row, partitions, &mut measured),
             Kind::Load(load) => self.load(row, &load, &mut measured),
+            Kind::ThreeIdle => self.three_idle(&mut measured),
+            Kind::Three(load) => self.three(row, &load, &mut measured),
             Kind::Partitions { few, load } => self.partitions(row, few, &load, &mut measured),
             Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
             Kind::Binary => self.binary(&mut measured),
@@ -142,7 +146,7 @@ impl Stand<'_> {
             ..WARM_UP[0]
         };
         let topic = |broker: &Broker, create, remove| {
-            let job = load.job(broker.side, broker.address.to_string(), row.name.into(), 1);
+            let job = load.job(broker.side, broker.bootstrap(), row.name.into(), 1);
             work(&Job {
                 create,
                 remove,
@@ -150,10 +154,10 @@ impl Stand<'_> {
             })
         };
         for (at, broker) in both.iter().enumerate().filter(|_| partitions > 0) {
-            let before = cpu::resident(broker.id())?.0;
+            let before = broker.resident()?.0;
             topic(broker, true, false)?;
             sleep(SETTLE);
-            let grown = (cpu::resident(broker.id())?.0 - before) * 1024.0 / f64::from(partitions);
+            let grown = (broker.resident()?.0 - before) * 1024.0 / f64::from(partitions);
             let numbers = [("memory per partition".to_owned(), grown)].into();
             measured.add(
                 at,
@@ -190,12 +194,7 @@ impl Stand<'_> {
             } else {
                 format!("{}-{turn}", row.name)
             };
-            let mut job = load.job(
-                broker.side,
-                broker.address.to_string(),
-                topic,
-                self.args.divisor(),
-            );
+            let mut job = load.job(broker.side, broker.bootstrap(), topic, self.args.divisor());
             (job.create, job.remove) = (!reads, !reads);
             measure::load(broker, other, load, &job)
         });
@@ -213,7 +212,7 @@ impl Stand<'_> {
             role: Role::Produce,
             ..*load
         };
-        let bootstrap = broker.address.to_string();
+        let bootstrap = broker.bootstrap();
         let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
         job.remove = false;
         work(&job)
@@ -221,10 +220,64 @@ impl Stand<'_> {
 
     /// Removes the topic of a reading row.
     fn empty(&self, broker: &Broker, load: &Load, topic: &str) -> Result<()> {
-        let bootstrap = broker.address.to_string();
+        let bootstrap = broker.bootstrap();
         let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
         (job.create, job.records) = (false, 0);
         work(&job)
+    }
+
+    /// A cluster of three that nobody talks to, with a topic of copies of a few partitions.
+    fn three_idle(&mut self, measured: &mut Measured) -> Result<()> {
+        let window = IDLE_WINDOW / u32::try_from(self.args.divisor())?;
+        self.threes()?;
+        sleep(SETTLE_MANY);
+        let both = &self.threes.as_ref().context("they do not run")?.both;
+        self.turns(measured, |at, _| {
+            measure::idle(&both[at], &both[1 - at], window)
+        })
+    }
+
+    /// A client's work on a topic with three copies.
+    fn three(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.threes()?;
+        let threes = self.threes.as_mut().context("they do not run")?;
+        if !threes.warm {
+            for broker in &threes.both {
+                eprintln!("    warming up three of {}", broker.side.name());
+                for (at, load) in WARM_UP_THREE.iter().enumerate() {
+                    let topic = format!("warm-up-{at}");
+                    let divisor = self.args.divisor();
+                    work(&load.job(broker.side, broker.bootstrap(), topic, divisor))?;
+                }
+            }
+            threes.warm = true;
+        }
+        let both = &self.threes.as_ref().context("they do not run")?.both;
+        self.turns(measured, |at, turn| {
+            let (broker, other) = (&both[at], &both[1 - at]);
+            let topic = format!("{}-{turn}", row.name);
+            let job = load.job(broker.side, broker.bootstrap(), topic, self.args.divisor());
+            measure::load(broker, other, load, &job)
+        })
+    }
+
+    /// Starts three of each side. The single brokers end first: they would only take part of the
+    /// machine.
+    fn threes(&mut self) -> Result<()> {
+        if self.threes.is_some() {
+            return Ok(());
+        }
+        self.brokers = None;
+        let start = |side| Broker::start_three(side, self.scratch.path());
+        let both = [start(self.sides[0])?, start(self.sides[1])?];
+        sleep(SETTLE);
+        let idle = [both[0].resident()?.0, both[1].resident()?.0];
+        self.threes = Some(Brokers {
+            both,
+            idle,
+            warm: false,
+        });
+        Ok(())
     }
 
     fn partitions(
@@ -243,7 +296,7 @@ impl Stand<'_> {
                 partitions,
                 ..load.job(
                     broker.side,
-                    broker.address.to_string(),
+                    broker.bootstrap(),
                     format!("{}-{partitions}-{turn}", row.name),
                     self.args.divisor(),
                 )
@@ -293,8 +346,8 @@ impl Stand<'_> {
             .filter(|(_, s)| **s == Side::Freshet)
         {
             let broker = Broker::start(*side, self.scratch.path())?;
-            let empty_mib = cpu::resident(broker.id())?.0;
-            let bootstrap = broker.address.to_string();
+            let empty_mib = broker.resident()?.0;
+            let bootstrap = broker.bootstrap();
             let job = Job {
                 remove: false,
                 ..load.job(*side, bootstrap, row.name.into(), 1)
@@ -320,7 +373,7 @@ impl Stand<'_> {
         self.brokers()?;
         let running = self.running()?;
         for (at, broker) in running.both.iter().enumerate() {
-            let (now, highest) = cpu::resident(broker.id())?;
+            let (now, highest) = broker.resident()?;
             let numbers = [
                 ("idle", running.idle[at]),
                 ("after load", now),
@@ -346,10 +399,7 @@ impl Stand<'_> {
             let start = |side| Broker::start(side, self.scratch.path());
             let both = [start(self.sides[0])?, start(self.sides[1])?];
             sleep(SETTLE);
-            let idle = [
-                cpu::resident(both[0].id())?.0,
-                cpu::resident(both[1].id())?.0,
-            ];
+            let idle = [both[0].resident()?.0, both[1].resident()?.0];
             self.brokers = Some(Brokers {
                 both,
                 idle,
@@ -378,7 +428,7 @@ impl Stand<'_> {
                     WARM_UP.len()
                 );
                 let topic = format!("warm-up-{at}");
-                let bootstrap = broker.address.to_string();
+                let bootstrap = broker.bootstrap();
                 let mut job = load.job(broker.side, bootstrap, topic, self.args.divisor());
                 job.remove = job.role == Role::One;
                 work(&job)?;
@@ -395,7 +445,8 @@ impl Stand<'_> {
     }
 
     fn stop(self) -> Result<()> {
-        for mut broker in self.brokers.into_iter().flat_map(|brokers| brokers.both) {
+        let running = self.brokers.into_iter().chain(self.threes);
+        for mut broker in running.flat_map(|brokers| brokers.both) {
             broker.stop()?;
         }
         Ok(())

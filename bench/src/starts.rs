@@ -67,7 +67,7 @@ impl Restarts {
         let watch = Watch::begin()?;
         self.broker.start_again()?;
         let foreign = watch.end(&self.broker)?;
-        let resident_mib = cpu::resident(self.broker.id())?.0;
+        let resident_mib = self.broker.resident()?.0;
         work(&self.refill)?;
         Ok(Started {
             millis: millis(&self.broker),
@@ -108,7 +108,7 @@ impl Watch {
         sleep(WINDOW.saturating_sub(self.start.elapsed()));
         let took = self.start.elapsed();
         let all = foreign(&self.machine, &Machine::look(&[])?, took);
-        let own = cpu::of(broker.id())? / (took.as_secs_f64() * cpu::cores());
+        let own = broker.cpu()? / (took.as_secs_f64() * cpu::cores());
         Ok((all - own).max(0.0))
     }
 }

@@ -52,7 +52,7 @@ impl Citizen {
             directories: ids.zip(dirs.iter().cloned()).collect(),
             quorum: Arc::clone(&quorum),
             clock: Arc::clone(&doors.clock),
-            settings: wanted.layers().lifecycle(),
+            statics: Arc::clone(&wanted.statics),
         });
         life.registered().await?;
         let followers = Followers::new(FollowersParts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{broker, cluster, config, consume, feature, group, produce, quorum, text, topic};
+use crate::{broker, cluster, config, consume, group, produce, text, topic};
 
 /// Topics, records, groups and settings of a Freshet or Kafka cluster.
 #[derive(Debug, Parser)]
@@ -87,10 +87,10 @@ pub(crate) enum Command {
     Broker(broker::Command),
     /// Show the controllers, change who votes.
     #[command(subcommand)]
-    Quorum(quorum::Command),
+    Quorum(cluster::quorum::Command),
     /// Show and set feature levels.
     #[command(subcommand)]
-    Feature(feature::Command),
+    Feature(cluster::feature::Command),
     /// Show the cluster and its brokers.
     #[command(subcommand)]
     Cluster(cluster::Command),

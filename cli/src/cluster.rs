@@ -1,5 +1,7 @@
 //! `freshet cluster`.
 
+pub(crate) mod feature;
+pub(crate) mod quorum;
 mod up;
 
 use std::time::Duration;
@@ -9,8 +11,8 @@ use freshet_client::{ClusterNode, LogDir};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use crate::output::patience::Patience;
 use crate::output::{Output, Rows};
-use crate::patience::Patience;
 use crate::{Context, text};
 
 /// How long one broker may take to answer before it counts as down.

@@ -6,12 +6,9 @@ mod broker;
 mod cluster;
 mod config;
 mod consume;
-mod feature;
 mod group;
 mod output;
-mod patience;
 mod produce;
-mod quorum;
 mod text;
 mod time;
 mod topic;
@@ -24,7 +21,7 @@ use freshet_client::{Client, ClientConfig, ClientError};
 
 use args::{Cli, Command};
 use output::Output;
-use patience::Patience;
+use output::patience::Patience;
 
 /// How long nobody may answer at first, unless `--timeout` says otherwise: most often the address is
 /// wrong or the broker is not started, and then waiting helps nobody.
@@ -85,8 +82,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Group(command) => group::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
         Command::Broker(command) => broker::run(&context, command).await,
-        Command::Quorum(command) => quorum::run(&context, command).await,
-        Command::Feature(command) => feature::run(&context, command).await,
+        Command::Quorum(command) => cluster::quorum::run(&context, command).await,
+        Command::Feature(command) => cluster::feature::run(&context, command).await,
         Command::Cluster(_) => cluster::run(&context).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Results: a table for people, or JSON for programs.
 
 pub(crate) mod outcome;
+pub(crate) mod patience;
 
 use std::io::{self, Write};
 

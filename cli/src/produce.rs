@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 
-use crate::patience::Patience;
+use crate::output::patience::Patience;
 use crate::{Context, advice, text};
 use lines::{Lines, Shape};
 use progress::Progress;

@@ -54,6 +54,12 @@ pub fn freshet_binary() -> PathBuf {
     workspace.join(target).join("release/freshet-broker")
 }
 
+/// The command under test: `FRESHET_CLI`, else the one beside the broker.
+pub fn freshet_command() -> PathBuf {
+    let named = env::var_os("FRESHET_CLI").map(PathBuf::from);
+    named.unwrap_or_else(|| freshet_binary().with_file_name("freshet"))
+}
+
 /// What `--ready-file` says once requests are served.
 #[derive(Debug, Clone, Deserialize)]
 struct Addresses {

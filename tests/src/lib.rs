@@ -20,6 +20,7 @@ mod bits;
 mod broker;
 mod client;
 mod cluster;
+mod faults;
 mod history;
 mod http;
 mod kafka_server;
@@ -35,9 +36,10 @@ mod tools;
 mod trial;
 
 pub use bits::Bits;
-pub use broker::{Broker, Kind, freshet_binary};
+pub use broker::{Broker, Kind, freshet_binary, freshet_command};
 pub use client::{ALL_CLIENTS, Client};
 pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
+pub use faults::{Kept, Outcome, faults_page, fold};
 pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
 pub use line::{Line, Refusal, Shown};
@@ -52,6 +54,7 @@ pub use scenario::{
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
-    Needs, Stage, Trial, disk_keeps_what_was_flushed, missing as missing_for_trials, run_sequence,
-    run_trial, seed, trials,
+    Needs, Stage, Trial, Waits, disk_keeps_what_was_flushed, failover,
+    missing as missing_for_trials, missing_for, run_sequence, run_trial, seed, soak_sequence,
+    trials,
 };

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::bits::Bits;
 use crate::client::Client;
 use crate::history::{History, Read, WRITER, Write};
-use crate::line::{Line, Shown};
+use crate::line::Line;
 use crate::peer::{Peer, Role};
 use crate::raw::now_ms;
 use crate::sample::{Sample, encode};
@@ -52,6 +52,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy)]
 struct Ack {
     write: Write,
+    at: Instant,
     took: Duration,
 }
 
@@ -66,6 +67,8 @@ struct Notes {
 }
 
 type Shared = Arc<Mutex<Notes>>;
+/// What a reader was shown, and when.
+type Shown = Arc<Mutex<Vec<(Instant, Read)>>>;
 
 /// Work that is going on.
 pub struct Load {
@@ -74,7 +77,7 @@ pub struct Load {
     /// The work is of no interest any more.
     abandon: Arc<AtomicBool>,
     writers: Vec<(Writer, u64, Shared, JoinHandle<Result<()>>)>,
-    readers: Vec<Peer>,
+    readers: Vec<(Shown, JoinHandle<Result<()>>)>,
 }
 
 /// What came of it.
@@ -94,11 +97,14 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let abandon = Arc::new(AtomicBool::new(false));
         let tail = [("topic", plan.topic.as_str()), ("tail", "true")];
-        let readers = plan
-            .readers
-            .iter()
-            .map(|client| Peer::start(*client, Role::Fetch, bootstrap, &tail))
-            .collect::<Result<_>>()?;
+        let mut readers = Vec::new();
+        for client in &plan.readers {
+            let mut peer = Peer::start(*client, Role::Fetch, bootstrap, &tail)?;
+            let shown = Shown::default();
+            let (heard, abandon) = (Arc::clone(&shown), Arc::clone(&abandon));
+            let thread = thread::spawn(move || listen(&mut peer, &heard, &abandon));
+            readers.push((shown, thread));
+        }
         let mut writers = Vec::new();
         for (writer, realm) in plan.writers.iter().zip(1..) {
             let idempotent = writer.idempotent.to_string();
@@ -169,6 +175,33 @@ impl Load {
         behind
     }
 
+    /// When acks of one partition came, over all writers.
+    pub fn ack_times(&self, partition: i32) -> Vec<Instant> {
+        let mut times = Vec::new();
+        for (_, _, notes, _) in &self.writers {
+            let notes = locked(notes);
+            let here = notes
+                .acks
+                .iter()
+                .filter(|ack| ack.write.partition == partition);
+            times.extend(here.map(|ack| ack.at));
+        }
+        times.sort_unstable();
+        times
+    }
+
+    /// When records of one partition were shown to the readers.
+    pub fn shown_times(&self, partition: i32) -> Vec<Instant> {
+        let mut times = Vec::new();
+        for (shown, _) in &self.readers {
+            let shown = locked(shown);
+            let here = shown.iter().filter(|(_, read)| read.partition == partition);
+            times.extend(here.map(|(at, _)| *at));
+        }
+        times.sort_unstable();
+        times
+    }
+
     /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
     /// the readers are heard up to its ends.
     pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
@@ -191,9 +224,15 @@ impl Load {
         }
         seen.took.sort_unstable();
         seen.history.last_read = last_read().context("the last reading")?;
-        for mut reader in std::mem::take(&mut self.readers) {
-            let shown = shown_until(&mut reader, &seen.history.last_read)?;
-            seen.history.polls.push(shown);
+        for (shown, thread) in std::mem::take(&mut self.readers) {
+            let heard = await_ends(&shown, &thread, &seen.history.last_read);
+            self.abandon.store(true, Ordering::Relaxed);
+            let told = thread.join().ok().context("a reader panicked")?;
+            told.and(heard)?;
+            let shown = locked(&shown);
+            seen.history
+                .polls
+                .push(shown.iter().map(|(_, read)| *read).collect());
         }
         Ok(seen)
     }
@@ -205,6 +244,9 @@ impl Drop for Load {
         self.abandon.store(true, Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
         for (.., thread) in std::mem::take(&mut self.writers) {
+            let _ = thread.join();
+        }
+        for (_, thread) in std::mem::take(&mut self.readers) {
             let _ = thread.join();
         }
     }
@@ -289,7 +331,11 @@ impl Feeder {
                     offset: o,
                 };
                 let took = now - sent;
-                notes.acks.push(Ack { write, took });
+                notes.acks.push(Ack {
+                    write,
+                    at: now,
+                    took,
+                });
             }
             Line::Failed { i, why } => notes.given_up.push((i, why)),
             other => bail!("a producer said {other:?}"),
@@ -298,7 +344,7 @@ impl Feeder {
     }
 }
 
-fn locked(notes: &Shared) -> MutexGuard<'_, Notes> {
+fn locked<T>(notes: &Mutex<T>) -> MutexGuard<'_, T> {
     notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -314,7 +360,7 @@ fn sample(number: u64, partitions: i32, bits: &mut Bits) -> Sample {
     }
 }
 
-fn read(shown: &Shown) -> Result<Read> {
+fn read(shown: &crate::line::Shown) -> Result<Read> {
     let key = shown.key.as_ref().context("a record without a key")?;
     let number = String::from_utf8(STANDARD.decode(key)?)?;
     Ok(Read {
@@ -324,35 +370,54 @@ fn read(shown: &Shown) -> Result<Read> {
     })
 }
 
-/// What a reader was shown, up to the ends of the last reading.
-fn shown_until(reader: &mut Peer, last_read: &[Read]) -> Result<Vec<Read>> {
+/// The thread that notes what one reader is shown.
+fn listen(reader: &mut Peer, heard: &Shown, abandon: &AtomicBool) -> Result<()> {
+    while !abandon.load(Ordering::Relaxed) {
+        match reader.at_hand(TICK) {
+            Some(Line::Record(record)) => {
+                let now = Instant::now();
+                locked(heard).push((now, read(&record)?));
+            }
+            Some(other) => bail!("a reader said {other:?}"),
+            // It said nothing, or it is gone, which is found out by what it never said.
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a reader was shown the last record of every partition.
+fn await_ends(shown: &Shown, thread: &JoinHandle<Result<()>>, last_read: &[Read]) -> Result<()> {
     let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
     for read in last_read {
         let end = ends.entry(read.partition).or_insert(read.offset);
         *end = read.offset.max(*end);
     }
     let started = Instant::now();
-    let mut shown = Vec::new();
-    while !ends.is_empty() {
-        match reader.next(FINISH_LIMIT.saturating_sub(started.elapsed())) {
-            Ok(Line::Record(record)) => {
-                let end = ends.get(&record.partition);
-                if end.is_some_and(|end| record.offset >= *end) {
-                    ends.remove(&record.partition);
-                }
-                shown.push(read(&record)?);
-            }
-            Ok(other) => bail!("a reader said {other:?}"),
-            Err(why) => {
-                let (heard, last) = (shown.len(), shown.last());
-                let told = format!("it heard {heard}, last {last:?}, and never came to {ends:?}");
-                return Err(why.context(told));
+    let mut from = 0;
+    loop {
+        let heard = locked(shown);
+        for (_, read) in &heard[from..] {
+            if ends
+                .get(&read.partition)
+                .is_some_and(|end| read.offset >= *end)
+            {
+                ends.remove(&read.partition);
             }
         }
+        from = heard.len();
+        let last = heard.last().copied();
+        drop(heard);
+        if ends.is_empty() {
+            // What comes too much must not go unseen.
+            thread::sleep(Duration::from_millis(50));
+            return Ok(());
+        }
+        let lost = thread.is_finished() || started.elapsed() > FINISH_LIMIT;
+        ensure!(
+            !lost,
+            "a reader heard {from}, last {last:?}, and never came to {ends:?}"
+        );
+        thread::sleep(Duration::from_millis(20));
     }
-    // What came too much must not go unseen.
-    while let Some(Line::Record(record)) = reader.at_hand(Duration::from_millis(50)) {
-        shown.push(read(&record)?);
-    }
-    Ok(shown)
 }

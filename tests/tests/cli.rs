@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
-use freshet_tests::{Broker, Kind, Output, Suite, freshet_binary, run};
+use freshet_tests::{Broker, Kind, Output, Suite, freshet_command, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 type Case = fn(&Shell) -> Result<()>;
 
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 14] = [
     ("the_tour_of_the_readme_runs", tour),
     ("the_examples_of_every_help_run", examples),
     ("results_are_json_on_request", json_results),
@@ -33,6 +33,8 @@ const CASES: [(&str, Case); 12] = [
     ("nothing_is_deleted_without_a_word", unasked_delete),
     ("a_group_is_not_made_by_a_typo", mistyped_group),
     ("an_offset_past_the_end_is_told", past_the_end),
+    ("a_cordoned_broker_gets_no_topics", cordoned),
+    ("what_would_lose_data_is_refused", refused_drain),
     ("typos_are_told", typos),
     ("nobody_there_is_told_soon", nobody_there),
 ];
@@ -45,20 +47,11 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-/// The command under test: `FRESHET_CLI`, else the build beside the broker, else beside the release
-/// build of this workspace.
-fn freshet_cli() -> PathBuf {
-    if let Some(named) = env::var_os("FRESHET_CLI") {
-        return named.into();
-    }
-    freshet_binary().with_file_name("freshet")
-}
-
 fn missing() -> Option<String> {
     if Kind::from_env() == Kind::Kafka {
         return Some("the command line is tested against Freshet".to_owned());
     }
-    let cli = freshet_cli();
+    let cli = freshet_command();
     (!cli.exists()).then(|| {
         format!(
             "there is no command at {}: build it with `cargo build --release -p freshet-cli`, or \
@@ -77,7 +70,7 @@ struct Shell {
 impl Shell {
     fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("freshet-cli-").tempdir()?;
-        let cli = fs::canonicalize(freshet_cli()).context("finding the command")?;
+        let cli = fs::canonicalize(freshet_command()).context("finding the command")?;
         std::os::unix::fs::symlink(cli, folder.path().join("freshet"))?;
         let broker = Broker::start(&[])?;
         Ok(Self { folder, broker })
@@ -154,7 +147,7 @@ fn tour(shell: &Shell) -> Result<()> {
 }
 
 /// The commands, and what must be there before their examples run.
-const COMMANDS: [(&str, &[&str]); 16] = [
+const COMMANDS: [(&str, &[&str]); 29] = [
     ("topic create", &[]),
     ("topic list", &[]),
     ("topic describe", &[ORDERS, PAYMENTS]),
@@ -170,6 +163,19 @@ const COMMANDS: [(&str, &[&str]); 16] = [
     ("config set", &[ORDERS]),
     ("config unset", &[ORDERS]),
     ("cluster describe", &[]),
+    ("topic reassign", &[ORDERS]),
+    ("topic elect", &[ORDERS, PAYMENTS]),
+    ("broker list", &[ORDERS]),
+    ("broker describe", &[ORDERS]),
+    ("broker cordon", &[]),
+    ("broker uncordon", &["freshet broker cordon 1"]),
+    ("broker drain", &[]),
+    ("broker decommission", &[]),
+    ("quorum describe", &[]),
+    ("quorum add-voter", &[]),
+    ("quorum remove-voter", &[]),
+    ("feature list", &[]),
+    ("feature set", &[]),
     ("", &[BILLING_TOPIC, BILLING]),
 ];
 
@@ -191,6 +197,11 @@ fn unfit(example: &str) -> Option<&'static str> {
         ("--follow", "it never ends"),
         ("--bootstrap", "its brokers are not here"),
         ("--replication 3", "there is one broker"),
+        ("--to 3,1,2", "there is one broker"),
+        ("broker drain 3", "there is one broker"),
+        ("decommission", "there is one broker"),
+        ("-voter 4", "there is one controller"),
+        ("--cancel", "nothing is under way"),
         ("topic delete orders", "it asks at a terminal"),
     ];
     let found = reasons.iter().find(|(sign, _)| example.contains(sign));
@@ -223,7 +234,7 @@ fn examples(_: &Shell) -> Result<()> {
         }
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    ensure!(ran > 35, "only {ran} examples were found");
+    ensure!(ran > 50, "only {ran} examples were found");
     Ok(())
 }
 
@@ -251,6 +262,17 @@ fn json_results(shell: &Shell) -> Result<()> {
         "freshet config describe topic:t",
         "freshet config set topic:t retention.ms=70000",
         "freshet cluster describe",
+        "freshet topic elect t",
+        "freshet topic elect --all",
+        "freshet topic reassign t:0 --to 1",
+        "freshet topic reassign --list",
+        "freshet topic alter t --replication-factor 1",
+        "freshet broker list",
+        "freshet broker describe 1",
+        "freshet broker cordon 1",
+        "freshet broker uncordon 1",
+        "freshet quorum describe",
+        "freshet feature list",
         "freshet topic delete t --yes",
     ] {
         shell.json(line)?;
@@ -372,6 +394,51 @@ fn past_the_end(shell: &Shell) -> Result<()> {
     )?;
     let said = shell.ok("freshet group reset-offsets g --topic t --to 2 --create")?;
     ensure!(said.contains("2 is past the end"), "{said}");
+    Ok(())
+}
+
+fn cordoned(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t")?;
+    shell.ok("freshet broker cordon 1")?;
+    let brokers = shell.json("freshet broker list")?;
+    ensure!(brokers[0]["status"] == "cordoned", "{brokers}");
+    shell.fails("freshet topic create u", &["INVALID_REPLICATION_FACTOR"])?;
+    // What it has stays.
+    shell.ok("freshet produce t --value x")?;
+    shell.ok("freshet broker uncordon 1")?;
+    shell.ok("freshet topic create u")?;
+    let brokers = shell.json("freshet broker list")?;
+    ensure!(brokers[0]["status"] == "ok", "{brokers}");
+    ensure!(brokers[0]["leaders"] == 2, "{brokers}");
+    Ok(())
+}
+
+fn refused_drain(shell: &Shell) -> Result<()> {
+    shell.ok("freshet topic create t --partitions 20")?;
+    for line in ["freshet broker drain 1", "freshet broker drain 1 --dry-run"] {
+        let words = [
+            "nothing was changed",
+            "no other broker is left for t-0, t-1",
+            "and 10 more",
+            "--replication-factor",
+        ];
+        shell.fails(line, &words)?;
+    }
+    let brokers = shell.json("freshet broker list")?;
+    ensure!(brokers[0]["status"] == "ok", "it was cordoned: {brokers}");
+    shell.fails(
+        "freshet broker drain 9",
+        &["there is no broker 9; brokers: 1"],
+    )?;
+    shell.fails(
+        "freshet broker cordon 9",
+        &["there is no broker 9; brokers: 1"],
+    )?;
+    shell.fails("freshet broker decommission 1", &["the only controller"])?;
+    let words = ["t-0 cannot have 2 copies", "nothing was moved"];
+    shell.fails("freshet topic alter t --replication-factor 2", &words)?;
+    shell.fails("freshet topic elect t --unclean", &["--accept-loss"])?;
+    shell.fails("freshet topic elect t:99", &["no partition 99"])?;
     Ok(())
 }
 

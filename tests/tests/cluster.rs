@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use freshet_tests::{
-    Suite, disk_keeps_what_was_flushed, enter, missing_for_trials, run_trial, seed, trials,
+    Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_trials, run_trial, seed,
+    trials,
 };
 
 fn main() -> ExitCode {
@@ -16,7 +17,8 @@ fn main() -> ExitCode {
         disk_keeps_what_was_flushed,
     );
     for trial in trials() {
-        suite.test(trial.name, missing.clone(), move || run_trial(trial, seed));
+        let missing = missing.clone().or_else(|| missing_for(trial));
+        suite.test(trial.name, missing, move || run_trial(trial, seed));
     }
     suite.run()
 }

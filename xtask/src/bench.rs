@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 
-use crate::peers;
-use crate::place;
 use crate::process::{self, cargo, command};
+use crate::{peers, place, soak, test};
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
@@ -18,6 +17,21 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
+/// How long clients wait when a leader goes, of both brokers: it needs three of each, networks and
+/// more clients than one, so the trials' cluster measures it. Takes the number of rounds.
+fn failover(rounds: &[String]) -> Result<()> {
+    let build = ["build", "--release", "--package", "freshet-broker"];
+    process::run(&mut cargo(place::root(), &build))?;
+    peers::run(&peers::Args::of(&["java", "python", "go"]))?;
+    peers::system::require(peers::system::TRIALS)?;
+    for broker in ["freshet", "kafka"] {
+        let mut example = soak::example("failover", rounds);
+        test::told(&mut example).env("FRESHET_TEST_PEER", broker);
+        process::run(&mut example)?;
+    }
+    Ok(())
+}
+
 /// Builds both sides and measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args
@@ -27,6 +41,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         let ask = ["run", "--quiet", "--package", "freshet-bench", "--"];
         return process::run(cargo(place::root(), &ask).args(&args.rest)).map(drop);
+    }
+    if let Some(("failover", more)) = args.rest.split_first().map(|(row, more)| (&**row, more)) {
+        return failover(more);
     }
     let build = [
         "build",

@@ -27,6 +27,11 @@ const PAGES: &[Page] = &[
         package: "freshet-server",
         example: "apis_page",
     },
+    Page {
+        path: "docs/faults.md",
+        package: "freshet-tests",
+        example: "faults_page",
+    },
 ];
 
 impl Page {

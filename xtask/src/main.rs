@@ -13,6 +13,7 @@ mod docs;
 mod peers;
 mod place;
 mod process;
+mod soak;
 mod test;
 mod tidy;
 
@@ -35,6 +36,10 @@ enum Command {
     Peers(peers::Args),
     /// Run the tests: tidy, unit, wire and fault tests, with a closing summary.
     Test(test::Args),
+    /// Let random sequences of faults loose on a cluster, for as long as one likes.
+    Soak(soak::Args),
+    /// Note how the trials went, and write the page of faults.
+    Faults,
     /// Measure Freshet and Apache Kafka side by side.
     #[command(disable_help_flag = true)]
     Bench(bench::Args),
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         Command::Tidy(args) => tidy::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Faults => soak::faults(),
         Command::Bench(args) => bench::run(&args),
         Command::Docs => docs::run(),
     };

@@ -6,7 +6,7 @@
 
 mod recipes;
 mod stamp;
-mod system;
+pub(crate) mod system;
 
 use std::fs;
 use std::time::Instant;

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::process::say;
 use count::Count;
+pub(crate) use steps::told;
 use steps::{STEPS, Step};
 use summary::Line;
 
@@ -17,7 +18,7 @@ use summary::Line;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only these steps and what they need: tidy, unit, build, peers, oracle, wire,
-    /// faults.
+    /// faults, trials.
     #[arg(value_name = "STEP")]
     only: Vec<String>,
     /// Go on with the next step after one that failed.

@@ -1,4 +1,4 @@
-//! How Apache Kafka is started: one node, combined mode, its defaults.
+//! How Apache Kafka is started: one node or three, combined mode, its defaults.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::Member;
 use super::probe::free_port;
 use crate::args::peers;
 
@@ -25,7 +26,6 @@ appender.console.layout.pattern=%d %p %m (%c)%n
 /// Formats `folder` and gives the command that starts a broker on `port` with it.
 pub(crate) fn prepare(folder: &Path, port: u16) -> Result<Command> {
     let controller = free_port()?;
-    let properties = folder.join("server.properties");
     let text = format!(
         "process.roles=broker,controller\nnode.id=1\n\
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
@@ -39,18 +39,27 @@ pub(crate) fn prepare(folder: &Path, port: u16) -> Result<Command> {
          share.coordinator.state.topic.min.isr=1\n",
         folder.join("data").display()
     );
+    format_and_command(folder, &text, &["--standalone"], "1g")
+}
+
+/// Formats `folder` and gives the command that starts one broker of three with it. The heap is
+/// smaller: there are three of them.
+pub(super) fn prepare_member(folder: &Path, member: &Member) -> Result<Command> {
+    let mut text = format!("log.dirs={}\n", folder.join("data").display());
+    for (name, value) in member.settings() {
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    format_and_command(folder, &text, &[], "768m")
+}
+
+fn format_and_command(folder: &Path, text: &str, how: &[&str], heap: &str) -> Result<Command> {
+    let properties = folder.join("server.properties");
     fs::write(&properties, text).context("cannot write Kafka's properties")?;
     fs::write(folder.join("log4j2.properties"), LOGGING).context("cannot write Kafka's logging")?;
     let mut format = java(folder, &["-Xmx256m"])?;
-    format.args([
-        "kafka.tools.StorageTool",
-        "format",
-        "--standalone",
-        "-t",
-        CLUSTER,
-        "-c",
-    ]);
+    format.args(["kafka.tools.StorageTool", "format"]).args(how);
     let told = format
+        .args(["-t", CLUSTER, "-c"])
         .arg(&properties)
         .output()
         .context("cannot start java")?;
@@ -60,7 +69,7 @@ pub(crate) fn prepare(folder: &Path, port: u16) -> Result<Command> {
             String::from_utf8_lossy(&told.stderr).trim()
         );
     }
-    let mut server = java(folder, &["-Xms1g", "-Xmx1g"])?;
+    let mut server = java(folder, &[&format!("-Xms{heap}"), &format!("-Xmx{heap}")])?;
     server.arg("kafka.Kafka").arg(&properties);
     Ok(server)
 }

@@ -32,8 +32,8 @@ pub use request::{
     UnregisterBroker, UpdateFeatures,
 };
 pub use state::{
-    Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, DrainPlan, FeatureRange,
-    MetadataImage, Partition, Risk, StopRisk, Topic, UncleanCause, UncleanElection,
+    Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, MetadataImage,
+    Partition, Risk, StopRisk, Topic, UncleanCause, UncleanElection,
 };
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
 };
 pub use partition::{
-    Acks, Ends, FetchPoint, Follow, Isolation, Partition, Produce, ProduceError, ReadError,
+    Acks, Copies, Ends, FetchPoint, Follow, Isolation, Partition, Produce, ProduceError, ReadError,
     ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
 };
-pub use replica::{NoProposals, ProduceDone, Proposals, Stand};
+pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
 pub use waiters::{Watch, Watcher};

@@ -4,6 +4,7 @@
 mod exposition;
 mod log_page;
 mod partition_page;
+mod replication_page;
 
 use std::sync::OnceLock;
 
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     response_bytes: IntGauge,
     fetch_sessions: IntGauge,
     partitions: IntGauge,
+    cluster: replication_page::Seen,
 }
 
 /// Upper bounds of latency buckets, seconds.
@@ -128,6 +130,7 @@ impl Metrics {
             fetch_sessions: make
                 .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
             partitions: make.gauge("freshet_partitions", "Partitions open on this broker."),
+            cluster: replication_page::Seen::default(),
             registry,
         }
     }
@@ -184,6 +187,8 @@ impl Metrics {
             .expect("writing to memory cannot fail");
         let partitions = partition_page::render(&context.partitions, lags);
         page.extend_from_slice(partitions.as_bytes());
+        let replication = replication_page::render(context, &self.cluster);
+        page.extend_from_slice(replication.as_bytes());
         page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
         String::from_utf8(page).expect("the text format is UTF-8")
     }

@@ -161,7 +161,15 @@ pub struct ReplicationSettings {
     pub fetchers: usize,
     /// `replica.high.watermark.checkpoint.interval.ms`.
     pub checkpoint_interval_ms: u64,
+    /// `replica.selector.class`: consumers are sent to replicas in their rack (KIP-392).
+    pub by_rack: bool,
 }
+
+/// The words for a choice by rack: Kafka's and our own.
+const BY_RACK: [&str; 2] = [
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+    "rack",
+];
 
 /// Classic groups and committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -377,6 +385,7 @@ impl Layers {
             socket_timeout_ms: self.unsigned("replica.socket.timeout.ms"),
             fetchers: self.size("num.replica.fetchers"),
             checkpoint_interval_ms: self.unsigned("replica.high.watermark.checkpoint.interval.ms"),
+            by_rack: BY_RACK.contains(&self.text("replica.selector.class")),
         }
     }
 

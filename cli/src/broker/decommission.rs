@@ -16,7 +16,7 @@ use crate::Context;
 /// How often it is looked whether the broker is gone.
 const TICK: Duration = Duration::from_secs(1);
 /// Looks until a broker that is fenced may still count as alive.
-const PATIENCE: u32 = 15;
+const PATIENCE: u32 = 60;
 
 #[derive(Debug, Args)]
 #[command(

@@ -57,8 +57,8 @@ pub(super) async fn run(context: &Context, args: Drain) -> anyhow::Result<()> {
     if args.dry_run {
         let survey = look(context, node).await?;
         let plan = Plan::of_broker(&survey, node);
-        context.output.show(&plan.moves, table)?;
-        return plan.check(node);
+        plan.check(node)?;
+        return context.output.show(&plan.moves, table);
     }
     let drained = empty(context, node, args.batch).await?;
     let sentence = format!(

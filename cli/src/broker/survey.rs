@@ -86,9 +86,18 @@ impl Seen {
 
     /// Bytes left in its emptiest directory.
     pub(crate) fn usable_bytes(&self) -> Option<i64> {
-        let open = self.dirs.iter().flatten().filter(|dir| !dir.cordoned);
-        open.map(|dir| dir.usable_bytes).filter(|b| *b >= 0).max()
+        most_left(self.dirs.iter().flatten())
     }
+
+    /// Bytes left for new partitions.
+    fn free_bytes(&self) -> Option<u64> {
+        let open = self.dirs.iter().flatten().filter(|dir| !dir.cordoned);
+        most_left(open).map(i64::unsigned_abs)
+    }
+}
+
+fn most_left<'a>(dirs: impl Iterator<Item = &'a LogDir>) -> Option<i64> {
+    dirs.map(|dir| dir.usable_bytes).filter(|b| *b >= 0).max()
 }
 
 /// The cluster.
@@ -155,7 +164,7 @@ impl Survey {
             rack: seen.node.rack.clone(),
             takes: seen.status() == "ok" && Some(seen.node.id) != leaving,
             replicas: self.kept_by(seen.node.id).count(),
-            free_bytes: seen.usable_bytes().map(i64::unsigned_abs),
+            free_bytes: seen.free_bytes(),
         });
         Placement::new(brokers)
     }

@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::output::patience::Patience;
 use crate::output::{Output, Rows};
-use crate::patience::Patience;
 
 /// How long all brokers together may take until they serve.
 const START: Duration = Duration::from_secs(60);

@@ -95,6 +95,15 @@ impl Failures {
         of == 1 && self.count == 1
     }
 
+    /// Fails if anything has, with the words of the first failure: where no table tells of each.
+    pub(crate) fn into_first(self, of: usize, kind: &str) -> anyhow::Result<()> {
+        let Some(first) = self.first else {
+            return Ok(());
+        };
+        let first = advice::sentence(&first);
+        anyhow::bail!("{} of {of} {kind}s failed; the first: {first}", self.count)
+    }
+
     /// Fails if anything has.
     pub(crate) fn into_result(self, of: usize, kind: &str) -> anyhow::Result<()> {
         match self.first {

@@ -22,7 +22,7 @@ pub(super) async fn change(context: &Context, topic: &str, factor: usize) -> any
     for (_, outcome) in outcomes {
         failures.note(outcome);
     }
-    failures.into_result(changes.len(), "partition")?;
+    failures.into_first(changes.len(), "partition")?;
     Ok(changes.len())
 }
 

@@ -6,8 +6,11 @@ use anyhow::{Context, Result, bail, ensure};
 use freshet_records::Batches;
 use freshet_wire::describe_quorum::{PartitionData, TopicData};
 use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
-use freshet_wire::{DescribeQuorumRequest, FetchRequest, MetadataRequest};
-use freshet_wire::{alter_partition_reassignments, create_topics, fetch, metadata};
+use freshet_wire::{
+    DescribeQuorumRequest, FetchRequest, FindCoordinatorRequest, MetadataRequest,
+    OffsetFetchRequest,
+};
+use freshet_wire::{alter_partition_reassignments, create_topics, fetch, metadata, offset_fetch};
 
 use crate::history::Read;
 use crate::raw::Raw;
@@ -141,6 +144,54 @@ pub(crate) fn delete_topic(raw: &mut Raw, topic: &str) -> Result<i16> {
     };
     let told = raw.call(5, &request)?;
     Ok(told.responses.first().context("one topic")?.error_code)
+}
+
+/// Who coordinates a group.
+pub(crate) fn coordinator(raw: &mut Raw, group: &str) -> Result<i32> {
+    let request = FindCoordinatorRequest {
+        key: group.to_owned(),
+        ..Default::default()
+    };
+    let told = raw.call(3, &request)?;
+    ensure!(
+        told.error_code == 0,
+        "coordinator: error {}",
+        told.error_code
+    );
+    Ok(told.node_id)
+}
+
+/// What a group has committed, by partition; -1 where it has not.
+pub(crate) fn committed(
+    raw: &mut Raw,
+    group: &str,
+    topic: &str,
+    partitions: i32,
+) -> Result<Vec<i64>> {
+    let wanted = offset_fetch::OffsetFetchRequestTopic {
+        name: topic.to_owned(),
+        partition_indexes: (0..partitions).collect(),
+    };
+    let request = OffsetFetchRequest {
+        group_id: group.to_owned(),
+        topics: Some(vec![wanted]),
+        ..Default::default()
+    };
+    let told = raw.call(5, &request)?;
+    ensure!(told.error_code == 0, "offsets: error {}", told.error_code);
+    let mut partitions = told
+        .topics
+        .into_iter()
+        .next()
+        .context("one topic")?
+        .partitions;
+    partitions.sort_by_key(|partition| partition.partition_index);
+    let offset = |partition: &offset_fetch::OffsetFetchResponsePartition| {
+        let code = partition.error_code;
+        ensure!(code == 0, "offsets: error {code}");
+        Ok(partition.committed_offset)
+    };
+    partitions.iter().map(offset).collect()
 }
 
 /// Asks for a partition's replicas to be these; gives the error code.

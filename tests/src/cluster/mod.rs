@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use ask::{Member, PartitionView, read_copy};
-pub(crate) use ask::{create_topic, delete_topic, reassign};
+pub(crate) use ask::{committed, coordinator, create_topic, delete_topic, reassign};
 pub use disk::Disk;
 pub use network::Network;
 pub use node::Node;
@@ -23,8 +23,10 @@ use crate::broker::Kind;
 use crate::raw::Raw;
 use crate::scenario::eventually;
 
-/// How long a cluster may take to come up; three JVMs on two cores take their time.
-const START_LIMIT: Duration = Duration::from_secs(90);
+/// How long a cluster may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Three JVMs on two cores take their time.
+const JVM_START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Running brokers; all of them and their network are gone when it is dropped.
 pub struct Cluster {
@@ -59,18 +61,14 @@ impl Cluster {
         })
     }
 
-    /// One more machine beside the cluster, with a broker without a part in the quorum on it, which
-    /// is told of the cluster's. It is not started, and no part of what is asked of the cluster.
+    /// One more machine beside the cluster, with a broker on it that is told of the cluster's
+    /// quorum. It is not started, and no part of what is asked of the cluster.
     pub fn spare(&self) -> Result<Node> {
         let ids: Vec<i32> = self.ids().collect();
         let id = ids.last().map_or(1, |last| last + 1);
         let here = self.folder.join(id.to_string());
         std::fs::create_dir_all(&here)?;
-        let mut node = Node::new(self.kind, id, &ids, (here, None));
-        let listener = format!("PLAINTEXT://{}", node.address());
-        node.set("listeners", &listener);
-        node.set("process.roles", "broker");
-        Ok(node)
+        Ok(Node::new(self.kind, id, &ids, (here, None)))
     }
 
     /// Starts all nodes and waits until they know each other.
@@ -149,7 +147,11 @@ impl Cluster {
 
     /// Waits until every running node says that so many brokers are there.
     pub fn await_brokers(&mut self, count: usize) -> Result<()> {
-        eventually(START_LIMIT, || {
+        let limit = match self.kind {
+            Kind::Freshet => START_LIMIT,
+            Kind::Kafka => JVM_START_LIMIT,
+        };
+        eventually(limit, || {
             self.must_live()?;
             for id in self.ids().filter(|id| self.is_up(*id)) {
                 let known = ask::brokers(&mut self.connect(id)?)?;

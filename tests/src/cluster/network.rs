@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process::run;
 
+/// The address of everybody who is not a node.
+const HUB: &str = "10.77.0.1";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The network of a cluster; it is gone when dropped.
@@ -21,9 +23,9 @@ impl Network {
         let network = Self {
             nodes: nodes.to_vec(),
         };
-        shell(
-            "ip link add hub type bridge && ip addr add 10.77.0.1/24 dev hub && ip link set hub up",
-        )?;
+        shell(&format!(
+            "ip link add hub type bridge && ip addr add {HUB}/24 dev hub && ip link set hub up"
+        ))?;
         for node in nodes {
             let host = host(*node);
             shell(&format!(
@@ -43,6 +45,11 @@ impl Network {
             node,
             &format!("iptables -w -A INPUT -s {} -j DROP", host(from)),
         )
+    }
+
+    /// `node` no longer hears clients, who still hear it.
+    pub fn deafen_to_clients(&self, node: i32) -> Result<()> {
+        inside(node, &format!("iptables -w -A INPUT -s {HUB} -j DROP"))
     }
 
     /// `node` and the `others` no longer hear each other; clients hear all of them.

@@ -107,6 +107,20 @@ impl Node {
         self.settings.push((name.into(), value.into()));
     }
 
+    /// Takes what makes Apache Kafka impatient back: its own defaults.
+    pub fn be_patient(&mut self) {
+        self.set("broker.session.timeout.ms", "9000");
+        self.set("broker.heartbeat.interval.ms", "2000");
+        self.set("replica.lag.time.max.ms", "30000");
+    }
+
+    /// Takes its part in the quorum away.
+    pub fn be_no_controller(&mut self) {
+        self.set("process.roles", "broker");
+        let listener = format!("PLAINTEXT://{}", self.address());
+        self.set("listeners", &listener);
+    }
+
     /// Makes it belong to another cluster than all others.
     pub fn be_foreign(&mut self) {
         self.cluster = FOREIGN;

@@ -24,6 +24,12 @@ pub(super) const TRIALS: &[Trial] = &[
         needs: Needs::Disks,
     },
     Trial {
+        name: "power_loss_while_the_others_stand_still",
+        rows: &[7],
+        faults: power_loss_alone,
+        needs: Needs::Disks,
+    },
+    Trial {
         name: "flushes_fail",
         rows: &[10],
         faults: flushes_fail,
@@ -82,6 +88,33 @@ fn leader_loses_power(stage: &mut Stage) -> Result<()> {
         "power of {leader} lost with {lost} blocks: all acknowledge after {acked:.2?}"
     ));
     stage.cluster.node(leader).start()?;
+    stage.recover()
+}
+
+/// The one that lost its power is awake before those that have everything.
+fn power_loss_alone(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    let others = stage.cluster.others(leader);
+    for other in &others {
+        stage.cluster.node(*other).pause()?;
+    }
+    let node = stage.cluster.node(leader);
+    node.disk()?.lose_power();
+    node.kill()?;
+    let lost = stage
+        .cluster
+        .node(leader)
+        .disk()?
+        .regain_power(&mut stage.bits)?;
+    stage.cluster.node(leader).start()?;
+    stage.cluster.watch(Duration::from_secs(4))?;
+    for other in &others {
+        stage.cluster.node(*other).resume()?;
+    }
+    let acked = stage.load.await_progress(RECOVERY)?;
+    stage.note(format!(
+        "power of {leader} lost with {lost} blocks while others slept: all acknowledge {acked:.2?} after they woke"
+    ));
     stage.recover()
 }
 

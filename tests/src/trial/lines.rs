@@ -32,6 +32,12 @@ pub(super) const TRIALS: &[Trial] = &[
         needs: Needs::Cluster,
     },
     Trial {
+        name: "part_clients_from_a_leader",
+        rows: &[28],
+        faults: clients_parted,
+        needs: Needs::Cluster,
+    },
+    Trial {
         name: "slow_line",
         rows: &[31],
         faults: slow,
@@ -91,6 +97,19 @@ fn unheard(stage: &mut Stage) -> Result<()> {
     let other = *stage.bits.pick(&stage.cluster.others(leader));
     stage.cluster.network.deafen(other, leader)?;
     others_go_on(stage, leader)
+}
+
+/// What was on its way comes again later, and must be there once.
+fn clients_parted(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    for _ in 0..3 {
+        stage.cluster.network.deafen_to_clients(leader)?;
+        let cut = Duration::from_millis(500 + stage.bits.below(3000));
+        stage.cluster.watch(cut)?;
+        stage.cluster.network.heal()?;
+        stage.load.await_progress(RECOVERY)?;
+    }
+    stage.recover()
 }
 
 fn slow(stage: &mut Stage) -> Result<()> {

@@ -5,6 +5,8 @@
 //! must go on within [`RECOVERY`], all copies are read in full, and the checker judges.
 
 mod disks;
+mod failover;
+mod groups;
 mod kills;
 mod lines;
 mod odd;
@@ -18,12 +20,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bits::Bits;
-use crate::broker::Kind;
+use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
 use crate::cluster::{Cluster, read_copy};
+use crate::faults::note;
 use crate::history::{History, Read};
 use crate::load::{Load, Plan, Seen, Writer};
 pub use disks::disk_keeps_what_was_flushed;
+pub use failover::{Waits, failover};
 
 /// Work must go on everywhere so long after everything is healed.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
@@ -51,8 +55,8 @@ pub enum Needs {
     Cluster,
     /// Brokers with disks of their own; random sequences of such may contain it.
     Disks,
-    /// A cluster for itself, because it leaves it unlike it was.
-    Alone,
+    /// The `freshet` command, and a cluster for itself.
+    Command,
 }
 
 /// Every trial, in the order of what is cheap to know first.
@@ -62,6 +66,7 @@ pub fn trials() -> Vec<&'static Trial> {
         pauses::TRIALS,
         lines::TRIALS,
         rolls::TRIALS,
+        groups::TRIALS,
         disks::TRIALS,
         odd::TRIALS,
     ];
@@ -125,6 +130,25 @@ impl Stage {
     }
 }
 
+/// Trials of one random sequence.
+const SEQUENCE: usize = 4;
+
+/// Runs a random sequence of trials on one cluster: what and in which order is in the seed.
+pub fn soak_sequence(seed: u64) -> Result<()> {
+    let mut bits = Bits::new(seed);
+    let disks = bits.below(3) == 0;
+    let fits = |trial: &&Trial| match trial.needs {
+        Needs::Cluster => true,
+        Needs::Disks => disks,
+        Needs::Command => false,
+    };
+    let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
+    let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
+    let names: Vec<&str> = chosen.iter().map(|trial| trial.name).collect();
+    println!("{}", names.join(", "));
+    run_sequence(&chosen, seed)
+}
+
 /// Runs a trial; on failure what the brokers left is kept, and the error says where.
 pub fn run_trial(trial: &Trial, seed: u64) -> Result<()> {
     run_sequence(&[trial], seed)
@@ -136,13 +160,19 @@ pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
         .prefix("freshet-trial-")
         .tempdir()?;
     let started = Instant::now();
-    match run_in(trials, seed, folder.path().to_owned()) {
+    let outcome = run_in(trials, seed, folder.path().to_owned());
+    for trial in trials {
+        note(trial.name, seed, outcome.is_ok());
+    }
+    match outcome {
         Ok(told) => {
             println!("seed {seed}, {:.1?}: {told}", started.elapsed());
             Ok(())
         }
         Err(why) => {
             let kept = folder.keep();
+            // The runner tells failures at its very end; a long run is watched.
+            eprintln!("seed {seed} FAILED, see {}: {why:#}", kept.display());
             Err(why.context(format!(
                 "seed {seed} (FRESHET_SEED={seed} repeats it); what the brokers left is in {}",
                 kept.display()
@@ -324,6 +354,18 @@ pub fn seed() -> u64 {
         .ok()
         .and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| crate::raw::now_ms().unsigned_abs())
+}
+
+/// Why this trial cannot run here, although others can.
+pub fn missing_for(trial: &Trial) -> Option<String> {
+    if trial.needs != Needs::Command {
+        return None;
+    }
+    if Kind::from_env() == Kind::Kafka {
+        return Some("this is about the freshet command".into());
+    }
+    let command = freshet_command();
+    (!command.exists()).then(|| format!("there is no command at {}", command.display()))
 }
 
 /// Why trials cannot run here.

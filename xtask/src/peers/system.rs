@@ -8,13 +8,21 @@ use crate::process::{command, exists, read, run, say};
 /// A program and the Debian package that brings it.
 const PACKAGES: &[(&str, &str)] = &[
     ("go", "golang-go"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
     ("java", "openjdk-17-jdk-headless"),
     ("javac", "openjdk-17-jdk-headless"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("mvn", "maven"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
+    ("tc", "iproute2"),
+    ("unshare", "util-linux"),
 ];
+
+/// What the trials of a cluster make their networks and disks with.
+pub(crate) const TRIALS: &[&str] = &["ip", "iptables", "mkfs.ext4", "tc", "unshare"];
 
 /// Makes sure that all `programs` can be called; installs what is missing where we may.
 pub(crate) fn require(programs: &[&str]) -> Result<()> {

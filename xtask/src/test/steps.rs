@@ -8,7 +8,7 @@ use cargo_metadata::MetadataCommand;
 use super::count::{self, Count};
 use crate::place;
 use crate::process::{self, cargo, say};
-use crate::{peers, tidy};
+use crate::{peers, soak, tidy};
 
 /// A step, the steps that must come before it, and how it runs.
 pub(crate) struct Step {
@@ -53,6 +53,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "faults",
         needs: &["build", "peers"],
         run: faults,
+    },
+    Step {
+        name: "trials",
+        needs: &["build", "peers"],
+        run: trials,
     },
 ];
 
@@ -100,7 +105,7 @@ fn oracle() -> Result<Count> {
 
 /// Other people's clients against our processes: every black-box test that is no fault test.
 fn wire() -> Result<Count> {
-    black_box(|name| !FAULTS.contains(&name))
+    black_box(|name| !FAULTS.contains(&name) && name != TRIALS)
 }
 
 /// Starts, stops and kills.
@@ -110,6 +115,17 @@ fn faults() -> Result<Count> {
 
 /// The black-box tests that break something; all others are wire tests, new ones too.
 const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop"];
+
+/// Three brokers under every fault of the table.
+fn trials() -> Result<Count> {
+    if let Err(why) = peers::system::require(peers::system::TRIALS) {
+        say(&format!("trials will be skipped: {why:#}"));
+    }
+    black_box(|name| name == TRIALS)
+}
+
+/// The test program of the trials.
+const TRIALS: &str = "cluster";
 
 /// Runs the chosen test programs of `freshet-tests`.
 fn black_box(chosen: impl Fn(&str) -> bool) -> Result<Count> {
@@ -159,9 +175,10 @@ fn tests(args: &[&str]) -> Result<Count> {
 }
 
 /// Tells the tests where the peers and our binaries are.
-fn told(command: &mut Command) -> &mut Command {
+pub(crate) fn told(command: &mut Command) -> &mut Command {
     let broker = place::target().join("release/freshet-broker");
     command
         .env("FRESHET_PEERS", place::peers())
         .env("FRESHET_BROKER", broker)
+        .env("FRESHET_TRIALS", soak::notes())
 }

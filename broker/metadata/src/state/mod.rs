@@ -2,14 +2,12 @@
 
 mod apply;
 mod changes;
-mod drain;
 mod holdings;
 mod image;
 mod risks;
 mod shards;
 
 pub use changes::Changes;
-pub use drain::DrainPlan;
 pub(crate) use holdings::Holdings;
 pub use image::{
     Broker, BrokerListener, ConfigOwner, DirectoryId, FeatureRange, MetadataImage, Partition,

@@ -1,5 +1,5 @@
-//! What a stop of a broker would risk, and what it still owes after a start. Drains and rolling
-//! restarts ask here first.
+//! What a stop of a broker would risk, and what it still owes after a start. Rolling restarts
+//! ask here first.
 
 use freshet_settings::Layers;
 use freshet_types::{NodeId, TopicPartition};

@@ -135,40 +135,6 @@ fn a_controller_that_is_always_late_still_fences() {
 }
 
 #[test]
-fn an_emptied_broker_leaves_its_replicas_to_other_racks() {
-    let mut cluster = Cluster::watched(4);
-    cluster.create_on("t", &[&[1, 2], &[2, 1], &[2, 3]]);
-    cluster.create_on("wide", &[&[1, 2, 3, 4]]);
-    let cordon = CordonBroker {
-        node: NodeId(1),
-        cordoned: true,
-    };
-    assert_eq!(cluster.ask(cordon), Ok(()));
-    let plan = cluster.image().drain_plan(NodeId(1));
-    let moves = plan
-        .moves
-        .iter()
-        .map(|m| (m.partition.partition, m.replicas.clone().unwrap()));
-    // In place, and to whoever keeps fewest.
-    assert_eq!(
-        moves.collect::<Vec<_>>(),
-        [(0, nodes(&[4, 2])), (1, nodes(&[2, 3]))]
-    );
-    let wide = PartitionName {
-        topic: "wide".into(),
-        partition: 0,
-    };
-    assert_eq!(plan.stuck, [wide]);
-    let request = Reassign {
-        changes: plan.moves,
-        allow_factor_change: false,
-    };
-    assert_eq!(cluster.ask(request), [Ok(()), Ok(())]);
-    // What is on its way is not moved again.
-    assert!(cluster.image().drain_plan(NodeId(1)).moves.is_empty());
-}
-
-#[test]
 fn a_copy_in_a_lost_directory_does_not_lead_from_another() {
     let mut cluster = Cluster::watched(1);
     let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));

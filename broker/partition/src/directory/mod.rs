@@ -28,7 +28,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::keeper::Keeper;
 use crate::partition::Partition;
-use crate::replica::{Proposals, Stand};
+use crate::replica::{IsrCounts, Proposals, Stand};
 
 /// Told about partitions that come and go; called on the directory's thread.
 pub trait Neighbour: Send + Sync {
@@ -66,6 +66,7 @@ pub struct Directory {
     /// Partitions that should be here and cannot be opened, with the reason.
     broken: RwLock<HashMap<TopicPartition, Arc<str>>>,
     applied: watch::Sender<Arc<MetadataImage>>,
+    pub(crate) isr_counts: Arc<IsrCounts>,
 }
 
 impl Directory {
@@ -76,6 +77,7 @@ impl Directory {
             partitions: RwLock::default(),
             broken: RwLock::default(),
             applied: watch::Sender::default(),
+            isr_counts: Arc::default(),
         });
         let keeper = Keeper::new(Arc::clone(&directory), parts);
         let runtime = tokio::runtime::Handle::current();
@@ -103,6 +105,11 @@ impl Directory {
     /// Why a partition that should be here is not.
     pub fn broken(&self, id: TopicPartition) -> Option<Arc<str>> {
         self.broken.read().get(&id).cloned()
+    }
+
+    /// How often sets in sync have changed.
+    pub fn isr_counts(&self) -> &IsrCounts {
+        &self.isr_counts
     }
 
     /// All partitions that are open, in no order.

@@ -31,6 +31,17 @@ pub struct ReplicaFetch {
     pub end: Offset,
 }
 
+/// A partition's copies as its leader sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies {
+    /// How many are in sync.
+    pub in_sync: usize,
+    /// How many must be for produces with acks=all.
+    pub needed: usize,
+    /// Records that the follower lacks that has the fewest.
+    pub most_behind: u64,
+}
+
 /// Why a follower's fetch is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaFetchError {
@@ -88,7 +99,11 @@ impl Partition {
         if term.leader_epoch == self.leader_epoch() && to == self.stand() {
             self.replica.with_leader(|leader, now| {
                 leader.require(min_in_sync, now);
-                ((), leader.renew(term, now))
+                let before = leader.term().isr.clone();
+                let moved = leader.renew(term, now);
+                let counts = &self.replica.around().counts;
+                counts.changed(&before, &leader.term().isr);
+                ((), moved)
             });
             return Ok(None);
         }
@@ -176,6 +191,39 @@ impl Partition {
             .with_leader(|leader, now| ((), proposal(leader.look_for_laggards(now))));
     }
 
+    /// The copies of the partition as its leader sees them; none unless this broker leads.
+    pub fn copies(&self) -> Option<Copies> {
+        self.replica.ask_leader(|leader| {
+            let (in_sync, needed) = leader.in_sync();
+            Copies {
+                in_sync,
+                needed,
+                most_behind: leader.most_behind(),
+            }
+        })
+    }
+
+    /// How many replicas are in sync, and how many `min.insync.replicas` asks for; none unless this
+    /// broker leads.
+    pub fn in_sync(&self) -> Option<(usize, usize)> {
+        self.replica.ask_leader(Leader::in_sync)
+    }
+
+    /// Replicas in sync that have what is at `offset`, the one with the most first. Empty unless this
+    /// broker leads.
+    pub fn replicas_with(&self, offset: Offset) -> Vec<NodeId> {
+        let with = self.replica.ask_leader(|leader| leader.with(offset));
+        with.unwrap_or_default()
+    }
+
+    /// The least log start of all replicas that live; none unless this broker leads.
+    pub fn low_watermark(&self, image: &metadata::MetadataImage) -> Option<Offset> {
+        let own = self.view().log_start();
+        let lives = |node| image.broker(node).is_some_and(|broker| !broker.fenced);
+        self.replica
+            .ask_leader(|leader| leader.low_watermark(own, lives))
+    }
+
     /// The controller did not attempt a proposal, because a member is not eligible.
     pub fn isr_refused(&self, change: &IsrChange) {
         self.replica.with_leader(|leader, _| {
@@ -194,8 +242,8 @@ impl Partition {
 
 fn proposal(propose: Option<IsrChange>) -> Moved {
     Moved {
-        high_watermark: None,
         propose,
+        ..Moved::default()
     }
 }
 

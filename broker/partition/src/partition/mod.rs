@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 pub use self::errors::{ProduceError, ReadError, TrimError};
 pub use self::follow::{FetchPoint, Follow};
-pub use self::lead::{ReplicaFetch, ReplicaFetchError};
+pub use self::lead::{Copies, ReplicaFetch, ReplicaFetchError};
 use crate::replica::{ProduceDone, Replica, Stand};
 use crate::replication::Leader;
 use crate::waiters::{Waiters, Watch, Watcher};

@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
 use freshet_log::{Appended, LogError, Progress};
@@ -80,6 +80,29 @@ pub(crate) struct Surroundings {
     pub(crate) proposals: Arc<dyn Proposals>,
     /// `replica.lag.time.max.ms`
     pub(crate) lag_max: Millis,
+    pub(crate) counts: Arc<IsrCounts>,
+}
+
+/// How often sets in sync have changed of partitions that this broker led, since it started.
+#[derive(Debug, Default)]
+pub struct IsrCounts {
+    /// Somebody has left.
+    pub shrinks: AtomicU64,
+    /// Somebody has joined.
+    pub expands: AtomicU64,
+}
+
+impl IsrCounts {
+    /// A leader hears that its set is another one now.
+    pub(crate) fn changed(&self, before: &[NodeId], after: &[NodeId]) {
+        let lacks = |set: &[NodeId], of: &[NodeId]| of.iter().any(|node| !set.contains(node));
+        if lacks(after, before) {
+            self.shrinks.fetch_add(1, Ordering::Relaxed);
+        }
+        if lacks(before, after) {
+            self.expands.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A stored batch whose acknowledgement waits for the high watermark.
@@ -275,6 +298,9 @@ impl Replica {
             // who fetches because of an acknowledgement must find the records, also through a
             // session that looks only at what has moved.
             self.high_watermark.fetch_max(end, Ordering::AcqRel);
+            self.readers.wake();
+        } else if moved.log_start {
+            // Who deletes records waits for all replicas to follow.
             self.readers.wake();
         }
         drop(state);

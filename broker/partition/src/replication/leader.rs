@@ -94,6 +94,8 @@ pub struct Moved {
     pub high_watermark: Option<Offset>,
     /// To be sent to the controller.
     pub propose: Option<IsrChange>,
+    /// A follower has told another log start than before.
+    pub log_start: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +177,30 @@ impl Leader {
     /// Whether produces with acks=all may be taken.
     pub fn has_quorum(&self) -> bool {
         self.term.isr.len() >= self.needed()
+    }
+
+    /// Followers in sync whose logs reach over `offset`, the longest first.
+    pub fn with(&self, offset: Offset) -> Vec<NodeId> {
+        let has = |f: &&Follower| {
+            let starts_before = f.log_start <= offset;
+            self.term.isr.contains(&f.node) && f.end >= offset && starts_before
+        };
+        let mut with: Vec<&Follower> = self.followers.iter().filter(has).collect();
+        with.sort_by_key(|f| std::cmp::Reverse(f.end));
+        with.into_iter().map(|f| f.node).collect()
+    }
+
+    /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
+    /// them has not told its own.
+    pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
+        let living = self.followers.iter().filter(|f| lives(f.node));
+        living.map(|f| f.log_start).fold(own, Offset::min)
+    }
+
+    /// Records that the follower lacks that has the fewest. One that has not fetched lacks all.
+    pub fn most_behind(&self) -> u64 {
+        let lacks = |f: &Follower| u64::try_from(self.log_end - f.end.max(0)).unwrap_or(0);
+        self.followers.iter().map(lacks).max().unwrap_or(0)
     }
 
     fn needed(&self) -> usize {
@@ -285,13 +311,14 @@ impl Leader {
         } else if fetch.end >= follower.end_then {
             follower.caught_up = follower.caught_up.max(Some(follower.fetched));
         }
+        let log_start = std::mem::replace(&mut follower.log_start, fetch.log_start);
         follower.broker_epoch = fetch.broker_epoch;
-        follower.log_start = fetch.log_start;
         follower.end = fetch.end;
         follower.fetched = fetch.now;
         follower.end_then = log_end;
         let joins = self.may_join(fetch.node, &alive);
         let mut moved = self.moved(fetch.now);
+        moved.log_start = log_start != fetch.log_start;
         if joins {
             moved.propose = self.propose(|node, isr| isr || node == fetch.node);
         }
@@ -368,7 +395,7 @@ impl Leader {
         }
         Moved {
             high_watermark: rises.then_some(committed),
-            propose: None,
+            ..Moved::default()
         }
     }
 

@@ -79,16 +79,19 @@ fn new_topic(context: &Context, name: &str) -> NewTopic {
 
 fn offsets_topic(context: &Context) -> NewTopic {
     let groups = context.layers().groups();
-    let brokers = context.image().brokers().count();
+    let asked_for = groups.offsets_replication_factor;
+    // A laptop has one broker, and as many copies as there can be. A cluster that starts must not keep
+    // its groups on the first broker that came: as in Kafka they wait until there are enough.
+    let brokers = match context.peers {
+        None => context.image().brokers().count(),
+        Some(_) => usize::MAX,
+    };
     let config = |name: &str, value: String| (name.to_owned(), Some(value));
     NewTopic {
         name: OFFSETS_TOPIC.to_owned(),
         id: TopicId(context.rng.id()),
         partitions: groups.offsets_partitions,
-        // A laptop has one broker: as many copies as there can be, at most what was asked for.
-        replication_factor: groups
-            .offsets_replication_factor
-            .min(i16::try_from(brokers).unwrap_or(i16::MAX)),
+        replication_factor: asked_for.min(i16::try_from(brokers).unwrap_or(i16::MAX)),
         assignments: Vec::new(),
         configs: vec![
             config("cleanup.policy", "compact".to_owned()),

@@ -5,6 +5,7 @@
 )]
 
 mod administration;
+mod replicas;
 mod rig;
 mod sessions;
 mod versions;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use freshet_metadata::{
     Ask, BrokerListener, Heartbeat, MetadataImage, MetadataMachine, MetadataOptions, PastLife,
     RegisterBroker, SessionOptions,
 };
+use freshet_partition::replication::IsrChange;
 use freshet_partition::{
-    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals,
+    Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, Proposals,
 };
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
@@ -24,7 +25,7 @@ use freshet_server::{
     Context, Faces, Identity, Listeners, Parts, QuorumFace, Stop, Stopper, serve,
 };
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
-use freshet_types::{ClusterId, NodeId, TopicId};
+use freshet_types::{ClusterId, NodeId, TopicId, TopicPartition};
 use freshet_wire::create_topics::CreatableTopic;
 use freshet_wire::{
     CreateTopicsRequest, ErrorCode, ProduceRequest, Request, RequestHeader, ResponseHeader,
@@ -88,9 +89,9 @@ impl Rig {
             SoloOptions::default(),
         );
         let quorum = Arc::new(quorum.expect("a metadata log"));
-        runtime.block_on(register(&quorum, NODE, address.port()));
+        runtime.block_on(register(&quorum, NODE, address.port(), surroundings.racks));
         for node in &surroundings.others {
-            runtime.block_on(register(&quorum, *node, 1));
+            runtime.block_on(register(&quorum, *node, 1, surroundings.racks));
         }
         let dir = LogDir::open(disk, &folder.path().join("logs")).expect("a log directory");
         let options = WritersOptions {
@@ -111,7 +112,7 @@ impl Rig {
             statics: Arc::clone(&statics),
             image: quorum.watch(),
             clock: Arc::clone(&clock),
-            proposals: Arc::new(NoProposals),
+            proposals: Arc::clone(&surroundings.proposals) as Arc<dyn Proposals>,
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })
         .expect("a directory");
@@ -191,6 +192,27 @@ pub(crate) struct Surroundings {
     pub(crate) others: Vec<i32>,
     /// The quorum's voters.
     pub(crate) voters: Option<Arc<dyn QuorumFace>>,
+    /// Each broker stands in a rack of its own, `rack-` and its number.
+    pub(crate) racks: bool,
+    /// What leaders would have the controller do; nobody tells it.
+    pub(crate) proposals: Arc<Proposed>,
+}
+
+/// Proposals that were made.
+#[derive(Default)]
+pub(crate) struct Proposed(Mutex<Vec<IsrChange>>);
+
+impl Proposed {
+    /// All since the last time.
+    pub(crate) fn take(&self) -> Vec<IsrChange> {
+        std::mem::take(&mut self.0.lock().expect("no panic"))
+    }
+}
+
+impl Proposals for Proposed {
+    fn propose(&self, _: TopicPartition, change: IsrChange) {
+        self.0.lock().expect("no panic").push(change);
+    }
 }
 
 impl Surroundings {
@@ -232,7 +254,7 @@ fn settings(set: &[(&str, &str)]) -> StaticSettings {
     builder.finish().expect("settings that agree").0
 }
 
-async fn register(quorum: &Solo<MetadataMachine>, node: i32, port: u16) {
+async fn register(quorum: &Solo<MetadataMachine>, node: i32, port: u16, racks: bool) {
     let request = RegisterBroker {
         node: NodeId(node),
         incarnation: [1; 16],
@@ -242,7 +264,7 @@ async fn register(quorum: &Solo<MetadataMachine>, node: i32, port: u16) {
             port,
             protocol: SecurityProtocol::Plaintext,
         }],
-        rack: None,
+        rack: racks.then(|| format!("rack-{node}")),
         directories: Vec::new(),
         features: Vec::new(),
         past: PastLife::None,

@@ -79,8 +79,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .valid(Valid::NotEmpty)
         .doc("Listener by which brokers speak to each other. All brokers need one of this name."),
     unset("replica.selector.class", Kind::Class)
-        .not_yet(REPLICATION)
-        .doc("Kafka's class that chooses which replica serves a consumer (KIP-392)."),
+        .one_of(&[
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+            "org.apache.kafka.common.replica.LeaderSelector",
+            "rack",
+        ])
+        .doc(
+            "Which replica serves a consumer (KIP-392): by default the leader; with Kafka's \
+             rack-aware selector, or `rack` for short, one that is in sync in the consumer's rack.",
+        ),
     boolean("follower.fetch.last.tiered.offset.enable", "false")
         .cluster_wide()
         .not_yet(REPLICATION)

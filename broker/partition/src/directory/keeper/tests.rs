@@ -53,6 +53,7 @@ impl Rig {
             partitions: RwLock::default(),
             broken: RwLock::default(),
             applied: watch::Sender::default(),
+            isr_counts: Arc::default(),
         });
         let keeper = Keeper::new(
             directory,

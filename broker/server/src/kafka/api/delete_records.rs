@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_partition::{Isolation, Partition, Watcher};
 use freshet_types::Offset;
 use freshet_wire::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use freshet_wire::{DeleteRecordsRequest, DeleteRecordsResponse, ErrorCode};
+use tokio::time::{Instant, timeout_at};
 
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
@@ -15,6 +17,8 @@ use crate::kafka::errors::Coded;
 
 /// As an offset to delete up to: everything that is committed.
 const HIGH_WATERMARK: Offset = -1;
+/// How often it is looked who lives.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Each partition succeeds or fails alone.
 pub(crate) async fn handle(
@@ -23,22 +27,29 @@ pub(crate) async fn handle(
     request: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
     let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0).max(1));
-    let deadline = tokio::time::Instant::now() + patience;
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let deadline = Instant::now() + patience;
+    // First all are asked for, then all are waited for: the time is that of the whole request.
+    let mut asked = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in topic.partitions {
-            let trimmed = trim(context, &topic.name, &asked);
-            let outcome = match tokio::time::timeout_at(deadline, trimmed).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(ErrorCode::RequestTimedOut),
-            };
-            partitions.push(result(context, &asked, outcome));
+        let mut trimmed = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
+            let trim = timeout_at(deadline, trim(context, &topic.name, &partition));
+            let outcome = trim.await.unwrap_or(Err(ErrorCode::RequestTimedOut));
+            trimmed.push((partition, outcome));
         }
-        topics.push(DeleteRecordsTopicResult {
-            name: topic.name,
-            partitions,
-        });
+        asked.push((topic.name, trimmed));
+    }
+    let mut topics = Vec::with_capacity(asked.len());
+    for (name, trimmed) in asked {
+        let mut partitions = Vec::with_capacity(trimmed.len());
+        for (partition, outcome) in trimmed {
+            let outcome = match outcome {
+                Ok(trimmed) => everywhere(context, trimmed, deadline).await,
+                Err(code) => (-1, code),
+            };
+            partitions.push(result(context, &partition, outcome));
+        }
+        topics.push(DeleteRecordsTopicResult { name, partitions });
     }
     DeleteRecordsResponse {
         topics,
@@ -46,12 +57,17 @@ pub(crate) async fn handle(
     }
 }
 
-/// Gives the new log start.
+/// A partition whose log begins at `to` here, or later.
+struct Trimmed {
+    partition: Arc<Partition>,
+    to: Offset,
+}
+
 async fn trim(
     context: &Context,
     topic: &str,
     asked: &DeleteRecordsPartition,
-) -> Result<Offset, ErrorCode> {
+) -> Result<Trimmed, ErrorCode> {
     let partition = context
         .locate(topic, asked.partition_index)
         .map_err(|error| error.code())?;
@@ -67,21 +83,43 @@ async fn trim(
         offset if (0..=committed).contains(&offset) => offset,
         _ => return Err(ErrorCode::OffsetOutOfRange),
     };
-    partition.trim(to).await.map_err(|error| error.code())
+    partition.trim(to).await.map_err(|error| error.code())?;
+    Ok(Trimmed { partition, to })
+}
+
+/// Waits until the logs of all replicas that live begin there: with the next leader the records
+/// must be gone as well. Gives the least of their starts.
+async fn everywhere(context: &Context, trimmed: Trimmed, deadline: Instant) -> (Offset, ErrorCode) {
+    let Trimmed { partition, to } = trimmed;
+    let watcher: Arc<Watcher> = Arc::default();
+    loop {
+        let seen = partition.seen(Isolation::ReadUncommitted);
+        let Some(low) = partition.low_watermark(&context.image()) else {
+            return (-1, ErrorCode::NotLeaderOrFollower);
+        };
+        if low >= to {
+            return (low, ErrorCode::None);
+        }
+        // Brokers that are fenced meanwhile are not waited for, and nobody tells of them here.
+        let again = deadline.min(Instant::now() + LOOK_AGAIN);
+        let watch = partition.watch(seen, &watcher, 0);
+        if watch.is_some() && timeout_at(again, watcher.told()).await.is_ok() {
+            watcher.take();
+        }
+        if Instant::now() >= deadline {
+            return (low, ErrorCode::RequestTimedOut);
+        }
+    }
 }
 
 fn result(
     context: &Context,
     asked: &DeleteRecordsPartition,
-    outcome: Result<Offset, ErrorCode>,
+    (low_watermark, code): (Offset, ErrorCode),
 ) -> DeleteRecordsPartitionResult {
-    let (low_watermark, code) = match outcome {
-        Ok(log_start) => (log_start, ErrorCode::None),
-        Err(code) => {
-            context.metrics.error(code);
-            (-1, code)
-        }
-    };
+    if code != ErrorCode::None {
+        context.metrics.error(code);
+    }
     DeleteRecordsPartitionResult {
         partition_index: asked.partition_index,
         low_watermark,

@@ -68,12 +68,13 @@ fn describe(
     for partition in open.iter().filter(|p| Arc::ptr_eq(p.view().dir(), dir)) {
         let name = partition.name();
         if is_wanted(wanted, name.topic.as_str(), name.partition) {
+            let ends = partition.ends();
             let held = topics.entry(name.topic.as_str()).or_default();
             held.push(DescribeLogDirsPartition {
                 partition_index: name.partition,
                 partition_size: i64::try_from(partition.view().size_bytes()).unwrap_or(i64::MAX),
-                // How far a replica is behind: the leader never is.
-                offset_lag: 0,
+                // How far a replica is behind what it knows to be committed, as in Kafka.
+                offset_lag: (ends.high_watermark - ends.log_end).max(0),
                 is_future_key: false,
             });
         }

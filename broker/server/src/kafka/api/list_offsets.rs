@@ -28,6 +28,9 @@ const LATEST_TIERED: i64 = -5;
 /// The first offset that waits for its upload (KIP-1023).
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// First version whose clients know that an offset may not be known yet.
+const NOT_AVAILABLE_SINCE: i16 = 5;
+
 /// First version that may ask for each special timestamp.
 fn since(timestamp: i64) -> i16 {
     match timestamp {
@@ -59,7 +62,11 @@ pub(crate) async fn handle(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let isolation = isolation(request.isolation_level);
+    // Who copies a log needs to know where all of it ends.
+    let isolation = match request.replica_id {
+        0.. => Isolation::LogEnd,
+        _ => isolation(request.isolation_level),
+    };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -95,17 +102,36 @@ async fn find(
     if call.version < since(timestamp) || timestamp < EARLIEST_PENDING_UPLOAD {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let ends = partition.ends();
+    // What is committed may be more than a new leader knows yet: an end from it could be below one
+    // that was told before (KIP-207).
+    let knows_the_end = isolation == Isolation::LogEnd || partition.is_settled();
+    let the_end = || knows_the_end.then_some(()).ok_or_else(|| not_yet(call));
     match timestamp {
-        LATEST => Ok(at(&partition, partition.end(isolation))),
-        EARLIEST | EARLIEST_LOCAL => Ok(at(&partition, ends.log_start)),
+        LATEST => the_end().map(|()| at(&partition, partition.end(isolation))),
+        EARLIEST | EARLIEST_LOCAL => Ok(at(&partition, partition.ends().log_start)),
         // Nothing is in object storage.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
-        MAX_TIMESTAMP => by_time(&partition, TimeQuery::Max, isolation).await,
+        MAX_TIMESTAMP => {
+            the_end()?;
+            by_time(&partition, TimeQuery::Max, isolation).await
+        }
         _ => {
             let query = TimeQuery::AtOrAfter(Timestamp(timestamp));
-            by_time(&partition, query, isolation).await
+            let found = by_time(&partition, query, isolation).await?;
+            if found.offset < 0 {
+                the_end()?;
+            }
+            Ok(found)
         }
+    }
+}
+
+/// "Ask again", in the words that the client knows.
+fn not_yet(call: &Call) -> ErrorCode {
+    if call.version >= NOT_AVAILABLE_SINCE {
+        ErrorCode::OffsetNotAvailable
+    } else {
+        ErrorCode::LeaderNotAvailable
     }
 }
 

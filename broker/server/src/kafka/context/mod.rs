@@ -48,6 +48,8 @@ pub(crate) struct ApiLimits {
     pub(crate) fetch_max_bytes: i32,
     /// `max.request.partition.size.limit`
     pub(crate) describe_partitions_max: i32,
+    /// `replica.selector.class` is Kafka's rack-aware one.
+    pub(crate) replicas_by_rack: bool,
 }
 
 /// Hears what other nodes of the cluster say through a listener for brokers.
@@ -128,7 +130,8 @@ pub struct Context {
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let sockets = Layers::of(Arc::clone(&parts.statics)).sockets();
+        let layers = Layers::of(Arc::clone(&parts.statics));
+        let sockets = layers.sockets();
         let int = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
         Arc::new(Self {
             image: parts.quorum.watch(),
@@ -149,6 +152,7 @@ impl Context {
             limits: ApiLimits {
                 fetch_max_bytes: int(sockets.fetch_max_bytes),
                 describe_partitions_max: int(sockets.describe_partitions_max),
+                replicas_by_rack: layers.replicas().by_rack,
             },
             seats: Seats::default(),
             frame_budget: FrameBudget::new(sockets.request_memory_bytes),
@@ -196,6 +200,24 @@ impl Context {
         topic: &str,
         partition: PartitionId,
     ) -> Result<Arc<Partition>, LocateError> {
+        led(self.find(topic, partition)?)
+    }
+
+    /// The partition of a topic id that this broker leads.
+    pub(crate) fn locate_by_id(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
+        led(self.find_by_id(topic, partition)?)
+    }
+
+    /// The partition of a topic name that is open here, led or not.
+    pub(crate) fn find(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, LocateError> {
         let id = self.image().topic(topic).map(|topic| topic.id);
         match id {
             Some(id) => self.local(id, partition),
@@ -203,8 +225,8 @@ impl Context {
         }
     }
 
-    /// The partition of a topic id that this broker leads.
-    pub(crate) fn locate_by_id(
+    /// The partition of a topic id that is open here, led or not.
+    pub(crate) fn find_by_id(
         &self,
         topic: TopicId,
         partition: PartitionId,
@@ -219,7 +241,7 @@ impl Context {
     fn local(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, LocateError> {
         let id = TopicPartition { topic, partition };
         if let Some(open) = self.partitions.get(id) {
-            return open.leads().then_some(open).ok_or(LocateError::NotLeader);
+            return Ok(open);
         }
         let image = self.image();
         let topic = image.topic_by_id(topic).ok_or(LocateError::UnknownTopic)?;
@@ -285,6 +307,10 @@ impl Context {
         }));
         checks
     }
+}
+
+fn led(open: Arc<Partition>) -> Result<Arc<Partition>, LocateError> {
+    open.leads().then_some(open).ok_or(LocateError::NotLeader)
 }
 
 /// One line of `/readyz`.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use freshet_quorum::{Agreeable, Peer, PeerId, QuorumStatus, Raft, VotersError};
+use freshet_quorum::{Peer, PeerId, QuorumStatus, VotersError};
 
 /// An answer of the quorum on its way.
 pub type VotersAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, VotersError>> + Send + 'a>>;
@@ -20,20 +20,4 @@ pub trait QuorumFace: Send + Sync {
 
     /// Has somebody leave.
     fn remove(&self, id: PeerId) -> VotersAnswer<'_, ()>;
-}
-
-/// A controller by itself: tells what it knows, and changes voters while it leads.
-impl<M: Agreeable> QuorumFace for Raft<M> {
-    fn status(&self) -> VotersAnswer<'_, QuorumStatus> {
-        let status = Self::status(self);
-        Box::pin(std::future::ready(Ok(status)))
-    }
-
-    fn add(&self, peer: Peer, as_voter: bool) -> VotersAnswer<'_, ()> {
-        Box::pin(Self::add(self, peer, as_voter))
-    }
-
-    fn remove(&self, id: PeerId) -> VotersAnswer<'_, ()> {
-        Box::pin(Self::remove(self, id))
-    }
 }

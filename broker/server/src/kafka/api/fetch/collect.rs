@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_partition::Partition;
+use freshet_partition::{Partition, Stand};
 use freshet_wire::ErrorCode;
 use tokio::time::Instant;
 
-use super::Limits;
 use super::budget::Held;
 use super::look::{Eyes, Outcome, Room, look};
+use super::{Limits, Reader};
 use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
@@ -41,7 +41,7 @@ impl Found {
         }
     }
 
-    fn is_enough(&self, limits: Limits) -> bool {
+    fn is_enough(&self, limits: Limits<'_>) -> bool {
         // With little room the rest may not come before the client has taken this.
         let all_there_is_room_for = self.held.is_scant && self.bytes > 0;
         self.bytes >= limits.min_bytes || self.is_urgent || all_there_is_room_for
@@ -60,7 +60,7 @@ pub(super) async fn collect(
     context: &Context,
     alarm: &Alarm,
     agenda: &mut Agenda,
-    limits: Limits,
+    limits: Limits<'_>,
 ) -> Found {
     let mut found = Found::default();
     let mut slots = agenda.take_due();
@@ -90,7 +90,7 @@ async fn round(
     context: &Context,
     agenda: &Agenda,
     slots: &[usize],
-    limits: Limits,
+    limits: Limits<'_>,
     found: &mut Found,
 ) {
     let more = limits.max_bytes.saturating_sub(found.bytes);
@@ -102,28 +102,44 @@ async fn round(
             continue;
         };
         found.remove(item.turn);
-        let outcome = match locate(context, item) {
+        let outcome = match locate(context, limits.reader, item) {
             Ok(partition) => {
                 let eyes = Eyes {
                     reader: limits.reader,
                     isolation: limits.isolation,
                     image: &image,
+                    me: context.identity.node_id,
                 };
                 look(partition, item.position, eyes, found.room()).await
             }
             Err(code) => Outcome::failed(code),
         };
+        let starts_later = limits.reader.is_replica() && outcome.starts_later(item.told);
         found.put(item.turn, slot, outcome);
+        found.is_urgent |= starts_later;
     }
     found.held.keep(found.bytes);
 }
 
-fn locate(context: &Context, item: &Item) -> Result<Arc<Partition>, ErrorCode> {
-    let located = match &*item.named {
-        Named::Id(topic) => context.locate_by_id(*topic, item.partition),
-        Named::Name(topic) => context.locate(topic, item.partition),
+/// A leader serves all, a follower consumers only.
+fn locate(context: &Context, reader: Reader<'_>, item: &Item) -> Result<Arc<Partition>, ErrorCode> {
+    let found = match &*item.named {
+        Named::Id(topic) => context.find_by_id(*topic, item.partition),
+        Named::Name(topic) => context.find(topic, item.partition),
     };
-    located.map_err(|error| error.code())
+    let partition = found.map_err(|error| error.code())?;
+    let may_follow = matches!(
+        reader,
+        Reader::Consumer {
+            reads_followers: true,
+            ..
+        }
+    );
+    match partition.stand() {
+        Stand::Leads => Ok(partition),
+        Stand::Follows(_) if may_follow => Ok(partition),
+        Stand::Follows(_) | Stand::Waits => Err(ErrorCode::NotLeaderOrFollower),
+    }
 }
 
 /// Watches all that was just looked at; what has moved meanwhile is due again, and false is said.

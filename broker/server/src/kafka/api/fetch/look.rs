@@ -6,7 +6,7 @@ use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
 use freshet_metadata::MetadataImage;
 use freshet_partition::{Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice};
-use freshet_types::Offset;
+use freshet_types::{NodeId, Offset};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
 
@@ -20,6 +20,8 @@ pub(super) struct Outcome {
     pub(super) ends: Option<Ends>,
     pub(super) records: Payload,
     pub(super) diverging: Option<EpochEndOffset>,
+    /// A replica that is nearer to the client: it should read there.
+    pub(super) nearer: Option<NodeId>,
     /// The partition, and the count of its moves before it was read.
     pub(super) seen: Option<(Arc<Partition>, Seen)>,
     /// All that the client may read it has, so there is nothing to do before the next move.
@@ -33,28 +35,22 @@ impl Outcome {
             ends: None,
             records: Payload::default(),
             diverging: None,
+            nearer: None,
             seen: None,
             caught_up: false,
         }
     }
 
-    /// With what a replica needs to know to find its place in our log: where that starts and ends.
-    fn out_of_range(partition: &Partition) -> Self {
-        let ends = partition.ends();
-        let latest = partition.view().latest_epoch();
-        Self {
-            ends: Some(ends),
-            diverging: Some(EpochEndOffset {
-                epoch: latest.map_or(-1, |(epoch, _)| epoch),
-                end_offset: ends.log_end,
-            }),
-            ..Self::failed(ErrorCode::OffsetOutOfRange)
-        }
-    }
-
     /// Reasons to answer at once, besides enough data.
     pub(super) fn is_urgent(&self) -> bool {
-        self.error != ErrorCode::None || self.diverging.is_some()
+        self.error != ErrorCode::None || self.diverging.is_some() || self.nearer.is_some()
+    }
+
+    /// Whether the log begins later than the client was told. A replica hears of it at once:
+    /// somebody may wait until all have dropped what is before.
+    pub(super) fn starts_later(&self, told: Told) -> bool {
+        let starts = self.ends.map_or(-1, |ends| ends.log_start);
+        !told.error && starts > told.log_start
     }
 
     pub(super) fn told(&self) -> Told {
@@ -82,10 +78,12 @@ pub(super) struct Room {
 /// Whose look it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eyes<'a> {
-    pub(super) reader: Reader,
+    pub(super) reader: Reader<'a>,
     pub(super) isolation: Isolation,
     /// The cluster as it is now.
     pub(super) image: &'a MetadataImage,
+    /// This broker.
+    pub(super) me: NodeId,
 }
 
 /// Reads from where the client is.
@@ -103,7 +101,7 @@ pub(super) async fn look(
     match diverging(&partition, &position) {
         None => {}
         // An epoch that was never heard of here.
-        Some(end) if end.epoch < 0 => return Outcome::out_of_range(&partition),
+        Some(end) if end.epoch < 0 => return Outcome::failed(ErrorCode::OffsetOutOfRange),
         Some(end) => {
             return Outcome {
                 ends: Some(partition.ends()),
@@ -112,10 +110,18 @@ pub(super) async fn look(
             };
         }
     }
-    match report(&partition, &position, eyes) {
-        Ok(()) => {}
-        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
-        Err(code) => return Outcome::failed(code),
+    if let Err(code) = report(&partition, &position, eyes) {
+        return Outcome::failed(code);
+    }
+    if let Some(nearer) = nearer(&partition, &position, eyes) {
+        return Outcome {
+            ends: Some(partition.ends()),
+            nearer: Some(nearer),
+            ..Outcome::failed(ErrorCode::None)
+        };
+    }
+    if is_ahead_of_follower(&partition, &position, eyes) {
+        return Outcome::failed(ErrorCode::OffsetNotAvailable);
     }
     let max_bytes = usize::try_from(position.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes.min(room.bytes);
@@ -126,6 +132,7 @@ pub(super) async fn look(
             ends: Some(ends),
             records: fetched.chunks.into_iter().collect(),
             diverging: None,
+            nearer: None,
             caught_up: is_caught_up(position.fetch_offset, isolation, ends),
             seen: Some((partition, seen)),
         },
@@ -170,6 +177,33 @@ fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<
         tracing::debug!(log = %partition.name(), %error, "a replica's fetch is refused");
         error.code()
     })
+}
+
+/// The replica in a consumer's rack that has what it asks for, if the leader is not there itself.
+fn nearer(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<NodeId> {
+    let Reader::Consumer {
+        rack: Some(rack), ..
+    } = eyes.reader
+    else {
+        return None;
+    };
+    let stands_there = |node: &NodeId| {
+        let broker = eyes.image.broker(*node).filter(|broker| broker.is_active());
+        broker.is_some_and(|broker| broker.rack.as_deref() == Some(rack))
+    };
+    if stands_there(&eyes.me) {
+        return None;
+    }
+    let with = partition.replicas_with(position.fetch_offset);
+    with.into_iter().find(stands_there)
+}
+
+/// Whether a consumer asks a follower for what it has not copied yet: then the leader must serve it.
+/// "Out of range" would let it believe that the records are gone. What is copied and not known as
+/// committed is waited for.
+fn is_ahead_of_follower(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> bool {
+    let is_consumer = !eyes.reader.is_replica();
+    is_consumer && !partition.leads() && position.fetch_offset > partition.view().log_end()
 }
 
 /// Where the client's history leaves ours (KIP-595); clients that do not say what they fetched

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use freshet_partition::Isolation;
 use freshet_types::NodeId;
-use freshet_wire::fetch::{FetchableTopicResponse, PartitionData};
+use freshet_wire::fetch::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
 use freshet_wire::{ErrorCode, FetchRequest, FetchResponse};
 
 use self::budget::ResponseBudget;
@@ -22,10 +22,15 @@ use self::look::Outcome;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
+use crate::kafka::leaders::{Endpoint, Leaders};
 use crate::kafka::sessions::{Agenda, Asked, Fetching, Item, Named, Opening, Position};
 
 /// First version that names topics by id.
 const BY_ID_SINCE: i16 = 13;
+/// First version whose clients tell their rack, and know that followers can be read from (KIP-392).
+const FOLLOWERS_SINCE: i16 = 11;
+/// First version that names leaders to turn to (KIP-951).
+const LEADERS_SINCE: i16 = 16;
 /// First version with sessions.
 const SESSIONS_SINCE: i16 = 7;
 /// No client waits longer than this, whatever it asks for.
@@ -33,19 +38,27 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Who fetches.
 #[derive(Debug, Clone, Copy)]
-enum Reader {
+enum Reader<'a> {
     /// A client, that sees what is committed.
-    Consumer,
+    Consumer {
+        /// Whether it knows that others than leaders can be read from.
+        reads_followers: bool,
+        /// Where it stands, if that is asked for.
+        rack: Option<&'a str>,
+    },
     /// A broker that copies; with its registration, -1 if it does not tell.
     Replica { node: NodeId, broker_epoch: i64 },
 }
 
-impl Reader {
-    fn of(request: &FetchRequest) -> Self {
+impl<'a> Reader<'a> {
+    fn of(version: i16, request: &FetchRequest, rack: Option<&'a str>) -> Self {
         // The one that is not in the request's version is -1.
         let state = &request.replica_state;
         match request.replica_id.max(state.replica_id) {
-            ..0 => Self::Consumer,
+            ..0 => Self::Consumer {
+                reads_followers: version >= FOLLOWERS_SINCE,
+                rack,
+            },
             node => Self::Replica {
                 node: NodeId(node),
                 broker_epoch: state.replica_epoch,
@@ -59,7 +72,7 @@ impl Reader {
 
     fn isolation(self, level: i8) -> Isolation {
         match self {
-            Self::Consumer => isolation(level),
+            Self::Consumer { .. } => isolation(level),
             Self::Replica { .. } => Isolation::LogEnd,
         }
     }
@@ -68,7 +81,7 @@ impl Reader {
     /// replicas from copying, so these have a budget of their own.
     fn budget(self, context: &Context) -> &ResponseBudget {
         match self {
-            Self::Consumer => &context.response_budget,
+            Self::Consumer { .. } => &context.response_budget,
             Self::Replica { .. } => &context.replica_budget,
         }
     }
@@ -76,8 +89,8 @@ impl Reader {
 
 /// The limits of one fetch.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
-    reader: Reader,
+struct Limits<'a> {
+    reader: Reader<'a>,
     isolation: Isolation,
     max_bytes: usize,
     min_bytes: usize,
@@ -88,11 +101,14 @@ struct Limits {
 pub(crate) async fn handle(
     context: &Arc<Context>,
     call: &Call,
-    request: FetchRequest,
+    mut request: FetchRequest,
 ) -> FetchResponse {
-    let limits = limits(context, &request);
+    let rack = std::mem::take(&mut request.rack_id);
+    let rack = (context.limits.replicas_by_rack && !rack.is_empty()).then_some(rack);
+    let reader = Reader::of(call.version, &request, rack.as_deref());
+    let limits = limits(context, &request, reader);
     let session_id = request.session_id;
-    let mut fetching = match context.open_session(opening(call, request)) {
+    let mut fetching = match context.open_session(opening(call, request, limits.isolation)) {
         Ok(fetching) => fetching,
         Err(error) => {
             context.metrics.error(error.code());
@@ -108,15 +124,14 @@ pub(crate) async fn handle(
         }
     };
     let found = collect(context, &call.origin.alarm, fetching.agenda(), limits).await;
-    let response = respond(context, limits.reader, &mut fetching, found);
+    let response = respond(context, call, limits.reader, &mut fetching, found);
     if let Some(session) = fetching.into_session() {
         context.give_back_session(session);
     }
     response
 }
 
-fn limits(context: &Context, request: &FetchRequest) -> Limits {
-    let reader = Reader::of(request);
+fn limits<'a>(context: &Context, request: &FetchRequest, reader: Reader<'a>) -> Limits<'a> {
     let share = i32::try_from(reader.budget(context).share_bytes()).unwrap_or(i32::MAX);
     let max_bytes = request.max_bytes.min(context.limits.fetch_max_bytes);
     let max_bytes = max_bytes.min(share);
@@ -139,9 +154,8 @@ pub(crate) fn isolation(level: i8) -> Isolation {
     }
 }
 
-fn opening(call: &Call, request: FetchRequest) -> Opening {
+fn opening(call: &Call, request: FetchRequest, isolation: Isolation) -> Opening {
     let by_id = call.version >= BY_ID_SINCE;
-    let isolation = Reader::of(&request).isolation(request.isolation_level);
     let named = |id, name| {
         if by_id {
             Named::Id(id)
@@ -179,7 +193,8 @@ fn opening(call: &Call, request: FetchRequest) -> Opening {
 
 fn respond(
     context: &Context,
-    reader: Reader,
+    call: &Call,
+    reader: Reader<'_>,
     fetching: &mut Fetching,
     mut found: Found,
 ) -> FetchResponse {
@@ -188,6 +203,8 @@ fn respond(
     let is_session = session_id != 0;
     let agenda = fetching.agenda();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let image = context.image();
+    let mut leaders = Leaders::new(&image, &call.origin.listener);
     for (slot, mut outcome) in found.outcomes.into_values() {
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);
@@ -200,15 +217,41 @@ fn respond(
             && (is_news || !only_news)
         {
             outcome.records = found.held.hand_over(outcome.records);
-            topic_of(&mut responses, &item.named)
-                .partitions
-                .push(partition_data(item, outcome));
+            let mut told = partition_data(item, outcome);
+            if call.version >= LEADERS_SINCE && is_elsewhere(told.error_code) {
+                told.current_leader = current_leader(&mut leaders, item);
+            }
+            let topic = topic_of(&mut responses, &item.named);
+            topic.partitions.push(told);
         }
     }
     FetchResponse {
         session_id,
         responses,
+        node_endpoints: leaders.endpoints().map(node_endpoint).collect(),
         ..FetchResponse::default()
+    }
+}
+
+/// Errors after which a client should turn to somebody else, or to a newer epoch.
+fn is_elsewhere(code: i16) -> bool {
+    code == ErrorCode::NotLeaderOrFollower.code() || code == ErrorCode::FencedLeaderEpoch.code()
+}
+
+fn current_leader(leaders: &mut Leaders<'_>, item: &Item) -> LeaderIdAndEpoch {
+    let leader = leaders.of(&item.named, item.partition);
+    leader.map_or_else(LeaderIdAndEpoch::default, |leader| LeaderIdAndEpoch {
+        leader_id: leader.id,
+        leader_epoch: leader.epoch,
+    })
+}
+
+fn node_endpoint(endpoint: Endpoint) -> NodeEndpoint {
+    NodeEndpoint {
+        node_id: endpoint.node_id,
+        host: endpoint.host,
+        port: endpoint.port,
+        rack: endpoint.rack,
     }
 }
 
@@ -267,7 +310,7 @@ fn partition_data(item: &Item, outcome: Outcome) -> PartitionData {
         log_start_offset: ends.map_or(-1, |ends| ends.log_start),
         diverging_epoch: outcome.diverging.unwrap_or_default(),
         records: outcome.records,
-        preferred_read_replica: -1,
+        preferred_read_replica: outcome.nearer.map_or(-1, |node| node.0),
         ..PartitionData::default()
     }
 }

@@ -46,6 +46,13 @@ impl<T> Gather<T> {
             }
         }
     }
+
+    /// What is there by now; nothing that comes later is kept.
+    pub(crate) fn close(&self) -> Vec<Option<T>> {
+        let mut inner = self.inner.lock();
+        inner.whole = None;
+        std::mem::take(&mut inner.slots)
+    }
 }
 
 impl<T> Inner<T> {
@@ -71,5 +78,15 @@ mod tests {
         assert_eq!(told.await, Ok(vec![Some('a'), Some('b')]));
         let (_, none) = Gather::<char>::new(0);
         assert_eq!(none.await, Ok(vec![]));
+    }
+
+    #[test]
+    fn who_waits_no_longer_takes_what_is_there() {
+        let (gather, told) = Gather::new(2);
+        gather.fill(1, 'b');
+        drop(told);
+        assert_eq!(gather.close(), [None, Some('b')]);
+        gather.fill(0, 'a');
+        assert_eq!(gather.close(), []);
     }
 }

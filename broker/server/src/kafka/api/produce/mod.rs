@@ -3,6 +3,7 @@
 mod gather;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_log::{AppendError, Appended, Origin};
@@ -10,18 +11,29 @@ use freshet_partition::{Acks, Partition, Produce, ProduceError};
 use freshet_records::{BatchError, BatchHeader, Codec};
 use freshet_types::TopicId;
 use freshet_wire::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
 };
 use freshet_wire::{ErrorCode, ProduceRequest, ProduceResponse};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::gather::Gather;
 use crate::kafka::call::{Call, Reply, Started};
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
+use crate::kafka::leaders::{Endpoint, Leaders};
 use crate::kafka::registry;
+use crate::kafka::sessions::Named;
 
+/// First version that names topics by id.
+const BY_ID_SINCE: i16 = 13;
 /// First version whose readers know zstd.
 const ZSTD_SINCE: i16 = 7;
+/// First version that names leaders to turn to.
+const LEADERS_SINCE: i16 = 10;
+/// No wait for replicas is shorter.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why a partition's records were not stored.
 #[derive(Debug)]
@@ -47,7 +59,18 @@ type Outcome = Result<Appended, Refusal>;
 struct Asked {
     name: String,
     topic_id: TopicId,
-    partitions: Vec<i32>,
+    /// With the partition, if it was found here.
+    partitions: Vec<(i32, Option<Arc<Partition>>)>,
+}
+
+/// A request whose batches are submitted.
+struct Submitted {
+    context: Arc<Context>,
+    call: Call,
+    acks: Option<Acks>,
+    asked: Vec<Asked>,
+    /// When the client is told, whatever is true by then.
+    deadline: Instant,
 }
 
 /// Submits all batches in request order, then leaves the wait to the connection.
@@ -58,13 +81,13 @@ pub(crate) async fn start(context: &Arc<Context>, call: &Call, request: ProduceR
         .map(|topic| topic.partition_data.len())
         .sum();
     let (gather, told) = Gather::<Outcome>::new(count);
+    let deadline = Instant::now() + patience(request.timeout_ms);
     let acks = acks(request.acks);
     let mut asked = Vec::with_capacity(request.topic_data.len());
     let mut slot = 0;
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
-            partitions.push(data.index);
             let located = acks.ok_or_else(bad_acks).and_then(|acks| {
                 let partition = locate(context, call, &topic.name, topic.topic_id, data.index)?;
                 let batch = whole_batch(call, data.records)?;
@@ -75,8 +98,12 @@ pub(crate) async fn start(context: &Arc<Context>, call: &Call, request: ProduceR
                     context.metrics.produced(batch.len());
                     let append = (batch, call.frame_bytes);
                     submit(&partition, append, acks, &gather, slot);
+                    partitions.push((data.index, Some(partition)));
                 }
-                Err(refusal) => gather.fill(slot, Err(refusal)),
+                Err(refusal) => {
+                    gather.fill(slot, Err(refusal));
+                    partitions.push((data.index, None));
+                }
             }
             slot += 1;
         }
@@ -86,11 +113,20 @@ pub(crate) async fn start(context: &Arc<Context>, call: &Call, request: ProduceR
             partitions,
         });
     }
-    let (context, call) = (Arc::clone(context), call.clone());
-    Started::Later(Box::pin(async move {
-        let outcomes = told.await.unwrap_or_default();
-        finish(&context, &call, acks, asked, outcomes)
-    }))
+    let submitted = Submitted {
+        context: Arc::clone(context),
+        call: call.clone(),
+        acks,
+        asked,
+        deadline,
+    };
+    Started::Later(Box::pin(submitted.answered(gather, told)))
+}
+
+/// How long to wait for replicas. Kafka counts a batch as stored before any disk has it; here it must
+/// be flushed first, which a client that waits for nothing would never see.
+fn patience(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)).max(LEAST_PATIENCE)
 }
 
 fn acks(acks: i16) -> Option<Acks> {
@@ -116,7 +152,7 @@ fn locate(
     topic_id: TopicId,
     index: i32,
 ) -> Result<Arc<Partition>, Refusal> {
-    let located = if call.version >= 13 {
+    let located = if call.version >= BY_ID_SINCE {
         context.locate_by_id(topic_id, index)
     } else {
         context.locate(name, index)
@@ -197,40 +233,117 @@ fn refusal(error: &ProduceError) -> Refusal {
     }
 }
 
-fn finish(
-    context: &Context,
-    call: &Call,
-    acks: Option<Acks>,
-    asked: Vec<Asked>,
-    outcomes: Vec<Option<Outcome>>,
-) -> Reply {
-    let failed = outcomes
-        .iter()
-        .any(|outcome| !matches!(outcome, Some(Ok(_))));
-    if acks == Some(Acks::None) {
-        return if failed { Reply::Close } else { Reply::Silence };
+impl Submitted {
+    /// Waits for all outcomes. The wait for replicas has an end: what is not acknowledged by then may
+    /// still be later.
+    async fn answered(
+        self,
+        gather: Arc<Gather<Outcome>>,
+        told: oneshot::Receiver<Vec<Option<Outcome>>>,
+    ) -> Reply {
+        if self.acks != Some(Acks::All) {
+            let outcomes = told.await.unwrap_or_default();
+            return self.finish(outcomes);
+        }
+        // Only the first of a connection's requests is waited for at a time, so they share its alarm.
+        let outcomes = tokio::select! {
+            biased;
+            outcomes = told => outcomes.unwrap_or_default(),
+            () = self.call.origin.alarm.at(self.deadline) => {
+                let outcomes = gather.close().into_iter();
+                let late = outcomes.zip(self.partitions()).map(|(outcome, partition)| {
+                    outcome.or_else(|| Some(Err(overdue(partition))))
+                });
+                late.collect()
+            }
+        };
+        self.finish(outcomes)
     }
-    let mut outcomes = outcomes.into_iter().flatten();
-    let responses = asked
-        .into_iter()
-        .map(|topic| TopicProduceResponse {
-            name: topic.name,
-            topic_id: topic.topic_id,
-            partition_responses: topic
-                .partitions
-                .into_iter()
-                .map(|index| answer(context, index, outcomes.next()))
-                .collect(),
+
+    fn partitions(&self) -> impl Iterator<Item = Option<&Arc<Partition>>> {
+        let topics = self.asked.iter();
+        topics.flat_map(|topic| topic.partitions.iter().map(|(_, found)| found.as_ref()))
+    }
+
+    fn finish(self, outcomes: Vec<Option<Outcome>>) -> Reply {
+        if self.acks == Some(Acks::None) {
+            let is_stored = |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(_)));
+            return match outcomes.iter().all(is_stored) {
+                true => Reply::Silence,
+                false => Reply::Close,
+            };
+        }
+        let image = self.context.image();
+        let mut leaders = Leaders::new(&image, &self.call.origin.listener);
+        let mut outcomes = outcomes.into_iter();
+        let by_id = self.call.version >= BY_ID_SINCE;
+        let mut responses = Vec::with_capacity(self.asked.len());
+        for topic in self.asked {
+            let named = match by_id {
+                true => Named::Id(topic.topic_id),
+                false => Named::Name(topic.name),
+            };
+            let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+            for (index, _) in topic.partitions {
+                let mut answer = answer(&self.context, index, outcomes.next().flatten());
+                if answer.error_code == ErrorCode::NotLeaderOrFollower.code()
+                    && self.call.version >= LEADERS_SINCE
+                    && let Some(leader) = leaders.of(&named, index)
+                {
+                    answer.current_leader = LeaderIdAndEpoch {
+                        leader_id: leader.id,
+                        leader_epoch: leader.epoch,
+                    };
+                }
+                partition_responses.push(answer);
+            }
+            let (topic_id, name) = match named {
+                Named::Id(id) => (id, String::new()),
+                Named::Name(name) => (TopicId::default(), name),
+            };
+            responses.push(TopicProduceResponse {
+                name,
+                topic_id,
+                partition_responses,
+            });
+        }
+        let response = ProduceResponse {
+            responses,
+            node_endpoints: leaders.endpoints().map(node_endpoint).collect(),
+            ..ProduceResponse::default()
+        };
+        registry::reply::<ProduceRequest>(&self.call, &response).unwrap_or_else(|error| {
+            tracing::error!(%error, "a produce response cannot be written");
+            Reply::Close
         })
-        .collect();
-    let response = ProduceResponse {
-        responses,
-        ..ProduceResponse::default()
-    };
-    registry::reply::<ProduceRequest>(call, &response).unwrap_or_else(|error| {
-        tracing::error!(%error, "a produce response cannot be written");
-        Reply::Close
-    })
+    }
+}
+
+/// Why a batch was not acknowledged in time. It is stored here, and counts once enough replicas have
+/// it. Kafka tells of too few replicas when the high watermark passes a batch while the set in sync
+/// is too small. Here as there the high watermark stands still as long as it is (KIP-966), so this
+/// can only be seen when the time is over: a client learns then what it waited for.
+fn overdue(partition: Option<&Arc<Partition>>) -> Refusal {
+    let in_sync = partition.and_then(|partition| partition.in_sync());
+    match in_sync {
+        Some((count, needed)) if count < needed => Refusal::new(
+            ErrorCode::NotEnoughReplicasAfterAppend,
+            &format!("stored, but {count} replicas are in sync, min.insync.replicas is {needed}"),
+        ),
+        _ => Refusal::new(
+            ErrorCode::RequestTimedOut,
+            "stored, but not on all replicas in sync within the time of the request",
+        ),
+    }
+}
+
+fn node_endpoint(endpoint: Endpoint) -> NodeEndpoint {
+    NodeEndpoint {
+        node_id: endpoint.node_id,
+        host: endpoint.host,
+        port: endpoint.port,
+        rack: endpoint.rack,
+    }
 }
 
 fn answer(context: &Context, index: i32, outcome: Option<Outcome>) -> PartitionProduceResponse {

@@ -1,0 +1,105 @@
+//! `docs/faults.md` from the table and the kept results.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::rows::GROUPS;
+use super::{Fault, Kept};
+use crate::trial::trials;
+
+const HEAD: &str = "\
+# Faults
+
+What may go wrong, what must happen then, and which tests try it. `cargo xtask faults` writes this page; do not edit it.
+
+A **trial** runs three brokers as processes, each in its own network namespace, while librdkafka, franz-go and Java
+write with acks=all and read along. Faults are real: signals, packet filters, and disks whose power can go. Afterwards
+everything is healed, work must go on everywhere within 30 seconds, every broker's copy is read in full, and the checker
+looks for what was lost, doubled, reordered, skipped, seen and then gone, or different between copies. `cargo xtask test`
+runs each trial once; `cargo xtask soak --minutes N` runs random sequences of them; a seed repeats a run. The other tests
+are named as they are called in the sources; those of the simulation run over thousands of seeds.
+
+The checker is tested by histories into which every kind of anomaly is planted, and the trials by running Apache
+Kafka under them (`FRESHET_TEST_PEER=kafka`). Kafka passes most; it is known to fail `power_loss_of_all_at_once`, because it
+acknowledges before it flushes, and there the checker finds what was lost.
+
+For every row: nothing acknowledged is lost; copies agree; an idempotent producer's records are there once and in order;
+committed offsets do not go back; work goes on after the healing; memory, descriptors and threads stay bounded; errors
+are those that make a client do the right thing.
+";
+
+/// The page; `kept` is the text of the kept results.
+pub fn faults_page(kept: &str) -> Result<String> {
+    let kept: BTreeMap<String, Kept> = serde_json::from_str(kept)?;
+    let mut page = HEAD.to_owned();
+    let faults = || GROUPS.iter().flat_map(|group| group.faults);
+    let count = |wanted: fn(&&Fault) -> bool| faults().filter(wanted).count();
+    let all = faults().count();
+    let open = count(|fault| is_open(fault));
+    let whole = count(|fault| fault.open.is_none());
+    page.push_str(&format!(
+        "\nOf {all} rows {whole} are tried, {} in part, and {open} are open.\n",
+        all - whole - open
+    ));
+    for group in GROUPS {
+        page.push_str(&format!(
+            "\n## {}\n\n| row | fault | then | tried by |\n|---|---|---|---|\n",
+            group.title
+        ));
+        for fault in group.faults {
+            page.push_str(&line(fault));
+        }
+    }
+    page.push_str(&results(&kept));
+    Ok(page)
+}
+
+fn trials_of(row: u8) -> Vec<String> {
+    let trials = trials();
+    let of_row = trials.iter().filter(|trial| trial.rows.contains(&row));
+    of_row.map(|trial| format!("**{}**", trial.name)).collect()
+}
+
+fn is_open(fault: &Fault) -> bool {
+    fault.open.is_some() && fault.tests.is_empty() && trials_of(fault.row).is_empty()
+}
+
+fn line(fault: &Fault) -> String {
+    let mut by = trials_of(fault.row);
+    by.extend(fault.tests.iter().map(|test| format!("`{test}`")));
+    if let Some(why) = fault.open {
+        let how = if by.is_empty() { "open" } else { "missing" };
+        by.push(format!("*{how}: {why}*"));
+    }
+    let Fault {
+        row, what, then, ..
+    } = fault;
+    format!("| {row} | {what} | {then} | {} |\n", by.join(", "))
+}
+
+fn results(kept: &BTreeMap<String, Kept>) -> String {
+    let mut text =
+        "\n## The trials\n\n| trial | rows | runs | passed since the last failure | last run |\n\
+                    |---|---|---|---|---|\n"
+            .to_owned();
+    for trial in trials() {
+        let rows: Vec<String> = trial.rows.iter().map(ToString::to_string).collect();
+        let rows = if rows.is_empty() {
+            "odd case".into()
+        } else {
+            rows.join(", ")
+        };
+        let none = Kept::default();
+        let kept = kept.get(trial.name).unwrap_or(&none);
+        let last = kept.last.as_ref().map_or("never".into(), |last| {
+            let how = if last.passed { "passed" } else { "FAILED" };
+            format!("{how}, {}, seed {}", last.day, last.seed)
+        });
+        text.push_str(&format!(
+            "| {} | {rows} | {} | {} | {last} |\n",
+            trial.name, kept.runs, kept.passed_since
+        ));
+    }
+    text
+}

@@ -1,0 +1,547 @@
+//! The rows. A test that is named here exists: a test of ours looks.
+
+use super::{Fault, Group};
+
+const fn tried(
+    row: u8,
+    what: &'static str,
+    then: &'static str,
+    tests: &'static [&'static str],
+) -> Fault {
+    Fault {
+        row,
+        what,
+        then,
+        tests,
+        open: None,
+    }
+}
+
+const fn open(row: u8, what: &'static str, then: &'static str, why: &'static str) -> Fault {
+    Fault {
+        row,
+        what,
+        then,
+        tests: &[],
+        open: Some(why),
+    }
+}
+
+const fn in_part(
+    row: u8,
+    what: &'static str,
+    then: &'static str,
+    tests: &'static [&'static str],
+    why: &'static str,
+) -> Fault {
+    Fault {
+        row,
+        what,
+        then,
+        tests,
+        open: Some(why),
+    }
+}
+
+const TRANSACTIONS: &str = "comes with transactions";
+const TIERING: &str = "comes with tiered storage";
+const KUBERNETES: &str = "comes with the operator";
+const SECURITY: &str = "comes with security";
+
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        title: "Processes end",
+        faults: ENDS,
+    },
+    Group {
+        title: "Power and disks",
+        faults: DISKS,
+    },
+    Group {
+        title: "Processes and lines stall",
+        faults: STALLS,
+    },
+    Group {
+        title: "Clocks and resources",
+        faults: RESOURCES,
+    },
+    Group {
+        title: "Hostile and clumsy clients",
+        faults: CLIENTS,
+    },
+    Group {
+        title: "Producers, transactions and groups",
+        faults: PRODUCERS,
+    },
+    Group {
+        title: "Object storage",
+        faults: BUCKETS,
+    },
+    Group {
+        title: "Identity, versions and Kubernetes",
+        faults: IDENTITY,
+    },
+];
+
+const ENDS: &[Fault] = &[
+    tried(
+        1,
+        "the leader of partitions is killed",
+        "another in-sync replica leads within the session timeout and an election",
+        &["nothing_acknowledged_is_lost_by_kills"],
+    ),
+    tried(
+        2,
+        "all brokers are killed at once",
+        "everything is back after their start",
+        &["a_crash_keeps_everything_that_was_written"],
+    ),
+    tried(
+        3,
+        "the active controller is killed",
+        "another takes over; a change is everywhere or nowhere; brokers serve on",
+        &["a_dead_leader_is_replaced_within_a_second"],
+    ),
+    tried(
+        4,
+        "most of the quorum is gone",
+        "leaders go on; changes fail with an error that is tried again",
+        &[],
+    ),
+];
+
+const DISKS: &[Fault] = &[
+    tried(
+        5,
+        "one broker loses its power and what it had not flushed",
+        "it comes back as unclean and leads nothing before it has caught up",
+        &["what_was_flushed_survives_every_crash"],
+    ),
+    tried(
+        6,
+        "all brokers lose their power at once",
+        "nothing acknowledged after a flush is lost",
+        &[
+            "all_lose_power_at_once_and_nothing_is_lost",
+            "blackouts_take_nothing",
+        ],
+    ),
+    tried(
+        7,
+        "a broker loses its power while others stand still, so that it would decide",
+        "it does not lead, or it refuses",
+        &["what_was_agreed_survives_every_storm"],
+    ),
+    tried(
+        8,
+        "a write is torn",
+        "the log is cut after its last whole batch, never below what is committed",
+        &[
+            "a_torn_last_append_is_cut_at_every_length",
+            "unsynced_bytes_go_sector_by_sector",
+        ],
+    ),
+    tried(
+        9,
+        "a name is lost because its folder was not flushed",
+        "no segment is missing",
+        &["names_of_logs_must_be_synced"],
+    ),
+    tried(
+        10,
+        "a flush fails",
+        "the log directory goes offline, nothing is acknowledged, others lead; it is never tried again",
+        &[
+            "a_failed_fsync_takes_the_directory_offline_and_acknowledges_nothing",
+            "a_failed_sync_cannot_be_made_good",
+        ],
+    ),
+    in_part(
+        11,
+        "an old segment cannot be read",
+        "an error for that range; another replica serves it",
+        &["a_batch_with_a_flipped_bit_is_not_handed_out"],
+        "repair from another replica",
+    ),
+    tried(
+        12,
+        "the disk is full",
+        "producers are refused with an error that is tried again; readers and deletions go on",
+        &["a_full_disk_refuses_producers_and_serves_the_rest"],
+    ),
+    in_part(
+        13,
+        "a bit flips in a segment of a leader",
+        "the checksum finds it before the bytes leave",
+        &["a_flipped_bit_in_a_segment_never_reaches_a_reader"],
+        "repair from a follower",
+    ),
+    open(
+        14,
+        "a bit flips in a segment of a follower",
+        "it never spreads, and is repaired from the leader",
+        "repair from the leader",
+    ),
+    tried(
+        15,
+        "a bit flips in an index or in producers' state",
+        "it is noticed and made again from the log",
+        &[
+            "a_damaged_index_is_made_again",
+            "a_lost_state_file_costs_a_scan_and_no_record",
+        ],
+    ),
+    in_part(
+        16,
+        "a bit flips in the metadata log, its snapshot or the vote",
+        "the role refuses to start; nothing is deleted for want of metadata",
+        &["a_torn_append_of_several_entries_is_no_damage"],
+        "as a trial of processes",
+    ),
+    in_part(
+        17,
+        "a segment is cut below what is committed",
+        "the partition is offline there; others are never cut",
+        &["without_a_state_file_a_bad_batch_in_the_middle_is_damage"],
+        "as a trial of processes",
+    ),
+    tried(
+        18,
+        "a disk of yesterday comes back",
+        "the broker counts as unclean and catches up; nothing is cut elsewhere",
+        &[],
+    ),
+    tried(
+        19,
+        "the disk of another broker or cluster is mounted",
+        "it refuses to start",
+        &["a_foreign_cluster_id_is_refused"],
+    ),
+    in_part(
+        20,
+        "a block is written to or read from the wrong place",
+        "checksum and offset do not fit; as row 11",
+        &["a_batch_with_a_flipped_bit_is_not_handed_out"],
+        "as a fault of the simulated disk",
+    ),
+    tried(
+        21,
+        "a disk is slow",
+        "others go on; nothing grows without a bound",
+        &["stalled_calls_wait_and_go_on"],
+    ),
+];
+
+const STALLS: &[Fault] = &[
+    tried(
+        22,
+        "a leader stands still and goes on",
+        "for a moment: nobody notices; for long: it was fenced, and its late answers count for nothing",
+        &["a_leader_that_stalls_for_a_moment_is_left_alone"],
+    ),
+    tried(
+        23,
+        "the active controller stands still and goes on",
+        "another decides; the old one commits nothing",
+        &["who_comes_back_does_not_depose_a_healthy_leader"],
+    ),
+    open(
+        24,
+        "a coordinator stands still while a transaction ends",
+        "a late commit touches no later transaction",
+        TRANSACTIONS,
+    ),
+    tried(
+        25,
+        "a leader is cut off from all",
+        "it acknowledges nothing; another leads",
+        &["what_was_agreed_survives_every_storm"],
+    ),
+    tried(
+        26,
+        "a line works in one direction only",
+        "no election after election; work goes on",
+        &["who_comes_back_does_not_depose_a_healthy_leader"],
+    ),
+    tried(
+        27,
+        "a broker is cut off from the controllers only",
+        "it is fenced; there are no two leaders",
+        &[],
+    ),
+    tried(
+        28,
+        "clients are cut off from a leader only",
+        "they time out and try again; nothing is there twice",
+        &[],
+    ),
+    in_part(
+        29,
+        "a ring or a bridge: no two majorities see the same",
+        "at most one leader in an epoch; work goes on in the end",
+        &["what_was_agreed_survives_every_storm"],
+        "as a trial of five brokers",
+    ),
+    in_part(
+        30,
+        "packets are lost, doubled, reordered or damaged",
+        "connections hide it or break",
+        &["what_was_agreed_survives_every_storm"],
+        "as a trial, where the kernel has netem",
+    ),
+    tried(
+        31,
+        "a line is slow or thin",
+        "nobody is fenced for it; work slows down smoothly",
+        &[],
+    ),
+    tried(
+        32,
+        "a peer vanishes without a word",
+        "its connections and what they hold are freed",
+        &[],
+    ),
+    tried(
+        33,
+        "a line comes and goes",
+        "the number of elections is bounded",
+        &[],
+    ),
+];
+
+const RESOURCES: &[Fault] = &[
+    in_part(
+        34,
+        "a clock jumps",
+        "nothing is deleted early; elections do not use it",
+        &["what_was_agreed_survives_every_storm"],
+        "as a trial of processes",
+    ),
+    in_part(
+        35,
+        "records carry times far from now",
+        "refused, or kept without harm to retention",
+        &["a_batch_is_refused_for_its_fault"],
+        "negative and largest times under retention",
+    ),
+    in_part(
+        36,
+        "there are no file descriptors left",
+        "new connections are refused; those that are there go on",
+        &["a_limit_counts_the_connections_of_all_listeners"],
+        "as a trial of processes",
+    ),
+    open(
+        37,
+        "memory runs out",
+        "as a kill; admission control acts first",
+        "as a trial with a memory limit",
+    ),
+    open(
+        38,
+        "there is hardly any CPU",
+        "no election after election",
+        "as a trial with a CPU limit",
+    ),
+    open(
+        39,
+        "a thread is stuck for seconds",
+        "other partitions go on; somebody says so",
+        "needs a fault within the process",
+    ),
+];
+
+const CLIENTS: &[Fault] = &[
+    tried(
+        40,
+        "sizes of frames that cannot be",
+        "the connection is closed; nothing is allocated",
+        &[
+            "refuses_lengths_before_allocating",
+            "hostile_frames_cost_only_their_connection",
+        ],
+    ),
+    tried(
+        41,
+        "counts larger than what follows",
+        "refused while parsing, with memory in proportion to the frame",
+        &["counts_have_a_cap", "hostile_sizes_cost_no_memory"],
+    ),
+    in_part(
+        42,
+        "random and mutated frames of every API and version",
+        "no panic; the harm stays on the connection",
+        &["hostile_frames_cost_only_their_connection"],
+        "continuous fuzzing",
+    ),
+    tried(
+        43,
+        "one byte a second, or an answer that is never read",
+        "deadlines and limits for each connection",
+        &["a_length_alone_keeps_nobody_waiting"],
+    ),
+    in_part(
+        44,
+        "very many connections",
+        "limits hold; other listeners do not notice",
+        &["a_limit_counts_the_connections_of_all_listeners"],
+        "a flood from one address",
+    ),
+    open(
+        45,
+        "all clients connect at once",
+        "work is queued and shed; it recovers by itself",
+        "as a trial with thousands of clients",
+    ),
+    tried(
+        46,
+        "batches that lie about themselves",
+        "an error for the partition; nothing is appended",
+        &[
+            "a_batch_is_refused_for_its_fault",
+            "counts_and_bodies_must_agree",
+        ],
+    ),
+    tried(
+        47,
+        "small compressed batches that are huge inside",
+        "decompression has a cap; memory stays flat",
+        &["snappy_blocks_cannot_claim_what_they_do_not_hold"],
+    ),
+    open(
+        48,
+        "a batch that cannot be compacted or read later",
+        "it is skipped and told; the partition goes on",
+        "comes with compaction",
+    ),
+];
+
+const PRODUCERS: &[Fault] = &[
+    tried(
+        49,
+        "a retry comes twice, late, or after the leader changed",
+        "it is written once, and its offset is told again",
+        &[
+            "a_repeated_batch_is_written_once",
+            "sequences_are_known_after_a_kill",
+        ],
+    ),
+    tried(
+        50,
+        "producers that are unknown, expired or out of epochs",
+        "the code that makes clients do the right thing",
+        &["a_gap_in_sequences_is_refused", "idle_producers_expire"],
+    ),
+    tried(
+        51,
+        "an old producer goes on after a new one took its place",
+        "it is fenced",
+        &["an_old_producer_epoch_is_fenced"],
+    ),
+    open(
+        52,
+        "two producers share a transactional id",
+        "the older is fenced",
+        TRANSACTIONS,
+    ),
+    open(
+        53,
+        "a coordinator moves while markers are written",
+        "all are written in the end",
+        TRANSACTIONS,
+    ),
+    open(
+        54,
+        "a produce comes after its transaction was aborted",
+        "it is refused; readers are not held up",
+        TRANSACTIONS,
+    ),
+    tried(
+        55,
+        "a group's coordinator moves during a rebalance or a commit",
+        "offsets never go back; members rejoin",
+        &["java_static_members_keep_their_partitions"],
+    ),
+];
+
+const BUCKETS: &[Fault] = &[
+    open(
+        56,
+        "errors, throttling, timeouts, slowness",
+        "patience with jitter; producers do not notice",
+        TIERING,
+    ),
+    open(
+        57,
+        "an upload that failed and is there, or half there",
+        "what is referred to is whole; the rest is collected",
+        TIERING,
+    ),
+    open(
+        58,
+        "objects that are missing, cut, damaged or listed late",
+        "an error for the range; nothing is skipped silently",
+        TIERING,
+    ),
+    open(
+        59,
+        "two leaders upload or rewrite the manifest",
+        "one wins, nothing is lost",
+        TIERING,
+    ),
+    open(
+        60,
+        "credentials expire, the bucket is deleted",
+        "an alarm; nothing local is deleted that is not uploaded",
+        TIERING,
+    ),
+];
+
+const IDENTITY: &[Fault] = &[
+    tried(
+        61,
+        "two brokers of one id, two processes on one directory, a foreign cluster",
+        "refused; who is there does not notice",
+        &[
+            "a_locked_directory_is_refused",
+            "a_foreign_cluster_id_is_refused",
+        ],
+    ),
+    open(
+        62,
+        "versions are mixed, or rolled back",
+        "refused or ignored by declared rules; the quorum never crashes in a loop",
+        "comes with the second release",
+    ),
+    in_part(
+        63,
+        "brokers are replaced one after the other",
+        "leaders move before a broker ends; no send fails",
+        &["sigterm_ends_well_within_seconds"],
+        KUBERNETES,
+    ),
+    open(
+        64,
+        "a volume is lost or comes back empty",
+        "the broker comes back as unclean and refills; a voter never votes with an empty disk",
+        KUBERNETES,
+    ),
+    open(
+        65,
+        "objects of the cluster are deleted or edited badly",
+        "deletion is held up, volumes stay, edits are refused with a reason",
+        KUBERNETES,
+    ),
+    open(
+        66,
+        "the API server or the operator is gone for a while",
+        "the data path does not notice; a roll goes on where it was",
+        KUBERNETES,
+    ),
+    open(
+        67,
+        "passwords, tokens and certificates that are wrong or expire",
+        "fails closed",
+        SECURITY,
+    ),
+];

@@ -19,7 +19,7 @@ mod stream;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use freshet_metadata::{MetadataImage, Topic};
+use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_partition::{Neighbour, Partition, Stand};
 use freshet_settings::{Layers, ReplicationSettings, StaticSettings};
 use freshet_types::{NodeId, TopicPartition};
@@ -90,10 +90,18 @@ impl Followers {
     /// # Panics
     /// Outside of a runtime: streams are tasks of the one that this is called in.
     pub fn new(parts: FollowersParts) -> Arc<Self> {
+        let layers = {
+            let image = parts.image.borrow();
+            Layers {
+                statics: Arc::clone(&parts.statics),
+                cluster: image.configs(&ConfigOwner::Cluster),
+                broker: image.configs(&ConfigOwner::Broker(parts.node)),
+            }
+        };
         let around = Surroundings {
             node: parts.node,
             listener: parts.listener,
-            settings: Layers::of(Arc::clone(&parts.statics)).replicas(),
+            settings: layers.replicas(),
             brakes: Brakes::new(parts.node, parts.statics),
             image: parts.image,
             broker_epoch: parts.broker_epoch,

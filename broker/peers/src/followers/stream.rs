@@ -42,6 +42,9 @@ const GRACE: Duration = Duration::from_millis(3);
 const WAIT_BESIDE: Duration = Duration::from_millis(20);
 /// Longest time for a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Failures after which a human should know: with the usual pauses that is ten seconds, and a leader
+/// that is gone has been replaced long before.
+const MANY: u32 = 15;
 /// Space in an answer's frame beside records.
 const FRAME_BYTES: usize = 64 << 20;
 
@@ -120,10 +123,10 @@ impl Stream {
     async fn recover(&mut self, trouble: &Trouble, failures: u32) {
         self.session.lose();
         let leader = self.leader;
-        if failures == 0 {
-            tracing::info!(%leader, %trouble, "the leader does not answer: trying again");
-        } else {
-            tracing::debug!(%leader, %trouble, failures, "the leader does not answer");
+        match failures {
+            0 => tracing::info!(%leader, %trouble, "the leader does not answer: trying again"),
+            MANY => tracing::warn!(%leader, %trouble, "the leader still does not answer"),
+            _ => tracing::debug!(%leader, %trouble, failures, "the leader does not answer"),
         }
         if matches!(trouble, Trouble::Session(SessionError::Lost(_))) && failures == 0 {
             return;
@@ -152,7 +155,7 @@ impl Stream {
             return Ok(());
         }
         let line = self.line().await?;
-        self.introduce();
+        self.introduce().await;
         let agenda = self.session.next(self.around.settings.fetch_max_bytes);
         let longest = Duration::from_millis(self.around.settings.fetch_wait_max_ms);
         let max_bytes = self.around.settings.fetch_response_max_bytes;
@@ -257,8 +260,8 @@ impl Stream {
 
     /// After another registration the leader must hear it of each partition: it takes in sync whom
     /// it knows by the present one.
-    fn introduce(&mut self) {
-        let epoch = *self.around.broker_epoch.borrow();
+    async fn introduce(&mut self) {
+        let epoch = self.around.registered().await;
         if epoch != self.told_epoch {
             self.told_epoch = epoch;
             self.session.lose();
@@ -278,7 +281,6 @@ impl Stream {
 
     async fn connect(&self) -> Result<Connection, Trouble> {
         let settings = &self.around.settings;
-        self.around.registered().await;
         let address = self.around.address_of(self.leader).await;
         let timeout = Duration::from_millis(settings.socket_timeout_ms);
         let most_bytes = usize::try_from(settings.fetch_response_max_bytes).unwrap_or(0);

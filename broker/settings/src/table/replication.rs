@@ -20,11 +20,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("replica.lag.time.max.ms", "30000")
         .millis()
         .at_least(0)
-        .not_yet(REPLICATION)
         .doc("A follower that has not caught up for this long leaves the set of replicas in sync."),
     int("replica.socket.timeout.ms", "30000")
         .millis()
-        .not_yet(REPLICATION)
         .doc("How long a follower waits for its leader."),
     int("replica.socket.receive.buffer.bytes", "65536")
         .bytes()
@@ -33,31 +31,25 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("replica.fetch.max.bytes", "1048576")
         .bytes()
         .at_least(0)
-        .not_yet(REPLICATION)
         .doc("Bytes a follower asks of one partition."),
     int("replica.fetch.wait.max.ms", "500")
         .millis()
-        .not_yet(REPLICATION)
         .doc("How long a follower's fetch may wait for data."),
     int("replica.fetch.backoff.ms", "1000")
         .millis()
         .at_least(0)
-        .not_yet(REPLICATION)
-        .doc("Pause after a follower's fetch failed."),
+        .doc("Longest pause after a follower's fetch failed. The first pause is 20 ms."),
     int("replica.fetch.min.bytes", "1")
         .bytes()
-        .not_yet(REPLICATION)
         .doc("Bytes a follower waits for."),
     int("replica.fetch.response.max.bytes", "10485760")
         .bytes()
         .at_least(0)
-        .not_yet(REPLICATION)
-        .doc("Bytes a follower asks for in one fetch."),
+        .doc("Bytes a follower asks for in one fetch; also what it may have in memory for each stream."),
     int("num.replica.fetchers", "1")
         .at_least(1)
         .cluster_wide()
-        .not_yet(REPLICATION)
-        .doc("Threads that copy from each leader."),
+        .doc("Streams that copy from each leader. What is set at run time counts from the next start."),
     long("replica.high.watermark.checkpoint.interval.ms", "5000")
         .millis()
         .not_yet(REPLICATION)
@@ -126,8 +118,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("follower.replication.throttled.rate", "9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .not_yet(REPLICATION)
-        .doc("Bytes a second that throttled followers receive."),
+        .doc("Bytes a second that replicas out of sync receive, if `follower.replication.throttled.replicas` names them."),
     long(
         "replica.alter.log.dirs.io.max.bytes.per.second",
         "9223372036854775807",

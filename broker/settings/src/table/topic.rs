@@ -5,7 +5,6 @@ use crate::setting::{Scope, Setting, Valid};
 
 const HOUR_MS: i64 = 3_600_000;
 const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
-const REPLICATION: &str = "replication is not built yet; nothing is throttled";
 pub(crate) const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
 /// The words of `compression.type`.
@@ -145,8 +144,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Leaders (`partition:broker`) that throttle what they send to replicas out of sync; `*` for \
               all."),
     topic(list("follower.replication.throttled.replicas", "")).valid(Valid::Checked(throttled_replicas))
-        .not_yet(REPLICATION)
-        .doc("Replicas (`partition:broker`) that throttle their own replication; `*` for all."),
+        .doc("Replicas (`partition:broker`) that throttle their own replication while they are not in \
+              sync; `*` for all."),
     topic(boolean("remote.storage.enable", "false")).not_yet(TIERING)
         .doc("Keep closed segments in object storage."),
     topic(long("local.retention.ms", "-2")).millis().at_least(-2)

@@ -48,12 +48,23 @@ impl Tools {
             "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
             "kafka-broker-api-versions" => "org.apache.kafka.tools.BrokerApiVersionsCommand",
             "kafka-log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
+            "kafka-reassign-partitions" => {
+                "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+            }
+            "kafka-leader-election" => "org.apache.kafka.tools.LeaderElectionCommand",
+            "kafka-metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
+            "kafka-features" => "org.apache.kafka.tools.FeatureCommand",
+            "kafka-cluster" => "org.apache.kafka.tools.ClusterTool",
             other => anyhow::bail!("no tool {other}"),
         };
         let mut command = java("-Xmx256m", &[])?;
+        command.arg(class);
+        // This one wants its verb first.
+        let verbs = usize::from(script == "kafka-cluster");
         command
-            .args([class, "--bootstrap-server", &self.bootstrap])
-            .args(arguments);
+            .args(&arguments[..verbs])
+            .args(["--bootstrap-server", &self.bootstrap])
+            .args(&arguments[verbs..]);
         run(command, input, LIMIT)
     }
 }

@@ -1,5 +1,6 @@
 //! Apache's console tools, each as a user runs it.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -7,7 +8,7 @@ use freshet_tests::{Broker, Client, Suite, Tools};
 
 type Case = fn(&Tools) -> Result<()>;
 
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 14] = [
     ("kafka_topics", topics),
     ("kafka_console_producer_and_consumer", console),
     ("kafka_consumer_groups", consumer_groups),
@@ -17,6 +18,11 @@ const CASES: [(&str, Case); 9] = [
     ("kafka_producer_perf_test", perf_test),
     ("kafka_broker_api_versions", api_versions),
     ("kafka_log_dirs", log_dirs),
+    ("kafka_reassign_partitions", reassign_partitions),
+    ("kafka_leader_election", leader_election),
+    ("kafka_metadata_quorum", metadata_quorum),
+    ("kafka_features", features),
+    ("kafka_cluster", cluster),
 ];
 
 fn main() -> ExitCode {
@@ -381,4 +387,116 @@ fn log_dirs(tools: &Tools) -> Result<()> {
         &["--describe", "--topic-list", "tools-dirs"],
     )?;
     has(&told, &[r#""partition":"tools-dirs-0""#, r#""error":null"#])
+}
+
+fn reassign_partitions(tools: &Tools) -> Result<()> {
+    create(tools, "tools-move", "1")?;
+    let plan = |replicas: &str| -> Result<tempfile::NamedTempFile> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        let moves = format!(
+            r#"{{"version":1,"partitions":[{{"topic":"tools-move","partition":0,"replicas":{replicas}}}]}}"#
+        );
+        file.write_all(moves.as_bytes())?;
+        Ok(file)
+    };
+    let run = |file: &tempfile::NamedTempFile, more: &[&str]| {
+        let path = file.path().display().to_string();
+        let arguments = [&["--reassignment-json-file", &path][..], more].concat();
+        tools.outcome("kafka-reassign-partitions", &arguments, "")
+    };
+    let same = plan("[1]")?;
+    let told = run(&same, &["--execute", "--throttle", "1000000"])?.success()?;
+    has(
+        &told,
+        &[
+            "Successfully started",
+            "The inter-broker throttle limit was set",
+        ],
+    )?;
+    let told = tools.run(
+        "kafka-configs",
+        &[
+            "--describe",
+            "--entity-type",
+            "brokers",
+            "--entity-name",
+            "1",
+        ],
+    )?;
+    has(&told, &["leader.replication.throttled.rate=1000000"])?;
+    let told = run(&same, &["--verify"])?.success()?;
+    has(
+        &told,
+        &[
+            "tools-move-0 is completed",
+            "Clearing broker-level throttles",
+        ],
+    )?;
+    let told = tools.run("kafka-reassign-partitions", &["--list"])?;
+    has(&told, &["No partition reassignments found."])?;
+    let refused = run(&plan("[77]")?, &["--execute"])?;
+    ensure!(!refused.status.success(), "a move to nobody succeeded");
+    has(&format!("{}{}", refused.stdout, refused.stderr), &["77"])
+}
+
+fn leader_election(tools: &Tools) -> Result<()> {
+    create(tools, "tools-elect", "2")?;
+    let preferred = ["--election-type", "preferred"];
+    let one = [
+        &preferred[..],
+        &["--topic", "tools-elect", "--partition", "1"],
+    ]
+    .concat();
+    let told = tools.run("kafka-leader-election", &one)?;
+    has(&told, &["Valid replica already elected", "tools-elect-1"])?;
+    let all = [&preferred[..], &["--all-topic-partitions"]].concat();
+    tools.run("kafka-leader-election", &all)?;
+    let missing = [
+        &preferred[..],
+        &["--topic", "tools-elect", "--partition", "9"],
+    ]
+    .concat();
+    let refused = tools.outcome("kafka-leader-election", &missing, "")?;
+    ensure!(!refused.status.success(), "partition 9 was elected");
+    Ok(())
+}
+
+fn metadata_quorum(tools: &Tools) -> Result<()> {
+    let told = tools.run("kafka-metadata-quorum", &["describe", "--status"])?;
+    has(&told, &["LeaderId:", "MaxFollowerLag:", r#""id": 1"#])?;
+    let told = tools.run("kafka-metadata-quorum", &["describe", "--replication"])?;
+    ensure!(
+        row(&told, "1").last() == Some(&"Leader"),
+        "no leader in:\n{told}"
+    );
+    Ok(())
+}
+
+fn features(tools: &Tools) -> Result<()> {
+    let told = tools.run("kafka-features", &["describe"])?;
+    has(
+        &told,
+        &[
+            "eligible.leader.replicas.version",
+            "FinalizedVersionLevel: 1",
+        ],
+    )?;
+    let unknown = ["upgrade", "--feature", "nobody.knows.this=1"];
+    let refused = tools.outcome("kafka-features", &unknown, "")?;
+    ensure!(!refused.status.success(), "an unknown feature was set");
+    Ok(())
+}
+
+fn cluster(tools: &Tools) -> Result<()> {
+    let told = tools.run("kafka-cluster", &["list-endpoints"])?;
+    ensure!(
+        row(&told, "1").contains(&"unfenced"),
+        "no broker in:\n{told}"
+    );
+    let refused = tools.outcome("kafka-cluster", &["unregister", "--id", "99"], "")?;
+    ensure!(!refused.status.success(), "broker 99 was unregistered");
+    has(
+        &format!("{}{}", refused.stdout, refused.stderr),
+        &["BrokerIdNotRegistered"],
+    )
 }

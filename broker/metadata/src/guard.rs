@@ -4,10 +4,9 @@
 /// A rule of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guard {
-    /// A leader changes the set in sync only if it leads still.
-    LeaderEpoch,
-    /// ... and only from the set that is committed.
-    PartitionEpoch,
+    /// A leader changes the set in sync only if it leads still, and from the set that is committed:
+    /// compare and set. The leader epoch alone would not do, and is told apart only for its error.
+    CompareAndSet,
     /// Who is taken in is the process that the leader saw.
     MemberEpochs,
     /// Nobody fenced or stopping is taken in.
@@ -36,9 +35,8 @@ pub(crate) enum Guard {
 
 #[cfg(test)]
 impl Guard {
-    pub(crate) const ALL: [Self; 14] = [
-        Self::LeaderEpoch,
-        Self::PartitionEpoch,
+    pub(crate) const ALL: [Self; 13] = [
+        Self::CompareAndSet,
         Self::MemberEpochs,
         Self::MemberStanding,
         Self::DiskKnowsEpoch,

@@ -88,12 +88,14 @@ async fn refuse_voter(admin: &Admin, node: NodeId) -> anyhow::Result<()> {
 
 /// Waits until the broker is gone, and has it forgotten.
 async fn forget(context: &Context, admin: &Admin, node: NodeId) -> anyhow::Result<()> {
-    let waiting = until_fenced(admin, node);
-    let words = |_| format!("broker {node} is empty: stop its process now; waiting for that …");
-    context
-        .patience
-        .after(Duration::ZERO, words, waiting)
-        .await?;
+    if !is_gone(admin, node).await? {
+        if !context.patience.is_quiet() {
+            eprintln!("broker {node} is empty: stop its process now; waiting for that …");
+        }
+        while !is_gone(admin, node).await? {
+            sleep(TICK).await;
+        }
+    }
     let mut tries = 0;
     loop {
         let Err(error) = admin.unregister_broker(node).await else {
@@ -110,12 +112,7 @@ async fn forget(context: &Context, admin: &Admin, node: NodeId) -> anyhow::Resul
     }
 }
 
-async fn until_fenced(admin: &Admin, node: NodeId) -> anyhow::Result<()> {
-    loop {
-        let known = admin.describe_cluster().await?.nodes;
-        if known.iter().all(|known| known.id != node || known.fenced) {
-            return Ok(());
-        }
-        sleep(TICK).await;
-    }
+async fn is_gone(admin: &Admin, node: NodeId) -> anyhow::Result<bool> {
+    let known = admin.describe_cluster().await?.nodes;
+    Ok(known.iter().all(|known| known.id != node || known.fenced))
 }

@@ -17,7 +17,7 @@ const NAMED: usize = 100;
 /// How long the active controller may take to confirm that we know all it decided.
 const PATIENCE_MS: i32 = 5_000;
 /// A voter that was silent for this long is not there.
-const SILENCE_MS: i64 = 5_000;
+const SILENCE_MS: i64 = 2_000;
 
 /// Why there is no answer.
 pub(super) struct Unknown(pub(super) String);

@@ -213,7 +213,7 @@ fn an_unclean_election_is_only_for_those_without_a_leader() {
 }
 
 #[test]
-fn an_empty_broker_that_is_gone_can_be_unregistered() {
+fn a_broker_that_lives_cannot_be_unregistered() {
     let rig = three();
     let mut raw = rig.connect();
     let mut unregister = |node| {
@@ -222,6 +222,7 @@ fn an_empty_broker_that_is_gone_can_be_unregistered() {
     };
     expect(unregister(3), ErrorCode::PolicyViolation);
     expect(unregister(9), ErrorCode::BrokerIdNotRegistered);
+    assert!(rig.image().broker(NodeId(3)).is_some());
 }
 
 #[test]

@@ -52,18 +52,18 @@ fn alter(draft: &mut Draft<'_>, leader: NodeId, proposal: ProposedIsr) -> Outcom
 /// The leader must know everything that was decided before.
 fn check_epochs(was: &Partition, leader: NodeId, proposal: &ProposedIsr) -> Outcome<()> {
     let (epoch, present) = (proposal.leader_epoch, was.leader_epoch);
-    if epoch < present && holds(Guard::LeaderEpoch) {
+    if epoch < present && holds(Guard::CompareAndSet) {
         return Err(MetadataError::StaleLeader { epoch, present });
     }
     if epoch > present {
         return Err(MetadataError::Behind { epoch });
     }
-    if was.leader != Some(leader) && holds(Guard::LeaderEpoch) {
+    if was.leader != Some(leader) && holds(Guard::CompareAndSet) {
         let reason = format!("broker {leader} does not lead {}", proposal.at);
         return Err(MetadataError::Request { reason });
     }
     let (epoch, present) = (proposal.partition_epoch, was.partition_epoch);
-    if epoch < present && holds(Guard::PartitionEpoch) {
+    if epoch < present && holds(Guard::CompareAndSet) {
         return Err(MetadataError::StalePartition { epoch, present });
     }
     if epoch > present {

@@ -17,8 +17,8 @@ use freshet_records::{Batches, Codec, NO_PRODUCER, Producer};
 use freshet_tests::{Broker, Kind, Raw, Suite, batch, fetch_request, now_ms, produce_request};
 use freshet_wire::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use freshet_wire::{
-    ApiVersionsRequest, DeleteRecordsRequest, FindCoordinatorRequest, InitProducerIdRequest,
-    MetadataRequest,
+    ApiVersionsRequest, DeleteRecordsRequest, DescribeQuorumRequest, FindCoordinatorRequest,
+    InitProducerIdRequest, MetadataRequest, describe_quorum,
 };
 
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
@@ -36,7 +36,7 @@ const POLICY_VIOLATION: i16 = 44;
 
 type Case = fn(&mut Broker) -> Result<()>;
 
-const CASES: [(&str, Case); 18] = [
+const CASES: [(&str, Case); 19] = [
     (
         "api_versions_answers_a_version_that_nobody_knows",
         api_versions_unknown,
@@ -67,6 +67,7 @@ const CASES: [(&str, Case); 18] = [
     ("a_fetch_gives_a_whole_batch_above_its_limit", whole_batch),
     ("a_fetch_waits_for_bytes", long_poll),
     ("offsets_by_time_and_by_name", offsets_by_time),
+    ("the_quorum_is_told_in_every_version", quorum_versions),
 ];
 
 fn main() -> ExitCode {
@@ -614,6 +615,29 @@ fn offsets_by_time(broker: &mut Broker) -> Result<()> {
         ensure!(
             told == (0, timestamp, offset),
             "asked {asked}: told {told:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Directory ids and addresses came with version 2; older ones are answered without.
+fn quorum_versions(broker: &mut Broker) -> Result<()> {
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    for version in 0..=2 {
+        let request = DescribeQuorumRequest {
+            topics: vec![describe_quorum::TopicData {
+                topic_name: "__cluster_metadata".into(),
+                partitions: vec![describe_quorum::PartitionData::default()],
+            }],
+        };
+        let told = raw.call(version, &request)?;
+        let voters = told
+            .topics
+            .first()
+            .map(|t| t.partitions[0].current_voters.len());
+        ensure!(
+            told.error_code == 0 && voters == Some(1),
+            "version {version}: {told:?}"
         );
     }
     Ok(())

@@ -84,7 +84,7 @@ pub struct ReplicaState {
     /// The replica.
     pub replica_id: i32,
     /// The directory it keeps its log in; zero below version 2.
-    #[field(versions = "2+")]
+    #[field(versions = "2+", ignorable)]
     pub replica_directory_id: [u8; 16],
     /// Where its log ends; -1 if unknown.
     pub log_end_offset: i64,

@@ -164,11 +164,7 @@ impl Cluster {
 
     /// Fails if a process ended that nobody ended.
     pub fn must_live(&mut self) -> Result<()> {
-        self.must_live_but(None)
-    }
-
-    fn must_live_but(&mut self, but: Option<i32>) -> Result<()> {
-        for node in self.nodes.iter_mut().filter(|node| Some(node.id) != but) {
+        for node in &mut self.nodes {
             if let Some(status) = node.ended()? {
                 let said = crate::process::tail(&node.printed());
                 bail!("broker {} ended by itself: {status}\n{said}", node.id);
@@ -243,19 +239,10 @@ impl Cluster {
 
     /// Sleeps, and fails early if a broker ends meanwhile.
     pub fn watch(&mut self, time: Duration) -> Result<()> {
-        self.sleep(None, time)
-    }
-
-    /// The same, but one broker may end.
-    pub fn watch_but(&mut self, but: i32, time: Duration) -> Result<()> {
-        self.sleep(Some(but), time)
-    }
-
-    fn sleep(&mut self, but: Option<i32>, time: Duration) -> Result<()> {
         let step = Duration::from_millis(100);
         let mut left = time;
         while left > Duration::ZERO {
-            self.must_live_but(but)?;
+            self.must_live()?;
             thread::sleep(step.min(left));
             left = left.saturating_sub(step);
         }

@@ -18,6 +18,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// What `StorageTool` formats the folders of Apache Kafka with: any 16 bytes.
 const CLUSTER: &str = "ZnJlc2hldFRyaWFscy4uLg";
+/// What is kept free on the disks of trials.
+const RESERVE_BYTES: &str = "16777216";
 const FOREIGN: &str = "Zm9yZWlnbi1jbHVzdGVyIQ";
 
 /// What Apache Kafka is told so that its patience fits into a short test. Freshet runs with its
@@ -72,6 +74,12 @@ impl Node {
             ("inter.broker.listener.name", "PLAINTEXT".into()),
             ("log.dirs", logs.display().to_string()),
         ];
+        let mut settings: Vec<(String, String)> =
+            settings.map(|(name, value)| (name.into(), value)).into();
+        if disk.is_some() && kind == Kind::Freshet {
+            // The default reserve is more than a disk of a trial holds.
+            settings.push(("freshet.disk.reserve.bytes".into(), RESERVE_BYTES.into()));
+        }
         Self {
             id,
             kind,
@@ -79,7 +87,7 @@ impl Node {
             folder,
             logs,
             disk,
-            settings: settings.map(|(name, value)| (name.into(), value)).into(),
+            settings,
             process: None,
         }
     }

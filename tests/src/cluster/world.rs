@@ -21,6 +21,12 @@ const PROGRAMS: &[&str] = &["unshare", "nsenter", "mount", "ip", "iptables", "tc
 const SETTLE: &str = "mkdir -p /run/netns && mount -t tmpfs none /run/netns && \
                       ip link set lo up && exec_it() { \"$@\"; } && exec_it \"$0\" \"$@\"";
 
+/// A world that was killed while its disks were busy may leave requests behind that nobody will ever
+/// answer, and loop devices that wait for them: FUSE connections that no process can see any more.
+const BURY: &str = "mount -t fusectl none /sys/fs/fuse/connections && \
+                    for c in /sys/fs/fuse/connections/[0-9]*; do \
+                    grep -qs \" 0:${c##*/} \" /proc/[0-9]*/mountinfo || echo 1 > $c/abort; done";
+
 /// Goes into a world of our own; `Some` says why this machine does not allow it.
 pub fn enter() -> Option<String> {
     if env::var_os(INSIDE).is_some() {
@@ -32,6 +38,10 @@ pub fn enter() -> Option<String> {
     let Some(way_in) = way_in() else {
         return Some("this machine does not let us make namespaces (root can)".into());
     };
+    let mut bury = Command::new("unshare");
+    bury.args(["-m", "sh", "-c", BURY]).stderr(Stdio::null());
+    // Only root can, and only root may have left something.
+    let _ = bury.status();
     let program = match env::current_exe() {
         Ok(program) => program,
         Err(why) => return Some(format!("the test program does not know itself: {why}")),

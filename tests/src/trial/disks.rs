@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::bits::Bits;
+use crate::broker::Kind;
 use crate::cluster::Disk;
 
 pub(super) const TRIALS: &[Trial] = &[
@@ -136,29 +137,25 @@ fn flushes_fail(stage: &mut Stage) -> Result<()> {
     stage.recover()
 }
 
+/// Whether others lead meanwhile, or producers wait, is told. Once there is room all goes on.
 fn full(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
     stage.cluster.node(leader).disk()?.fill(64 << 10)?;
-    let acked = stage.load.await_progress(RECOVERY);
-    let acked = acked.context("while a leader's disk is full")?;
-    stage.cluster.watch_but(leader, Duration::from_secs(3))?;
+    let acked = stage.load.await_progress(Duration::from_secs(5));
     let ended = stage.cluster.node(leader).ended()?;
     stage.note(format!(
-        "disk of {leader} full: all acknowledge after {acked:.2?}; it ended: {ended:?}"
+        "disk of {leader} full: all acknowledge: {}; it ended: {ended:?}",
+        acked.is_ok()
     ));
     stage.cluster.node(leader).disk()?.make_room()?;
-    if ended.is_none() {
-        // Whether room alone brings it back is told; that a restart does is demanded.
-        let by_itself = stage
-            .cluster
-            .await_whole(stage.topic(), Duration::from_secs(5));
-        stage.note(format!("room alone brings it back: {}", by_itself.is_ok()));
-        if by_itself.is_ok() {
-            return Ok(());
+    if stage.cluster.kind() == Kind::Kafka {
+        // It takes no directory back without a restart.
+        if ended.is_none() {
+            stage.cluster.node(leader).stop()?;
         }
-        stage.cluster.node(leader).stop()?;
+        stage.cluster.node(leader).start()?;
     }
-    stage.cluster.node(leader).start()?;
+    stage.load.await_progress(RECOVERY)?;
     stage.recover()
 }
 

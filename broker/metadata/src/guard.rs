@@ -27,13 +27,11 @@ pub(crate) enum Guard {
     EligibleLeadsAlone,
     /// Leaders come from those who are clean, unless it is allowed otherwise.
     CleanElection,
-    /// A reassignment ends when all who come are in sync.
-    AllHere,
 }
 
 #[cfg(test)]
 impl Guard {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CompareAndSet,
         Self::MemberEpochs,
         Self::MemberStanding,
@@ -45,7 +43,6 @@ impl Guard {
         Self::EligibleOnlyBelowMin,
         Self::EligibleLeadsAlone,
         Self::CleanElection,
-        Self::AllHere,
     ];
 }
 

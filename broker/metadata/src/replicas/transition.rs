@@ -201,7 +201,7 @@ impl<'a> Transition<'a> {
         let stay = |n: &NodeId| target.contains(n);
         let in_sync = next.isr.iter().filter(|n| stay(n)).count();
         let all_here = next.adding.iter().all(|node| next.isr.contains(node));
-        if (!all_here && holds(Guard::AllHere)) || in_sync < self.rules.min_insync(target.len()) {
+        if !all_here || in_sync < self.rules.min_insync(target.len()) {
             return;
         }
         let placed = next.replicas.iter().zip(&next.directories);

@@ -101,6 +101,14 @@ impl Agreement {
         }
     }
 
+    /// From now on the broker serves all of its listeners itself.
+    pub(crate) async fn hand_back(&mut self, bound: &mut Bound) -> Result<()> {
+        match self {
+            Self::Alone(_) => Ok(()),
+            Self::Together(member) => member.hand_back(bound).await,
+        }
+    }
+
     /// Takes part no more. Whoever decides hands over first.
     pub(crate) async fn leave(self) {
         match self {

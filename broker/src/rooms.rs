@@ -85,6 +85,11 @@ impl Broker {
         })
     }
 
+    /// Takes the listeners back that the quorum was reached by; they must be served at once.
+    pub(crate) async fn take_listeners(&mut self, bound: &mut Bound) -> Result<()> {
+        self.agreement.hand_back(bound).await
+    }
+
     /// Waits until clients may come.
     pub(crate) async fn serving(&self) {
         if let Some(citizen) = &self.citizen {

@@ -53,6 +53,7 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
     let (stopper, stop) = server::Stop::new();
     let context = server::Context::new(broker.parts(&doors, &wanted.statics, &stop));
     let grace = Duration::from_millis(wanted.node.shutdown_timeout_ms);
+    broker.take_listeners(&mut bound).await?;
     // Whatever goes wrong from here on, the broker that is up goes down cleanly.
     let served = match server::serve(&context, bound.listeners, &stop, grace) {
         Ok(faces) => {

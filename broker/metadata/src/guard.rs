@@ -23,8 +23,6 @@ pub(crate) enum Guard {
     LostAreNotEligible,
     /// Only who left while too few were in sync is eligible.
     EligibleOnlyBelowMin,
-    /// Nobody is clean any more beside a leader with another history.
-    BrokenHistory,
     /// Who is eligible leads alone at first.
     EligibleLeadsAlone,
     /// Leaders come from those who are clean, unless it is allowed otherwise.
@@ -35,7 +33,7 @@ pub(crate) enum Guard {
 
 #[cfg(test)]
 impl Guard {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::CompareAndSet,
         Self::MemberEpochs,
         Self::MemberStanding,
@@ -45,7 +43,6 @@ impl Guard {
         Self::NewProcessLeaves,
         Self::LostAreNotEligible,
         Self::EligibleOnlyBelowMin,
-        Self::BrokenHistory,
         Self::EligibleLeadsAlone,
         Self::CleanElection,
         Self::AllHere,

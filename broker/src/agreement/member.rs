@@ -36,8 +36,7 @@ pub(crate) struct Member {
     raft: Arc<Raft<MetadataMachine>>,
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
-    doors: Vec<Door>,
-    brokers_listener: Option<String>,
+    doors: Opened,
 }
 
 impl Member {
@@ -49,7 +48,9 @@ impl Member {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
         let opened = open_doors(wanted, bound, &room);
-        let link = Arc::new(TcpLink::new(wanted.node.node_id));
+        let named = wanted.quorum.voters.iter();
+        let named = named.map(|(node, at)| (*node, vec![ours(at)]));
+        let link = Arc::new(TcpLink::new(wanted.node.node_id, named));
         let census = census(wanted);
         let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
         let id = PeerId {
@@ -58,26 +59,34 @@ impl Member {
         };
         let me = Peer { id, endpoints };
         let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
+        if raft.status().voters.len() == 1 {
+            // It would decide alone, whoever the others are.
+            census.missing(&raft).await?;
+        }
         room.open(&raft);
         census.settle(&raft).await?;
         know_everything(&raft, &census).await?;
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
-        let mut member = Self {
+        let relay = Arc::new(relay);
+        let member = Self {
             raft,
-            relay: Arc::new(relay),
+            relay,
             room,
-            doors: Vec::new(),
-            brokers_listener: None,
+            doors: opened,
         };
-        match opened {
-            Opened::Controllers(doors) => member.doors = doors,
-            Opened::Early(name, door) => {
-                let socket = door.close().await?;
-                bound.listeners.kafka.push((name.clone(), socket));
-                member.brokers_listener = Some(name);
-            }
-        }
         Ok((identity, member))
+    }
+
+    /// Gives the listener between brokers back, for the broker to serve.
+    pub(super) async fn hand_back(&mut self, bound: &mut Bound) -> Result<()> {
+        if let Opened::Early { name, place, door } = &mut self.doors
+            && let Some(door) = door.take()
+        {
+            let socket = door.close().await?;
+            let kafka = &mut bound.listeners.kafka;
+            kafka.insert(kafka.len().min(*place), (name.clone(), socket));
+        }
+        Ok(())
     }
 
     pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {
@@ -89,15 +98,21 @@ impl Member {
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
-        let listener = self.brokers_listener.clone()?;
-        let room = Arc::clone(&self.room);
+        let Opened::Early { name, .. } = &self.doors else {
+            return None;
+        };
+        let (listener, room) = (name.clone(), Arc::clone(&self.room));
         Some(Arc::new(BrokersDoor { listener, room }))
     }
 
     pub(super) async fn leave(self) {
         self.raft.stop().await;
         self.room.close();
-        for door in self.doors {
+        let doors = match self.doors {
+            Opened::Controllers(doors) => doors,
+            Opened::Early { door, .. } => door.into_iter().collect(),
+        };
+        for door in doors {
             if let Err(error) = door.close().await {
                 tracing::warn!(%error, "a listener of the controller ended badly");
             }
@@ -142,16 +157,22 @@ impl server::QuorumFace for VotersFace {
 enum Opened {
     Controllers(Vec<Door>),
     /// The listener between brokers of a node that is no controller, until the broker serves it.
-    Early(String, Door),
+    Early {
+        name: String,
+        /// Where it stands among the listeners.
+        place: usize,
+        door: Option<Door>,
+    },
 }
 
 fn open_doors(wanted: &Wanted, bound: &mut Bound, room: &Arc<PeerRoom>) -> Opened {
     let between_brokers = |(name, _): &(String, _)| Some(name) == inter_broker(wanted);
     if !wanted.quorum.roles.controller
-        && let Some(at) = bound.listeners.kafka.iter().position(between_brokers)
+        && let Some(place) = bound.listeners.kafka.iter().position(between_brokers)
     {
-        let (name, socket) = bound.listeners.kafka.remove(at);
-        return Opened::Early(name, Door::open(socket, Arc::clone(room), Face::Early));
+        let (name, socket) = bound.listeners.kafka.remove(place);
+        let door = Some(Door::open(socket, Arc::clone(room), Face::Early));
+        return Opened::Early { name, place, door };
     }
     let sockets = bound.controllers.drain(..);
     let open = |(_, socket)| Door::open(socket, Arc::clone(room), Face::Controller);

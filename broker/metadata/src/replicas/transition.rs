@@ -227,7 +227,7 @@ impl<'a> Transition<'a> {
             Choice::Nobody => self.next.leader = None,
             Choice::Unclean(leader, cause) => {
                 self.crown(leader);
-                self.history_broken = holds(Guard::BrokenHistory);
+                self.history_broken = true;
                 return Some(cause);
             }
         }

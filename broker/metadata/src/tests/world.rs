@@ -25,6 +25,11 @@ enum Step {
         node: i32,
         past: u8,
     },
+    /// A follower catches up, is proposed, loses its disks and is back before that arrives.
+    Ghost {
+        partition: usize,
+        node: i32,
+    },
     Beat {
         node: i32,
         stale: bool,
@@ -75,6 +80,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (node.clone(), 0..6u8).prop_map(|(node, past)| Step::Register { node, past }),
         2 => (node.clone(), 0..6u8).prop_map(|(node, past)| Step::Restart { node, past }),
+        1 => (partition.clone(), node.clone())
+            .prop_map(|(partition, node)| Step::Ghost { partition, node }),
         4 => (node.clone(), 0..24u8, 0..3u8).prop_map(|(node, what, offline)| Step::Beat {
             node,
             stale: what == 0,
@@ -207,6 +214,18 @@ impl World {
         (self.may_lose, self.may_join) = (false, false);
         match step {
             Step::Register { node, past } => self.register(node, past),
+            Step::Ghost { partition, node } => {
+                let propose = |stale| Step::Propose {
+                    partition,
+                    mask: u8::MAX,
+                    stale,
+                };
+                self.take(Step::Follow { partition, node });
+                self.take(propose(1));
+                self.take(Step::Restart { node, past: 5 });
+                self.take(Step::Everybody);
+                return self.take(propose(5));
+            }
             Step::Restart { node, past } => {
                 self.take(Step::Beat {
                     node,

@@ -40,12 +40,15 @@ pub(super) enum Unsaid {
 #[derive(Debug)]
 pub struct TcpLink {
     config: ClientConfig,
+    /// Where nodes are by this node's own settings. It counts more than what the quorum remembers:
+    /// were all controllers moved at once, nobody could tell it otherwise.
+    named: HashMap<NodeId, Vec<Endpoint>>,
     pools: Mutex<HashMap<Vec<String>, Arc<Pool>>>,
 }
 
 impl TcpLink {
-    /// The link of this node.
-    pub fn new(me: NodeId) -> Self {
+    /// The link of node `me`, whose settings name some of the others.
+    pub fn new(me: NodeId, named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>) -> Self {
         let config = ClientConfig {
             client_id: format!("node-{me}"),
             connect_timeout: CONNECT,
@@ -56,6 +59,7 @@ impl TcpLink {
         };
         Self {
             config,
+            named: named.into_iter().collect(),
             pools: Mutex::default(),
         }
     }
@@ -74,11 +78,12 @@ impl TcpLink {
     /// Brings one request to a node, and its answer back.
     pub(super) async fn say(
         &self,
-        to: &[Endpoint],
+        to: &Peer,
         request: &PeerRequest,
         deadline: Instant,
     ) -> Result<PeerResponse, Unsaid> {
-        let pool = self.pool(to);
+        let named = self.named.get(&to.id.node);
+        let pool = self.pool(named.unwrap_or(&to.endpoints));
         let unreached = |_| Unsaid::Unreached("not connected in time".to_owned());
         let taken = timeout_at(deadline, pool.take()).await;
         let loan = taken.map_err(unreached)?.map_err(Unsaid::Unreached)?;
@@ -111,11 +116,11 @@ impl PeerLink for TcpLink {
                 kind: kind::LETTER,
                 body: request.into(),
             };
-            let mut said = self.say(&peer.endpoints, &request, deadline).await;
+            let mut said = self.say(peer, &request, deadline).await;
             // The process that the connection led to may be gone, and another one be there. A
             // letter may come twice.
             if let Err(Unsaid::Lost(_)) = said {
-                said = self.say(&peer.endpoints, &request, deadline).await;
+                said = self.say(peer, &request, deadline).await;
             }
             match said {
                 Ok(PeerResponse { taken: true, body }) => Ok(body.into_bytes()),

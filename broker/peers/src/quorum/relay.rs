@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_metadata::{MetadataImage, MetadataMachine, Reply, Request};
-use freshet_quorum::{Agreed, Endpoint, Leadership, Quorum, QuorumError, Raft};
+use freshet_quorum::{Agreed, Leadership, Peer, Quorum, QuorumError, Raft};
 use freshet_types::NodeId;
 use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -76,9 +76,9 @@ impl Relay {
         request: &PeerRequest,
         within: Duration,
     ) -> Option<PeerResponse> {
-        let endpoints = self.endpoints(to)?;
+        let peer = self.peer(to)?;
         let deadline = Instant::now() + within;
-        let said = self.link.say(&endpoints, request, deadline).await;
+        let said = self.link.say(&peer, request, deadline).await;
         said.ok().filter(|response| response.taken)
     }
 
@@ -98,6 +98,11 @@ impl Relay {
             match tried {
                 Tried::Done(version, reply) => {
                     self.see(&request, version).await;
+                    if let (Request::UnregisterBroker(gone), Reply::UnregisterBroker(Ok(()))) =
+                        (&request, &reply)
+                    {
+                        self.forget(gone.node).await;
+                    }
                     return Ok(reply);
                 }
                 Tried::Failed(error) => return Err(error),
@@ -140,7 +145,7 @@ impl Relay {
     }
 
     async fn send(&self, to: NodeId, request: &Request) -> Tried {
-        let Some(endpoints) = self.endpoints(to) else {
+        let Some(peer) = self.peer(to) else {
             return Tried::Again(None);
         };
         let Some(body) = carried::request_bytes(request) else {
@@ -153,7 +158,7 @@ impl Relay {
         let mut leadership = self.raft.leadership();
         let elsewhere = |now: &Leadership| now.leader.is_some_and(|leader| leader != to);
         let said = tokio::select! {
-            said = self.link.say(&endpoints, &proposal, Instant::now() + ANSWER) => said,
+            said = self.link.say(&peer, &proposal, Instant::now() + ANSWER) => said,
             // It may be frozen or cut off, and would answer only when it is back.
             _ = leadership.wait_for(elsewhere) => return Tried::Unknown,
         };
@@ -177,10 +182,9 @@ impl Relay {
         }
     }
 
-    fn endpoints(&self, node: NodeId) -> Option<Vec<Endpoint>> {
+    fn peer(&self, node: NodeId) -> Option<Peer> {
         let peers = self.raft.peers();
-        let peer = peers.into_iter().find(|peer| peer.id.node == node);
-        peer.map(|peer| peer.endpoints)
+        peers.into_iter().find(|peer| peer.id.node == node)
     }
 
     /// Waits until this node's image holds what was decided elsewhere. A heartbeat is not kept: a

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use freshet_env::{SystemClock, disk::SystemDisk};
 use freshet_metadata::{
     AllocateProducerIds, Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife,
-    RegisterBroker, SessionOptions,
+    RegisterBroker, SessionOptions, UnregisterBroker,
 };
 use freshet_quorum::{
     Census, Endpoint, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
@@ -52,7 +52,7 @@ fn machine() -> MetadataMachine {
 
 async fn start(home: &std::path::Path, node: i32, bound: (TcpListener, Endpoint)) -> Node {
     let (listener, endpoint) = bound;
-    let link = Arc::new(TcpLink::new(NodeId(node)));
+    let link = Arc::new(TcpLink::new(NodeId(node), []));
     let doors = RaftDoors {
         disk: Arc::new(SystemDisk),
         clock: Arc::new(SystemClock::new()),
@@ -242,6 +242,57 @@ async fn a_node_that_restarts_elsewhere_in_time_is_found_again() {
     nodes.push(start(home.path(), 2, (listener, endpoint(port))).await);
     nodes[2].relay.barrier().await.expect("it has caught up");
     first_id(&nodes[2]).await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_have_moved_are_looked_for_where_they_are() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut nodes = cluster(home.path(), 3).await;
+    let mut voters: Vec<_> = nodes.iter().map(|node| node.endpoint.clone()).collect();
+    let observer = start(home.path(), 4, bind().await).await;
+    let settled = census(4, &voters).settle(&observer.raft).await;
+    settled.expect("one cluster");
+    nodes.push(observer);
+    for (place, number) in [(3, 4), (2, 3)] {
+        nodes.remove(place).stop().await;
+        let moved = start(home.path(), number, bind().await).await;
+        if let Some(voter) = voters.get_mut(place) {
+            voter.clone_from(&moved.endpoint);
+        }
+        let settled = census(number, &voters).settle(&moved.raft).await;
+        settled.expect("one cluster");
+        moved.relay.barrier().await.expect("it is reached");
+        nodes.insert(place, moved);
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_unregistered_is_told_nothing_more() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let nodes = cluster(home.path(), 3).await;
+    let voters: Vec<_> = nodes.iter().map(|node| node.endpoint.clone()).collect();
+    let observer = start(home.path(), 4, bind().await).await;
+    let settled = census(4, &voters).settle(&observer.raft).await;
+    settled.expect("one cluster");
+    let reply = observer.relay.propose(broker(4).into()).await;
+    RegisterBroker::answer(reply.expect("decided")).expect("registered");
+    observer.stop().await;
+    let gone = UnregisterBroker { node: NodeId(4) };
+    for tries in 0.. {
+        let reply = nodes[0].relay.propose(gone.into()).await.expect("decided");
+        if UnregisterBroker::answer(reply).is_ok() {
+            break;
+        }
+        assert!(tries < 50, "its session is over by now");
+        tokio::time::sleep(PAUSE * 20).await;
+    }
+    assert!(nodes[1].relay.status().await.observers.is_empty());
     for node in nodes {
         node.stop().await;
     }

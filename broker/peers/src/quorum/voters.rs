@@ -112,6 +112,17 @@ impl Relay {
         self.change(Ask::Remove { id }).await
     }
 
+    /// A broker that is gone for good listens no more. Should it come back, it asks to be taken in.
+    pub(super) async fn forget(&self, node: NodeId) {
+        let observers = self.status().await.observers.into_iter();
+        let ids = observers.map(|replica| replica.peer.id);
+        for id in ids.filter(|id| id.node == node) {
+            if let Err(error) = self.remove(id).await {
+                tracing::warn!(%id, %error, "the quorum still tells a broker that is gone");
+            }
+        }
+    }
+
     async fn change(&self, ask: Ask) -> Result<(), VotersError> {
         match self.ask_leader(ask, CHANGE).await? {
             Answer::Refused(refusal) => Err(refusal.into()),

@@ -360,13 +360,14 @@ impl Census {
     }
 
     /// Sees to it that this node belongs to a quorum: forms it, waits for the one whose turn it is,
-    /// or asks to be taken in. Waits as long as it takes.
+    /// or asks to be taken in; also if it has moved since, or was removed. Waits as long as it
+    /// takes.
     ///
     /// # Errors
     /// One of those that answered belongs to another cluster.
     pub async fn settle<M: Agreeable>(&self, raft: &Raft<M>) -> Result<(), ForeignController> {
         let mut news = News::new();
-        while !raft.is_formed() {
+        while !(raft.is_formed() && raft.is_found()) {
             let heard = self.greet(raft.link(), &raft.greeting()).await;
             match heard.decide(self.me)? {
                 Step::Form(peers) => {

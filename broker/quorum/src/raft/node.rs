@@ -19,7 +19,7 @@ use super::leader::{Core, Leader, Proposal, confirmed, failed};
 use super::options::RaftOptions;
 use super::peer::{Peer, PeerId};
 use super::post::inbox::Inbox;
-use super::post::link::{PeerLink, Post, Returned};
+use super::post::link::{Book, PeerLink, Post, Returned};
 use super::post::message::{self, JoinBody, Kind, MessageError, ReadAnswer, Verdict};
 use super::status::{QuorumStatus, status};
 use super::storage;
@@ -155,6 +155,7 @@ impl<M: Agreeable> Raft<M> {
             me: me.id,
             chunk_bytes: options.chunk_bytes.max(1),
             chunk_timeout: options.chunk_timeout,
+            book: Book::default(),
         };
         let core = Core::new(me.id, Arc::new(config), post.clone(), log.clone(), state)
             .await
@@ -201,6 +202,13 @@ impl<M: Agreeable> Raft<M> {
         self.inbox.is_formed()
     }
 
+    /// Whether the quorum, as far as this node knows, looks for it where it is.
+    pub(super) fn is_found(&self) -> bool {
+        let peers = self.peers();
+        let mine = peers.iter().find(|peer| peer.id == self.me.id);
+        mine.is_some_and(|mine| mine.endpoints == self.me.endpoints)
+    }
+
     /// What this node says to others of itself; see [`super::Census`].
     pub fn greeting(&self) -> Greeting {
         self.inbox.greeting()
@@ -233,7 +241,7 @@ impl<M: Agreeable> Raft<M> {
     /// Takes a peer in: as an observer at once, as a voter when it has caught up. A voter of the
     /// same node with another disk is replaced. Only on the leader.
     pub async fn add(&self, peer: Peer, as_voter: bool) -> Result<(), VotersError> {
-        voters::join(&self.core, peer, as_voter).await
+        voters::join(&self.core, &self.post.book, peer, as_voter).await
     }
 
     /// Has a peer leave, voter or observer. Only on the leader; a leader that leaves hands over.

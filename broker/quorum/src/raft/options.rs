@@ -61,7 +61,7 @@ impl Default for RaftOptions {
             chunk_bytes: 1 << 20,
             chunk_timeout: Duration::from_secs(10),
             snapshot_cap_bytes: 1 << 30,
-            hand_over_timeout: Duration::from_secs(2),
+            hand_over_timeout: Duration::from_secs(1),
             seat: Seat::Thread,
         }
     }

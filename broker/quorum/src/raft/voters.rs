@@ -15,6 +15,7 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use super::footing::types::{Address, Types};
 use super::leader::{Core, failed};
 use super::peer::{Peer, PeerId};
+use super::post::link::Book;
 use crate::{Agreeable, QuorumError};
 
 /// How long a newcomer may take to catch up before it has to ask again.
@@ -81,6 +82,7 @@ fn translate(error: Failed) -> VotersError {
 /// Takes somebody in, as a voter or to listen. Earlier disks of the same node go.
 pub(super) async fn join<M: Agreeable>(
     core: &Core<M>,
+    book: &Book,
     peer: Peer,
     as_voter: bool,
 ) -> Result<(), VotersError> {
@@ -93,9 +95,16 @@ pub(super) async fn join<M: Agreeable>(
         .copied()
         .collect();
     let address = Address(peer.endpoints);
-    if voters.contains(&id) {
-        let set = ChangeMembers::SetNodes(BTreeMap::from([(id, address)]));
-        return change(core, set).await;
+    let is_voter = voters.contains(&id);
+    if is_voter || others.contains(&id) {
+        // It may be somewhere else now. Where it says it is, it is looked for at once: its own word
+        // may be needed to agree on that.
+        book.put(id, &address);
+        let at = BTreeMap::from([(id, address.clone())]);
+        change(core, ChangeMembers::SetNodes(at)).await?;
+    }
+    if is_voter {
+        return Ok(());
     }
     // Waits until it has caught up: a voter that is far behind only weighs on a majority.
     let added = core.add_learner(id, address, as_voter);

@@ -9,7 +9,6 @@ mod connection;
 mod context;
 mod coordinator;
 mod errors;
-mod leaders;
 mod operations;
 mod producer_ids;
 mod registry;

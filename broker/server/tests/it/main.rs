@@ -5,6 +5,7 @@
 )]
 
 mod administration;
+mod peers;
 mod replicas;
 mod rig;
 mod sessions;

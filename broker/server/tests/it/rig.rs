@@ -22,7 +22,7 @@ use freshet_partition::{
 use freshet_quorum::{Quorum, Solo, SoloOptions};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_server::{
-    Context, Faces, Identity, Listeners, Parts, QuorumFace, Stop, Stopper, serve,
+    Context, Faces, Identity, Listeners, Parts, PeerDoor, QuorumFace, Stop, Stopper, serve,
 };
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
 use freshet_types::{ClusterId, NodeId, TopicId, TopicPartition};
@@ -131,7 +131,7 @@ impl Rig {
             clock,
             rng,
             stop: stop.clone(),
-            peers: None,
+            peers: surroundings.peers.clone(),
             readiness: Vec::new(),
         });
         let listeners = Listeners {
@@ -192,6 +192,8 @@ pub(crate) struct Surroundings {
     pub(crate) others: Vec<i32>,
     /// The quorum's voters.
     pub(crate) voters: Option<Arc<dyn QuorumFace>>,
+    /// Hears other nodes.
+    pub(crate) peers: Option<Arc<dyn PeerDoor>>,
     /// Each broker stands in a rack of its own, `rack-` and its number.
     pub(crate) racks: bool,
     /// What leaders would have the controller do; nobody tells it.
@@ -336,6 +338,16 @@ impl Raw {
         let response = R::Response::decode(&mut reader, version).expect(&api);
         assert!(reader.rest().is_empty(), "{api}: bytes behind the reply");
         response
+    }
+
+    /// Whether the broker closes the connection instead of answering.
+    pub(crate) fn is_refused<R: Request>(&mut self, request: &R) -> bool {
+        let header = RequestHeader::of::<R>(*R::VERSIONS.end(), 1, Some("rig"));
+        let frame = encode_request(&header, request)
+            .expect("a frame")
+            .into_bytes();
+        self.stream.write_all(&frame).expect("sent");
+        matches!(self.stream.read(&mut [0]), Ok(0))
     }
 
     /// The same in the latest version.

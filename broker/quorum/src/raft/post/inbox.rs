@@ -17,6 +17,7 @@ use crate::raft::footing::types::{LogId, Vote};
 use crate::raft::leader::{Core, confirmed};
 use crate::raft::peer::Peer;
 use crate::raft::storage::state::raft_meta;
+use crate::raft::voters;
 use crate::store::decode_snapshot;
 
 /// Answers letters.
@@ -139,7 +140,7 @@ impl<M: Agreeable> Inbox<M> {
 
     async fn join(&self, body: JoinBody) -> Answered {
         let peer = Peer::from(body.peer);
-        let joined = crate::raft::voters::join(&self.core, peer, body.as_voter).await;
+        let joined = voters::join(&self.core, &self.post.book, peer, body.as_voter).await;
         Ok(match joined {
             Ok(()) => (Verdict::Done, Bytes::new()),
             Err(error @ crate::raft::VotersError::NotLeader { .. }) => {

@@ -1,5 +1,6 @@
 //! The door to the other controllers, and openraft's network through it.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use parking_lot::RwLock;
 
 use super::message::{self, Kind, Letter, MessageError, SnapshotAnswer, SnapshotBody, Verdict};
 use crate::raft::footing::types::{Address, Types, Vote, peer};
@@ -50,6 +52,23 @@ pub trait PeerLink: Debug + Send + Sync + 'static {
     fn ask<'a>(&'a self, peer: &'a Peer, request: Bytes, within: Duration) -> Asked<'a>;
 }
 
+/// Where peers are, where that has changed since openraft was told: it asks once for each stream of
+/// letters, and keeps the stream for as long as it leads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Book(Arc<RwLock<BTreeMap<PeerId, Address>>>);
+
+impl Book {
+    /// It is there now.
+    pub(crate) fn put(&self, id: PeerId, address: &Address) {
+        self.0.write().insert(id, address.clone());
+    }
+
+    fn find(&self, to: &Peer) -> Peer {
+        let known = self.0.read().get(&to.id).cloned();
+        known.map_or_else(|| to.clone(), |address| peer(to.id, &address))
+    }
+}
+
 /// What every letter needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
@@ -58,6 +77,7 @@ pub(crate) struct Post {
     pub(crate) me: PeerId,
     pub(crate) chunk_bytes: usize,
     pub(crate) chunk_timeout: Duration,
+    pub(crate) book: Book,
 }
 
 /// Why a letter brought nothing.
@@ -121,6 +141,7 @@ impl RaftNetworkFactory<Types> for Post {
     type Network = Line;
 
     async fn new_client(&mut self, target: PeerId, address: &Address) -> Line {
+        self.book.put(target, address);
         Line {
             post: self.clone(),
             to: peer(target, address),
@@ -135,8 +156,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// openraft's limit is for what is small; a network of 16 MiB a second is fast enough for us.
     async fn ask(&self, kind: Kind, body: Bytes, option: &RPCOption) -> Result<Bytes, Returned> {
-        self.post.ask(&self.to, kind, body, option.hard_ttl()).await
+        let to = self.post.book.find(&self.to);
+        let on_its_way = Duration::from_millis(body.len() as u64 >> 14);
+        let within = option.hard_ttl() + on_its_way;
+        self.post.ask(&to, kind, body, within).await
     }
 
     /// Sends a snapshot piece by piece; the receiver says where it wants to go on.
@@ -159,10 +184,8 @@ impl Line {
                 chunk: bytes.slice(position..end),
             })?;
             let within = self.post.chunk_timeout;
-            let answer = self
-                .post
-                .ask(&self.to, Kind::Snapshot, body, within)
-                .await?;
+            let to = self.post.book.find(&self.to);
+            let answer = self.post.ask(&to, Kind::Snapshot, body, within).await?;
             let answer: SnapshotAnswer = message::from_bytes(answer)?;
             let theirs = answer.vote.vote();
             let next = usize::try_from(answer.next).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! What handlers may reach. One per broker.
 
 pub(super) mod cluster_view;
+pub(super) mod leaders;
 pub(super) mod locate;
 mod voters;
 

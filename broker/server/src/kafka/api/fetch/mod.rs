@@ -22,8 +22,8 @@ use self::collect::{Found, collect};
 use self::look::Outcome;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
+use crate::kafka::context::leaders::{Endpoint, Leaders};
 use crate::kafka::errors::Coded;
-use crate::kafka::leaders::{Endpoint, Leaders};
 use crate::kafka::sessions::{Agenda, Asked, Fetching, Item, Named, Opening, Position};
 
 /// First version that names topics by id.

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use self::gather::Gather;
 use crate::kafka::call::{Call, Reply, Started};
 use crate::kafka::context::Context;
+use crate::kafka::context::leaders::{Endpoint, Leaders};
 use crate::kafka::errors::Coded;
-use crate::kafka::leaders::{Endpoint, Leaders};
 use crate::kafka::registry;
 use crate::kafka::sessions::Named;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use freshet_metadata::MetadataImage;
 use freshet_types::{LeaderEpoch, NodeId, PartitionId};
 
-use super::context::Context;
-use super::sessions::Named;
+use super::Context;
+use crate::kafka::sessions::Named;
 
 /// Who leads a partition; -1 for what is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

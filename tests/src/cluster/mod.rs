@@ -213,12 +213,26 @@ impl Cluster {
         self.await_whole(topic, Duration::from_secs(30))
     }
 
-    /// Waits until every partition of a topic has a leader and all its replicas are in sync.
+    /// Waits until every partition of a topic has a leader and all its replicas are in sync, and all
+    /// running nodes know it: one that was cut off believes what was before.
     pub fn await_whole(&self, topic: &str, limit: Duration) -> Result<()> {
         eventually(limit, || {
-            for view in self.partitions(topic)? {
-                let whole = view.leader >= 0 && view.in_sync.len() == view.replicas.len();
-                ensure!(whole, "{topic} is not whole: {view:?}");
+            let mut agreed: Option<Vec<PartitionView>> = None;
+            for id in self.ids().filter(|id| self.is_up(*id)) {
+                let views = ask::partitions(&mut self.connect(id)?, topic)?;
+                for view in &views {
+                    let whole = view.leader >= 0 && view.in_sync.len() == view.replicas.len();
+                    ensure!(whole, "broker {id} says {topic} is not whole: {view:?}");
+                }
+                let same = agreed.as_ref().is_none_or(|agreed| {
+                    let pairs = agreed.iter().zip(&views);
+                    agreed.len() == views.len()
+                        && pairs
+                            .into_iter()
+                            .all(|(a, b)| (a.leader, a.epoch) == (b.leader, b.epoch))
+                });
+                ensure!(same, "broker {id} says {views:?}, others say {agreed:?}");
+                agreed = Some(views);
             }
             Ok(())
         })

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::rows::GROUPS;
 use super::{Fault, Kept};
-use crate::trial::trials;
+use crate::trial::{known, trials};
 
 const HEAD: &str = "\
 # Faults
@@ -92,6 +92,13 @@ fn results(kept: &BTreeMap<String, Kept>) -> String {
         };
         let none = Kept::default();
         let kept = kept.get(trial.name).unwrap_or(&none);
+        if let Some(why) = known(trial.name) {
+            text.push_str(&format!(
+                "| {} | {rows} | | | KNOWN TO FAIL: {why} |\n",
+                trial.name
+            ));
+            continue;
+        }
         let last = kept.last.as_ref().map_or("never".into(), |last| {
             let how = if last.passed { "passed" } else { "FAILED" };
             format!("{how}, {}, seed {}", last.day, last.seed)

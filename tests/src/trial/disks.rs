@@ -141,6 +141,8 @@ fn flushes_fail(stage: &mut Stage) -> Result<()> {
 fn full(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
     stage.cluster.node(leader).disk()?.fill(64 << 10)?;
+    // It looks at its disk every now and then.
+    std::thread::sleep(Duration::from_secs(3));
     let acked = stage.load.await_progress(Duration::from_secs(5));
     let ended = stage.cluster.node(leader).ended()?;
     stage.note(format!(

@@ -138,6 +138,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
     let mut bits = Bits::new(seed);
     let disks = bits.below(3) == 0;
     let fits = |trial: &&Trial| match trial.needs {
+        _ if known(trial.name).is_some() => false,
         Needs::Cluster => true,
         Needs::Disks => disks,
         Needs::Command => false,
@@ -356,8 +357,25 @@ pub fn seed() -> u64 {
     asked.unwrap_or_else(|| crate::raw::now_ms().unsigned_abs())
 }
 
+/// Trials that Freshet is known to fail, and why: they count as skipped, never as passed.
+/// `FRESHET_KNOWN=1` runs them all the same.
+const KNOWN: &[(&str, &str)] = &[(
+    "an_old_disk_image_comes_back",
+    "a controller whose log goes back ends the quorum's leader",
+)];
+
+/// What a trial is known to fail of.
+pub(crate) fn known(trial: &str) -> Option<&'static str> {
+    let found = KNOWN.iter().find(|(name, _)| *name == trial);
+    found.map(|(_, why)| *why)
+}
+
 /// Why this trial cannot run here, although others can.
 pub fn missing_for(trial: &Trial) -> Option<String> {
+    let tried_all_the_same = env::var_os("FRESHET_KNOWN").is_some();
+    if let Some(why) = known(trial.name).filter(|_| !tried_all_the_same) {
+        return Some(format!("known to fail: {why}"));
+    }
     if trial.needs != Needs::Command {
         return None;
     }

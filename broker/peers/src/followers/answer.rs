@@ -5,11 +5,18 @@ use freshet_partition::replication::{Answer, Divergence};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::PartitionData;
 
-/// Reads an answer; gives the records with it. They stay slices of the frame if they came in one
-/// piece.
-pub(super) fn read(data: PartitionData) -> (Answer, Bytes) {
+/// What was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// All that is needed, with the records.
+    Answer(Answer, Bytes),
+    /// The leader's log does not have the offset: it has to be asked what it has.
+    OutOfRange,
+}
+
+/// Reads an answer. Records stay slices of the frame if they came in one piece.
+pub(super) fn read(data: PartitionData) -> Told {
     let diverging = &data.diverging_epoch;
-    let log_start = data.log_start_offset;
     let answer = match ErrorCode::from_code(data.error_code) {
         Some(ErrorCode::None) if diverging.end_offset >= 0 => Answer::Diverged(Divergence {
             epoch: diverging.epoch,
@@ -20,24 +27,18 @@ pub(super) fn read(data: PartitionData) -> (Answer, Bytes) {
             let answer = Answer::Records {
                 any: !records.is_empty(),
                 high_watermark: data.high_watermark,
-                log_start,
+                log_start: data.log_start_offset,
             };
-            return (answer, records);
+            return Told::Answer(answer, records);
         }
-        // Our leaders tell a replica in the same answer what they have.
-        Some(ErrorCode::OffsetOutOfRange) if log_start >= 0 && diverging.end_offset >= 0 => {
-            Answer::OutOfRange {
-                log_start,
-                log_end: diverging.end_offset,
-            }
-        }
+        Some(ErrorCode::OffsetOutOfRange) => return Told::OutOfRange,
         code => failure(code),
     };
-    (answer, Bytes::new())
+    Told::Answer(answer, Bytes::new())
 }
 
 /// What an error means to a follower.
-fn failure(code: Option<ErrorCode>) -> Answer {
+pub(super) fn failure(code: Option<ErrorCode>) -> Answer {
     match code {
         Some(ErrorCode::FencedLeaderEpoch) => Answer::Fenced,
         Some(
@@ -58,9 +59,10 @@ mod tests {
     use super::*;
 
     fn answer(data: PartitionData) -> Answer {
-        let (answer, records) = read(data);
-        assert!(records.is_empty());
-        answer
+        match read(data) {
+            Told::Answer(answer, records) if records.is_empty() => answer,
+            told => panic!("{told:?}"),
+        }
     }
 
     #[test]
@@ -80,7 +82,7 @@ mod tests {
             records: records.clone().into(),
             ..ok.clone()
         };
-        assert_eq!(read(full), (answered(true), records));
+        assert_eq!(read(full), Told::Answer(answered(true), records));
         assert_eq!(answer(ok.clone()), answered(false));
         let ends_at = |end_offset| PartitionData {
             diverging_epoch: EpochEndOffset {
@@ -91,20 +93,13 @@ mod tests {
         };
         let cut = Answer::Diverged(Divergence { epoch: 4, end: 0 });
         assert_eq!(answer(ends_at(0)), cut);
-        let failed = |code: i16, data: PartitionData| {
-            answer(PartitionData {
-                error_code: code,
-                ..data
-            })
-        };
-        let span = Answer::OutOfRange {
-            log_start: 3,
-            log_end: 9,
+        let failed = |code: i16| PartitionData {
+            error_code: code,
+            ..PartitionData::default()
         };
         let out = ErrorCode::OffsetOutOfRange.code();
-        assert_eq!(failed(out, ends_at(9)), span);
+        assert_eq!(read(failed(out)), Told::OutOfRange);
         let table = [
-            (out, Answer::Failed),
             (ErrorCode::FencedLeaderEpoch.code(), Answer::Fenced),
             (ErrorCode::UnknownLeaderEpoch.code(), Answer::NotLeader),
             (ErrorCode::NotLeaderOrFollower.code(), Answer::NotLeader),
@@ -113,8 +108,7 @@ mod tests {
             (i16::MAX, Answer::Failed),
         ];
         for (code, expected) in table {
-            let answer = failed(code, PartitionData::default());
-            assert_eq!(answer, expected, "{code}");
+            assert_eq!(answer(failed(code)), expected, "{code}");
         }
     }
 }

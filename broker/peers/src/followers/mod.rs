@@ -14,6 +14,7 @@ mod inbox;
 mod isr;
 mod roster;
 mod session;
+mod span;
 mod stream;
 
 use std::collections::HashMap;

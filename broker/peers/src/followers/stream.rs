@@ -19,6 +19,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use freshet_client::{ClientConfig, ClientError, Connection};
 use freshet_partition::replication::Answer;
 use freshet_partition::{FetchPoint, Follow, Partition};
@@ -29,10 +30,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Surroundings;
-use super::answer::read;
+use super::answer::{Told, read};
 use super::inbox::Inbox;
 use super::roster::{Roster, pause};
 use super::session::{Agenda, Session, SessionError};
+use super::span::span;
 
 /// Versions that name the follower with its registration, and topics by id.
 const VERSIONS: std::ops::RangeInclusive<i16> = 15..=17;
@@ -163,7 +165,7 @@ impl Stream {
         let response = self.poll(&line, request).await?;
         self.session.answered(&response)?;
         let replies = replies(response, |at| self.session.asked(at));
-        self.take(replies).await;
+        self.take(&line, replies).await;
         Ok(())
     }
 
@@ -379,7 +381,9 @@ impl Stream {
                     let found = due.binary_search_by_key(&at, |(asked, _)| *asked);
                     found.ok().map(|index| due[index].1)
                 };
-                self.take(replies(response, asked)).await;
+                if let Some(line) = second.clone() {
+                    self.take(&line, replies(response, asked)).await;
+                }
                 self.ask_again(due);
             }
             Err(trouble) => {
@@ -393,7 +397,7 @@ impl Stream {
     }
 
     /// Has partitions follow what was answered, all at a time; ends when all have.
-    async fn take(&mut self, replies: Vec<Reply>) {
+    async fn take(&mut self, line: &Connection, replies: Vec<Reply>) {
         let mut under_way = JoinSet::new();
         let image = Arc::clone(&self.around.image.borrow());
         for Reply { at, point, data } in replies {
@@ -406,8 +410,12 @@ impl Stream {
                 self.roster.ask_again(at);
                 continue;
             }
-            let partition = Arc::clone(partition);
-            under_way.spawn(async move { (at, follow(&partition, point, data).await) });
+            let (partition, line) = (Arc::clone(partition), line.clone());
+            let me = self.around.node;
+            under_way.spawn(async move {
+                let follow = follow((&line, me), &partition, point, data).await;
+                (at, follow)
+            });
         }
         while let Some(ended) = under_way.join_next().await {
             match ended {
@@ -454,8 +462,16 @@ fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
     partition.fetch_point().map(place) == Some(place(point))
 }
 
-async fn follow(partition: &Partition, point: FetchPoint, data: PartitionData) -> Follow {
-    let (answer, records) = read(data);
+async fn follow(
+    (line, me): (&Connection, NodeId),
+    partition: &Partition,
+    point: FetchPoint,
+    data: PartitionData,
+) -> Follow {
+    let (answer, records) = match read(data) {
+        Told::Answer(answer, records) => (answer, records),
+        Told::OutOfRange => (span(line, me, partition, point).await, Bytes::new()),
+    };
     let follow = partition.follow(point.leader_epoch, answer, records).await;
     let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
     match follow {

@@ -211,7 +211,7 @@ async fn a_new_leader_does_not_wait_for_long_polls_of_its_followers() {
     let mut cluster = Cluster::start(3).await;
     // All follow all, so that long polls are under way everywhere.
     let all = cluster.create(&[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]]).await;
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     for _ in 0..5 {
         for at in &all {
             eventually("all are in sync", || cluster.isr(*at) == [1, 2, 3]).await;
@@ -225,11 +225,12 @@ async fn a_new_leader_does_not_wait_for_long_polls_of_its_followers() {
         let new = cluster.node(new.0);
         eventually("the new one leads", || new.partition(at).leads()).await;
         new.produce(at, "after", Acks::All).await.expect("stored");
-        slowest = slowest.max(begin.elapsed());
+        took.push(begin.elapsed());
         cluster.node(old.0).beat(false);
     }
-    println!("the slowest failover took {} ms", slowest.as_millis());
-    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    // Polls have most of their 500 ms before them. One in five may meet a busy machine.
+    took.sort();
+    assert!(took[2] < Duration::from_millis(200), "{took:?}");
     cluster.stop().await;
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use freshet_log::LogDir;
-use freshet_metadata::{DirectoryId, FEATURES, Feature, MetadataMachine};
-use freshet_partition::Directory;
+use freshet_metadata::{FEATURES, Feature, MetadataMachine};
+use freshet_partition::{Directory, Neighbour};
 use freshet_peers::followers::{Followers, FollowersParts, IsrProposals, IsrProposalsParts};
 use freshet_peers::lifecycle::{LifeError, LifeState, Lifecycle, LifecycleParts, Registration};
+use freshet_peers::places::{Places, PlacesParts};
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
 use freshet_server::Readiness;
@@ -18,16 +19,18 @@ use tokio::task::JoinHandle;
 use crate::agreement::Wanted;
 use crate::bound::Bound;
 use crate::doors::Doors;
+use crate::rooms::directory_ids;
 
 /// What a broker has that is not alone.
 pub(crate) struct Citizen {
     node: NodeId,
     quorum: Arc<dyn Quorum<MetadataMachine>>,
     life: Lifecycle,
-    pub(crate) followers: Arc<Followers>,
+    followers: Arc<Followers>,
     pub(crate) proposals: Arc<IsrProposals>,
-    /// Sends proposals, from [`Citizen::settle`] on.
-    sending: Option<JoinHandle<()>>,
+    places: Arc<Places>,
+    /// What speaks to the controller, from [`Citizen::settle`] on.
+    sending: Vec<JoinHandle<()>>,
 }
 
 impl Citizen {
@@ -40,7 +43,8 @@ impl Citizen {
         (dirs, quorum): (&[Arc<LogDir>], Arc<dyn Quorum<MetadataMachine>>),
     ) -> Result<Self> {
         let node = identity.node_id;
-        let ids = identity.directory_ids.iter().map(|id| DirectoryId(id.0));
+        let ids = directory_ids(identity).into_iter();
+        let directories: Vec<_> = ids.zip(dirs.iter().cloned()).collect();
         let life = Lifecycle::start(LifecycleParts {
             registration: Registration {
                 node,
@@ -49,7 +53,7 @@ impl Citizen {
                 rack: wanted.node.rack.clone(),
                 features: FEATURES.iter().map(Feature::range).collect(),
             },
-            directories: ids.zip(dirs.iter().cloned()).collect(),
+            directories: directories.clone(),
             quorum: Arc::clone(&quorum),
             clock: Arc::clone(&doors.clock),
             statics: Arc::clone(&wanted.statics),
@@ -66,14 +70,29 @@ impl Citizen {
             image: quorum.watch(),
             broker_epoch: life.broker_epoch(),
         });
+        let places = Places::new(PlacesParts {
+            node,
+            directories,
+            quorum: Arc::clone(&quorum),
+            broker_epoch: life.broker_epoch(),
+        });
         Ok(Self {
             node,
             quorum,
             life,
             followers,
             proposals: IsrProposals::new(),
-            sending: None,
+            places,
+            sending: Vec::new(),
         })
+    }
+
+    /// Who wants to hear of partitions.
+    pub(crate) fn neighbours(&self) -> [Arc<dyn Neighbour>; 2] {
+        [
+            Arc::clone(&self.followers) as _,
+            Arc::clone(&self.places) as _,
+        ]
     }
 
     /// The partitions follow the image from now on.
@@ -84,7 +103,9 @@ impl Citizen {
             quorum: Arc::clone(&self.quorum),
             directory: Arc::clone(directory),
         });
-        self.sending = Some(tokio::spawn(sending));
+        self.sending.push(tokio::spawn(sending));
+        self.sending
+            .push(tokio::spawn(Arc::clone(&self.places).run()));
         let directory = Arc::clone(directory);
         self.life
             .ready(Arc::new(move || directory.applied_image().version()));
@@ -119,8 +140,6 @@ impl Citizen {
     /// Copies nothing and proposes nothing any more.
     pub(crate) async fn end(self) {
         self.followers.stop().await;
-        if let Some(sending) = self.sending {
-            sending.abort();
-        }
+        self.sending.iter().for_each(JoinHandle::abort);
     }
 }

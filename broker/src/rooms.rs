@@ -53,12 +53,13 @@ impl Broker {
         let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
         let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);
         if let Some(citizen) = &citizen {
-            neighbours.push(Arc::clone(&citizen.followers) as Arc<dyn Neighbour>);
+            neighbours.extend(citizen.neighbours());
             proposals = Arc::clone(&citizen.proposals) as Arc<dyn Proposals>;
         }
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: node.node_id,
             writers: Arc::clone(&writers),
+            directory_ids: directory_ids(&identity),
             statics: Arc::clone(&wanted.statics),
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
@@ -190,17 +191,18 @@ async fn register(
         incarnation: doors.rng.id(),
         listeners: bound.registered.clone(),
         rack: node.rack.clone(),
-        directories: identity
-            .directory_ids
-            .iter()
-            .map(|id| DirectoryId(id.0))
-            .collect(),
+        directories: directory_ids(identity),
         features: Vec::new(),
         past: PastLife::None,
     };
     let epoch = RegisterBroker::answer(quorum.propose(request.into()).await?)?;
     tracing::debug!(epoch, "registered");
     Ok(())
+}
+
+pub(crate) fn directory_ids(identity: &Identity) -> Vec<DirectoryId> {
+    let ids = identity.directory_ids.iter();
+    ids.map(|id| DirectoryId(id.0)).collect()
 }
 
 fn writers_options(logs: &LogSettings) -> WritersOptions {

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`quorum`] | carries the quorum's letters, and proposals to whoever decides |
 //! | [`lifecycle`] | registers this broker, keeps its session alive, lets it leave in order |
+//! | [`places`] | tells the controller in which directory a replica is |
 //! | [`followers`] | copies the partitions that others lead; tells the controller who is in sync |
 
 pub mod followers;
 pub mod lifecycle;
+pub mod places;
 pub mod quorum;

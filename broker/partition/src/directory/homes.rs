@@ -4,29 +4,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use freshet_log::{LogDir, LogName, OpenError};
+use freshet_metadata::DirectoryId;
 use parking_lot::Mutex;
 
 /// Which log directory a partition lives in.
 pub(super) struct Homes<'a> {
     dirs: &'a [Arc<LogDir>],
+    /// Their ids; none where nobody assigns replicas to directories.
+    ids: &'a [DirectoryId],
     /// Directories that take new logs, with what they hold.
     online: Mutex<Vec<(usize, &'a Arc<LogDir>)>>,
 }
 
 impl<'a> Homes<'a> {
-    pub(super) fn look(dirs: &'a [Arc<LogDir>]) -> Self {
+    pub(super) fn look(dirs: &'a [Arc<LogDir>], ids: &'a [DirectoryId]) -> Self {
         let online = dirs.iter().filter(|dir| dir.failure().is_none());
         let online = Mutex::new(online.map(|dir| (dir.log_count(), dir)).collect());
-        Self { dirs, online }
+        Self { dirs, ids, online }
     }
 
-    /// The directory that has the log already, else the online one with the fewest logs.
-    pub(super) fn of(&self, name: &LogName) -> Result<Arc<LogDir>, OpenError> {
+    /// The directory that has the log already, else the one it is assigned to, else the online one
+    /// with the fewest logs.
+    pub(super) fn of(
+        &self,
+        name: &LogName,
+        assigned: DirectoryId,
+    ) -> Result<Arc<LogDir>, OpenError> {
         if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
             return Ok(Arc::clone(dir));
         }
+        let of_id = self
+            .dirs
+            .iter()
+            .zip(self.ids)
+            .find(|(_, id)| **id == assigned);
+        let assigned = of_id.map(|(dir, _)| dir);
         let mut online = self.online.lock();
-        let Some((count, dir)) = online.iter_mut().min_by_key(|(count, _)| *count) else {
+        let is_assigned = |dir: &Arc<LogDir>| assigned.is_some_and(|it| Arc::ptr_eq(it, dir));
+        let best = online
+            .iter_mut()
+            .min_by_key(|(count, dir)| (!is_assigned(dir), *count));
+        let Some((count, dir)) = best else {
             let failure = self.dirs.iter().find_map(|dir| dir.failure());
             return Err(failure
                 .expect("a broker without an online directory has a failed one")

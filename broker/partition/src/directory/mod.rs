@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use freshet_env::{Clock, tasks};
 use freshet_log::Writers;
-use freshet_metadata::{MetadataImage, Topic};
+use freshet_metadata::{DirectoryId, MetadataImage, Topic};
 use freshet_settings::StaticSettings;
 use freshet_types::{NodeId, Position, TopicPartition};
 use parking_lot::RwLock;
@@ -47,6 +47,8 @@ pub struct DirectoryParts {
     pub node: NodeId,
     /// The log threads.
     pub writers: Arc<Writers>,
+    /// The ids of their directories, in their order; none where nobody assigns replicas to them.
+    pub directory_ids: Vec<DirectoryId>,
     /// File and command line.
     pub statics: Arc<StaticSettings>,
     /// The image to follow.

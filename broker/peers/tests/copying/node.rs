@@ -77,6 +77,7 @@ impl Node {
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: id,
             writers: Arc::clone(&writers),
+            directory_ids: Vec::new(),
             statics: Arc::clone(statics),
             image: seat.watch(),
             clock: Arc::clone(&clock),

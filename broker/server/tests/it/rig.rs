@@ -109,6 +109,7 @@ impl Rig {
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: NodeId(NODE),
             writers: Arc::clone(&writers),
+            directory_ids: Vec::new(),
             statics: Arc::clone(&statics),
             image: quorum.watch(),
             clock: Arc::clone(&clock),

@@ -367,7 +367,7 @@ impl Keeper {
         let missing = wanted.iter().filter(|w| self.directory.get(w.id).is_none());
         let missing: Vec<&Wanted> = missing.collect();
         let dirs = self.parts.writers.dirs();
-        let homes = Homes::look(dirs);
+        let homes = Homes::look(dirs, &self.parts.directory_ids);
         let of_dir = |dir: &Arc<LogDir>| match dir.was_clean() {
             true => recovery_threads.max(opening_threads(missing.len())),
             false => recovery_threads,
@@ -431,7 +431,8 @@ impl Keeper {
         if let Some(dir) = tried.get(&wanted.id) {
             return Ok(Arc::clone(dir));
         }
-        let dir = homes.of(&wanted.name)?;
+        let assigned = wanted.state.directory(self.parts.node);
+        let dir = homes.of(&wanted.name, assigned.unwrap_or_default())?;
         tried.insert(wanted.id, Arc::clone(&dir));
         Ok(dir)
     }

@@ -60,6 +60,7 @@ impl Rig {
             DirectoryParts {
                 node: NODE,
                 writers,
+                directory_ids: Vec::new(),
                 statics,
                 image: watched,
                 clock,

@@ -1,0 +1,153 @@
+//! Tells the controller where replicas are, when that is not where it thinks (KIP-858).
+//!
+//! A disk that was replaced has another id. The replicas that were on it begin anew elsewhere, and
+//! count for nothing until the controller knows: before that it takes them for out of reach.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_log::LogDir;
+use freshet_metadata::{
+    Ask, AssignDirectories, AssignedPartition, DirectoryId, MetadataImage, MetadataMachine, Topic,
+};
+use freshet_partition::{Neighbour, Partition, Stand};
+use freshet_quorum::Quorum;
+use freshet_types::{NodeId, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+/// Replicas of one request.
+const BATCH: usize = 1000;
+/// Pause before what was not decided is sent again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What the telling works with.
+pub struct PlacesParts {
+    /// This broker.
+    pub node: NodeId,
+    /// Its log directories with their ids.
+    pub directories: Vec<(DirectoryId, Arc<LogDir>)>,
+    /// Who decides, and the image.
+    pub quorum: Arc<dyn Quorum<MetadataMachine>>,
+    /// Its registration; below 0 while it has none.
+    pub broker_epoch: watch::Receiver<i64>,
+}
+
+/// See the module.
+pub struct Places {
+    parts: PlacesParts,
+    image: watch::Receiver<Arc<MetadataImage>>,
+    waiting: Mutex<BTreeMap<TopicPartition, DirectoryId>>,
+    told: Notify,
+}
+
+impl Places {
+    /// Gathers, until somebody runs it.
+    pub fn new(parts: PlacesParts) -> Arc<Self> {
+        Arc::new(Self {
+            image: parts.quorum.watch(),
+            parts,
+            waiting: Mutex::default(),
+            told: Notify::new(),
+        })
+    }
+
+    /// Sends what gathers, for ever; one request at a time.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let batch = self.take();
+            if batch.is_empty() {
+                self.told.notified().await;
+            } else if !self.send(&batch).await {
+                self.put_again(batch);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn take(&self) -> BTreeMap<TopicPartition, DirectoryId> {
+        let mut waiting = self.waiting.lock();
+        let mut batch = std::mem::take(&mut *waiting);
+        if let Some(rest) = batch.keys().nth(BATCH).copied() {
+            *waiting = batch.split_off(&rest);
+        }
+        batch
+    }
+
+    fn put_again(&self, batch: BTreeMap<TopicPartition, DirectoryId>) {
+        let mut waiting = self.waiting.lock();
+        for (at, directory) in batch {
+            waiting.entry(at).or_insert(directory);
+        }
+    }
+
+    /// Whether it was decided.
+    async fn send(&self, batch: &BTreeMap<TopicPartition, DirectoryId>) -> bool {
+        let mut epoch = self.parts.broker_epoch.clone();
+        let Ok(epoch) = epoch
+            .wait_for(|epoch| *epoch >= 0)
+            .await
+            .map(|epoch| *epoch)
+        else {
+            return false;
+        };
+        let replica = |(at, directory): (&TopicPartition, &DirectoryId)| AssignedPartition {
+            at: *at,
+            directory: *directory,
+        };
+        let request = AssignDirectories {
+            node: self.parts.node,
+            broker_epoch: epoch,
+            replicas: batch.iter().map(replica).collect(),
+        };
+        let outcomes = match self.parts.quorum.propose(request.into()).await {
+            Ok(reply) => AssignDirectories::answer(reply),
+            Err(error) => {
+                tracing::debug!(%error, "the controller does not know yet where replicas are");
+                return false;
+            }
+        };
+        match outcomes {
+            Ok(outcomes) => {
+                for error in outcomes.into_iter().filter_map(Result::err) {
+                    tracing::warn!(%error, "the controller does not take where a replica is");
+                }
+                tracing::info!(replicas = batch.len(), "told where replicas are");
+                true
+            }
+            // It registers again, and then this is sent with its new epoch.
+            Err(_) => false,
+        }
+    }
+
+    fn directory_of(&self, partition: &Partition) -> Option<DirectoryId> {
+        let dir = partition.view().dir();
+        let mut known = self.parts.directories.iter();
+        known
+            .find(|(_, other)| Arc::ptr_eq(other, dir))
+            .map(|(id, _)| *id)
+    }
+}
+
+impl Neighbour for Places {
+    fn stands(&self, partition: &Arc<Partition>, _: Stand) {
+        let image = Arc::clone(&self.image.borrow());
+        let state = image.partition(partition.id());
+        let assigned = state.and_then(|state| state.directory(self.parts.node));
+        let (Some(assigned), Some(is)) = (assigned, self.directory_of(partition)) else {
+            return;
+        };
+        if assigned != is {
+            self.waiting.lock().insert(partition.id(), is);
+            self.told.notify_one();
+        }
+    }
+
+    fn closed(&self, partition: &Partition) {
+        self.waiting.lock().remove(&partition.id());
+    }
+
+    fn deleted(&self, _: &Topic) {}
+}

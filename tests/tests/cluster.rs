@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use freshet_tests::{
-    Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_trials, run_trial, seed,
-    trials,
+    Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_disks, missing_for_trials,
+    run_trial, seed, trials,
 };
 
 fn main() -> ExitCode {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     suite.test(
         "a_disk_keeps_what_was_flushed",
-        missing.clone(),
+        missing.clone().or_else(missing_for_disks),
         disk_keeps_what_was_flushed,
     );
     for trial in trials() {

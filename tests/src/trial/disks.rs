@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -175,6 +176,21 @@ fn slow(stage: &mut Stage) -> Result<()> {
     ));
     stage.cluster.node(leader).disk()?.slow_down(Duration::ZERO);
     stage.recover()
+}
+
+/// Why no disk can be made here: no loop devices, no FUSE, no ext4.
+pub fn missing_for_disks() -> Option<String> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let probe = || {
+        let folder = tempfile::tempdir()?;
+        Disk::new(folder.path()).map(drop)
+    };
+    let missing = || {
+        probe()
+            .err()
+            .map(|why| format!("no disk can be made here: {why:#}"))
+    };
+    MISSING.get_or_init(missing).clone()
 }
 
 /// The disk itself, before anybody relies on it: a flushed file survives whole, an unflushed one

@@ -26,7 +26,7 @@ use crate::cluster::{Cluster, read_copy};
 use crate::faults::note;
 use crate::history::{History, Read};
 use crate::load::{Load, Plan, Seen, Writer};
-pub use disks::disk_keeps_what_was_flushed;
+pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 
 /// Work must go on everywhere so long after everything is healed.
@@ -136,7 +136,7 @@ const SEQUENCE: usize = 4;
 /// Runs a random sequence of trials on one cluster: what and in which order is in the seed.
 pub fn soak_sequence(seed: u64) -> Result<()> {
     let mut bits = Bits::new(seed);
-    let disks = bits.below(3) == 0;
+    let disks = bits.below(3) == 0 && missing_for_disks().is_none();
     let fits = |trial: &&Trial| match trial.needs {
         _ if known(trial.name).is_some() => false,
         Needs::Cluster => true,
@@ -376,8 +376,10 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     if let Some(why) = known(trial.name).filter(|_| !tried_all_the_same) {
         return Some(format!("known to fail: {why}"));
     }
-    if trial.needs != Needs::Command {
-        return None;
+    match trial.needs {
+        Needs::Cluster => return None,
+        Needs::Disks => return missing_for_disks(),
+        Needs::Command => {}
     }
     if Kind::from_env() == Kind::Kafka {
         return Some("this is about the freshet command".into());

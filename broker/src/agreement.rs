@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use freshet_metadata::{MetadataMachine, MetadataOptions};
 use freshet_quorum::identity::{self, Identity};
-use freshet_quorum::{Quorum, Solo, SoloOptions};
+use freshet_quorum::{Quorum, QuorumError, Solo, SoloOptions};
 use freshet_server as server;
 use freshet_settings::{Layers, NodeSettings, QuorumSettings, StaticSettings};
 use freshet_types::ClusterId;
@@ -106,6 +106,14 @@ impl Agreement {
         match self {
             Self::Alone(_) => Ok(()),
             Self::Together(member) => member.hand_back(bound).await,
+        }
+    }
+
+    /// Waits until this node takes part no more, against its will.
+    pub(crate) async fn ended(&self) -> QuorumError {
+        match self {
+            Self::Alone(_) => std::future::pending().await,
+            Self::Together(member) => member.ended().await,
         }
     }
 

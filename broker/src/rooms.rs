@@ -100,9 +100,17 @@ impl Broker {
 
     /// Waits for what makes it impossible to go on.
     pub(crate) async fn failed(&self) -> Result<()> {
-        match &self.citizen {
-            Some(citizen) => Err(citizen.failed().await.into()),
-            None => std::future::pending().await,
+        let life = async {
+            match &self.citizen {
+                Some(citizen) => citizen.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = life => Err(error.into()),
+            why = self.agreement.ended() => {
+                bail!("this node's part in the quorum has ended, {why}: the log tells more")
+            }
         }
     }
 

@@ -93,6 +93,11 @@ impl Member {
         Arc::clone(&self.relay) as Arc<dyn Quorum<MetadataMachine>>
     }
 
+    /// Waits until this node takes part no more.
+    pub(super) async fn ended(&self) -> QuorumError {
+        self.raft.ended().await
+    }
+
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
         Arc::new(VotersFace(Arc::clone(&self.relay)))
     }

@@ -329,6 +329,19 @@ impl<M: Agreeable> Raft<M> {
         }
     }
 
+    /// Waits until this node takes part no more, and gives why: its disk failed, or it was stopped.
+    pub async fn ended(&self) -> QuorumError {
+        let mut metrics = self.core.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                return failed(fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return QuorumError::Stopped;
+            }
+        }
+    }
+
     /// The entry that must be applied here before a read sees all that was agreed before now.
     async fn read_from(&self) -> Result<LogId, QuorumError> {
         let refused = match self.core.get_read_linearizer(confirmed()).await {

@@ -85,6 +85,9 @@ impl RaftOptions {
             enable_pre_vote: Some(true),
             // A leader that restarts has forgotten what was committed: it is elected again, or not.
             enable_leader_restore: Some(false),
+            // A voter whose disk is of yesterday lacks what it had acknowledged. It is sent again; the
+            // other choice is that the leader panics, and one old disk stops the cluster.
+            allow_log_reversion: Some(true),
             // There is one entry on its way: followers should write it while the leader does.
             broadcast_submitted_on_append: Some(true),
             backoff: format!("{}ms", millis(self.heartbeat)),

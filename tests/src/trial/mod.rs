@@ -359,10 +359,7 @@ pub fn seed() -> u64 {
 
 /// Trials that Freshet is known to fail, and why: they count as skipped, never as passed.
 /// `FRESHET_KNOWN=1` runs them all the same.
-const KNOWN: &[(&str, &str)] = &[(
-    "an_old_disk_image_comes_back",
-    "a controller whose log goes back ends the quorum's leader",
-)];
+const KNOWN: &[(&str, &str)] = &[];
 
 /// What a trial is known to fail of.
 pub(crate) fn known(trial: &str) -> Option<&'static str> {

@@ -114,8 +114,11 @@ impl Citizen {
     /// Waits until the controller lets this broker serve.
     pub(crate) async fn serving(&self) {
         let mut state = self.life.state();
-        // An error means that it lives no more, which is told elsewhere.
-        let _ = state.wait_for(|state| *state == LifeState::Serving).await;
+        let serving = state.wait_for(|state| *state == LifeState::Serving);
+        if serving.await.is_err() {
+            // It lives no more, and never will serve.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits for what makes it impossible to go on.

@@ -83,7 +83,11 @@ async fn serve(
     announce: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let living = async {
-        broker.serving().await;
+        tokio::select! {
+            biased;
+            failed = broker.failed() => return failed,
+            () = broker.serving() => {}
+        }
         announce()?;
         broker.failed().await
     };

@@ -88,11 +88,13 @@ struct Broker {
 pub(crate) async fn run(output: &Output, patience: &Patience, up: Up) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut brokers = up.start().await?;
     let lived = tokio::select! {
         lived = live(output, patience, &mut brokers) => lived,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
     };
     patience
         .with("stopping the brokers", stop(&mut brokers))

@@ -489,6 +489,9 @@ impl Log {
             return Err(LogError::Fenced { given, latest });
         }
         self.fence = epoch;
+        // An epoch that wrote nothing is no part of the log's history. A follower that named it
+        // would be told for ever that it has left its leader's.
+        self.shared.epochs.write().cut_end(self.end);
         Ok(())
     }
 }

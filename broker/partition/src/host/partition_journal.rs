@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use freshet_log::Origin;
 use freshet_records::{Batch, BatchBuilder, BatchError, Batches, Codec, NewRecord};
-use freshet_types::{ErrorKind, Offset};
+use freshet_types::{ErrorKind, LeaderEpoch, Offset};
 use tokio::sync::oneshot;
 
 use super::journal::{AppendWait, Entry, Journal, JournalError, Replayed};
@@ -22,22 +22,32 @@ const REPLAY_BATCH_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct PartitionJournal {
     partition: Arc<Partition>,
+    /// The journal is one leader's: in another epoch somebody else may have written to it.
+    leader_epoch: LeaderEpoch,
 }
 
 impl PartitionJournal {
     /// The partition must be led by this broker.
     pub fn new(partition: Arc<Partition>) -> Self {
-        Self { partition }
+        let leader_epoch = partition.leader_epoch();
+        Self {
+            partition,
+            leader_epoch,
+        }
     }
 }
 
 impl PartitionJournal {
+    fn is_present(&self) -> bool {
+        self.partition.leads() && self.partition.leader_epoch() == self.leader_epoch
+    }
+
     /// Waits until all that the leaders before this one have written is committed or gone.
     async fn settled(&self) -> Result<(), JournalError> {
         let watcher = Arc::default();
         loop {
             let seen = self.partition.seen(Isolation::ReadUncommitted);
-            if !self.partition.leads() {
+            if !self.is_present() {
                 let why = "another broker leads it now".to_owned();
                 return Err(unreachable(why));
             }
@@ -75,7 +85,9 @@ impl Journal for PartitionJournal {
     }
 
     fn room(&self) -> Result<(), JournalError> {
-        let may = self.partition.may_produce(Acks::All);
+        let may = self
+            .partition
+            .may_produce(Acks::All, Some(self.leader_epoch));
         may.map_err(|error| appending(error.kind(), error.to_string()))?;
         let room = self.partition.log().room(Origin::Coordinator);
         room.map_err(|error| appending(error.kind(), error.to_string()))
@@ -92,6 +104,7 @@ impl Journal for PartitionJournal {
             batch: batches,
             origin: Origin::Coordinator,
             acks: Acks::All,
+            leader_epoch: Some(self.leader_epoch),
             done: Box::new(move |result| drop(tell.send(result))),
         });
         Box::pin(async move {
@@ -107,6 +120,9 @@ impl Journal for PartitionJournal {
     }
 
     fn trim(&self, offset: Offset) {
+        if !self.is_present() {
+            return;
+        }
         let name = self.partition.name().clone();
         let done = move |result: Result<Offset, freshet_log::LogError>| {
             if let Err(error) = result {

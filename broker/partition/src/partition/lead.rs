@@ -148,6 +148,8 @@ impl Partition {
             now: around.clock.monotonic(),
             lag_max: around.lag_max,
         };
+        // What was cut cannot be committed, whatever was known before.
+        self.replica.know_committed(start.high_watermark);
         self.replica
             .lead(Leader::new(term, start), log_end, flushed);
     }
@@ -179,9 +181,9 @@ impl Partition {
 
     /// Looks for replicas that belong into the set in sync and are not there.
     pub(crate) fn look_for_joiners(&self, image: &metadata::MetadataImage) {
-        self.replica.with_leader(|leader, _| {
-            let propose = leader.look_for_joiners(|node| alive(image, node));
-            ((), proposal(propose))
+        self.replica.with_leader(|leader, now| {
+            let moved = leader.look_for_joiners(now, |node| alive(image, node));
+            ((), moved)
         });
     }
 

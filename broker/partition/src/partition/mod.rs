@@ -43,6 +43,8 @@ pub struct Produce {
     pub origin: Origin,
     /// When to call `done`.
     pub acks: Acks,
+    /// Only while this broker leads in this epoch; `None` for any.
+    pub leader_epoch: Option<LeaderEpoch>,
     /// Told the end.
     pub done: ProduceDone,
 }
@@ -198,11 +200,14 @@ impl Partition {
             frame_bytes,
             origin,
             acks,
+            leader_epoch,
             done,
         } = produce;
-        if let Err(refusal) = self.may_produce(acks) {
-            return done(Err(refusal));
-        }
+        // The epoch of the moment in which it may: read later, it could be another leader's.
+        let leader_epoch = match self.may_produce(acks, leader_epoch) {
+            Ok(epoch) => epoch,
+            Err(refusal) => return done(Err(refusal)),
+        };
         let replica = Arc::clone(&self.replica);
         let stored = move |result: Result<Appended, AppendError>| match result {
             Ok(appended) if acks == Acks::All => replica.park(appended, done),
@@ -211,7 +216,7 @@ impl Partition {
         let append = Append {
             batches: batch,
             frame_bytes,
-            leader_epoch: self.leader_epoch(),
+            leader_epoch,
             origin,
             done: Box::new(stored),
         };
@@ -220,15 +225,24 @@ impl Partition {
         }
     }
 
-    /// Whether a produce would be taken now.
-    pub(crate) fn may_produce(&self, acks: Acks) -> Result<(), ProduceError> {
-        let enough = self.replica.ask_leader(|leader| {
+    /// Whether a produce would be taken now, by a leader of `epoch` if one is named; gives the epoch.
+    pub(crate) fn may_produce(
+        &self,
+        acks: Acks,
+        epoch: Option<LeaderEpoch>,
+    ) -> Result<LeaderEpoch, ProduceError> {
+        let asked = self.replica.ask_leader(|leader| {
             let (in_sync, needed) = leader.in_sync();
-            (acks != Acks::All || in_sync >= needed)
-                .then_some(())
-                .ok_or(ProduceError::NotEnoughReplicas { in_sync, needed })
+            let present = leader.term().leader_epoch;
+            if epoch.is_some_and(|epoch| epoch != present) {
+                Err(ProduceError::NotLeader)
+            } else if acks == Acks::All && in_sync < needed {
+                Err(ProduceError::NotEnoughReplicas { in_sync, needed })
+            } else {
+                Ok(present)
+            }
         });
-        enough.unwrap_or(Err(ProduceError::NotLeader))
+        asked.unwrap_or(Err(ProduceError::NotLeader))
     }
 
     /// Compares the epoch a client knows with ours (KIP-320); -1 means that it knows none.

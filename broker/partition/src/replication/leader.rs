@@ -329,15 +329,25 @@ impl Leader {
     /// settled, without a fetch that would say so.
     pub fn look_for_joiners(
         &mut self,
+        now: Millis,
         alive: impl Fn(NodeId) -> Option<BrokerEpoch>,
-    ) -> Option<IsrChange> {
+    ) -> Moved {
+        for follower in &mut self.followers {
+            let is_in = self.term.isr.contains(&follower.node);
+            let lives = alive(follower.node) == Some(follower.broker_epoch);
+            follower.may_be_in &= is_in || lives;
+        }
         let joins: Vec<NodeId> = self
             .followers
             .iter()
             .map(|f| f.node)
             .filter(|&node| self.may_join(node, &alive))
             .collect();
-        self.propose(|node, isr| isr || joins.contains(&node))
+        let propose = self.propose(|node, isr| isr || joins.contains(&node));
+        Moved {
+            propose,
+            ..self.moved(now)
+        }
     }
 
     /// Whether a follower has everything that is committed, and all that earlier leaders wrote.

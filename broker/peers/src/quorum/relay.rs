@@ -156,7 +156,10 @@ impl Relay {
             body: body.into(),
         };
         let mut leadership = self.raft.leadership();
-        let elsewhere = |now: &Leadership| now.leader.is_some_and(|leader| leader != to);
+        // This node's own view may be older than the word it follows.
+        let known = *leadership.borrow_and_update();
+        let elsewhere =
+            |now: &Leadership| *now != known && now.leader.is_some_and(|leader| leader != to);
         let said = tokio::select! {
             said = self.link.say(&peer, &proposal, Instant::now() + ANSWER) => said,
             // It may be frozen or cut off, and would answer only when it is back.

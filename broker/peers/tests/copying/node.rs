@@ -167,6 +167,7 @@ impl Node {
             batch,
             origin: Origin::Client,
             acks,
+            leader_epoch: None,
             done: Box::new(move |result| drop(tell.send(result))),
         });
         told.await.expect("it is told")

@@ -1,5 +1,7 @@
 //! What the quorum looks like from here, as DescribeQuorum tells it.
 
+use std::time::Duration;
+
 use freshet_env::Clock;
 use freshet_types::{NodeId, Offset, Timestamp};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -92,8 +94,13 @@ fn end_of(log: &Log, matched: Option<LogId>) -> Offset {
         .unwrap_or(-1)
 }
 
+/// How long ago that was.
+pub(super) fn since(then: RaftInstant) -> Duration {
+    RaftInstant::now().saturating_duration_since(then)
+}
+
 fn ago(clock: &dyn Clock, then: RaftInstant) -> Timestamp {
-    let ago = RaftInstant::now().saturating_duration_since(then);
+    let ago = since(then);
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
     Timestamp(clock.wall().0.saturating_sub(ago))
 }

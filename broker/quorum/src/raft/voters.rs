@@ -18,6 +18,8 @@ use super::peer::{Peer, PeerId};
 use super::post::link::Book;
 use crate::{Agreeable, QuorumError};
 
+/// Who was silent for so long is taken for dead when another disk of its node asks to be taken in.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long a newcomer may take to catch up before it has to ask again.
 const CATCH_UP: Duration = Duration::from_secs(8);
 
@@ -94,6 +96,11 @@ pub(super) async fn join<M: Agreeable>(
         .filter(|other| other.node == id.node && **other != id)
         .copied()
         .collect();
+    if earlier.iter().any(|other| is_heard(core, other)) {
+        // Two processes with one number: the one that is there stays. A disk that was lost is silent.
+        tracing::debug!(peer = %id, "asks to be taken in, but another disk of its node is alive");
+        return Err(VotersError::InProgress);
+    }
     let address = Address(peer.endpoints);
     let is_voter = voters.contains(&id);
     if is_voter || others.contains(&id) {
@@ -141,7 +148,24 @@ pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<()
     if voters.len() == 1 {
         return Err(VotersError::OnlyVoter(id));
     }
-    change(core, ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+    // It goes on listening: it may be a broker as well. Asked again, it goes altogether.
+    let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+    core.change_membership(leaves, true)
+        .await
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// Whether the leader heard of a peer lately.
+fn is_heard<M: Agreeable>(core: &Core<M>, id: &PeerId) -> bool {
+    let metrics = core.metrics();
+    let metrics = metrics.borrow_watched();
+    let acked = metrics.heartbeat.as_ref().and_then(|all| all.get(id));
+    let silent_for = acked
+        .copied()
+        .flatten()
+        .map(|then| super::status::since(*then));
+    silent_for.is_some_and(|silent_for| silent_for < SILENCE)
 }
 
 async fn change<M: Agreeable>(

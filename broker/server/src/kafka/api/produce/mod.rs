@@ -207,6 +207,7 @@ fn submit(
         batch,
         origin: Origin::Client,
         acks,
+        leader_epoch: None,
         done: Box::new(move |result| gather.fill(slot, result.map_err(|error| refusal(&error)))),
     });
 }

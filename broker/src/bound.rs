@@ -26,14 +26,15 @@ impl Bound {
         sockets: &SocketSettings,
     ) -> Result<Self> {
         let (mut kafka, mut registered) = (Vec::new(), Vec::new());
+        let told = (node.advertised.as_slice(), quorum.is_cluster());
         for listener in &node.listeners {
-            let (socket, told) = open(listener, &node.advertised, sockets).await?;
+            let (socket, told) = open(listener, told, sockets).await?;
             kafka.push((told.name.clone(), socket));
             registered.push(told);
         }
         let mut controllers = Vec::new();
         for listener in &quorum.listeners {
-            let (socket, told) = open(listener, &node.advertised, sockets).await?;
+            let (socket, told) = open(listener, told, sockets).await?;
             controllers.push((told, socket));
         }
         let http = match &node.http {
@@ -57,7 +58,7 @@ impl Bound {
 
 async fn open(
     listener: &Listener,
-    advertised: &[Endpoint],
+    (advertised, is_cluster): (&[Endpoint], bool),
     sockets: &SocketSettings,
 ) -> Result<(TcpListener, BrokerListener)> {
     let endpoint = &listener.endpoint;
@@ -66,7 +67,7 @@ async fn open(
     let advertised = advertised.iter().find(|a| a.name == endpoint.name);
     let (host, port) = match advertised {
         Some(a) => (a.host.clone(), if a.port == 0 { port } else { a.port }),
-        None => (reachable(&endpoint.host), port),
+        None => (reachable(&endpoint.host, is_cluster), port),
     };
     let told = BrokerListener {
         name: endpoint.name.clone(),
@@ -110,10 +111,11 @@ async fn bind(
     })
 }
 
-/// What clients are told when nothing is advertised: a listener on all addresses has no address of
-/// its own.
-fn reachable(host: &str) -> String {
+/// What others are told when nothing is advertised: a listener on all addresses has no address of
+/// its own. In a cluster the others are on other machines, perhaps.
+fn reachable(host: &str, is_cluster: bool) -> String {
     match host {
+        "" | "0.0.0.0" | "::" if is_cluster => freshet_env::host::name(),
         "" | "0.0.0.0" | "::" => "localhost".to_owned(),
         host => host.to_owned(),
     }

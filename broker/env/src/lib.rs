@@ -7,6 +7,7 @@ mod clock;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod disk;
+pub mod host;
 pub mod limits;
 mod rng;
 pub mod tasks;

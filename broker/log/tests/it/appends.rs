@@ -85,7 +85,11 @@ fn the_leader_epoch_is_stored_and_older_ones_are_fenced() {
     log.ask(|handle: &LogHandle, done| handle.fence(11, done))
         .unwrap();
     // No record is of epoch 9: whoever says that its last one is would be sent back for ever.
-    assert_eq!(view.latest_epoch(), Some((5, 1)), "and a fence is not stored");
+    assert_eq!(
+        view.latest_epoch(),
+        Some((5, 1)),
+        "and a fence is not stored"
+    );
     let late = log.append_as(bytes(), Origin::Client, 10).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Fenced);
     log.append_as(bytes(), Origin::Client, 11).unwrap();

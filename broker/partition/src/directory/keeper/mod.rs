@@ -316,14 +316,21 @@ impl Keeper {
 
     /// Replicas that were moved to other brokers go, with their logs.
     fn leave(&mut self, topic: &Topic) {
-        let gone: Vec<_> = topic
-            .iter()
-            .filter(|(_, state)| !state.replicas.contains(&self.parts.node))
-            .filter_map(|(partition, _)| {
-                let topic = topic.id;
-                self.take_away(TopicPartition { topic, partition })
-            })
-            .collect();
+        let mut gone = Vec::new();
+        for (partition, state) in topic.iter() {
+            if state.replicas.contains(&self.parts.node) {
+                continue;
+            }
+            let id = TopicPartition {
+                topic: topic.id,
+                partition,
+            };
+            // One that could not be opened is missed no more; its log stays where it is.
+            if self.directory.broken.write().remove(&id).is_some() {
+                self.tried.lock().remove(&id);
+            }
+            gone.extend(self.take_away(id));
+        }
         if !gone.is_empty() {
             tracing::info!(topic = %topic.name, replicas = gone.len(), "moved to other brokers");
             self.delete_logs(&gone);
@@ -567,10 +574,17 @@ impl Keeper {
     fn report_strays(&self) {
         for dir in self.parts.writers.dirs() {
             for name in dir.closed_logs() {
-                if self.seen.topic_by_id(dir.topic_id(&name)).is_none() {
-                    let dir = dir.path().display().to_string();
-                    tracing::warn!(dir, log = %name, "not in the metadata: left untouched");
-                }
+                let topic = self.seen.topic_by_id(dir.topic_id(&name));
+                let state = topic.and_then(|topic| topic.partition(name.partition));
+                let why = match state {
+                    None => "not in the metadata: left untouched",
+                    Some(state) if !state.replicas.contains(&self.parts.node) => {
+                        "moved to other brokers meanwhile: left untouched"
+                    }
+                    Some(_) => continue,
+                };
+                let dir = dir.path().display().to_string();
+                tracing::warn!(dir, log = %name, "{why}");
             }
         }
     }

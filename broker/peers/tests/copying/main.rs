@@ -206,6 +206,25 @@ async fn a_deposed_leader_cuts_what_only_it_has() {
     cluster.stop().await;
 }
 
+/// Its epoch is in no record, and no part of its history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_wrote_nothing_follows_again() {
+    let mut cluster = Cluster::start(2).await;
+    let at = cluster.create(&[&[1, 2]]).await[0];
+    let first = cluster.node(1);
+    first.produce(at, "a", Acks::All).await.expect("stored");
+    for id in [1, 2, 1, 2] {
+        let (old, new) = (cluster.node(id), cluster.node(3 - id));
+        old.beat(true);
+        eventually("the other leads", || new.partition(at).leads()).await;
+        old.beat(false);
+        eventually("both are in sync", || cluster.isr(at) == [1, 2]).await;
+    }
+    first.produce(at, "b", Acks::All).await.expect("stored");
+    cluster.agree(at, &[1, 2]).await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_does_not_wait_for_long_polls_of_its_followers() {
     let mut cluster = Cluster::start(3).await;

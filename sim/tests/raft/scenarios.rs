@@ -243,7 +243,11 @@ fn a_voter_with_a_new_disk_replaces_the_old_one() {
         cluster.boot(node).await;
         let (leader, _) = cluster.leader(5 * SECOND).await;
         let to = cluster.peer(leader);
-        cluster.raft(node).unwrap().join(&to, true).await.unwrap();
+        let newcomer = cluster.raft(node).unwrap();
+        // The old disk was heard of a moment ago: another process could be alive with it.
+        assert!(newcomer.join(&to, true).await.is_err());
+        wait(2_500).await;
+        newcomer.join(&to, true).await.unwrap();
         cluster.add_all(50..60).await;
         all_agree(&cluster, &numbers(60)).await;
         let status = cluster.raft(leader).unwrap().status();

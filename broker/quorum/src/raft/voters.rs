@@ -148,9 +148,11 @@ pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<()
     if voters.len() == 1 {
         return Err(VotersError::OnlyVoter(id));
     }
-    // It goes on listening: it may be a broker as well. Asked again, it goes altogether.
+    // It goes on listening: it may be a broker as well. Asked again, it goes altogether. Not the
+    // leader itself, which would go on leading.
+    let listens = core.server_metrics().borrow_watched().id != id;
     let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
-    core.change_membership(leaves, true)
+    core.change_membership(leaves, listens)
         .await
         .map_err(translate)?;
     Ok(())

@@ -234,6 +234,7 @@ impl Coded for VotersError {
             Self::InProgress | Self::Behind(_) => ErrorCode::RequestTimedOut,
             Self::Unknown(_) => ErrorCode::VoterNotFound,
             Self::OnlyVoter(_) => ErrorCode::InvalidRequest,
+            Self::Taken(_) => ErrorCode::DuplicateBrokerRegistration,
             Self::Quorum(error) => error.code(),
         }
     }

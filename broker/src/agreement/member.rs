@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
+use freshet_peers::chronicle;
 use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
@@ -19,6 +20,7 @@ use freshet_quorum::{
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
+use tokio::task::JoinHandle;
 
 use super::Wanted;
 use crate::bound::Bound;
@@ -37,6 +39,8 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// Tells who comes and goes, while this node decides.
+    chronicle: JoinHandle<()>,
 }
 
 impl Member {
@@ -68,11 +72,14 @@ impl Member {
         know_everything(&raft, &census).await?;
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
+        let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
+        let chronicle = tokio::spawn(chronicle(quorum));
         let member = Self {
             raft,
             relay,
             room,
             doors: opened,
+            chronicle,
         };
         Ok((identity, member))
     }
@@ -112,6 +119,7 @@ impl Member {
 
     pub(super) async fn leave(self) {
         self.raft.stop().await;
+        self.chronicle.abort();
         self.room.close();
         let doors = match self.doors {
             Opened::Controllers(doors) => doors,

@@ -1,7 +1,8 @@
 //! Tells the controller where replicas are, when that is not where it thinks (KIP-858).
 //!
 //! A disk that was replaced has another id. The replicas that were on it begin anew elsewhere, and
-//! count for nothing until the controller knows: before that it takes them for out of reach.
+//! count for nothing until the controller knows: before that it takes them for out of reach. The same way
+//! a copy that was found damaged is given up ([`DirectoryId::LOST`]), and later begins anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,6 +144,11 @@ impl Neighbour for Places {
             self.waiting.lock().insert(partition.id(), is);
             self.told.notify_one();
         }
+    }
+
+    fn lost(&self, at: TopicPartition) {
+        self.waiting.lock().insert(at, DirectoryId::LOST);
+        self.told.notify_one();
     }
 
     fn closed(&self, partition: &Partition) {

@@ -271,10 +271,12 @@ impl Partition {
             upper_bound: ends.of(isolation),
             at_least_one,
         };
-        let fetched = match self.view().read(&spec)? {
-            Read::Ready(fetched) => fetched,
-            Read::Cold => self.cold(|done| self.view().read_cold(spec, done)).await?,
+        let read = match self.view().read(&spec) {
+            Ok(Read::Ready(fetched)) => Ok(fetched),
+            Ok(Read::Cold) => self.cold(|done| self.view().read_cold(spec, done)).await,
+            Err(error) => Err(error.into()),
         };
+        let fetched = read.map_err(|error| self.report_damage(error))?;
         Ok(Slice { fetched, ends })
     }
 
@@ -285,8 +287,22 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
         let upper_bound = self.end(isolation);
-        self.cold(|done| self.view().find_time(query, upper_bound, done))
-            .await
+        let found = self.cold(|done| self.view().find_time(query, upper_bound, done));
+        found.await.map_err(|error| self.report_damage(error))
+    }
+
+    /// Where other brokers have copies, damage is theirs to make good: the reader shall come again,
+    /// and may find another leader.
+    fn report_damage(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Log(
+                error @ (LogReadError::Corrupt { .. } | LogReadError::Unreadable { .. }),
+            ) if self.is_replicated() => {
+                self.replica.report_damage(&error);
+                ReadError::Damaged(error)
+            }
+            error => error,
+        }
     }
 
     /// Where an epoch ends, as far as it is committed here (KIP-101).

@@ -5,6 +5,7 @@
 //! what was written and flushed, by fetches what followers have, and tells producers, readers and
 //! the controller what follows from that.
 
+pub(crate) mod damage;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use self::damage::Damage;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
 use crate::waiters::Waiters;
@@ -81,6 +83,7 @@ pub(crate) struct Surroundings {
     /// `replica.lag.time.max.ms`
     pub(crate) lag_max: Millis,
     pub(crate) counts: Arc<IsrCounts>,
+    pub(crate) damage: Arc<Damage>,
 }
 
 /// How often sets in sync have changed of partitions that this broker led, since it started.
@@ -283,6 +286,11 @@ impl Replica {
             drop(state);
             done(Err(ProduceError::NotLeader));
         }
+    }
+
+    /// Stored records are damaged; whoever can repair them hears of it.
+    pub(crate) fn report_damage(&self, what: &impl ToString) {
+        self.around.damage.report(self.at, what.to_string().into());
     }
 
     /// The log begins later than before.

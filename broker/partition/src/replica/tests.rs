@@ -11,6 +11,7 @@ fn alone() -> Replica {
         proposals: Arc::new(NoProposals),
         lag_max: Millis(30_000),
         counts: Arc::default(),
+        damage: Arc::default(),
     };
     let at = TopicPartition {
         topic: TopicId([1; 16]),

@@ -1,5 +1,6 @@
 //! The thread that makes the directory equal to the image.
 
+mod damage;
 #[cfg(test)]
 mod tests;
 
@@ -11,11 +12,12 @@ use std::time::Duration;
 use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
 use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
-use freshet_types::{Millis, Offset, TopicId, TopicPartition};
+use freshet_types::{ErrorKind, Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use self::damage::Damaged;
 use super::homes::{Homes, in_parallel, opening_threads};
 use super::{Directory, DirectoryParts};
 use crate::config::log_config;
@@ -95,6 +97,7 @@ enum Wake {
     Laggards,
     Checkpoint,
     Image,
+    Damage,
     Retry,
 }
 
@@ -104,6 +107,7 @@ pub(super) struct Keeper {
     around: Arc<Surroundings>,
     seen: Arc<MetadataImage>,
     unfinished: Unfinished,
+    damaged: Damaged,
     /// Where partitions that are not open were to be opened last.
     tried: Mutex<HashMap<TopicPartition, Arc<LogDir>>>,
     period: Duration,
@@ -131,12 +135,14 @@ impl Keeper {
             proposals: Arc::clone(&parts.proposals),
             lag_max: Millis(lag_max_ms),
             counts: Arc::clone(&directory.isr_counts),
+            damage: Arc::default(),
         });
         Self {
             directory,
             around,
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),
+            damaged: Damaged::default(),
             tried: Mutex::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             laggards: Duration::from_millis((lag_max_ms / 2).max(100)),
@@ -170,6 +176,7 @@ impl Keeper {
                     _ = retention.tick() => Some(Wake::Tick),
                     _ = laggards.tick() => Some(Wake::Laggards),
                     _ = checkpoints.tick() => Some(Wake::Checkpoint),
+                    () = self.around.damage.found() => Some(Wake::Damage),
                     changed = image.changed() => changed.ok().map(|()| Wake::Image),
                     () = tokio::time::sleep(RETRY_PAUSE), if unfinished => Some(Wake::Retry),
                 }
@@ -185,7 +192,11 @@ impl Keeper {
                     self.unfinished.retention.clear();
                     self.retain(&self.directory.all());
                 }
-                Wake::Laggards => self.look_for_laggards(),
+                Wake::Laggards => {
+                    self.look_for_laggards();
+                    self.look_for_damage();
+                }
+                Wake::Damage => self.look_for_damage(),
                 Wake::Checkpoint => self.keep_committed(),
                 Wake::Retry => {}
             }
@@ -295,6 +306,12 @@ impl Keeper {
                 rows[at].push((partition.id(), known));
             }
         }
+        // What is known of those that cannot be opened may tell once more that they are cut short.
+        for at in self.directory.broken.read().keys() {
+            for (dir, rows) in dirs.iter().zip(&mut rows) {
+                rows.extend(dir.committed(*at).map(|known| (*at, known)));
+            }
+        }
         rows.iter_mut().for_each(|rows| rows.sort_unstable());
         self.kept.resize(dirs.len(), Committed::new());
         for (at, dir) in dirs.iter().enumerate() {
@@ -371,6 +388,7 @@ impl Keeper {
 
     /// Opens what is missing, several logs at a time, and has all take their places.
     fn serve(&mut self, wanted: &[Wanted], recovery_threads: usize) {
+        self.renew_lost(wanted);
         let missing = wanted.iter().filter(|w| self.directory.get(w.id).is_none());
         let missing: Vec<&Wanted> = missing.collect();
         let dirs = self.parts.writers.dirs();
@@ -429,6 +447,10 @@ impl Keeper {
         if before.as_ref() != Some(&reason) {
             tracing::error!(log = %wanted.name, %error, "the partition is offline");
         }
+        drop(broken);
+        if error.kind() == ErrorKind::Corrupt && !wanted.is_lost(self.parts.node) {
+            self.parts.neighbours.iter().for_each(|n| n.lost(wanted.id));
+        }
     }
 
     /// Where to open a partition. A log that could not be made may be there in part: another attempt
@@ -445,6 +467,7 @@ impl Keeper {
     }
 
     fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+        self.check_not_lost(wanted)?;
         let dir = self.home(wanted, homes)?;
         let replica = Arc::new(Replica::new(wanted.id, &self.around));
         let open = || {
@@ -467,7 +490,9 @@ impl Keeper {
             other => other?,
         };
         // A hint of the last process; a leader knows better soon.
-        if let Some(known) = dir.take_committed(wanted.id) {
+        if let Some(known) = dir.committed(wanted.id) {
+            self.check_whole(wanted, &log, known)?;
+            dir.forget_committed(wanted.id);
             replica.know_committed(known.clamp(log.view().log_start(), log.view().log_end()));
         }
         Ok(Arc::new(Partition::new(wanted.id, log, replica)))

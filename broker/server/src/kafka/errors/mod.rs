@@ -79,7 +79,7 @@ impl Coded for LogReadError {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Io { .. } => ErrorCode::KafkaStorageError,
+            Self::Io { .. } | Self::Unreadable { .. } => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }
@@ -91,6 +91,8 @@ impl Coded for ReadError {
             Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
+            // Clients look for another leader, and come again.
+            Self::Damaged(_) => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use freshet_log::LogDir;
 use freshet_metadata::{MetadataMachine, MetadataOptions};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, QuorumError, Solo, SoloOptions};
@@ -34,6 +35,18 @@ impl Wanted {
             statics,
             node: layers.node(),
             quorum: layers.quorum(),
+        }
+    }
+
+    /// The same, with those log directories only that could be read.
+    pub(crate) fn with(&self, dirs: &[Arc<LogDir>]) -> Self {
+        let read = dirs.iter().filter(|dir| !dir.is_unread());
+        let mut node = self.node.clone();
+        node.log_dirs = read.map(|dir| dir.path().to_owned()).collect();
+        Self {
+            statics: Arc::clone(&self.statics),
+            node,
+            quorum: self.quorum.clone(),
         }
     }
 

@@ -39,9 +39,12 @@ pub struct PlacesParts {
 pub struct Places {
     parts: PlacesParts,
     image: watch::Receiver<Arc<MetadataImage>>,
-    waiting: Mutex<BTreeMap<TopicPartition, DirectoryId>>,
+    waiting: Mutex<BTreeMap<TopicPartition, Arc<Partition>>>,
     told: Notify,
 }
+
+/// Replicas, and where they are.
+type Batch = Vec<(Arc<Partition>, DirectoryId)>;
 
 impl Places {
     /// Gathers, until somebody runs it.
@@ -60,31 +63,46 @@ impl Places {
             let batch = self.take();
             if batch.is_empty() {
                 self.told.notified().await;
-            } else if !self.send(&batch).await {
+            } else if self.send(&batch).await {
+                self.look_again(batch);
+            } else {
                 self.put_again(batch);
                 sleep(PAUSE).await;
             }
         }
     }
 
-    fn take(&self) -> BTreeMap<TopicPartition, DirectoryId> {
+    fn take(&self) -> Batch {
         let mut waiting = self.waiting.lock();
         let mut batch = std::mem::take(&mut *waiting);
         if let Some(rest) = batch.keys().nth(BATCH).copied() {
             *waiting = batch.split_off(&rest);
         }
-        batch
+        drop(waiting);
+        let here = |partition: Arc<Partition>| {
+            let directory = self.directory_of(&partition)?;
+            Some((partition, directory))
+        };
+        batch.into_values().filter_map(here).collect()
     }
 
-    fn put_again(&self, batch: BTreeMap<TopicPartition, DirectoryId>) {
+    fn put_again(&self, batch: Batch) {
         let mut waiting = self.waiting.lock();
-        for (at, directory) in batch {
-            waiting.entry(at).or_insert(directory);
+        for (partition, _) in batch {
+            waiting.entry(partition.id()).or_insert(partition);
         }
     }
 
+    /// Those that moved while that was told are told again.
+    fn look_again(&self, batch: Batch) {
+        let moved = |(partition, told): &(Arc<Partition>, DirectoryId)| {
+            self.directory_of(partition).is_some_and(|is| is != *told)
+        };
+        self.put_again(batch.into_iter().filter(moved).collect());
+    }
+
     /// Whether it was decided.
-    async fn send(&self, batch: &BTreeMap<TopicPartition, DirectoryId>) -> bool {
+    async fn send(&self, batch: &Batch) -> bool {
         let mut epoch = self.parts.broker_epoch.clone();
         let Ok(epoch) = epoch
             .wait_for(|epoch| *epoch >= 0)
@@ -93,8 +111,8 @@ impl Places {
         else {
             return false;
         };
-        let replica = |(at, directory): (&TopicPartition, &DirectoryId)| AssignedPartition {
-            at: *at,
+        let replica = |(partition, directory): &(Arc<Partition>, DirectoryId)| AssignedPartition {
+            at: partition.id(),
             directory: *directory,
         };
         let request = AssignDirectories {
@@ -123,16 +141,14 @@ impl Places {
     }
 
     fn directory_of(&self, partition: &Partition) -> Option<DirectoryId> {
-        let dir = partition.view().dir();
+        let view = partition.view();
         let mut known = self.parts.directories.iter();
         known
-            .find(|(_, other)| Arc::ptr_eq(other, dir))
+            .find(|(_, other)| Arc::ptr_eq(other, view.dir()))
             .map(|(id, _)| *id)
     }
-}
 
-impl Neighbour for Places {
-    fn stands(&self, partition: &Arc<Partition>, _: Stand) {
+    fn look(&self, partition: &Arc<Partition>) {
         let image = Arc::clone(&self.image.borrow());
         let state = image.partition(partition.id());
         let assigned = state.and_then(|state| state.directory(self.parts.node));
@@ -140,9 +156,20 @@ impl Neighbour for Places {
             return;
         };
         if assigned != is {
-            self.waiting.lock().insert(partition.id(), is);
+            let partition = Arc::clone(partition);
+            self.waiting.lock().insert(partition.id(), partition);
             self.told.notify_one();
         }
+    }
+}
+
+impl Neighbour for Places {
+    fn stands(&self, partition: &Arc<Partition>, _: Stand) {
+        self.look(partition);
+    }
+
+    fn moved(&self, partition: &Arc<Partition>) {
+        self.look(partition);
     }
 
     fn closed(&self, partition: &Partition) {

@@ -5,7 +5,7 @@
 //! everything that was asked for before. Only when it is through, the log's end is known to stand
 //! still, and the new place is taken.
 
-use freshet_log::{Busy, LogError};
+use freshet_log::{Busy, LogError, Progress as _};
 use freshet_metadata as metadata;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
@@ -111,8 +111,8 @@ impl Partition {
         let done = Box::new(move |result| drop(tell.send(result)));
         self.replica.step_down(term.leader_epoch);
         match to {
-            Stand::Leads => self.log.start_epoch(term.leader_epoch, done)?,
-            Stand::Follows(_) | Stand::Waits => self.log.fence(term.leader_epoch, done)?,
+            Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
+            Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,
         }
         Ok(Some(Turn { to, term, through }))
     }
@@ -152,6 +152,8 @@ impl Partition {
         self.replica.know_committed(start.high_watermark);
         self.replica
             .lead(Leader::new(term, start), log_end, flushed);
+        // What was flushed since it was asked for was told to nobody.
+        self.replica.flushed(self.view().flushed());
     }
 
     /// A follower has asked for more, and so told how far it is. `image` tells who lives.

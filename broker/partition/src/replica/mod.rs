@@ -5,6 +5,7 @@
 //! what was written and flushed, by fetches what followers have, and tells producers, readers and
 //! the controller what follows from that.
 
+mod reporter;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
 use crate::waiters::Waiters;
@@ -252,6 +254,13 @@ impl Replica {
         let _held = self.state.lock();
         let follows = matches!(self.stand(), Stand::Follows(_)) && self.leader_epoch() == epoch;
         follows.then(act)
+    }
+
+    /// It lives in a log of another directory now, which has flushed everything below `end`: whatever
+    /// was wrong with the one before is over.
+    pub(crate) fn recovered(&self, end: Offset) {
+        self.state.lock().failure = None;
+        self.flushed(end);
     }
 
     /// Told once everything below `end` is flushed; an error if that will not be known.

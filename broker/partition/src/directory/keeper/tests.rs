@@ -9,11 +9,13 @@ use freshet_metadata::{
 };
 use freshet_settings::StaticSettingsBuilder;
 use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
-use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::*;
 use crate::replica::NoProposals;
+
+mod moves;
+mod strays;
 
 const NODE: NodeId = NodeId(1);
 
@@ -24,6 +26,8 @@ struct Rig {
     image: watch::Sender<Arc<MetadataImage>>,
     folder: tempfile::TempDir,
     lives: u8,
+    /// For moves.
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Rig {
@@ -48,15 +52,14 @@ impl Rig {
         let statics = StaticSettingsBuilder::default().finish();
         let statics = Arc::new(statics.expect("settings that agree").0);
         let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (image, watched) = watch::channel(Arc::new(MetadataImage::default()));
-        let directory = Arc::new(Directory {
-            partitions: RwLock::default(),
-            broken: RwLock::default(),
-            applied: watch::Sender::default(),
-            isr_counts: Arc::default(),
-        });
         let keeper = Keeper::new(
-            directory,
+            Directory::new(),
             DirectoryParts {
                 node: NODE,
                 writers,
@@ -67,6 +70,7 @@ impl Rig {
                 proposals: Arc::new(NoProposals),
                 neighbours: Vec::new(),
             },
+            runtime.handle().clone(),
         );
         let mut rig = Self {
             keeper,
@@ -74,8 +78,15 @@ impl Rig {
             image,
             folder,
             lives: 0,
+            runtime,
         };
-        rig.ask(RegisterBroker {
+        Self::register(&mut rig.machine);
+        rig.publish();
+        rig
+    }
+
+    fn register(machine: &mut MetadataMachine) {
+        let request = RegisterBroker {
             node: NODE,
             incarnation: [1; 16],
             listeners: Vec::new(),
@@ -83,23 +94,31 @@ impl Rig {
             directories: Vec::new(),
             features: Vec::new(),
             past: freshet_metadata::PastLife::None,
-        })
-        .expect("the broker is registered");
-        rig
+        };
+        Self::ask_of(machine, request).expect("the broker is registered");
     }
 
-    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+    fn ask_of<A: Ask>(machine: &mut MetadataMachine, request: A) -> A::Answer {
         let now = Now {
             monotonic: Millis(1),
             wall: Timestamp(1_700_000_000_000),
         };
-        let mut decision = self.machine.decide(now, Ticket(0), request.into());
+        let mut decision = machine.decide(now, Ticket(0), request.into());
         for record in &decision.records {
-            self.machine.apply(record);
+            machine.apply(record);
         }
+        A::answer(decision.replies.remove(0).1)
+    }
+
+    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+        let answer = Self::ask_of(&mut self.machine, request);
+        self.publish();
+        answer
+    }
+
+    fn publish(&self) {
         let image = Arc::new(self.machine.image().clone());
         self.image.send_replace(image);
-        A::answer(decision.replies.remove(0).1)
     }
 
     /// Creates a topic and follows.

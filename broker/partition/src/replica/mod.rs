@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
 use freshet_log::{Appended, LogError, Progress};
@@ -128,6 +128,8 @@ pub(crate) struct Replica {
     at: TopicPartition,
     around: Arc<Surroundings>,
     stand: AtomicI32,
+    /// The last place is given up, and none is taken yet.
+    is_between: AtomicBool,
     leader_epoch: AtomicI32,
     /// The log's end when this broker began to lead.
     epoch_start: AtomicI64,
@@ -154,6 +156,7 @@ impl Replica {
             at,
             around: Arc::clone(around),
             stand: AtomicI32::new(Stand::WAITS),
+            is_between: AtomicBool::new(false),
             leader_epoch: AtomicI32::new(-1),
             epoch_start: AtomicI64::new(0),
             high_watermark: AtomicI64::new(0),
@@ -199,6 +202,7 @@ impl Replica {
         let parked = {
             let mut state = self.state.lock();
             self.stand.store(Stand::WAITS, Ordering::Release);
+            self.is_between.store(true, Ordering::Release);
             self.leader_epoch.store(epoch, Ordering::Release);
             state.leader = None;
             state.copied = None;
@@ -211,10 +215,16 @@ impl Replica {
         self.copiers.wake();
     }
 
+    /// Whether it stepped down for a place that it has not taken yet.
+    pub(crate) fn is_between(&self) -> bool {
+        self.is_between.load(Ordering::Acquire)
+    }
+
     /// Follows `leader` from now on, or waits for one.
     pub(crate) fn follow(&self, leader: Option<NodeId>) {
         let stand = leader.map_or(Stand::Waits, Stand::Follows);
         self.stand.store(stand.to_number(), Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
     }
 
@@ -225,6 +235,7 @@ impl Replica {
         self.epoch_start.store(log_end, Ordering::Release);
         state.leader = Some(Box::new(leader));
         self.stand.store(Stand::LEADS, Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
         self.settle(state, moved);
     }

@@ -294,7 +294,6 @@ async fn another_registration_is_heard_of_by_leaders_that_have_nothing_new() {
     let stored = cluster.node(1).produce(at, "x", Acks::All).await;
     stored.expect("stored");
     let copy = &mut cluster.nodes[1];
-    copy.beat(true);
     copy.register_again();
     copy.beat(false);
     eventually("it is in sync", || cluster.isr(at) == [1, 2]).await;

@@ -83,6 +83,7 @@ pub struct Raft<M: Agreeable> {
     proposals: mpsc::Sender<Proposal<M>>,
     image: watch::Receiver<Arc<M::Image>>,
     leadership: watch::Receiver<Leadership>,
+    end: watch::Receiver<Option<QuorumError>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -162,11 +163,13 @@ impl<M: Agreeable> Raft<M> {
             .map_err(|fatal| RaftError::Core(fatal.to_string()))?;
         let (proposals, queue) = mpsc::channel(options.queue_len);
         let (shown, leadership) = watch::channel(Leadership::NOBODY);
+        let (tell_end, end) = watch::channel(None);
         let leader = Leader {
             core: core.clone(),
             me: me.id.node,
             proposals: queue,
             leadership: shown,
+            end: tell_end,
             clock,
             patience: options.patience,
             pause: options.heartbeat,
@@ -193,6 +196,7 @@ impl<M: Agreeable> Raft<M> {
             proposals,
             image,
             leadership,
+            end,
             tasks,
         })
     }
@@ -244,8 +248,16 @@ impl<M: Agreeable> Raft<M> {
         voters::join(&self.core, &self.post.book, peer, as_voter).await
     }
 
-    /// Has a peer leave, voter or observer. Only on the leader; a leader that leaves hands over.
+    /// Has a peer leave, voter or observer. A voter goes on as an observer. Only on the leader. One
+    /// that is to leave itself hands over and answers [`VotersError::NotLeader`]: only another can
+    /// have it go on as an observer.
     pub async fn remove(&self, id: PeerId) -> Result<(), VotersError> {
+        if id == self.me.id && self.core.is_leader() {
+            voters::may_leave(&self.core, id)?;
+            self.hand_over().await;
+            let leader = self.leadership.borrow().leader;
+            return Err(VotersError::NotLeader { leader });
+        }
         voters::leave(&self.core, id).await
     }
 
@@ -331,15 +343,11 @@ impl<M: Agreeable> Raft<M> {
 
     /// Waits until this node takes part no more, and gives why: its disk failed, or it was stopped.
     pub async fn ended(&self) -> QuorumError {
-        let mut metrics = self.core.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return failed(fatal);
-            }
-            if metrics.changed().await.is_err() {
-                return QuorumError::Stopped;
-            }
-        }
+        // Not the core's own metrics: they change with every tick.
+        let mut end = self.end.clone();
+        let ended = end.wait_for(Option::is_some).await;
+        let why = ended.ok().and_then(|why| why.clone());
+        why.unwrap_or(QuorumError::Stopped)
     }
 
     /// The entry that must be applied here before a read sees all that was agreed before now.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::census::Greeting;
+use super::doze::{LastHeard, Times, doze};
 use super::footing::types::{Address, LogId, Voters, encode_voters};
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
 use super::options::RaftOptions;
@@ -174,14 +175,21 @@ impl<M: Agreeable> Raft<M> {
             patience: options.patience,
             pause: options.heartbeat,
         };
+        let heard = LastHeard::default();
+        let times = Times {
+            heartbeat: options.heartbeat,
+            trust: options.election_max,
+        };
         let tasks = vec![
             tokio::spawn(leader.run()),
             tokio::spawn(sum_up(core.clone(), growth)),
+            tokio::spawn(doze(core.clone(), heard.clone(), times)),
         ];
         let inbox = Inbox {
             core: core.clone(),
             post: post.clone(),
             snapshot_cap_bytes: options.snapshot_cap_bytes,
+            heard,
             incoming: Arc::default(),
         };
         let tasks = Mutex::new(tasks);

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::leader::Core;
+use super::options::RaftOptions;
 use crate::Agreeable;
 
 /// What openraft would do at its ticks.
@@ -24,6 +25,15 @@ pub(super) struct Times {
     pub(super) heartbeat: Duration,
     /// How long the word of a leader that was heard is trusted.
     pub(super) trust: Duration,
+}
+
+impl Times {
+    pub(super) fn of(options: &RaftOptions) -> Self {
+        Self {
+            heartbeat: options.heartbeat,
+            trust: options.election_max,
+        }
+    }
 }
 
 /// When a leader was heard last whom this node follows.

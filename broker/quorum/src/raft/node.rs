@@ -151,14 +151,7 @@ impl<M: Agreeable> Raft<M> {
         let config = options
             .config(&cluster.0)
             .map_err(|error| RaftError::Options(error.to_string()))?;
-        let post = Post {
-            link: Arc::clone(&doors.link),
-            cluster,
-            me: me.id,
-            chunk_bytes: options.chunk_bytes.max(1),
-            chunk_timeout: options.chunk_timeout,
-            book: Book::default(),
-        };
+        let post = post(&doors, cluster, me.id, &options);
         let core = Core::new(me.id, Arc::new(config), post.clone(), log.clone(), state)
             .await
             .map_err(|fatal| RaftError::Core(fatal.to_string()))?;
@@ -176,14 +169,10 @@ impl<M: Agreeable> Raft<M> {
             pause: options.heartbeat,
         };
         let heard = LastHeard::default();
-        let times = Times {
-            heartbeat: options.heartbeat,
-            trust: options.election_max,
-        };
         let tasks = vec![
             tokio::spawn(leader.run()),
             tokio::spawn(sum_up(core.clone(), growth)),
-            tokio::spawn(doze(core.clone(), heard.clone(), times)),
+            tokio::spawn(doze(core.clone(), heard.clone(), Times::of(&options))),
         ];
         let inbox = Inbox {
             core: core.clone(),
@@ -438,6 +427,17 @@ impl<M: Agreeable> Quorum<M> for Raft<M> {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+}
+
+fn post(doors: &RaftDoors, cluster: ClusterId, me: PeerId, options: &RaftOptions) -> Post {
+    Post {
+        link: Arc::clone(&doors.link),
+        cluster,
+        me,
+        chunk_bytes: options.chunk_bytes.max(1),
+        chunk_timeout: options.chunk_timeout,
+        book: Book::default(),
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Surroundings {
     pub(crate) proposals: Arc<dyn Proposals>,
     /// `replica.lag.time.max.ms`
     pub(crate) lag_max: Millis,
+    /// Consumers read from followers, so those hear at once what is committed.
+    pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
 }
 
@@ -310,6 +312,9 @@ impl Replica {
             // session that looks only at what has moved.
             self.high_watermark.fetch_max(end, Ordering::AcqRel);
             self.readers.wake();
+            if self.around.by_rack {
+                self.copiers.wake();
+            }
         } else if moved.log_start {
             // Who deletes records waits for all replicas to follow.
             self.readers.wake();

@@ -96,7 +96,9 @@ impl Partition {
             None => Stand::Waits,
         };
         let term = term(state, min_in_sync);
-        if term.leader_epoch == self.leader_epoch() && to == self.stand() {
+        let is_there = term.leader_epoch == self.leader_epoch() && to == self.stand();
+        // One that found no room in the log's queue has stepped down, and its log was told nothing.
+        if is_there && !self.replica.is_between() {
             self.replica.with_leader(|leader, now| {
                 leader.require(min_in_sync, now);
                 let before = leader.term().isr.clone();
@@ -182,7 +184,7 @@ impl Partition {
     }
 
     /// Looks for replicas that belong into the set in sync and are not there.
-    pub(crate) fn look_for_joiners(&self, image: &metadata::MetadataImage) {
+    pub fn look_for_joiners(&self, image: &metadata::MetadataImage) {
         self.replica.with_leader(|leader, now| {
             let moved = leader.look_for_joiners(now, |node| alive(image, node));
             ((), moved)

@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
 use freshet_log::{Appended, LogError, Progress};
@@ -82,6 +82,8 @@ pub(crate) struct Surroundings {
     pub(crate) proposals: Arc<dyn Proposals>,
     /// `replica.lag.time.max.ms`
     pub(crate) lag_max: Millis,
+    /// Consumers read from followers, so those hear at once what is committed.
+    pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
 }
 
@@ -130,6 +132,8 @@ pub(crate) struct Replica {
     at: TopicPartition,
     around: Arc<Surroundings>,
     stand: AtomicI32,
+    /// The last place is given up, and none is taken yet.
+    is_between: AtomicBool,
     leader_epoch: AtomicI32,
     /// The log's end when this broker began to lead.
     epoch_start: AtomicI64,
@@ -156,6 +160,7 @@ impl Replica {
             at,
             around: Arc::clone(around),
             stand: AtomicI32::new(Stand::WAITS),
+            is_between: AtomicBool::new(false),
             leader_epoch: AtomicI32::new(-1),
             epoch_start: AtomicI64::new(0),
             high_watermark: AtomicI64::new(0),
@@ -201,6 +206,7 @@ impl Replica {
         let parked = {
             let mut state = self.state.lock();
             self.stand.store(Stand::WAITS, Ordering::Release);
+            self.is_between.store(true, Ordering::Release);
             self.leader_epoch.store(epoch, Ordering::Release);
             state.leader = None;
             state.copied = None;
@@ -213,10 +219,16 @@ impl Replica {
         self.copiers.wake();
     }
 
+    /// Whether it stepped down for a place that it has not taken yet.
+    pub(crate) fn is_between(&self) -> bool {
+        self.is_between.load(Ordering::Acquire)
+    }
+
     /// Follows `leader` from now on, or waits for one.
     pub(crate) fn follow(&self, leader: Option<NodeId>) {
         let stand = leader.map_or(Stand::Waits, Stand::Follows);
         self.stand.store(stand.to_number(), Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
     }
 
@@ -227,6 +239,7 @@ impl Replica {
         self.epoch_start.store(log_end, Ordering::Release);
         state.leader = Some(Box::new(leader));
         self.stand.store(Stand::LEADS, Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
         self.settle(state, moved);
     }
@@ -308,6 +321,9 @@ impl Replica {
             // session that looks only at what has moved.
             self.high_watermark.fetch_max(end, Ordering::AcqRel);
             self.readers.wake();
+            if self.around.by_rack {
+                self.copiers.wake();
+            }
         } else if moved.log_start {
             // Who deletes records waits for all replicas to follow.
             self.readers.wake();

@@ -157,6 +157,7 @@ impl Keeper {
             clock: Arc::clone(&parts.clock),
             proposals: Arc::clone(&parts.proposals),
             lag_max: Millis(lag_max_ms),
+            by_rack: replicas.by_rack,
             counts: Arc::clone(&directory.isr_counts),
         });
         Self {

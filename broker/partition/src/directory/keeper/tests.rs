@@ -226,6 +226,30 @@ fn a_deletion_that_finds_no_room_is_tried_again() {
 }
 
 #[test]
+fn a_place_that_finds_no_room_is_taken_later() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let open = rig.get(id).expect("open");
+    let topic = rig.keeper.seen.topic_by_id(id.topic).cloned();
+    let was = Arc::clone(topic.expect("created").iter().next().expect("one").1);
+    let leaderless = freshet_metadata::Partition {
+        leader: None,
+        leader_epoch: was.leader_epoch + 1,
+        ..freshet_metadata::Partition::clone(&was)
+    };
+    let hold = hold_thread_of(&open);
+    for _ in 0..2 {
+        assert!(open.begin(&leaderless, 1).is_err(), "there is no room");
+        assert!(!open.leads());
+    }
+    let_go(hold, &open);
+    let turn = open.begin(&leaderless, 1).expect("room");
+    open.finish(turn.expect("its log was told nothing yet"));
+    let settled = open.begin(&leaderless, 1).expect("room");
+    assert!(settled.is_none(), "once");
+}
+
+#[test]
 fn a_partition_that_could_not_be_opened_is_opened_once_it_can_be() {
     let mut rig = Rig::new();
     let log = rig.folder.path().join("t-0");

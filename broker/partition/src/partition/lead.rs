@@ -98,7 +98,6 @@ impl Partition {
         let term = term(state, min_in_sync);
         if term.leader_epoch == self.leader_epoch() && to == self.stand() {
             self.replica.with_leader(|leader, now| {
-                leader.require(min_in_sync, now);
                 let before = leader.term().isr.clone();
                 let moved = leader.renew(term, now);
                 let counts = &self.replica.around().counts;

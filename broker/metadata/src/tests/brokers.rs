@@ -382,6 +382,33 @@ fn replicas_in_a_failed_directory_are_out_of_reach() {
 }
 
 #[test]
+fn a_broker_without_a_disk_is_not_let_in_by_its_next_heartbeat() {
+    let mut cluster = Cluster::watched(2);
+    let served = cluster.image().broker(NodeId(1)).unwrap().served_epoch;
+    let failed = |cluster: &Cluster| Heartbeat {
+        offline_directories: broker(1).directories,
+        ..cluster.heartbeat(1)
+    };
+    for _ in 0..3 {
+        let beat = failed(&cluster);
+        assert!(cluster.ask(beat).unwrap().fenced);
+    }
+    // Nor does another process that has found its only directory offline.
+    cluster.second(&[2]);
+    let without = RegisterBroker {
+        incarnation: [9; 16],
+        directories: Vec::new(),
+        past: PastLife::Crashed(served),
+        ..broker(1)
+    };
+    cluster.ask(without).unwrap();
+    let beat = failed(&cluster);
+    assert!(cluster.ask(beat).unwrap().fenced);
+    let known = cluster.image().broker(NodeId(1)).unwrap();
+    assert_eq!(known.served_epoch, served, "its disk would not know");
+}
+
+#[test]
 fn a_broker_goes_when_it_is_silent_and_empty() {
     let mut cluster = Cluster::watched(3);
     cluster.create_on("t", &[&[1, 2]]);

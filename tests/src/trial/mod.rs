@@ -378,7 +378,10 @@ pub fn seed() -> u64 {
 
 /// Trials that Freshet is known to fail, and why: they count as skipped, never as passed.
 /// `FRESHET_KNOWN=1` runs them all the same.
-const KNOWN: &[(&str, &str)] = &[];
+const KNOWN: &[(&str, &str)] = &[(
+    "a_leader_that_is_cut_off_soon_answers_nobody",
+    "a leader without its session goes on serving until it hears of the next one",
+)];
 
 /// What a trial is known to fail of.
 pub(crate) fn known(trial: &str) -> Option<&'static str> {

@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 
 use super::command::Answer;
 use super::remove_later;
-use crate::LogDir;
 use crate::log::CheckpointJob;
 use crate::view::Shared;
 use crate::writers::context::Context;
+use crate::{LogDir, LogError};
 
 /// How often free space is looked at while nothing happens.
 const SPACE_IDLE: Duration = Duration::from_secs(2);
@@ -73,6 +73,11 @@ impl FlushJob {
 }
 
 fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
+    done.give(rename_away(shared, context));
+}
+
+/// Deletes a log that nobody writes to any more: renamed at once, durably; its files go later.
+pub(super) fn rename_away(shared: &Arc<Shared>, context: &Arc<Context>) -> Result<(), LogError> {
     let renamed = {
         let _flushing = shared.flushing.lock();
         shared.set_deleted();
@@ -82,12 +87,12 @@ fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
         Ok(path) => {
             shared.dir.release_deleted(&shared.name);
             remove_later(context, &shared.dir, vec![path]);
-            done.give(Ok(()));
+            Ok(())
         }
         Err(error) => {
             shared.dir.release(&shared.name);
             let error = std::io::Error::other(error.to_string());
-            done.give(Err(shared.fail("deleting", &error)));
+            Err(shared.fail("deleting", &error))
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::record::{ConfigResource, Record};
 
 /// Audit records that an image keeps; older ones are only in the log.
 const UNCLEAN_KEPT: usize = 100;
+/// Deleted topics that an image remembers, so that a broker which was away knows whose logs may go.
+const DELETED_KEPT: usize = 10_000;
 
 impl MetadataImage {
     /// Changes what the record says.
@@ -48,6 +50,12 @@ impl MetadataImage {
                 }
             }
             Record::TopicDeleted { id } => {
+                let deleted = Arc::make_mut(&mut self.deleted);
+                if deleted.len() == DELETED_KEPT {
+                    deleted.pop_front();
+                }
+                deleted.push_back(*id);
+                // In a snapshot only that is left of it.
                 let Some(topic) = self.topics.remove(id) else {
                     return;
                 };
@@ -124,6 +132,8 @@ impl MetadataImage {
             };
             records.extend(config_records(&resource, overrides));
         }
+        let deleted = self.deleted.iter();
+        records.extend(deleted.map(|id| Record::TopicDeleted { id: *id }));
         for topic in self.topics() {
             records.push(Record::Topic {
                 id: topic.id,

@@ -209,6 +209,46 @@ fn two_processes_are_not_one_broker() {
 }
 
 #[test]
+fn one_that_has_just_begun_keeps_its_number() {
+    let mut cluster = Cluster::watched(1);
+    let options = cluster.machine.options.sessions.unwrap();
+    cluster.pass(options.timeout_ms);
+    let began = cluster.ask(another(1, PastLife::Crashed(1))).unwrap();
+    assert!(fenced(&cluster, 1));
+    let refused = cluster.ask(broker(1)).unwrap_err();
+    assert_eq!(refused, MetadataError::DuplicateBroker { node: NodeId(1) });
+    cluster.pass(options.timeout_ms);
+    assert!(cluster.ask(broker(1)).unwrap() > began);
+}
+
+#[test]
+fn who_is_known_to_be_dead_is_fenced_at_once() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2, 3]]);
+    let dead = FenceBroker {
+        node: NodeId(1),
+        epoch: epoch(&cluster, 1),
+    };
+    let other = FenceBroker { epoch: 0, ..dead };
+    assert!(matches!(
+        cluster.ask(other),
+        Err(MetadataError::StaleBroker { .. })
+    ));
+    assert!(!fenced(&cluster, 1), "it is another process that has died");
+    cluster.ask(dead).unwrap();
+    assert!(fenced(&cluster, 1));
+    let state = cluster.partition("t", 0);
+    assert_eq!(state.leader, Some(NodeId(2)));
+    assert!(!state.isr.contains(&NodeId(1)));
+    cluster.ask(dead).unwrap();
+    assert!(cluster.records.is_empty(), "once is enough");
+    // Its next process need not wait for the session to end.
+    cluster
+        .ask(another(1, PastLife::Crashed(dead.epoch)))
+        .unwrap();
+}
+
+#[test]
 fn what_a_broker_lost_does_not_lead() {
     // How it comes back, and whether it may lead what it alone kept: flushed, or in the cache.
     let cases = [
@@ -383,6 +423,33 @@ fn a_lost_copy_leads_nothing_until_it_begins_anew() {
     cluster.second(&[1]);
     let empty = cluster.partition("t", 0);
     assert_eq!(empty.leader, None, "it never leads: {empty:?}");
+}
+
+#[test]
+fn a_broker_without_a_disk_is_not_let_in_by_its_next_heartbeat() {
+    let mut cluster = Cluster::watched(2);
+    let served = cluster.image().broker(NodeId(1)).unwrap().served_epoch;
+    let failed = |cluster: &Cluster| Heartbeat {
+        offline_directories: broker(1).directories,
+        ..cluster.heartbeat(1)
+    };
+    for _ in 0..3 {
+        let beat = failed(&cluster);
+        assert!(cluster.ask(beat).unwrap().fenced);
+    }
+    // Nor does another process that has found its only directory offline.
+    cluster.second(&[2]);
+    let without = RegisterBroker {
+        incarnation: [9; 16],
+        directories: Vec::new(),
+        past: PastLife::Crashed(served),
+        ..broker(1)
+    };
+    cluster.ask(without).unwrap();
+    let beat = failed(&cluster);
+    assert!(cluster.ask(beat).unwrap().fenced);
+    let known = cluster.image().broker(NodeId(1)).unwrap();
+    assert_eq!(known.served_epoch, served, "its disk would not know");
 }
 
 #[test]

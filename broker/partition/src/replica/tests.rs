@@ -10,6 +10,7 @@ fn alone() -> Replica {
         clock: Arc::new(SystemClock::new()),
         proposals: Arc::new(NoProposals),
         lag_max: Millis(30_000),
+        by_rack: false,
         counts: Arc::default(),
         damage: Arc::default(),
     };

@@ -36,6 +36,9 @@ pub(super) enum Unsaid {
     Late,
 }
 
+/// What stands before a node's number in its client id.
+pub(super) const CLIENT: &str = "node-";
+
 /// Carries requests to other nodes. It knows nothing of the quorum that speaks through it.
 #[derive(Debug)]
 pub struct TcpLink {
@@ -50,7 +53,7 @@ impl TcpLink {
     /// The link of node `me`, whose settings name some of the others.
     pub fn new(me: NodeId, named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>) -> Self {
         let config = ClientConfig {
-            client_id: format!("node-{me}"),
+            client_id: format!("{CLIENT}{me}"),
             connect_timeout: CONNECT,
             request_timeout: NEVER,
             max_in_flight: 1,

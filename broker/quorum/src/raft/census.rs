@@ -12,6 +12,7 @@
 //! remembers a quorum which the others' lost disks belonged to. Where only addresses are named, those
 //! who answer there are the voters.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -131,6 +132,8 @@ pub enum Named {
 pub struct Census {
     /// This node.
     pub me: NodeId,
+    /// Where others reach it.
+    pub endpoints: Vec<Endpoint>,
     /// Whom it asks.
     pub named: Named,
     /// Between two rounds of greetings, and how long an answer is waited for.
@@ -225,6 +228,16 @@ impl Heard {
     }
 }
 
+/// A name that leads to all controllers, now to one and now to another, would have each of them form
+/// a quorum of its own.
+fn only_me(place: &Endpoint) -> String {
+    let Endpoint { host, port, .. } = place;
+    format!(
+        "{host}:{port}: only this node answers there, and it is not its own address; name the \
+         address of each controller, or only its own if it shall decide alone"
+    )
+}
+
 /// Says who is waited for, to the person at the terminal: not at once, and not all the time.
 #[derive(Debug)]
 struct News {
@@ -309,9 +322,24 @@ impl Census {
                         heard.missing.push(format!("{host}:{port}: {why}"));
                     }
                 }
+                if heard.voters == [self.me] {
+                    let others = at.iter().filter(|place| !self.is_mine(place));
+                    heard.missing.extend(others.map(only_me));
+                }
             }
         }
         heard
+    }
+
+    /// Whether an address is this node's own, and leads to nobody else.
+    fn is_mine(&self, place: &Endpoint) -> bool {
+        let is_loopback = |host: &str| {
+            let address = host.parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        };
+        let same_host = |own: &str| own == place.host || is_loopback(&place.host);
+        let mut own = self.endpoints.iter();
+        own.any(|own| own.port == place.port && same_host(&own.host))
     }
 
     async fn ask(
@@ -406,6 +434,19 @@ impl Census {
             tokio::time::sleep(self.pause).await;
         }
         Ok(())
+    }
+
+    /// Greets everybody once, before anything is done with what lies in this node's directories.
+    ///
+    /// # Errors
+    /// One of those that answered belongs to another cluster than `mine`.
+    pub async fn meet(
+        &self,
+        link: &dyn PeerLink,
+        mine: &Greeting,
+    ) -> Result<(), ForeignController> {
+        let heard = self.greet(link, mine).await;
+        heard.decide(self.me).map(drop)
     }
 
     /// Who of those that were named does not answer, and why: for a node that waits.

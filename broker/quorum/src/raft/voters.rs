@@ -141,25 +141,30 @@ pub(super) async fn join<M: Agreeable>(
     change(core, ChangeMembers::RemoveNodes(listeners)).await
 }
 
-/// Has somebody leave, voter or not.
+/// Has somebody else than the leader leave, voter or not.
 pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
-    let (voters, others) = members(core);
+    let (_, others) = members(core);
     if others.contains(&id) {
         return change(core, ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
     }
+    may_leave(core, id)?;
+    // It goes on listening: it may be a broker as well. Asked again, it goes altogether.
+    let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+    core.change_membership(leaves, true)
+        .await
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// Whether a voter can be missed.
+pub(super) fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
+    let (voters, _) = members(core);
     if !voters.contains(&id) {
         return Err(VotersError::Unknown(id));
     }
     if voters.len() == 1 {
         return Err(VotersError::OnlyVoter(id));
     }
-    // It goes on listening: it may be a broker as well. Asked again, it goes altogether. Not the
-    // leader itself, which would go on leading.
-    let listens = core.server_metrics().borrow_watched().id != id;
-    let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
-    core.change_membership(leaves, listens)
-        .await
-        .map_err(translate)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@
 //! lead: then a log that can be opened goes on serving what is whole, and one that cannot be opened
 //! keeps its partition offline. A person can bring the files back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -28,7 +28,7 @@ pub(super) struct Damaged {
     /// Found while they were read, and still open; with what was found.
     open: HashMap<TopicPartition, Arc<str>>,
     /// Those that have begun anew; the controller does not know yet.
-    renewed: HashMap<TopicPartition, ()>,
+    renewed: HashSet<TopicPartition>,
 }
 
 impl Keeper {
@@ -39,7 +39,7 @@ impl Keeper {
             let Some(partition) = self.directory.get(at) else {
                 continue;
             };
-            if self.damaged.renewed.contains_key(&at) {
+            if self.damaged.renewed.contains(&at) {
                 continue;
             }
             let before = self.damaged.open.insert(at, Arc::clone(&what));
@@ -62,28 +62,30 @@ impl Keeper {
         }
     }
 
-    /// Copies that the controller has written off begin anew, where that is safe.
+    /// Copies that the controller has written off begin anew, where that is safe. Until then they are
+    /// closed: they lead nobody and follow nobody.
     pub(super) fn renew_lost(&mut self, wanted: &[Wanted]) {
         for wanted in wanted {
             if !wanted.is_lost(self.parts.node) {
                 self.damaged.renewed.remove(&wanted.id);
                 continue;
             }
-            let known = self.damaged.renewed.contains_key(&wanted.id);
-            if known || !wanted.others_have_everything(self.parts.node) {
+            if self.damaged.renewed.contains(&wanted.id) {
                 continue;
             }
+            self.damaged.open.remove(&wanted.id);
             let was_open = self.take_away(wanted.id);
-            let mut gone = was_open.is_some();
-            self.delete_logs(was_open.as_slice());
-            if !gone {
-                gone = self.remove_written_off(&wanted.name);
+            if !wanted.others_have_everything(self.parts.node) {
+                was_open
+                    .iter()
+                    .for_each(|partition| close(&partition.log()));
+                continue;
             }
-            if gone {
+            self.delete_logs(was_open.as_slice());
+            if was_open.is_some() || self.remove_written_off(&wanted.name) {
                 let log = &wanted.name;
                 tracing::warn!(%log, "the damaged copy is removed: it is copied again from the leader");
-                self.damaged.open.remove(&wanted.id);
-                self.damaged.renewed.insert(wanted.id, ());
+                self.damaged.renewed.insert(wanted.id);
             }
         }
     }
@@ -108,16 +110,11 @@ impl Keeper {
         committed: Offset,
     ) -> Result<(), OpenError> {
         let end = log.view().log_end();
-        let renewed = self.damaged.renewed.contains_key(&wanted.id);
+        let renewed = self.damaged.renewed.contains(&wanted.id);
         if end >= committed || renewed || wanted.config.durability == Durability::PageCache {
             return Ok(());
         }
-        let (tell, told) = channel();
-        let closed = log.close(Box::new(move |result| drop(tell.send(result))));
-        if closed.is_ok() {
-            // Its name is free then. An error says that the directory failed meanwhile.
-            let _ = told.recv();
-        }
+        close(log);
         let what = format!("it ends at offset {end}, but {committed} was committed");
         Err(OpenError::Log(LogError::Corrupt {
             log: wanted.name.clone(),
@@ -127,7 +124,7 @@ impl Keeper {
 
     /// A log that the controller has written off must not be used as it is.
     pub(super) fn check_not_lost(&self, wanted: &Wanted) -> Result<(), OpenError> {
-        if !wanted.is_lost(self.parts.node) || self.damaged.renewed.contains_key(&wanted.id) {
+        if !wanted.is_lost(self.parts.node) || self.damaged.renewed.contains(&wanted.id) {
             return Ok(());
         }
         let what = "it was damaged, and too few others are in sync for it to begin anew";
@@ -135,6 +132,17 @@ impl Keeper {
             log: wanted.name.clone(),
             what: what.into(),
         }))
+    }
+}
+
+/// Its name is free afterwards, unless the log's thread has too much to do: then it is tried again with
+/// everything else that could not be opened.
+fn close(log: &LogHandle) {
+    let (tell, told) = channel();
+    let closed = log.close(Box::new(move |result| drop(tell.send(result))));
+    if closed.is_ok() {
+        // An error says that the directory failed meanwhile.
+        let _ = told.recv();
     }
 }
 

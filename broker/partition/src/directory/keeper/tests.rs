@@ -9,11 +9,13 @@ use freshet_metadata::{
 };
 use freshet_settings::StaticSettingsBuilder;
 use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
-use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::*;
 use crate::replica::NoProposals;
+
+mod moves;
+mod strays;
 
 const NODE: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);
@@ -39,6 +41,8 @@ struct Rig {
     folder: tempfile::TempDir,
     lives: u8,
     losses: Arc<Losses>,
+    /// For moves.
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Rig {
@@ -63,17 +67,16 @@ impl Rig {
         let statics = StaticSettingsBuilder::default().finish();
         let statics = Arc::new(statics.expect("settings that agree").0);
         let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (image, watched) = watch::channel(Arc::new(MetadataImage::default()));
-        let directory = Arc::new(Directory {
-            partitions: RwLock::default(),
-            broken: RwLock::default(),
-            applied: watch::Sender::default(),
-            isr_counts: Arc::default(),
-        });
         let losses = Arc::new(Losses::default());
         let neighbours = vec![Arc::clone(&losses) as Arc<dyn crate::Neighbour>];
         let keeper = Keeper::new(
-            directory,
+            Directory::new(),
             DirectoryParts {
                 node: NODE,
                 writers,
@@ -84,6 +87,7 @@ impl Rig {
                 proposals: Arc::new(NoProposals),
                 neighbours,
             },
+            runtime.handle().clone(),
         );
         let mut rig = Self {
             keeper,
@@ -92,13 +96,15 @@ impl Rig {
             folder,
             lives: 0,
             losses,
+            runtime,
         };
-        rig.register(NODE);
+        Self::register(&mut rig.machine, NODE);
+        rig.publish();
         rig
     }
 
-    fn register(&mut self, node: NodeId) {
-        let registered = self.ask(RegisterBroker {
+    fn register(machine: &mut MetadataMachine, node: NodeId) {
+        let request = RegisterBroker {
             node,
             incarnation: [1; 16],
             listeners: Vec::new(),
@@ -106,22 +112,31 @@ impl Rig {
             directories: Vec::new(),
             features: Vec::new(),
             past: freshet_metadata::PastLife::None,
-        });
-        registered.expect("the broker is registered");
+        };
+        Self::ask_of(machine, request).expect("the broker is registered");
     }
 
-    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+    fn ask_of<A: Ask>(machine: &mut MetadataMachine, request: A) -> A::Answer {
         let now = Now {
             monotonic: Millis(1),
             wall: Timestamp(1_700_000_000_000),
         };
-        let mut decision = self.machine.decide(now, Ticket(0), request.into());
+        let mut decision = machine.decide(now, Ticket(0), request.into());
         for record in &decision.records {
-            self.machine.apply(record);
+            machine.apply(record);
         }
+        A::answer(decision.replies.remove(0).1)
+    }
+
+    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+        let answer = Self::ask_of(&mut self.machine, request);
+        self.publish();
+        answer
+    }
+
+    fn publish(&self) {
         let image = Arc::new(self.machine.image().clone());
         self.image.send_replace(image);
-        A::answer(decision.replies.remove(0).1)
     }
 
     /// Creates a topic and follows.
@@ -136,7 +151,8 @@ impl Rig {
 
     /// Creates a topic whose partition this broker leads and another follows.
     fn create_shared(&mut self, name: &str) -> TopicPartition {
-        self.register(OTHER);
+        Self::register(&mut self.machine, OTHER);
+        self.publish();
         self.create_so(NewTopic {
             name: name.to_owned(),
             assignments: vec![(0, vec![NODE, OTHER])],
@@ -255,6 +271,30 @@ fn a_deletion_that_finds_no_room_is_tried_again() {
     rig.keeper.open_broken();
     assert!(rig.get(again).is_some(), "the name is free");
     assert_eq!(rig.keeper.directory.broken_count(), 0);
+}
+
+#[test]
+fn a_place_that_finds_no_room_is_taken_later() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let open = rig.get(id).expect("open");
+    let topic = rig.keeper.seen.topic_by_id(id.topic).cloned();
+    let was = Arc::clone(topic.expect("created").iter().next().expect("one").1);
+    let leaderless = freshet_metadata::Partition {
+        leader: None,
+        leader_epoch: was.leader_epoch + 1,
+        ..freshet_metadata::Partition::clone(&was)
+    };
+    let hold = hold_thread_of(&open);
+    for _ in 0..2 {
+        assert!(open.begin(&leaderless, 1).is_err(), "there is no room");
+        assert!(!open.leads());
+    }
+    let_go(hold, &open);
+    let turn = open.begin(&leaderless, 1).expect("room");
+    open.finish(turn.expect("its log was told nothing yet"));
+    let settled = open.begin(&leaderless, 1).expect("room");
+    assert!(settled.is_none(), "once");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use freshet_coordinators::groups::api::{GroupError, OffsetError};
 use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
 use freshet_partition::replication::FetchRefusal;
-use freshet_partition::{HostError, ProduceError, ReadError, ReplicaFetchError, TrimError};
+use freshet_partition::{
+    HostError, MoveError, ProduceError, ReadError, ReplicaFetchError, TrimError,
+};
 use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
@@ -29,6 +31,16 @@ pub(crate) fn unknown_topic(name: &str) -> ErrorCode {
 pub(crate) trait Coded {
     /// Its code on the wire.
     fn code(&self) -> ErrorCode;
+}
+
+impl Coded for MoveError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Asked again, it may have come.
+            Self::NotHere | Self::TooMany | Self::Stopping => ErrorCode::ReplicaNotAvailable,
+            Self::Offline(_) => ErrorCode::KafkaStorageError,
+        }
+    }
 }
 
 impl Coded for LogError {

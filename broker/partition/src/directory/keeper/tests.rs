@@ -155,6 +155,8 @@ impl Rig {
         self.publish();
         self.create_so(NewTopic {
             name: name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
             assignments: vec![(0, vec![NODE, OTHER])],
             ..NewTopic::default()
         })

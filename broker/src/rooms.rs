@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
+use freshet_env::limits;
 use freshet_log::{LogDir, OpenError, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
@@ -274,8 +275,15 @@ fn writers_options(logs: &LogSettings) -> WritersOptions {
         queue_bytes: logs.append_queue_bytes,
         hot_bytes: logs.tail_memory_bytes,
         reserve_bytes: logs.disk_reserve_bytes,
+        open_segments: open_segments(),
         ..WritersOptions::default()
     }
+}
+
+/// Sealed segments that stay open for readers: a quarter of all files at most.
+fn open_segments() -> usize {
+    let quarter = usize::try_from(limits::open_files() / 4).unwrap_or(usize::MAX);
+    quarter.min(WritersOptions::default().open_segments)
 }
 
 fn group_limits(groups: &GroupSettings) -> Limits {

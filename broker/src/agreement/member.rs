@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
+use freshet_peers::chronicle;
 use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
@@ -38,6 +39,8 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// Tells who comes and goes, while this node decides.
+    chronicle: JoinHandle<()>,
     detector: JoinHandle<()>,
 }
 
@@ -67,11 +70,14 @@ impl Member {
         let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
+        let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
+        let chronicle = tokio::spawn(chronicle(quorum));
         let member = Self {
             raft,
             relay,
             room,
             doors: opened,
+            chronicle,
             detector,
         };
         Ok((identity, member))
@@ -113,6 +119,7 @@ impl Member {
     pub(super) async fn leave(self) {
         self.detector.abort();
         self.raft.stop().await;
+        self.chronicle.abort();
         self.room.close();
         let doors = match self.doors {
             Opened::Controllers(doors) => doors,

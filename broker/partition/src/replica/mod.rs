@@ -5,6 +5,7 @@
 //! what was written and flushed, by fetches what followers have, and tells producers, readers and
 //! the controller what follows from that.
 
+pub(crate) mod damage;
 mod reporter;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use self::damage::Damage;
 pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
@@ -85,6 +87,7 @@ pub(crate) struct Surroundings {
     /// Consumers read from followers, so those hear at once what is committed.
     pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
+    pub(crate) damage: Arc<Damage>,
 }
 
 /// How often sets in sync have changed of partitions that this broker led, since it started.
@@ -305,6 +308,11 @@ impl Replica {
             drop(state);
             done(Err(ProduceError::NotLeader));
         }
+    }
+
+    /// Stored records are damaged; whoever can repair them hears of it.
+    pub(crate) fn report_damage(&self, what: &impl ToString) {
+        self.around.damage.report(self.at, what.to_string().into());
     }
 
     /// The log begins later than before.

@@ -20,6 +20,9 @@ use crate::agreement::Wanted;
 use crate::bound::Bound;
 use crate::doors::Doors;
 
+/// Log directories with their ids.
+type Directories = Vec<(DirectoryId, Arc<LogDir>)>;
+
 /// What a broker has that is not alone.
 pub(crate) struct Citizen {
     node: NodeId,
@@ -39,10 +42,7 @@ impl Citizen {
         wanted: &Wanted,
         bound: &Bound,
         identity: &Identity,
-        (directories, quorum): (
-            Vec<(DirectoryId, Arc<LogDir>)>,
-            Arc<dyn Quorum<MetadataMachine>>,
-        ),
+        (directories, quorum): (Directories, Arc<dyn Quorum<MetadataMachine>>),
     ) -> Result<Self> {
         let node = identity.node_id;
         let life = Lifecycle::start(LifecycleParts {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER};
-use freshet_tests::{Broker, Kind, Raw, Suite, batch, eventually, now_ms};
+use freshet_tests::{Broker, Client, Kind, Raw, Suite, Tools, batch, eventually, now_ms};
 use freshet_wire::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use freshet_wire::describe_log_dirs::DescribeLogDirsPartition;
 use freshet_wire::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
@@ -48,8 +48,13 @@ fn main() -> ExitCode {
     );
     suite.test(
         "only_directories_that_are_there_can_be_cordoned",
-        kafka,
+        kafka.clone(),
         cordons,
+    );
+    suite.test(
+        "kafka_reassign_partitions_moves_a_replica_between_directories",
+        kafka.or_else(|| Client::Java.missing()),
+        kafkas_tool,
     );
     suite.run()
 }
@@ -276,5 +281,44 @@ fn cordons() -> Result<()> {
         .context("it started")?;
     let refused = format!("{refused:#}");
     ensure!(refused.contains("/no/such is none of them"), "{refused}");
+    Ok(())
+}
+
+fn kafkas_tool() -> Result<()> {
+    let mut home = Home::start()?;
+    home.raw.create_topic("t", &[])?;
+    for offset in 0..30 {
+        ensure!(home.produce("t")? == offset);
+    }
+    let (_, to) = home.home_of("t")?;
+    let plan = serde_json::json!({
+        "version": 1,
+        "partitions": [{"topic": "t", "partition": 0, "replicas": [1], "log_dirs": [to]}],
+    });
+    let path = home.folder.path().join("plan.json");
+    fs::write(&path, plan.to_string())?;
+    let path = path.display().to_string();
+    let tools = Tools::new(home.broker.bootstrap());
+    let run = |more: &[&str]| {
+        let arguments = [&["--reassignment-json-file", &path][..], more].concat();
+        tools.run("kafka-reassign-partitions", &arguments)
+    };
+    let throttle = [
+        "--execute",
+        "--replica-alter-log-dirs-throttle",
+        "100000000",
+    ];
+    let told = run(&throttle)?;
+    ensure!(
+        told.contains("Successfully started log directory move for: t-0-1"),
+        "{told}"
+    );
+    home.await_home(&to, "t")?;
+    let told = run(&["--verify"])?;
+    ensure!(
+        told.contains("Reassignment of replica t-0-1 completed successfully"),
+        "{told}"
+    );
+    ensure!(home.produce("t")? == 30 && home.end("t")? == 31);
     Ok(())
 }

@@ -453,6 +453,44 @@ fn a_broker_without_a_disk_is_not_let_in_by_its_next_heartbeat() {
 }
 
 #[test]
+fn a_process_that_cannot_read_a_directory_leads_nothing_that_is_in_it() {
+    let mut cluster = Cluster::watched(2);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    let process = |incarnation, directories, past| RegisterBroker {
+        incarnation: [incarnation; 16],
+        directories,
+        ..another(1, past)
+    };
+    cluster.second(&[2]);
+    let both = process(50, vec![a, b], PastLife::None);
+    cluster.ask(both).unwrap();
+    cluster.beat_all(&[1, 2]);
+    cluster.create_on("t", &[&[1], &[1]]);
+    let topic = cluster.image().topic("t").unwrap().id;
+    let assign = [(0, a), (1, b)].map(|(partition, directory)| AssignedPartition {
+        at: freshet_types::TopicPartition { topic, partition },
+        directory,
+    });
+    let request = AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(&cluster, 1),
+        replicas: assign.to_vec(),
+    };
+    assert_eq!(cluster.ask(request).unwrap(), [Ok(()), Ok(())]);
+    let leaders = |cluster: &Cluster| [0, 1].map(|n| cluster.partition("t", n).leader);
+    let mut restart = |incarnation, directories| {
+        let past = PastLife::Clean(epoch(&cluster, 1));
+        cluster.second(&[2]);
+        let request = process(incarnation, directories, past);
+        cluster.ask(request).unwrap();
+        cluster.beat_all(&[1, 2]);
+        leaders(&cluster)
+    };
+    assert_eq!(restart(51, vec![a]), [Some(NodeId(1)), None]);
+    assert_eq!(restart(52, vec![a, b]), [Some(NodeId(1)); 2]);
+}
+
+#[test]
 fn a_broker_goes_when_it_is_silent_and_empty() {
     let mut cluster = Cluster::watched(3);
     cluster.create_on("t", &[&[1, 2]]);

@@ -248,10 +248,13 @@ impl Keeper {
         under_way.task.abort();
         self.directory.futures.write().remove(&at);
         let present = self.directory.get(at);
-        let failed = present.as_ref().and_then(|it| it.view().failure());
-        if let Some(error) = failed {
+        let is_lost = |it: &Arc<Partition>| {
+            let view = it.view();
+            Arc::ptr_eq(view.dir(), &under_way.from) && view.failure().is_some()
+        };
+        if present.as_ref().is_some_and(is_lost) {
             let log = under_way.future.view().name();
-            tracing::warn!(%log, %error, "a copy stays: it may be all that is left of its log");
+            tracing::warn!(%log, "a copy stays: it may be all that is left of its log");
             // What cannot be closed now is closed with the broker.
             let _ = under_way.future.close(Box::new(|_| {}));
             return;

@@ -9,7 +9,6 @@ mod clocks;
 mod damage;
 mod disks;
 mod failover;
-mod five;
 mod groups;
 mod kills;
 mod lines;
@@ -82,7 +81,6 @@ pub fn trials() -> Vec<&'static Trial> {
         damage::TRIALS,
         clocks::TRIALS,
         resources::TRIALS,
-        five::TRIALS,
         odd::TRIALS,
     ];
     all.into_iter().flatten().collect()

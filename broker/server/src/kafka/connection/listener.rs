@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_env::Reactors;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::kafka::connection::seats::Seat;
 use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
 use crate::kafka::context::Context;
-use crate::reactors::Reactors;
 use crate::stop::Stop;
 
 /// How long accepting rests after the process ran out of file descriptors.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
+use freshet_env::within;
 use freshet_log::{LogDir, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
@@ -42,7 +43,9 @@ impl Broker {
         let mut citizen = None;
         if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
             let around = (dirs.as_slice(), agreement.quorum());
-            citizen = Some(Citizen::register(doors, wanted, bound, &identity, around).await?);
+            let registered = Citizen::register(doors, wanted, bound, &identity, around);
+            // Its heart beats where the quorum's does.
+            citizen = Some(within(agreement.home(), registered).await?);
         } else if wanted.quorum.roles.broker {
             register(doors, node, bound, &identity, quorum.as_ref()).await?;
         }

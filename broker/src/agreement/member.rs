@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
 use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
@@ -19,6 +20,7 @@ use freshet_quorum::{
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
+use tokio::runtime::Handle;
 
 use super::Wanted;
 use crate::bound::Bound;
@@ -37,6 +39,9 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
+    /// another thread. Dropped last.
+    reactors: Reactors,
 }
 
 impl Member {
@@ -44,6 +49,17 @@ impl Member {
         doors: &Doors,
         wanted: &Wanted,
         bound: &mut Bound,
+    ) -> Result<(Identity, Self)> {
+        let reactors = Reactors::start("quorum", 1)?;
+        let home = reactors.next().clone();
+        within(home, Self::take_part(doors, wanted, bound, reactors)).await
+    }
+
+    async fn take_part(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+        reactors: Reactors,
     ) -> Result<(Identity, Self)> {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
@@ -73,6 +89,7 @@ impl Member {
             relay,
             room,
             doors: opened,
+            reactors,
         };
         Ok((identity, member))
     }
@@ -87,6 +104,11 @@ impl Member {
             kafka.insert(kafka.len().min(*place), (name.clone(), socket));
         }
         Ok(())
+    }
+
+    /// Where all of it runs.
+    pub(super) fn home(&self) -> Handle {
+        self.reactors.next().clone()
     }
 
     pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {

@@ -331,15 +331,13 @@ impl<M: Agreeable> Raft<M> {
 
     /// Waits until this node takes part no more, and gives why: its disk failed, or it was stopped.
     pub async fn ended(&self) -> QuorumError {
-        let mut metrics = self.core.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return failed(fatal);
-            }
-            if metrics.changed().await.is_err() {
-                return QuorumError::Stopped;
-            }
-        }
+        // Not the other metrics: those change with every heartbeat.
+        let mut metrics = self.core.server_metrics();
+        while metrics.changed().await.is_ok() {}
+        let state = self.core.metrics().borrow_watched().running_state.clone();
+        state
+            .err()
+            .map_or(QuorumError::Stopped, |fatal| failed(&fatal))
     }
 
     /// The entry that must be applied here before a read sees all that was agreed before now.

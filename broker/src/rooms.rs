@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
-use freshet_env::limits;
+use freshet_env::{limits, within};
 use freshet_log::{LogDir, OpenError, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
@@ -49,7 +49,9 @@ impl Broker {
         let mut citizen = None;
         if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
             let around = (directories.clone(), agreement.quorum());
-            citizen = Some(Citizen::register(doors, wanted, bound, &identity, around).await?);
+            let registered = Citizen::register(doors, wanted, bound, &identity, around);
+            // Its heart beats where the quorum's does.
+            citizen = Some(within(agreement.home(), registered).await?);
         }
         let mut places = None;
         if wanted.quorum.roles.broker && citizen.is_none() {

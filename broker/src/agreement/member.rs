@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
 use freshet_peers::chronicle;
 use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
@@ -20,6 +21,7 @@ use freshet_quorum::{
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::Wanted;
@@ -42,6 +44,9 @@ pub(crate) struct Member {
     /// Tells who comes and goes, while this node decides.
     chronicle: JoinHandle<()>,
     detector: JoinHandle<()>,
+    /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
+    /// another thread. Dropped last.
+    reactors: Reactors,
 }
 
 impl Member {
@@ -49,6 +54,17 @@ impl Member {
         doors: &Doors,
         wanted: &Wanted,
         bound: &mut Bound,
+    ) -> Result<(Identity, Self)> {
+        let reactors = Reactors::start("quorum", 1)?;
+        let home = reactors.next().clone();
+        within(home, Self::take_part(doors, wanted, bound, reactors)).await
+    }
+
+    async fn take_part(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+        reactors: Reactors,
     ) -> Result<(Identity, Self)> {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
@@ -79,6 +95,7 @@ impl Member {
             doors: opened,
             chronicle,
             detector,
+            reactors,
         };
         Ok((identity, member))
     }
@@ -93,6 +110,11 @@ impl Member {
             kafka.insert(kafka.len().min(*place), (name.clone(), socket));
         }
         Ok(())
+    }
+
+    /// Where all of it runs.
+    pub(super) fn home(&self) -> Handle {
+        self.reactors.next().clone()
     }
 
     pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
-use freshet_log::{Appended, LogError, Progress};
+use freshet_log::{AppendError, Appended, LogError, Progress};
 use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
@@ -112,6 +112,9 @@ impl IsrCounts {
     }
 }
 
+/// Tells a follower that what it copied is stored and flushed, or why it is not stored.
+pub(crate) type Flushed = oneshot::Sender<Result<(), AppendError>>;
+
 /// A stored batch whose acknowledgement waits for the high watermark.
 struct Parked {
     appended: Appended,
@@ -127,7 +130,7 @@ struct State {
     /// Why nothing will be flushed any more.
     failure: Option<LogError>,
     /// A follower that waits for this to be flushed.
-    copied: Option<(Offset, oneshot::Sender<()>)>,
+    copied: Option<(Offset, Flushed)>,
 }
 
 /// See the module.
@@ -279,14 +282,26 @@ impl Replica {
         self.flushed(end);
     }
 
-    /// Told once everything below `end` is flushed; an error if that will not be known.
-    pub(crate) fn when_flushed(&self, end: Offset) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
+    /// Tells once everything below `end` is flushed; drops `tell` if that will not be known.
+    /// `flushed` is the log's end of that now.
+    pub(crate) fn when_flushed(
+        &self,
+        end: Offset,
+        flushed: impl FnOnce() -> Offset,
+        tell: Flushed,
+    ) {
         let mut state = self.state.lock();
-        if state.failure.is_none() {
+        if state.failure.is_some() {
+            return;
+        }
+        // Looked at under the lock: a flush that ends now looks here afterwards.
+        if flushed() >= end {
+            drop(state);
+            // Who asked may have gone.
+            let _ = tell.send(Ok(()));
+        } else {
             state.copied = Some((end, tell));
         }
-        told
     }
 
     /// Calls `done` once `appended` is committed, or when it never will be.
@@ -382,7 +397,7 @@ impl Progress for Replica {
             && let Some((_, tell)) = state.copied.take()
         {
             // Who asked may have gone.
-            let _ = tell.send(());
+            let _ = tell.send(Ok(()));
         }
         if let Some(leader) = &mut state.leader {
             let moved = leader.flushed(end, now);

@@ -47,6 +47,17 @@ struct Wanted {
     config: Arc<LogConfig>,
     min_in_sync: usize,
     state: Arc<freshet_metadata::Partition>,
+    topic: Arc<Topic>,
+}
+
+impl Wanted {
+    /// Whether the partition, or what its topic is set to, was not like this in an earlier image:
+    /// a change in one of ten thousand partitions must not cost a look at each of them.
+    fn is_news_since(&self, before: &Topic) -> bool {
+        let state = before.partition(self.id.partition);
+        !Arc::ptr_eq(&before.configs, &self.topic.configs)
+            || state.is_none_or(|state| !Arc::ptr_eq(state, &self.state))
+    }
 }
 
 impl Wanted {
@@ -309,7 +320,12 @@ impl Keeper {
         };
         let wanted: Vec<Wanted> = topics
             .into_iter()
-            .flat_map(|topic| self.wanted(topic, &layers, &logs))
+            .flat_map(|topic| {
+                let before = self.seen.topic_by_id(topic.id);
+                let before = before.filter(|_| !changes.configs);
+                self.wanted(topic, &layers, &logs)
+                    .filter(move |wanted| before.is_none_or(|topic| wanted.is_news_since(topic)))
+            })
             .collect();
         if !wanted.is_empty() {
             self.serve(&wanted, logs.recovery_threads);
@@ -402,14 +418,20 @@ impl Keeper {
     }
 
     /// What a topic's partitions on this broker should be like.
-    fn wanted(&self, topic: &Arc<Topic>, layers: &Layers, logs: &LogSettings) -> Vec<Wanted> {
+    fn wanted<'a>(
+        &self,
+        topic: &'a Arc<Topic>,
+        layers: &Layers,
+        logs: &LogSettings,
+    ) -> impl Iterator<Item = Wanted> + use<'a> {
         let resolved = layers.topic(&topic.configs);
         let config = Arc::new(log_config(&resolved, logs));
         let min_in_sync = usize::try_from(resolved.min_insync_replicas).unwrap_or(usize::MAX);
+        let node = self.parts.node;
         let ours = topic
             .iter()
-            .filter(|(_, state)| state.replicas.contains(&self.parts.node));
-        let wanted = ours.map(|(index, state)| Wanted {
+            .filter(move |(_, state)| state.replicas.contains(&node));
+        ours.map(move |(index, state)| Wanted {
             id: TopicPartition {
                 topic: topic.id,
                 partition: index,
@@ -418,8 +440,8 @@ impl Keeper {
             config: Arc::clone(&config),
             min_in_sync,
             state: Arc::clone(state),
-        });
-        wanted.collect()
+            topic: Arc::clone(topic),
+        })
     }
 
     /// Opens what is missing, several logs at a time, and has all take their places.

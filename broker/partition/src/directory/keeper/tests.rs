@@ -7,7 +7,7 @@ use freshet_metadata::{
     Ask, AssignDirectories, AssignedPartition, CreateTopics, DeleteTopics, DirectoryId,
     MetadataError, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, TopicRef,
 };
-use freshet_settings::StaticSettingsBuilder;
+use freshet_settings::{Overrides, StaticSettingsBuilder};
 use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
 use tokio::sync::watch;
 
@@ -408,4 +408,23 @@ fn a_log_that_ends_below_what_was_committed_is_not_opened() {
     assert!(rig.get(id).is_none());
     assert_eq!(rig.write_off(id), Ok(()));
     assert!(rig.get(id).is_some(), "it begins anew");
+}
+
+#[test]
+fn a_change_in_one_partition_is_no_news_of_the_others() {
+    let mut rig = Rig::new();
+    let id = rig.create("wide", 3);
+    let before = Arc::clone(&rig.keeper.seen);
+    let before = before.topic_by_id(id.topic).expect("it was created");
+    let mut after = Topic::clone(before);
+    Arc::make_mut(&mut after.partitions[1]).partition_epoch += 1;
+    let news = |after: &Arc<Topic>| -> Vec<i32> {
+        let layers = rig.keeper.layers(&rig.keeper.seen);
+        let wanted = rig.keeper.wanted(after, &layers, &layers.logs());
+        let news = wanted.filter(|wanted| wanted.is_news_since(before));
+        news.map(|wanted| wanted.id.partition).collect()
+    };
+    assert_eq!(news(&Arc::new(after.clone())), [1]);
+    after.configs = Arc::new(Overrides::clone(&after.configs));
+    assert_eq!(news(&Arc::new(after)), [0, 1, 2], "settings are of all");
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_env::limits;
+use freshet_env::{Reactors, limits};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::kafka::connection::seats::Seat;
 use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
 use crate::kafka::context::Context;
-use crate::reactors::Reactors;
 use crate::stop::Stop;
 
 /// How long accepting rests after the process ran out of file descriptors.

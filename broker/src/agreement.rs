@@ -14,6 +14,7 @@ use freshet_quorum::{Quorum, QuorumError, Solo, SoloOptions};
 use freshet_server as server;
 use freshet_settings::{Layers, NodeSettings, QuorumSettings, StaticSettings};
 use freshet_types::ClusterId;
+use tokio::runtime::Handle;
 
 use crate::bound::Bound;
 use crate::doors::Doors;
@@ -105,6 +106,14 @@ impl Agreement {
         match self {
             Self::Alone(solo) => Arc::clone(solo) as Arc<dyn Quorum<MetadataMachine>>,
             Self::Together(member) => member.quorum(),
+        }
+    }
+
+    /// Where what belongs to it runs.
+    pub(crate) fn home(&self) -> Handle {
+        match self {
+            Self::Alone(_) => Handle::current(),
+            Self::Together(member) => member.home(),
         }
     }
 

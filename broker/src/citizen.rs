@@ -69,7 +69,7 @@ impl Citizen {
             statics: Arc::clone(&wanted.statics),
             image: quorum.watch(),
             broker_epoch: life.broker_epoch(),
-        });
+        })?;
         let places = Places::new(PlacesParts {
             node,
             directories,

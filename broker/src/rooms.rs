@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
+use freshet_env::{limits, within};
 use freshet_log::{LogDir, OpenError, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
@@ -48,7 +49,9 @@ impl Broker {
         let mut citizen = None;
         if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
             let around = (directories.clone(), agreement.quorum());
-            citizen = Some(Citizen::register(doors, wanted, bound, &identity, around).await?);
+            let registered = Citizen::register(doors, wanted, bound, &identity, around);
+            // Its heart beats where the quorum's does.
+            citizen = Some(within(agreement.home(), registered).await?);
         }
         let mut places = None;
         if wanted.quorum.roles.broker && citizen.is_none() {
@@ -274,8 +277,15 @@ fn writers_options(logs: &LogSettings) -> WritersOptions {
         queue_bytes: logs.append_queue_bytes,
         hot_bytes: logs.tail_memory_bytes,
         reserve_bytes: logs.disk_reserve_bytes,
+        open_segments: open_segments(),
         ..WritersOptions::default()
     }
+}
+
+/// Sealed segments that stay open for readers: a quarter of all files at most.
+fn open_segments() -> usize {
+    let quarter = usize::try_from(limits::open_files() / 4).unwrap_or(usize::MAX);
+    quarter.min(WritersOptions::default().open_segments)
 }
 
 fn group_limits(groups: &GroupSettings) -> Limits {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
 
 /// How often a wait looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -60,9 +60,18 @@ impl Process {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.id()?, signal).with_context(|| format!("sending {signal:?}"))
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> Result<Pid> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.context("a child has a positive process id")?;
-        kill_process(pid, signal).with_context(|| format!("sending {signal:?}"))
+        pid.context("a child has a positive process id")
+    }
+
+    /// Lets it have so much of something from now on; gives what it could have before.
+    pub(crate) fn limit(&self, what: Resource, to: Rlimit) -> Result<Rlimit> {
+        prlimit(Some(self.id()?), what, to).with_context(|| format!("limiting {what:?}"))
     }
 
     /// Ends the process at once (SIGKILL) and reaps it.

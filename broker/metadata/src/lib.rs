@@ -21,6 +21,8 @@ mod stored;
 
 pub use error::{MetadataError, Outcome};
 pub use features::{FEATURES, Feature, KRAFT_VERSION};
+#[cfg(feature = "simulation")]
+pub use guard::{Guard, without};
 pub use machine::{MetadataMachine, MetadataOptions, MetadataTimer, SessionOptions};
 pub use record::{ConfigResource, Record};
 pub use request::{

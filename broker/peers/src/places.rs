@@ -1,7 +1,8 @@
 //! Tells the controller where replicas are, when that is not where it thinks (KIP-858).
 //!
 //! A disk that was replaced has another id. The replicas that were on it begin anew elsewhere, and
-//! count for nothing until the controller knows: before that it takes them for out of reach.
+//! count for nothing until the controller knows: before that it takes them for out of reach. The same way
+//! a copy that was found damaged is given up ([`DirectoryId::LOST`]), and later begins anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,12 +40,19 @@ pub struct PlacesParts {
 pub struct Places {
     parts: PlacesParts,
     image: watch::Receiver<Arc<MetadataImage>>,
-    waiting: Mutex<BTreeMap<TopicPartition, Arc<Partition>>>,
+    waiting: Mutex<BTreeMap<TopicPartition, Replica>>,
     told: Notify,
 }
 
+/// A replica to be told of.
+#[derive(Clone)]
+enum Replica {
+    Lives(Arc<Partition>),
+    Lost,
+}
+
 /// Replicas, and where they are.
-type Batch = Vec<(Arc<Partition>, DirectoryId)>;
+type Batch = Vec<(TopicPartition, Replica, DirectoryId)>;
 
 impl Places {
     /// Gathers, until somebody runs it.
@@ -79,24 +87,24 @@ impl Places {
             *waiting = batch.split_off(&rest);
         }
         drop(waiting);
-        let here = |partition: Arc<Partition>| {
-            let directory = self.directory_of(&partition)?;
-            Some((partition, directory))
+        let told = |(at, replica): (TopicPartition, Replica)| {
+            let directory = self.place_of(&replica)?;
+            Some((at, replica, directory))
         };
-        batch.into_values().filter_map(here).collect()
+        batch.into_iter().filter_map(told).collect()
     }
 
     fn put_again(&self, batch: Batch) {
         let mut waiting = self.waiting.lock();
-        for (partition, _) in batch {
-            waiting.entry(partition.id()).or_insert(partition);
+        for (at, replica, _) in batch {
+            waiting.entry(at).or_insert(replica);
         }
     }
 
     /// Those that moved while that was told are told again.
     fn look_again(&self, batch: Batch) {
-        let moved = |(partition, told): &(Arc<Partition>, DirectoryId)| {
-            self.directory_of(partition).is_some_and(|is| is != *told)
+        let moved = |(_, replica, told): &(TopicPartition, Replica, DirectoryId)| {
+            self.place_of(replica).is_some_and(|is| is != *told)
         };
         self.put_again(batch.into_iter().filter(moved).collect());
     }
@@ -111,9 +119,9 @@ impl Places {
         else {
             return false;
         };
-        let replica = |(partition, directory): &(Arc<Partition>, DirectoryId)| AssignedPartition {
-            at: partition.id(),
-            directory: *directory,
+        let replica = |(at, _, directory): &(TopicPartition, Replica, DirectoryId)| {
+            let (at, directory) = (*at, *directory);
+            AssignedPartition { at, directory }
         };
         let request = AssignDirectories {
             node: self.parts.node,
@@ -148,6 +156,18 @@ impl Places {
             .map(|(id, _)| *id)
     }
 
+    fn place_of(&self, replica: &Replica) -> Option<DirectoryId> {
+        match replica {
+            Replica::Lives(partition) => self.directory_of(partition),
+            Replica::Lost => Some(DirectoryId::LOST),
+        }
+    }
+
+    fn tell(&self, at: TopicPartition, replica: Replica) {
+        self.waiting.lock().insert(at, replica);
+        self.told.notify_one();
+    }
+
     fn look(&self, partition: &Arc<Partition>) {
         let image = Arc::clone(&self.image.borrow());
         let state = image.partition(partition.id());
@@ -156,9 +176,7 @@ impl Places {
             return;
         };
         if assigned != is {
-            let partition = Arc::clone(partition);
-            self.waiting.lock().insert(partition.id(), partition);
-            self.told.notify_one();
+            self.tell(partition.id(), Replica::Lives(Arc::clone(partition)));
         }
     }
 }
@@ -170,6 +188,10 @@ impl Neighbour for Places {
 
     fn moved(&self, partition: &Arc<Partition>) {
         self.look(partition);
+    }
+
+    fn lost(&self, at: TopicPartition) {
+        self.tell(at, Replica::Lost);
     }
 
     fn closed(&self, partition: &Partition) {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
+use freshet_peers::chronicle;
 use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
@@ -19,6 +21,7 @@ use freshet_quorum::{
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::Wanted;
@@ -38,7 +41,12 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// Tells who comes and goes, while this node decides.
+    chronicle: JoinHandle<()>,
     detector: JoinHandle<()>,
+    /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
+    /// another thread. Dropped last.
+    reactors: Reactors,
 }
 
 impl Member {
@@ -46,6 +54,17 @@ impl Member {
         doors: &Doors,
         wanted: &Wanted,
         bound: &mut Bound,
+    ) -> Result<(Identity, Self)> {
+        let reactors = Reactors::start("quorum", 1)?;
+        let home = reactors.next().clone();
+        within(home, Self::take_part(doors, wanted, bound, reactors)).await
+    }
+
+    async fn take_part(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+        reactors: Reactors,
     ) -> Result<(Identity, Self)> {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
@@ -67,12 +86,16 @@ impl Member {
         let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
+        let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
+        let chronicle = tokio::spawn(chronicle(quorum));
         let member = Self {
             raft,
             relay,
             room,
             doors: opened,
+            chronicle,
             detector,
+            reactors,
         };
         Ok((identity, member))
     }
@@ -87,6 +110,11 @@ impl Member {
             kafka.insert(kafka.len().min(*place), (name.clone(), socket));
         }
         Ok(())
+    }
+
+    /// Where all of it runs.
+    pub(super) fn home(&self) -> Handle {
+        self.reactors.next().clone()
     }
 
     pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {
@@ -113,6 +141,7 @@ impl Member {
     pub(super) async fn leave(self) {
         self.detector.abort();
         self.raft.stop().await;
+        self.chronicle.abort();
         self.room.close();
         let doors = match self.doors {
             Opened::Controllers(doors) => doors,

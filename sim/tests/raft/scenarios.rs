@@ -245,7 +245,8 @@ fn a_voter_with_a_new_disk_replaces_the_old_one() {
         let to = cluster.peer(leader);
         let newcomer = cluster.raft(node).unwrap();
         // The old disk was heard of a moment ago: another process could be alive with it.
-        assert!(newcomer.join(&to, true).await.is_err());
+        let refused = newcomer.join(&to, true).await;
+        assert_eq!(refused, Err(freshet_quorum::VotersError::Taken(old.node)));
         wait(2_500).await;
         newcomer.join(&to, true).await.unwrap();
         cluster.add_all(50..60).await;

@@ -269,9 +269,14 @@ impl LogDir {
         Ok(())
     }
 
-    /// How far the last process knew a partition to be committed. Told once.
-    pub fn take_committed(&self, at: TopicPartition) -> Option<Offset> {
-        self.committed.lock().remove(&at)
+    /// How far the last process knew a partition to be committed.
+    pub fn committed(&self, at: TopicPartition) -> Option<Offset> {
+        self.committed.lock().get(&at).copied()
+    }
+
+    /// From now on that is known better.
+    pub fn forget_committed(&self, at: TopicPartition) {
+        self.committed.lock().remove(&at);
     }
 
     /// Keeps how far partitions are known to be committed, for the next process. A failure takes the

@@ -13,13 +13,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Millis;
 
 use super::command::{Answer, Command, Op, QueuedAppend};
 use super::flusher::FlushJob;
+use super::shelf::Sender;
 use super::together::sync_together;
 use crate::log::{Committed, Log, Saved};
 use crate::state::StopImage;
@@ -46,7 +47,7 @@ struct Waiting {
 /// The body of an append thread.
 pub(super) struct Appender {
     context: Arc<Context>,
-    flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+    flush_queues: HashMap<PathBuf, Sender<FlushJob>>,
     /// Boxed: a table of logs themselves would have a large part of its room empty.
     logs: HashMap<usize, Box<Log>>,
     hot: HotBudget,
@@ -73,7 +74,7 @@ enum Next {
 impl Appender {
     pub(super) fn new(
         context: Arc<Context>,
-        flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+        flush_queues: HashMap<PathBuf, Sender<FlushJob>>,
         hot_bytes: usize,
     ) -> Self {
         Self {
@@ -254,7 +255,7 @@ impl Appender {
     /// Waits for room in the flush queue: a disk that is slower than its writers slows them down.
     fn queue_job(&self, dir: &LogDir, job: FlushJob) {
         let queue = &self.flush_queues[dir.path()];
-        if queue.send(job).is_err() {
+        if !queue.send(job) {
             // Only a panic ends it while we run, and without it nothing becomes durable.
             let error = io::Error::other("its flush thread has ended");
             dir.fail("syncing", dir.path(), &error);

@@ -9,14 +9,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Offset;
-use parking_lot::Mutex;
 
 use super::command::Answer;
 use super::remove_later;
+use super::shelf::{Taken, Taker};
 use crate::log::CheckpointJob;
 use crate::view::Shared;
 use crate::writers::context::Context;
@@ -39,18 +38,20 @@ pub(super) enum FlushJob {
     Delete(Arc<Shared>, Answer<()>),
 }
 
-/// Runs until nobody can send any more.
+/// Runs until nobody can send any more. One thread of a directory looks at its space while nothing
+/// happens.
 pub(super) fn run_flusher(
     dir: &Arc<LogDir>,
     context: &Arc<Context>,
-    jobs: &Mutex<Receiver<FlushJob>>,
+    jobs: &Taker<FlushJob>,
+    looks_at_space: bool,
 ) {
+    let patience = looks_at_space.then_some(SPACE_IDLE);
     loop {
-        let job = jobs.lock().recv_timeout(SPACE_IDLE);
-        match job {
-            Ok(job) => job.run(context),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        match jobs.take(patience) {
+            Taken::Job(job) => job.run(context),
+            Taken::Nothing => {}
+            Taken::Ended => return,
         }
         dir.refresh_space(context.clock.monotonic(), SPACE_BUSY_MS);
     }

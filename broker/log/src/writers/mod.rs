@@ -16,6 +16,7 @@ pub(crate) mod context;
 mod flusher;
 mod handle;
 mod several;
+mod shelf;
 mod together;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use freshet_env::Clock;
@@ -302,7 +303,7 @@ impl Writers {
     }
 }
 
-type FlushQueues = HashMap<PathBuf, SyncSender<FlushJob>>;
+type FlushQueues = HashMap<PathBuf, shelf::Sender<FlushJob>>;
 
 fn start_flushers(
     dirs: &[Arc<LogDir>],
@@ -311,13 +312,13 @@ fn start_flushers(
     let mut queues = HashMap::new();
     let mut threads = Vec::new();
     for (i, dir) in dirs.iter().enumerate() {
-        let (queue, jobs) = sync_channel(context.options.queue_len);
+        let (queue, jobs) = shelf::shelf(context.options.queue_len);
         queues.insert(dir.path().to_owned(), queue);
-        let jobs = Arc::new(Mutex::new(jobs));
         for j in 0..context.options.flush_threads.max(1) {
             let (dir, context) = (Arc::clone(dir), Arc::clone(context));
-            let jobs = Arc::clone(&jobs);
-            let body = move || run_flusher(&dir, &context, &jobs);
+            let jobs = jobs.clone();
+            let looks_at_space = j == 0;
+            let body = move || run_flusher(&dir, &context, &jobs, looks_at_space);
             threads.push(spawn(format!("log-flush-{i}-{j}"), body)?);
         }
     }

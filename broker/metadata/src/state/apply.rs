@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freshet_settings::Overrides;
-use freshet_types::TopicPartition;
+use freshet_types::{TopicId, TopicPartition};
 
 use super::image::{ConfigOwner, MetadataImage, Topic};
 use crate::record::{ConfigResource, Record};
@@ -49,19 +49,7 @@ impl MetadataImage {
                     *slot = Arc::clone(partition);
                 }
             }
-            Record::TopicDeleted { id } => {
-                let deleted = Arc::make_mut(&mut self.deleted);
-                if deleted.len() == DELETED_KEPT {
-                    deleted.pop_front();
-                }
-                deleted.push_back(*id);
-                // In a snapshot only that is left of it.
-                let Some(topic) = self.topics.remove(id) else {
-                    return;
-                };
-                self.names.remove(&topic.name);
-                self.partitions -= topic.partitions.len();
-            }
+            Record::TopicDeleted { id } => self.apply_deletion(*id),
             Record::Config {
                 resource,
                 name,
@@ -84,6 +72,19 @@ impl MetadataImage {
                 unclean.push_back(Arc::clone(election));
             }
             Record::Version(version) => self.version = *version,
+        }
+    }
+
+    fn apply_deletion(&mut self, id: TopicId) {
+        let deleted = Arc::make_mut(&mut self.deleted);
+        if deleted.len() == DELETED_KEPT {
+            deleted.pop_front();
+        }
+        deleted.push_back(id);
+        // In a snapshot only that is left of it.
+        if let Some(topic) = self.topics.remove(&id) {
+            self.names.remove(&topic.name);
+            self.partitions -= topic.partitions.len();
         }
     }
 

@@ -25,6 +25,9 @@ pub struct DirectoryId(pub [u8; 16]);
 impl DirectoryId {
     /// Not assigned to a directory yet (KIP-858's reserved zero).
     pub const UNASSIGNED: Self = Self([0; 16]);
+    /// The broker's copy cannot be used (KIP-858's reserved one): out of reach, until the broker says
+    /// in which directory it began anew.
+    pub const LOST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
 /// Where clients reach a broker.

@@ -382,6 +382,77 @@ fn replicas_in_a_failed_directory_are_out_of_reach() {
 }
 
 #[test]
+fn a_lost_copy_leads_nothing_until_it_begins_anew() {
+    let mut cluster = Cluster::watched(3);
+    cluster.set(ConfigTarget::Cluster, "min.insync.replicas", "2");
+    let home = DirectoryId([0xa; 16]);
+    for node in 1..=3 {
+        let with_home = RegisterBroker {
+            directories: vec![home],
+            ..broker(node)
+        };
+        cluster.ask(with_home).unwrap();
+    }
+    let topic = cluster.create_on("t", &[&[1, 2, 3]]);
+    let at = freshet_types::TopicPartition {
+        topic,
+        partition: 0,
+    };
+    let put = |cluster: &mut Cluster, node, directory| {
+        let request = AssignDirectories {
+            node: NodeId(node),
+            broker_epoch: epoch(cluster, node),
+            replicas: vec![AssignedPartition { at, directory }],
+        };
+        cluster.ask(request).unwrap().remove(0)
+    };
+    put(&mut cluster, 1, home).unwrap();
+    put(&mut cluster, 1, DirectoryId::LOST).unwrap();
+    let lost = Arc::clone(cluster.partition("t", 0));
+    assert_eq!((lost.leader, &lost.isr), (Some(NodeId(2)), &nodes(&[2, 3])));
+    // Said again it changes nothing; and the last who has everything must keep it.
+    put(&mut cluster, 1, DirectoryId::LOST).unwrap();
+    assert_eq!(cluster.partition("t", 0), &lost);
+    cluster.second(&[1, 2]);
+    assert_eq!(cluster.partition("t", 0).isr, nodes(&[2]));
+    let refused = put(&mut cluster, 2, DirectoryId::LOST);
+    assert!(refused.is_err(), "nobody else is up: {refused:?}");
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(2)));
+    // It is a replica again, and has nothing.
+    put(&mut cluster, 1, home).unwrap();
+    cluster.second(&[1]);
+    let empty = cluster.partition("t", 0);
+    assert_eq!(empty.leader, None, "it never leads: {empty:?}");
+}
+
+#[test]
+fn a_broker_without_a_disk_is_not_let_in_by_its_next_heartbeat() {
+    let mut cluster = Cluster::watched(2);
+    let served = cluster.image().broker(NodeId(1)).unwrap().served_epoch;
+    let failed = |cluster: &Cluster| Heartbeat {
+        offline_directories: broker(1).directories,
+        ..cluster.heartbeat(1)
+    };
+    for _ in 0..3 {
+        let beat = failed(&cluster);
+        assert!(cluster.ask(beat).unwrap().fenced);
+    }
+    // Nor does another process that has found its only directory offline.
+    cluster.second(&[2]);
+    let without = RegisterBroker {
+        incarnation: [9; 16],
+        directories: Vec::new(),
+        past: PastLife::Crashed(served),
+        ..broker(1)
+    };
+    cluster.ask(without).unwrap();
+    let beat = failed(&cluster);
+    assert!(cluster.ask(beat).unwrap().fenced);
+    let known = cluster.image().broker(NodeId(1)).unwrap();
+    assert_eq!(known.served_epoch, served, "its disk would not know");
+}
+
+#[test]
 fn a_process_that_cannot_read_a_directory_leads_nothing_that_is_in_it() {
     let mut cluster = Cluster::watched(2);
     let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));

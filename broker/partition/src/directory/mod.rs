@@ -41,6 +41,9 @@ pub trait Neighbour: Send + Sync {
     /// A partition has taken a place, under the leader epoch that it says. It has none in the
     /// meantime, so this may come twice with the same.
     fn stands(&self, partition: &Arc<Partition>, stand: Stand);
+    /// This broker's copy of a partition is damaged: others should lead, and this one begins anew once
+    /// the controller has taken note.
+    fn lost(&self, _at: TopicPartition) {}
     /// A partition lives in another directory of this broker now.
     fn moved(&self, _partition: &Arc<Partition>) {}
     /// A partition is no longer served here.

@@ -100,7 +100,6 @@ impl Partition {
         // One that found no room in the log's queue has stepped down, and its log was told nothing.
         if is_there && !self.replica.is_between() {
             self.replica.with_leader(|leader, now| {
-                leader.require(min_in_sync, now);
                 let before = leader.term().isr.clone();
                 let moved = leader.renew(term, now);
                 let counts = &self.replica.around().counts;

@@ -306,7 +306,7 @@ impl Partition {
                 Ok(fetched) => return Ok(Slice { fetched, ends }),
                 // Its files went while it was read: they are elsewhere now.
                 Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.report_damage(error)),
             }
         }
     }
@@ -330,8 +330,22 @@ impl Partition {
             let ask = |done| log.view().find_time(query, upper_bound, done);
             match self.cold(ask).await {
                 Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
-                found => return found,
+                found => return found.map_err(|error| self.report_damage(error)),
             }
+        }
+    }
+
+    /// Where other brokers have copies, damage is theirs to make good: the reader shall come again,
+    /// and may find another leader.
+    fn report_damage(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Log(
+                error @ (LogReadError::Corrupt { .. } | LogReadError::Unreadable { .. }),
+            ) if self.is_replicated() => {
+                self.replica.report_damage(&error);
+                ReadError::Damaged(error)
+            }
+            error => error,
         }
     }
 

@@ -5,6 +5,7 @@
 //! what was written and flushed, by fetches what followers have, and tells producers, readers and
 //! the controller what follows from that.
 
+pub(crate) mod damage;
 mod reporter;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
-use freshet_log::{Appended, LogError, Progress};
+use freshet_log::{AppendError, Appended, LogError, Progress};
 use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use self::damage::Damage;
 pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
@@ -85,6 +87,7 @@ pub(crate) struct Surroundings {
     /// Consumers read from followers, so those hear at once what is committed.
     pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
+    pub(crate) damage: Arc<Damage>,
 }
 
 /// How often sets in sync have changed of partitions that this broker led, since it started.
@@ -109,6 +112,9 @@ impl IsrCounts {
     }
 }
 
+/// Tells a follower that what it copied is stored and flushed, or why it is not stored.
+pub(crate) type Flushed = oneshot::Sender<Result<(), AppendError>>;
+
 /// A stored batch whose acknowledgement waits for the high watermark.
 struct Parked {
     appended: Appended,
@@ -124,7 +130,7 @@ struct State {
     /// Why nothing will be flushed any more.
     failure: Option<LogError>,
     /// A follower that waits for this to be flushed.
-    copied: Option<(Offset, oneshot::Sender<()>)>,
+    copied: Option<(Offset, Flushed)>,
 }
 
 /// See the module.
@@ -276,14 +282,26 @@ impl Replica {
         self.flushed(end);
     }
 
-    /// Told once everything below `end` is flushed; an error if that will not be known.
-    pub(crate) fn when_flushed(&self, end: Offset) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
+    /// Tells once everything below `end` is flushed; drops `tell` if that will not be known.
+    /// `flushed` is the log's end of that now.
+    pub(crate) fn when_flushed(
+        &self,
+        end: Offset,
+        flushed: impl FnOnce() -> Offset,
+        tell: Flushed,
+    ) {
         let mut state = self.state.lock();
-        if state.failure.is_none() {
+        if state.failure.is_some() {
+            return;
+        }
+        // Looked at under the lock: a flush that ends now looks here afterwards.
+        if flushed() >= end {
+            drop(state);
+            // Who asked may have gone.
+            let _ = tell.send(Ok(()));
+        } else {
             state.copied = Some((end, tell));
         }
-        told
     }
 
     /// Calls `done` once `appended` is committed, or when it never will be.
@@ -305,6 +323,11 @@ impl Replica {
             drop(state);
             done(Err(ProduceError::NotLeader));
         }
+    }
+
+    /// Stored records are damaged; whoever can repair them hears of it.
+    pub(crate) fn report_damage(&self, what: &impl ToString) {
+        self.around.damage.report(self.at, what.to_string().into());
     }
 
     /// The log begins later than before.
@@ -374,7 +397,7 @@ impl Progress for Replica {
             && let Some((_, tell)) = state.copied.take()
         {
             // Who asked may have gone.
-            let _ = tell.send(());
+            let _ = tell.send(Ok(()));
         }
         if let Some(leader) = &mut state.leader {
             let moved = leader.flushed(end, now);

@@ -48,8 +48,8 @@ pub struct IsrProposals {
 }
 
 /// What comes of one proposal.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
     /// The image brings all there is to know.
     Settled,
     /// Not attempted: the leader is asked whether it wants another one.
@@ -58,7 +58,8 @@ enum Verdict {
     Again,
 }
 
-fn verdict<T>(outcome: &Outcome<T>) -> Verdict {
+/// What an answer to one proposal means to the leader that made it.
+pub fn verdict<T>(outcome: &Outcome<T>) -> Verdict {
     match outcome {
         Ok(_) => Verdict::Settled,
         Err(MetadataError::IneligibleReplica { .. }) => Verdict::Refused,

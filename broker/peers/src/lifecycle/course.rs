@@ -70,7 +70,7 @@ pub enum LifeState {
 
 /// Why the controller gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unheard {
+pub enum Unheard {
     /// It was waited for long enough.
     Late,
     /// The quorum said so.
@@ -88,11 +88,11 @@ impl Unheard {
 }
 
 /// What came of asking the controller.
-pub(crate) type Heard<T> = Result<Outcome<T>, Unheard>;
+pub type Heard<T> = Result<Outcome<T>, Unheard>;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Ask to be registered, and say so with [`Course::registered`].
     Register {
         /// The epoch in which this process served before, if it did: its copies are whole.
@@ -101,29 +101,42 @@ pub(crate) enum Step {
         wait_ms: u64,
     },
     /// Write the epoch to all disks, then [`Course::recorded`].
-    Record { epoch: i64 },
+    Record {
+        /// What to write.
+        epoch: i64,
+    },
     /// Send a heartbeat, then [`Course::beaten`].
     Beat(Beat),
     /// Nothing, until then or until something happens.
-    Wait { until: Millis },
+    Wait {
+        /// When [`Course::step`] is due again.
+        until: Millis,
+    },
     /// Nothing, for ever.
     End(End),
 }
 
 /// A heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Beat {
-    pub(crate) epoch: i64,
-    pub(crate) wants_fence: bool,
-    pub(crate) wants_shutdown: bool,
-    pub(crate) wait_ms: u64,
+pub struct Beat {
+    /// The broker epoch under which it speaks.
+    pub epoch: i64,
+    /// It is not ready to serve.
+    pub wants_fence: bool,
+    /// It wants to stop.
+    pub wants_shutdown: bool,
+    /// How long to wait for the answer.
+    pub wait_ms: u64,
 }
 
 /// How a life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It was told to leave; whether the controller has let it go.
-    Left { orderly: bool },
+pub enum End {
+    /// It was told to leave.
+    Left {
+        /// Whether the controller has let it go.
+        orderly: bool,
+    },
     /// It cannot go on.
     Failed(LifeError),
     /// There is nobody to ask any more: this process stops.
@@ -132,13 +145,14 @@ pub(crate) enum End {
 
 /// The broker itself as an image shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub struct Shown {
     epoch: i64,
     active: bool,
 }
 
 impl Shown {
-    pub(crate) fn of(image: &MetadataImage, node: NodeId) -> Option<Self> {
+    /// How `image` shows `node`; `None` if it is not registered.
+    pub fn of(image: &MetadataImage, node: NodeId) -> Option<Self> {
         let broker = image.broker(node)?;
         Some(Self {
             epoch: broker.epoch,
@@ -178,7 +192,7 @@ struct Beats {
 
 /// The thinking part of a lifecycle.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub struct Course {
     node: NodeId,
     pace: Pace,
     phase: Phase,
@@ -192,7 +206,7 @@ pub(crate) struct Course {
 
 impl Course {
     /// A process that starts now.
-    pub(crate) fn new(node: NodeId, pace: Pace, now: Millis) -> Self {
+    pub fn new(node: NodeId, pace: Pace, now: Millis) -> Self {
         Self {
             node,
             pace,
@@ -211,7 +225,7 @@ impl Course {
     }
 
     /// Where it is.
-    pub(crate) fn state(&self) -> LifeState {
+    pub fn state(&self) -> LifeState {
         match &self.phase {
             Phase::Ended(_) => LifeState::Gone,
             _ if self.leaves_by.is_some() => LifeState::Leaving,
@@ -227,7 +241,7 @@ impl Course {
     }
 
     /// The epoch that is on all disks, while it holds.
-    pub(crate) fn epoch(&self) -> Option<i64> {
+    pub fn epoch(&self) -> Option<i64> {
         match &self.phase {
             Phase::Living(beats) => Some(beats.epoch),
             _ => None,
@@ -235,7 +249,7 @@ impl Course {
     }
 
     /// What to do at `now`.
-    pub(crate) fn step(&mut self, now: Millis) -> Step {
+    pub fn step(&mut self, now: Millis) -> Step {
         if let Some(end) = self.departure(now) {
             self.phase = Phase::Ended(end);
         }
@@ -309,7 +323,7 @@ impl Course {
     }
 
     /// The controller answered a registration, or did not.
-    pub(crate) fn registered(&mut self, now: Millis, heard: Heard<i64>) {
+    pub fn registered(&mut self, now: Millis, heard: Heard<i64>) {
         let Phase::Registering(attempts) = &mut self.phase else {
             return;
         };
@@ -343,7 +357,7 @@ impl Course {
     }
 
     /// The epoch is on all disks that are online.
-    pub(crate) fn recorded(&mut self, now: Millis) {
+    pub fn recorded(&mut self, now: Millis) {
         if let Phase::Recording { epoch } = self.phase {
             self.phase = Phase::Living(Beats {
                 epoch,
@@ -355,7 +369,7 @@ impl Course {
     }
 
     /// The controller answered a heartbeat, or did not.
-    pub(crate) fn beaten(&mut self, now: Millis, heard: Heard<BrokerState>) {
+    pub fn beaten(&mut self, now: Millis, heard: Heard<BrokerState>) {
         let Phase::Living(beats) = &mut self.phase else {
             return;
         };
@@ -379,7 +393,7 @@ impl Course {
     }
 
     /// There is a newer image.
-    pub(crate) fn saw(&mut self, now: Millis, shown: Option<Shown>) {
+    pub fn saw(&mut self, now: Millis, shown: Option<Shown>) {
         self.shown = shown;
         let present = shown.map_or(-1, |shown| shown.epoch);
         if self.epoch().is_some_and(|epoch| epoch < present) {
@@ -406,7 +420,7 @@ impl Course {
     }
 
     /// It can serve from now on.
-    pub(crate) fn ready(&mut self, now: Millis) {
+    pub fn ready(&mut self, now: Millis) {
         if !self.ready {
             self.ready = true;
             self.hasten(now);
@@ -414,7 +428,7 @@ impl Course {
     }
 
     /// It shall leave, within this time.
-    pub(crate) fn leave(&mut self, now: Millis, by: Millis) {
+    pub fn leave(&mut self, now: Millis, by: Millis) {
         if self.leaves_by.is_none() {
             self.leaves_by = Some(by);
             self.hasten(now);

@@ -53,7 +53,7 @@ impl From<VotersError> for Refusal {
     fn from(error: VotersError) -> Self {
         match error {
             VotersError::NotLeader { leader } => Self::NotLeader(leader),
-            VotersError::InProgress => Self::InProgress,
+            VotersError::InProgress | VotersError::Taken(_) => Self::InProgress,
             VotersError::Behind(id) => Self::Behind(id),
             VotersError::Unknown(id) => Self::Unknown(id),
             VotersError::OnlyVoter(id) => Self::OnlyVoter(id),

@@ -72,7 +72,8 @@ impl Node {
             statics: Arc::clone(statics),
             image: seat.watch(),
             broker_epoch: broker_epoch.subscribe(),
-        });
+        })
+        .expect("threads");
         let proposals = IsrProposals::new();
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: id,

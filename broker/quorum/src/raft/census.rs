@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::footing::types::PeerKey;
 use super::peer::{Endpoint, Peer, PeerId};
 use super::post::message::{self, Kind, Letter, MessageError, Verdict};
-use super::{PeerLink, Raft};
+use super::{PeerLink, Raft, VotersError};
 use crate::Agreeable;
 
 /// Stands for a node that is known by its address only.
@@ -243,12 +243,28 @@ fn only_me(place: &Endpoint) -> String {
 struct News {
     since: Instant,
     told: Option<Instant>,
+    /// Why this node is not taken in, as it was told last.
+    refusal: Option<VotersError>,
 }
 
 impl News {
     fn new() -> Self {
         let since = Instant::now();
-        Self { since, told: None }
+        Self {
+            since,
+            told: None,
+            refusal: None,
+        }
+    }
+
+    /// Another process with this node's number: a person has to choose, and waiting does not help.
+    fn refused(&mut self, refusal: Option<VotersError>) {
+        if let Some(why @ VotersError::Taken(_)) = &refusal
+            && self.refusal.as_ref() != Some(why)
+        {
+            tracing::error!(%why, "not taken into the quorum");
+        }
+        self.refusal = refusal;
     }
 
     fn tell(&mut self, heard: &Heard) {
@@ -262,7 +278,9 @@ impl News {
         }
         self.told = Some(Instant::now());
         let seconds = self.since.elapsed().as_secs();
-        if heard.missing.is_empty() {
+        if let Some(why) = &self.refusal {
+            tracing::warn!(seconds, %why, "waiting to be taken into the quorum");
+        } else if heard.missing.is_empty() {
             let answered: Vec<_> = heard.greetings.iter().map(|g| g.node.0).collect();
             tracing::info!(seconds, ?answered, "waiting for the controllers to agree");
         } else {
@@ -409,7 +427,7 @@ impl Census {
                         Err(error) => tracing::warn!(%error, "a quorum could not be formed"),
                     }
                 }
-                Step::Join => self.ask_in(raft, &heard).await,
+                Step::Join => news.refused(self.ask_in(raft, &heard).await),
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }
             news.tell(&heard);
@@ -444,8 +462,8 @@ impl Census {
         Ok(heard.missing)
     }
 
-    /// Whoever leads will hear it.
-    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) {
+    /// Whoever leads will hear it; gives why the leader did not take this node in.
+    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) -> Option<VotersError> {
         let as_voter = match &self.named {
             Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
             Named::Addresses { wants_vote, .. } => *wants_vote,
@@ -459,10 +477,13 @@ impl Census {
                 id: PeerId { node, directory },
                 endpoints: heard.endpoints(node),
             };
-            if raft.join(&leader, as_voter).await.is_ok() {
-                return;
+            match raft.join(&leader, as_voter).await {
+                Ok(()) => return None,
+                Err(VotersError::NotLeader { .. }) => {}
+                Err(why) => return Some(why),
             }
         }
+        None
     }
 }
 

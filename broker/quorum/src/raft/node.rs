@@ -266,6 +266,7 @@ impl<M: Agreeable> Raft<M> {
         let within = self.options.chunk_timeout;
         match self.post.ask(leader, Kind::Join, body, within).await {
             Ok(_) => Ok(()),
+            Err(Returned::Verdict(Verdict::Taken, _)) => Err(VotersError::Taken(self.me.id.node)),
             Err(Returned::Verdict(Verdict::Refused, _)) => Err(VotersError::InProgress),
             Err(_) => Err(unreachable()),
         }

@@ -32,7 +32,9 @@ pub(crate) fn fence_silent(
     let ended = machine
         .sessions
         .end_silent(now.monotonic, options.timeout_ms);
-    let serving = |node: &NodeId| machine.image.broker(*node).is_some_and(|b| !b.fenced);
+    let serving = |node: &NodeId| {
+        holds(Guard::SilentAreFenced) && machine.image.broker(*node).is_some_and(|b| !b.fenced)
+    };
     let silent: Vec<NodeId> = ended.into_iter().filter(serving).collect();
     let mut draft = Draft::of(machine, now);
     for node in &silent {

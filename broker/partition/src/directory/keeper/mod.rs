@@ -1,5 +1,6 @@
 //! The thread that makes the directory equal to the image.
 
+mod damage;
 mod moving;
 mod strays;
 #[cfg(test)]
@@ -15,12 +16,13 @@ use freshet_log::{
 };
 use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
-use freshet_types::{Millis, NodeId, Offset, TopicId, TopicPartition};
+use freshet_types::{ErrorKind, Millis, NodeId, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use self::damage::Damaged;
 use self::moving::{Ended, Moving};
 use super::carrier::Unheard;
 use super::homes::{Homes, in_parallel, opening_threads};
@@ -45,6 +47,17 @@ struct Wanted {
     config: Arc<LogConfig>,
     min_in_sync: usize,
     state: Arc<freshet_metadata::Partition>,
+    topic: Arc<Topic>,
+}
+
+impl Wanted {
+    /// Whether the partition, or what its topic is set to, was not like this in an earlier image:
+    /// a change in one of ten thousand partitions must not cost a look at each of them.
+    fn is_news_since(&self, before: &Topic) -> bool {
+        let state = before.partition(self.id.partition);
+        !Arc::ptr_eq(&before.configs, &self.topic.configs)
+            || state.is_none_or(|state| !Arc::ptr_eq(state, &self.state))
+    }
 }
 
 impl Wanted {
@@ -114,6 +127,7 @@ enum Wake {
     Laggards,
     Checkpoint,
     Image,
+    Damage,
     Retry,
     Order(Order),
     Moved(Ended),
@@ -125,6 +139,7 @@ pub(super) struct Keeper {
     around: Arc<Surroundings>,
     seen: Arc<MetadataImage>,
     unfinished: Unfinished,
+    damaged: Damaged,
     /// Where partitions that are not open were to be opened last.
     tried: Mutex<HashMap<TopicPartition, Arc<LogDir>>>,
     period: Duration,
@@ -159,12 +174,14 @@ impl Keeper {
             lag_max: Millis(lag_max_ms),
             by_rack: replicas.by_rack,
             counts: Arc::clone(&directory.isr_counts),
+            damage: Arc::default(),
         });
         Self {
             directory,
             around,
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),
+            damaged: Damaged::default(),
             tried: Mutex::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             laggards: Duration::from_millis((lag_max_ms / 2).max(100)),
@@ -200,6 +217,7 @@ impl Keeper {
                     _ = retention.tick() => Some(Wake::Tick),
                     _ = laggards.tick() => Some(Wake::Laggards),
                     _ = checkpoints.tick() => Some(Wake::Checkpoint),
+                    () = self.around.damage.found() => Some(Wake::Damage),
                     changed = image.changed() => changed.ok().map(|()| Wake::Image),
                     Some(order) = self.moving.orders.recv() => Some(Wake::Order(order)),
                     Some(ended) = self.moving.ended.recv() => Some(Wake::Moved(ended)),
@@ -218,7 +236,11 @@ impl Keeper {
                     self.retain(&self.directory.all());
                     done = true;
                 }
-                Wake::Laggards => self.look_for_laggards(),
+                Wake::Laggards => {
+                    self.look_for_laggards();
+                    self.look_for_damage();
+                }
+                Wake::Damage => self.look_for_damage(),
                 Wake::Checkpoint => self.keep_committed(),
                 Wake::Retry => {}
                 Wake::Order(order) => self.take_order(order),
@@ -298,7 +320,12 @@ impl Keeper {
         };
         let wanted: Vec<Wanted> = topics
             .into_iter()
-            .flat_map(|topic| self.wanted(topic, &layers, &logs))
+            .flat_map(|topic| {
+                let before = self.seen.topic_by_id(topic.id);
+                let before = before.filter(|_| !changes.configs);
+                self.wanted(topic, &layers, &logs)
+                    .filter(move |wanted| before.is_none_or(|topic| wanted.is_news_since(topic)))
+            })
             .collect();
         if !wanted.is_empty() {
             self.serve(&wanted, logs.recovery_threads);
@@ -332,6 +359,12 @@ impl Keeper {
             let known = partition.ends().high_watermark;
             if let Some(at) = at.filter(|_| partition.is_replicated()) {
                 rows[at].push((partition.id(), known));
+            }
+        }
+        // What is known of those that cannot be opened may tell once more that they are cut short.
+        for at in self.directory.broken.read().keys() {
+            for (dir, rows) in dirs.iter().zip(&mut rows) {
+                rows.extend(dir.committed(*at).map(|known| (*at, known)));
             }
         }
         rows.iter_mut().for_each(|rows| rows.sort_unstable());
@@ -385,14 +418,20 @@ impl Keeper {
     }
 
     /// What a topic's partitions on this broker should be like.
-    fn wanted(&self, topic: &Arc<Topic>, layers: &Layers, logs: &LogSettings) -> Vec<Wanted> {
+    fn wanted<'a>(
+        &self,
+        topic: &'a Arc<Topic>,
+        layers: &Layers,
+        logs: &LogSettings,
+    ) -> impl Iterator<Item = Wanted> + use<'a> {
         let resolved = layers.topic(&topic.configs);
         let config = Arc::new(log_config(&resolved, logs));
         let min_in_sync = usize::try_from(resolved.min_insync_replicas).unwrap_or(usize::MAX);
+        let node = self.parts.node;
         let ours = topic
             .iter()
-            .filter(|(_, state)| state.replicas.contains(&self.parts.node));
-        let wanted = ours.map(|(index, state)| Wanted {
+            .filter(move |(_, state)| state.replicas.contains(&node));
+        ours.map(move |(index, state)| Wanted {
             id: TopicPartition {
                 topic: topic.id,
                 partition: index,
@@ -401,12 +440,13 @@ impl Keeper {
             config: Arc::clone(&config),
             min_in_sync,
             state: Arc::clone(state),
-        });
-        wanted.collect()
+            topic: Arc::clone(topic),
+        })
     }
 
     /// Opens what is missing, several logs at a time, and has all take their places.
     fn serve(&mut self, wanted: &[Wanted], recovery_threads: usize) {
+        self.renew_lost(wanted);
         let missing = wanted.iter().filter(|w| self.directory.get(w.id).is_none());
         let missing: Vec<&Wanted> = missing.collect();
         let dirs = self.parts.writers.dirs();
@@ -468,6 +508,10 @@ impl Keeper {
         if before.as_ref() != Some(&reason) {
             tracing::error!(log = %wanted.name, %error, "the partition is offline");
         }
+        drop(broken);
+        if error.kind() == ErrorKind::Corrupt && !wanted.is_lost(self.parts.node) {
+            self.parts.neighbours.iter().for_each(|n| n.lost(wanted.id));
+        }
     }
 
     /// Where to open a partition. A log that could not be made may be there in part: another attempt
@@ -483,13 +527,14 @@ impl Keeper {
             &wanted.name,
             assigned.unwrap_or_default(),
             wish,
-            wanted.is_new(self.parts.node),
+            wanted.is_new(self.parts.node) || wanted.is_lost(self.parts.node),
         )?;
         tried.insert(wanted.id, Arc::clone(&dir));
         Ok(dir)
     }
 
     fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+        self.check_not_lost(wanted)?;
         self.keep_one(wanted, homes)?;
         let dir = self.home(wanted, homes)?;
         let replica = Arc::new(Replica::new(wanted.id, &self.around));
@@ -515,9 +560,11 @@ impl Keeper {
         };
         // A hint of the last process; a leader knows better soon. It is in another directory if the
         // process ended just after the log had moved.
-        let dirs = self.parts.writers.dirs().iter();
-        let known = dirs.filter_map(|dir| dir.take_committed(wanted.id)).max();
+        let dirs = self.parts.writers.dirs();
+        let known = dirs.iter().filter_map(|dir| dir.committed(wanted.id)).max();
         if let Some(known) = known {
+            self.check_whole(wanted, &log, known)?;
+            dirs.iter().for_each(|dir| dir.forget_committed(wanted.id));
             replica.know_committed(known.clamp(log.view().log_start(), log.view().log_end()));
         }
         Ok(Arc::new(Partition::new(wanted.id, log, reporter)))

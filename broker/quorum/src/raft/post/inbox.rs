@@ -153,6 +153,9 @@ impl<M: Agreeable> Inbox<M> {
             Err(error @ crate::raft::VotersError::NotLeader { .. }) => {
                 (Verdict::NotLeader, error.to_string().into())
             }
+            Err(error @ crate::raft::VotersError::Taken(_)) => {
+                (Verdict::Taken, error.to_string().into())
+            }
             Err(error) => (Verdict::Refused, error.to_string().into()),
         })
     }

@@ -91,7 +91,7 @@ impl Coded for LogReadError {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Io { .. } => ErrorCode::KafkaStorageError,
+            Self::Io { .. } | Self::Unreadable { .. } => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }
@@ -103,6 +103,8 @@ impl Coded for ReadError {
             Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
+            // Clients look for another leader, and come again.
+            Self::Damaged(_) => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }
@@ -246,6 +248,7 @@ impl Coded for VotersError {
             Self::InProgress | Self::Behind(_) => ErrorCode::RequestTimedOut,
             Self::Unknown(_) => ErrorCode::VoterNotFound,
             Self::OnlyVoter(_) => ErrorCode::InvalidRequest,
+            Self::Taken(_) => ErrorCode::DuplicateBrokerRegistration,
             Self::Quorum(error) => error.code(),
         }
     }

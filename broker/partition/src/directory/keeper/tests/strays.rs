@@ -40,7 +40,7 @@ fn a_log_that_the_metadata_never_heard_of_stays() {
     let mut rig = restart_while(rig, |machine| {
         // Begun anew, or restored from before the topic was there.
         *machine = MetadataMachine::new(MetadataOptions::of(statics));
-        Rig::register(machine);
+        Rig::register(machine, NODE);
     });
     start(&mut rig);
     assert!(log.exists(), "absence is no evidence");

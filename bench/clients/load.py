@@ -270,7 +270,71 @@ def open_loop(job):
     return work
 
 
-ROLES = {"produce": produce, "consume": consume, "tail": tail, "one": one, "open": open_loop}
+def flow(job):
+    """Open loop until the word "stop", whatever happens to the brokers meanwhile."""
+    # By default a client that lost a broker looks for it again after up to ten seconds.
+    writer = producer(job, **{"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200})
+    writer.list_topics(job["topic"], PATIENCE)
+    rate, partitions = job["rate"], job["partitions"]
+    payload = values(job["size"])[1]
+    stop = threading.Event()
+
+    def listen():
+        expect("stop")
+        stop.set()
+
+    def work():
+        acks, failed = [], []
+        # When each partition last acknowledged a record, and the longest time without that.
+        start = time.perf_counter() + 0.1
+        last = [start] * partitions
+        silences = [0.0] * partitions
+
+        def report(partition, intended):
+            def told(error, _message):
+                now = time.perf_counter()
+                if error:
+                    failed.append(error)
+                    return
+                acks.append(now - intended)
+                silences[partition] = max(silences[partition], now - last[partition])
+                last[partition] = now
+
+            return told
+
+        threading.Thread(target=listen, daemon=True).start()
+        sent = 0
+        while not stop.is_set():
+            intended = start + sent / rate
+            while (left := intended - time.perf_counter()) > 0:
+                writer.poll(left)
+            at = sent % partitions
+            writer.produce(job["topic"], payload, partition=at, on_delivery=report(at, intended))
+            sent += 1
+        seconds = time.perf_counter() - start
+        left = writer.flush(PATIENCE)
+        if not acks:
+            sys.exit(f"load.py: nothing was acknowledged; {failed[:1]}")
+        more = percentiles("ack", acks) | {
+            "ack max": max(acks) * 1000,
+            "longest silence": max(silences) * 1000,
+            "failed": len(failed) + left,
+            "offered": rate,
+            "achieved": sent / max(seconds, sent / rate),
+        }
+        return {"records": len(acks), "seconds": seconds, "more": more}
+
+    return work
+
+
+ROLES = {
+    "produce": produce,
+    "consume": consume,
+    "tail": tail,
+    "one": one,
+    "open": open_loop,
+    "flow": flow,
+}
 
 if __name__ == "__main__":
     main()

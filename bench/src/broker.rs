@@ -167,35 +167,68 @@ impl Broker {
         Ok(all)
     }
 
+    /// How many processes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Ends the processes as a crash would.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        for node in &mut self.nodes {
-            node.child.kill().context("cannot kill the broker")?;
-            node.child.wait().context("cannot wait for the broker")?;
-        }
+        self.nodes.iter_mut().try_for_each(Node::kill)
+    }
+
+    /// Ends one process as a crash would. Nodes count from 0; their ids are one more.
+    pub(crate) fn kill_node(&mut self, at: usize) -> Result<()> {
+        self.nodes[at].kill()
+    }
+
+    /// Asks one process to end and waits until it has.
+    pub(crate) fn stop_node(&mut self, at: usize) -> Result<()> {
+        self.nodes[at].ask_to_end()?;
+        let start = Instant::now();
+        self.nodes[at].await_end(start, self.side)
+    }
+
+    /// Starts one process that was stopped or killed; does not wait for its first answer.
+    pub(crate) fn start_node(&mut self, at: usize) -> Result<()> {
+        let node = &mut self.nodes[at];
+        node.child = spawn(&mut node.command)?;
         Ok(())
     }
 
     /// Asks the processes to end and waits until they have.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        for node in &self.nodes {
-            let pid = Pid::from_child(&node.child);
-            kill_process(pid, Signal::TERM).context("cannot signal the broker")?;
-        }
+        self.nodes.iter().try_for_each(Node::ask_to_end)?;
         let start = Instant::now();
-        for node in &mut self.nodes {
-            while node.child.try_wait()?.is_none() {
-                if start.elapsed() > STOP_LIMIT {
-                    bail!("{} did not stop within {STOP_LIMIT:?}", self.side.name());
-                }
-                sleep(Duration::from_millis(20));
-            }
-        }
-        Ok(())
+        let side = self.side;
+        self.nodes
+            .iter_mut()
+            .try_for_each(|node| node.await_end(start, side))
     }
 }
 
 impl Node {
+    fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the broker")?;
+        self.child.wait().context("cannot wait for the broker")?;
+        Ok(())
+    }
+
+    fn ask_to_end(&self) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).context("cannot signal the broker")
+    }
+
+    fn await_end(&mut self, start: Instant, side: Side) -> Result<()> {
+        while self.child.try_wait()?.is_none() {
+            if start.elapsed() > STOP_LIMIT {
+                bail!("{} did not stop within {STOP_LIMIT:?}", side.name());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// The last lines that the broker printed.
     fn words(&self) -> String {
         let text = fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();

@@ -54,6 +54,8 @@ pub(crate) enum Role {
     One,
     /// Produce at fixed times whatever the answers; the clock starts at the intended time.
     Open,
+    /// The same, but only until it is told to stop, and records that fail are counted.
+    Flow,
 }
 
 /// What came of it.
@@ -120,7 +122,22 @@ impl Client {
 
     /// Lets the work begin and waits for its end.
     pub(crate) fn work(&mut self) -> Result<Done> {
-        self.say("go")?;
+        self.begin()?;
+        self.done()
+    }
+
+    /// Lets the work begin.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.say("go")
+    }
+
+    /// Ends a flow that has begun.
+    pub(crate) fn stop(&mut self) -> Result<Done> {
+        self.say("stop")?;
+        self.done()
+    }
+
+    fn done(&mut self) -> Result<Done> {
         match self.hear()? {
             Line::Done(done) => Ok(done),
             Line::Ready {} => bail!("the client began twice"),

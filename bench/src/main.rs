@@ -14,6 +14,7 @@
 )]
 
 mod args;
+mod asker;
 mod bars;
 mod broker;
 mod client;
@@ -24,6 +25,7 @@ mod rows;
 mod run;
 mod starts;
 mod stats;
+mod threes;
 
 use std::process::ExitCode;
 

@@ -119,7 +119,7 @@ pub(crate) fn partitions(
 }
 
 /// Throws latencies away that were measured at less than the offered rate.
-fn distrust(numbers: &mut Numbers) {
+pub(crate) fn distrust(numbers: &mut Numbers) {
     let rates = numbers
         .get("offered")
         .copied()

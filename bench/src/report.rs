@@ -70,7 +70,11 @@ impl Report {
 impl Measured {
     pub(crate) fn new(row: &Row, sides: [Side; 2]) -> Self {
         let (work, durability) = match row.kind {
-            Kind::Load(load) | Kind::Three(load) | Kind::Partitions { load, .. } => {
+            Kind::Load(load)
+            | Kind::Three(load)
+            | Kind::ThreeRoll(load)
+            | Kind::ThreeMoves { load, .. }
+            | Kind::Partitions { load, .. } => {
                 (load.words(), sides.map(|side| load.durability.words(side)))
             }
             _ => (String::new(), [""; 2]),
@@ -130,8 +134,11 @@ impl Measured {
 fn unit(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("broker CPU", Kind::Idle { .. } | Kind::ThreeIdle) => "% of a core",
+        ("idle CPU", _) => "% of a core",
         ("rate", _) => "MB/s",
-        ("memory per partition", _) => "KiB",
+        ("memory per partition" | "memory per replica", _) => "KiB",
+        ("failed", _) => "records",
+        ("p99 moving / calm", _) => "×",
         ("size", _) => "MB",
         ("throughput kept", _) => "×",
         (name, Kind::Partitions { .. }) if name.starts_with("broker CPU") => "CPU-s/GB",

@@ -64,6 +64,14 @@ pub(crate) enum Kind {
     ThreeIdle,
     /// A client's work on a cluster of three; CPU is that of the whole cluster.
     Three(Load),
+    /// A cluster of three with so many partitions on each: made, at rest, restarted, without one
+    /// broker and with it again.
+    ThreeMany { partitions: u32 },
+    /// A flow of records while replicas of another topic, of so many bytes, move at a limited rate in
+    /// bytes per second.
+    ThreeMoves { load: Load, bytes: u64, rate: u64 },
+    /// A flow of records while one broker after the other restarts.
+    ThreeRoll(Load),
     /// The same work on a topic of few partitions and on one of many.
     Partitions { few: u32, load: Load },
     /// From the start of the process to its first answer, with many partitions and their records;
@@ -133,7 +141,7 @@ impl Load {
         let sending = match self.role {
             Role::Consume => String::new(),
             Role::One => ", linger 0, one record in flight".into(),
-            Role::Open => format!(", linger 0, {rate} records/s offered"),
+            Role::Open | Role::Flow => format!(", linger 0, {rate} records/s offered"),
             Role::Produce | Role::Tail => {
                 format!(", batch ≤ {} KiB, linger {linger} ms", batch / 1024)
             }
@@ -184,6 +192,14 @@ const SMALL: Load = Load {
     size: 100,
     per: Per::Record,
     ..PRODUCE
+};
+
+const FLOW: Load = Load {
+    role: Role::Flow,
+    partitions: 3,
+    rate: 300,
+    replicas: 3,
+    ..ONE
 };
 
 /// What both brokers do before anything counts: a JVM gets three times faster while it warms up.
@@ -386,6 +402,33 @@ pub(crate) const ROWS: &[Row] = &[
         bars: &[
             ("broker CPU", Bar::at_most(4.0)),
             ("rate", Bar::at_least(200.0)),
+        ],
+    },
+    Row {
+        name: "three-roll",
+        about: "three brokers: each restarts in turn (SIGTERM) while records come at fixed times",
+        kind: Kind::ThreeRoll(FLOW),
+        bars: &[("failed", Bar::at_most(0.0))],
+    },
+    Row {
+        name: "three-reassign",
+        about: "three brokers: 2 GB of another topic move at 40 MB/s meanwhile; Freshet alone",
+        kind: Kind::ThreeMoves {
+            load: FLOW,
+            bytes: 2_000_000_000,
+            rate: 40_000_000,
+        },
+        bars: &[("p99 moving / calm", Bar::at_most(1.5))],
+    },
+    Row {
+        name: "three-10k",
+        about: "three brokers that each keep 10,000 partitions, and one of them dies; Freshet alone",
+        kind: Kind::ThreeMany { partitions: 10_000 },
+        bars: &[
+            ("memory per replica", Bar::at_most(4.0)),
+            ("start all, first answers", Bar::at_most(1_000.0)),
+            ("failover, sample accepted", Bar::at_most(1_500.0)),
+            ("back in sync", Bar::at_most(10_000.0)),
         ],
     },
     Row {

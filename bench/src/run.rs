@@ -13,6 +13,7 @@ use crate::measure::{self, Noise, Sample};
 use crate::report::{self, Measured, Report};
 use crate::rows::{Kind, Load, ROWS, Row, WARM_UP, WARM_UP_THREE};
 use crate::starts::{self, Restarts};
+use crate::threes::{self, Many, Moves};
 
 /// What a started broker does at first is not its idle state.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -105,6 +106,11 @@ impl Stand<'_> {
             Kind::Load(load) => self.load(row, &load, &mut measured),
             Kind::ThreeIdle => self.three_idle(&mut measured),
             Kind::Three(load) => self.three(row, &load, &mut measured),
+            Kind::ThreeMany { partitions } => self.three_many(row, partitions, &mut measured),
+            Kind::ThreeMoves { load, bytes, rate } => {
+                self.three_moves(row, &load, (bytes, rate), &mut measured)
+            }
+            Kind::ThreeRoll(load) => self.three_roll(row, &load, &mut measured),
             Kind::Partitions { few, load } => self.partitions(row, few, &load, &mut measured),
             Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
             Kind::Binary => self.binary(&mut measured),
@@ -239,6 +245,98 @@ impl Stand<'_> {
 
     /// A client's work on a topic with three copies.
     fn three(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.warm_threes()?;
+        let both = &self.threes.as_ref().context("they do not run")?.both;
+        self.turns(measured, |at, turn| {
+            let (broker, other) = (&both[at], &both[1 - at]);
+            let topic = format!("{}-{turn}", row.name);
+            let job = load.job(broker.side, broker.bootstrap(), topic, self.args.divisor());
+            measure::load(broker, other, load, &job)
+        })
+    }
+
+    /// Each side's brokers restart under a flow of records.
+    fn three_roll(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.warm_threes()?;
+        let Brokers { mut both, .. } = self.threes.take().context("they do not run")?;
+        self.turns(measured, |at, turn| {
+            let [first, second] = &mut both;
+            let (broker, other) = match at {
+                0 => (first, &*second),
+                _ => (second, &*first),
+            };
+            let topic = format!("{}-{turn}", row.name);
+            let job = load.job(broker.side, broker.bootstrap(), topic, 1);
+            threes::roll(broker, other, &job)
+        })
+    }
+
+    /// A flow of records on Freshet, without and with a move of replicas.
+    fn three_moves(
+        &mut self,
+        row: &Row,
+        load: &Load,
+        (bytes, rate): (u64, u64),
+        measured: &mut Measured,
+    ) -> Result<()> {
+        self.alone();
+        for at in self.freshets() {
+            let broker = Broker::start_three(self.sides[at], self.scratch.path())?;
+            let fill = Load {
+                records: bytes / WARM_UP_THREE[0].size,
+                replicas: 1,
+                ..WARM_UP_THREE[0]
+            };
+            let topic = format!("{}-moved", row.name);
+            let job = fill.job(broker.side, broker.bootstrap(), topic, self.args.divisor());
+            let moves = Moves {
+                fill: Job {
+                    create: false,
+                    remove: false,
+                    ..job
+                },
+                rate,
+            };
+            moves.prepare(&broker)?;
+            for round in 0..self.args.rounds() {
+                let topic = format!("{}-{round}", row.name);
+                let job = load.job(broker.side, broker.bootstrap(), topic, 1);
+                measured.add(at, moves.round(&broker, &job)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A cluster of Freshet's with many partitions, a new one for each round.
+    fn three_many(&mut self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
+        self.alone();
+        let partitions = partitions / u32::try_from(self.args.divisor())?;
+        for at in self.freshets() {
+            for _ in 0..self.args.rounds() {
+                let mut many = Many {
+                    broker: Broker::start_three(self.sides[at], self.scratch.path())?,
+                    topic: row.name.to_owned(),
+                    partitions,
+                };
+                measured.add(at, many.live()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all that runs: it would only take part of the machine.
+    fn alone(&mut self) {
+        (self.brokers, self.threes) = (None, None);
+    }
+
+    /// The sides that are Freshet's.
+    fn freshets(&self) -> impl Iterator<Item = usize> + use<> {
+        let sides = self.sides;
+        (0..sides.len()).filter(move |at| sides[*at] == Side::Freshet)
+    }
+
+    /// Three of each side, after the work that nobody measures.
+    fn warm_threes(&mut self) -> Result<()> {
         self.threes()?;
         let threes = self.threes.as_mut().context("they do not run")?;
         if !threes.warm {
@@ -252,13 +350,7 @@ impl Stand<'_> {
             }
             threes.warm = true;
         }
-        let both = &self.threes.as_ref().context("they do not run")?.both;
-        self.turns(measured, |at, turn| {
-            let (broker, other) = (&both[at], &both[1 - at]);
-            let topic = format!("{}-{turn}", row.name);
-            let job = load.job(broker.side, broker.bootstrap(), topic, self.args.divisor());
-            measure::load(broker, other, load, &job)
-        })
+        Ok(())
     }
 
     /// Starts three of each side. The single brokers end first: they would only take part of the

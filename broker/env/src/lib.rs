@@ -9,9 +9,11 @@ pub mod contract;
 pub mod disk;
 pub mod host;
 pub mod limits;
+mod reactors;
 mod rng;
 pub mod tasks;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub use reactors::{Reactors, within};
 pub use rng::{Rng, SystemRng};

@@ -29,9 +29,9 @@ pub use request::{
     AllocateProducerIds, AlterConfigs, AlterPartitions, AlterResource, Ask, AssignDirectories,
     AssignedPartition, BrokerState, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CordonBroker,
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, ElectLeaders,
-    ElectedLeader, FeatureUpdate, Heartbeat, MorePartitions, NewTopic, PartitionName, PastLife,
-    ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request, TopicRef,
-    UnregisterBroker, UpdateFeatures,
+    ElectedLeader, FeatureUpdate, FenceBroker, Heartbeat, MorePartitions, NewTopic, PartitionName,
+    PastLife, ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request,
+    TopicRef, UnregisterBroker, UpdateFeatures,
 };
 pub use state::{
     Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, MetadataImage,

@@ -5,7 +5,6 @@
 mod http;
 mod kafka;
 mod metrics;
-mod reactors;
 mod serve;
 mod stop;
 

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_env::Reactors;
 use freshet_settings::Layers;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::http;
 use crate::kafka::{ConnectionLimits, Context, KafkaListener, ListenerShared};
-use crate::reactors::Reactors;
 use crate::stop::Stop;
 
 /// Bound sockets.
@@ -37,7 +37,7 @@ pub fn serve(
 ) -> io::Result<Faces> {
     let layers = Layers::of(Arc::clone(&context.statics));
     let limits = ConnectionLimits::of(&layers.sockets());
-    let reactors = Arc::new(Reactors::start(layers.node().network_threads)?);
+    let reactors = Arc::new(Reactors::start("net", layers.node().network_threads)?);
     let mut tasks = Vec::new();
     for (name, listener) in listeners.kafka {
         let shared = ListenerShared {

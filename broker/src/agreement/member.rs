@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
-use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
+use freshet_peers::chronicle;
+use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
     Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
@@ -19,6 +21,8 @@ use freshet_quorum::{
 use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::Wanted;
 use crate::bound::Bound;
@@ -37,6 +41,12 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// Tells who comes and goes, while this node decides.
+    chronicle: JoinHandle<()>,
+    detector: JoinHandle<()>,
+    /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
+    /// another thread. Dropped last.
+    reactors: Reactors,
 }
 
 impl Member {
@@ -45,13 +55,24 @@ impl Member {
         wanted: &Wanted,
         bound: &mut Bound,
     ) -> Result<(Identity, Self)> {
+        let reactors = Reactors::start("quorum", 1)?;
+        let home = reactors.next().clone();
+        within(home, Self::take_part(doors, wanted, bound, reactors)).await
+    }
+
+    async fn take_part(
+        doors: &Doors,
+        wanted: &Wanted,
+        bound: &mut Bound,
+        reactors: Reactors,
+    ) -> Result<(Identity, Self)> {
         let room = PeerRoom::new();
         let endpoints = endpoints(wanted, bound)?;
         let opened = open_doors(wanted, bound, &room);
         let named = wanted.quorum.voters.iter();
         let named = named.map(|(node, at)| (*node, vec![ours(at)]));
         let link = Arc::new(TcpLink::new(wanted.node.node_id, named));
-        let census = census(wanted);
+        let census = census(wanted, endpoints.clone());
         let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
         let id = PeerId {
             node: identity.node_id,
@@ -59,20 +80,22 @@ impl Member {
         };
         let me = Peer { id, endpoints };
         let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
-        if raft.status().voters.len() == 1 {
-            // It would decide alone, whoever the others are.
-            census.missing(&raft).await?;
-        }
         room.open(&raft);
         census.settle(&raft).await?;
         know_everything(&raft, &census).await?;
+        let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
+        let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
+        let chronicle = tokio::spawn(chronicle(quorum));
         let member = Self {
             raft,
             relay,
             room,
             doors: opened,
+            chronicle,
+            detector,
+            reactors,
         };
         Ok((identity, member))
     }
@@ -87,6 +110,11 @@ impl Member {
             kafka.insert(kafka.len().min(*place), (name.clone(), socket));
         }
         Ok(())
+    }
+
+    /// Where all of it runs.
+    pub(super) fn home(&self) -> Handle {
+        self.reactors.next().clone()
     }
 
     pub(super) fn quorum(&self) -> Arc<dyn Quorum<MetadataMachine>> {
@@ -111,7 +139,9 @@ impl Member {
     }
 
     pub(super) async fn leave(self) {
+        self.detector.abort();
         self.raft.stop().await;
+        self.chronicle.abort();
         self.room.close();
         let doors = match self.doors {
             Opened::Controllers(doors) => doors,
@@ -217,7 +247,7 @@ fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
     }
 }
 
-fn census(wanted: &Wanted) -> Census {
+fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
     let quorum = &wanted.quorum;
     let voters = quorum.voters.iter();
     let named = if quorum.voters.is_empty() {
@@ -231,6 +261,7 @@ fn census(wanted: &Wanted) -> Census {
     };
     Census {
         me: wanted.node.node_id,
+        endpoints,
         named,
         pause: PAUSE,
     }
@@ -246,11 +277,7 @@ async fn identify(
 ) -> Result<(Identity, TopicId)> {
     let node = &wanted.node;
     let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
-    let mut dirs = node.log_dirs.clone();
-    if !dirs.contains(&node.metadata_dir) {
-        disk.create_dir_all(&node.metadata_dir)?;
-        dirs.push(node.metadata_dir.clone());
-    }
+    let dirs = wanted.directories(disk)?;
     let known = identity::cluster_of(disk, &dirs)?;
     let is_new = known.is_none();
     let mut greeting = Greeting {
@@ -273,10 +300,14 @@ async fn identify(
     let at = at.context("metadata.log.dir has no identity")?;
     let directory = identity.directory_ids[at];
     identity.directory_ids.truncate(node.log_dirs.len());
+    greeting.directory = Some(directory);
+    greeting.cluster = Some(identity.cluster_id.clone());
     if is_new {
-        greeting.directory = Some(directory);
-        greeting.cluster = Some(identity.cluster_id.clone());
         room.greet(greeting);
+    } else {
+        // The log of a single broker becomes that of a quorum for good, and one that votes alone
+        // decides alone: not among strangers.
+        census.meet(link.as_ref(), &greeting).await?;
     }
     Ok((identity, directory))
 }

@@ -88,19 +88,28 @@ const ENDS: &[Fault] = &[
         1,
         "the leader of partitions is killed",
         "another in-sync replica leads within the session timeout and an election",
-        &["nothing_acknowledged_is_lost_by_kills", "promises_are_kept_in_every_life"],
+        &[
+            "nothing_acknowledged_is_lost_by_kills",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         2,
         "all brokers are killed at once",
         "everything is back after their start",
-        &["a_crash_keeps_everything_that_was_written", "promises_are_kept_in_every_life"],
+        &[
+            "a_crash_keeps_everything_that_was_written",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         3,
         "the active controller is killed",
         "another takes over; a change is everywhere or nowhere; brokers serve on",
-        &["a_dead_leader_is_replaced_within_a_second", "promises_are_kept_in_every_life"],
+        &[
+            "a_dead_leader_is_replaced_within_a_second",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         4,
@@ -115,19 +124,29 @@ const DISKS: &[Fault] = &[
         5,
         "one broker loses its power and what it had not flushed",
         "it comes back as unclean and leads nothing before it has caught up",
-        &["what_was_flushed_survives_every_crash", "promises_are_kept_in_every_life"],
+        &[
+            "what_was_flushed_survives_every_crash",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         6,
         "all brokers lose their power at once",
         "nothing acknowledged after a flush is lost",
-        &["all_lose_power_at_once_and_nothing_is_lost", "blackouts_take_nothing", "promises_are_kept_in_every_life"],
+        &[
+            "all_lose_power_at_once_and_nothing_is_lost",
+            "blackouts_take_nothing",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         7,
         "a broker loses its power while others stand still, so that it would decide",
         "it does not lead, or it refuses",
-        &["what_was_agreed_survives_every_storm", "promises_are_kept_in_every_life"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         8,
@@ -148,14 +167,17 @@ const DISKS: &[Fault] = &[
         10,
         "a flush fails",
         "the log directory goes offline, nothing is acknowledged, others lead; it is never tried again",
-        &["a_failed_fsync_takes_the_directory_offline_and_acknowledges_nothing", "a_failed_sync_cannot_be_made_good", "promises_are_kept_in_every_life"],
+        &[
+            "a_failed_fsync_takes_the_directory_offline_and_acknowledges_nothing",
+            "a_failed_sync_cannot_be_made_good",
+            "promises_are_kept_in_every_life",
+        ],
     ),
-    in_part(
+    tried(
         11,
         "an old segment cannot be read",
         "an error for that range; another replica serves it",
         &["a_batch_with_a_flipped_bit_is_not_handed_out"],
-        "repair from another replica",
     ),
     tried(
         12,
@@ -163,18 +185,17 @@ const DISKS: &[Fault] = &[
         "producers are refused with an error that is tried again; readers and deletions go on",
         &["a_full_disk_refuses_producers_and_serves_the_rest"],
     ),
-    in_part(
+    tried(
         13,
         "a bit flips in a segment of a leader",
         "the checksum finds it before the bytes leave",
         &["a_flipped_bit_in_a_segment_never_reaches_a_reader"],
-        "repair from a follower",
     ),
-    open(
+    tried(
         14,
         "a bit flips in a segment of a follower",
         "it never spreads, and is repaired from the leader",
-        "repair from the leader",
+        &["a_copy_that_was_written_off_begins_anew_once"],
     ),
     tried(
         15,
@@ -185,19 +206,20 @@ const DISKS: &[Fault] = &[
             "a_lost_state_file_costs_a_scan_and_no_record",
         ],
     ),
-    in_part(
+    tried(
         16,
         "a bit flips in the metadata log, its snapshot or the vote",
         "the role refuses to start; nothing is deleted for want of metadata",
         &["a_torn_append_of_several_entries_is_no_damage"],
-        "as a trial of processes",
     ),
-    in_part(
+    tried(
         17,
         "a segment is cut below what is committed",
         "the partition is offline there; others are never cut",
-        &["without_a_state_file_a_bad_batch_in_the_middle_is_damage"],
-        "as a trial of processes",
+        &[
+            "without_a_state_file_a_bad_batch_in_the_middle_is_damage",
+            "a_log_that_ends_below_what_was_committed_is_not_opened",
+        ],
     ),
     tried(
         18,
@@ -222,7 +244,10 @@ const DISKS: &[Fault] = &[
         21,
         "a disk is slow",
         "others go on; nothing grows without a bound",
-        &["stalled_calls_wait_and_go_on", "promises_are_kept_in_every_life"],
+        &[
+            "stalled_calls_wait_and_go_on",
+            "promises_are_kept_in_every_life",
+        ],
     ),
 ];
 
@@ -231,13 +256,19 @@ const STALLS: &[Fault] = &[
         22,
         "a leader stands still and goes on",
         "for a moment: nobody notices; for long: it was fenced, and its late answers count for nothing",
-        &["a_leader_that_stalls_for_a_moment_is_left_alone", "promises_are_kept_in_every_life"],
+        &[
+            "a_leader_that_stalls_for_a_moment_is_left_alone",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         23,
         "the active controller stands still and goes on",
         "another decides; the old one commits nothing",
-        &["who_comes_back_does_not_depose_a_healthy_leader", "promises_are_kept_in_every_life"],
+        &[
+            "who_comes_back_does_not_depose_a_healthy_leader",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     open(
         24,
@@ -249,13 +280,19 @@ const STALLS: &[Fault] = &[
         25,
         "a leader is cut off from all",
         "it acknowledges nothing; another leads",
-        &["what_was_agreed_survives_every_storm", "promises_are_kept_in_every_life"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         26,
         "a line works in one direction only",
         "no election after election; work goes on",
-        &["who_comes_back_does_not_depose_a_healthy_leader", "promises_are_kept_in_every_life"],
+        &[
+            "who_comes_back_does_not_depose_a_healthy_leader",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         27,
@@ -269,19 +306,24 @@ const STALLS: &[Fault] = &[
         "they time out and try again; nothing is there twice",
         &["promises_are_kept_in_every_life"],
     ),
-    in_part(
+    tried(
         29,
         "a ring or a bridge: no two majorities see the same",
         "at most one leader in an epoch; work goes on in the end",
-        &["what_was_agreed_survives_every_storm", "promises_are_kept_in_every_life"],
-        "as a trial of five brokers",
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     in_part(
         30,
         "packets are lost, doubled, reordered or damaged",
         "connections hide it or break",
-        &["what_was_agreed_survives_every_storm", "promises_are_kept_in_every_life"],
-        "as a trial, where the kernel has netem",
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
+        "packets out of order or damaged: this needs netem in the kernel",
     ),
     tried(
         31,
@@ -304,38 +346,44 @@ const STALLS: &[Fault] = &[
 ];
 
 const RESOURCES: &[Fault] = &[
-    in_part(
+    tried(
         34,
         "a clock jumps",
         "nothing is deleted early; elections do not use it",
-        &["what_was_agreed_survives_every_storm", "promises_are_kept_in_every_life"],
-        "as a trial of processes",
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
-    in_part(
+    tried(
         35,
         "records carry times far from now",
         "refused, or kept without harm to retention",
-        &["a_batch_is_refused_for_its_fault"],
-        "negative and largest times under retention",
+        &[
+            "a_batch_is_refused_for_its_fault",
+            "times_far_from_now_hold_up_or_go_and_harm_nothing_else",
+        ],
     ),
-    in_part(
+    tried(
         36,
         "there are no file descriptors left",
         "new connections are refused; those that are there go on",
-        &["a_limit_counts_the_connections_of_all_listeners"],
-        "as a trial of processes",
+        &[
+            "a_limit_counts_the_connections_of_all_listeners",
+            "the_last_files_are_kept",
+        ],
     ),
-    open(
+    tried(
         37,
         "memory runs out",
         "as a kill; admission control acts first",
-        "as a trial with a memory limit",
+        &[],
     ),
-    open(
+    tried(
         38,
         "there is hardly any CPU",
         "no election after election",
-        "as a trial with a CPU limit",
+        &[],
     ),
     open(
         39,
@@ -374,18 +422,17 @@ const CLIENTS: &[Fault] = &[
         "deadlines and limits for each connection",
         &["a_length_alone_keeps_nobody_waiting"],
     ),
-    in_part(
+    tried(
         44,
         "very many connections",
         "limits hold; other listeners do not notice",
         &["a_limit_counts_the_connections_of_all_listeners"],
-        "a flood from one address",
     ),
-    open(
+    tried(
         45,
         "all clients connect at once",
         "work is queued and shed; it recovers by itself",
-        "as a trial with thousands of clients",
+        &[],
     ),
     tried(
         46,
@@ -415,7 +462,11 @@ const PRODUCERS: &[Fault] = &[
         49,
         "a retry comes twice, late, or after the leader changed",
         "it is written once, and its offset is told again",
-        &["a_repeated_batch_is_written_once", "sequences_are_known_after_a_kill", "promises_are_kept_in_every_life"],
+        &[
+            "a_repeated_batch_is_written_once",
+            "sequences_are_known_after_a_kill",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         50,

@@ -127,6 +127,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn set_len(&self, len_bytes: u64) -> io::Result<()>;
     /// Reserves blocks for a range beyond the end without changing the length.
     fn allocate(&self, position: u64, len_bytes: u64) -> io::Result<()>;
+    /// Has the memory that caches a range used for something else, as far as the range is durable. A
+    /// hint: what can do nothing with it does nothing.
+    fn forget(&self, _position: u64, _len_bytes: u64) {}
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
 

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
@@ -177,6 +178,12 @@ impl DiskFile for SystemFile {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             done => Ok(done?),
         }
+    }
+
+    fn forget(&self, position: u64, len_bytes: u64) {
+        let len = NonZeroU64::new(len_bytes);
+        // A hint that is not taken costs memory, no more.
+        let _ = rustix::fs::fadvise(&self.0, position, len, Advice::DontNeed);
     }
 
     fn len(&self) -> io::Result<u64> {

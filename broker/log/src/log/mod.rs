@@ -12,6 +12,7 @@
 //! takes the directory offline: nothing is ever staged after it.
 
 mod cut;
+mod inherit;
 mod open;
 mod recover;
 mod retain;
@@ -37,6 +38,9 @@ use crate::view::Shared;
 use crate::view::hot::{Run, RunBuilder};
 use crate::{AppendError, Appended, LogConfig, LogError, LogView, Origin};
 use room::Room;
+
+/// What stays cached of a copy, at least; twice as much is cached at most.
+const COPY_CACHE_BYTES: u64 = 8 << 20;
 
 /// The owner's side of a log.
 #[derive(Debug)]
@@ -65,6 +69,10 @@ pub(crate) struct Log {
     /// A checkpoint is worth making whatever was written: a segment was closed.
     checkpoint_due: bool,
     records_since_flush: u64,
+    /// The log is copied from a leader.
+    is_copy: bool,
+    /// Up to here the active segment of a copy is not cached any more.
+    forgotten: u64,
 }
 
 /// What waits for the next commit.
@@ -113,6 +121,7 @@ impl Log {
             Origin::Replica => prepared.batches[0].header.base_offset,
             Origin::Client | Origin::Coordinator => self.end,
         };
+        self.is_copy = prepared.origin == Origin::Replica;
         for batch in &prepared.batches {
             self.stage_batch(batch, prepared);
         }
@@ -289,8 +298,19 @@ impl Log {
         written.map_err(|error| self.shared.fail("writing to", &error))?;
         self.room.written(self.position, zeros.len());
         self.shared.dir.charge(bytes);
+        self.forget_behind(&file);
         self.shared.set_dirty(file);
         Ok(())
+    }
+
+    /// Copies are read when their leader dies, if ever: what is further behind leaves the cache. The
+    /// memory serves the next records, still warm, instead of pushing out what consumers read.
+    fn forget_behind(&mut self, file: &Arc<dyn DiskFile>) {
+        let upto = self.position.saturating_sub(COPY_CACHE_BYTES);
+        if self.is_copy && upto >= self.forgotten + COPY_CACHE_BYTES {
+            file.forget(self.forgotten, upto - self.forgotten);
+            self.forgotten = upto;
+        }
     }
 
     /// The active segment's file, made or opened at the first write.
@@ -469,6 +489,7 @@ impl Log {
         self.active = segment;
         self.file = None;
         self.position = 0;
+        self.forgotten = 0;
         self.room = Room::default();
         self.first_time = None;
     }

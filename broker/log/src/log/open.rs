@@ -573,6 +573,8 @@ fn assemble(
         since_checkpoint: 0,
         checkpoint_due: false,
         records_since_flush: 0,
+        is_copy: false,
+        forgotten: 0,
     };
     log.publish_unstable();
     log

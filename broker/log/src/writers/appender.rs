@@ -6,18 +6,21 @@
 //! a single append is all there was, and syncs are fast, the append thread syncs itself: two thread
 //! hops less for whoever writes one record at a time.
 
+mod take_over;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Millis;
 
-use super::command::{Answer, Command, Op, QueuedAppend, Target};
+use super::command::{Answer, Command, Op, QueuedAppend};
 use super::flusher::FlushJob;
+use super::shelf::Sender;
 use super::together::sync_together;
 use crate::log::{Committed, Log, Saved};
 use crate::state::StopImage;
@@ -44,7 +47,7 @@ struct Waiting {
 /// The body of an append thread.
 pub(super) struct Appender {
     context: Arc<Context>,
-    flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+    flush_queues: HashMap<PathBuf, Sender<FlushJob>>,
     /// Boxed: a table of logs themselves would have a large part of its room empty.
     logs: HashMap<usize, Box<Log>>,
     hot: HotBudget,
@@ -71,7 +74,7 @@ enum Next {
 impl Appender {
     pub(super) fn new(
         context: Arc<Context>,
-        flush_queues: HashMap<PathBuf, SyncSender<FlushJob>>,
+        flush_queues: HashMap<PathBuf, Sender<FlushJob>>,
         hot_bytes: usize,
     ) -> Self {
         Self {
@@ -114,16 +117,16 @@ impl Appender {
                     self.logs.insert(id, log);
                 }
                 Command::Op {
-                    target,
+                    id,
                     op: Op::Append(append),
                 } => {
                     bytes += append.permit.bytes;
-                    self.append(target.id, append);
+                    self.append(id, append);
                 }
-                Command::Op { target, op } => {
+                Command::Op { id, op } => {
                     // Order: what was sent before is written and answered before.
                     self.finish(false);
-                    self.operate(&target, op);
+                    self.operate(id, op);
                 }
                 Command::Stop => {
                     self.finish(false);
@@ -252,7 +255,7 @@ impl Appender {
     /// Waits for room in the flush queue: a disk that is slower than its writers slows them down.
     fn queue_job(&self, dir: &LogDir, job: FlushJob) {
         let queue = &self.flush_queues[dir.path()];
-        if queue.send(job).is_err() {
+        if !queue.send(job) {
             // Only a panic ends it while we run, and without it nothing becomes durable.
             let error = io::Error::other("its flush thread has ended");
             dir.fail("syncing", dir.path(), &error);
@@ -278,13 +281,12 @@ impl Appender {
         }
     }
 
-    fn operate(&mut self, target: &Target, op: Op) {
-        let id = target.id;
+    fn operate(&mut self, id: usize, op: Op) {
         // A log that is gone: dropping the command answers it.
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
-        let dir = Arc::clone(&target.shared.dir);
+        let dir = Arc::clone(&log.shared().dir);
         match op {
             Op::Append(append) => self.append(id, append),
             Op::Trim { to, done } => match log.trim(to) {
@@ -319,13 +321,18 @@ impl Appender {
                 let shared = Arc::clone(log.shared());
                 self.queue_job(&dir, FlushJob::FlushThen(shared, done));
             }
-            Op::Close { done } => self.close(target, done),
-            Op::Delete { done } => self.delete(target, done),
+            Op::Close { done } => self.close(id, done),
+            Op::Delete { done } => self.delete(id, done),
+            Op::TakeOver {
+                future,
+                progress,
+                done,
+            } => self.take_over((id, future), progress, done),
         }
     }
 
-    fn close(&mut self, target: &Target, done: Answer<()>) {
-        let Some(mut log) = self.logs.remove(&target.id) else {
+    fn close(&mut self, id: usize, done: Answer<()>) {
+        let Some(mut log) = self.logs.remove(&id) else {
             return;
         };
         let shared = Arc::clone(log.shared());
@@ -343,8 +350,8 @@ impl Appender {
         self.queue_job(&shared.dir, FlushJob::Checkpoint(job));
     }
 
-    fn delete(&mut self, target: &Target, done: Answer<()>) {
-        let Some(log) = self.logs.remove(&target.id) else {
+    fn delete(&mut self, id: usize, done: Answer<()>) {
+        let Some(log) = self.logs.remove(&id) else {
             return;
         };
         let shared = Arc::clone(log.shared());

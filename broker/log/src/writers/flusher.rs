@@ -9,18 +9,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Offset;
-use parking_lot::Mutex;
 
 use super::command::Answer;
 use super::remove_later;
-use crate::LogDir;
+use super::shelf::{Taken, Taker};
 use crate::log::CheckpointJob;
 use crate::view::Shared;
 use crate::writers::context::Context;
+use crate::{LogDir, LogError};
 
 /// How often free space is looked at while nothing happens.
 const SPACE_IDLE: Duration = Duration::from_secs(2);
@@ -39,18 +38,20 @@ pub(super) enum FlushJob {
     Delete(Arc<Shared>, Answer<()>),
 }
 
-/// Runs until nobody can send any more.
+/// Runs until nobody can send any more. One thread of a directory looks at its space while nothing
+/// happens.
 pub(super) fn run_flusher(
     dir: &Arc<LogDir>,
     context: &Arc<Context>,
-    jobs: &Mutex<Receiver<FlushJob>>,
+    jobs: &Taker<FlushJob>,
+    looks_at_space: bool,
 ) {
+    let patience = looks_at_space.then_some(SPACE_IDLE);
     loop {
-        let job = jobs.lock().recv_timeout(SPACE_IDLE);
-        match job {
-            Ok(job) => job.run(context),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        match jobs.take(patience) {
+            Taken::Job(job) => job.run(context),
+            Taken::Nothing => {}
+            Taken::Ended => return,
         }
         dir.refresh_space(context.clock.monotonic(), SPACE_BUSY_MS);
     }
@@ -73,6 +74,11 @@ impl FlushJob {
 }
 
 fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
+    done.give(rename_away(shared, context));
+}
+
+/// Deletes a log that nobody writes to any more: renamed at once, durably; its files go later.
+pub(super) fn rename_away(shared: &Arc<Shared>, context: &Arc<Context>) -> Result<(), LogError> {
     let renamed = {
         let _flushing = shared.flushing.lock();
         shared.set_deleted();
@@ -82,12 +88,12 @@ fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
         Ok(path) => {
             shared.dir.release_deleted(&shared.name);
             remove_later(context, &shared.dir, vec![path]);
-            done.give(Ok(()));
+            Ok(())
         }
         Err(error) => {
             shared.dir.release(&shared.name);
             let error = std::io::Error::other(error.to_string());
-            done.give(Err(shared.fail("deleting", &error)));
+            Err(shared.fail("deleting", &error))
         }
     }
 }

@@ -6,8 +6,10 @@ use freshet_log::{
 };
 use freshet_records::{Batch, BatchBuilder, Codec, NewRecord, Producer, TimestampType};
 use freshet_types::{ErrorKind, Timestamp, TopicId};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::faulty::{Call, FaultyDisk};
 use crate::support::{Rig, batch, build, eventually, large, options, session};
 
 #[test]
@@ -659,4 +661,27 @@ fn batches_keep_their_bytes_but_for_the_prefix() {
     for (stored, sent) in log.batches(0, 1 << 20).iter().zip(&sent) {
         assert_eq!(stored.bytes()[16..], sent.bytes()[16..]);
     }
+}
+
+#[test]
+fn a_copy_leaves_the_cache_as_it_grows_and_a_leaders_log_does_not() {
+    let disk = Arc::new(FaultyDisk::default());
+    let rig = Rig::with(Arc::clone(&disk) as _, options());
+    let log = rig.open("t-0");
+    let value = "v".repeat(1 << 20);
+    let at = |offset| {
+        let builder = BatchBuilder::new(Codec::None).at(offset, 1);
+        build(builder, log.now, &[&value]).bytes().clone()
+    };
+    let grow = |origin, offsets: std::ops::Range<i64>| {
+        for offset in offsets {
+            log.append_as(at(offset), origin, 1).unwrap();
+        }
+        disk.count(Call::Forget, ".log")
+    };
+    assert_eq!(grow(Origin::Coordinator, 0..20), 0);
+    assert_eq!(grow(Origin::Replica, 20..21), 1, "all but the last 8 MiB");
+    assert_eq!(grow(Origin::Replica, 21..28), 1);
+    assert_eq!(grow(Origin::Replica, 28..30), 2);
+    assert_eq!(log.batches(0, 64 << 20).len(), 30, "it is all there");
 }

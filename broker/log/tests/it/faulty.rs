@@ -22,6 +22,7 @@ pub(crate) enum Call {
     Sync,
     SetLen,
     Allocate,
+    Forget,
     Space,
 }
 
@@ -187,6 +188,12 @@ impl DiskFile for FaultyFile {
     fn allocate(&self, position: u64, len_bytes: u64) -> io::Result<()> {
         self.check(Call::Allocate)?;
         self.file.allocate(position, len_bytes)
+    }
+
+    fn forget(&self, position: u64, len_bytes: u64) {
+        if self.check(Call::Forget).is_ok() {
+            self.file.forget(position, len_bytes);
+        }
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -1,5 +1,7 @@
 //! A follower's side: where it goes on, and what it does with a leader's answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use freshet_log::{Append, AppendError, Appended, Busy, Done, LogError, Origin};
 use freshet_types::{LeaderEpoch, Offset};
@@ -125,7 +127,7 @@ impl Partition {
             } => self.cut(epoch, to, loses_committed).await?,
             Step::RestartAt(at) => {
                 tracing::info!(log = %self.name(), at, "begins anew where the leader's log does");
-                self.change(epoch, |done| self.log.restart_at(at, done))
+                self.change(epoch, |done| self.log().restart_at(at, done))
                     .await?;
                 self.tell_committed(epoch, at);
             }
@@ -138,23 +140,28 @@ impl Partition {
     /// Stores records and waits until they are flushed.
     async fn copy(&self, epoch: LeaderEpoch, records: Bytes) -> Result<(), FollowError> {
         let (tell, told) = oneshot::channel();
+        let (replica, view) = (Arc::clone(&self.replica), self.view().clone());
+        // Runs on the append thread, before it flushes: one word for both spares a wake.
+        let stored = move |result: Result<Appended, AppendError>| match result {
+            Ok(appended) => {
+                let end = appended.last_offset + 1;
+                replica.when_flushed(end, || view.flushed(), tell);
+            }
+            // Who asked may have gone.
+            Err(error) => drop(tell.send(Err(error))),
+        };
         let append = Append {
             frame_bytes: records.len(),
             batches: records,
             leader_epoch: epoch,
             origin: Origin::Replica,
-            done: Box::new(move |result: Result<Appended, _>| drop(tell.send(result))),
+            done: Box::new(stored),
         };
         // The log itself refuses it if a newer epoch has begun.
-        if let Err(refused) = self.log.append(append) {
+        if let Err(refused) = self.log().append(append) {
             return Err(refused.busy.into());
         }
-        let end = told.await??.last_offset + 1;
-        let flushed = self.replica.when_flushed(end);
-        if self.view().flushed() < end {
-            flushed.await?;
-        }
-        Ok(())
+        Ok(told.await??)
     }
 
     async fn cut(
@@ -170,7 +177,7 @@ impl Partition {
             );
         }
         let end = self
-            .change(epoch, |done| self.log.truncate(to, done))
+            .change(epoch, |done| self.log().truncate(to, done))
             .await?;
         if end < self.replica.high_watermark() {
             self.tell_committed(epoch, end);
@@ -179,7 +186,7 @@ impl Partition {
     }
 
     async fn start_later(&self, epoch: LeaderEpoch, at: Offset) -> Result<(), FollowError> {
-        self.change(epoch, |done| self.log.trim(at, done)).await?;
+        self.change(epoch, |done| self.log().trim(at, done)).await?;
         self.replica.log_start_moved();
         Ok(())
     }

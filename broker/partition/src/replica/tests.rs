@@ -1,7 +1,7 @@
 use super::*;
 use crate::replication::{LeaderStart, Term};
 use freshet_env::SystemClock;
-use freshet_types::{Timestamp, TopicId};
+use freshet_types::{Timestamp, TopicId, TopicName};
 
 /// A replica that leads alone, from an empty log on.
 fn alone() -> Replica {
@@ -10,7 +10,9 @@ fn alone() -> Replica {
         clock: Arc::new(SystemClock::new()),
         proposals: Arc::new(NoProposals),
         lag_max: Millis(30_000),
+        by_rack: false,
         counts: Arc::default(),
+        damage: Arc::default(),
     };
     let at = TopicPartition {
         topic: TopicId([1; 16]),
@@ -125,4 +127,30 @@ fn who_waits_for_a_leader_that_steps_down_is_sent_away() {
     lead(&replica, 1);
     replica.flushed(9);
     assert_eq!(replica.high_watermark(), 9);
+}
+
+#[test]
+fn a_copy_is_told_once_it_is_flushed_even_if_it_was_before_somebody_asked() {
+    let replica = alone();
+    replica.follow(Some(NodeId(2)));
+    let ask = |flushed: Offset| {
+        let (tell, told) = oneshot::channel();
+        replica.when_flushed(5, || flushed, tell);
+        told
+    };
+    assert!(matches!(ask(5).try_recv(), Ok(Ok(()))), "flushed already");
+    let mut told = ask(0);
+    replica.flushed(4);
+    assert!(told.try_recv().is_err(), "offset 4 is not below 4");
+    replica.flushed(5);
+    assert!(matches!(told.try_recv(), Ok(Ok(()))));
+    let mut told = ask(0);
+    replica.failed(&LogError::Closed {
+        log: freshet_log::LogName::new(TopicName::new("t").expect("a name"), 0),
+    });
+    let ended = |told: &mut oneshot::Receiver<_>| {
+        matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed))
+    };
+    assert!(ended(&mut told));
+    assert!(ended(&mut ask(0)), "nothing will be flushed any more");
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A stream is a task with one connection. It lives while there is something to copy from its leader,
-//! and rests in a long poll while there is nothing new.
+//! and rests in a long poll while there is nothing new. All that a stream does happens on one of a few
+//! threads that do nothing else: a lone record that is copied wakes no thread to look for more work.
 
 mod answer;
 mod brakes;
@@ -18,14 +19,15 @@ mod span;
 mod stream;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
+use freshet_env::Reactors;
 use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
 use freshet_partition::{Neighbour, Partition, Stand};
 use freshet_settings::{Layers, ReplicationSettings, StaticSettings};
 use freshet_types::{NodeId, TopicPartition};
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -81,16 +83,13 @@ struct State {
 #[derive(Debug)]
 pub struct Followers {
     around: Arc<Surroundings>,
-    runtime: Handle,
+    reactors: Reactors,
     state: Mutex<State>,
 }
 
 impl Followers {
-    /// Copies nothing yet: the directory tells what.
-    ///
-    /// # Panics
-    /// Outside of a runtime: streams are tasks of the one that this is called in.
-    pub fn new(parts: FollowersParts) -> Arc<Self> {
+    /// Starts its threads. Copies nothing yet: the directory tells what.
+    pub fn new(parts: FollowersParts) -> io::Result<Arc<Self>> {
         let layers = {
             let image = parts.image.borrow();
             Layers {
@@ -107,11 +106,11 @@ impl Followers {
             image: parts.image,
             broker_epoch: parts.broker_epoch,
         };
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             around: Arc::new(around),
-            runtime: Handle::current(),
+            reactors: Reactors::start("copy", 0)?,
             state: Mutex::default(),
-        })
+        }))
     }
 
     /// Ends all copying. Afterwards the logs are left alone, so this comes before their threads stop.
@@ -164,7 +163,7 @@ impl Followers {
         let stream = Stream::new(&self.around, leader, number, &inbox);
         Running {
             inbox,
-            task: self.runtime.spawn(stream.run()),
+            task: self.reactors.next().spawn(stream.run()),
             partitions: 0,
         }
     }

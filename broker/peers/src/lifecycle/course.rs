@@ -27,6 +27,8 @@ pub struct Pace {
     pub session_ms: u64,
     /// How long a start tries to register, ms.
     pub registration_ms: u64,
+    /// How long a failed directory may stay unknown to the controller, ms.
+    pub failure_ms: u64,
 }
 
 impl Pace {
@@ -38,6 +40,7 @@ impl Pace {
             interval_ms: settings.heartbeat_interval_ms.clamp(1, session_ms / 2),
             session_ms,
             registration_ms: settings.registration_timeout_ms,
+            failure_ms: settings.directory_failure_timeout_ms,
         }
     }
 
@@ -197,6 +200,8 @@ pub struct Course {
     ready: bool,
     /// Until when it may take to leave.
     leaves_by: Option<Millis>,
+    /// Since when a directory with replicas is offline and the controller does not know.
+    untold_since: Option<Millis>,
 }
 
 impl Course {
@@ -215,6 +220,7 @@ impl Course {
             shown: None,
             ready: false,
             leaves_by: None,
+            untold_since: None,
         }
     }
 
@@ -273,6 +279,9 @@ impl Course {
             }
             (Phase::Recording { .. }, Some(_)) => Some(End::Left { orderly: true }),
             (Phase::Living(_), Some(by)) => (now >= by).then_some(End::Left { orderly: false }),
+            (_, None) if self.is_mute(now) => Some(End::Failed(LifeError::UntoldFailure {
+                waited_ms: self.pace.failure_ms,
+            })),
             (Phase::Registering(attempts), None) if self.time_left(attempts, now) == 0 => {
                 Some(End::Failed(LifeError::NotRegistered {
                     waited_ms: now - attempts.began,
@@ -281,6 +290,13 @@ impl Course {
             }
             _ => None,
         }
+    }
+
+    /// Whether a failed directory was kept from the controller for too long: others believe that this
+    /// broker leads, or has, what it cannot reach.
+    fn is_mute(&self, now: Millis) -> bool {
+        let since = self.untold_since;
+        since.is_some_and(|since| now - since >= self.pace.failure_ms)
     }
 
     /// How long it may go on trying to register, ms.
@@ -396,6 +412,11 @@ impl Course {
                 last: None,
             });
         }
+    }
+
+    /// Whether a directory with replicas is offline and the controller does not know.
+    pub(crate) fn failed(&mut self, now: Millis, untold: bool) {
+        self.untold_since = untold.then(|| self.untold_since.unwrap_or(now));
     }
 
     /// It can serve from now on.

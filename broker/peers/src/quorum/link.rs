@@ -10,6 +10,7 @@ use freshet_quorum::{Asked, Endpoint, LinkError, Peer, PeerLink};
 use freshet_types::NodeId;
 use freshet_wire::{PeerRequest, PeerResponse};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::kind;
@@ -36,6 +37,9 @@ pub(super) enum Unsaid {
     Late,
 }
 
+/// What stands before a node's number in its client id.
+pub(super) const CLIENT: &str = "node-";
+
 /// Carries requests to other nodes. It knows nothing of the quorum that speaks through it.
 #[derive(Debug)]
 pub struct TcpLink {
@@ -44,13 +48,18 @@ pub struct TcpLink {
     /// were all controllers moved at once, nobody could tell it otherwise.
     named: HashMap<NodeId, Vec<Endpoint>>,
     pools: Mutex<HashMap<Vec<String>, Arc<Pool>>>,
+    home: Handle,
 }
 
 impl TcpLink {
-    /// The link of node `me`, whose settings name some of the others.
+    /// The link of node `me`, whose settings name some of the others. Its connections live in the
+    /// runtime that this is called in.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn new(me: NodeId, named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>) -> Self {
         let config = ClientConfig {
-            client_id: format!("node-{me}"),
+            client_id: format!("{CLIENT}{me}"),
             connect_timeout: CONNECT,
             request_timeout: NEVER,
             max_in_flight: 1,
@@ -61,6 +70,7 @@ impl TcpLink {
             config,
             named: named.into_iter().collect(),
             pools: Mutex::default(),
+            home: Handle::current(),
         }
     }
 
@@ -70,7 +80,7 @@ impl TcpLink {
         if let Some(pool) = pools.get(&addresses) {
             return Arc::clone(pool);
         }
-        let pool = Pool::new(addresses.clone(), self.config.clone());
+        let pool = Pool::new(addresses.clone(), self.config.clone(), self.home.clone());
         pools.insert(addresses, Arc::clone(&pool));
         pool
     }

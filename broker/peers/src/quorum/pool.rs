@@ -6,6 +6,7 @@ use std::sync::Arc;
 use freshet_client::{ClientConfig, Connection};
 use freshet_quorum::Endpoint;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 /// Connections that are being made at a time. More would not be made sooner.
@@ -20,6 +21,8 @@ pub(super) struct Pool {
     config: ClientConfig,
     resting: Mutex<Vec<Connection>>,
     dials: Arc<Semaphore>,
+    /// Where connections live, whoever asks for the first.
+    home: Handle,
 }
 
 /// Where an endpoint is, as sockets want it.
@@ -33,10 +36,11 @@ pub(super) fn address(endpoint: &Endpoint) -> String {
 }
 
 impl Pool {
-    pub(super) fn new(addresses: Vec<String>, config: ClientConfig) -> Arc<Self> {
+    pub(super) fn new(addresses: Vec<String>, config: ClientConfig, home: Handle) -> Arc<Self> {
         Arc::new(Self {
             addresses,
             config,
+            home,
             resting: Mutex::default(),
             dials: Arc::new(Semaphore::new(DIALS)),
         })
@@ -56,7 +60,7 @@ impl Pool {
         };
         let (made, waiting) = oneshot::channel();
         let pool = Arc::clone(self);
-        tokio::spawn(async move {
+        self.home.spawn(async move {
             let _dial = dial;
             if let Err(Ok(unwanted)) = made.send(pool.dial().await) {
                 pool.rest(unwanted);

@@ -40,6 +40,7 @@ impl World {
             interval_ms: 250,
             session_ms: 1_000,
             registration_ms: 60_000,
+            failure_ms: 30_000,
         };
         node.process = Some(Process {
             incarnation: incarnation(host, node.life),

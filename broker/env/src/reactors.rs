@@ -1,4 +1,4 @@
-//! The threads that serve sockets.
+//! Threads that serve sockets.
 //!
 //! Each runs its own single-threaded runtime, and a connection stays on the one it was given: no
 //! task is stolen, so a request wakes no second thread to look for work. With work stealing the same
@@ -9,13 +9,14 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use freshet_env::tasks::spawn_thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
+use crate::tasks::spawn_thread;
+
 /// Running reactors; they end when this is dropped, and their tasks with them.
 #[derive(Debug)]
-pub(crate) struct Reactors {
+pub struct Reactors {
     handles: Vec<Handle>,
     next: AtomicUsize,
     threads: Vec<JoinHandle<()>>,
@@ -24,8 +25,9 @@ pub(crate) struct Reactors {
 }
 
 impl Reactors {
-    /// `count` threads; 0 takes one for every two cores: log threads need the others.
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
+    /// `count` threads called `name`, with a number each; 0 takes one for every two cores: log
+    /// threads need the others.
+    pub fn start(name: &str, count: usize) -> io::Result<Self> {
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let count = if count == 0 {
             cores().div_ceil(2)
@@ -49,13 +51,13 @@ impl Reactors {
             };
             reactors
                 .threads
-                .push(spawn_thread(&format!("net-{i}"), body)?);
+                .push(spawn_thread(&format!("{name}-{i}"), body)?);
         }
         Ok(reactors)
     }
 
-    /// Where the next connection lives: in turns.
-    pub(crate) fn next(&self) -> &Handle {
+    /// Where the next connection, or the next task of another kind, lives: in turns.
+    pub fn next(&self) -> &Handle {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         &self.handles[turn % self.handles.len()]
     }
@@ -65,11 +67,21 @@ impl Drop for Reactors {
     fn drop(&mut self) {
         self.alive = None;
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a network thread ended badly");
-            }
+            // A panic has been told by its thread.
+            drop(thread.join());
         }
     }
+}
+
+/// Has what a future spawns, and its sockets and timers, belong to another runtime than the one that
+/// polls it.
+pub async fn within<F: Future>(home: Handle, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        let _entered = home.enter();
+        future.as_mut().poll(context)
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -85,7 +97,7 @@ mod tests {
                 let _ = self.0.send("dropped".into());
             }
         }
-        let reactors = Reactors::start(2).expect("threads");
+        let reactors = Reactors::start("net", 2).expect("threads");
         let (tell, told) = mpsc::channel();
         for _ in 0..4 {
             let tell = tell.clone();
@@ -101,5 +113,19 @@ mod tests {
         assert_eq!(names, ["net-0", "net-0", "net-1", "net-1"]);
         drop((reactors, tell));
         assert_eq!(told.iter().collect::<Vec<_>>(), ["dropped"; 4]);
+    }
+
+    #[test]
+    fn what_is_spawned_within_a_reactor_lives_there() {
+        let reactors = Reactors::start("home", 1).expect("a thread");
+        let elsewhere = Builder::new_current_thread().build().expect("a runtime");
+        let name = elsewhere.block_on(within(reactors.next().clone(), async {
+            tokio::task::yield_now().await;
+            let name = || std::thread::current().name().map(str::to_owned);
+            let theirs = tokio::spawn(async move { name() });
+            (name(), theirs.await.expect("it ran"))
+        }));
+        assert_ne!(name.0.as_deref(), Some("home-0"));
+        assert_eq!(name.1.as_deref(), Some("home-0"));
     }
 }

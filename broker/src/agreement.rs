@@ -5,7 +5,9 @@ mod member;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use freshet_env::Disk;
+use freshet_log::LogDir;
 use freshet_metadata::{MetadataMachine, MetadataOptions};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, QuorumError, Solo, SoloOptions};
@@ -38,12 +40,36 @@ impl Wanted {
         }
     }
 
+    /// The same, with those log directories only that could be read.
+    pub(crate) fn with(&self, dirs: &[Arc<LogDir>]) -> Self {
+        let read = dirs.iter().filter(|dir| !dir.is_unread());
+        let mut node = self.node.clone();
+        node.log_dirs = read.map(|dir| dir.path().to_owned()).collect();
+        Self {
+            statics: Arc::clone(&self.statics),
+            node,
+            quorum: self.quorum.clone(),
+        }
+    }
+
     pub(crate) fn layers(&self) -> Layers {
         Layers::of(Arc::clone(&self.statics))
     }
 
     fn metadata_dir(&self) -> PathBuf {
         self.node.metadata_dir.join(METADATA_FOLDER)
+    }
+
+    /// Everything that has an identity: the log directories, then that of metadata if it is another.
+    fn directories(&self, disk: &dyn Disk) -> Result<Vec<PathBuf>> {
+        let mut dirs = self.node.log_dirs.clone();
+        let metadata = &self.node.metadata_dir;
+        if !dirs.contains(metadata) {
+            disk.create_dir_all(metadata)
+                .with_context(|| format!("cannot make {}", metadata.display()))?;
+            dirs.push(metadata.clone());
+        }
+        Ok(dirs)
     }
 
     fn cluster_id(&self) -> Option<ClusterId> {
@@ -72,10 +98,7 @@ impl Agreement {
             let (identity, member) = Member::join(doors, wanted, bound).await?;
             return Ok((identity, Self::Together(Box::new(member))));
         }
-        let node = &wanted.node;
-        let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
-        let cluster = wanted.cluster_id();
-        let identity = identity::identify(disk, rng, &node.log_dirs, node.node_id, cluster)?;
+        let identity = identify_alone(doors, wanted)?;
         Ok((identity, Self::Alone(Arc::new(alone(doors, wanted)?))))
     }
 
@@ -133,6 +156,27 @@ impl Agreement {
             Self::Together(member) => member.leave().await,
         }
     }
+}
+
+/// Who this broker is. Nobody else knows what its metadata was.
+fn identify_alone(doors: &Doors, wanted: &Wanted) -> Result<Identity> {
+    let node = &wanted.node;
+    let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
+    let dirs = wanted.directories(disk)?;
+    let metadata = std::slice::from_ref(&node.metadata_dir);
+    if identity::cluster_of(disk, &node.log_dirs)?.is_some()
+        && identity::cluster_of(disk, metadata)?.is_none()
+    {
+        bail!(
+            "metadata.log.dir {} is empty, but log.dirs are not: without the metadata nothing in them \
+             can be used; restore it, or point metadata.log.dir at where it was",
+            node.metadata_dir.display()
+        );
+    }
+    let cluster = wanted.cluster_id();
+    let mut identity = identity::identify(disk, rng, &dirs, node.node_id, cluster)?;
+    identity.directory_ids.truncate(node.log_dirs.len());
+    Ok(identity)
 }
 
 fn alone(doors: &Doors, wanted: &Wanted) -> Result<Solo<MetadataMachine>> {

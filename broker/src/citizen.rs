@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use freshet_log::LogDir;
-use freshet_metadata::{FEATURES, Feature, MetadataMachine};
+use freshet_metadata::{DirectoryId, FEATURES, Feature, MetadataMachine};
 use freshet_partition::{Directory, Neighbour};
 use freshet_peers::followers::{Followers, FollowersParts, IsrProposals, IsrProposalsParts};
 use freshet_peers::lifecycle::{LifeError, LifeState, Lifecycle, LifecycleParts, Registration};
@@ -19,7 +19,9 @@ use tokio::task::JoinHandle;
 use crate::agreement::Wanted;
 use crate::bound::Bound;
 use crate::doors::Doors;
-use crate::rooms::directory_ids;
+
+/// Log directories with their ids.
+type Directories = Vec<(DirectoryId, Arc<LogDir>)>;
 
 /// What a broker has that is not alone.
 pub(crate) struct Citizen {
@@ -40,11 +42,9 @@ impl Citizen {
         wanted: &Wanted,
         bound: &Bound,
         identity: &Identity,
-        (dirs, quorum): (&[Arc<LogDir>], Arc<dyn Quorum<MetadataMachine>>),
+        (directories, quorum): (Directories, Arc<dyn Quorum<MetadataMachine>>),
     ) -> Result<Self> {
         let node = identity.node_id;
-        let ids = directory_ids(identity).into_iter();
-        let directories: Vec<_> = ids.zip(dirs.iter().cloned()).collect();
         let life = Lifecycle::start(LifecycleParts {
             registration: Registration {
                 node,

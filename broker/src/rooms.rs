@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use freshet_coordinators::groups::Limits;
-use freshet_env::within;
-use freshet_log::{LogDir, Writers, WritersOptions};
+use freshet_env::{limits, within};
+use freshet_log::{LogDir, OpenError, Writers, WritersOptions};
 use freshet_metadata::{Ask, DirectoryId, MetadataMachine, PastLife, RegisterBroker};
 use freshet_partition::{
     Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, NoProposals, Proposals,
 };
+use freshet_peers::places::{Places, PlacesParts};
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
 use freshet_server as server;
 use freshet_settings::{GroupSettings, LogSettings, NodeSettings, StaticSettings};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::agreement::{Agreement, Wanted};
 use crate::bound::Bound;
@@ -32,22 +35,33 @@ pub(crate) struct Broker {
     groups: Arc<GroupShards>,
     /// None for a broker that is alone, or a controller that is no broker.
     citizen: Option<Citizen>,
+    /// Tells the controller in which directory replicas are, for a broker that is alone.
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Broker {
     pub(crate) async fn raise(doors: &Doors, wanted: &Wanted, bound: &mut Bound) -> Result<Self> {
         let (node, layers) = (&wanted.node, wanted.layers());
         let dirs = open_dirs(doors, node)?;
-        let (identity, agreement) = Agreement::reach(doors, wanted, bound).await?;
+        let (identity, agreement) = Agreement::reach(doors, &wanted.with(&dirs), bound).await?;
         let quorum = agreement.quorum();
+        let directories = with_ids(&dirs, &identity);
         let mut citizen = None;
         if wanted.quorum.is_cluster() && wanted.quorum.roles.broker {
-            let around = (dirs.as_slice(), agreement.quorum());
+            let around = (directories.clone(), agreement.quorum());
             let registered = Citizen::register(doors, wanted, bound, &identity, around);
             // Its heart beats where the quorum's does.
             citizen = Some(within(agreement.home(), registered).await?);
-        } else if wanted.quorum.roles.broker {
-            register(doors, node, bound, &identity, quorum.as_ref()).await?;
+        }
+        let mut places = None;
+        if wanted.quorum.roles.broker && citizen.is_none() {
+            let epoch = register(doors, node, bound, &identity, quorum.as_ref()).await?;
+            places = Some(Places::new(PlacesParts {
+                node: identity.node_id,
+                directories: directories.clone(),
+                quorum: Arc::clone(&quorum),
+                broker_epoch: watch::Sender::new(epoch).subscribe(),
+            }));
         }
         let options = writers_options(&layers.logs());
         let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
@@ -59,10 +73,11 @@ impl Broker {
             neighbours.extend(citizen.neighbours());
             proposals = Arc::clone(&citizen.proposals) as Arc<dyn Proposals>;
         }
+        neighbours.extend(places.iter().map(|it| Arc::clone(it) as Arc<dyn Neighbour>));
         let (partitions, directory_thread) = Directory::start(DirectoryParts {
             node: node.node_id,
             writers: Arc::clone(&writers),
-            directory_ids: directory_ids(&identity),
+            directory_ids: directories.iter().map(|(id, _)| *id).collect(),
             statics: Arc::clone(&wanted.statics),
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
@@ -72,6 +87,7 @@ impl Broker {
         if let Some(citizen) = &mut citizen {
             citizen.settle(&partitions);
         }
+        let telling = places.map(|places| tokio::spawn(places.run()));
         tracing::info!(
             cluster = %identity.cluster_id,
             node = %identity.node_id,
@@ -86,6 +102,7 @@ impl Broker {
             directory_thread,
             groups,
             citizen,
+            telling,
         })
     }
 
@@ -129,6 +146,9 @@ impl Broker {
         if let Some(citizen) = self.citizen.take() {
             citizen.end().await;
         }
+        if let Some(telling) = self.telling.take() {
+            telling.abort();
+        }
     }
 
     /// How many partitions are open here.
@@ -170,16 +190,43 @@ impl Broker {
     }
 }
 
+/// Opens the log directories. One that cannot be read is offline, as long as others are left and the
+/// metadata log is not in it.
 fn open_dirs(doors: &Doors, node: &NodeSettings) -> Result<Vec<Arc<LogDir>>> {
     let mut dirs = Vec::with_capacity(node.log_dirs.len());
     for path in &node.log_dirs {
-        let opened = LogDir::open(Arc::clone(&doors.disk), path);
+        let opened = match LogDir::open(Arc::clone(&doors.disk), path) {
+            Err(error @ (OpenError::Io { .. } | OpenError::Format { .. }))
+                if *path != node.metadata_dir =>
+            {
+                tracing::error!(
+                    dir = %path.display(), %error,
+                    "log directory offline: starting without it, and without the replicas in it; repair \
+                     or replace the disk, or take it out of log.dirs, and start again"
+                );
+                Ok(LogDir::offline(Arc::clone(&doors.disk), path, &error))
+            }
+            opened => opened,
+        };
         dirs.push(opened.with_context(|| unusable(path))?);
     }
-    if dirs.is_empty() {
-        bail!("log.dirs names no directory");
+    match dirs.iter().find(|dir| !dir.is_unread()) {
+        Some(_) => Ok(dirs),
+        None => match dirs.first().and_then(|dir| dir.failure()) {
+            Some(failure) => Err(failure).context("none of log.dirs can be used"),
+            None => bail!("log.dirs names no directory"),
+        },
     }
-    Ok(dirs)
+}
+
+/// All directories with their ids; the id of one that could not be read is not known.
+fn with_ids(dirs: &[Arc<LogDir>], identity: &Identity) -> Vec<(DirectoryId, Arc<LogDir>)> {
+    let mut known = directory_ids(identity).into_iter();
+    let mut id = |dir: &Arc<LogDir>| match dir.is_unread() {
+        true => DirectoryId::UNASSIGNED,
+        false => known.next().unwrap_or_default(),
+    };
+    dirs.iter().map(|dir| (id(dir), Arc::clone(dir))).collect()
 }
 
 fn unusable(path: &Path) -> String {
@@ -196,7 +243,7 @@ async fn register(
     bound: &Bound,
     identity: &Identity,
     quorum: &dyn Quorum<MetadataMachine>,
-) -> Result<()> {
+) -> Result<i64> {
     let request = RegisterBroker {
         node: node.node_id,
         incarnation: doors.rng.id(),
@@ -208,10 +255,10 @@ async fn register(
     };
     let epoch = RegisterBroker::answer(quorum.propose(request.into()).await?)?;
     tracing::debug!(epoch, "registered");
-    Ok(())
+    Ok(epoch)
 }
 
-pub(crate) fn directory_ids(identity: &Identity) -> Vec<DirectoryId> {
+fn directory_ids(identity: &Identity) -> Vec<DirectoryId> {
     let ids = identity.directory_ids.iter();
     ids.map(|id| DirectoryId(id.0)).collect()
 }
@@ -230,8 +277,15 @@ fn writers_options(logs: &LogSettings) -> WritersOptions {
         queue_bytes: logs.append_queue_bytes,
         hot_bytes: logs.tail_memory_bytes,
         reserve_bytes: logs.disk_reserve_bytes,
+        open_segments: open_segments(),
         ..WritersOptions::default()
     }
+}
+
+/// Sealed segments that stay open for readers: a quarter of all files at most.
+fn open_segments() -> usize {
+    let quarter = usize::try_from(limits::open_files() / 4).unwrap_or(usize::MAX);
+    quarter.min(WritersOptions::default().open_segments)
 }
 
 fn group_limits(groups: &GroupSettings) -> Limits {

@@ -27,10 +27,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted = Wanted::of(Arc::new(statics));
     // For all that is not a connection: groups, metadata, HTTP. Connections have their own threads.
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(half_of_the_cores())
         .enable_all()
         .thread_name("control")
         .build()?
         .block_on(live(args, wanted))
+}
+
+/// The other half is for connections and logs. More threads than that would wake each other up for
+/// nothing.
+fn half_of_the_cores() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 async fn live(args: &Args, wanted: Wanted) -> Result<()> {

@@ -42,6 +42,16 @@ fn tell(waits: &Waits) {
         let median = numbers.get(numbers.len() / 2).copied().unwrap_or_default();
         let max = numbers.last().copied().unwrap_or_default();
         let (client, count) = (waits.client, numbers.len());
-        println!("| {broker} | {client} | {how} | {what} | {median:.0} | {max:.0} | {count} |");
+        let (median, max) = (shown(median), shown(max));
+        println!("| {broker} | {client} | {how} | {what} | {median} | {max} | {count} |");
+    }
+}
+
+/// A client that never came back has no number.
+fn shown(ms: f64) -> String {
+    if ms < 1e9 {
+        format!("{ms:.0}")
+    } else {
+        "never".to_owned()
     }
 }

@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
 
 /// How often a wait looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long a command that is out of time may take to stop before it is killed.
+const STOP: Duration = Duration::from_secs(5);
 
 /// A long-running child process whose output goes to one file; it is killed when dropped.
 pub struct Process {
@@ -50,11 +53,25 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
+    /// Interrupts the process, as Ctrl-C does (SIGINT).
+    pub fn interrupt(&self) -> Result<()> {
+        self.signal(Signal::INT)
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.id()?, signal).with_context(|| format!("sending {signal:?}"))
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> Result<Pid> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.context("a child has a positive process id")?;
-        kill_process(pid, signal).with_context(|| format!("sending {signal:?}"))
+        pid.context("a child has a positive process id")
+    }
+
+    /// Lets it have so much of something from now on; gives what it could have before.
+    pub(crate) fn limit(&self, what: Resource, to: Rlimit) -> Result<Rlimit> {
+        prlimit(Some(self.id()?), what, to).with_context(|| format!("limiting {what:?}"))
     }
 
     /// Ends the process at once (SIGKILL) and reaps it.
@@ -119,12 +136,14 @@ impl Output {
     }
 }
 
-/// Runs `command` to its end, fed with `input`, for at most `limit`.
+/// Runs `command` to its end, fed with `input`, for at most `limit`; then it and all that it
+/// started are stopped.
 pub fn run(mut command: Command, input: &str, limit: Duration) -> Result<Output> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .with_context(|| format!("starting {command:?}"))?;
     let mut stdin = child.stdin.take().context("stdin is piped")?;
@@ -141,8 +160,7 @@ pub fn run(mut command: Command, input: &str, limit: Duration) -> Result<Output>
             break Some(status);
         }
         if started.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
+            end_group(&mut child)?;
             break None;
         }
         thread::sleep(LOOK_AGAIN);
@@ -162,6 +180,21 @@ pub fn run(mut command: Command, input: &str, limit: Duration) -> Result<Output>
             tail(&stdout)
         ),
     }
+}
+
+/// Ends a child that leads a group, and the group: what a shell started would hold our pipes open.
+fn end_group(child: &mut Child) -> Result<()> {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let group = group.context("a child has a positive process id")?;
+    kill_process_group(group, Signal::TERM)?;
+    let started = Instant::now();
+    while child.try_wait()?.is_none() && started.elapsed() < STOP {
+        thread::sleep(LOOK_AGAIN);
+    }
+    // Nobody may be left of it, which is as good.
+    let _ = kill_process_group(group, Signal::KILL);
+    child.wait()?;
+    Ok(())
 }
 
 fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {

@@ -32,6 +32,11 @@ impl Raw {
         Ok(Self { stream, last_id: 0 })
     }
 
+    /// The connection itself.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends a request and gives its correlation id.
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32> {
         self.last_id += 1;

@@ -1,8 +1,11 @@
 //! Runs the tests of one file one after the other; what cannot run here counts as ignored.
 
 use std::env;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
@@ -13,6 +16,10 @@ use crate::scenario;
 
 /// A broker that the tests of one file share: started by the first, gone after the last.
 type Shared = Arc<Mutex<Option<Broker>>>;
+
+/// How long one test may take. The longest take two minutes on an idle machine; one that hangs must
+/// be named long before whoever runs all of them loses patience.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// The tests of one file.
 #[derive(Default)]
@@ -34,9 +41,10 @@ impl Suite {
             eprintln!("SKIPPED {name}: {why}");
         }
         let ignored = missing.is_some() && !strict;
+        let watched = name.to_owned();
         let body = move || match missing {
             Some(why) => Err(why.into()),
-            None => body().map_err(|failure| format!("{failure:#}").into()),
+            None => within(LIMIT, watched, body).map_err(|failure| format!("{failure:#}").into()),
         };
         self.trials
             .push(Trial::test(name, body).with_ignored_flag(ignored));
@@ -77,6 +85,22 @@ impl Suite {
         drop(self.shared);
         conclusion.exit_code()
     }
+}
+
+/// Runs `body`; when that takes longer than `limit` the whole file fails at once, as a thread that
+/// hangs cannot be ended.
+fn within<T>(limit: Duration, name: String, body: impl FnOnce() -> T) -> T {
+    let (done, waits) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if waits.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("\ntest {name} did not end within {limit:?}: FAILED");
+            exit(1);
+        }
+    });
+    let result = body();
+    drop(done);
+    let _ = watch.join();
+    result
 }
 
 /// The tests that every client must pass.

@@ -5,13 +5,14 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
-use freshet_tests::{Broker, Kind, Output, Suite, freshet_command, run};
+use freshet_tests::{Broker, Kind, Output, Process, Suite, freshet_binary, freshet_command, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,8 +20,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 type Case = fn(&Shell) -> Result<()>;
 
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 15] = [
     ("the_tour_of_the_readme_runs", tour),
+    ("the_three_brokers_of_the_readme_run", three_brokers),
     ("the_examples_of_every_help_run", examples),
     ("results_are_json_on_request", json_results),
     ("each_of_several_has_its_own_outcome", several),
@@ -127,14 +129,19 @@ impl Shell {
     }
 }
 
-fn tour(shell: &Shell) -> Result<()> {
+/// What the README has people type of our own command.
+fn readme_lines() -> Result<Vec<String>> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(readme)?;
-    let lines: Vec<&str> = readme
-        .lines()
-        .filter_map(|line| line.strip_prefix("$ "))
-        .filter(|line| line.contains("freshet ") && !line.starts_with("cargo"))
-        .collect();
+    let lines = readme.lines().filter_map(|line| line.strip_prefix("$ "));
+    let ours = lines.filter(|line| line.contains("freshet ") && !line.starts_with("cargo"));
+    Ok(ours.map(str::to_owned).collect())
+}
+
+fn tour(shell: &Shell) -> Result<()> {
+    let lines = readme_lines()?;
+    let lines = lines.iter().filter(|line| !line.contains("cluster up"));
+    let lines: Vec<&str> = lines.map(String::as_str).collect();
     ensure!(lines.len() >= 7, "the README's tour is gone: {lines:?}");
     for line in lines {
         let said = shell.ok(line)?;
@@ -149,6 +156,80 @@ fn tour(shell: &Shell) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One dies, the others go on, and none is left when the command is interrupted.
+fn three_brokers(shell: &Shell) -> Result<()> {
+    let lines = readme_lines()?;
+    let line = lines.iter().find(|line| line.contains("cluster up"));
+    let line = line.context("the README does not say how to start three")?;
+    // Other ports than the README's, which may be taken here; controllers are 10,000 higher.
+    let (port, http) = (three_ports(20_000)?, three_ports(25_000)?);
+    let words = format!(
+        "{line} --port {port} --http-port {http} --program {}",
+        freshet_binary().display()
+    );
+    let mut command = Command::new(shell.file("freshet"));
+    command
+        .args(words.split_whitespace().skip(1))
+        .current_dir(shell.folder.path());
+    let mut up = Process::start(command, &shell.file("up.log"))?;
+    let told = wait_for("the table of brokers", || {
+        if let Some(status) = up.ended()? {
+            bail!("{line} ended with {status}:\n{}", up.tail());
+        }
+        let told = up.printed();
+        Ok(told.contains("Ctrl-C").then_some(told))
+    })?;
+    let pids: Vec<i32> = told
+        .lines()
+        .filter(|line| line.contains("broker.log"))
+        .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
+        .collect();
+    ensure!(pids.len() == 3, "{told}");
+    let at = format!("--bootstrap 127.0.0.1:{port},127.0.0.1:{}", port + 1);
+    shell.ok(&format!("freshet topic create orders {at}"))?;
+    shell.ok(&format!("freshet produce orders --value one {at}"))?;
+    shell.ok(&format!("kill -9 {}", pids[2]))?;
+    shell.ok(&format!("freshet produce orders --value two {at}"))?;
+    let read = shell.ok(&format!(
+        "freshet consume orders --from beginning -n 2 {at}"
+    ))?;
+    ensure!(read.contains("one") && read.contains("two"), "{read}");
+    wait_for("word of the broker that died", || {
+        Ok(up.printed().contains("broker 3 ended").then_some(()))
+    })?;
+    up.interrupt()?;
+    up.wait(LIMIT)?;
+    for pid in pids {
+        ensure!(
+            !Path::new(&format!("/proc/{pid}")).exists(),
+            "{pid} runs on"
+        );
+    }
+    Ok(())
+}
+
+/// The first of three ports in a row, at or after `from`, that are free, as are those 10,000 higher.
+fn three_ports(from: u16) -> Result<u16> {
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut firsts = (from..from + 4_000).step_by(3);
+    let all_free = |first: &u16| (0..3).all(|i| is_free(first + i) && is_free(first + i + 10_000));
+    firsts
+        .find(all_free)
+        .context("no three free ports in a row")
+}
+
+/// Looks until there is something to see.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(seen) = look()? {
+            return Ok(seen);
+        }
+        ensure!(start.elapsed() < LIMIT, "no {what} within {LIMIT:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The commands, and what must be there before their examples run.

@@ -220,7 +220,14 @@ pub enum ReadError {
         /// What is wrong.
         what: Arc<str>,
     },
-    /// The device failed to read; other offsets may still be readable.
+    /// The device does not give back what was written, or the file ends early; other offsets may
+    /// still be readable.
+    #[error("stored records cannot be read: {reason}")]
+    Unreadable {
+        /// The operating system's words.
+        reason: Arc<str>,
+    },
+    /// The operating system refused to read at this time.
     #[error("reading failed: {reason}")]
     Io {
         /// The operating system's words.
@@ -236,7 +243,7 @@ impl ReadError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::OutOfRange { .. } => ErrorKind::NotFound,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Unreadable { .. } => ErrorKind::Corrupt,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::Log(error) => error.kind(),
         }

@@ -1,9 +1,15 @@
 //! The rules that keep acknowledged records, by name, so that tests can take them away one by one
-//! and see that somebody notices (`tests/world.rs`). Outside of tests they all hold, at no cost.
+//! and see that somebody notices: `tests/world.rs` here, and the world of `sim`, for which the feature
+//! `simulation` is. Outside of tests they all hold, at no cost.
+
+#![cfg_attr(
+    not(feature = "simulation"),
+    allow(unreachable_pub, reason = "public to the simulation only")
+)]
 
 /// A rule of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
+pub enum Guard {
     /// A leader changes the set in sync only if it leads still, and from the set that is committed:
     /// compare and set. The leader epoch alone would not do, and is told apart only for its error.
     CompareAndSet,
@@ -27,11 +33,18 @@ pub(crate) enum Guard {
     EligibleLeadsAlone,
     /// Leaders come from those who are clean, unless it is allowed otherwise.
     CleanElection,
+    /// A broker that was silent for a session is fenced.
+    SilentAreFenced,
+    /// A reassignment ends when all who come are in sync.
+    ComersAreInSync,
+    /// After an unclean election nobody else is clean: those who were have another history.
+    UncleanEmptiesEligible,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 impl Guard {
-    pub(crate) const ALL: [Self; 11] = [
+    /// All of them.
+    pub const ALL: [Self; 14] = [
         Self::CompareAndSet,
         Self::MemberEpochs,
         Self::MemberStanding,
@@ -43,19 +56,24 @@ impl Guard {
         Self::EligibleOnlyBelowMin,
         Self::EligibleLeadsAlone,
         Self::CleanElection,
+        Self::SilentAreFenced,
+        Self::ComersAreInSync,
+        Self::UncleanEmptiesEligible,
     ];
 }
 
 /// Whether a rule holds.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "simulation")))]
 pub(crate) const fn holds(_: Guard) -> bool {
     true
 }
 
-#[cfg(test)]
-pub(crate) use removed::{holds, without};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use removed::holds;
+#[cfg(any(test, feature = "simulation"))]
+pub use removed::without;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 mod removed {
     use std::cell::Cell;
 
@@ -71,7 +89,7 @@ mod removed {
     }
 
     /// Lives without a rule for a while.
-    pub(crate) fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
+    pub fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
         REMOVED.set(guard);
         let lived = live();
         REMOVED.set(None);

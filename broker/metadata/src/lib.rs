@@ -21,15 +21,17 @@ mod stored;
 
 pub use error::{MetadataError, Outcome};
 pub use features::{FEATURES, Feature, KRAFT_VERSION};
+#[cfg(feature = "simulation")]
+pub use guard::{Guard, without};
 pub use machine::{MetadataMachine, MetadataOptions, MetadataTimer, SessionOptions};
 pub use record::{ConfigResource, Record};
 pub use request::{
     AllocateProducerIds, AlterConfigs, AlterPartitions, AlterResource, Ask, AssignDirectories,
     AssignedPartition, BrokerState, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CordonBroker,
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, ElectLeaders,
-    ElectedLeader, FeatureUpdate, Heartbeat, MorePartitions, NewTopic, PartitionName, PastLife,
-    ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request, TopicRef,
-    UnregisterBroker, UpdateFeatures,
+    ElectedLeader, FeatureUpdate, FenceBroker, Heartbeat, MorePartitions, NewTopic, PartitionName,
+    PastLife, ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request,
+    TopicRef, UnregisterBroker, UpdateFeatures,
 };
 pub use state::{
     Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, MetadataImage,

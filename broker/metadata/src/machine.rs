@@ -165,6 +165,7 @@ impl Machine for MetadataMachine {
                 Reply::UnregisterBroker(brokers::unregister_broker(self, now, &r, out))
             }
             Request::CordonBroker(r) => Reply::CordonBroker(brokers::cordon_broker(self, &r, out)),
+            Request::FenceBroker(r) => Reply::FenceBroker(brokers::fence_broker(self, now, r, out)),
             Request::CreateTopics(r) => Reply::CreateTopics(topics::create_topics(self, r, out)),
             Request::DeleteTopics(r) => Reply::DeleteTopics(topics::delete_topics(self, r, out)),
             Request::CreatePartitions(r) => {

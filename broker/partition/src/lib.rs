@@ -11,7 +11,7 @@ mod replica;
 pub mod replication;
 mod waiters;
 
-pub use directory::{Directory, DirectoryParts, DirectoryThread, Neighbour};
+pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
 pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,

@@ -1,7 +1,8 @@
 //! Tells the controller where replicas are, when that is not where it thinks (KIP-858).
 //!
 //! A disk that was replaced has another id. The replicas that were on it begin anew elsewhere, and
-//! count for nothing until the controller knows: before that it takes them for out of reach.
+//! count for nothing until the controller knows: before that it takes them for out of reach. The same way
+//! a copy that was found damaged is given up ([`DirectoryId::LOST`]), and later begins anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,9 +40,19 @@ pub struct PlacesParts {
 pub struct Places {
     parts: PlacesParts,
     image: watch::Receiver<Arc<MetadataImage>>,
-    waiting: Mutex<BTreeMap<TopicPartition, DirectoryId>>,
+    waiting: Mutex<BTreeMap<TopicPartition, Replica>>,
     told: Notify,
 }
+
+/// A replica to be told of.
+#[derive(Clone)]
+enum Replica {
+    Lives(Arc<Partition>),
+    Lost,
+}
+
+/// Replicas, and where they are.
+type Batch = Vec<(TopicPartition, Replica, DirectoryId)>;
 
 impl Places {
     /// Gathers, until somebody runs it.
@@ -60,31 +71,46 @@ impl Places {
             let batch = self.take();
             if batch.is_empty() {
                 self.told.notified().await;
-            } else if !self.send(&batch).await {
+            } else if self.send(&batch).await {
+                self.look_again(batch);
+            } else {
                 self.put_again(batch);
                 sleep(PAUSE).await;
             }
         }
     }
 
-    fn take(&self) -> BTreeMap<TopicPartition, DirectoryId> {
+    fn take(&self) -> Batch {
         let mut waiting = self.waiting.lock();
         let mut batch = std::mem::take(&mut *waiting);
         if let Some(rest) = batch.keys().nth(BATCH).copied() {
             *waiting = batch.split_off(&rest);
         }
-        batch
+        drop(waiting);
+        let told = |(at, replica): (TopicPartition, Replica)| {
+            let directory = self.place_of(&replica)?;
+            Some((at, replica, directory))
+        };
+        batch.into_iter().filter_map(told).collect()
     }
 
-    fn put_again(&self, batch: BTreeMap<TopicPartition, DirectoryId>) {
+    fn put_again(&self, batch: Batch) {
         let mut waiting = self.waiting.lock();
-        for (at, directory) in batch {
-            waiting.entry(at).or_insert(directory);
+        for (at, replica, _) in batch {
+            waiting.entry(at).or_insert(replica);
         }
     }
 
+    /// Those that moved while that was told are told again.
+    fn look_again(&self, batch: Batch) {
+        let moved = |(_, replica, told): &(TopicPartition, Replica, DirectoryId)| {
+            self.place_of(replica).is_some_and(|is| is != *told)
+        };
+        self.put_again(batch.into_iter().filter(moved).collect());
+    }
+
     /// Whether it was decided.
-    async fn send(&self, batch: &BTreeMap<TopicPartition, DirectoryId>) -> bool {
+    async fn send(&self, batch: &Batch) -> bool {
         let mut epoch = self.parts.broker_epoch.clone();
         let Ok(epoch) = epoch
             .wait_for(|epoch| *epoch >= 0)
@@ -93,9 +119,9 @@ impl Places {
         else {
             return false;
         };
-        let replica = |(at, directory): (&TopicPartition, &DirectoryId)| AssignedPartition {
-            at: *at,
-            directory: *directory,
+        let replica = |(at, _, directory): &(TopicPartition, Replica, DirectoryId)| {
+            let (at, directory) = (*at, *directory);
+            AssignedPartition { at, directory }
         };
         let request = AssignDirectories {
             node: self.parts.node,
@@ -123,16 +149,26 @@ impl Places {
     }
 
     fn directory_of(&self, partition: &Partition) -> Option<DirectoryId> {
-        let dir = partition.view().dir();
+        let view = partition.view();
         let mut known = self.parts.directories.iter();
         known
-            .find(|(_, other)| Arc::ptr_eq(other, dir))
+            .find(|(_, other)| Arc::ptr_eq(other, view.dir()))
             .map(|(id, _)| *id)
     }
-}
 
-impl Neighbour for Places {
-    fn stands(&self, partition: &Arc<Partition>, _: Stand) {
+    fn place_of(&self, replica: &Replica) -> Option<DirectoryId> {
+        match replica {
+            Replica::Lives(partition) => self.directory_of(partition),
+            Replica::Lost => Some(DirectoryId::LOST),
+        }
+    }
+
+    fn tell(&self, at: TopicPartition, replica: Replica) {
+        self.waiting.lock().insert(at, replica);
+        self.told.notify_one();
+    }
+
+    fn look(&self, partition: &Arc<Partition>) {
         let image = Arc::clone(&self.image.borrow());
         let state = image.partition(partition.id());
         let assigned = state.and_then(|state| state.directory(self.parts.node));
@@ -140,9 +176,22 @@ impl Neighbour for Places {
             return;
         };
         if assigned != is {
-            self.waiting.lock().insert(partition.id(), is);
-            self.told.notify_one();
+            self.tell(partition.id(), Replica::Lives(Arc::clone(partition)));
         }
+    }
+}
+
+impl Neighbour for Places {
+    fn stands(&self, partition: &Arc<Partition>, _: Stand) {
+        self.look(partition);
+    }
+
+    fn moved(&self, partition: &Arc<Partition>) {
+        self.look(partition);
+    }
+
+    fn lost(&self, at: TopicPartition) {
+        self.tell(at, Replica::Lost);
     }
 
     fn closed(&self, partition: &Partition) {

@@ -97,7 +97,8 @@ impl Metrics {
             connections: make.gauge("freshet_connections", "Open client connections."),
             connections_refused: make.counter(
                 "freshet_connections_refused_total",
-                "Connections closed at once because of max.connections or its per-ip form.",
+                "Connections closed at once because of max.connections or its per-ip form, or because \
+                 file descriptors run out.",
             ),
             requests: by_key(keys(), |key| requests.with_label_values(&[key.name()])),
             latency: by_key(keys(), |key| latency.with_label_values(&[key.name()])),

@@ -17,6 +17,7 @@ pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     listeners(&layers)?;
     crate::slices::quorum::check(&layers)?;
     log_dirs(&layers)?;
+    layers.check_cordoned(layers.text("cordoned.log.dirs"))?;
     if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))
         && new != old
         && old != "-1"

@@ -33,8 +33,8 @@ pub use overrides::{OVERRIDE_MAX_BYTES, check_topic};
 pub use reference::reference_markdown;
 pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Update, Valid};
 pub use slices::{
-    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, NodeRoles,
-    NodeSettings, QuorumSettings, ReplicationSettings, SocketSettings, ThrottleSettings,
+    CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, MoveSettings,
+    NodeRoles, NodeSettings, QuorumSettings, ReplicationSettings, SocketSettings, ThrottleSettings,
     TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use freshet_types::NodeId;
 
+use crate::SettingError;
 use crate::endpoint::{self, Endpoint, Listener, SecurityProtocol};
+use crate::error::cut;
 use crate::layers::Layers;
 use crate::value::items;
 
@@ -138,6 +140,8 @@ pub struct LifecycleSettings {
     pub registration_timeout_ms: u64,
     /// `controlled.shutdown.enable`.
     pub controlled_shutdown: bool,
+    /// `log.dir.failure.timeout.ms`.
+    pub directory_failure_timeout_ms: u64,
 }
 
 /// How replicas follow each other.
@@ -235,10 +239,53 @@ pub struct ThrottleSettings {
     pub follower_bytes_per_second: u64,
 }
 
+/// How replicas move between this broker's directories (KIP-113).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoveSettings {
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`, for all moves together; `u64::MAX` for no
+    /// bound. Dynamic.
+    pub bytes_per_second: u64,
+    /// `num.replica.alter.log.dirs.threads`: how many move at a time; `None` for as many as there are
+    /// directories.
+    pub at_a_time: Option<usize>,
+}
+
 impl Layers {
+    /// How replicas move between directories.
+    pub fn moves(&self) -> MoveSettings {
+        let rate = self.long("replica.alter.log.dirs.io.max.bytes.per.second");
+        let threads = self.value("num.replica.alter.log.dirs.threads");
+        MoveSettings {
+            // Kafka writes "no bound" as its largest long.
+            bytes_per_second: match rate {
+                i64::MAX => u64::MAX,
+                rate => u64::try_from(rate).unwrap_or(0),
+            },
+            at_a_time: threads.and_then(|text| text.parse().ok()),
+        }
+    }
+
     /// Directories that take no new partitions.
     pub fn cordoned_dirs(&self) -> CordonedDirs {
         CordonedDirs::parse(self.text("cordoned.log.dirs"))
+    }
+
+    /// Checks that a value of `cordoned.log.dirs` names nothing but this broker's directories, or `*`.
+    /// Another one would keep nothing away, and whoever misspelled it would not notice.
+    pub fn check_cordoned(&self, text: &str) -> Result<(), SettingError> {
+        let own = self.node().log_dirs;
+        let named = CordonedDirs::parse(text).paths;
+        match named.iter().find(|dir| !own.contains(dir)) {
+            None => Ok(()),
+            Some(dir) => Err(SettingError::Value {
+                name: "cordoned.log.dirs".into(),
+                value: cut(text, 200),
+                expected: format!(
+                    "directories of log.dirs, as they are written there, or *; {} is none of them",
+                    cut(&dir.display().to_string(), 200)
+                ),
+            }),
+        }
     }
 
     /// How fast throttled replicas may be copied.
@@ -372,6 +419,7 @@ impl Layers {
             session_timeout_ms: self.unsigned("broker.session.timeout.ms"),
             registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
             controlled_shutdown: self.flag("controlled.shutdown.enable"),
+            directory_failure_timeout_ms: self.unsigned("log.dir.failure.timeout.ms"),
         }
     }
 

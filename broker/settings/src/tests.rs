@@ -506,6 +506,28 @@ fn directories_can_be_cordoned_one_by_one_or_all() {
 }
 
 #[test]
+fn only_directories_that_are_there_can_be_cordoned() {
+    let layers = layers(&["log.dirs=/a, /b/"], &[], &[]);
+    for fine in ["", "*", "/a", "/b", "/a,/b", "*,/a"] {
+        assert_eq!(layers.check_cordoned(fine), Ok(()), "{fine}");
+    }
+    for unknown in ["/c", "/a,/c", "*,/c", "/a/x", "a"] {
+        let refused = layers.check_cordoned(unknown).unwrap_err().to_string();
+        assert!(refused.contains("is none of them"), "{refused}");
+    }
+}
+
+#[test]
+fn moves_between_directories_have_no_bound_until_one_is_set() {
+    let free = layers(&[], &[], &[]).moves();
+    assert_eq!((free.bytes_per_second, free.at_a_time), (u64::MAX, None));
+    let rate = ("replica.alter.log.dirs.io.max.bytes.per.second", "1000");
+    let threads = "num.replica.alter.log.dirs.threads=3";
+    let bound = layers(&[threads], &[rate], &[]).moves();
+    assert_eq!((bound.bytes_per_second, bound.at_a_time), (1000, Some(3)));
+}
+
+#[test]
 fn throttles_are_read_as_they_are_set() {
     let rate = ("leader.replication.throttled.rate", "1000");
     let throttles = layers(&[], &[rate], &[]).throttles();

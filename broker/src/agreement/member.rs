@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
-use freshet_peers::quorum::{Door, Face, PeerRoom, Relay, TcpLink};
+use freshet_peers::chronicle;
+use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
     Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
@@ -21,6 +22,7 @@ use freshet_server as server;
 use freshet_types::{ClusterId, TopicId};
 use freshet_wire::PeerRequest;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::Wanted;
 use crate::bound::Bound;
@@ -39,6 +41,9 @@ pub(crate) struct Member {
     relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     doors: Opened,
+    /// Tells who comes and goes, while this node decides.
+    chronicle: JoinHandle<()>,
+    detector: JoinHandle<()>,
     /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
     /// another thread. Dropped last.
     reactors: Reactors,
@@ -67,7 +72,7 @@ impl Member {
         let named = wanted.quorum.voters.iter();
         let named = named.map(|(node, at)| (*node, vec![ours(at)]));
         let link = Arc::new(TcpLink::new(wanted.node.node_id, named));
-        let census = census(wanted);
+        let census = census(wanted, endpoints.clone());
         let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
         let id = PeerId {
             node: identity.node_id,
@@ -75,20 +80,21 @@ impl Member {
         };
         let me = Peer { id, endpoints };
         let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
-        if raft.status().voters.len() == 1 {
-            // It would decide alone, whoever the others are.
-            census.missing(&raft).await?;
-        }
         room.open(&raft);
         census.settle(&raft).await?;
         know_everything(&raft, &census).await?;
+        let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
+        let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
+        let chronicle = tokio::spawn(chronicle(quorum));
         let member = Self {
             raft,
             relay,
             room,
             doors: opened,
+            chronicle,
+            detector,
             reactors,
         };
         Ok((identity, member))
@@ -133,7 +139,9 @@ impl Member {
     }
 
     pub(super) async fn leave(self) {
+        self.detector.abort();
         self.raft.stop().await;
+        self.chronicle.abort();
         self.room.close();
         let doors = match self.doors {
             Opened::Controllers(doors) => doors,
@@ -239,7 +247,7 @@ fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
     }
 }
 
-fn census(wanted: &Wanted) -> Census {
+fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
     let quorum = &wanted.quorum;
     let voters = quorum.voters.iter();
     let named = if quorum.voters.is_empty() {
@@ -253,6 +261,7 @@ fn census(wanted: &Wanted) -> Census {
     };
     Census {
         me: wanted.node.node_id,
+        endpoints,
         named,
         pause: PAUSE,
     }
@@ -268,11 +277,7 @@ async fn identify(
 ) -> Result<(Identity, TopicId)> {
     let node = &wanted.node;
     let (disk, rng) = (doors.disk.as_ref(), doors.rng.as_ref());
-    let mut dirs = node.log_dirs.clone();
-    if !dirs.contains(&node.metadata_dir) {
-        disk.create_dir_all(&node.metadata_dir)?;
-        dirs.push(node.metadata_dir.clone());
-    }
+    let dirs = wanted.directories(disk)?;
     let known = identity::cluster_of(disk, &dirs)?;
     let is_new = known.is_none();
     let mut greeting = Greeting {
@@ -295,10 +300,14 @@ async fn identify(
     let at = at.context("metadata.log.dir has no identity")?;
     let directory = identity.directory_ids[at];
     identity.directory_ids.truncate(node.log_dirs.len());
+    greeting.directory = Some(directory);
+    greeting.cluster = Some(identity.cluster_id.clone());
     if is_new {
-        greeting.directory = Some(directory);
-        greeting.cluster = Some(identity.cluster_id.clone());
         room.greet(greeting);
+    } else {
+        // The log of a single broker becomes that of a quorum for good, and one that votes alone
+        // decides alone: not among strangers.
+        census.meet(link.as_ref(), &greeting).await?;
     }
     Ok((identity, directory))
 }

@@ -126,10 +126,7 @@ impl Setup {
 }
 
 pub(crate) fn name(topic: &str) -> LogName {
-    LogName {
-        topic: TopicName::new(topic).unwrap(),
-        partition: 0,
-    }
+    LogName::new(TopicName::new(topic).unwrap(), 0)
 }
 
 fn topic_id() -> TopicId {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_quorum::{
-    Census, Named, Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError,
+    Census, Named, Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError, VotersError,
 };
 use freshet_sim::FakeClock;
 use freshet_types::{NodeId, Timestamp};
@@ -245,7 +245,8 @@ fn a_voter_with_a_new_disk_replaces_the_old_one() {
         let to = cluster.peer(leader);
         let newcomer = cluster.raft(node).unwrap();
         // The old disk was heard of a moment ago: another process could be alive with it.
-        assert!(newcomer.join(&to, true).await.is_err());
+        let refused = newcomer.join(&to, true).await;
+        assert_eq!(refused, Err(freshet_quorum::VotersError::Taken(old.node)));
         wait(2_500).await;
         newcomer.join(&to, true).await.unwrap();
         cluster.add_all(50..60).await;
@@ -301,14 +302,19 @@ fn one_grows_to_three_and_shrinks_again() {
             assert_eq!(replica.log_end_offset, status.high_watermark, "{status:?}");
             assert!(replica.last_caught_up.is_some(), "{status:?}");
         }
-        // The leader itself leaves.
+        // The leader itself leaves: another has it go on as an observer.
         let leaver = cluster.peer(first).id;
-        cluster.raft(first).unwrap().remove(leaver).await.unwrap();
-        wait(3_000).await;
+        let refused = cluster.raft(first).unwrap().remove(leaver).await;
+        assert!(matches!(refused, Err(VotersError::NotLeader { .. })));
         let (leader, _) = cluster.leader(5 * SECOND).await;
         assert_ne!(leader, first);
+        cluster.raft(leader).unwrap().remove(leaver).await.unwrap();
+        cluster.add_all(20..23).await;
+        all_agree(&cluster, &numbers(23)).await;
+        let status = cluster.raft(leader).unwrap().status();
+        assert_eq!((status.voters.len(), status.observers.len()), (2, 2));
         cluster.crash(first);
-        cluster.add_all(20..25).await;
+        cluster.add_all(23..25).await;
         all_agree(&cluster, &numbers(25)).await;
     });
 }
@@ -416,6 +422,7 @@ fn census(cluster: &Cluster, me: NodeId) -> Census {
         .collect();
     Census {
         me,
+        endpoints: Vec::new(),
         named: Named::Voters(voters),
         pause: Duration::from_millis(50),
     }

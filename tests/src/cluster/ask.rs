@@ -7,10 +7,13 @@ use freshet_records::Batches;
 use freshet_wire::describe_quorum::{PartitionData, TopicData};
 use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use freshet_wire::{
-    DescribeQuorumRequest, FetchRequest, FindCoordinatorRequest, MetadataRequest,
-    OffsetFetchRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, MetadataRequest, OffsetFetchRequest,
 };
-use freshet_wire::{alter_partition_reassignments, create_topics, fetch, metadata, offset_fetch};
+use freshet_wire::{
+    alter_partition_reassignments, create_topics, elect_leaders, fetch, incremental_alter_configs,
+    metadata, offset_fetch,
+};
 
 use crate::history::Read;
 use crate::raw::Raw;
@@ -225,6 +228,48 @@ pub(crate) fn reassign(
         .error_code)
 }
 
+/// Has the first replica of a partition lead, if it is in sync; gives the error code.
+pub(crate) fn elect_preferred(raw: &mut Raw, topic: &str, partition: i32) -> Result<i16> {
+    let wanted = elect_leaders::TopicPartitions {
+        topic: topic.to_owned(),
+        partitions: vec![partition],
+    };
+    let request = ElectLeadersRequest {
+        election_type: elect_leaders::PREFERRED,
+        topic_partitions: Some(vec![wanted]),
+        timeout_ms: 5_000,
+    };
+    let told = raw.call(2, &request)?;
+    if told.error_code != 0 {
+        return Ok(told.error_code);
+    }
+    let topic = told.replica_election_results.first();
+    let partition = topic.context("one topic")?.partition_result.first();
+    Ok(partition.context("one partition")?.error_code)
+}
+
+/// Changes a setting of a topic; gives the error code.
+pub(crate) fn set_topic(raw: &mut Raw, topic: &str, name: &str, value: &str) -> Result<i16> {
+    const TOPIC: i8 = 2;
+    const SET: i8 = 0;
+    let change = incremental_alter_configs::AlterableConfig {
+        name: name.to_owned(),
+        config_operation: SET,
+        value: Some(value.to_owned()),
+    };
+    let resource = incremental_alter_configs::AlterConfigsResource {
+        resource_type: TOPIC,
+        resource_name: topic.to_owned(),
+        configs: vec![change],
+    };
+    let request = IncrementalAlterConfigsRequest {
+        resources: vec![resource],
+        validate_only: false,
+    };
+    let told = raw.call(1, &request)?;
+    Ok(told.responses.first().context("one resource")?.error_code)
+}
+
 /// A broker's whole copy of a partition, at least up to `end`; `None` if it serves only what it
 /// leads. Values are the numbers in the records' keys.
 pub fn read_copy(
@@ -275,7 +320,8 @@ pub fn read_copy(
     }
 }
 
-fn fetch_once(
+/// Fetches from one partition, and waits for a tenth of a second.
+pub(crate) fn fetch_once(
     raw: &mut Raw,
     topic: &str,
     partition: i32,

@@ -13,7 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use ask::{Member, PartitionView, read_copy};
-pub(crate) use ask::{committed, coordinator, create_topic, delete_topic, reassign};
+pub(crate) use ask::{
+    committed, coordinator, create_topic, delete_topic, elect_preferred, fetch_once, reassign,
+    set_topic,
+};
 pub use disk::Disk;
 pub use network::Network;
 pub use node::Node;
@@ -188,6 +191,11 @@ impl Cluster {
         self.ask(|raw| ask::partitions(raw, topic))
     }
 
+    /// The same as one node sees them, which may be cut off.
+    pub fn partitions_at(&self, id: i32, topic: &str) -> Result<Vec<PartitionView>> {
+        ask::partitions(&mut self.connect(id)?, topic)
+    }
+
     /// Who leads a partition, waited for.
     pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
         eventually(Duration::from_secs(20), || {
@@ -201,10 +209,20 @@ impl Cluster {
 
     /// Creates a topic with these replicas and min.insync.replicas 2, and waits until it is whole.
     pub fn create_topic(&self, topic: &str, partitions: i32, replicas: i16) -> Result<()> {
-        let configs = [("min.insync.replicas", "2"), ("retention.ms", "-1")];
+        self.create_topic_with(topic, (partitions, replicas), &[("retention.ms", "-1")])
+    }
+
+    /// The same, with settings of the topic.
+    pub fn create_topic_with(
+        &self,
+        topic: &str,
+        (partitions, replicas): (i32, i16),
+        configs: &[(&str, &str)],
+    ) -> Result<()> {
+        let mut all = vec![("min.insync.replicas", "2")];
+        all.extend(configs);
         eventually(Duration::from_secs(20), || {
-            let code =
-                self.ask(|raw| create_topic(raw, topic, (partitions, replicas), &configs))?;
+            let code = self.ask(|raw| create_topic(raw, topic, (partitions, replicas), &all))?;
             const ALREADY_THERE: i16 = 36;
             let fine = [0, ALREADY_THERE].contains(&code);
             ensure!(fine, "creating {topic}: error {code}");

@@ -72,6 +72,23 @@ impl Network {
         Ok(())
     }
 
+    /// Of what a node sends to other nodes one packet in twenty is lost, and as many come twice.
+    pub fn lose_and_double(&self) -> Result<()> {
+        const SOME: &str = "-m statistic --mode random --probability 0.05";
+        for node in &self.nodes {
+            for other in self.nodes.iter().filter(|other| *other != node) {
+                let (from, to) = (host(*other), host(*node));
+                let lose = format!("iptables -w -A INPUT -s {from} {SOME} -j DROP");
+                inside(*node, &lose)?;
+                let double = format!(
+                    "iptables -w -t mangle -A POSTROUTING -s {to} -d {from} {SOME} -j TEE --gateway {from}"
+                );
+                inside(*node, &double)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody hears `node` any more, and it hears nobody.
     pub fn isolate(&self, node: i32) -> Result<()> {
         inside(node, "iptables -w -A INPUT -i eth0 -j DROP")?;
@@ -94,6 +111,7 @@ impl Network {
     pub fn heal(&self) -> Result<()> {
         for node in &self.nodes {
             inside(*node, "iptables -w -F")?;
+            inside(*node, "iptables -w -t mangle -F")?;
             // There is nothing to remove on a line that was not slow.
             let _ = inside(*node, "tc qdisc del dev eth0 root");
             let _ = shell(&format!("tc qdisc del dev p{node} root"));

@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::disk::Disk;
 use super::network::{at_node, host};
@@ -43,6 +43,7 @@ pub struct Node {
     folder: PathBuf,
     logs: PathBuf,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     /// Its own disk. Dropped after the process.
     disk: Option<Disk>,
@@ -88,6 +89,7 @@ impl Node {
             logs,
             disk,
             settings,
+            environment: Vec::new(),
             process: None,
         }
     }
@@ -115,6 +117,12 @@ impl Node {
         self.settings.push((name.into(), value.into()));
     }
 
+    /// The environment of the next starts: all of it that a trial chooses.
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.environment = environment.iter().map(owned).collect();
+    }
+
     /// Takes what makes Apache Kafka impatient back: its own defaults.
     pub fn be_patient(&mut self) {
         self.set("broker.session.timeout.ms", "9000");
@@ -127,6 +135,20 @@ impl Node {
         self.set("process.roles", "broker");
         let listener = format!("PLAINTEXT://{}", self.address());
         self.set("listeners", &listener);
+    }
+
+    /// Makes it a controller that finds the others by their addresses, and votes once it is asked to.
+    pub fn join_at_run_time(&mut self) {
+        let known = |(name, _): &&(String, String)| name == "controller.quorum.voters";
+        let voters = self.settings.iter().find(known);
+        let voters = voters.map(|(_, voters)| voters.clone()).unwrap_or_default();
+        let addresses = voters
+            .split(',')
+            .filter_map(|voter| voter.split('@').nth(1));
+        let addresses: Vec<&str> = addresses.collect();
+        self.settings
+            .retain(|(name, _)| name != "controller.quorum.voters");
+        self.set("controller.quorum.bootstrap.servers", &addresses.join(","));
     }
 
     /// Makes it belong to another cluster than all others.
@@ -144,10 +166,11 @@ impl Node {
 
     /// Starts the process; does not wait until it serves.
     pub fn start(&mut self) -> Result<()> {
-        let command = match self.kind {
+        let mut command = match self.kind {
             Kind::Freshet => self.freshet(),
             Kind::Kafka => self.kafka()?,
         };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = self.folder.join("broker.log");
         self.process = Some(Process::start(at_node(self.id, &command), &log)?);
         Ok(())
@@ -227,6 +250,16 @@ impl Node {
     /// Lets it go on.
     pub fn resume(&mut self) -> Result<()> {
         self.running()?.signal(Signal::CONT)
+    }
+
+    /// The number of its process.
+    pub fn process_id(&mut self) -> Result<Pid> {
+        self.running()?.id()
+    }
+
+    /// Lets its process have so much of something from now on; gives what it could have before.
+    pub fn limit(&mut self, what: Resource, to: Rlimit) -> Result<Rlimit> {
+        self.running()?.limit(what, to)
     }
 
     /// How it ended by itself, if it did.

@@ -156,12 +156,11 @@ const DISKS: &[Fault] = &[
             "a_failed_sync_cannot_be_made_good",
         ],
     ),
-    in_part(
+    tried(
         11,
         "an old segment cannot be read",
         "an error for that range; another replica serves it",
         &["a_batch_with_a_flipped_bit_is_not_handed_out"],
-        "repair from another replica",
     ),
     tried(
         12,
@@ -169,18 +168,17 @@ const DISKS: &[Fault] = &[
         "producers are refused with an error that is tried again; readers and deletions go on",
         &["a_full_disk_refuses_producers_and_serves_the_rest"],
     ),
-    in_part(
+    tried(
         13,
         "a bit flips in a segment of a leader",
         "the checksum finds it before the bytes leave",
         &["a_flipped_bit_in_a_segment_never_reaches_a_reader"],
-        "repair from a follower",
     ),
-    open(
+    tried(
         14,
         "a bit flips in a segment of a follower",
         "it never spreads, and is repaired from the leader",
-        "repair from the leader",
+        &["a_copy_that_was_written_off_begins_anew_once"],
     ),
     tried(
         15,
@@ -191,19 +189,20 @@ const DISKS: &[Fault] = &[
             "a_lost_state_file_costs_a_scan_and_no_record",
         ],
     ),
-    in_part(
+    tried(
         16,
         "a bit flips in the metadata log, its snapshot or the vote",
         "the role refuses to start; nothing is deleted for want of metadata",
         &["a_torn_append_of_several_entries_is_no_damage"],
-        "as a trial of processes",
     ),
-    in_part(
+    tried(
         17,
         "a segment is cut below what is committed",
         "the partition is offline there; others are never cut",
-        &["without_a_state_file_a_bad_batch_in_the_middle_is_damage"],
-        "as a trial of processes",
+        &[
+            "without_a_state_file_a_bad_batch_in_the_middle_is_damage",
+            "a_log_that_ends_below_what_was_committed_is_not_opened",
+        ],
     ),
     tried(
         18,
@@ -275,19 +274,18 @@ const STALLS: &[Fault] = &[
         "they time out and try again; nothing is there twice",
         &[],
     ),
-    in_part(
+    tried(
         29,
         "a ring or a bridge: no two majorities see the same",
         "at most one leader in an epoch; work goes on in the end",
         &["what_was_agreed_survives_every_storm"],
-        "as a trial of five brokers",
     ),
     in_part(
         30,
         "packets are lost, doubled, reordered or damaged",
         "connections hide it or break",
         &["what_was_agreed_survives_every_storm"],
-        "as a trial, where the kernel has netem",
+        "packets out of order or damaged: this needs netem in the kernel",
     ),
     tried(
         31,
@@ -310,38 +308,41 @@ const STALLS: &[Fault] = &[
 ];
 
 const RESOURCES: &[Fault] = &[
-    in_part(
+    tried(
         34,
         "a clock jumps",
         "nothing is deleted early; elections do not use it",
         &["what_was_agreed_survives_every_storm"],
-        "as a trial of processes",
     ),
-    in_part(
+    tried(
         35,
         "records carry times far from now",
         "refused, or kept without harm to retention",
-        &["a_batch_is_refused_for_its_fault"],
-        "negative and largest times under retention",
+        &[
+            "a_batch_is_refused_for_its_fault",
+            "times_far_from_now_hold_up_or_go_and_harm_nothing_else",
+        ],
     ),
-    in_part(
+    tried(
         36,
         "there are no file descriptors left",
         "new connections are refused; those that are there go on",
-        &["a_limit_counts_the_connections_of_all_listeners"],
-        "as a trial of processes",
+        &[
+            "a_limit_counts_the_connections_of_all_listeners",
+            "the_last_files_are_kept",
+        ],
     ),
-    open(
+    tried(
         37,
         "memory runs out",
         "as a kill; admission control acts first",
-        "as a trial with a memory limit",
+        &[],
     ),
-    open(
+    tried(
         38,
         "there is hardly any CPU",
         "no election after election",
-        "as a trial with a CPU limit",
+        &[],
     ),
     open(
         39,
@@ -380,18 +381,17 @@ const CLIENTS: &[Fault] = &[
         "deadlines and limits for each connection",
         &["a_length_alone_keeps_nobody_waiting"],
     ),
-    in_part(
+    tried(
         44,
         "very many connections",
         "limits hold; other listeners do not notice",
         &["a_limit_counts_the_connections_of_all_listeners"],
-        "a flood from one address",
     ),
-    open(
+    tried(
         45,
         "all clients connect at once",
         "work is queued and shed; it recovers by itself",
-        "as a trial with thousands of clients",
+        &[],
     ),
     tried(
         46,

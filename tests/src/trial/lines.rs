@@ -1,10 +1,13 @@
 //! Lines between brokers that are cut, cut in one direction, or slow.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
+use super::beside::Beside;
 use super::{Needs, RECOVERY, Stage, Trial};
+use crate::cluster::fetch_once;
+use crate::raw::{batch_of_keys, now_ms, produce_request};
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial {
@@ -18,6 +21,12 @@ pub(super) const TRIALS: &[Trial] = &[
         rows: &[25, 27],
         faults: parted,
         needs: Needs::Cluster,
+    },
+    Trial {
+        name: "a_leader_that_is_cut_off_soon_answers_nobody",
+        rows: &[25, 27],
+        faults: stale,
+        needs: Needs::Freshet,
     },
     Trial {
         name: "deaf_leader",
@@ -41,6 +50,12 @@ pub(super) const TRIALS: &[Trial] = &[
         name: "slow_line",
         rows: &[31],
         faults: slow,
+        needs: Needs::Cluster,
+    },
+    Trial {
+        name: "packets_are_lost_and_doubled",
+        rows: &[30],
+        faults: lossy,
         needs: Needs::Cluster,
     },
     Trial {
@@ -99,6 +114,54 @@ fn unheard(stage: &mut Stage) -> Result<()> {
     others_go_on(stage, leader)
 }
 
+/// What clients are told by a leader that only they can reach, once others have taken over.
+const STALE: Duration = Duration::from_secs(3);
+
+/// A leader that nobody but clients can reach must not go on as if it led: what it says is old, and
+/// what it takes with acks=1 is lost.
+fn stale(stage: &mut Stage) -> Result<()> {
+    let beside = Beside::make(stage, "stale")?;
+    let leader = beside.view(stage)?.leader;
+    let others = stage.cluster.others(leader);
+    stage.cluster.network.part(leader, &others)?;
+    let from = Instant::now();
+    let mut over = None;
+    let (mut fetched, mut listed, mut taken) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    while from.elapsed() < Duration::from_secs(8) {
+        if over.is_none() {
+            let views = stage.cluster.partitions_at(others[0], &beside.topic)?;
+            over = (views[0].leader != leader).then(|| from.elapsed());
+        }
+        let mut raw = stage.cluster.connect(leader)?;
+        if fetch_once(&mut raw, &beside.topic, 0, 0)?.error_code == 0 {
+            fetched = from.elapsed();
+        }
+        if stage.cluster.partitions_at(leader, &beside.topic)?[0].leader == leader {
+            listed = from.elapsed();
+        }
+        let request = produce_request(&beside.topic, batch_of_keys(now_ms(), 0..1)?, 1);
+        let told = raw.call(12, &request)?;
+        let told = told
+            .responses
+            .first()
+            .and_then(|t| t.partition_responses.first());
+        if told.is_some_and(|told| told.error_code == 0) {
+            taken = from.elapsed();
+        }
+        stage.cluster.watch(Duration::from_millis(50))?;
+    }
+    let over = over.context("nobody took over within 8 s")?;
+    let told = format!(
+        "others led after {over:.1?}; {leader}, cut off, answered fetches until {fetched:.1?}, named itself \
+         until {listed:.1?}, took acks=1 until {taken:.1?}"
+    );
+    stage.cluster.network.heal()?;
+    stage.recover()?;
+    ensure!(fetched.max(taken) <= over + STALE, "{told}");
+    stage.note(told);
+    Ok(())
+}
+
 /// What was on its way comes again later, and must be there once.
 fn clients_parted(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
@@ -144,6 +207,22 @@ fn flapping(stage: &mut Stage) -> Result<()> {
     stage.note(format!(
         "{moves} elections of partition {partition} in 6 flaps"
     ));
-    anyhow::ensure!(moves <= 15, "{moves} elections in 6 flaps");
+    ensure!(moves <= 15, "{moves} elections in 6 flaps");
     Ok(())
+}
+
+fn lossy(stage: &mut Stage) -> Result<()> {
+    let before = stage.cluster.partitions(stage.topic())?;
+    stage.cluster.network.lose_and_double()?;
+    stage.cluster.watch(CUT)?;
+    let acked = stage.load.await_progress(RECOVERY)?;
+    let after = stage.cluster.partitions(stage.topic())?;
+    let moves = before.iter().zip(&after).map(|(b, a)| a.epoch - b.epoch);
+    let moves: i32 = moves.sum();
+    stage.note(format!(
+        "one packet in twenty lost, one doubled: {moves} elections in {CUT:.0?}, all acknowledge after {acked:.2?}"
+    ));
+    ensure!(moves <= 12, "{moves} elections: {before:?}, {after:?}");
+    stage.cluster.network.heal()?;
+    stage.recover()
 }

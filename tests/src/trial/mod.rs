@@ -4,13 +4,18 @@
 //! write and read all the time while the trial breaks things. Then everything is healed, the work
 //! must go on within [`RECOVERY`], all copies are read in full, and the checker judges.
 
+mod beside;
+mod clocks;
+mod damage;
 mod disks;
 mod failover;
+mod five;
 mod groups;
 mod kills;
 mod lines;
 mod odd;
 mod pauses;
+mod resources;
 mod rolls;
 
 use std::env;
@@ -53,6 +58,12 @@ pub struct Trial {
 pub enum Needs {
     /// Nothing but a cluster; random sequences may contain it.
     Cluster,
+    /// The same, and promises that Apache Kafka does not make.
+    Freshet,
+    /// Five brokers.
+    Five,
+    /// A library that gives a process another clock.
+    Clock,
     /// Brokers with disks of their own; random sequences of such may contain it.
     Disks,
     /// The `freshet` command, and a cluster for itself.
@@ -68,6 +79,10 @@ pub fn trials() -> Vec<&'static Trial> {
         rolls::TRIALS,
         groups::TRIALS,
         disks::TRIALS,
+        damage::TRIALS,
+        clocks::TRIALS,
+        resources::TRIALS,
+        five::TRIALS,
         odd::TRIALS,
     ];
     all.into_iter().flatten().collect()
@@ -140,8 +155,10 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
     let fits = |trial: &&Trial| match trial.needs {
         _ if known(trial.name).is_some() => false,
         Needs::Cluster => true,
+        Needs::Freshet => Kind::from_env() == Kind::Freshet,
         Needs::Disks => disks,
-        Needs::Command => false,
+        Needs::Clock => clocks::library().is_some(),
+        Needs::Five | Needs::Command => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -184,10 +201,12 @@ pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
 
 fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf) -> Result<String> {
     let disks = trials.iter().any(|trial| trial.needs == Needs::Disks);
-    let mut cluster = Cluster::new(3, &folder, disks)?;
+    let five = trials.iter().any(|trial| trial.needs == Needs::Five);
+    let brokers = if five { 5 } else { 3 };
+    let mut cluster = Cluster::new(brokers, &folder, disks)?;
     let outcome = cluster
         .start()
-        .and_then(|()| cluster.create_topic(TOPIC, PARTITIONS, 3));
+        .and_then(|()| cluster.create_topic(TOPIC, PARTITIONS, i16::try_from(brokers)?));
     if let Err(why) = outcome {
         let tails = cluster.tails();
         return Err(why.context(format!("starting the cluster\n{tails}\n")));
@@ -359,7 +378,10 @@ pub fn seed() -> u64 {
 
 /// Trials that Freshet is known to fail, and why: they count as skipped, never as passed.
 /// `FRESHET_KNOWN=1` runs them all the same.
-const KNOWN: &[(&str, &str)] = &[];
+const KNOWN: &[(&str, &str)] = &[(
+    "a_leader_that_is_cut_off_soon_answers_nobody",
+    "a leader without its session goes on serving until it hears of the next one",
+)];
 
 /// What a trial is known to fail of.
 pub(crate) fn known(trial: &str) -> Option<&'static str> {
@@ -373,16 +395,22 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     if let Some(why) = known(trial.name).filter(|_| !tried_all_the_same) {
         return Some(format!("known to fail: {why}"));
     }
+    let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
-        Needs::Cluster => return None,
-        Needs::Disks => return missing_for_disks(),
-        Needs::Command => {}
+        Needs::Cluster | Needs::Five => None,
+        Needs::Disks => missing_for_disks(),
+        Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
+        Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),
+        Needs::Clock => {
+            let missing = || "there is no libfaketime on this machine".to_owned();
+            clocks::library().is_none().then(missing)
+        }
+        Needs::Command if is_kafka => Some("this is about the freshet command".into()),
+        Needs::Command => {
+            let command = freshet_command();
+            (!command.exists()).then(|| format!("there is no command at {}", command.display()))
+        }
     }
-    if Kind::from_env() == Kind::Kafka {
-        return Some("this is about the freshet command".into());
-    }
-    let command = freshet_command();
-    (!command.exists()).then(|| format!("there is no command at {}", command.display()))
 }
 
 /// Why trials cannot run here.

@@ -66,8 +66,11 @@ pub(super) const TRIALS: &[Trial] = &[
     },
 ];
 
+/// Who is kept out says why within two seconds; more where machines are slow.
+const REASON: Duration = Duration::from_secs(4);
+
 /// Starts a broker that must be kept out, and looks for some time.
-fn keep_out(stage: &mut Stage, mut intruder: Node) -> Result<()> {
+fn keep_out(stage: &mut Stage, mut intruder: Node, reason: &str) -> Result<()> {
     let before = stage.cluster.partitions(stage.topic())?;
     let members = stage.cluster.brokers()?.len();
     intruder.start()?;
@@ -75,9 +78,13 @@ fn keep_out(stage: &mut Stage, mut intruder: Node) -> Result<()> {
     let host = host.trim_end_matches(":9092");
     let started = Instant::now();
     let mut ended = None;
+    let mut told = None;
     while started.elapsed() < Duration::from_secs(8) && ended.is_none() {
         stage.cluster.watch(Duration::from_millis(200))?;
         ended = intruder.ended()?;
+        if told.is_none() && intruder.printed().contains(reason) {
+            told = Some(started.elapsed());
+        }
         let known = stage.cluster.brokers()?;
         let inside = known.iter().any(|member| member.host == host);
         ensure!(!inside && known.len() == members, "it is in: {known:?}");
@@ -85,8 +92,10 @@ fn keep_out(stage: &mut Stage, mut intruder: Node) -> Result<()> {
     let words = intruder.printed();
     let last = words.lines().next_back().unwrap_or_default();
     stage.note(format!(
-        "the intruder ended with {ended:?} and said: {last}"
+        "the intruder named the cause after {told:.1?}, ended with {ended:?} and said: {last}"
     ));
+    let in_time = told.is_some_and(|told| told < REASON) || stage.cluster.kind() == Kind::Kafka;
+    ensure!(in_time, "it said why after {told:?}: {words}");
     if let Some(status) = ended {
         ensure!(
             !status.success(),
@@ -106,14 +115,14 @@ fn duplicate_id(stage: &mut Stage) -> Result<()> {
     let mut intruder = stage.cluster.spare()?;
     let (_, leader) = stage.some_leader()?;
     intruder.set("node.id", &leader.to_string());
-    keep_out(stage, intruder)
+    keep_out(stage, intruder, "another process has the number")
 }
 
 fn foreign(stage: &mut Stage) -> Result<()> {
     let mut intruder = stage.cluster.spare()?;
     intruder.be_no_controller();
     intruder.be_foreign();
-    keep_out(stage, intruder)
+    keep_out(stage, intruder, "belongs to cluster")
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

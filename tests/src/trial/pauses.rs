@@ -61,7 +61,24 @@ fn leader(stage: &mut Stage) -> Result<()> {
     stage.note(format!(
         "{leader} slept {limit:.0?}: all acknowledge {acked:.2?} after its waking"
     ));
-    stage.recover()
+    stage.recover()?;
+    if stage.cluster.kind() == Kind::Freshet {
+        told(stage, leader, "broker fenced")?;
+        told(stage, leader, "broker unfenced")?;
+    }
+    Ok(())
+}
+
+/// The controller that decides tells who is out of service, and why.
+fn told(stage: &mut Stage, broker: i32, what: &str) -> Result<()> {
+    let about = |line: &str| line.contains(what) && line.contains(&format!("broker={broker}"));
+    let all: Vec<i32> = stage.cluster.ids().collect();
+    let printed = all.into_iter().map(|id| stage.cluster.node(id).printed());
+    let found = printed
+        .map(|text| text.lines().any(about))
+        .any(|found| found);
+    ensure!(found, "nobody is told: {what} {broker}");
+    Ok(())
 }
 
 fn controller(stage: &mut Stage) -> Result<()> {

@@ -3,12 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::broker::freshet_command;
-use crate::cluster::reassign;
-use crate::process::Process;
+use crate::cluster::{Node, reassign};
+use crate::process::{Process, run};
 use crate::scenario::eventually;
 
 pub(super) const TRIALS: &[Trial] = &[
@@ -22,6 +23,12 @@ pub(super) const TRIALS: &[Trial] = &[
         name: "decommission_under_load",
         rows: &[],
         faults: decommission,
+        needs: Needs::Command,
+    },
+    Trial {
+        name: "a_controller_is_decommissioned_under_load",
+        rows: &[],
+        faults: decommission_controller,
         needs: Needs::Command,
     },
 ];
@@ -45,10 +52,64 @@ fn rolling(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// The `freshet` command against the whole cluster.
+fn freshet(stage: &Stage, arguments: &[&str]) -> Command {
+    let mut command = Command::new(freshet_command());
+    command.args(["--bootstrap", &stage.cluster.bootstrap()]);
+    command.args(arguments);
+    command
+}
+
 /// A fourth broker takes part of the work, and leaves for good by the command that does so.
 fn decommission(stage: &mut Stage) -> Result<()> {
     let mut fourth = stage.cluster.spare()?;
     fourth.be_no_controller();
+    take_part(stage, &mut fourth)?;
+    leave_for_good(stage, fourth)
+}
+
+/// The same with one that is a controller as well: first it votes, then it does no more.
+fn decommission_controller(stage: &mut Stage) -> Result<()> {
+    let mut fourth = stage.cluster.spare()?;
+    fourth.join_at_run_time();
+    take_part(stage, &mut fourth)?;
+    let id = fourth.id.to_string();
+    let directory = controller(stage, fourth.id)?.1;
+    let address = fourth.address().replace(":9092", ":9093");
+    let add = freshet(stage, &["quorum", "add-voter", &id, &directory, &address]);
+    run(add, "", RECOVERY)?.success()?;
+    ensure!(
+        controller(stage, fourth.id)?.0 != "observer",
+        "it does not vote"
+    );
+    stage.load.await_progress(RECOVERY)?;
+    let early = freshet(stage, &["broker", "decommission", &id]);
+    let early = run(early, "", RECOVERY)?;
+    ensure!(
+        !early.status.success() && early.stderr.contains("remove-voter"),
+        "a voter was let go: {early:?}"
+    );
+    let remove = freshet(stage, &["quorum", "remove-voter", &id, &directory]);
+    run(remove, "", RECOVERY)?.success()?;
+    leave_for_good(stage, fourth)
+}
+
+/// What a controller is in the quorum, and the id of its directory.
+fn controller(stage: &Stage, id: i32) -> Result<(String, String)> {
+    eventually(RECOVERY, || {
+        let describe = freshet(stage, &["quorum", "describe", "--output", "json"]);
+        let told = run(describe, "", RECOVERY)?.success()?;
+        let told: Value = serde_json::from_str(&told)?;
+        let all = told["replicas"].as_array().context("replicas")?;
+        let found = all.iter().find(|replica| replica["node"] == id);
+        let found = found.with_context(|| format!("{id} is not in {told}"))?;
+        let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+        Ok((text("role"), text("directory")))
+    })
+}
+
+/// A fourth broker gets two of the partitions.
+fn take_part(stage: &mut Stage, fourth: &mut Node) -> Result<()> {
     fourth.start()?;
     let id = fourth.id;
     stage.cluster.await_brokers(4)?;
@@ -62,26 +123,25 @@ fn decommission(stage: &mut Stage) -> Result<()> {
             "moving {topic}-{partition} to {replicas:?}: error {told}"
         );
     }
-    let keeps = |stage: &Stage| {
-        let views = stage.cluster.partitions(topic)?;
-        let kept = views.iter().filter(|view| view.replicas.contains(&id));
-        Ok::<_, anyhow::Error>(kept.map(|view| view.index).collect::<Vec<_>>())
-    };
     stage.cluster.await_whole(topic, RECOVERY)?;
-    ensure!(keeps(stage)? == [0, 1], "broker {id} took nothing");
-    let mut command = Command::new(freshet_command());
-    let bootstrap = stage.cluster.bootstrap();
-    command.args([
-        "--bootstrap",
-        &bootstrap,
-        "broker",
-        "decommission",
-        &id.to_string(),
-    ]);
+    ensure!(kept(stage, id)? == [0, 1], "broker {id} took nothing");
+    Ok(())
+}
+
+/// The partitions that a broker keeps.
+fn kept(stage: &Stage, id: i32) -> Result<Vec<i32>> {
+    let views = stage.cluster.partitions(stage.topic())?;
+    let kept = views.iter().filter(|view| view.replicas.contains(&id));
+    Ok(kept.map(|view| view.index).collect())
+}
+
+fn leave_for_good(stage: &mut Stage, mut fourth: Node) -> Result<()> {
+    let id = fourth.id;
+    let command = freshet(stage, &["broker", "decommission", &id.to_string()]);
     let log = stage.cluster.folder().join("decommission.log");
     let mut command = Process::start(command, &log)?;
     eventually(RECOVERY, || {
-        let left = keeps(stage)?;
+        let left = kept(stage, id)?;
         ensure!(
             left.is_empty(),
             "broker {id} still keeps {left:?}; {}",

@@ -6,6 +6,7 @@
 //! <log.dir>/last-stop          the proof, used; its checkpoints still hold
 //! <log.dir>/broker-epoch       in which broker epoch it was used last, and how that ended
 //! <log.dir>/<topic>-<p>/       a log
+//! <log.dir>/<topic>-<p>.future/ a copy of a log in another directory, to take its place
 //! <log.dir>/<id>-<p>.<n>.delete/ a deleted log whose files are being removed
 //! ```
 
@@ -83,8 +84,10 @@ pub struct LogDir {
     fsync_micros: AtomicU64,
     /// Flushes under way.
     flushes: AtomicUsize,
+    /// It could not be opened: what lies in it is not known.
+    unread: bool,
     #[expect(dead_code, reason = "dropping it unlocks")]
-    lock: Box<dyn DiskLock>,
+    lock: Option<Box<dyn DiskLock>>,
 }
 
 impl LogDir {
@@ -137,8 +140,41 @@ impl LogDir {
             looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
             flushes: AtomicUsize::new(0),
-            lock,
+            unread: false,
+            lock: Some(lock),
         }))
+    }
+
+    /// One that could not be opened: offline from the beginning, and whatever lies in it is left
+    /// alone. `error` is what [`LogDir::open`] said.
+    pub fn offline(disk: Arc<dyn Disk>, path: &Path, error: &OpenError) -> Arc<Self> {
+        let failure = LogError::Offline {
+            dir: path.to_owned(),
+            reason: error.to_string().into(),
+        };
+        Arc::new(Self {
+            disk,
+            path: path.to_owned(),
+            was_clean: false,
+            last_life: LastLife::Unknown,
+            epoch: Mutex::new(None),
+            committed: Mutex::default(),
+            rows: Mutex::default(),
+            logs: Mutex::default(),
+            leftovers: Mutex::default(),
+            failure: OnceLock::from(failure),
+            available_bytes: AtomicI64::new(0),
+            looked_ms: AtomicU64::new(0),
+            fsync_micros: AtomicU64::new(0),
+            flushes: AtomicUsize::new(0),
+            unread: true,
+            lock: None,
+        })
+    }
+
+    /// Whether it could not be opened, so that nobody knows what lies in it.
+    pub fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Where it is.
@@ -233,9 +269,14 @@ impl LogDir {
         Ok(())
     }
 
-    /// How far the last process knew a partition to be committed. Told once.
-    pub fn take_committed(&self, at: TopicPartition) -> Option<Offset> {
-        self.committed.lock().remove(&at)
+    /// How far the last process knew a partition to be committed.
+    pub fn committed(&self, at: TopicPartition) -> Option<Offset> {
+        self.committed.lock().get(&at).copied()
+    }
+
+    /// From now on that is known better.
+    pub fn forget_committed(&self, at: TopicPartition) {
+        self.committed.lock().remove(&at);
     }
 
     /// Keeps how far partitions are known to be committed, for the next process. A failure takes the
@@ -349,6 +390,21 @@ impl LogDir {
         Ok(to)
     }
 
+    /// Has a copy take its log's name here, durably, and keeps its checkpoint for the next open. Its
+    /// own name is free then; the other one is for the caller to reserve. A failure takes the
+    /// directory offline.
+    pub(crate) fn promote(&self, future: &LogName, row: StopRow) -> Result<(), LogError> {
+        let present = future.present();
+        let from = self.log_path(future);
+        let renamed = self.disk.rename(&from, &self.log_path(&present));
+        renamed.map_err(|error| self.fail("renaming", &from, &error))?;
+        let synced = self.disk.sync_dir(&self.path);
+        synced.map_err(|error| self.fail("syncing", &self.path, &error))?;
+        self.rows.lock().insert(present, row);
+        self.release_deleted(future);
+        Ok(())
+    }
+
     /// Takes the directory offline, for good, and tells every log in it. Returns the first failure.
     pub(crate) fn fail(&self, doing: &'static str, path: &Path, error: &io::Error) -> LogError {
         let reason = format!("{doing} {}: {error}", path.display());
@@ -389,7 +445,7 @@ impl LogDir {
     /// Looks how much is left, unless somebody did so less than `pause_ms` ago.
     pub(crate) fn refresh_space(&self, now: Millis, pause_ms: u64) {
         let looked = Millis(self.looked_ms.load(Ordering::Relaxed));
-        if now - looked < pause_ms {
+        if now - looked < pause_ms || self.unread {
             return;
         }
         self.looked_ms.store(now.0, Ordering::Relaxed);

@@ -12,6 +12,7 @@
 //! takes the directory offline: nothing is ever staged after it.
 
 mod cut;
+mod inherit;
 mod open;
 mod recover;
 mod retain;

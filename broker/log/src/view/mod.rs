@@ -14,7 +14,7 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 
 pub(crate) use shared::{Dirty, Shared, SharedSpec};
 
-use crate::{Busy, Cleanup, Done, LogDir, LogError, LogName, ReadError};
+use crate::{Busy, Cleanup, Done, LogConfig, LogDir, LogError, LogName, ReadError};
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,11 @@ impl LogView {
         &self.0.dir
     }
 
+    /// Its settings.
+    pub fn config(&self) -> Arc<LogConfig> {
+        self.0.config.load_full()
+    }
+
     /// What happens to old records.
     pub fn cleanup(&self) -> Cleanup {
         self.0.config.load().cleanup
@@ -153,6 +158,23 @@ impl LogView {
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let inside = (self.log_start()..self.log_end()).contains(&offset);
         inside.then(|| self.0.epochs.read().at(offset)).flatten()
+    }
+
+    /// How far a copy of this log is right: up to its end, or less where this log was cut since; `None`
+    /// if it has nothing that counts and must begin anew. By leader epochs (KIP-101): a record is
+    /// the same in both if its offset and epoch are.
+    pub fn agrees_with(&self, copy: &Self) -> Option<Offset> {
+        let (start, end) = (self.log_start(), copy.log_end());
+        let common = match copy.latest_epoch() {
+            Some((epoch, _)) => {
+                let here = self.end_offset_for_epoch(epoch);
+                (here.epoch == epoch).then_some(here.end_offset.min(end))?
+            }
+            None if copy.log_start() == end => end,
+            None => return None,
+        };
+        (common >= start && common >= copy.log_start() && common <= self.log_end())
+            .then_some(common)
     }
 
     /// Reads without ever waiting for the device. `from == log_end` gives nothing; so does a first

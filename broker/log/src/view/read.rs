@@ -17,6 +17,8 @@ use crate::{LogError, ReadError};
 
 /// Room for the headers in front of the batch that is looked for.
 const MIN_CHUNK_BYTES: u64 = 4096;
+/// EIO, on all systems.
+const DEVICE_FAILED: i32 = 5;
 /// How often a read starts again because files were cut or deleted under it.
 const ATTEMPTS: usize = 16;
 
@@ -356,10 +358,18 @@ fn from_io(error: io::Error) -> Miss {
     match error.kind() {
         io::ErrorKind::WouldBlock => Miss::Cold,
         io::ErrorKind::NotFound => Miss::Moved,
+        io::ErrorKind::UnexpectedEof => unreadable(&error),
+        _ if error.raw_os_error() == Some(DEVICE_FAILED) => unreadable(&error),
         _ => Miss::Failed(ReadError::Io {
             reason: error.to_string().into(),
         }),
     }
+}
+
+fn unreadable(error: &io::Error) -> Miss {
+    Miss::Failed(ReadError::Unreadable {
+        reason: error.to_string().into(),
+    })
 }
 
 fn empty(from: Offset) -> Fetched {

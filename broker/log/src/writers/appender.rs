@@ -6,6 +6,8 @@
 //! a single append is all there was, and syncs are fast, the append thread syncs itself: two thread
 //! hops less for whoever writes one record at a time.
 
+mod take_over;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use freshet_types::Millis;
 
-use super::command::{Answer, Command, Op, QueuedAppend, Target};
+use super::command::{Answer, Command, Op, QueuedAppend};
 use super::flusher::FlushJob;
 use super::shelf::Sender;
 use super::together::sync_together;
@@ -115,16 +117,16 @@ impl Appender {
                     self.logs.insert(id, log);
                 }
                 Command::Op {
-                    target,
+                    id,
                     op: Op::Append(append),
                 } => {
                     bytes += append.permit.bytes;
-                    self.append(target.id, append);
+                    self.append(id, append);
                 }
-                Command::Op { target, op } => {
+                Command::Op { id, op } => {
                     // Order: what was sent before is written and answered before.
                     self.finish(false);
-                    self.operate(&target, op);
+                    self.operate(id, op);
                 }
                 Command::Stop => {
                     self.finish(false);
@@ -279,13 +281,12 @@ impl Appender {
         }
     }
 
-    fn operate(&mut self, target: &Target, op: Op) {
-        let id = target.id;
+    fn operate(&mut self, id: usize, op: Op) {
         // A log that is gone: dropping the command answers it.
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
-        let dir = Arc::clone(&target.shared.dir);
+        let dir = Arc::clone(&log.shared().dir);
         match op {
             Op::Append(append) => self.append(id, append),
             Op::Trim { to, done } => match log.trim(to) {
@@ -320,13 +321,18 @@ impl Appender {
                 let shared = Arc::clone(log.shared());
                 self.queue_job(&dir, FlushJob::FlushThen(shared, done));
             }
-            Op::Close { done } => self.close(target, done),
-            Op::Delete { done } => self.delete(target, done),
+            Op::Close { done } => self.close(id, done),
+            Op::Delete { done } => self.delete(id, done),
+            Op::TakeOver {
+                future,
+                progress,
+                done,
+            } => self.take_over((id, future), progress, done),
         }
     }
 
-    fn close(&mut self, target: &Target, done: Answer<()>) {
-        let Some(mut log) = self.logs.remove(&target.id) else {
+    fn close(&mut self, id: usize, done: Answer<()>) {
+        let Some(mut log) = self.logs.remove(&id) else {
             return;
         };
         let shared = Arc::clone(log.shared());
@@ -344,8 +350,8 @@ impl Appender {
         self.queue_job(&shared.dir, FlushJob::Checkpoint(job));
     }
 
-    fn delete(&mut self, target: &Target, done: Answer<()>) {
-        let Some(log) = self.logs.remove(&target.id) else {
+    fn delete(&mut self, id: usize, done: Answer<()>) {
+        let Some(log) = self.logs.remove(&id) else {
             return;
         };
         let shared = Arc::clone(log.shared());

@@ -11,7 +11,9 @@ use super::Retained;
 use crate::batch::Prepared;
 use crate::log::Log;
 use crate::view::Shared;
-use crate::{AppendError, Appended, Busy, Done, LogError, Origin, WritersOptions};
+use crate::{
+    AppendError, Appended, Busy, Done, LogError, LogView, Origin, Progress, WritersOptions,
+};
 
 /// A callback that is called even if everybody forgets it: dropped unused, it answers `Closed`.
 pub(crate) struct Answer<T, E: From<LogError> = LogError> {
@@ -48,19 +50,12 @@ impl<T, E: From<LogError>> Drop for Answer<T, E> {
     }
 }
 
-/// Which log a command is for.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) id: usize,
-    pub(super) shared: Arc<Shared>,
-}
-
 /// What an append thread can be told.
 pub(super) enum Command {
     /// Own this log.
     Open { id: usize, log: Box<Log> },
-    /// Do something to a log.
-    Op { target: Target, op: Op },
+    /// Do something to the log of this id.
+    Op { id: usize, op: Op },
     /// Close all logs and end.
     Stop,
 }
@@ -112,6 +107,14 @@ pub(super) enum Op {
     Delete {
         done: Answer<()>,
     },
+    TakeOver {
+        /// The copy that takes the log's place; it belongs to the same thread.
+        future: usize,
+        /// Told from then on how the log gets on.
+        progress: Arc<dyn Progress>,
+        /// `None` if the copy lacks too much still.
+        done: Answer<Option<LogView>>,
+    },
 }
 
 impl fmt::Debug for Command {
@@ -137,6 +140,7 @@ impl Command {
             | Op::RestartAt { done, .. }
             | Op::Flush { done } => drop(done.take()),
             Op::Retain { done, .. } => drop(done.take()),
+            Op::TakeOver { done, .. } => drop(done.take()),
             Op::StartEpoch { done, .. }
             | Op::Fence { done, .. }
             | Op::Roll { done }

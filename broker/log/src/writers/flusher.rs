@@ -16,10 +16,10 @@ use freshet_types::Offset;
 use super::command::Answer;
 use super::remove_later;
 use super::shelf::{Taken, Taker};
-use crate::LogDir;
 use crate::log::CheckpointJob;
 use crate::view::Shared;
 use crate::writers::context::Context;
+use crate::{LogDir, LogError};
 
 /// How often free space is looked at while nothing happens.
 const SPACE_IDLE: Duration = Duration::from_secs(2);
@@ -74,6 +74,11 @@ impl FlushJob {
 }
 
 fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
+    done.give(rename_away(shared, context));
+}
+
+/// Deletes a log that nobody writes to any more: renamed at once, durably; its files go later.
+pub(super) fn rename_away(shared: &Arc<Shared>, context: &Arc<Context>) -> Result<(), LogError> {
     let renamed = {
         let _flushing = shared.flushing.lock();
         shared.set_deleted();
@@ -83,12 +88,12 @@ fn delete(shared: &Arc<Shared>, done: Answer<()>, context: &Arc<Context>) {
         Ok(path) => {
             shared.dir.release_deleted(&shared.name);
             remove_later(context, &shared.dir, vec![path]);
-            done.give(Ok(()));
+            Ok(())
         }
         Err(error) => {
             shared.dir.release(&shared.name);
             let error = std::io::Error::other(error.to_string());
-            done.give(Err(shared.fail("deleting", &error)));
+            Err(shared.fail("deleting", &error))
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
-use super::Retained;
-use super::command::{Answer, Command, FULL, Op, Queue, QueuedAppend, Target};
+use super::command::{Answer, Command, FULL, Op, Queue, QueuedAppend};
+use super::{Replaced, Retained};
 use crate::batch::{Rules, prepare};
-use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin, Refused};
+use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin, Progress, Refused};
 
 /// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
 ///
@@ -150,6 +150,59 @@ impl LogHandle {
         self.send(Op::Delete { done })
     }
 
+    /// Has a copy of this log in another directory take its place, and deletes what it replaces. What
+    /// the copy lacks still is copied now, if that is not much; all that the log knows of producers
+    /// and leader epochs goes with it. Commands sent before to this handle are done before, later
+    /// ones by the copy, so nothing gets lost between the two; but this handle's view stays behind.
+    ///
+    /// `done` runs before anything is written to the copy. Whatever fails before that leaves the log
+    /// as it was; a crash leaves either or both, and then both are the same
+    /// ([`Writers::keep_one`](crate::Writers::keep_one)).
+    ///
+    /// # Panics
+    /// When `future` was not opened beside this log.
+    pub fn replace_by(
+        &self,
+        future: &Self,
+        progress: Arc<dyn Progress>,
+        done: Done<Replaced>,
+    ) -> Result<(), Busy> {
+        let same = Arc::ptr_eq(&self.queue, &future.queue);
+        assert!(
+            same,
+            "a copy takes the place of the log it was opened beside"
+        );
+        let (id, queue) = (self.id, Arc::clone(&self.queue));
+        let taken = move |result: Result<Option<LogView>, _>| {
+            done(result.map(|view| match view {
+                Some(view) => Replaced::By(Self::new(view, id, queue)),
+                None => Replaced::Behind,
+            }));
+        };
+        self.send(Op::TakeOver {
+            future: future.id,
+            progress,
+            done: self.answer(Box::new(taken)),
+        })
+    }
+
+    /// The thread that owns the log.
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Closes; waits for room in the queue.
+    pub(super) fn close_waiting(&self, done: Done<()>) {
+        let done = self.answer(done);
+        self.queue.send(self.command(Op::Close { done }));
+    }
+
+    /// Deletes; waits for room in the queue.
+    pub(super) fn delete_waiting(&self, done: Done<()>) {
+        let done = self.answer(done);
+        self.queue.send(self.command(Op::Delete { done }));
+    }
+
     fn answer<T>(&self, done: Done<T>) -> Answer<T> {
         Answer::new(done, &self.view.0)
     }
@@ -165,10 +218,6 @@ impl LogHandle {
     }
 
     fn command(&self, op: Op) -> Command {
-        let target = Target {
-            id: self.id,
-            shared: Arc::clone(&self.view.0),
-        };
-        Command::Op { target, op }
+        Command::Op { id: self.id, op }
     }
 }

@@ -15,6 +15,7 @@ mod command;
 pub(crate) mod context;
 mod flusher;
 mod handle;
+mod several;
 mod shelf;
 mod together;
 
@@ -114,6 +115,15 @@ pub struct Retained {
     pub log_start: Offset,
 }
 
+/// What [`LogHandle::replace_by`] did.
+#[derive(Debug)]
+pub enum Replaced {
+    /// Nothing: the copy lacks too much, or has what the log lost. Copy on, and ask again.
+    Behind,
+    /// The copy is the log now.
+    By(LogHandle),
+}
+
 /// Append, flush and reader threads of one broker, for all its log directories.
 #[derive(Debug)]
 pub struct Writers {
@@ -193,6 +203,27 @@ impl Writers {
     /// # Panics
     /// When `log.dir` is not one of the directories given at start.
     pub fn open(&self, log: OpenLog) -> Result<LogHandle, OpenError> {
+        self.open_on(log, |id| Arc::clone(&self.queues[id % self.queues.len()]))
+    }
+
+    /// Opens a log on the append thread of another one, whose place it can take then
+    /// ([`LogHandle::replace_by`]). Blocks on the device.
+    ///
+    /// # Panics
+    /// When `log.dir` is not one of the directories given at start.
+    pub fn open_beside(&self, log: OpenLog, other: &LogHandle) -> Result<LogHandle, OpenError> {
+        let present = log.name.present();
+        if log.name.is_future() && log.dir.holds(&present) {
+            return Err(OpenError::AlreadyOpen { log: present });
+        }
+        self.open_on(log, |_| Arc::clone(other.queue()))
+    }
+
+    fn open_on(
+        &self,
+        log: OpenLog,
+        queue: impl FnOnce(usize) -> Arc<Queue>,
+    ) -> Result<LogHandle, OpenError> {
         let (dir, name) = (Arc::clone(&log.dir), log.name.clone());
         let ours = self.dirs.iter().any(|ours| Arc::ptr_eq(ours, &dir));
         assert!(ours, "a log is opened in a directory given at start");
@@ -203,7 +234,7 @@ impl Writers {
         let log = opened.inspect_err(|_| dir.release(&name))?;
         dir.register(log.shared());
         let id = self.opened.fetch_add(1, Ordering::Relaxed);
-        let queue = Arc::clone(&self.queues[id % self.queues.len()]);
+        let queue = queue(id);
         let view = log.view();
         let log = Box::new(log);
         if !queue.send(Command::Open { id, log }) {
@@ -266,7 +297,8 @@ impl Writers {
         }
         let prove =
             |dir: &Arc<LogDir>| dir.write_proof(images.remove(dir.path()).unwrap_or_default());
-        let proofs: Vec<_> = self.dirs.iter().map(prove).collect();
+        let used = self.dirs.iter().filter(|dir| !dir.is_unread());
+        let proofs: Vec<_> = used.map(prove).collect();
         proofs.into_iter().collect()
     }
 }

@@ -108,6 +108,36 @@ fn compacted_topics_and_timeless_records_are_kept() {
 }
 
 #[test]
+fn times_far_from_now_hold_up_or_go_and_harm_nothing_else() {
+    let rig = Rig::new();
+    let config = LogConfig {
+        segment_bytes: 100,
+        retention_ms: Some(100),
+        timestamp_after_max_ms: u64::MAX,
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config.clone());
+    for time in [0, log.now.0, i64::MAX, -7, log.now.0] {
+        log.append(&batch(Timestamp(time), &["0123456789"]))
+            .unwrap();
+    }
+    log.wait_flushed(5);
+    // Of 1970: old at once. Of now: in time.
+    assert_eq!(retain(&log, log.now.0, 5).log_start, 1);
+    assert_eq!(retain(&log, log.now.0 + 1000, 5).log_start, 2);
+    // One from the end of time never gets old, and nothing overtakes it.
+    assert_eq!(retain(&log, i64::MAX, 5).segments, 0);
+    assert_eq!(retain(&log, i64::MIN, 5).segments, 0);
+    // By size they go like all others.
+    let by_size = LogConfig {
+        retention_bytes: Some(1),
+        ..config
+    };
+    log.handle.configure(by_size.into());
+    assert_eq!(retain(&log, log.now.0, 4).log_start, 4);
+}
+
+#[test]
 fn trims_delete_whole_segments_and_hide_parts() {
     let rig = Rig::new();
     let log = rig.open_with(

@@ -201,6 +201,7 @@ impl<'a> Transition<'a> {
         let stay = |n: &NodeId| target.contains(n);
         let in_sync = next.isr.iter().filter(|n| stay(n)).count();
         let all_here = next.adding.iter().all(|node| next.isr.contains(node));
+        let all_here = all_here || !holds(Guard::ComersAreInSync);
         if !all_here || in_sync < self.rules.min_insync(target.len()) {
             return;
         }
@@ -227,7 +228,7 @@ impl<'a> Transition<'a> {
             Choice::Nobody => self.next.leader = None,
             Choice::Unclean(leader, cause) => {
                 self.crown(leader);
-                self.history_broken = true;
+                self.history_broken = holds(Guard::UncleanEmptiesEligible);
                 return Some(cause);
             }
         }

@@ -76,6 +76,16 @@ pub struct BrokerState {
     pub may_stop: bool,
 }
 
+/// The controller has found out that a broker's process is gone. What silence would say after a
+/// session is said at once; a new process of the broker may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceBroker {
+    /// Which.
+    pub node: NodeId,
+    /// Its epoch: another process may have taken its place.
+    pub epoch: i64,
+}
+
 /// Takes a broker out of the cluster. Refused while it is alive or keeps replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnregisterBroker {

@@ -13,7 +13,7 @@ mod brokers;
 mod replicas;
 
 pub use brokers::{
-    BrokerState, CordonBroker, Heartbeat, PastLife, RegisterBroker, UnregisterBroker,
+    BrokerState, CordonBroker, FenceBroker, Heartbeat, PastLife, RegisterBroker, UnregisterBroker,
 };
 pub use replicas::{
     AlterPartitions, AssignDirectories, AssignedPartition, ElectLeaders, ElectedLeader,
@@ -79,6 +79,7 @@ asks! {
     Heartbeat => Outcome<BrokerState>,
     UnregisterBroker => Outcome<()>,
     CordonBroker => Outcome<()>,
+    FenceBroker => Outcome<()>,
     CreateTopics => Vec<Outcome<CreatedTopic>>,
     DeleteTopics => Vec<Outcome<DeletedTopic>>,
     CreatePartitions => Vec<Outcome<()>>,

@@ -99,6 +99,6 @@ pub struct AssignDirectories {
 pub struct AssignedPartition {
     /// Which partition.
     pub at: TopicPartition,
-    /// In which directory.
+    /// In which directory; [`DirectoryId::LOST`] if the copy is of no use.
     pub directory: DirectoryId,
 }

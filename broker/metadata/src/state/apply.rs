@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use freshet_settings::Overrides;
-use freshet_types::TopicPartition;
+use freshet_types::{TopicId, TopicPartition};
 
 use super::image::{ConfigOwner, MetadataImage, Topic};
 use crate::record::{ConfigResource, Record};
 
 /// Audit records that an image keeps; older ones are only in the log.
 const UNCLEAN_KEPT: usize = 100;
+/// Deleted topics that an image remembers, so that a broker which was away knows whose logs may go.
+const DELETED_KEPT: usize = 10_000;
 
 impl MetadataImage {
     /// Changes what the record says.
@@ -47,13 +49,7 @@ impl MetadataImage {
                     *slot = Arc::clone(partition);
                 }
             }
-            Record::TopicDeleted { id } => {
-                let Some(topic) = self.topics.remove(id) else {
-                    return;
-                };
-                self.names.remove(&topic.name);
-                self.partitions -= topic.partitions.len();
-            }
+            Record::TopicDeleted { id } => self.apply_deletion(*id),
             Record::Config {
                 resource,
                 name,
@@ -76,6 +72,19 @@ impl MetadataImage {
                 unclean.push_back(Arc::clone(election));
             }
             Record::Version(version) => self.version = *version,
+        }
+    }
+
+    fn apply_deletion(&mut self, id: TopicId) {
+        let deleted = Arc::make_mut(&mut self.deleted);
+        if deleted.len() == DELETED_KEPT {
+            deleted.pop_front();
+        }
+        deleted.push_back(id);
+        // In a snapshot only that is left of it.
+        if let Some(topic) = self.topics.remove(&id) {
+            self.names.remove(&topic.name);
+            self.partitions -= topic.partitions.len();
         }
     }
 
@@ -124,6 +133,8 @@ impl MetadataImage {
             };
             records.extend(config_records(&resource, overrides));
         }
+        let deleted = self.deleted.iter();
+        records.extend(deleted.map(|id| Record::TopicDeleted { id: *id }));
         for topic in self.topics() {
             records.push(Record::Topic {
                 id: topic.id,

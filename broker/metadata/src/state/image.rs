@@ -25,6 +25,9 @@ pub struct DirectoryId(pub [u8; 16]);
 impl DirectoryId {
     /// Not assigned to a directory yet (KIP-858's reserved zero).
     pub const UNASSIGNED: Self = Self([0; 16]);
+    /// The broker's copy cannot be used (KIP-858's reserved one): out of reach, until the broker says
+    /// in which directory it began anew.
+    pub const LOST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
 /// Where clients reach a broker.
@@ -236,6 +239,7 @@ pub struct MetadataImage {
     pub(crate) features: Arc<BTreeMap<String, i16>>,
     pub(crate) next_producer_id: ProducerId,
     pub(crate) unclean: Arc<VecDeque<Arc<UncleanElection>>>,
+    pub(crate) deleted: Arc<VecDeque<TopicId>>,
     pub(crate) version: u64,
 }
 
@@ -253,6 +257,7 @@ impl Default for MetadataImage {
             features: Arc::default(),
             next_producer_id: 0,
             unclean: Arc::default(),
+            deleted: Arc::default(),
             version: 0,
         }
     }
@@ -273,6 +278,12 @@ impl MetadataImage {
     /// The latest elections that may have lost records, the oldest first; at most 100.
     pub fn unclean_elections(&self) -> impl Iterator<Item = &Arc<UncleanElection>> {
         self.unclean.iter()
+    }
+
+    /// Whether it is agreed that a topic was deleted. False also for one that was never heard of, and
+    /// for one whose deletion was long ago: the latest 10,000 are known.
+    pub fn is_deleted(&self, id: TopicId) -> bool {
+        self.deleted.contains(&id)
     }
 
     /// Partitions that a reassignment is moving.

@@ -209,6 +209,46 @@ fn two_processes_are_not_one_broker() {
 }
 
 #[test]
+fn one_that_has_just_begun_keeps_its_number() {
+    let mut cluster = Cluster::watched(1);
+    let options = cluster.machine.options.sessions.unwrap();
+    cluster.pass(options.timeout_ms);
+    let began = cluster.ask(another(1, PastLife::Crashed(1))).unwrap();
+    assert!(fenced(&cluster, 1));
+    let refused = cluster.ask(broker(1)).unwrap_err();
+    assert_eq!(refused, MetadataError::DuplicateBroker { node: NodeId(1) });
+    cluster.pass(options.timeout_ms);
+    assert!(cluster.ask(broker(1)).unwrap() > began);
+}
+
+#[test]
+fn who_is_known_to_be_dead_is_fenced_at_once() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2, 3]]);
+    let dead = FenceBroker {
+        node: NodeId(1),
+        epoch: epoch(&cluster, 1),
+    };
+    let other = FenceBroker { epoch: 0, ..dead };
+    assert!(matches!(
+        cluster.ask(other),
+        Err(MetadataError::StaleBroker { .. })
+    ));
+    assert!(!fenced(&cluster, 1), "it is another process that has died");
+    cluster.ask(dead).unwrap();
+    assert!(fenced(&cluster, 1));
+    let state = cluster.partition("t", 0);
+    assert_eq!(state.leader, Some(NodeId(2)));
+    assert!(!state.isr.contains(&NodeId(1)));
+    cluster.ask(dead).unwrap();
+    assert!(cluster.records.is_empty(), "once is enough");
+    // Its next process need not wait for the session to end.
+    cluster
+        .ask(another(1, PastLife::Crashed(dead.epoch)))
+        .unwrap();
+}
+
+#[test]
 fn what_a_broker_lost_does_not_lead() {
     // How it comes back, and whether it may lead what it alone kept: flushed, or in the cache.
     let cases = [
@@ -339,6 +379,115 @@ fn replicas_in_a_failed_directory_are_out_of_reach() {
         ..failed
     };
     assert!(cluster.ask(failed).unwrap().fenced);
+}
+
+#[test]
+fn a_lost_copy_leads_nothing_until_it_begins_anew() {
+    let mut cluster = Cluster::watched(3);
+    cluster.set(ConfigTarget::Cluster, "min.insync.replicas", "2");
+    let home = DirectoryId([0xa; 16]);
+    for node in 1..=3 {
+        let with_home = RegisterBroker {
+            directories: vec![home],
+            ..broker(node)
+        };
+        cluster.ask(with_home).unwrap();
+    }
+    let topic = cluster.create_on("t", &[&[1, 2, 3]]);
+    let at = freshet_types::TopicPartition {
+        topic,
+        partition: 0,
+    };
+    let put = |cluster: &mut Cluster, node, directory| {
+        let request = AssignDirectories {
+            node: NodeId(node),
+            broker_epoch: epoch(cluster, node),
+            replicas: vec![AssignedPartition { at, directory }],
+        };
+        cluster.ask(request).unwrap().remove(0)
+    };
+    put(&mut cluster, 1, home).unwrap();
+    put(&mut cluster, 1, DirectoryId::LOST).unwrap();
+    let lost = Arc::clone(cluster.partition("t", 0));
+    assert_eq!((lost.leader, &lost.isr), (Some(NodeId(2)), &nodes(&[2, 3])));
+    // Said again it changes nothing; and the last who has everything must keep it.
+    put(&mut cluster, 1, DirectoryId::LOST).unwrap();
+    assert_eq!(cluster.partition("t", 0), &lost);
+    cluster.second(&[1, 2]);
+    assert_eq!(cluster.partition("t", 0).isr, nodes(&[2]));
+    let refused = put(&mut cluster, 2, DirectoryId::LOST);
+    assert!(refused.is_err(), "nobody else is up: {refused:?}");
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(2)));
+    // It is a replica again, and has nothing.
+    put(&mut cluster, 1, home).unwrap();
+    cluster.second(&[1]);
+    let empty = cluster.partition("t", 0);
+    assert_eq!(empty.leader, None, "it never leads: {empty:?}");
+}
+
+#[test]
+fn a_broker_without_a_disk_is_not_let_in_by_its_next_heartbeat() {
+    let mut cluster = Cluster::watched(2);
+    let served = cluster.image().broker(NodeId(1)).unwrap().served_epoch;
+    let failed = |cluster: &Cluster| Heartbeat {
+        offline_directories: broker(1).directories,
+        ..cluster.heartbeat(1)
+    };
+    for _ in 0..3 {
+        let beat = failed(&cluster);
+        assert!(cluster.ask(beat).unwrap().fenced);
+    }
+    // Nor does another process that has found its only directory offline.
+    cluster.second(&[2]);
+    let without = RegisterBroker {
+        incarnation: [9; 16],
+        directories: Vec::new(),
+        past: PastLife::Crashed(served),
+        ..broker(1)
+    };
+    cluster.ask(without).unwrap();
+    let beat = failed(&cluster);
+    assert!(cluster.ask(beat).unwrap().fenced);
+    let known = cluster.image().broker(NodeId(1)).unwrap();
+    assert_eq!(known.served_epoch, served, "its disk would not know");
+}
+
+#[test]
+fn a_process_that_cannot_read_a_directory_leads_nothing_that_is_in_it() {
+    let mut cluster = Cluster::watched(2);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    let process = |incarnation, directories, past| RegisterBroker {
+        incarnation: [incarnation; 16],
+        directories,
+        ..another(1, past)
+    };
+    cluster.second(&[2]);
+    let both = process(50, vec![a, b], PastLife::None);
+    cluster.ask(both).unwrap();
+    cluster.beat_all(&[1, 2]);
+    cluster.create_on("t", &[&[1], &[1]]);
+    let topic = cluster.image().topic("t").unwrap().id;
+    let assign = [(0, a), (1, b)].map(|(partition, directory)| AssignedPartition {
+        at: freshet_types::TopicPartition { topic, partition },
+        directory,
+    });
+    let request = AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(&cluster, 1),
+        replicas: assign.to_vec(),
+    };
+    assert_eq!(cluster.ask(request).unwrap(), [Ok(()), Ok(())]);
+    let leaders = |cluster: &Cluster| [0, 1].map(|n| cluster.partition("t", n).leader);
+    let mut restart = |incarnation, directories| {
+        let past = PastLife::Clean(epoch(&cluster, 1));
+        cluster.second(&[2]);
+        let request = process(incarnation, directories, past);
+        cluster.ask(request).unwrap();
+        cluster.beat_all(&[1, 2]);
+        leaders(&cluster)
+    };
+    assert_eq!(restart(51, vec![a]), [Some(NodeId(1)), None]);
+    assert_eq!(restart(52, vec![a, b]), [Some(NodeId(1)); 2]);
 }
 
 #[test]

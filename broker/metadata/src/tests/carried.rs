@@ -117,6 +117,11 @@ fn of_brokers() -> Vec<Request> {
             cordoned: true,
         }
         .into(),
+        FenceBroker {
+            node: NODE,
+            epoch: i64::MAX,
+        }
+        .into(),
         AllocateProducerIds { count: 1000 }.into(),
         UpdateFeatures {
             updates: vec![FeatureUpdate {
@@ -245,9 +250,9 @@ fn of_replicas() -> Vec<Request> {
 fn every_request_arrives_as_it_was_sent() {
     let all = [of_brokers(), of_topics(), of_replicas()].concat();
     let variants = variants!(Request:
-        RegisterBroker Heartbeat UnregisterBroker CordonBroker CreateTopics DeleteTopics
-        CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures AlterPartitions Reassign
-        ElectLeaders AssignDirectories);
+        RegisterBroker Heartbeat UnregisterBroker CordonBroker FenceBroker CreateTopics
+        DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
+        AlterPartitions Reassign ElectLeaders AssignDirectories);
     all_arrive(&all, &variants);
 }
 
@@ -281,6 +286,7 @@ fn every_reply_arrives_as_it_was_sent() {
         Reply::Heartbeat(Ok(state)),
         Reply::UnregisterBroker(Ok(())),
         Reply::CordonBroker(Err(refused())),
+        Reply::FenceBroker(Ok(())),
         Reply::CreateTopics(vec![Ok(created), Err(refused())]),
         Reply::DeleteTopics(vec![Ok(deleted)]),
         Reply::CreatePartitions(vec![Ok(()), Err(refused())]),
@@ -294,9 +300,9 @@ fn every_reply_arrives_as_it_was_sent() {
         Reply::AssignDirectories(Ok(vec![Ok(())])),
     ];
     let variants = variants!(Reply:
-        RegisterBroker Heartbeat UnregisterBroker CordonBroker CreateTopics DeleteTopics
-        CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures AlterPartitions Reassign
-        ElectLeaders AssignDirectories);
+        RegisterBroker Heartbeat UnregisterBroker CordonBroker FenceBroker CreateTopics
+        DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
+        AlterPartitions Reassign ElectLeaders AssignDirectories);
     all_arrive(&all, &variants);
 }
 

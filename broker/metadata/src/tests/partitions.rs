@@ -449,3 +449,27 @@ fn a_lower_bound_makes_the_eligible_ordinary_at_once() {
     });
     assert!(matches!(outcome[0], Err(MetadataError::Request { .. })));
 }
+
+#[test]
+fn deleted_topics_are_remembered_for_brokers_that_were_away() {
+    let mut cluster = Cluster::of_brokers(1);
+    let gone = cluster.create("gone", 1);
+    let stays = cluster.create("stays", 1);
+    assert!(!cluster.image().is_deleted(gone));
+    let topics = vec![TopicRef::Name("gone".into())];
+    cluster.ask(DeleteTopics { topics }).remove(0).unwrap();
+    let snapshot = cluster.machine.snapshot();
+    let mut restored = MetadataImage::default();
+    snapshot.iter().for_each(|record| restored.apply(record));
+    for image in [cluster.image(), &restored] {
+        assert!(image.is_deleted(gone) && !image.is_deleted(stays));
+        assert!(!image.is_deleted(TopicId([9; 16])), "never heard of");
+    }
+    assert_eq!(restored.version(), cluster.image().version());
+    for i in 0..10_000_u32 {
+        let mut id = [8; 16];
+        id[..4].copy_from_slice(&i.to_be_bytes());
+        restored.apply(&Record::TopicDeleted { id: TopicId(id) });
+    }
+    assert!(!restored.is_deleted(gone), "there is a limit");
+}

@@ -23,27 +23,43 @@ impl<'a> Homes<'a> {
         Self { dirs, ids, online }
     }
 
-    /// The directory that has the log already, else the one it is assigned to, else the online one
-    /// with the fewest logs.
+    /// All directories online that have the log, the assigned one last.
+    pub(super) fn all_of(&self, name: &LogName, assigned: DirectoryId) -> Vec<Arc<LogDir>> {
+        let online = self.dirs.iter().filter(|dir| dir.failure().is_none());
+        let mut all: Vec<_> = online.filter(|dir| dir.holds(name)).cloned().collect();
+        let assigned = self.with_id(assigned);
+        all.sort_by_key(|dir| assigned.is_some_and(|it| Arc::ptr_eq(it, dir)));
+        all
+    }
+
+    fn with_id(&self, id: DirectoryId) -> Option<&'a Arc<LogDir>> {
+        let mut known = self.dirs.iter().zip(self.ids);
+        known.find(|(_, known)| **known == id).map(|(dir, _)| dir)
+    }
+
+    /// The directory that has the log already, else the one that was wished for, else the one it is
+    /// assigned to, else the online one with the fewest logs. A replica that is not new may lie in a
+    /// directory that could not be read: then it is there, and must not begin anew elsewhere.
     pub(super) fn of(
         &self,
         name: &LogName,
         assigned: DirectoryId,
+        wish: Option<&Arc<LogDir>>,
+        is_new: bool,
     ) -> Result<Arc<LogDir>, OpenError> {
         if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
             return Ok(Arc::clone(dir));
         }
-        let of_id = self
-            .dirs
-            .iter()
-            .zip(self.ids)
-            .find(|(_, id)| **id == assigned);
-        let assigned = of_id.map(|(dir, _)| dir);
+        let mut unread = self.dirs.iter().filter(|dir| dir.is_unread());
+        if let Some(failure) = unread.find_map(|dir| dir.failure()).filter(|_| !is_new) {
+            return Err(failure.into());
+        }
+        let assigned = self.with_id(assigned);
         let mut online = self.online.lock();
-        let is_assigned = |dir: &Arc<LogDir>| assigned.is_some_and(|it| Arc::ptr_eq(it, dir));
+        let is = |one: Option<&Arc<LogDir>>, dir| one.is_some_and(|it| Arc::ptr_eq(it, dir));
         let best = online
             .iter_mut()
-            .min_by_key(|(count, dir)| (!is_assigned(dir), *count));
+            .min_by_key(|(count, dir)| (!is(wish, dir), !is(assigned, dir), *count));
         let Some((count, dir)) = best else {
             let failure = self.dirs.iter().find_map(|dir| dir.failure());
             return Err(failure

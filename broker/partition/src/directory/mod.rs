@@ -11,22 +11,28 @@
 //!
 //! What cannot be done at once is not forgotten: a deletion that finds a log thread's queue full is
 //! tried again until it is done, and a partition that cannot be opened is tried again with retention.
+//!
+//! The same thread moves replicas between this broker's directories ([`Directory::move_replicas`]).
 
+mod carrier;
 mod homes;
 mod keeper;
+mod moves;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use freshet_env::{Clock, tasks};
-use freshet_log::Writers;
+use freshet_log::{LogDir, LogView, Writers};
 use freshet_metadata::{DirectoryId, MetadataImage, Topic};
 use freshet_settings::StaticSettings;
 use freshet_types::{NodeId, Position, TopicPartition};
 use parking_lot::RwLock;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::keeper::Keeper;
+pub use self::moves::MoveError;
+use self::moves::{ORDERS_MAX, Order, Orders};
 use crate::partition::Partition;
 use crate::replica::{IsrCounts, Proposals, Stand};
 
@@ -35,6 +41,11 @@ pub trait Neighbour: Send + Sync {
     /// A partition has taken a place, under the leader epoch that it says. It has none in the
     /// meantime, so this may come twice with the same.
     fn stands(&self, partition: &Arc<Partition>, stand: Stand);
+    /// This broker's copy of a partition is damaged: others should lead, and this one begins anew once
+    /// the controller has taken note.
+    fn lost(&self, _at: TopicPartition) {}
+    /// A partition lives in another directory of this broker now.
+    fn moved(&self, _partition: &Arc<Partition>) {}
     /// A partition is no longer served here.
     fn closed(&self, partition: &Partition);
     /// A topic was deleted.
@@ -69,20 +80,31 @@ pub struct Directory {
     broken: RwLock<HashMap<TopicPartition, Arc<str>>>,
     applied: watch::Sender<Arc<MetadataImage>>,
     pub(crate) isr_counts: Arc<IsrCounts>,
+    /// Copies on their way to other directories.
+    futures: RwLock<HashMap<TopicPartition, LogView>>,
+    orders: mpsc::Sender<Order>,
 }
 
 impl Directory {
-    /// Opens everything that the image assigns to this broker, then keeps following it on a thread
-    /// of its own until the returned guard is stopped. Blocks until the first image is applied.
-    pub fn start(parts: DirectoryParts) -> std::io::Result<(Arc<Self>, DirectoryThread)> {
-        let directory = Arc::new(Self {
+    fn new() -> (Arc<Self>, Orders) {
+        let (orders, taken) = mpsc::channel(ORDERS_MAX);
+        let directory = Self {
             partitions: RwLock::default(),
             broken: RwLock::default(),
             applied: watch::Sender::default(),
             isr_counts: Arc::default(),
-        });
-        let keeper = Keeper::new(Arc::clone(&directory), parts);
+            futures: RwLock::default(),
+            orders,
+        };
+        (Arc::new(directory), taken)
+    }
+
+    /// Opens everything that the image assigns to this broker, then keeps following it on a thread
+    /// of its own until the returned guard is stopped. Blocks until the first image is applied.
+    pub fn start(parts: DirectoryParts) -> std::io::Result<(Arc<Self>, DirectoryThread)> {
+        let (directory, orders) = Self::new();
         let runtime = tokio::runtime::Handle::current();
+        let keeper = Keeper::new((Arc::clone(&directory), orders), parts, runtime.clone());
         let (stop, stopped) = oneshot::channel();
         let (ready, opened) = std::sync::mpsc::channel();
         let thread = tasks::spawn_thread("directory", move || {
@@ -117,6 +139,34 @@ impl Directory {
     /// All partitions that are open, in no order.
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.partitions.read().values().cloned().collect()
+    }
+
+    /// Has replicas live in other directories of this broker (KIP-113): each is copied while it goes
+    /// on as it is, and the copy takes its place then. What was wanted of one before is replaced by
+    /// this; its own directory calls a move off. One that is not here yet is refused, and goes there
+    /// when it comes. An answer says that the move has begun.
+    pub async fn move_replicas(
+        &self,
+        replicas: Vec<(TopicPartition, Arc<LogDir>)>,
+    ) -> Vec<Result<(), MoveError>> {
+        let count = replicas.len();
+        let (answer, answered) = oneshot::channel();
+        let sent = self.orders.send(Order { replicas, answer }).await;
+        let answers = match sent {
+            Ok(()) => answered.await.ok(),
+            Err(_) => None,
+        };
+        // The thread has ended: the broker stops.
+        answers.unwrap_or_else(|| vec![Err(MoveError::Stopping); count])
+    }
+
+    /// Copies of replicas in directories to which they move, in no order.
+    pub fn futures(&self) -> Vec<(TopicPartition, LogView)> {
+        let futures = self.futures.read();
+        futures
+            .iter()
+            .map(|(at, view)| (*at, view.clone()))
+            .collect()
     }
 
     /// How many partitions should be here and are not.

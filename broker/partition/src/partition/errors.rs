@@ -65,6 +65,9 @@ pub enum ReadError {
     /// The read queue is full.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// What is stored here is damaged; other replicas have it whole, and one of them may lead soon.
+    #[error(transparent)]
+    Damaged(LogReadError),
     /// The log refused it.
     #[error(transparent)]
     Log(#[from] LogReadError),
@@ -77,6 +80,7 @@ impl ReadError {
             Self::FencedEpoch { .. } => ErrorKind::Fenced,
             Self::UnknownEpoch { .. } => ErrorKind::Unavailable,
             Self::Busy(error) => error.kind(),
+            Self::Damaged(_) => ErrorKind::Unavailable,
             Self::Log(error) => error.kind(),
         }
     }

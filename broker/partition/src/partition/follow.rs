@@ -127,7 +127,7 @@ impl Partition {
             } => self.cut(epoch, to, loses_committed).await?,
             Step::RestartAt(at) => {
                 tracing::info!(log = %self.name(), at, "begins anew where the leader's log does");
-                self.change(epoch, |done| self.log.restart_at(at, done))
+                self.change(epoch, |done| self.log().restart_at(at, done))
                     .await?;
                 self.tell_committed(epoch, at);
             }
@@ -158,7 +158,7 @@ impl Partition {
             done: Box::new(stored),
         };
         // The log itself refuses it if a newer epoch has begun.
-        if let Err(refused) = self.log.append(append) {
+        if let Err(refused) = self.log().append(append) {
             return Err(refused.busy.into());
         }
         Ok(told.await??)
@@ -177,7 +177,7 @@ impl Partition {
             );
         }
         let end = self
-            .change(epoch, |done| self.log.truncate(to, done))
+            .change(epoch, |done| self.log().truncate(to, done))
             .await?;
         if end < self.replica.high_watermark() {
             self.tell_committed(epoch, end);
@@ -186,7 +186,7 @@ impl Partition {
     }
 
     async fn start_later(&self, epoch: LeaderEpoch, at: Offset) -> Result<(), FollowError> {
-        self.change(epoch, |done| self.log.trim(at, done)).await?;
+        self.change(epoch, |done| self.log().trim(at, done)).await?;
         self.replica.log_start_moved();
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! everything that was asked for before. Only when it is through, the log's end is known to stand
 //! still, and the new place is taken.
 
-use freshet_log::{Busy, LogError};
+use freshet_log::{Busy, LogError, Progress as _};
 use freshet_metadata as metadata;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
@@ -96,9 +96,10 @@ impl Partition {
             None => Stand::Waits,
         };
         let term = term(state, min_in_sync);
-        if term.leader_epoch == self.leader_epoch() && to == self.stand() {
+        let is_there = term.leader_epoch == self.leader_epoch() && to == self.stand();
+        // One that found no room in the log's queue has stepped down, and its log was told nothing.
+        if is_there && !self.replica.is_between() {
             self.replica.with_leader(|leader, now| {
-                leader.require(min_in_sync, now);
                 let before = leader.term().isr.clone();
                 let moved = leader.renew(term, now);
                 let counts = &self.replica.around().counts;
@@ -111,8 +112,8 @@ impl Partition {
         let done = Box::new(move |result| drop(tell.send(result)));
         self.replica.step_down(term.leader_epoch);
         match to {
-            Stand::Leads => self.log.start_epoch(term.leader_epoch, done)?,
-            Stand::Follows(_) | Stand::Waits => self.log.fence(term.leader_epoch, done)?,
+            Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
+            Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,
         }
         Ok(Some(Turn { to, term, through }))
     }
@@ -152,6 +153,8 @@ impl Partition {
         self.replica.know_committed(start.high_watermark);
         self.replica
             .lead(Leader::new(term, start), log_end, flushed);
+        // What was flushed since it was asked for was told to nobody.
+        self.replica.flushed(self.view().flushed());
     }
 
     /// A follower has asked for more, and so told how far it is. `image` tells who lives.
@@ -180,7 +183,7 @@ impl Partition {
     }
 
     /// Looks for replicas that belong into the set in sync and are not there.
-    pub(crate) fn look_for_joiners(&self, image: &metadata::MetadataImage) {
+    pub fn look_for_joiners(&self, image: &metadata::MetadataImage) {
         self.replica.with_leader(|leader, now| {
             let moved = leader.look_for_joiners(now, |node| alive(image, node));
             ((), moved)

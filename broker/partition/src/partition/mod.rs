@@ -6,6 +6,7 @@ mod lead;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use freshet_log::{
     Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle,
@@ -13,12 +14,13 @@ use freshet_log::{
     TimedOffset,
 };
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 pub use self::errors::{ProduceError, ReadError, TrimError};
 pub use self::follow::{FetchPoint, Follow};
 pub use self::lead::{Copies, ReplicaFetch, ReplicaFetchError};
-use crate::replica::{ProduceDone, Replica, Stand};
+use crate::replica::{ProduceDone, Replica, Reporter, Stand};
 use crate::replication::Leader;
 use crate::waiters::{Waiters, Watch, Watcher};
 
@@ -104,13 +106,38 @@ pub struct Slice {
 #[derive(Debug)]
 pub struct Partition {
     id: TopicPartition,
-    log: LogHandle,
+    name: LogName,
+    /// Another one after a move to another directory.
+    log: ArcSwap<LogHandle>,
+    /// What the present log tells.
+    reporter: Mutex<Arc<Reporter>>,
     replica: Arc<Replica>,
 }
 
 impl Partition {
-    pub(crate) fn new(id: TopicPartition, log: LogHandle, replica: Arc<Replica>) -> Self {
-        Self { id, log, replica }
+    /// `reporter` is the log's.
+    pub(crate) fn new(id: TopicPartition, log: LogHandle, reporter: Arc<Reporter>) -> Self {
+        Self {
+            id,
+            name: log.view().name().clone(),
+            replica: Arc::clone(reporter.replica()),
+            log: ArcSwap::from_pointee(log),
+            reporter: Mutex::new(reporter),
+        }
+    }
+
+    /// Ears for a log that shall take the present one's place.
+    pub(crate) fn another_reporter(&self) -> Arc<Reporter> {
+        Reporter::new(Arc::clone(&self.replica))
+    }
+
+    /// A copy has taken the place of the log. Called by the thread that owns both, before anything is
+    /// written to the copy. All of it is flushed.
+    pub(crate) fn replace_log(&self, log: LogHandle, reporter: Arc<Reporter>) {
+        let flushed = log.view().flushed();
+        self.log.store(Arc::new(log));
+        std::mem::replace(&mut *self.reporter.lock(), reporter).retire();
+        self.replica.recovered(flushed);
     }
 
     /// Topic id and index.
@@ -120,17 +147,18 @@ impl Partition {
 
     /// Topic name and index.
     pub fn name(&self) -> &LogName {
-        self.log.view().name()
+        &self.name
     }
 
-    /// Readers' side of the log, for sizes and ends.
-    pub fn view(&self) -> &LogView {
-        self.log.view()
+    /// Readers' side of the log as it is now, for sizes and ends. A move to another directory leaves
+    /// it behind.
+    pub fn view(&self) -> LogView {
+        self.log.load().view().clone()
     }
 
-    /// The log itself.
-    pub(crate) fn log(&self) -> &LogHandle {
-        &self.log
+    /// The log itself, as it is now.
+    pub(crate) fn log(&self) -> Arc<LogHandle> {
+        self.log.load_full()
     }
 
     /// What this broker is to the partition.
@@ -173,18 +201,19 @@ impl Partition {
     }
 
     pub(crate) fn configure(&self, config: Arc<LogConfig>) {
-        self.log.configure(config);
+        self.log().configure(config);
     }
 
     /// Start, high watermark and last stable offset.
     pub fn ends(&self) -> Ends {
+        let view = self.view();
         let high_watermark = self.replica.high_watermark();
-        let unstable = self.view().first_unstable().unwrap_or(Offset::MAX);
+        let unstable = view.first_unstable().unwrap_or(Offset::MAX);
         Ends {
-            log_start: self.view().log_start(),
+            log_start: view.log_start(),
             high_watermark,
             last_stable: high_watermark.min(unstable),
-            log_end: self.view().log_end(),
+            log_end: view.log_end(),
         }
     }
 
@@ -220,7 +249,7 @@ impl Partition {
             origin,
             done: Box::new(stored),
         };
-        if let Err(refused) = self.log.append(append) {
+        if let Err(refused) = self.log().append(append) {
             refused.tell();
         }
     }
@@ -264,18 +293,29 @@ impl Partition {
         isolation: Isolation,
         at_least_one: bool,
     ) -> Result<Slice, ReadError> {
-        let ends = self.ends();
-        let spec = ReadSpec {
-            from,
-            max_bytes,
-            upper_bound: ends.of(isolation),
-            at_least_one,
-        };
-        let fetched = match self.view().read(&spec)? {
-            Read::Ready(fetched) => fetched,
-            Read::Cold => self.cold(|done| self.view().read_cold(spec, done)).await?,
-        };
-        Ok(Slice { fetched, ends })
+        loop {
+            let ends = self.ends();
+            let spec = ReadSpec {
+                from,
+                max_bytes,
+                upper_bound: ends.of(isolation),
+                at_least_one,
+            };
+            let log = self.log();
+            match self.read_in(log.view(), spec).await {
+                Ok(fetched) => return Ok(Slice { fetched, ends }),
+                // Its files went while it was read: they are elsewhere now.
+                Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
+                Err(error) => return Err(self.report_damage(error)),
+            }
+        }
+    }
+
+    async fn read_in(&self, view: &LogView, spec: ReadSpec) -> Result<Fetched, ReadError> {
+        match view.read(&spec)? {
+            Read::Ready(fetched) => Ok(fetched),
+            Read::Cold => self.cold(|done| view.read_cold(spec, done)).await,
+        }
     }
 
     /// Finds a record by time among those that `isolation` shows.
@@ -284,9 +324,29 @@ impl Partition {
         query: TimeQuery,
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
-        let upper_bound = self.end(isolation);
-        self.cold(|done| self.view().find_time(query, upper_bound, done))
-            .await
+        loop {
+            let upper_bound = self.end(isolation);
+            let log = self.log();
+            let ask = |done| log.view().find_time(query, upper_bound, done);
+            match self.cold(ask).await {
+                Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
+                found => return found.map_err(|error| self.report_damage(error)),
+            }
+        }
+    }
+
+    /// Where other brokers have copies, damage is theirs to make good: the reader shall come again,
+    /// and may find another leader.
+    fn report_damage(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Log(
+                error @ (LogReadError::Corrupt { .. } | LogReadError::Unreadable { .. }),
+            ) if self.is_replicated() => {
+                self.replica.report_damage(&error);
+                ReadError::Damaged(error)
+            }
+            error => error,
+        }
     }
 
     /// Where an epoch ends, as far as it is committed here (KIP-101).
@@ -314,7 +374,7 @@ impl Partition {
             replica.log_start_moved();
             done(result);
         };
-        self.log.trim(to, Box::new(told))
+        self.log().trim(to, Box::new(told))
     }
 
     /// Applies retention below the high watermark.
@@ -327,7 +387,7 @@ impl Partition {
             }
             done(result);
         };
-        self.log.retain(now, limit, Box::new(told))
+        self.log().retain(now, limit, Box::new(told))
     }
 
     /// The state of what those see who read up to `isolation`: their end, the log start, the

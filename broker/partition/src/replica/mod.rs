@@ -5,12 +5,14 @@
 //! what was written and flushed, by fetches what followers have, and tells producers, readers and
 //! the controller what follows from that.
 
+pub(crate) mod damage;
+mod reporter;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use freshet_env::Clock;
 use freshet_log::{AppendError, Appended, LogError, Progress};
@@ -18,6 +20,8 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use self::damage::Damage;
+pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
 use crate::waiters::Waiters;
@@ -80,7 +84,10 @@ pub(crate) struct Surroundings {
     pub(crate) proposals: Arc<dyn Proposals>,
     /// `replica.lag.time.max.ms`
     pub(crate) lag_max: Millis,
+    /// Consumers read from followers, so those hear at once what is committed.
+    pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
+    pub(crate) damage: Arc<Damage>,
 }
 
 /// How often sets in sync have changed of partitions that this broker led, since it started.
@@ -131,6 +138,8 @@ pub(crate) struct Replica {
     at: TopicPartition,
     around: Arc<Surroundings>,
     stand: AtomicI32,
+    /// The last place is given up, and none is taken yet.
+    is_between: AtomicBool,
     leader_epoch: AtomicI32,
     /// The log's end when this broker began to lead.
     epoch_start: AtomicI64,
@@ -157,6 +166,7 @@ impl Replica {
             at,
             around: Arc::clone(around),
             stand: AtomicI32::new(Stand::WAITS),
+            is_between: AtomicBool::new(false),
             leader_epoch: AtomicI32::new(-1),
             epoch_start: AtomicI64::new(0),
             high_watermark: AtomicI64::new(0),
@@ -202,6 +212,7 @@ impl Replica {
         let parked = {
             let mut state = self.state.lock();
             self.stand.store(Stand::WAITS, Ordering::Release);
+            self.is_between.store(true, Ordering::Release);
             self.leader_epoch.store(epoch, Ordering::Release);
             state.leader = None;
             state.copied = None;
@@ -214,10 +225,16 @@ impl Replica {
         self.copiers.wake();
     }
 
+    /// Whether it stepped down for a place that it has not taken yet.
+    pub(crate) fn is_between(&self) -> bool {
+        self.is_between.load(Ordering::Acquire)
+    }
+
     /// Follows `leader` from now on, or waits for one.
     pub(crate) fn follow(&self, leader: Option<NodeId>) {
         let stand = leader.map_or(Stand::Waits, Stand::Follows);
         self.stand.store(stand.to_number(), Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
     }
 
@@ -228,6 +245,7 @@ impl Replica {
         self.epoch_start.store(log_end, Ordering::Release);
         state.leader = Some(Box::new(leader));
         self.stand.store(Stand::LEADS, Ordering::Release);
+        self.is_between.store(false, Ordering::Release);
         self.readers.wake();
         self.settle(state, moved);
     }
@@ -255,6 +273,13 @@ impl Replica {
         let _held = self.state.lock();
         let follows = matches!(self.stand(), Stand::Follows(_)) && self.leader_epoch() == epoch;
         follows.then(act)
+    }
+
+    /// It lives in a log of another directory now, which has flushed everything below `end`: whatever
+    /// was wrong with the one before is over.
+    pub(crate) fn recovered(&self, end: Offset) {
+        self.state.lock().failure = None;
+        self.flushed(end);
     }
 
     /// Tells once everything below `end` is flushed; drops `tell` if that will not be known.
@@ -300,6 +325,11 @@ impl Replica {
         }
     }
 
+    /// Stored records are damaged; whoever can repair them hears of it.
+    pub(crate) fn report_damage(&self, what: &impl ToString) {
+        self.around.damage.report(self.at, what.to_string().into());
+    }
+
     /// The log begins later than before.
     pub(crate) fn log_start_moved(&self) {
         self.readers.wake();
@@ -314,6 +344,9 @@ impl Replica {
             // session that looks only at what has moved.
             self.high_watermark.fetch_max(end, Ordering::AcqRel);
             self.readers.wake();
+            if self.around.by_rack {
+                self.copiers.wake();
+            }
         } else if moved.log_start {
             // Who deletes records waits for all replicas to follow.
             self.readers.wake();

@@ -10,7 +10,9 @@ fn alone() -> Replica {
         clock: Arc::new(SystemClock::new()),
         proposals: Arc::new(NoProposals),
         lag_max: Millis(30_000),
+        by_rack: false,
         counts: Arc::default(),
+        damage: Arc::default(),
     };
     let at = TopicPartition {
         topic: TopicId([1; 16]),
@@ -144,10 +146,7 @@ fn a_copy_is_told_once_it_is_flushed_even_if_it_was_before_somebody_asked() {
     assert!(matches!(told.try_recv(), Ok(Ok(()))));
     let mut told = ask(0);
     replica.failed(&LogError::Closed {
-        log: freshet_log::LogName {
-            topic: TopicName::new("t").expect("a name"),
-            partition: 0,
-        },
+        log: freshet_log::LogName::new(TopicName::new("t").expect("a name"), 0),
     });
     let ended = |told: &mut oneshot::Receiver<_>| {
         matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed))

@@ -5,6 +5,8 @@
 
 use freshet_types::{LeaderEpoch, Offset};
 
+use super::guard::{Guard, holds};
+
 /// The largest epoch not above the follower's, and where it ends at the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Divergence {
@@ -95,9 +97,10 @@ pub fn next_step(
             log_start,
             ..
         } => Step::Append {
-            high_watermark: high_watermark.min(local.log_end).max(local.high_watermark),
+            high_watermark: known(high_watermark, local),
             log_start: log_start.min(local.log_end),
         },
+        Answer::Diverged(_) if !holds(Guard::Truncation) => Step::Pause,
         Answer::Diverged(leader) => {
             let here = end_of_epoch(leader.epoch);
             // An epoch that we do not have: what we have of older ones is still common.
@@ -118,6 +121,18 @@ pub fn next_step(
         }
         Answer::Fenced => Step::AwaitLeader,
         Answer::NotLeader | Answer::Failed => Step::Pause,
+    }
+}
+
+/// What readers here may see of what a leader has committed.
+fn known(high_watermark: Offset, local: Local) -> Offset {
+    let within = match holds(Guard::WatermarkWithinLog) {
+        true => high_watermark.min(local.log_end),
+        false => high_watermark,
+    };
+    match holds(Guard::WatermarkStays) {
+        true => within.max(local.high_watermark),
+        false => within,
     }
 }
 

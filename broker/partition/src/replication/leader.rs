@@ -5,6 +5,8 @@
 
 use freshet_types::{LeaderEpoch, Millis, NodeId, Offset};
 
+use super::guard::{Guard, holds};
+
 /// A broker's registration: a process has one, and a later one is larger.
 pub type BrokerEpoch = i64;
 
@@ -208,20 +210,15 @@ impl Leader {
     }
 
     /// The controller has committed something newer in the same leader epoch. What was proposed is
-    /// settled by it.
+    /// settled by it. `min.insync.replicas` may change without any epoch.
     pub fn renew(&mut self, term: Term, now: Millis) -> Moved {
-        let newer = term.leader_epoch == self.term.leader_epoch
-            && term.partition_epoch > self.term.partition_epoch;
-        if newer {
+        let same_leader = term.leader_epoch == self.term.leader_epoch;
+        if same_leader && term.partition_epoch > self.term.partition_epoch {
             self.proposed = None;
             self.adopt(term, now);
+        } else if same_leader && term.partition_epoch == self.term.partition_epoch {
+            self.term.min_in_sync = term.min_in_sync;
         }
-        self.moved(now)
-    }
-
-    /// `min.insync.replicas` has changed.
-    pub fn require(&mut self, min_in_sync: usize, now: Millis) -> Moved {
-        self.term.min_in_sync = min_in_sync;
         self.moved(now)
     }
 
@@ -297,7 +294,7 @@ impl Leader {
         let log_end = self.log_end;
         let found = self.followers.iter_mut().find(|f| f.node == fetch.node);
         let follower = found.ok_or(FetchRefusal::NotAReplica(fetch.node))?;
-        if fetch.broker_epoch < follower.broker_epoch {
+        if fetch.broker_epoch < follower.broker_epoch && holds(Guard::OldBroker) {
             return Err(FetchRefusal::OldBroker {
                 node: fetch.node,
                 given: fetch.broker_epoch,
@@ -352,7 +349,10 @@ impl Leader {
 
     /// Whether a follower has everything that is committed, and all that earlier leaders wrote.
     fn may_join(&self, node: NodeId, alive: impl Fn(NodeId) -> Option<BrokerEpoch>) -> bool {
-        let enough = self.high_watermark.max(self.epoch_start);
+        let enough = match holds(Guard::JoinersHaveAll) {
+            true => self.high_watermark.max(self.epoch_start),
+            false => 0,
+        };
         !self.term.isr.contains(&node)
             && self
                 .followers
@@ -374,7 +374,7 @@ impl Leader {
 
     /// One proposal at a time, and none that changes nothing.
     fn propose(&mut self, member: impl Fn(NodeId, bool) -> bool) -> Option<IsrChange> {
-        if self.proposed.is_some() {
+        if self.proposed.is_some() && holds(Guard::OneProposal) {
             return None;
         }
         let is_in = |node: &NodeId| self.term.isr.contains(node);
@@ -399,7 +399,9 @@ impl Leader {
 
     fn moved(&mut self, now: Millis) -> Moved {
         let committed = self.committed(now);
-        let rises = committed > self.high_watermark && self.has_quorum();
+        let enough = self.has_quorum() || !holds(Guard::EnoughInSync);
+        let higher = committed > self.high_watermark;
+        let rises = (higher || !holds(Guard::WatermarkStays)) && enough;
         if rises {
             self.high_watermark = committed;
         }
@@ -414,6 +416,7 @@ impl Leader {
     fn committed(&self, now: Millis) -> Offset {
         let proposed = |node| {
             let change = self.proposed.as_ref();
+            let change = change.filter(|_| holds(Guard::ProposedCount));
             change.is_some_and(|change| change.isr.iter().any(|(member, _)| *member == node))
         };
         let counted = self.followers.iter().filter(|f| {
@@ -423,7 +426,12 @@ impl Leader {
                     && f.end != UNKNOWN
                     && f.is_caught_up(self.log_end, now, self.lag_max))
         });
-        counted.map(|f| f.end).fold(self.flushed, Offset::min)
+        let counted = counted.filter(|f| f.end != UNKNOWN || holds(Guard::SilentCount));
+        let own = match holds(Guard::LeaderCountsFlushed) {
+            true => self.flushed,
+            false => self.log_end,
+        };
+        counted.map(|f| f.end).fold(own, Offset::min)
     }
 }
 

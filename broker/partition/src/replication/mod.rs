@@ -11,11 +11,14 @@
 //! ISR has all of it on its disk. `docs/replication.md` tells the whole story.
 
 mod follower;
+mod guard;
 mod leader;
 #[cfg(test)]
 mod simulation;
 mod throttle;
 
 pub use follower::{Answer, Divergence, Local, Step, next_step};
+#[cfg(feature = "simulation")]
+pub use guard::{Guard, without};
 pub use leader::{BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term};
 pub use throttle::{Throttle, is_throttled};

@@ -48,17 +48,18 @@ pub struct IsrProposals {
 }
 
 /// What comes of one proposal.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
     /// The image brings all there is to know.
     Settled,
-    /// Not attempted: the leader may propose another one.
+    /// Not attempted: the leader is asked whether it wants another one.
     Refused,
     /// Not decided: the leader is asked whether it still wants it.
     Again,
 }
 
-fn verdict<T>(outcome: &Outcome<T>) -> Verdict {
+/// What an answer to one proposal means to the leader that made it.
+pub fn verdict<T>(outcome: &Outcome<T>) -> Verdict {
     match outcome {
         Ok(_) => Verdict::Settled,
         Err(MetadataError::IneligibleReplica { .. }) => Verdict::Refused,
@@ -94,7 +95,7 @@ impl IsrProposals {
             let epoch = registration(&mut broker_epoch).await;
             let again = send(&parts, epoch, &batch).await;
             if !again.is_empty() {
-                self.put_again(&parts.directory, &again);
+                self.put_again(&parts, &again);
                 sleep(PAUSE).await;
             }
         }
@@ -110,9 +111,16 @@ impl IsrProposals {
     }
 
     /// Leaders say what they want now, unless they have said so already.
-    fn put_again(&self, directory: &Directory, again: &[TopicPartition]) {
-        let leaders = again.iter().filter_map(|at| directory.get(*at));
-        let wanted: Vec<_> = leaders
+    fn put_again(&self, parts: &IsrProposalsParts, again: &[TopicPartition]) {
+        let leaders = again.iter().filter_map(|at| parts.directory.get(*at));
+        let leaders: Vec<_> = leaders.collect();
+        let image = Arc::clone(&parts.quorum.watch().borrow());
+        for leader in &leaders {
+            // Whoever was refused may be eligible by now, and a partition at rest hears of nobody.
+            leader.look_for_joiners(&image);
+        }
+        let wanted = leaders.iter();
+        let wanted: Vec<_> = wanted
             .filter_map(|leader| Some((leader.id(), leader.isr_proposed()?)))
             .collect();
         let mut waiting = self.waiting.lock();
@@ -201,6 +209,7 @@ fn tell<T>(
             Verdict::Refused => {
                 if let Some(leader) = directory.get(*at) {
                     leader.isr_refused(change);
+                    again.push(*at);
                 }
             }
         }

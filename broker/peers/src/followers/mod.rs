@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 
 use self::brakes::Brakes;
 use self::inbox::Inbox;
-pub use self::isr::{IsrProposals, IsrProposalsParts};
+pub use self::isr::{IsrProposals, IsrProposalsParts, Verdict, verdict};
 use self::stream::Stream;
 
 /// What followers work with.

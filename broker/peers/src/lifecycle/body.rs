@@ -1,5 +1,6 @@
 //! The acting part of a lifecycle: asks the controller, writes epochs, sleeps.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +108,7 @@ impl Lifecycle {
             applied: None,
             news: None,
             trouble: None,
+            told: BTreeSet::new(),
             parts,
         };
         tokio::spawn(body.run());
@@ -204,6 +206,8 @@ struct Body {
     news: Option<Millis>,
     /// Why the controller does not answer, if it was said already.
     trouble: Option<String>,
+    /// Failed directories that the controller knows of.
+    told: BTreeSet<DirectoryId>,
     parts: LifecycleParts,
 }
 
@@ -224,7 +228,11 @@ impl Body {
                     self.course.recorded(self.now());
                 }
                 Step::Beat(beat) => {
-                    let heard = self.beat(beat).await;
+                    let failed: BTreeSet<_> = self.failed().map(|(id, _)| id).collect();
+                    let heard = self.beat(beat, &failed).await;
+                    if matches!(heard, Ok(Ok(_))) {
+                        self.told.extend(failed);
+                    }
                     self.complain(&heard);
                     self.course.beaten(self.now(), heard);
                 }
@@ -253,6 +261,20 @@ impl Body {
             self.parts.registration.node,
         );
         self.course.saw(now, shown);
+        let mut failed = self.failed();
+        let untold = |(id, dir): (DirectoryId, &Arc<LogDir>)| {
+            !self.told.contains(&id) && dir.log_count() > 0
+        };
+        let untold = failed.any(untold);
+        drop(failed);
+        self.course.failed(now, untold);
+    }
+
+    /// Directories that are offline.
+    fn failed(&self) -> impl Iterator<Item = (DirectoryId, &Arc<LogDir>)> {
+        let all = self.parts.directories.iter();
+        let failed = all.filter(|(_, dir)| dir.failure().is_some());
+        failed.map(|(id, dir)| (*id, dir))
     }
 
     /// Tells the others where the broker is now.
@@ -286,6 +308,7 @@ impl Body {
     async fn register(&mut self, held: Option<i64>, wait_ms: u64) {
         let wait = Duration::from_millis(wait_ms);
         let mut orders = self.orders.clone();
+        let failed: BTreeSet<_> = self.failed().map(|(id, _)| id).collect();
         let heard = tokio::select! {
             biased;
             heard = timeout(wait, self.ask_in(held)) => {
@@ -297,6 +320,8 @@ impl Body {
         match &heard {
             Ok(Ok(epoch)) => {
                 self.trouble = None;
+                // It was registered without them.
+                self.told = failed;
                 tracing::info!(epoch, "registered");
             }
             Ok(Err(error)) => self.complain_of(error.to_string()),
@@ -329,8 +354,10 @@ impl Body {
 
     /// What the disks say of the last life.
     async fn past(&self) -> Result<PastLife, Unheard> {
+        // One that could not be read says nothing; what was in it is out of reach in any case.
         let dirs = self.parts.directories.iter();
-        let lives: Vec<LastLife> = dirs.map(|(_, dir)| dir.last_life()).collect();
+        let read = dirs.filter(|(_, dir)| !dir.is_unread());
+        let lives: Vec<LastLife> = read.map(|(_, dir)| dir.last_life()).collect();
         let new = lives.iter().filter(|life| **life == LastLife::New).count();
         if new == 0 || new == lives.len() {
             return Ok(past_life(&lives, false));
@@ -358,10 +385,7 @@ impl Body {
                     .clean()
                     .chain(state.last_known_eligible.iter().copied());
                 counts.any(|clean| clean == node)
-                    && !here(&LogName {
-                        topic: topic.name.clone(),
-                        partition,
-                    })
+                    && !here(&LogName::new(topic.name.clone(), partition))
             })
         })
     }
@@ -390,16 +414,14 @@ impl Body {
         }
     }
 
-    async fn beat(&self, beat: Beat) -> Heard<BrokerState> {
-        let dirs = self.parts.directories.iter();
-        let offline = dirs.filter(|(_, dir)| dir.failure().is_some());
+    async fn beat(&self, beat: Beat, failed: &BTreeSet<DirectoryId>) -> Heard<BrokerState> {
         let request = Heartbeat {
             node: self.parts.registration.node,
             epoch: beat.epoch,
             version: self.applied.as_ref().map_or(0, |applied| applied()),
             wants_fence: beat.wants_fence,
             wants_shutdown: beat.wants_shutdown,
-            offline_directories: offline.map(|(id, _)| *id).collect(),
+            offline_directories: failed.iter().copied().collect(),
             cordoned_directories: self.cordoned(),
         };
         let wait = Duration::from_millis(beat.wait_ms);

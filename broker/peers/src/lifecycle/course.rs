@@ -27,6 +27,8 @@ pub struct Pace {
     pub session_ms: u64,
     /// How long a start tries to register, ms.
     pub registration_ms: u64,
+    /// How long a failed directory may stay unknown to the controller, ms.
+    pub failure_ms: u64,
 }
 
 impl Pace {
@@ -38,6 +40,7 @@ impl Pace {
             interval_ms: settings.heartbeat_interval_ms.clamp(1, session_ms / 2),
             session_ms,
             registration_ms: settings.registration_timeout_ms,
+            failure_ms: settings.directory_failure_timeout_ms,
         }
     }
 
@@ -67,7 +70,7 @@ pub enum LifeState {
 
 /// Why the controller gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unheard {
+pub enum Unheard {
     /// It was waited for long enough.
     Late,
     /// The quorum said so.
@@ -85,11 +88,11 @@ impl Unheard {
 }
 
 /// What came of asking the controller.
-pub(crate) type Heard<T> = Result<Outcome<T>, Unheard>;
+pub type Heard<T> = Result<Outcome<T>, Unheard>;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Ask to be registered, and say so with [`Course::registered`].
     Register {
         /// The epoch in which this process served before, if it did: its copies are whole.
@@ -98,29 +101,42 @@ pub(crate) enum Step {
         wait_ms: u64,
     },
     /// Write the epoch to all disks, then [`Course::recorded`].
-    Record { epoch: i64 },
+    Record {
+        /// What to write.
+        epoch: i64,
+    },
     /// Send a heartbeat, then [`Course::beaten`].
     Beat(Beat),
     /// Nothing, until then or until something happens.
-    Wait { until: Millis },
+    Wait {
+        /// When [`Course::step`] is due again.
+        until: Millis,
+    },
     /// Nothing, for ever.
     End(End),
 }
 
 /// A heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Beat {
-    pub(crate) epoch: i64,
-    pub(crate) wants_fence: bool,
-    pub(crate) wants_shutdown: bool,
-    pub(crate) wait_ms: u64,
+pub struct Beat {
+    /// The broker epoch under which it speaks.
+    pub epoch: i64,
+    /// It is not ready to serve.
+    pub wants_fence: bool,
+    /// It wants to stop.
+    pub wants_shutdown: bool,
+    /// How long to wait for the answer.
+    pub wait_ms: u64,
 }
 
 /// How a life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It was told to leave; whether the controller has let it go.
-    Left { orderly: bool },
+pub enum End {
+    /// It was told to leave.
+    Left {
+        /// Whether the controller has let it go.
+        orderly: bool,
+    },
     /// It cannot go on.
     Failed(LifeError),
     /// There is nobody to ask any more: this process stops.
@@ -129,13 +145,14 @@ pub(crate) enum End {
 
 /// The broker itself as an image shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub struct Shown {
     epoch: i64,
     active: bool,
 }
 
 impl Shown {
-    pub(crate) fn of(image: &MetadataImage, node: NodeId) -> Option<Self> {
+    /// How `image` shows `node`; `None` if it is not registered.
+    pub fn of(image: &MetadataImage, node: NodeId) -> Option<Self> {
         let broker = image.broker(node)?;
         Some(Self {
             epoch: broker.epoch,
@@ -175,7 +192,7 @@ struct Beats {
 
 /// The thinking part of a lifecycle.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub struct Course {
     node: NodeId,
     pace: Pace,
     phase: Phase,
@@ -183,11 +200,13 @@ pub(crate) struct Course {
     ready: bool,
     /// Until when it may take to leave.
     leaves_by: Option<Millis>,
+    /// Since when a directory with replicas is offline and the controller does not know.
+    untold_since: Option<Millis>,
 }
 
 impl Course {
     /// A process that starts now.
-    pub(crate) fn new(node: NodeId, pace: Pace, now: Millis) -> Self {
+    pub fn new(node: NodeId, pace: Pace, now: Millis) -> Self {
         Self {
             node,
             pace,
@@ -201,11 +220,12 @@ impl Course {
             shown: None,
             ready: false,
             leaves_by: None,
+            untold_since: None,
         }
     }
 
     /// Where it is.
-    pub(crate) fn state(&self) -> LifeState {
+    pub fn state(&self) -> LifeState {
         match &self.phase {
             Phase::Ended(_) => LifeState::Gone,
             _ if self.leaves_by.is_some() => LifeState::Leaving,
@@ -221,7 +241,7 @@ impl Course {
     }
 
     /// The epoch that is on all disks, while it holds.
-    pub(crate) fn epoch(&self) -> Option<i64> {
+    pub fn epoch(&self) -> Option<i64> {
         match &self.phase {
             Phase::Living(beats) => Some(beats.epoch),
             _ => None,
@@ -229,7 +249,7 @@ impl Course {
     }
 
     /// What to do at `now`.
-    pub(crate) fn step(&mut self, now: Millis) -> Step {
+    pub fn step(&mut self, now: Millis) -> Step {
         if let Some(end) = self.departure(now) {
             self.phase = Phase::Ended(end);
         }
@@ -259,6 +279,9 @@ impl Course {
             }
             (Phase::Recording { .. }, Some(_)) => Some(End::Left { orderly: true }),
             (Phase::Living(_), Some(by)) => (now >= by).then_some(End::Left { orderly: false }),
+            (_, None) if self.is_mute(now) => Some(End::Failed(LifeError::UntoldFailure {
+                waited_ms: self.pace.failure_ms,
+            })),
             (Phase::Registering(attempts), None) if self.time_left(attempts, now) == 0 => {
                 Some(End::Failed(LifeError::NotRegistered {
                     waited_ms: now - attempts.began,
@@ -267,6 +290,13 @@ impl Course {
             }
             _ => None,
         }
+    }
+
+    /// Whether a failed directory was kept from the controller for too long: others believe that this
+    /// broker leads, or has, what it cannot reach.
+    fn is_mute(&self, now: Millis) -> bool {
+        let since = self.untold_since;
+        since.is_some_and(|since| now - since >= self.pace.failure_ms)
     }
 
     /// How long it may go on trying to register, ms.
@@ -293,7 +323,7 @@ impl Course {
     }
 
     /// The controller answered a registration, or did not.
-    pub(crate) fn registered(&mut self, now: Millis, heard: Heard<i64>) {
+    pub fn registered(&mut self, now: Millis, heard: Heard<i64>) {
         let Phase::Registering(attempts) = &mut self.phase else {
             return;
         };
@@ -327,7 +357,7 @@ impl Course {
     }
 
     /// The epoch is on all disks that are online.
-    pub(crate) fn recorded(&mut self, now: Millis) {
+    pub fn recorded(&mut self, now: Millis) {
         if let Phase::Recording { epoch } = self.phase {
             self.phase = Phase::Living(Beats {
                 epoch,
@@ -339,7 +369,7 @@ impl Course {
     }
 
     /// The controller answered a heartbeat, or did not.
-    pub(crate) fn beaten(&mut self, now: Millis, heard: Heard<BrokerState>) {
+    pub fn beaten(&mut self, now: Millis, heard: Heard<BrokerState>) {
         let Phase::Living(beats) = &mut self.phase else {
             return;
         };
@@ -363,7 +393,7 @@ impl Course {
     }
 
     /// There is a newer image.
-    pub(crate) fn saw(&mut self, now: Millis, shown: Option<Shown>) {
+    pub fn saw(&mut self, now: Millis, shown: Option<Shown>) {
         self.shown = shown;
         let present = shown.map_or(-1, |shown| shown.epoch);
         if self.epoch().is_some_and(|epoch| epoch < present) {
@@ -384,8 +414,13 @@ impl Course {
         }
     }
 
+    /// Whether a directory with replicas is offline and the controller does not know.
+    pub(crate) fn failed(&mut self, now: Millis, untold: bool) {
+        self.untold_since = untold.then(|| self.untold_since.unwrap_or(now));
+    }
+
     /// It can serve from now on.
-    pub(crate) fn ready(&mut self, now: Millis) {
+    pub fn ready(&mut self, now: Millis) {
         if !self.ready {
             self.ready = true;
             self.hasten(now);
@@ -393,7 +428,7 @@ impl Course {
     }
 
     /// It shall leave, within this time.
-    pub(crate) fn leave(&mut self, now: Millis, by: Millis) {
+    pub fn leave(&mut self, now: Millis, by: Millis) {
         if self.leaves_by.is_none() {
             self.leaves_by = Some(by);
             self.hasten(now);

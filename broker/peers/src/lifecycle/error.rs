@@ -29,6 +29,15 @@ pub enum LifeError {
         /// What the last attempt said.
         last: String,
     },
+    /// No controller could be told that a log directory failed.
+    #[error(
+        "a log directory is offline, and no controller heard of it for {waited_ms} ms \
+         (log.dir.failure.timeout.ms): stopping, so that others take over what is in it"
+    )]
+    UntoldFailure {
+        /// How long it was tried, in ms.
+        waited_ms: u64,
+    },
 }
 
 impl LifeError {
@@ -37,7 +46,7 @@ impl LifeError {
         match self {
             Self::AnotherProcess { .. } => ErrorKind::Conflict,
             Self::Refused(error) => error.kind(),
-            Self::NotRegistered { .. } => ErrorKind::Unavailable,
+            Self::NotRegistered { .. } | Self::UntoldFailure { .. } => ErrorKind::Unavailable,
         }
     }
 }

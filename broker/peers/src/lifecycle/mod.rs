@@ -21,6 +21,6 @@ mod error;
 mod past;
 
 pub use body::{Applied, Lifecycle, LifecycleParts, Registration};
-pub use course::{LifeState, Pace};
+pub use course::{Beat, Course, End, Heard, LifeState, Pace, Shown, Step, Unheard};
 pub use error::LifeError;
 pub use past::past_life;

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use super::frames::FrameRoom;
-use super::room::PeerRoom;
+use super::room::{PeerRoom, Visit};
 
 /// Connections at a time. A node has a handful to each controller, and more for proposals.
 const CONNECTIONS: usize = 4096;
@@ -96,13 +96,14 @@ async fn accept(
 /// Serves one connection, one request at a time: nodes open another one for what must not wait.
 async fn serve(
     mut stream: TcpStream,
-    room: &PeerRoom,
+    room: &Arc<PeerRoom>,
     frames: &FrameRoom,
     face: Face,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let mut visit = None;
     while let Some(frame) = frames.next(&mut stream).await? {
-        let Some(answer) = answer(frame.bytes.clone(), room, face).await else {
+        let Some(answer) = answer(frame.bytes.clone(), room, face, &mut visit).await else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "not a request of a node",
@@ -124,8 +125,16 @@ async fn write(stream: &mut TcpStream, answer: Chunks) -> io::Result<()> {
 }
 
 /// The answer to one frame; `None` closes the connection.
-async fn answer(frame: Bytes, room: &PeerRoom, face: Face) -> Option<Chunks> {
+async fn answer(
+    frame: Bytes,
+    room: &Arc<PeerRoom>,
+    face: Face,
+    visit: &mut Option<Visit>,
+) -> Option<Chunks> {
     let (header, mut reader) = RequestHeader::open(frame).ok()?;
+    if visit.is_none() {
+        *visit = Visit::of(room, header.client_id.as_deref());
+    }
     let (key, version) = (header.request_api_key, header.request_api_version);
     let correlation_id = header.correlation_id;
     let header = ResponseHeader { correlation_id };

@@ -37,6 +37,9 @@ pub(super) enum Unsaid {
     Late,
 }
 
+/// What stands before a node's number in its client id.
+pub(super) const CLIENT: &str = "node-";
+
 /// Carries requests to other nodes. It knows nothing of the quorum that speaks through it.
 #[derive(Debug)]
 pub struct TcpLink {
@@ -56,7 +59,7 @@ impl TcpLink {
     /// Outside of a runtime.
     pub fn new(me: NodeId, named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>) -> Self {
         let config = ClientConfig {
-            client_id: format!("node-{me}"),
+            client_id: format!("{CLIENT}{me}"),
             connect_timeout: CONNECT,
             request_timeout: NEVER,
             max_in_flight: 1,

@@ -13,9 +13,11 @@
 //! | [`TcpLink`] | brings one request to a node and its answer back |
 //! | [`Door`] | a listener that only nodes of the cluster talk to |
 //! | [`PeerRoom`] | answers what comes in, by whichever listener |
+//! | [`FailureDetector`] | has the active controller fence a broker as soon as its process is gone |
 //! | [`Relay`] | a quorum for those who do not care where it is decided |
 
 mod carried;
+mod detector;
 mod door;
 mod frames;
 mod link;
@@ -24,6 +26,7 @@ mod relay;
 mod room;
 mod voters;
 
+pub use detector::FailureDetector;
 pub use door::{Door, Face};
 pub use link::TcpLink;
 pub use relay::Relay;

@@ -75,11 +75,11 @@ impl Relay {
         to: NodeId,
         request: &PeerRequest,
         within: Duration,
-    ) -> Option<PeerResponse> {
-        let peer = self.peer(to)?;
+    ) -> Result<PeerResponse, Unsaid> {
+        let unknown = || Unsaid::Unreached(format!("nothing is known of {to}"));
+        let peer = self.peer(to).ok_or_else(unknown)?;
         let deadline = Instant::now() + within;
-        let said = self.link.say(&peer, request, deadline).await;
-        said.ok().filter(|response| response.taken)
+        self.link.say(&peer, request, deadline).await
     }
 
     async fn relay(&self, request: Request) -> Result<Reply, QuorumError> {

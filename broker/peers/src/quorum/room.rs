@@ -1,15 +1,18 @@
 //! Answers what other nodes ask, whichever listener it comes by.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use freshet_metadata::MetadataMachine;
 use freshet_quorum::{Greeting, Quorum, Raft};
+use freshet_types::NodeId;
 use freshet_wire::{PeerRequest, PeerResponse};
-use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, Semaphore};
 
 use super::carried::{self, Carried};
+use super::link::CLIENT;
 use super::{kind, voters};
 
 /// Proposals of other nodes that may be under way; more are told to come again.
@@ -25,10 +28,47 @@ enum Host {
     Takes(Arc<Raft<MetadataMachine>>),
 }
 
+/// Nodes that are counted at most.
+const VISITORS: usize = 10_000;
+
 /// The room behind every door for nodes of the cluster.
 pub struct PeerRoom {
     host: RwLock<Host>,
     proposals: Semaphore,
+    /// How many connections each node has here; 0 for one that has left.
+    visits: Mutex<HashMap<NodeId, usize>>,
+    left: Notify,
+}
+
+/// A connection of a node, for as long as it is open.
+pub(super) struct Visit {
+    room: Arc<PeerRoom>,
+    node: NodeId,
+}
+
+impl Visit {
+    /// A node says by its client id who it is.
+    pub(super) fn of(room: &Arc<PeerRoom>, client: Option<&str>) -> Option<Self> {
+        let node = NodeId(client?.strip_prefix(CLIENT)?.parse().ok()?);
+        let mut visits = room.visits.lock();
+        if visits.len() >= VISITORS && !visits.contains_key(&node) {
+            return None;
+        }
+        *visits.entry(node).or_default() += 1;
+        let room = Arc::clone(room);
+        Some(Self { room, node })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(open) = self.room.visits.lock().get_mut(&self.node) {
+            *open -= 1;
+            if *open == 0 {
+                self.room.left.notify_one();
+            }
+        }
+    }
 }
 
 impl PeerRoom {
@@ -38,6 +78,8 @@ impl PeerRoom {
         Arc::new(Self {
             host: RwLock::new(Host::Nobody),
             proposals: Semaphore::new(PROPOSALS),
+            visits: Mutex::default(),
+            left: Notify::new(),
         })
     }
 
@@ -72,6 +114,19 @@ impl PeerRoom {
             kind::VOTERS => voters::answer(&*self.raft()?, &body).await,
             _ => None,
         }
+    }
+
+    /// Ends when the last connection of some node has closed.
+    pub(super) async fn left(&self) {
+        self.left.notified().await;
+    }
+
+    /// Nodes that had connections and have none. Those that `matter` not are forgotten.
+    pub(super) fn gone(&self, matters: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let mut visits = self.visits.lock();
+        visits.retain(|node, open| *open > 0 || matters(*node));
+        let gone = visits.iter().filter(|(_, open)| **open == 0);
+        gone.map(|(node, _)| *node).collect()
     }
 
     /// Whether nobody is there.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use freshet_env::{SystemClock, disk::SystemDisk};
 use freshet_metadata::{
-    AllocateProducerIds, Ask, BrokerListener, MetadataMachine, MetadataOptions, PastLife,
-    RegisterBroker, SessionOptions, UnregisterBroker,
+    AllocateProducerIds, Ask, BrokerListener, Heartbeat, MetadataImage, MetadataMachine,
+    MetadataOptions, PastLife, RegisterBroker, SessionOptions, UnregisterBroker,
 };
 use freshet_quorum::{
     Census, Endpoint, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, Raft, RaftDoors,
@@ -50,7 +50,25 @@ fn machine() -> MetadataMachine {
     MetadataMachine::new(options)
 }
 
+/// Silence fences nobody.
+fn patient() -> MetadataMachine {
+    let sessions = SessionOptions {
+        timeout_ms: 3_600_000,
+        ..SessionOptions::default()
+    };
+    MetadataMachine::new(MetadataOptions::of_cluster(Arc::default(), sessions))
+}
+
 async fn start(home: &std::path::Path, node: i32, bound: (TcpListener, Endpoint)) -> Node {
+    start_with(home, node, bound, machine).await
+}
+
+async fn start_with(
+    home: &std::path::Path,
+    node: i32,
+    bound: (TcpListener, Endpoint),
+    machine: fn() -> MetadataMachine,
+) -> Node {
     let (listener, endpoint) = bound;
     let link = Arc::new(TcpLink::new(NodeId(node), []));
     let doors = RaftDoors {
@@ -101,6 +119,7 @@ fn census(me: i32, voters: &[Endpoint]) -> Census {
         .zip(voters.iter().map(|e| vec![e.clone()]));
     Census {
         me: NodeId(me),
+        endpoints: Vec::new(),
         named: Named::Voters(voters.collect()),
         pause: Duration::from_millis(20),
     }
@@ -296,6 +315,64 @@ async fn a_broker_that_is_unregistered_is_told_nothing_more() {
     for node in nodes {
         node.stop().await;
     }
+}
+
+async fn hello(at: &Endpoint, client: &str) -> TcpStream {
+    let to = (at.host.as_str(), at.port);
+    let mut stream = TcpStream::connect(to).await.expect("connected");
+    let header = RequestHeader::of::<PeerRequest>(0, 1, Some(client));
+    let (kind, body) = (99, Bytes::new().into());
+    let frame = encode_request(&header, &PeerRequest { kind, body }).expect("written");
+    stream.write_all(&frame.into_bytes()).await.expect("sent");
+    let mut answer = [0; 13];
+    stream.read_exact(&mut answer).await.expect("answered");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_process_is_gone_is_fenced_at_once_and_no_other() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = start_with(home.path(), 1, bind().await, patient).await;
+    let census = census(1, std::slice::from_ref(&node.endpoint));
+    census.settle(&node.raft).await.expect("one cluster");
+    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
+    let (listener, at) = bind().await;
+    let mut nine = broker(9);
+    nine.listeners[0].host.clone_from(&at.host);
+    nine.listeners[0].port = at.port;
+    let reply = node.relay.propose(nine.into()).await.expect("decided");
+    let epoch = RegisterBroker::answer(reply).expect("registered");
+    let beat = Heartbeat {
+        node: NodeId(9),
+        epoch,
+        version: u64::MAX,
+        wants_fence: false,
+        wants_shutdown: false,
+        offline_directories: Vec::new(),
+        cordoned_directories: Vec::new(),
+    };
+    let reply = node.relay.propose(beat.into()).await.expect("decided");
+    assert!(!Heartbeat::answer(reply).expect("alive").fenced);
+    let mut image = node.raft.watch();
+    let is_fenced = |image: &Arc<MetadataImage>| {
+        let broker = image.broker(NodeId(9));
+        broker.expect("it stays registered").fenced
+    };
+    // Lines break, and strangers come and go: whoever accepts new ones is alive.
+    for client in ["node-9", "node-10", "node-", "node-9x"] {
+        drop(hello(&node.endpoint, client).await);
+    }
+    // It may close its listener, too, as long as it has a connection.
+    let line = hello(&node.endpoint, "node-9").await;
+    drop(listener);
+    drop(hello(&node.endpoint, "node-9").await);
+    tokio::time::sleep(PAUSE * 10).await;
+    assert!(!is_fenced(&image.borrow_and_update()));
+    drop(line);
+    let fenced = tokio::time::timeout(Duration::from_secs(60), image.wait_for(is_fenced));
+    fenced.await.expect("fenced").expect("the quorum lives");
+    detector.abort();
+    node.stop().await;
 }
 
 async fn is_closed(mut stream: TcpStream) -> bool {

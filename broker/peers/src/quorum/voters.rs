@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_metadata::MetadataMachine;
-use freshet_quorum::{Peer, PeerId, Quorum, QuorumStatus, Raft, VotersError};
+use freshet_quorum::{Peer, PeerId, Quorum, QuorumError, QuorumStatus, Raft, VotersError};
 use freshet_types::NodeId;
 use freshet_wire::PeerRequest;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
 
 use super::kind;
+use super::link::Unsaid;
 use super::relay::Relay;
 
 /// How long the state of the quorum is waited for; this node's own view is the next best.
 const STATUS: Duration = Duration::from_secs(2);
 /// A newcomer may take long to catch up.
 const CHANGE: Duration = Duration::from_secs(20);
+/// How long somebody is looked for who decides.
+const ELECTION: Duration = Duration::from_secs(3);
+/// Between two looks, when nothing is heard of a new leader.
+const PAUSE: Duration = Duration::from_millis(25);
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Ask {
@@ -47,7 +53,7 @@ impl From<VotersError> for Refusal {
     fn from(error: VotersError) -> Self {
         match error {
             VotersError::NotLeader { leader } => Self::NotLeader(leader),
-            VotersError::InProgress => Self::InProgress,
+            VotersError::InProgress | VotersError::Taken(_) => Self::InProgress,
             VotersError::Behind(id) => Self::Behind(id),
             VotersError::Unknown(id) => Self::Unknown(id),
             VotersError::OnlyVoter(id) => Self::OnlyVoter(id),
@@ -64,7 +70,7 @@ impl From<Refusal> for VotersError {
             Refusal::Behind(id) => Self::Behind(id),
             Refusal::Unknown(id) => Self::Unknown(id),
             Refusal::OnlyVoter(id) => Self::OnlyVoter(id),
-            Refusal::Lost => Self::Quorum(freshet_quorum::QuorumError::Deposed),
+            Refusal::Lost => Self::Quorum(QuorumError::Deposed),
         }
     }
 }
@@ -72,20 +78,20 @@ impl From<Refusal> for VotersError {
 /// Answers another node.
 pub(super) async fn answer(raft: &Raft<MetadataMachine>, body: &Bytes) -> Option<Bytes> {
     let ask = serde_json::from_slice(body).ok()?;
-    serde_json::to_vec(&decide(raft, ask).await)
+    serde_json::to_vec(&decide(raft, &ask).await)
         .ok()
         .map(Bytes::from)
 }
 
-async fn decide(raft: &Raft<MetadataMachine>, ask: Ask) -> Answer {
+async fn decide(raft: &Raft<MetadataMachine>, ask: &Ask) -> Answer {
     let leadership = *raft.leadership().borrow();
     if !leadership.is_mine {
         return Answer::Refused(Refusal::NotLeader(leadership.leader));
     }
     let changed = match ask {
         Ask::Status => return Answer::Status(raft.status()),
-        Ask::Add { peer, as_voter } => raft.add(peer, as_voter).await,
-        Ask::Remove { id } => raft.remove(id).await,
+        Ask::Add { peer, as_voter } => raft.add(peer.clone(), *as_voter).await,
+        Ask::Remove { id } => raft.remove(*id).await,
     };
     match changed {
         Ok(()) => Answer::Changed,
@@ -96,7 +102,7 @@ async fn decide(raft: &Raft<MetadataMachine>, ask: Ask) -> Answer {
 impl Relay {
     /// The quorum as the active controller sees it; as this node does while there is none.
     pub async fn status(&self) -> QuorumStatus {
-        match self.ask_leader(Ask::Status, STATUS).await {
+        match self.ask_leader(&Ask::Status, STATUS).await {
             Ok(Answer::Status(status)) => status,
             _ => self.raft().status(),
         }
@@ -123,28 +129,47 @@ impl Relay {
         }
     }
 
+    /// Tries again while nobody decides, as after a leader that leaves itself has handed over.
     async fn change(&self, ask: Ask) -> Result<(), VotersError> {
-        match self.ask_leader(ask, CHANGE).await? {
-            Answer::Refused(refusal) => Err(refusal.into()),
-            Answer::Changed | Answer::Status(_) => Ok(()),
+        let until = Instant::now() + ELECTION;
+        let mut leadership = self.raft().leadership();
+        loop {
+            leadership.borrow_and_update();
+            let changed = match self.ask_leader(&ask, CHANGE).await {
+                Ok(Answer::Refused(refusal)) => Err(refusal.into()),
+                Ok(Answer::Changed | Answer::Status(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match changed {
+                Err(VotersError::NotLeader { .. }) if Instant::now() < until => {
+                    let _ = timeout(PAUSE, leadership.changed()).await;
+                }
+                ended => return ended,
+            }
         }
     }
 
-    async fn ask_leader(&self, ask: Ask, within: Duration) -> Result<Answer, VotersError> {
+    async fn ask_leader(&self, ask: &Ask, within: Duration) -> Result<Answer, VotersError> {
         let leadership = *self.raft().leadership().borrow();
         if leadership.is_mine {
             return Ok(decide(self.raft(), ask).await);
         }
         let leader = leadership.leader;
         let nobody = || VotersError::NotLeader { leader };
+        // It may have done what it was asked, and not have lived to say so.
+        let unknown = || VotersError::Quorum(QuorumError::Deposed);
         let to = leader.ok_or_else(nobody)?;
-        let body = serde_json::to_vec(&ask).map_err(|_| nobody())?;
+        let body = serde_json::to_vec(ask).map_err(|_| nobody())?;
         let request = PeerRequest {
             kind: kind::VOTERS,
             body: Bytes::from(body).into(),
         };
-        let response = self.ask(to, &request, within).await.ok_or_else(nobody)?;
+        let response = match self.ask(to, &request, within).await {
+            Ok(response) if response.taken => response,
+            Ok(_) | Err(Unsaid::Unreached(_)) => return Err(nobody()),
+            Err(_) => return Err(unknown()),
+        };
         let answer = serde_json::from_slice(&response.body.into_bytes());
-        answer.map_err(|_| nobody())
+        answer.map_err(|_| unknown())
     }
 }

@@ -294,10 +294,24 @@ async fn another_registration_is_heard_of_by_leaders_that_have_nothing_new() {
     let stored = cluster.node(1).produce(at, "x", Acks::All).await;
     stored.expect("stored");
     let copy = &mut cluster.nodes[1];
-    copy.beat(true);
     copy.register_again();
     copy.beat(false);
     eventually("it is in sync", || cluster.isr(at) == [1, 2]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_that_consumers_read_hear_at_once_what_is_committed() {
+    // No poll ends by itself before the test does.
+    let wait = "replica.fetch.wait.max.ms=60000";
+    let patience = "replica.socket.timeout.ms=90000";
+    let mut cluster = Cluster::with(3, &["replica.selector.class=rack", wait, patience]).await;
+    let at = cluster.create(&[&[1, 2, 3]]).await[0];
+    for value in ["x", "y"] {
+        let stored = cluster.node(1).produce(at, value, Acks::All).await;
+        stored.expect("stored");
+        cluster.agree(at, &[1, 2, 3]).await;
+    }
     cluster.stop().await;
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use freshet_coordinators::groups::Limits;
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
 use freshet_log::{Appended, LogDir, Origin, Writers, WritersOptions};
-use freshet_metadata::{BrokerListener, Heartbeat, PastLife, RegisterBroker};
+use freshet_metadata::{BrokerListener, FenceBroker, Heartbeat, PastLife, RegisterBroker};
 use freshet_partition::{
     Acks, Directory, DirectoryParts, DirectoryThread, GroupShards, Isolation, Neighbour, Partition,
     Produce, ProduceError, Proposals,
@@ -142,6 +142,9 @@ impl Node {
     /// The controller has struck it off: it registers as if it had just begun.
     pub(crate) fn register_again(&mut self) {
         self.life += 1;
+        let (node, epoch) = (self.id, self.epoch);
+        let struck_off = self.council.ask(FenceBroker { node, epoch });
+        struck_off.expect("it was registered");
         let request = registration(self.id, self.port, self.life);
         self.epoch = self.council.ask(request).expect("it may come");
         self.broker_epoch.send_replace(self.epoch);

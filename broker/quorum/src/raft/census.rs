@@ -12,6 +12,7 @@
 //! remembers a quorum which the others' lost disks belonged to. Where only addresses are named, those
 //! who answer there are the voters.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use super::footing::types::PeerKey;
 use super::peer::{Endpoint, Peer, PeerId};
 use super::post::message::{self, Kind, Letter, MessageError, Verdict};
-use super::{PeerLink, Raft};
+use super::{PeerLink, Raft, VotersError};
 use crate::Agreeable;
 
 /// Stands for a node that is known by its address only.
@@ -131,6 +132,8 @@ pub enum Named {
 pub struct Census {
     /// This node.
     pub me: NodeId,
+    /// Where others reach it.
+    pub endpoints: Vec<Endpoint>,
     /// Whom it asks.
     pub named: Named,
     /// Between two rounds of greetings, and how long an answer is waited for.
@@ -225,17 +228,43 @@ impl Heard {
     }
 }
 
+/// A name that leads to all controllers, now to one and now to another, would have each of them form
+/// a quorum of its own.
+fn only_me(place: &Endpoint) -> String {
+    let Endpoint { host, port, .. } = place;
+    format!(
+        "{host}:{port}: only this node answers there, and it is not its own address; name the \
+         address of each controller, or only its own if it shall decide alone"
+    )
+}
+
 /// Says who is waited for, to the person at the terminal: not at once, and not all the time.
 #[derive(Debug)]
 struct News {
     since: Instant,
     told: Option<Instant>,
+    /// Why this node is not taken in, as it was told last.
+    refusal: Option<VotersError>,
 }
 
 impl News {
     fn new() -> Self {
         let since = Instant::now();
-        Self { since, told: None }
+        Self {
+            since,
+            told: None,
+            refusal: None,
+        }
+    }
+
+    /// Another process with this node's number: a person has to choose, and waiting does not help.
+    fn refused(&mut self, refusal: Option<VotersError>) {
+        if let Some(why @ VotersError::Taken(_)) = &refusal
+            && self.refusal.as_ref() != Some(why)
+        {
+            tracing::error!(%why, "not taken into the quorum");
+        }
+        self.refusal = refusal;
     }
 
     fn tell(&mut self, heard: &Heard) {
@@ -249,7 +278,9 @@ impl News {
         }
         self.told = Some(Instant::now());
         let seconds = self.since.elapsed().as_secs();
-        if heard.missing.is_empty() {
+        if let Some(why) = &self.refusal {
+            tracing::warn!(seconds, %why, "waiting to be taken into the quorum");
+        } else if heard.missing.is_empty() {
             let answered: Vec<_> = heard.greetings.iter().map(|g| g.node.0).collect();
             tracing::info!(seconds, ?answered, "waiting for the controllers to agree");
         } else {
@@ -291,9 +322,24 @@ impl Census {
                         heard.missing.push(format!("{host}:{port}: {why}"));
                     }
                 }
+                if heard.voters == [self.me] {
+                    let others = at.iter().filter(|place| !self.is_mine(place));
+                    heard.missing.extend(others.map(only_me));
+                }
             }
         }
         heard
+    }
+
+    /// Whether an address is this node's own, and leads to nobody else.
+    fn is_mine(&self, place: &Endpoint) -> bool {
+        let is_loopback = |host: &str| {
+            let address = host.parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        };
+        let same_host = |own: &str| own == place.host || is_loopback(&place.host);
+        let mut own = self.endpoints.iter();
+        own.any(|own| own.port == place.port && same_host(&own.host))
     }
 
     async fn ask(
@@ -381,13 +427,26 @@ impl Census {
                         Err(error) => tracing::warn!(%error, "a quorum could not be formed"),
                     }
                 }
-                Step::Join => self.ask_in(raft, &heard).await,
+                Step::Join => news.refused(self.ask_in(raft, &heard).await),
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }
             news.tell(&heard);
             tokio::time::sleep(self.pause).await;
         }
         Ok(())
+    }
+
+    /// Greets everybody once, before anything is done with what lies in this node's directories.
+    ///
+    /// # Errors
+    /// One of those that answered belongs to another cluster than `mine`.
+    pub async fn meet(
+        &self,
+        link: &dyn PeerLink,
+        mine: &Greeting,
+    ) -> Result<(), ForeignController> {
+        let heard = self.greet(link, mine).await;
+        heard.decide(self.me).map(drop)
     }
 
     /// Who of those that were named does not answer, and why: for a node that waits.
@@ -403,8 +462,8 @@ impl Census {
         Ok(heard.missing)
     }
 
-    /// Whoever leads will hear it.
-    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) {
+    /// Whoever leads will hear it; gives why the leader did not take this node in.
+    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) -> Option<VotersError> {
         let as_voter = match &self.named {
             Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
             Named::Addresses { wants_vote, .. } => *wants_vote,
@@ -418,10 +477,13 @@ impl Census {
                 id: PeerId { node, directory },
                 endpoints: heard.endpoints(node),
             };
-            if raft.join(&leader, as_voter).await.is_ok() {
-                return;
+            match raft.join(&leader, as_voter).await {
+                Ok(()) => return None,
+                Err(VotersError::NotLeader { .. }) => {}
+                Err(why) => return Some(why),
             }
         }
+        None
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Leader<M: Agreeable> {
     pub(super) me: NodeId,
     pub(super) proposals: mpsc::Receiver<Proposal<M>>,
     pub(super) leadership: watch::Sender<Leadership>,
+    /// Why the core is gone, once it is.
+    pub(super) end: watch::Sender<Option<QuorumError>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Duration,
     pub(super) pause: Duration,
@@ -102,6 +104,7 @@ impl<M: Agreeable> Leader<M> {
         }
         self.leadership.send_replace(Leadership::NOBODY);
         let ended = self.ended();
+        self.end.send_replace(Some(ended.clone()));
         while let Some(proposal) = self.proposals.recv().await {
             refuse(proposal, &ended);
         }

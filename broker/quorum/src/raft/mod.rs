@@ -13,6 +13,7 @@
 //! 0005 why it is openraft and which.
 
 mod census;
+mod doze;
 mod footing;
 mod leader;
 mod node;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::census::Greeting;
+use super::doze::{LastHeard, Times, doze};
 use super::footing::types::{Address, LogId, Voters, encode_voters};
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
 use super::options::RaftOptions;
@@ -83,6 +84,7 @@ pub struct Raft<M: Agreeable> {
     proposals: mpsc::Sender<Proposal<M>>,
     image: watch::Receiver<Arc<M::Image>>,
     leadership: watch::Receiver<Leadership>,
+    end: watch::Receiver<Option<QuorumError>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -149,36 +151,34 @@ impl<M: Agreeable> Raft<M> {
         let config = options
             .config(&cluster.0)
             .map_err(|error| RaftError::Options(error.to_string()))?;
-        let post = Post {
-            link: Arc::clone(&doors.link),
-            cluster,
-            me: me.id,
-            chunk_bytes: options.chunk_bytes.max(1),
-            chunk_timeout: options.chunk_timeout,
-            book: Book::default(),
-        };
+        let post = post(&doors, cluster, me.id, &options);
         let core = Core::new(me.id, Arc::new(config), post.clone(), log.clone(), state)
             .await
             .map_err(|fatal| RaftError::Core(fatal.to_string()))?;
         let (proposals, queue) = mpsc::channel(options.queue_len);
         let (shown, leadership) = watch::channel(Leadership::NOBODY);
+        let (tell_end, end) = watch::channel(None);
         let leader = Leader {
             core: core.clone(),
             me: me.id.node,
             proposals: queue,
             leadership: shown,
+            end: tell_end,
             clock,
             patience: options.patience,
             pause: options.heartbeat,
         };
+        let heard = LastHeard::default();
         let tasks = vec![
             tokio::spawn(leader.run()),
             tokio::spawn(sum_up(core.clone(), growth)),
+            tokio::spawn(doze(core.clone(), heard.clone(), Times::of(&options))),
         ];
         let inbox = Inbox {
             core: core.clone(),
             post: post.clone(),
             snapshot_cap_bytes: options.snapshot_cap_bytes,
+            heard,
             incoming: Arc::default(),
         };
         let tasks = Mutex::new(tasks);
@@ -193,6 +193,7 @@ impl<M: Agreeable> Raft<M> {
             proposals,
             image,
             leadership,
+            end,
             tasks,
         })
     }
@@ -244,8 +245,16 @@ impl<M: Agreeable> Raft<M> {
         voters::join(&self.core, &self.post.book, peer, as_voter).await
     }
 
-    /// Has a peer leave, voter or observer. Only on the leader; a leader that leaves hands over.
+    /// Has a peer leave, voter or observer. A voter goes on as an observer. Only on the leader. One
+    /// that is to leave itself hands over and answers [`VotersError::NotLeader`]: only another can
+    /// have it go on as an observer.
     pub async fn remove(&self, id: PeerId) -> Result<(), VotersError> {
+        if id == self.me.id && self.core.is_leader() {
+            voters::may_leave(&self.core, id)?;
+            self.hand_over().await;
+            let leader = self.leadership.borrow().leader;
+            return Err(VotersError::NotLeader { leader });
+        }
         voters::leave(&self.core, id).await
     }
 
@@ -257,6 +266,7 @@ impl<M: Agreeable> Raft<M> {
         let within = self.options.chunk_timeout;
         match self.post.ask(leader, Kind::Join, body, within).await {
             Ok(_) => Ok(()),
+            Err(Returned::Verdict(Verdict::Taken, _)) => Err(VotersError::Taken(self.me.id.node)),
             Err(Returned::Verdict(Verdict::Refused, _)) => Err(VotersError::InProgress),
             Err(_) => Err(unreachable()),
         }
@@ -331,13 +341,11 @@ impl<M: Agreeable> Raft<M> {
 
     /// Waits until this node takes part no more, and gives why: its disk failed, or it was stopped.
     pub async fn ended(&self) -> QuorumError {
-        // Not the other metrics: those change with every heartbeat.
-        let mut metrics = self.core.server_metrics();
-        while metrics.changed().await.is_ok() {}
-        let state = self.core.metrics().borrow_watched().running_state.clone();
-        state
-            .err()
-            .map_or(QuorumError::Stopped, |fatal| failed(&fatal))
+        // Not the core's own metrics: they change with every tick.
+        let mut end = self.end.clone();
+        let ended = end.wait_for(Option::is_some).await;
+        let why = ended.ok().and_then(|why| why.clone());
+        why.unwrap_or(QuorumError::Stopped)
     }
 
     /// The entry that must be applied here before a read sees all that was agreed before now.
@@ -420,6 +428,17 @@ impl<M: Agreeable> Quorum<M> for Raft<M> {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+}
+
+fn post(doors: &RaftDoors, cluster: ClusterId, me: PeerId, options: &RaftOptions) -> Post {
+    Post {
+        link: Arc::clone(&doors.link),
+        cluster,
+        me,
+        chunk_bytes: options.chunk_bytes.max(1),
+        chunk_timeout: options.chunk_timeout,
+        book: Book::default(),
     }
 }
 

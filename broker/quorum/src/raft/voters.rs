@@ -35,6 +35,11 @@ pub enum VotersError {
     /// Another change is under way.
     #[error("another change of the voters is under way: try again")]
     InProgress,
+    /// Another disk of its node takes part, and was heard a moment ago: two processes have one number.
+    #[error(
+        "another process has the number {0} and is alive: give this one another node.id, or stop that one"
+    )]
+    Taken(NodeId),
     /// It listens now, but does not have all of the log yet.
     #[error("{0} has not caught up yet: try again")]
     Behind(PeerId),
@@ -56,7 +61,7 @@ impl VotersError {
             Self::NotLeader { .. } => ErrorKind::Unavailable,
             Self::InProgress | Self::Behind(_) => ErrorKind::Busy,
             Self::Unknown(_) => ErrorKind::NotFound,
-            Self::OnlyVoter(_) => ErrorKind::Conflict,
+            Self::Taken(_) | Self::OnlyVoter(_) => ErrorKind::Conflict,
             Self::Quorum(error) => error.kind(),
         }
     }
@@ -99,7 +104,7 @@ pub(super) async fn join<M: Agreeable>(
     if earlier.iter().any(|other| is_heard(core, other)) {
         // Two processes with one number: the one that is there stays. A disk that was lost is silent.
         tracing::debug!(peer = %id, "asks to be taken in, but another disk of its node is alive");
-        return Err(VotersError::InProgress);
+        return Err(VotersError::Taken(id.node));
     }
     let address = Address(peer.endpoints);
     let is_voter = voters.contains(&id);
@@ -136,25 +141,30 @@ pub(super) async fn join<M: Agreeable>(
     change(core, ChangeMembers::RemoveNodes(listeners)).await
 }
 
-/// Has somebody leave, voter or not.
+/// Has somebody else than the leader leave, voter or not.
 pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
-    let (voters, others) = members(core);
+    let (_, others) = members(core);
     if others.contains(&id) {
         return change(core, ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
     }
+    may_leave(core, id)?;
+    // It goes on listening: it may be a broker as well. Asked again, it goes altogether.
+    let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+    core.change_membership(leaves, true)
+        .await
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// Whether a voter can be missed.
+pub(super) fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
+    let (voters, _) = members(core);
     if !voters.contains(&id) {
         return Err(VotersError::Unknown(id));
     }
     if voters.len() == 1 {
         return Err(VotersError::OnlyVoter(id));
     }
-    // It goes on listening: it may be a broker as well. Asked again, it goes altogether. Not the
-    // leader itself, which would go on leading.
-    let listens = core.server_metrics().borrow_watched().id != id;
-    let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
-    core.change_membership(leaves, listens)
-        .await
-        .map_err(translate)?;
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use freshet_metadata::{MetadataImage, Risk, StopRisk};
-use freshet_quorum::QuorumStatus;
-use freshet_types::{NodeId, Timestamp, TopicPartition};
+use freshet_quorum::{QuorumStatus, ReplicaStatus};
+use freshet_types::{NodeId, TopicPartition};
 use serde_json::{Value, json};
 
 use crate::kafka::Context;
@@ -32,8 +32,7 @@ pub(super) async fn before(context: &Context) -> Result<Value, Unknown> {
         Some(voters) => voters.status().await.ok(),
         None => None,
     };
-    let now = context.clock.wall();
-    let quorum = quorum.and_then(|status| majority_at_risk(&status, node, now));
+    let quorum = quorum.and_then(|status| majority_at_risk(&status, node));
     Ok(json!({
         "broker": node.0,
         "safe": risks.is_empty() && quorum.is_none(),
@@ -92,14 +91,17 @@ fn name(image: &MetadataImage, at: TopicPartition) -> Value {
 }
 
 /// Why the other voters would be no majority, if waiting for them could help: somebody is away.
-fn majority_at_risk(status: &QuorumStatus, node: NodeId, now: Timestamp) -> Option<String> {
-    let votes = |voter: &&freshet_quorum::ReplicaStatus| voter.peer.id.node == node;
+fn majority_at_risk(status: &QuorumStatus, node: NodeId) -> Option<String> {
+    let votes = |voter: &&ReplicaStatus| voter.peer.id.node == node;
     status.voters.iter().find(votes)?;
     let others: Vec<_> = status.voters.iter().filter(|v| !votes(v)).collect();
     let majority = status.voters.len() / 2 + 1;
-    let heard = |time: Timestamp| now.0.saturating_sub(time.0) <= SILENCE_MS;
-    let here = |voter: &&&freshet_quorum::ReplicaStatus| {
-        Some(voter.peer.id.node) == status.leader || voter.last_fetch.is_some_and(heard)
+    let leads = |voter: &&ReplicaStatus| Some(voter.peer.id.node) == status.leader;
+    // All times are of the leader's clock, which may be another than ours; its own is now.
+    let now = status.voters.iter().find(leads).and_then(|v| v.last_fetch);
+    let here = |voter: &&&ReplicaStatus| {
+        let heard = now.zip(voter.last_fetch);
+        heard.is_some_and(|(now, then)| now.0.saturating_sub(then.0) <= SILENCE_MS)
     };
     let up = others.iter().filter(here).count();
     (others.len() >= majority && up < majority).then(|| {
@@ -112,8 +114,8 @@ fn majority_at_risk(status: &QuorumStatus, node: NodeId, now: Timestamp) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use freshet_quorum::{Peer, PeerId, ReplicaStatus};
-    use freshet_types::TopicId;
+    use freshet_quorum::{Peer, PeerId};
+    use freshet_types::{Timestamp, TopicId};
 
     use super::*;
 
@@ -141,15 +143,16 @@ mod tests {
 
     #[test]
     fn a_voter_may_go_while_the_others_are_a_majority() {
-        let now = Timestamp(100_000);
-        let at_risk = |fetches: &[Option<i64>], node| {
-            majority_at_risk(&status(fetches), NodeId(node), now).is_some()
-        };
+        // The leader's clock, by which it is now 100,000.
+        let now = Some(100_000);
         let fresh = Some(99_000);
-        assert!(!at_risk(&[fresh, fresh, fresh], 2));
-        assert!(at_risk(&[fresh, fresh, Some(1)], 2), "3 is away");
-        assert!(at_risk(&[fresh, fresh, None], 1), "3 was never heard of");
-        assert!(!at_risk(&[fresh, fresh, Some(1)], 9), "9 does not vote");
-        assert!(!at_risk(&[fresh], 1), "waiting would not help");
+        let at_risk = |fetches: &[Option<i64>], node| {
+            majority_at_risk(&status(fetches), NodeId(node)).is_some()
+        };
+        assert!(!at_risk(&[now, fresh, fresh], 2));
+        assert!(at_risk(&[now, fresh, Some(1)], 2), "3 is away");
+        assert!(at_risk(&[now, fresh, None], 1), "3 was never heard of");
+        assert!(!at_risk(&[now, fresh, Some(1)], 9), "9 does not vote");
+        assert!(!at_risk(&[now], 1), "waiting would not help");
     }
 }

@@ -95,8 +95,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
     boolean("controlled.shutdown.enable", "true")
         .doc("Whether leaders move away before a broker stops."),
     unset("num.replica.alter.log.dirs.threads", Kind::Int)
-        .not_yet(REPLICATION)
-        .doc("Threads that move partitions between directories."),
+        .at_least(1)
+        .doc(
+            "How many replicas move between this broker's directories at a time. Unset: as many as \
+             there are directories.",
+        ),
     list("cordoned.log.dirs", "")
         .per_broker()
         .doc(
@@ -106,8 +109,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("log.dir.failure.timeout.ms", "30000")
         .millis()
         .at_least(1)
-        .not_yet(REPLICATION)
-        .doc("A broker stops if it cannot report a failed directory for this long."),
+        .doc(
+            "A broker stops if a directory with replicas has failed and no controller could be told \
+             for this long (KIP-858).",
+        ),
     long("leader.replication.throttled.rate", "9223372036854775807")
         .at_least(0)
         .cluster_wide()
@@ -125,8 +130,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     )
     .at_least(0)
     .cluster_wide()
-    .not_yet(REPLICATION)
-    .doc("Bytes a second for moves between directories."),
+    .doc("Bytes a second that replicas which move between directories of a broker may copy, all together."),
     int("initial.broker.registration.timeout.ms", "60000")
         .millis()
         .doc("How long a starting broker tries to register, once it knows the controllers."),

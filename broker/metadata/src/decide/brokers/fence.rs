@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use freshet_types::{NodeId, Now, TopicPartition};
 
+use super::heartbeat::present;
 use crate::decide::Draft;
+use crate::error::Outcome;
 use crate::guard::{Guard, holds};
 use crate::machine::{MetadataMachine, SessionOptions};
 use crate::record::Record;
 use crate::replicas::Election;
+use crate::request::FenceBroker;
 use crate::state::Broker;
 
 /// Fences everybody who was silent for too long.
@@ -29,7 +32,9 @@ pub(crate) fn fence_silent(
     let ended = machine
         .sessions
         .end_silent(now.monotonic, options.timeout_ms);
-    let serving = |node: &NodeId| machine.image.broker(*node).is_some_and(|b| !b.fenced);
+    let serving = |node: &NodeId| {
+        holds(Guard::SilentAreFenced) && machine.image.broker(*node).is_some_and(|b| !b.fenced)
+    };
     let silent: Vec<NodeId> = ended.into_iter().filter(serving).collect();
     let mut draft = Draft::of(machine, now);
     for node in &silent {
@@ -37,6 +42,25 @@ pub(crate) fn fence_silent(
     }
     leave_all(&mut draft, &silent);
     draft.records
+}
+
+/// Fences a broker whose process is gone.
+pub(crate) fn fence_broker(
+    machine: &mut MetadataMachine,
+    now: Now,
+    request: FenceBroker,
+    records: &mut Vec<Record>,
+) -> Outcome<()> {
+    let FenceBroker { node, epoch } = request;
+    let fenced = present(machine, node, epoch)?.fenced;
+    machine.sessions.remove(node);
+    if !fenced {
+        let mut draft = Draft::of(machine, now);
+        fence(&mut draft, node);
+        leave_all(&mut draft, &[node]);
+        records.append(&mut draft.records);
+    }
+    Ok(())
 }
 
 fn fence(draft: &mut Draft<'_>, node: NodeId) {

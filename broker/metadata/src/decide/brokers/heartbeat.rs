@@ -126,7 +126,8 @@ fn next(request: &Heartbeat, before: &Broker, caught_up: bool, stop: Stop) -> Br
     after
         .cordoned_directories
         .clone_from(&request.cordoned_directories);
-    let no_disk = after.directories.is_empty() && !before.directories.is_empty();
+    // Failed directories are told of in every heartbeat, so it stays out with the next one too.
+    let no_disk = after.directories.is_empty() && !failed.is_empty();
     if request.wants_fence || no_disk || stop == Stop::Known {
         after.fenced = true;
     } else if stop == Stop::Unwanted && caught_up {

@@ -9,7 +9,7 @@ mod unregister;
 
 pub(crate) use allocate_producer_ids::allocate_producer_ids;
 pub(crate) use cordon::cordon_broker;
-pub(crate) use fence::fence_silent;
+pub(crate) use fence::{fence_broker, fence_silent};
 pub(crate) use heartbeat::{heartbeat, present};
 pub(crate) use register::register_broker;
 pub(crate) use unregister::unregister_broker;

@@ -93,7 +93,8 @@ fn check(machine: &MetadataMachine, request: &RegisterBroker) -> Outcome<()> {
     Ok(())
 }
 
-/// Two processes must not be one broker. The older one keeps the number as long as it lives.
+/// Two processes must not be one broker. The older one keeps the number as long as it lives, be it
+/// fenced: one that has just started is. One that stops needs it no more.
 fn refuse_second(machine: &MetadataMachine, now: Now, request: &RegisterBroker) -> Outcome<()> {
     let (Some(options), Some(known)) =
         (machine.options.sessions, machine.image.broker(request.node))
@@ -103,7 +104,7 @@ fn refuse_second(machine: &MetadataMachine, now: Now, request: &RegisterBroker) 
     let other = known.incarnation != request.incarnation;
     let sessions = &machine.sessions;
     let alive = sessions.is_alive(request.node, now.monotonic, options.timeout_ms);
-    if other && alive && known.is_active() {
+    if other && alive && !known.stopping {
         return Err(MetadataError::DuplicateBroker { node: request.node });
     }
     Ok(())

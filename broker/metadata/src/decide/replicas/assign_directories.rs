@@ -7,8 +7,9 @@ use crate::decide::brokers::present;
 use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
-use crate::replicas::{Election, Loss, Transition};
+use crate::replicas::{Election, Loss, Standing, Transition};
 use crate::request::{AssignDirectories, AssignedPartition};
+use crate::state::{DirectoryId, Partition};
 
 pub(crate) fn assign_directories(
     machine: &MetadataMachine,
@@ -25,8 +26,17 @@ pub(crate) fn assign_directories(
     Ok(outcomes)
 }
 
+/// Whether somebody clean is up beside `node`.
+fn another_can_lead(draft: &Draft<'_>, was: &Partition, node: NodeId) -> bool {
+    was.clean().any(|other| {
+        let directory = was.directory(other).unwrap_or_default();
+        other != node && draft.standing(other, directory) == Standing::Active
+    })
+}
+
 /// Copied from a directory that is online, a replica is what it was. Put elsewhere because its
-/// directory is gone, it begins empty.
+/// directory is gone, or because it was lost, it begins empty. One that is lost from now on leads
+/// nothing and is in sync with nothing; that it was clean is not forgotten, for its broker may be wrong.
 fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Outcome<()> {
     let at = replica.at;
     let unknown = MetadataError::UnknownPartition {
@@ -40,7 +50,13 @@ fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Ou
         .ok_or_else(|| request(format!("broker {node} keeps no replica of {at}")))?;
     let broker = draft.machine.image.broker(node);
     let online = |directory| broker.is_some_and(|broker| broker.has_online(directory));
-    if !online(replica.directory) {
+    let is_lost = replica.directory == DirectoryId::LOST;
+    if is_lost && before != DirectoryId::LOST && !another_can_lead(draft, &was, node) {
+        return Err(request(format!(
+            "nobody else who is up has everything of {at}: broker {node} must keep its copy"
+        )));
+    }
+    if !is_lost && !online(replica.directory) {
         return Err(request(format!(
             "broker {node} has no such directory online"
         )));
@@ -50,7 +66,9 @@ fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Ou
     }
     let mut step = Transition::of(&was, draft.rules(at.topic));
     step.move_to(node, replica.directory);
-    if !online(before) {
+    if is_lost {
+        step.leave(node);
+    } else if !online(before) {
         step.lose(node, Loss::All);
     }
     if let Some(changed) = draft.finish(step, Election::WhenNeeded) {

@@ -1,5 +1,8 @@
 //! The thread that makes the directory equal to the image.
 
+mod damage;
+mod moving;
+mod strays;
 #[cfg(test)]
 mod tests;
 
@@ -8,19 +11,26 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
+use freshet_log::{
+    LogConfig, LogDir, LogError, LogHandle, LogName, OpenError, OpenLog, Progress, Retained,
+};
 use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
-use freshet_types::{Millis, Offset, TopicId, TopicPartition};
+use freshet_types::{ErrorKind, Millis, NodeId, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use self::damage::Damaged;
+use self::moving::{Ended, Moving};
+use super::carrier::Unheard;
 use super::homes::{Homes, in_parallel, opening_threads};
+use super::moves::{Order, Orders};
 use super::{Directory, DirectoryParts};
 use crate::config::log_config;
 use crate::partition::Partition;
-use crate::replica::{Replica, Surroundings};
+use crate::replica::{Replica, Reporter, Surroundings};
 
 /// Commands to logs that the directory's thread has under way at most: many share a commit of the
 /// file system, and a broker with more partitions than a log thread's queue has places is not
@@ -47,6 +57,15 @@ impl Wanted {
         let state = before.partition(self.id.partition);
         !Arc::ptr_eq(&before.configs, &self.topic.configs)
             || state.is_none_or(|state| !Arc::ptr_eq(state, &self.state))
+    }
+}
+
+impl Wanted {
+    /// Whether this broker cannot have had a replica before: the partition is as it was created, or
+    /// the replica is on its way here.
+    fn is_new(&self, me: NodeId) -> bool {
+        let state = &self.state;
+        (state.leader_epoch == 0 && state.partition_epoch == 0) || state.adding.contains(&me)
     }
 }
 
@@ -85,6 +104,8 @@ struct Unfinished {
     retention: Vec<Arc<Partition>>,
     /// Partitions whose place could not be taken yet.
     turns: Vec<TopicPartition>,
+    /// Copies of replicas that do not move any more.
+    copies: Vec<LogHandle>,
 }
 
 impl Unfinished {
@@ -93,6 +114,7 @@ impl Unfinished {
             && self.strays.is_empty()
             && self.retention.is_empty()
             && self.turns.is_empty()
+            && self.copies.is_empty()
     }
 }
 
@@ -100,13 +122,15 @@ impl Unfinished {
 type Committed = Vec<(TopicPartition, Offset)>;
 
 /// Why the thread wakes up.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Tick,
     Laggards,
     Checkpoint,
     Image,
+    Damage,
     Retry,
+    Order(Order),
+    Moved(Ended),
 }
 
 /// What the thread owns.
@@ -115,6 +139,7 @@ pub(super) struct Keeper {
     around: Arc<Surroundings>,
     seen: Arc<MetadataImage>,
     unfinished: Unfinished,
+    damaged: Damaged,
     /// Where partitions that are not open were to be opened last.
     tried: Mutex<HashMap<TopicPartition, Arc<LogDir>>>,
     period: Duration,
@@ -124,11 +149,17 @@ pub(super) struct Keeper {
     checkpoints: Duration,
     /// What was written down last, for each log directory.
     kept: Vec<Committed>,
+    moving: Moving,
     parts: DirectoryParts,
 }
 
 impl Keeper {
-    pub(super) fn new(directory: Arc<Directory>, parts: DirectoryParts) -> Self {
+    /// Moves run on `runtime`.
+    pub(super) fn new(
+        (directory, orders): (Arc<Directory>, Orders),
+        parts: DirectoryParts,
+        runtime: Handle,
+    ) -> Self {
         let layers = Layers::of(Arc::clone(&parts.statics));
         let logs = layers.logs();
         let replicas = layers.replicas();
@@ -141,18 +172,22 @@ impl Keeper {
             clock: Arc::clone(&parts.clock),
             proposals: Arc::clone(&parts.proposals),
             lag_max: Millis(lag_max_ms),
+            by_rack: replicas.by_rack,
             counts: Arc::clone(&directory.isr_counts),
+            damage: Arc::default(),
         });
         Self {
             directory,
             around,
             seen: Arc::new(MetadataImage::default()),
             unfinished: Unfinished::default(),
+            damaged: Damaged::default(),
             tried: Mutex::default(),
             period: Duration::from_millis(period_ms.max(1000)),
             laggards: Duration::from_millis((lag_max_ms / 2).max(100)),
             checkpoints: Duration::from_millis(replicas.checkpoint_interval_ms.max(100)),
             kept: Vec::new(),
+            moving: Moving::new((&parts, &layers), orders, runtime),
             parts,
         }
     }
@@ -166,7 +201,8 @@ impl Keeper {
         self.follow();
         // Nobody may listen any more.
         let _ = ready.send(());
-        self.report_strays();
+        self.resume_moves();
+        self.clear_strays();
         let mut image = self.parts.image.clone();
         let mut retention = runtime.block_on(every(self.period));
         let mut laggards = runtime.block_on(every(self.laggards));
@@ -181,7 +217,10 @@ impl Keeper {
                     _ = retention.tick() => Some(Wake::Tick),
                     _ = laggards.tick() => Some(Wake::Laggards),
                     _ = checkpoints.tick() => Some(Wake::Checkpoint),
+                    () = self.around.damage.found() => Some(Wake::Damage),
                     changed = image.changed() => changed.ok().map(|()| Wake::Image),
+                    Some(order) = self.moving.orders.recv() => Some(Wake::Order(order)),
+                    Some(ended) = self.moving.ended.recv() => Some(Wake::Moved(ended)),
                     () = tokio::time::sleep(RETRY_PAUSE), if unfinished => Some(Wake::Retry),
                 }
             });
@@ -189,18 +228,25 @@ impl Keeper {
                 return self.keep_committed();
             };
             // First of all: what is deleted may have the name of what is to be opened.
-            let done = self.finish();
+            let mut done = self.finish();
             match wake {
                 Wake::Image => self.follow(),
                 Wake::Tick => {
                     self.unfinished.retention.clear();
                     self.retain(&self.directory.all());
+                    done = true;
                 }
-                Wake::Laggards => self.look_for_laggards(),
+                Wake::Laggards => {
+                    self.look_for_laggards();
+                    self.look_for_damage();
+                }
+                Wake::Damage => self.look_for_damage(),
                 Wake::Checkpoint => self.keep_committed(),
                 Wake::Retry => {}
+                Wake::Order(order) => self.take_order(order),
+                Wake::Moved(ended) => self.end_move(&ended),
             }
-            if done || wake == Wake::Tick {
+            if done {
                 self.open_broken();
             }
         }
@@ -213,9 +259,11 @@ impl Keeper {
             strays,
             mut retention,
             turns,
+            copies,
         } = std::mem::take(&mut self.unfinished);
         let before = deletes.len() + strays.len();
         self.delete_logs(&deletes);
+        copies.into_iter().for_each(|copy| self.drop_copy(copy));
         for (name, topic) in strays {
             self.remove_unopened(name, topic);
         }
@@ -233,6 +281,7 @@ impl Keeper {
         let broken: Vec<TopicPartition> = self.directory.broken.read().keys().copied().collect();
         if !broken.is_empty() {
             self.serve_again(&broken);
+            self.resume_moves();
         }
     }
 
@@ -256,6 +305,7 @@ impl Keeper {
         let image = Arc::clone(&self.parts.image.borrow_and_update());
         let changes = image.changes_since(&self.seen);
         let layers = self.layers(&image);
+        self.moving.pace.set(layers.moves().bytes_per_second);
         for topic in &changes.deleted {
             self.delete(topic);
         }
@@ -304,11 +354,17 @@ impl Keeper {
         let dirs = self.parts.writers.dirs();
         let mut rows = vec![Committed::new(); dirs.len()];
         for partition in self.directory.all() {
-            let dir = partition.view().dir();
-            let at = dirs.iter().position(|other| Arc::ptr_eq(other, dir));
+            let view = partition.view();
+            let at = dirs.iter().position(|other| Arc::ptr_eq(other, view.dir()));
             let known = partition.ends().high_watermark;
             if let Some(at) = at.filter(|_| partition.is_replicated()) {
                 rows[at].push((partition.id(), known));
+            }
+        }
+        // What is known of those that cannot be opened may tell once more that they are cut short.
+        for at in self.directory.broken.read().keys() {
+            for (dir, rows) in dirs.iter().zip(&mut rows) {
+                rows.extend(dir.committed(*at).map(|known| (*at, known)));
             }
         }
         rows.iter_mut().for_each(|rows| rows.sort_unstable());
@@ -380,10 +436,7 @@ impl Keeper {
                 topic: topic.id,
                 partition: index,
             },
-            name: LogName {
-                topic: topic.name.clone(),
-                partition: index,
-            },
+            name: LogName::new(topic.name.clone(), index),
             config: Arc::clone(&config),
             min_in_sync,
             state: Arc::clone(state),
@@ -393,6 +446,7 @@ impl Keeper {
 
     /// Opens what is missing, several logs at a time, and has all take their places.
     fn serve(&mut self, wanted: &[Wanted], recovery_threads: usize) {
+        self.renew_lost(wanted);
         let missing = wanted.iter().filter(|w| self.directory.get(w.id).is_none());
         let missing: Vec<&Wanted> = missing.collect();
         let dirs = self.parts.writers.dirs();
@@ -408,6 +462,9 @@ impl Keeper {
                 Err(error) => self.give_up(wanted, &error),
             }
         });
+        let directory = &self.directory;
+        let missing = |at: &TopicPartition| directory.get(*at).is_none();
+        self.moving.wishes.retain(|at, _| missing(at));
         for some in wanted.chunks(UNDER_WAY) {
             self.place(some);
         }
@@ -451,6 +508,10 @@ impl Keeper {
         if before.as_ref() != Some(&reason) {
             tracing::error!(log = %wanted.name, %error, "the partition is offline");
         }
+        drop(broken);
+        if error.kind() == ErrorKind::Corrupt && !wanted.is_lost(self.parts.node) {
+            self.parts.neighbours.iter().for_each(|n| n.lost(wanted.id));
+        }
     }
 
     /// Where to open a partition. A log that could not be made may be there in part: another attempt
@@ -461,21 +522,30 @@ impl Keeper {
             return Ok(Arc::clone(dir));
         }
         let assigned = wanted.state.directory(self.parts.node);
-        let dir = homes.of(&wanted.name, assigned.unwrap_or_default())?;
+        let wish = self.moving.wishes.get(&wanted.id);
+        let dir = homes.of(
+            &wanted.name,
+            assigned.unwrap_or_default(),
+            wish,
+            wanted.is_new(self.parts.node) || wanted.is_lost(self.parts.node),
+        )?;
         tried.insert(wanted.id, Arc::clone(&dir));
         Ok(dir)
     }
 
     fn open(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<Partition>, OpenError> {
+        self.check_not_lost(wanted)?;
+        self.keep_one(wanted, homes)?;
         let dir = self.home(wanted, homes)?;
         let replica = Arc::new(Replica::new(wanted.id, &self.around));
+        let reporter = Reporter::new(Arc::clone(&replica));
         let open = || {
             self.parts.writers.open(OpenLog {
                 dir: Arc::clone(&dir),
                 name: wanted.name.clone(),
                 topic_id: wanted.id.topic,
                 config: Arc::clone(&wanted.config),
-                progress: Arc::clone(&replica) as Arc<dyn Progress>,
+                progress: Arc::clone(&reporter) as Arc<dyn Progress>,
             })
         };
         let log = match open() {
@@ -488,11 +558,34 @@ impl Keeper {
             }
             other => other?,
         };
-        // A hint of the last process; a leader knows better soon.
-        if let Some(known) = dir.take_committed(wanted.id) {
+        // A hint of the last process; a leader knows better soon. It is in another directory if the
+        // process ended just after the log had moved.
+        let dirs = self.parts.writers.dirs();
+        let known = dirs.iter().filter_map(|dir| dir.committed(wanted.id)).max();
+        if let Some(known) = known {
+            self.check_whole(wanted, &log, known)?;
+            dirs.iter().for_each(|dir| dir.forget_committed(wanted.id));
             replica.know_committed(known.clamp(log.view().log_start(), log.view().log_end()));
         }
-        Ok(Arc::new(Partition::new(wanted.id, log, replica)))
+        Ok(Arc::new(Partition::new(wanted.id, log, reporter)))
+    }
+
+    /// A crash while a log moved may leave it in two directories. Where they are the same the one
+    /// stays that the controller does not know of: there it was to go.
+    fn keep_one(&self, wanted: &Wanted, homes: &Homes) -> Result<(), OpenError> {
+        let assigned = wanted.state.directory(self.parts.node);
+        let several = homes.all_of(&wanted.name, assigned.unwrap_or_default());
+        if several.len() < 2 {
+            return Ok(());
+        }
+        self.parts.writers.keep_one(&several, |dir| OpenLog {
+            dir: Arc::clone(dir),
+            name: wanted.name.clone(),
+            topic_id: wanted.id.topic,
+            config: Arc::clone(&wanted.config),
+            progress: Arc::new(Unheard),
+        })?;
+        Ok(())
     }
 
     fn delete(&mut self, topic: &Topic) {
@@ -502,10 +595,10 @@ impl Keeper {
                 topic: topic.id,
                 partition,
             };
+            self.moving.wishes.remove(&id);
             if self.directory.broken.write().remove(&id).is_some() {
                 self.tried.lock().remove(&id);
-                let topic = topic.name.clone();
-                self.remove_unopened(LogName { topic, partition }, id.topic);
+                self.remove_unopened(LogName::new(topic.name.clone(), partition), id.topic);
             }
             gone.extend(self.take_away(id));
         }
@@ -514,8 +607,9 @@ impl Keeper {
     }
 
     /// From now on nobody finds the partition any more.
-    fn take_away(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+    fn take_away(&mut self, id: TopicPartition) -> Option<Arc<Partition>> {
         let partition = self.directory.partitions.write().remove(&id)?;
+        self.stop_move(id);
         // Only now: who looks for it because of this must not find it any more.
         partition.close();
         self.parts
@@ -588,26 +682,6 @@ impl Keeper {
             drop(going);
             // Nothing is sent: it ends when all are done.
             let _ = gone.recv();
-        }
-    }
-
-    /// Tells about logs that no topic of the image has. Those that should be open and cannot be were
-    /// told about already.
-    fn report_strays(&self) {
-        for dir in self.parts.writers.dirs() {
-            for name in dir.closed_logs() {
-                let topic = self.seen.topic_by_id(dir.topic_id(&name));
-                let state = topic.and_then(|topic| topic.partition(name.partition));
-                let why = match state {
-                    None => "not in the metadata: left untouched",
-                    Some(state) if !state.replicas.contains(&self.parts.node) => {
-                        "moved to other brokers meanwhile: left untouched"
-                    }
-                    Some(_) => continue,
-                };
-                let dir = dir.path().display().to_string();
-                tracing::warn!(dir, log = %name, "{why}");
-            }
         }
     }
 }

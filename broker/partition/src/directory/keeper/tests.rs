@@ -4,18 +4,34 @@ use std::sync::mpsc::Sender;
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk};
 use freshet_log::{Writers, WritersOptions};
 use freshet_metadata::{
-    Ask, CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker,
-    TopicRef,
+    Ask, AssignDirectories, AssignedPartition, CreateTopics, DeleteTopics, DirectoryId,
+    MetadataError, MetadataMachine, MetadataOptions, NewTopic, RegisterBroker, TopicRef,
 };
 use freshet_settings::{Overrides, StaticSettingsBuilder};
 use freshet_types::{Machine, NodeId, Now, Ticket, Timestamp};
-use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::*;
 use crate::replica::NoProposals;
 
+mod moves;
+mod strays;
+
 const NODE: NodeId = NodeId(1);
+const OTHER: NodeId = NodeId(2);
+
+/// Hears which copies are given up.
+#[derive(Default)]
+struct Losses(Mutex<Vec<TopicPartition>>);
+
+impl crate::Neighbour for Losses {
+    fn stands(&self, _: &Arc<Partition>, _: crate::Stand) {}
+    fn lost(&self, at: TopicPartition) {
+        self.0.lock().push(at);
+    }
+    fn closed(&self, _: &Partition) {}
+    fn deleted(&self, _: &Topic) {}
+}
 
 /// A keeper that is driven by hand, with the metadata that it follows.
 struct Rig {
@@ -24,6 +40,9 @@ struct Rig {
     image: watch::Sender<Arc<MetadataImage>>,
     folder: tempfile::TempDir,
     lives: u8,
+    losses: Arc<Losses>,
+    /// For moves.
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Rig {
@@ -48,15 +67,16 @@ impl Rig {
         let statics = StaticSettingsBuilder::default().finish();
         let statics = Arc::new(statics.expect("settings that agree").0);
         let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&statics)));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (image, watched) = watch::channel(Arc::new(MetadataImage::default()));
-        let directory = Arc::new(Directory {
-            partitions: RwLock::default(),
-            broken: RwLock::default(),
-            applied: watch::Sender::default(),
-            isr_counts: Arc::default(),
-        });
+        let losses = Arc::new(Losses::default());
+        let neighbours = vec![Arc::clone(&losses) as Arc<dyn crate::Neighbour>];
         let keeper = Keeper::new(
-            directory,
+            Directory::new(),
             DirectoryParts {
                 node: NODE,
                 writers,
@@ -65,8 +85,9 @@ impl Rig {
                 image: watched,
                 clock,
                 proposals: Arc::new(NoProposals),
-                neighbours: Vec::new(),
+                neighbours,
             },
+            runtime.handle().clone(),
         );
         let mut rig = Self {
             keeper,
@@ -74,43 +95,76 @@ impl Rig {
             image,
             folder,
             lives: 0,
+            losses,
+            runtime,
         };
-        rig.ask(RegisterBroker {
-            node: NODE,
+        Self::register(&mut rig.machine, NODE);
+        rig.publish();
+        rig
+    }
+
+    fn register(machine: &mut MetadataMachine, node: NodeId) {
+        let request = RegisterBroker {
+            node,
             incarnation: [1; 16],
             listeners: Vec::new(),
             rack: None,
             directories: Vec::new(),
             features: Vec::new(),
             past: freshet_metadata::PastLife::None,
-        })
-        .expect("the broker is registered");
-        rig
+        };
+        Self::ask_of(machine, request).expect("the broker is registered");
     }
 
-    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+    fn ask_of<A: Ask>(machine: &mut MetadataMachine, request: A) -> A::Answer {
         let now = Now {
             monotonic: Millis(1),
             wall: Timestamp(1_700_000_000_000),
         };
-        let mut decision = self.machine.decide(now, Ticket(0), request.into());
+        let mut decision = machine.decide(now, Ticket(0), request.into());
         for record in &decision.records {
-            self.machine.apply(record);
+            machine.apply(record);
         }
+        A::answer(decision.replies.remove(0).1)
+    }
+
+    fn ask<A: Ask>(&mut self, request: A) -> A::Answer {
+        let answer = Self::ask_of(&mut self.machine, request);
+        self.publish();
+        answer
+    }
+
+    fn publish(&self) {
         let image = Arc::new(self.machine.image().clone());
         self.image.send_replace(image);
-        A::answer(decision.replies.remove(0).1)
     }
 
     /// Creates a topic and follows.
     fn create(&mut self, name: &str, partitions: i32) -> TopicPartition {
-        self.lives += 1;
-        let topic = NewTopic {
+        self.create_so(NewTopic {
             name: name.to_owned(),
-            id: TopicId([self.lives; 16]),
             partitions,
             replication_factor: 1,
             ..NewTopic::default()
+        })
+    }
+
+    /// Creates a topic whose partition this broker leads and another follows.
+    fn create_shared(&mut self, name: &str) -> TopicPartition {
+        Self::register(&mut self.machine, OTHER);
+        self.publish();
+        self.create_so(NewTopic {
+            name: name.to_owned(),
+            assignments: vec![(0, vec![NODE, OTHER])],
+            ..NewTopic::default()
+        })
+    }
+
+    fn create_so(&mut self, topic: NewTopic) -> TopicPartition {
+        self.lives += 1;
+        let topic = NewTopic {
+            id: TopicId([self.lives; 16]),
+            ..topic
         };
         let mut created = self.ask(CreateTopics {
             topics: vec![topic],
@@ -130,6 +184,19 @@ impl Rig {
         let mut deleted = self.ask(DeleteTopics { topics });
         deleted.remove(0).expect("deleted");
         self.keeper.follow();
+    }
+
+    /// The controller writes this broker's copy off, and it follows.
+    fn write_off(&mut self, at: TopicPartition) -> Result<(), MetadataError> {
+        let epoch = self.machine.image().broker(NODE).map_or(-1, |b| b.epoch);
+        let directory = DirectoryId::LOST;
+        let written_off = self.ask(AssignDirectories {
+            node: NODE,
+            broker_epoch: epoch,
+            replicas: vec![AssignedPartition { at, directory }],
+        });
+        self.keeper.follow();
+        written_off.expect("it is known").remove(0)
     }
 
     fn get(&self, id: TopicPartition) -> Option<Arc<Partition>> {
@@ -207,6 +274,30 @@ fn a_deletion_that_finds_no_room_is_tried_again() {
 }
 
 #[test]
+fn a_place_that_finds_no_room_is_taken_later() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let open = rig.get(id).expect("open");
+    let topic = rig.keeper.seen.topic_by_id(id.topic).cloned();
+    let was = Arc::clone(topic.expect("created").iter().next().expect("one").1);
+    let leaderless = freshet_metadata::Partition {
+        leader: None,
+        leader_epoch: was.leader_epoch + 1,
+        ..freshet_metadata::Partition::clone(&was)
+    };
+    let hold = hold_thread_of(&open);
+    for _ in 0..2 {
+        assert!(open.begin(&leaderless, 1).is_err(), "there is no room");
+        assert!(!open.leads());
+    }
+    let_go(hold, &open);
+    let turn = open.begin(&leaderless, 1).expect("room");
+    open.finish(turn.expect("its log was told nothing yet"));
+    let settled = open.begin(&leaderless, 1).expect("room");
+    assert!(settled.is_none(), "once");
+}
+
+#[test]
 fn a_partition_that_could_not_be_opened_is_opened_once_it_can_be() {
     let mut rig = Rig::new();
     let log = rig.folder.path().join("t-0");
@@ -249,6 +340,71 @@ fn retention_of_a_thread_without_room_holds_up_no_other_and_is_tried_again() {
     let_go(hold, &all[0]);
     assert!(!rig.keeper.finish(), "no deletion was due");
     assert!(rig.keeper.unfinished.is_empty());
+}
+
+#[test]
+fn a_copy_that_was_written_off_begins_anew_once() {
+    let mut rig = Rig::new();
+    let id = rig.create_shared("t");
+    let damaged = rig.get(id).expect("open");
+    let mark = rig.folder.path().join("t-0/mark");
+    let write = |path: &Path| SystemDisk.replace_small(path, b"old").expect("written");
+    write(&mark);
+    assert_eq!(rig.write_off(id), Ok(()));
+    let anew = rig.get(id).expect("open again");
+    assert!(!Arc::ptr_eq(&damaged, &anew));
+    assert!(!mark.exists(), "of the old log nothing is left");
+    // The controller does not know yet; what was copied since must stay.
+    write(&mark);
+    rig.create("u", 1);
+    rig.keeper.follow();
+    assert!(mark.exists());
+    assert!(Arc::ptr_eq(&anew, &rig.get(id).expect("open")));
+}
+
+#[test]
+fn damage_is_told_and_nothing_is_removed_before_the_controller_agrees() {
+    let mut rig = Rig::new();
+    let id = rig.create_shared("t");
+    let alone = rig.create("alone", 1);
+    let open = rig.get(id).expect("open");
+    for at in [id, alone] {
+        rig.keeper.around.damage.report(at, "a bit flipped".into());
+    }
+    rig.keeper.look_for_damage();
+    assert_eq!(rig.losses.0.lock().len(), 2);
+    assert!(Arc::ptr_eq(&open, &rig.get(id).expect("it serves on")));
+    let refused = rig.write_off(alone);
+    assert!(refused.is_err(), "nobody else has it: {refused:?}");
+    assert!(rig.get(alone).is_some());
+    // It may have been too early: it is told again.
+    rig.keeper.look_for_damage();
+    assert_eq!(rig.losses.0.lock().len(), 4);
+    assert_eq!(rig.write_off(id), Ok(()));
+    rig.keeper.look_for_damage();
+    assert_eq!(rig.losses.0.lock().len(), 5, "only of the other one");
+}
+
+#[test]
+fn a_log_that_ends_below_what_was_committed_is_not_opened() {
+    let mut rig = Rig::new();
+    let id = rig.create_shared("t");
+    let dirs = rig.keeper.parts.writers.dirs();
+    dirs[0].keep_committed(&[(id, 5)]).expect("kept");
+    rig.keeper.parts.writers.stop().expect("stopped");
+    let Rig { folder, keeper, .. } = rig;
+    drop(keeper);
+    let mut rig = Rig::in_folder(folder);
+    assert_eq!(rig.create_shared("t"), id, "the same life of the topic");
+    let why = rig.keeper.directory.broken(id).expect("not open");
+    assert!(why.contains("5 was committed"), "{why}");
+    assert_eq!(*rig.losses.0.lock(), [id]);
+    // It is not forgotten by the next checkpoint, nor by another try.
+    rig.keeper.keep_committed();
+    rig.keeper.open_broken();
+    assert!(rig.get(id).is_none());
+    assert_eq!(rig.write_off(id), Ok(()));
+    assert!(rig.get(id).is_some(), "it begins anew");
 }
 
 #[test]

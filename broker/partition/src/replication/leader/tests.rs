@@ -74,6 +74,22 @@ fn too_few_in_sync_commit_nothing() {
 }
 
 #[test]
+fn what_waited_is_committed_when_fewer_are_needed() {
+    let needs = |min_in_sync| Term {
+        min_in_sync,
+        ..term(0, &[ME, B])
+    };
+    let mut leader = leader(&[ME, B]);
+    fetch(&mut leader, B, 10, 1);
+    assert_eq!(leader.renew(needs(3), Millis(2)).high_watermark, None);
+    leader.flushed(12, Millis(3));
+    assert_eq!(fetch(&mut leader, B, 12, 3).high_watermark, None);
+    // No epoch moves with the setting, and nothing else may ever happen.
+    let moved = leader.renew(needs(2), Millis(4));
+    assert_eq!(moved.high_watermark, Some(12));
+}
+
+#[test]
 fn a_proposed_member_counts_at_once_and_a_proposed_leaver_still_does() {
     let mut joining = leader(&[ME, B]);
     fetch(&mut joining, B, 10, 1);

@@ -286,6 +286,53 @@ async fn it_comes_back_when_the_controller_does() {
     assert_eq!(*life.broker_epoch().borrow(), epoch, "the same life");
 }
 
+/// Serves with two directories; the first has a log and then fails.
+async fn with_failed_directory(
+    controller: &Arc<Controller>,
+    folder: &tempfile::TempDir,
+    away: bool,
+) -> Lifecycle {
+    let open = |id: u8| {
+        let path = folder.path().join(id.to_string());
+        SystemDisk.create_dir_all(&path.join("t-0")).unwrap();
+        let dir = LogDir::open(Arc::new(SystemDisk), &path).unwrap();
+        (DirectoryId([id; 16]), dir)
+    };
+    let directories = vec![open(1), open(2)];
+    let failing = Arc::clone(&directories[0].1);
+    let life = Lifecycle::start(LifecycleParts {
+        directories,
+        ..parts(controller, 1, 1)
+    });
+    life.ready(controller.applied());
+    reaches(&life, LifeState::Serving).await;
+    controller.away.store(away, Ordering::SeqCst);
+    SystemDisk.remove_dir_all(failing.path()).unwrap();
+    failing.begin_life(99).unwrap_err();
+    life
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_directory_that_no_controller_hears_of_ends_the_life() {
+    let (controller, folder) = (Controller::start(), tempfile::tempdir().unwrap());
+    let life = with_failed_directory(&controller, &folder, true).await;
+    let begin = Instant::now();
+    let failed = timeout(ms(600_000), life.failed()).await.expect("it ends");
+    assert_eq!(failed, LifeError::UntoldFailure { waited_ms: 30_000 });
+    let took = begin.elapsed();
+    assert!((ms(29_000)..ms(32_000)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_directory_that_the_controller_heard_of_ends_nothing() {
+    let (controller, folder) = (Controller::start(), tempfile::tempdir().unwrap());
+    let life = with_failed_directory(&controller, &folder, false).await;
+    sleep(ms(2_000)).await;
+    assert_eq!(controller.broker(1).directories, [DirectoryId([2; 16])]);
+    controller.away.store(true, Ordering::SeqCst);
+    assert!(timeout(ms(90_000), life.failed()).await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_was_struck_off_registers_again() {
     let controller = Controller::start();

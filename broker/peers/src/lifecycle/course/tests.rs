@@ -8,6 +8,7 @@ const PACE: Pace = Pace {
     interval_ms: 250,
     session_ms: 1_000,
     registration_ms: 60_000,
+    failure_ms: 30_000,
 };
 const NODE: NodeId = NodeId(7);
 
@@ -19,7 +20,11 @@ enum Event {
     Saw(i64, bool),
     Gone,
     Ready,
-    Leave { by: u64 },
+    Leave {
+        by: u64,
+    },
+    /// Whether a failed directory is unknown to the controller.
+    Failed(bool),
     Nothing,
 }
 
@@ -78,6 +83,7 @@ fn happen(course: &mut Course, now: Millis, event: Event) {
         Gone => course.saw(now, None),
         Ready => course.ready(now),
         Leave { by } => course.leave(now, Millis(by)),
+        Failed(untold) => course.failed(now, untold),
         Nothing => {}
     }
 }
@@ -412,6 +418,7 @@ fn a_heart_beats_twice_in_a_session_whatever_the_settings_say() {
         session_timeout_ms: session,
         registration_timeout_ms: 60_000,
         controlled_shutdown: true,
+        directory_failure_timeout_ms: 30_000,
     };
     let table = [
         (250, 1_000, 250),
@@ -422,4 +429,37 @@ fn a_heart_beats_twice_in_a_session_whatever_the_settings_say() {
     for (interval, session, expected) in table {
         assert_eq!(Pace::of(&settings(interval, session)).interval_ms, expected);
     }
+}
+
+#[test]
+fn a_broker_stops_that_cannot_tell_of_a_failed_directory() {
+    let away = || Beaten(Err(Unheard::Quorum(NOBODY)));
+    let mute = || failed(LifeError::UntoldFailure { waited_ms: 30_000 });
+    let beating = |wait_ms| beat(false, false, wait_ms);
+    let mut course = serving();
+    let table = vec![
+        (300, Failed(true), beating(333), Serving),
+        (301, away(), wait(550), Serving),
+        // Told in between, and another one fails: it counts from there.
+        (20_000, Failed(false), beating(333), Serving),
+        (20_001, well(), wait(20_250), Serving),
+        (20_100, Failed(true), wait(20_250), Serving),
+        (50_000, Failed(true), beating(333), Serving),
+        (50_001, away(), wait(50_250), Serving),
+        (50_099, Failed(true), wait(50_250), Serving),
+        (50_100, Failed(true), mute(), LifeState::Gone),
+    ];
+    live(&mut course, table);
+}
+
+#[test]
+fn who_leaves_is_not_kept_from_it_by_a_failed_directory() {
+    let mut course = serving();
+    let leave = Leave { by: 90_000 };
+    course.failed(Millis(100), true);
+    let table = vec![
+        (200, leave, beat(false, true, 333), Leaving),
+        (40_000, Failed(true), beat(false, true, 333), Leaving),
+    ];
+    live(&mut course, table);
 }

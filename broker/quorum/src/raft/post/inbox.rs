@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
-use openraft::raft::SnapshotResponse;
+use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
 
 use super::link::Post;
 use super::message::{
@@ -13,6 +13,7 @@ use super::message::{
 };
 use crate::Agreeable;
 use crate::raft::census::Greeting;
+use crate::raft::doze::LastHeard;
 use crate::raft::footing::types::{LogId, Vote};
 use crate::raft::leader::{Core, confirmed};
 use crate::raft::peer::Peer;
@@ -21,10 +22,11 @@ use crate::raft::voters;
 use crate::store::decode_snapshot;
 
 /// Answers letters.
-pub(crate) struct Inbox<M: Agreeable> {
+pub(in crate::raft) struct Inbox<M: Agreeable> {
     pub(crate) core: Core<M>,
     pub(crate) post: Post,
     pub(crate) snapshot_cap_bytes: u64,
+    pub(in crate::raft) heard: LastHeard,
     /// The snapshot that is coming in. One at a time: a new one replaces it.
     pub(crate) incoming: Arc<tokio::sync::Mutex<Option<Incoming>>>,
 }
@@ -98,7 +100,12 @@ impl<M: Agreeable> Inbox<M> {
                 .append_entries(message::read_append_body(letter.body)?)
                 .await
             {
-                Ok(response) => done(message::append_answer(&response)),
+                Ok(response) => {
+                    if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                        self.heard.now();
+                    }
+                    done(message::append_answer(&response))
+                }
                 Err(error) => Ok(stopped(&error)),
             },
             Kind::Vote => match self.core.vote(message::read_vote_body(letter.body)?).await {
@@ -145,6 +152,9 @@ impl<M: Agreeable> Inbox<M> {
             Ok(()) => (Verdict::Done, Bytes::new()),
             Err(error @ crate::raft::VotersError::NotLeader { .. }) => {
                 (Verdict::NotLeader, error.to_string().into())
+            }
+            Err(error @ crate::raft::VotersError::Taken(_)) => {
+                (Verdict::Taken, error.to_string().into())
             }
             Err(error) => (Verdict::Refused, error.to_string().into()),
         })

@@ -100,6 +100,7 @@ pub(crate) enum Verdict {
     Stopped = 3,
     NotLeader = 4,
     Refused = 5,
+    Taken = 6,
 }
 
 impl Verdict {
@@ -110,6 +111,7 @@ impl Verdict {
             Self::AnotherPeer,
             Self::Stopped,
             Self::NotLeader,
+            Self::Taken,
         ];
         let known = all.into_iter().find(|&verdict| verdict as i8 == code);
         known.unwrap_or(Self::Refused)

@@ -65,6 +65,7 @@ fn census(me: i32) -> Census {
     let voters = [1, 2, 3].map(|node| (NodeId(node), Vec::new())).into();
     Census {
         me: NodeId(me),
+        endpoints: Vec::new(),
         named: Named::Voters(voters),
         pause: Duration::from_millis(20),
     }
@@ -129,6 +130,7 @@ fn by_address(me: i32, wants_vote: bool) -> Census {
     let at = at.into();
     Census {
         me: NodeId(me),
+        endpoints: Vec::new(),
         named: Named::Addresses { at, wants_vote },
         pause: Duration::from_millis(20),
     }

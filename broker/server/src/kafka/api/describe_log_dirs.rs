@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use freshet_log::LogDir;
+use freshet_log::{LogDir, LogView};
 use freshet_partition::Partition;
 use freshet_wire::describe_log_dirs::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -24,18 +24,34 @@ pub(crate) async fn handle(
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
     let wanted = request.topics.map(wanted);
-    let open = context.partitions.all();
+    let here = Here {
+        open: context.partitions.all(),
+        futures: futures(context),
+    };
     let cordoned = context.layers().cordoned_dirs();
     let directories = context.writers.dirs().iter();
     DescribeLogDirsResponse {
         results: directories
             .map(|dir| DescribeLogDirsResult {
                 is_cordoned: cordoned.covers(dir.path()),
-                ..describe(context, dir, &open, &wanted)
+                ..describe(context, dir, &here, &wanted)
             })
             .collect(),
         ..DescribeLogDirsResponse::default()
     }
+}
+
+/// All that lies in any directory.
+struct Here {
+    open: Vec<Arc<Partition>>,
+    /// Copies that shall take the place of what is in another directory.
+    futures: Vec<(Arc<Partition>, LogView)>,
+}
+
+fn futures(context: &Context) -> Vec<(Arc<Partition>, LogView)> {
+    let futures = context.partitions.futures().into_iter();
+    let of = |(at, copy)| Some((context.partitions.get(at)?, copy));
+    futures.filter_map(of).collect()
 }
 
 fn wanted(topics: Vec<DescribableLogDirTopic>) -> BTreeMap<String, BTreeSet<i32>> {
@@ -52,7 +68,7 @@ fn wanted(topics: Vec<DescribableLogDirTopic>) -> BTreeMap<String, BTreeSet<i32>
 fn describe(
     context: &Context,
     dir: &Arc<LogDir>,
-    open: &[Arc<Partition>],
+    here: &Here,
     wanted: &Wanted,
 ) -> DescribeLogDirsResult {
     let log_dir = shown(dir.path());
@@ -65,17 +81,19 @@ fn describe(
         };
     }
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for partition in open.iter().filter(|p| Arc::ptr_eq(p.view().dir(), dir)) {
+    let present = here.open.iter().map(|partition| (partition, None));
+    let futures = here.futures.iter().map(|(of, copy)| (of, Some(copy)));
+    for (partition, copy) in present.chain(futures) {
         let name = partition.name();
-        if is_wanted(wanted, name.topic.as_str(), name.partition) {
-            let ends = partition.ends();
+        let view = copy.cloned().unwrap_or_else(|| partition.view());
+        let lies_here = Arc::ptr_eq(view.dir(), dir);
+        if lies_here && is_wanted(wanted, name.topic.as_str(), name.partition) {
             let held = topics.entry(name.topic.as_str()).or_default();
             held.push(DescribeLogDirsPartition {
                 partition_index: name.partition,
-                partition_size: i64::try_from(partition.view().size_bytes()).unwrap_or(i64::MAX),
-                // How far a replica is behind what it knows to be committed, as in Kafka.
-                offset_lag: (ends.high_watermark - ends.log_end).max(0),
-                is_future_key: false,
+                partition_size: i64::try_from(view.size_bytes()).unwrap_or(i64::MAX),
+                offset_lag: lag(partition, copy),
+                is_future_key: copy.is_some(),
             });
         }
     }
@@ -92,6 +110,17 @@ fn describe(
         usable_bytes: space.map_or(-1, |space| bytes(space.available_bytes)),
         is_cordoned: false,
     }
+}
+
+/// How far a replica is behind what it knows to be committed, and a copy behind its replica; as in
+/// Kafka.
+fn lag(partition: &Partition, copy: Option<&LogView>) -> i64 {
+    let ends = partition.ends();
+    let lag = match copy {
+        Some(copy) => ends.log_end - copy.log_end(),
+        None => ends.high_watermark - ends.log_end,
+    };
+    lag.max(0)
 }
 
 fn is_wanted(wanted: &Wanted, topic: &str, partition: i32) -> bool {

@@ -4,7 +4,7 @@
 use freshet_metadata::{AlterConfigs, AlterResource, ConfigChange};
 use freshet_wire::alter_configs::AlterConfigsResourceResponse;
 
-use super::{resource, unbuilt};
+use super::{cordons, resource, unbuilt};
 use crate::kafka::context::Context;
 use crate::kafka::errors::refusal::{Refusal, in_turn, outcomes, told};
 
@@ -24,11 +24,14 @@ pub(crate) async fn alter(
     validate_only: bool,
 ) -> Vec<AlterConfigsResourceResponse> {
     let (mut named, mut read, mut resources) = (Vec::new(), Vec::new(), Vec::new());
+    let layers = context.layers();
     for asked in asked {
         let target = resource::target(asked.resource_type, &asked.resource_name);
         read.push(target.and_then(|target| {
             let change = asked.change?;
-            resources.push(AlterResource { target, change });
+            let resource = AlterResource { target, change };
+            cordons::check(&layers, context.identity.node_id, &resource)?;
+            resources.push(resource);
             Ok(())
         }));
         named.push((asked.resource_type, asked.resource_name));

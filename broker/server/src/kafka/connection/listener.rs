@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_env::Reactors;
+use freshet_env::{Reactors, limits};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::kafka::connection::seats::Seat;
 use crate::kafka::connection::{Connection, ConnectionError, ConnectionLimits};
@@ -15,6 +17,9 @@ use crate::stop::Stop;
 
 /// How long accepting rests after the process ran out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is told that connections are refused for want of file descriptors.
+const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// What all connections of a listener share.
 pub(crate) struct ListenerShared {
@@ -30,13 +35,19 @@ pub(crate) struct KafkaListener {
     shared: Arc<ListenerShared>,
     /// Not among what connections share: they live on it, and the last one of them must not end it.
     reactors: Arc<Reactors>,
+    /// When it was told last that files run out.
+    complained: Mutex<Option<Instant>>,
 }
 
 impl KafkaListener {
     /// Its connections live on `reactors`.
     pub(crate) fn new(shared: ListenerShared, reactors: Arc<Reactors>) -> Self {
         let shared = Arc::new(shared);
-        Self { shared, reactors }
+        Self {
+            shared,
+            reactors,
+            complained: Mutex::default(),
+        }
     }
 
     /// Accepts until the stop signal; then waits at most `grace` for open requests.
@@ -66,8 +77,23 @@ impl KafkaListener {
         }
     }
 
+    /// A human must act: nobody new gets in. Not for each of those who try.
+    fn complain(&self, peer: SocketAddr) {
+        let now = Instant::now();
+        let mut told = self.complained.lock();
+        if told.is_none_or(|told| now - told >= COMPLAINTS) {
+            *told = Some(now);
+            tracing::warn!(%peer, limit = limits::open_files(), "connections are refused: the last open files are kept for the logs; raise the limit of open files (ulimit -n, LimitNOFILE)");
+        }
+    }
+
     fn admit(&self, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
         let shared = Arc::clone(&self.shared);
+        if limits::is_among_the_last(&stream) {
+            shared.context.metrics.connections_refused.inc();
+            self.complain(peer);
+            return;
+        }
         let seat = match Seat::take(&shared.context, &shared.limits, peer.ip()) {
             Ok(seat) => seat,
             Err(limit) => {

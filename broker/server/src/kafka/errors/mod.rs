@@ -8,7 +8,9 @@ use freshet_coordinators::groups::api::{GroupError, OffsetError};
 use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
 use freshet_partition::replication::FetchRefusal;
-use freshet_partition::{HostError, ProduceError, ReadError, ReplicaFetchError, TrimError};
+use freshet_partition::{
+    HostError, MoveError, ProduceError, ReadError, ReplicaFetchError, TrimError,
+};
 use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
 use freshet_wire::ErrorCode;
@@ -29,6 +31,16 @@ pub(crate) fn unknown_topic(name: &str) -> ErrorCode {
 pub(crate) trait Coded {
     /// Its code on the wire.
     fn code(&self) -> ErrorCode;
+}
+
+impl Coded for MoveError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Asked again, it may have come.
+            Self::NotHere | Self::TooMany | Self::Stopping => ErrorCode::ReplicaNotAvailable,
+            Self::Offline(_) => ErrorCode::KafkaStorageError,
+        }
+    }
 }
 
 impl Coded for LogError {
@@ -79,7 +91,7 @@ impl Coded for LogReadError {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Io { .. } => ErrorCode::KafkaStorageError,
+            Self::Io { .. } | Self::Unreadable { .. } => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }
@@ -91,6 +103,8 @@ impl Coded for ReadError {
             Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
+            // Clients look for another leader, and come again.
+            Self::Damaged(_) => ErrorCode::KafkaStorageError,
             Self::Log(error) => error.code(),
         }
     }
@@ -234,6 +248,7 @@ impl Coded for VotersError {
             Self::InProgress | Self::Behind(_) => ErrorCode::RequestTimedOut,
             Self::Unknown(_) => ErrorCode::VoterNotFound,
             Self::OnlyVoter(_) => ErrorCode::InvalidRequest,
+            Self::Taken(_) => ErrorCode::DuplicateBrokerRegistration,
             Self::Quorum(error) => error.code(),
         }
     }

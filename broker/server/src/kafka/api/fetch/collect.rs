@@ -123,9 +123,10 @@ async fn round(
             }
             Err(code) => Outcome::failed(code),
         };
-        let starts_later = limits.reader.is_replica() && outcome.starts_later(item.told);
+        let by_rack = context.limits.replicas_by_rack;
+        let is_news = outcome.starts_later(item.told) || by_rack && outcome.commits_more(item.told);
         found.put(item.turn, slot, outcome);
-        found.is_urgent |= starts_later;
+        found.is_urgent |= limits.reader.is_replica() && is_news;
     }
     found.held.keep(found.bytes);
 }

@@ -67,6 +67,13 @@ impl Outcome {
         !told.error && starts > told.log_start
     }
 
+    /// Whether more is committed than a replica was told. Where consumers read from replicas it hears
+    /// of it at once, or they would see a lone record only at the end of a long poll (KIP-392).
+    pub(super) fn commits_more(&self, told: Told) -> bool {
+        let committed = self.ends.map_or(-1, |ends| ends.high_watermark);
+        !told.error && committed > told.high_watermark
+    }
+
     pub(super) fn told(&self) -> Told {
         match &self.ends {
             Some(ends) if self.error == ErrorCode::None => Told {

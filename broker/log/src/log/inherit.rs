@@ -1,0 +1,23 @@
+//! What a copy of a log takes over from it beside the records.
+
+use std::sync::atomic::Ordering;
+
+use super::Log;
+
+impl Log {
+    /// Takes over what `other` knows and its records alone do not tell: producers whose records are
+    /// gone, leader epochs without records, the log start. Both must have the same records.
+    pub(crate) fn inherit(&mut self, other: &Self) {
+        self.producers = other.producers.clone();
+        self.publish_unstable();
+        *self.shared.epochs.write() = other.shared.epochs.read().clone();
+        let start = other.shared.log_start.load(Ordering::Acquire);
+        self.shared.log_start.store(start, Ordering::Release);
+        self.be_fenced_like(other);
+    }
+
+    /// Refuses appends of the leader epochs that `other` refuses.
+    pub(crate) fn be_fenced_like(&mut self, other: &Self) {
+        self.fence = other.fence;
+    }
+}

@@ -1,0 +1,182 @@
+//! What the active controller tells the people who read its log: which brokers come, go out of
+//! service and come back, and who leads although acknowledged records may be missing.
+//!
+//! Only the controller that decides tells it, so it stands in one log of the cluster. It is read off
+//! the images; so after a change of controllers what the old one decided last may be in neither's.
+
+use std::sync::Arc;
+
+use freshet_metadata::{Broker, MetadataImage, MetadataMachine, UncleanElection};
+use freshet_quorum::Quorum;
+use freshet_types::NodeId;
+
+/// Why a broker is out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It did not send a heartbeat for a whole session.
+    Silent,
+    /// It asked for it, and what it led has moved.
+    Stopped,
+    /// Another process registered with its number.
+    Replaced,
+    /// None of its log directories is online.
+    NoDisk,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Silent => "no heartbeat came for broker.session.timeout.ms",
+            Self::Stopped => "it stops, as it was asked to",
+            Self::Replaced => "a new process of it has registered",
+            Self::NoDisk => "none of its log directories is online",
+        }
+    }
+}
+
+/// One thing to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum News {
+    /// A process is known; it serves once it is unfenced.
+    Registered(NodeId, i64),
+    Fenced(NodeId, Why),
+    Unfenced(NodeId),
+    Unregistered(NodeId),
+    Unclean(Arc<UncleanElection>),
+}
+
+fn news(before: &MetadataImage, after: &MetadataImage) -> Vec<News> {
+    let changes = after.changes_since(before);
+    let mut all = Vec::new();
+    if changes.brokers {
+        for broker in after.brokers() {
+            all.extend(of_broker(before.broker(broker.node).map(|b| &**b), broker));
+        }
+        let gone = before.brokers().map(|broker| broker.node);
+        let gone = gone.filter(|node| after.broker(*node).is_none());
+        all.extend(gone.map(News::Unregistered));
+    }
+    all.extend(changes.unclean.into_iter().map(News::Unclean));
+    all
+}
+
+fn of_broker(before: Option<&Broker>, after: &Broker) -> Vec<News> {
+    let node = after.node;
+    let is_new = before.is_none_or(|before| before.epoch != after.epoch);
+    let served = before.is_some_and(|before| !before.fenced);
+    let mut all = Vec::new();
+    if served && (after.fenced || is_new) {
+        let why = match before {
+            _ if is_new => Why::Replaced,
+            Some(before) if before.stopping || after.stopping => Why::Stopped,
+            Some(before) if after.directories.is_empty() && !before.directories.is_empty() => {
+                Why::NoDisk
+            }
+            _ => Why::Silent,
+        };
+        all.push(News::Fenced(node, why));
+    }
+    if is_new {
+        all.push(News::Registered(node, after.epoch));
+    }
+    if !after.fenced && (is_new || !served) {
+        all.push(News::Unfenced(node));
+    }
+    all
+}
+
+fn tell(news: News) {
+    match news {
+        News::Registered(broker, epoch) => tracing::info!(%broker, epoch, "broker registered"),
+        News::Fenced(broker, why @ (Why::Stopped | Why::Replaced)) => {
+            tracing::info!(%broker, reason = why.words(), "broker fenced");
+        }
+        News::Fenced(broker, why) => {
+            tracing::warn!(%broker, reason = why.words(), "broker fenced: others lead for it");
+        }
+        News::Unfenced(broker) => tracing::info!(%broker, "broker unfenced: it may lead"),
+        News::Unregistered(broker) => tracing::info!(%broker, "broker unregistered"),
+        News::Unclean(election) => tracing::error!(
+            topic = %election.at.topic,
+            partition = election.at.partition,
+            leader = %election.leader,
+            epoch = election.leader_epoch,
+            cause = ?election.cause,
+            "unclean election: acknowledged records may be lost"
+        ),
+    }
+}
+
+/// Tells what happens, while this node decides; for ever.
+pub async fn chronicle(quorum: Arc<dyn Quorum<MetadataMachine>>) {
+    let (mut image, leadership) = (quorum.watch(), quorum.leadership());
+    let mut seen = Arc::clone(&image.borrow_and_update());
+    while image.changed().await.is_ok() {
+        let now = Arc::clone(&image.borrow_and_update());
+        if leadership.borrow().is_mine {
+            news(&seen, &now).into_iter().for_each(tell);
+        }
+        seen = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(epoch: i64, fenced: bool) -> Broker {
+        Broker {
+            node: NodeId(3),
+            epoch,
+            incarnation: [0; 16],
+            listeners: Vec::new(),
+            rack: None,
+            directories: vec![freshet_metadata::DirectoryId([7; 16])],
+            fenced,
+            stopping: false,
+            cordoned: false,
+            cordoned_directories: Vec::new(),
+            features: Vec::new(),
+            served_epoch: -1,
+        }
+    }
+
+    #[test]
+    fn fencing_is_told_with_its_reason_and_only_once() {
+        let node = NodeId(3);
+        let serving = broker(1, false);
+        let stopping = Broker {
+            stopping: true,
+            ..serving.clone()
+        };
+        let stopped = Broker {
+            fenced: true,
+            ..stopping.clone()
+        };
+        let diskless = Broker {
+            directories: Vec::new(),
+            ..broker(1, true)
+        };
+        let told = |before: &Broker, after: &Broker| of_broker(Some(before), after);
+        let fenced = |why| vec![News::Fenced(node, why)];
+        assert_eq!(told(&serving, &broker(1, true)), fenced(Why::Silent));
+        assert_eq!(told(&serving, &stopping), []);
+        assert_eq!(told(&stopping, &stopped), fenced(Why::Stopped));
+        assert_eq!(told(&serving, &diskless), fenced(Why::NoDisk));
+        assert_eq!(told(&broker(1, true), &serving), [News::Unfenced(node)]);
+        assert_eq!(told(&broker(1, true), &broker(1, true)), []);
+        assert_eq!(told(&serving, &serving), []);
+    }
+
+    #[test]
+    fn another_process_of_a_broker_is_told_as_such() {
+        let node = NodeId(3);
+        let both = [News::Fenced(node, Why::Replaced), News::Registered(node, 2)];
+        assert_eq!(of_broker(Some(&broker(1, false)), &broker(2, true)), both);
+        let first = of_broker(None, &broker(1, true));
+        assert_eq!(first, [News::Registered(node, 1)]);
+        // Images may be skipped: it was let in meanwhile.
+        let late = of_broker(Some(&broker(1, true)), &broker(2, false));
+        assert_eq!(late, [News::Registered(node, 2), News::Unfenced(node)]);
+    }
+}

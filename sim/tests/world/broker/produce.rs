@@ -1,0 +1,132 @@
+//! Producers: their records, and the ids that they are known by.
+
+use freshet_metadata::{AllocateProducerIds, Ask as _, Reply};
+use freshet_types::TopicPartition;
+
+use super::For;
+use super::replica::Stand;
+use crate::message::{Message, Produce, Refusal, Row};
+use crate::network::Host;
+use crate::rules::Duty;
+use crate::world::World;
+
+/// Producer ids that a broker takes at once: few, so that it has to ask often.
+const BLOCK: i32 = 3;
+
+impl World {
+    pub(crate) fn produce(&mut self, host: Host, from: Host, produce: Produce) {
+        let Produce {
+            id,
+            at,
+            value,
+            sender,
+            all,
+        } = produce;
+        let now = self.local(host);
+        let epoch = match self.may_produce(host, at, all) {
+            Ok(epoch) => epoch,
+            Err(refusal) => return self.refuse(host, (from, id), refusal),
+        };
+        let deduplicates = self.has(Duty::Deduplicate);
+        let log = self.log(host, at);
+        let known = sender
+            .filter(|_| deduplicates)
+            .map_or(Ok(None), |s| log.check(s));
+        let offset = match known {
+            Ok(Some(offset)) => offset,
+            Ok(None) => {
+                let offset = log.end();
+                log.push(Row {
+                    epoch,
+                    value,
+                    sender,
+                });
+                if let Some(brain) = self.replica(host, at).and_then(|r| r.brain()) {
+                    brain.appended(offset + 1, now);
+                }
+                offset
+            }
+            Err(()) => return self.refuse(host, (from, id), Refusal::OutOfOrder),
+        };
+        let waits = all && self.has(Duty::AcksWait);
+        let Some(replica) = self.replica(host, at) else {
+            return;
+        };
+        let committed = replica.committed;
+        if waits && offset >= committed {
+            if let Stand::Leads { parked, .. } = &mut replica.stand {
+                parked.entry(offset).or_default().push((from, id, value));
+            }
+        } else {
+            if all {
+                self.acknowledged(host, at, epoch, (offset, value));
+            }
+            let outcome = Ok(offset);
+            self.send(host, from, Message::Produced { id, outcome });
+        }
+        self.begin_flush(host, at);
+        if self.log(host, at).is_flushed() {
+            self.progress(host, at);
+        }
+    }
+
+    fn may_produce(&mut self, host: Host, at: TopicPartition, all: bool) -> Result<i32, Refusal> {
+        if self.nodes[host].disk.has_failed {
+            return Err(Refusal::Failed);
+        }
+        let brain = self.replica(host, at).and_then(|r| r.brain());
+        let brain = brain.ok_or(Refusal::NotLeader)?;
+        let (in_sync, needed) = brain.in_sync();
+        // Kindness: what is taken here all the same would wait.
+        if all && in_sync < needed {
+            return Err(Refusal::NotEnoughReplicas);
+        }
+        Ok(brain.term().leader_epoch)
+    }
+
+    fn refuse(&mut self, host: Host, (to, id): (Host, u64), refusal: Refusal) {
+        let outcome = Err(refusal);
+        self.send(host, to, Message::Produced { id, outcome });
+    }
+
+    /// Somebody wants to be known.
+    pub(crate) fn new_producer(&mut self, host: Host, asker: (Host, u64)) {
+        self.process(host).ids_wanted.push(asker);
+        self.hand_out_ids(host);
+        let process = self.process(host);
+        if process.ids_wanted.len() == 1 {
+            let request = AllocateProducerIds { count: BLOCK };
+            self.ask(host, For::ProducerIds, request.into(), 1_000);
+        }
+    }
+
+    fn hand_out_ids(&mut self, host: Host) {
+        loop {
+            let process = self.process(host);
+            if process.ids.is_empty() || process.ids_wanted.is_empty() {
+                return;
+            }
+            let producer = process.ids.next();
+            let (to, id) = process.ids_wanted.remove(0);
+            self.handed_out(producer);
+            self.send(host, to, Message::NewProducerId { id, producer });
+        }
+    }
+
+    pub(super) fn block_arrived(&mut self, host: Host, reply: Option<Reply>) {
+        match reply.map(AllocateProducerIds::answer) {
+            Some(Ok(block)) => {
+                let process = self.process(host);
+                process.ids = block.first..block.first + i64::from(block.count);
+                self.hand_out_ids(host);
+            }
+            Some(Err(_)) | None => {
+                for (to, id) in std::mem::take(&mut self.process(host).ids_wanted) {
+                    let producer = None;
+                    self.send(host, to, Message::NewProducerId { id, producer });
+                }
+            }
+        }
+        self.process(host).ids_wanted.clear();
+    }
+}

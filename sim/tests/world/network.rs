@@ -1,0 +1,83 @@
+//! What lies between hosts: messages are late, lost, doubled and reordered; lines are cut, one way
+//! or both.
+
+use std::collections::BTreeSet;
+
+use crate::throws::Throws;
+
+/// Hosts by number: nodes first, then clients.
+pub(crate) type Host = usize;
+
+/// How messages fare.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    pub(crate) loss_percent: u64,
+    pub(crate) double_percent: u64,
+    pub(crate) delay_ms: (u64, u64),
+}
+
+impl Weather {
+    pub(crate) const FINE: Self = Self {
+        loss_percent: 0,
+        double_percent: 0,
+        delay_ms: (0, 2),
+    };
+}
+
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) weather: Weather,
+    cut: BTreeSet<(Host, Host)>,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self {
+            weather: Weather::FINE,
+            cut: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn cut(&mut self, from: Host, to: Host) {
+        self.cut.insert((from, to));
+    }
+
+    /// Nobody hears a host any more, and it hears nobody.
+    pub(crate) fn isolate(&mut self, host: Host, all: usize) {
+        for other in (0..all).filter(|other| *other != host) {
+            self.cut(host, other);
+            self.cut(other, host);
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub(crate) fn is_open(&self, from: Host, to: Host) -> bool {
+        !self.cut.contains(&(from, to))
+    }
+
+    /// After how many milliseconds a message arrives: never, once or twice.
+    pub(crate) fn delays(&self, from: Host, to: Host, throws: &mut Throws) -> Vec<u64> {
+        if from == to {
+            return vec![0];
+        }
+        let Weather {
+            loss_percent,
+            double_percent,
+            delay_ms: (least, most),
+        } = self.weather;
+        let delay = throws.between(least, most);
+        let lost = loss_percent > 0 && throws.chance(loss_percent);
+        if lost || !self.is_open(from, to) {
+            return Vec::new();
+        }
+        if double_percent > 0 && throws.chance(double_percent) {
+            // A copy that was held up somewhere, perhaps for very long.
+            let late = throws.between(least, most * 4 + 1);
+            return vec![delay, late];
+        }
+        vec![delay]
+    }
+}

@@ -1,0 +1,110 @@
+//! Clocks that jump.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::beside::Beside;
+use super::{Needs, RECOVERY, Stage, Trial};
+use crate::cluster::{PartitionView, set_topic};
+use crate::scenario::eventually;
+
+pub(super) const TRIALS: &[Trial] = &[Trial {
+    name: "a_clock_jumps",
+    rows: &[34],
+    faults: jumps,
+    needs: Needs::Clock,
+}];
+
+/// Where distributions put it.
+const PLACES: &[&str] = &[
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/faketime/libfaketime.so.1",
+    "/usr/lib64/faketime/libfaketime.so.1",
+];
+
+/// The library that answers for the wall clock, and leaves the one alone that only goes forward.
+pub(super) fn library() -> Option<PathBuf> {
+    let named = std::env::var_os("FRESHET_FAKETIME").map(PathBuf::from);
+    let usual = PLACES.iter().map(PathBuf::from);
+    named.into_iter().chain(usual).find(|path| path.exists())
+}
+
+fn set_clock(file: &Path, by: &str) -> Result<()> {
+    // Replaced whole: it is read at any moment.
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, format!("{by}\n"))?;
+    std::fs::rename(&beside, file).context("setting the clock")
+}
+
+/// The clock of a leader jumps about by less than records may be ahead of it, then by days. Nobody
+/// takes over, nothing of a young topic is deleted, and nothing of one that is kept for ever.
+fn jumps(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    let clock = stage.cluster.folder().join("clock");
+    set_clock(&clock, "+0")?;
+    let (library, path) = (
+        library().context("the library")?,
+        clock.display().to_string(),
+    );
+    let library = library.display().to_string();
+    let environment = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", path.as_str()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("FAKETIME_CACHE_DURATION", "1"),
+        ("FAKETIME_NO_CACHE", "0"),
+    ];
+    let node = stage.cluster.node(leader);
+    node.stop()?;
+    node.set("log.retention.check.interval.ms", "1000");
+    node.set_environment(&environment);
+    node.start()?;
+    stage.recover()?;
+    // Producers must not be refused because the broker believes that it is last week.
+    let topic = stage.topic();
+    let mut young = Beside::make_with(stage, "young", &[("retention.ms", "14400000")])?;
+    young.write(stage, 20)?;
+    for topic in [topic, &young.topic] {
+        eventually(RECOVERY, || {
+            let name = "message.timestamp.after.max.ms";
+            let code = stage
+                .cluster
+                .ask(|raw| set_topic(raw, topic, name, "9223372036854775807"))?;
+            ensure!(code == 0, "setting {name} of {topic}: error {code}");
+            Ok(())
+        })?;
+    }
+    let before = places(stage, &young)?;
+    for by in ["+1h", "-1h", "+2h", "-3d", "+90", "-90"] {
+        set_clock(&clock, by)?;
+        stage.cluster.watch(Duration::from_millis(2200))?;
+        let acked = stage.load.await_progress(RECOVERY)?;
+        stage.note(format!("{by}: all acknowledge after {acked:.2?}"));
+        young.check(stage).with_context(|| format!("after {by}"))?;
+    }
+    // Now the topic is old by that clock, and may go; the one that is kept for ever may not.
+    set_clock(&clock, "+3d")?;
+    stage.cluster.watch(Duration::from_millis(2500))?;
+    stage.load.await_progress(RECOVERY)?;
+    let after = places(stage, &young)?;
+    ensure!(
+        before == after,
+        "leaders moved from {before:?} to {after:?}"
+    );
+    set_clock(&clock, "+0")?;
+    let node = stage.cluster.node(leader);
+    node.stop()?;
+    node.set_environment(&[]);
+    node.start()?;
+    stage.recover()
+}
+
+/// Who leads what, and since which epoch.
+fn places(stage: &Stage, young: &Beside) -> Result<Vec<(i32, i32)>> {
+    let mut views: Vec<PartitionView> = stage.cluster.partitions(stage.topic())?;
+    views.push(young.view(stage)?);
+    Ok(views.iter().map(|view| (view.leader, view.epoch)).collect())
+}

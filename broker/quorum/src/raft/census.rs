@@ -427,7 +427,10 @@ impl Census {
                         Err(error) => tracing::warn!(%error, "a quorum could not be formed"),
                     }
                 }
-                Step::Join => news.refused(self.ask_in(raft, &heard).await),
+                Step::Join => {
+                    let refused = self.ask_in(raft, &heard).await;
+                    news.refused(refused.or(self.another_there(raft).await));
+                }
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }
             news.tell(&heard);
@@ -460,6 +463,22 @@ impl Census {
         let heard = self.greet(raft.link(), &raft.greeting()).await;
         heard.decide(self.me)?;
         Ok(heard.missing)
+    }
+
+    /// Whether somebody else answers with this node's number where this node should be: it may be the
+    /// leader, who then is asked by nobody.
+    async fn another_there<M: Agreeable>(&self, raft: &Raft<M>) -> Option<VotersError> {
+        let Named::Voters(voters) = &self.named else {
+            return None;
+        };
+        let (_, at) = voters.iter().find(|(node, _)| *node == self.me)?;
+        let mine = raft.greeting();
+        let there = self.ask(raft.link(), &mine, (Some(self.me), at)).await;
+        let other = there
+            .ok()?
+            .directory
+            .filter(|id| Some(*id) != mine.directory);
+        other.map(|_| VotersError::Taken(self.me))
     }
 
     /// Whoever leads will hear it; gives why the leader did not take this node in.

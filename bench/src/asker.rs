@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use freshet_client::{
-    Client, ClientConfig, ConfigChange, NewTopic, PartitionView, Producer, ProducerConfig,
-    ProducerRecord, Reassignment, Resource, TopicView,
+    Client, ClientConfig, ConfigChange, Election, NewTopic, PartitionView, Producer,
+    ProducerConfig, ProducerRecord, Reassignment, Resource, TopicView,
 };
 use freshet_types::NodeId;
 use tokio::runtime::Runtime;
@@ -94,6 +94,14 @@ impl Asker {
         self.until(topic, |p| {
             p.leader.is_some() && p.isr.len() == p.replicas.len()
         })
+    }
+
+    /// Has the first of its replicas lead each partition, and waits for that.
+    pub(crate) fn elect_preferred(&self, topic: &str) -> Result<()> {
+        let admin = self.client.admin();
+        let elected = admin.elect_leaders(Election::Preferred, None);
+        self.runtime.block_on(elected)?;
+        self.until(topic, |p| p.leader.as_ref() == p.replicas.first())
     }
 
     /// A topic as it is now.

@@ -91,6 +91,8 @@ impl Many {
 
     fn lose_one(&mut self, numbers: &mut Numbers) -> Result<()> {
         let asker = Asker::new(&self.broker.bootstrap())?;
+        // After a restart whoever came first leads all.
+        asker.elect_preferred(&self.topic)?;
         // Not the one that is asked first.
         let lost = self.broker.count() - 1;
         let node = NodeId(i32::try_from(lost)? + 1);

@@ -37,14 +37,12 @@ pub enum Guard {
     SilentAreFenced,
     /// A reassignment ends when all who come are in sync.
     ComersAreInSync,
-    /// After an unclean election nobody else is clean: those who were have another history.
-    UncleanEmptiesEligible,
 }
 
 #[cfg(any(test, feature = "simulation"))]
 impl Guard {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
+    /// All that are about who has which records.
+    pub const OF_COPIES: [Self; 11] = [
         Self::CompareAndSet,
         Self::MemberEpochs,
         Self::MemberStanding,
@@ -56,10 +54,11 @@ impl Guard {
         Self::EligibleOnlyBelowMin,
         Self::EligibleLeadsAlone,
         Self::CleanElection,
-        Self::SilentAreFenced,
-        Self::ComersAreInSync,
-        Self::UncleanEmptiesEligible,
     ];
+
+    /// What it takes a whole cluster to notice.
+    #[cfg(feature = "simulation")]
+    pub const OF_CLUSTERS: [Self; 2] = [Self::SilentAreFenced, Self::ComersAreInSync];
 }
 
 /// Whether a rule holds.

@@ -9,11 +9,11 @@ use freshet_metadata::{
 };
 use freshet_types::TopicPartition;
 
-use crate::broker::topic_rules;
+use crate::broker::{Replica, topic_rules};
 use crate::council::VOTERS;
 use crate::disk::{Disk, Log};
 use crate::invariants::Truth;
-use crate::message::Message;
+use crate::message::{Message, Produce};
 use crate::network::{Host, Weather};
 use crate::throws::Throws;
 use crate::world::{Alarm, World, host_of, node_id};
@@ -29,6 +29,20 @@ pub(crate) enum TopicKind {
     Cached,
 }
 
+/// A blow that is still to come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plan {
+    /// Controllers hear a host late by so many ms, or it hears them late.
+    Hold(Host, u64),
+    Delay(Host, u64),
+    /// A host stands still.
+    Stall(Host, u64),
+    /// A host loses its disk or its power.
+    Again(Host),
+    /// When it joins again, what it asked before comes once more; until then.
+    Haunt(Host, TopicPartition, u64),
+}
+
 /// The weather of a whole life.
 #[derive(Debug, Clone)]
 pub(crate) struct Climate {
@@ -40,6 +54,10 @@ pub(crate) struct Climate {
     pub(crate) storm_ms: u64,
     /// From one blow to the next, ms.
     pub(crate) pause_ms: (u64, u64),
+    /// `replica.lag.time.max.ms`
+    pub(crate) lag_ms: u64,
+    /// Questions that come a second time, much later, percent.
+    pub(crate) ghosts: u64,
     loses_disks: bool,
     /// What happens more often than the rest.
     favourites: [u64; 2],
@@ -52,7 +70,7 @@ impl Climate {
             1 | 2 => TopicKind::Cached,
             _ => TopicKind::Strict,
         };
-        let apply_ms = [(0, 5), (0, 5), (0, 100), (0, 900)];
+        let apply_ms = [(0, 5), (0, 100), (0, 900)];
         let pauses = [(20, 150), (50, 400), (200, 900)];
         let min_in_sync = if throws.chance(75) { 2 } else { 1 };
         Self {
@@ -62,6 +80,8 @@ impl Climate {
             apply_ms: throws.pick(&apply_ms).unwrap(),
             storm_ms: throws.between(2_500, 4_500),
             pause_ms: throws.pick(&pauses).unwrap(),
+            lag_ms: throws.pick(&[600, 600, 150]).unwrap(),
+            ghosts: throws.pick(&[0, 2, 12]).unwrap(),
             loses_disks: min_in_sync == 2 && throws.chance(70),
             favourites: [throws.below(BLOWS), throws.below(BLOWS)],
         }
@@ -69,7 +89,7 @@ impl Climate {
 }
 
 /// Kinds of blows.
-const BLOWS: u64 = 22;
+const BLOWS: u64 = 26;
 
 impl World {
     fn any_node(&mut self) -> Host {
@@ -115,7 +135,8 @@ impl World {
             0..=5 => self.strike_network(kind),
             6..=12 => self.strike_processes(kind),
             13..=15 => self.strike_disks(kind),
-            _ => self.administer(kind),
+            16..=21 => self.administer(kind),
+            _ => self.strike_slyly(kind),
         }
     }
 
@@ -129,8 +150,14 @@ impl World {
             }
             1 => {
                 if let Some(host) = self.any_leader() {
-                    self.note(|| format!("*** leader {host} is cut off"));
-                    self.network.isolate(host, self.nodes.len());
+                    // From brokers, or from clients only.
+                    let (nodes, brokers) = (self.nodes.len(), self.throws.chance(70));
+                    self.note(|| format!("*** leader {host} is cut off, from brokers: {brokers}"));
+                    let others = if brokers { 0..nodes } else { nodes..all };
+                    for other in others.filter(|other| *other != host) {
+                        self.network.cut(host, other);
+                        self.network.cut(other, host);
+                    }
                 }
             }
             2 => {
@@ -284,6 +311,12 @@ impl World {
             return;
         }
         self.end_badly(host);
+        let ghosts = std::mem::take(&mut self.nodes[host].fetched);
+        for (to, fetch) in ghosts.values() {
+            let ms = self.throws.between(100, 1_500);
+            self.replay(host, *to, ms, Message::Fetch(*fetch));
+        }
+        self.nodes[host].ghost = ghosts;
         let old = self.old_disk(host);
         self.note(|| format!("*** {host} loses its disk; an old one: {}", old.is_some()));
         let fresh = self.new_disk();
@@ -362,6 +395,166 @@ impl World {
                 };
                 self.admin_asks(alter.into());
             }
+        }
+    }
+
+    /// Blows that hit where two things are under way at once.
+    fn strike_slyly(&mut self, kind: u64) {
+        match kind {
+            22 => {
+                let (from, ms) = (self.any_node(), self.throws.between(200, 1_500));
+                let to = self.any_node();
+                self.note(|| format!("*** the line from {from} to {to} stands still for {ms} ms"));
+                self.network.hold(from, to, self.now + ms);
+            }
+            23 => {
+                let host = self.any_node();
+                self.note(|| format!("*** the agreed log does not reach {host}"));
+                self.network.deaf.insert(host);
+                if self.throws.chance(60) && self.is_up(host) {
+                    self.end_badly(host);
+                    self.nodes[host].returns_at = Some(self.now + 30);
+                }
+            }
+            24 => self.plan_return(),
+            _ => self.plan_haunting(),
+        }
+    }
+
+    /// A follower dies and comes back; what its leader says of it to the controllers is late; and
+    /// when it comes it is not true any more.
+    fn plan_return(&mut self) {
+        let Some(at) = self.any_partition() else {
+            return;
+        };
+        let image = Arc::clone(self.agreed.newest());
+        let partition = image.partition(at).unwrap();
+        let Some(leader) = partition.leader.map(host_of) else {
+            return;
+        };
+        let others = partition.replicas.iter().copied().map(host_of);
+        let others: Vec<_> = others.filter(|h| *h != leader && self.is_up(*h)).collect();
+        let Some(follower) = self.throws.pick(&others) else {
+            return;
+        };
+        self.note(|| format!("*** {follower} comes back to {leader}, and again"));
+        self.end_badly(follower);
+        self.nodes[follower].returns_at = Some(self.now + 20);
+        let hold = self.now + self.throws.between(40, 350);
+        let ms = self.throws.between(400, 900);
+        let late = match self.throws.chance(50) {
+            true => Plan::Hold(leader, ms),
+            false => Plan::Delay(leader, ms),
+        };
+        self.plans.push((hold, late));
+        let again = hold + self.throws.between(20, 300);
+        self.plans.push((again, Plan::Again(follower)));
+        if self.throws.chance(50) {
+            let _ = self.plans.pop();
+            let still = hold + ms - 20;
+            self.plans.push((still, Plan::Stall(follower, 900)));
+        }
+    }
+
+    /// A replica loses its disk while another one is slow; and what it asked before comes again when
+    /// it has joined and has less than it had.
+    fn plan_haunting(&mut self) {
+        let Some(at) = self.any_partition() else {
+            return;
+        };
+        let image = Arc::clone(self.agreed.newest());
+        let partition = image.partition(at).unwrap();
+        let in_sync = partition.isr.iter().copied().map(host_of);
+        let leader = partition
+            .leader
+            .map(host_of)
+            .filter(|host| self.is_up(*host));
+        let others: Vec<_> = in_sync.filter(|host| Some(*host) != leader).collect();
+        let (Some(leader), &[slow, follower]) = (leader, others.as_slice()) else {
+            return;
+        };
+        self.note(|| format!("*** {slow} is slow, and {follower} will be haunted"));
+        self.nodes[slow].disk.pace = (500, 900);
+        for _ in 0..60 {
+            let produce = Produce {
+                id: self.next_id(),
+                at,
+                value: self.next_id(),
+                sender: None,
+                all: false,
+            };
+            self.produce(leader, self.nodes.len(), produce);
+        }
+        let lost = self.now + self.throws.between(120, 260);
+        self.plans.push((lost, Plan::Again(follower)));
+        self.plans
+            .push((lost + 10, Plan::Haunt(follower, at, lost + 2_000)));
+    }
+
+    /// Whether it is not time yet.
+    fn haunt(&mut self, host: Host, at: TopicPartition) -> bool {
+        let Some((leader, fetch)) = self.nodes[host].ghost.get(&at).copied() else {
+            return false;
+        };
+        let log = self.nodes[host].disk.logs.get(&at);
+        let flushed = log.map_or(0, |log| log.end());
+        let brain = self.replica(leader, at).and_then(Replica::brain);
+        let proposed = brain.and_then(|brain| brain.proposed());
+        let joins = proposed.is_some_and(|p| p.isr.iter().any(|(node, _)| *node == node_id(host)));
+        if !joins || flushed >= fetch.end {
+            return true;
+        }
+        self.note(|| format!("*** {host} is haunted at {flushed} by {}", fetch.end));
+        self.network.cut(leader, host);
+        for ms in [50, 150, 300] {
+            self.replay(host, leader, ms, Message::Fetch(fetch));
+        }
+        false
+    }
+
+    pub(crate) fn follow_plans(&mut self) {
+        let due = |(at, _): &(u64, Plan)| *at <= self.now;
+        let (ready, rest) = std::mem::take(&mut self.plans).into_iter().partition(due);
+        self.plans = rest;
+        let ready: Vec<_> = ready;
+        for (_, plan) in ready {
+            match plan {
+                Plan::Hold(leader, ms) => {
+                    self.note(|| format!("*** controllers hear {leader} late"));
+                    for to in (0..VOTERS).filter(|to| *to != leader) {
+                        self.network.hold(leader, to, self.now + ms);
+                    }
+                }
+                Plan::Delay(leader, ms) => {
+                    self.note(|| format!("*** {leader} hears controllers late"));
+                    for from in (0..VOTERS).filter(|from| *from != leader) {
+                        self.network.hold(from, leader, self.now + ms);
+                    }
+                }
+                Plan::Stall(host, ms) => {
+                    self.note(|| format!("*** {host} stands still for {ms} ms"));
+                    self.nodes[host].stalled_until = self.now + ms;
+                }
+                Plan::Haunt(host, at, until) => {
+                    if self.haunt(host, at) && self.now < until {
+                        self.plans.push((self.now, plan));
+                    }
+                }
+                Plan::Again(host) if self.climate.loses_disks => {
+                    self.lose_disk(host);
+                    self.hasten(host);
+                }
+                Plan::Again(host) => {
+                    self.cut_power(host);
+                    self.hasten(host);
+                }
+            }
+        }
+    }
+
+    fn hasten(&mut self, host: Host) {
+        if !self.is_up(host) {
+            self.nodes[host].returns_at = Some(self.now + 20);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::life::live;
 use crate::rules::{Duty, Rule};
 
 /// Lives without a rule at most.
-const LIVES: u64 = 400;
+const LIVES: u64 = 2_000;
 
 /// What is broken in a life without a rule.
 fn broken(seed: u64, rule: Rule) -> Option<String> {
@@ -20,8 +20,17 @@ fn broken(seed: u64, rule: Rule) -> Option<String> {
     }
 }
 
+/// Lives that were found to notice, so that a run need not search. Any change of the world may make
+/// others of them; then it searches.
+const KNOWN: [(&str, u64); 0] = [];
+
 fn is_noticed(rule: Rule) -> bool {
-    let found = (0..LIVES).find_map(|seed| Some((seed, broken(seed, rule)?)));
+    let name = format!("{rule:?}");
+    let known = KNOWN.iter().filter(|(of, _)| *of == name);
+    let seeds = known.map(|(_, seed)| *seed).chain(0..LIVES);
+    let found = seeds
+        .into_iter()
+        .find_map(|seed| Some((seed, broken(seed, rule)?)));
     match &found {
         Some((seed, what)) => println!("without {rule:?}, seed {seed}: {what}"),
         None => println!("without {rule:?}: nothing in {LIVES} lives"),
@@ -29,23 +38,10 @@ fn is_noticed(rule: Rule) -> bool {
     found.is_some()
 }
 
+/// `FRESHET_RULE=name` tries one alone.
 fn all_are_noticed(rules: impl Iterator<Item = Rule>) {
-    let waits = |rule: &Rule| {
-        use metadata::Guard as Controller;
-        // Lives that notice these are still to be built.
-        matches!(
-            rule,
-            Rule::Controller(
-                Controller::CompareAndSet
-                    | Controller::MemberEpochs
-                    | Controller::MemberStanding
-                    | Controller::ComersAreInSync
-                    | Controller::UncleanEmptiesEligible
-            ) | Rule::Replica(replication::Guard::OldBroker)
-                | Rule::Body(Duty::LeaderEpochs | Duty::StaleIsOpen | Duty::OwnRegistration)
-        )
-    };
-    let rules = rules.filter(|rule| !waits(rule));
+    let wanted = std::env::var("FRESHET_RULE").unwrap_or_default();
+    let rules = rules.filter(|rule| format!("{rule:?}").contains(&wanted));
     let unnoticed: Vec<_> = rules.filter(|rule| !is_noticed(*rule)).collect();
     assert!(
         unnoticed.is_empty(),
@@ -55,7 +51,9 @@ fn all_are_noticed(rules: impl Iterator<Item = Rule>) {
 
 #[test]
 fn no_rule_of_the_controller_is_idle() {
-    all_are_noticed(metadata::Guard::ALL.into_iter().map(Rule::Controller));
+    let of_copies = metadata::Guard::OF_COPIES.into_iter();
+    let all = of_copies.chain(metadata::Guard::OF_CLUSTERS);
+    all_are_noticed(all.map(Rule::Controller));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //!
 //! Beside them: E1 one leader in an epoch; E2 epochs tell every change; C1 what one controller
 //! decided was decided on what is agreed, and on nothing else; W1 high watermarks do not go back;
-//! P1 producer ids are unique.
+//! P1 producer ids are unique; R1 a reassignment ends when all who came are in sync (KIP-455); E3
+//! nobody fenced is in sync.
 //!
 //! The truth of a partition is what its leaders have committed. It only grows; but an audit record of
 //! an unclean election is a pardon: then it is what the next leader has of it.
@@ -101,15 +102,13 @@ impl World {
                 self.note(|| what);
             }
         }
-        let before = Arc::clone(self.agreed.newest());
-        self.agreed.extend(entry);
-        let mut touched = BTreeSet::new();
+        let mut known = BTreeMap::new();
         for record in &entry.records {
             match record {
                 Record::Partition { at, partition } => {
-                    // Several changes may be in one entry: only the first is compared.
-                    if let Some(was) = before.partition(*at).filter(|_| touched.insert(*at)) {
-                        self.check_epochs(*at, was, partition);
+                    let before = self.agreed.newest().partition(*at).cloned();
+                    if let Some(was) = known.insert(*at, Arc::clone(partition)).or(before) {
+                        self.check_step(*at, &was, partition);
                     }
                 }
                 Record::UncleanElection(election) => {
@@ -120,16 +119,45 @@ impl World {
                 _ => {}
             }
         }
-        touched.into_iter().for_each(|at| self.check_clean(at));
+        self.agreed.extend(entry);
+        for at in known.into_keys() {
+            self.check_standing(at);
+            self.check_clean(at);
+        }
     }
 
-    /// E2.
-    fn check_epochs(&mut self, at: TopicPartition, was: &Partition, is: &Partition) {
+    /// E3: who is in sync is registered and not fenced, and who leads is in sync.
+    fn check_standing(&mut self, at: TopicPartition) {
+        let image = Arc::clone(self.agreed.newest());
+        let partition = image.partition(at).unwrap();
+        let stands = |node| image.broker(node).is_some_and(|broker| !broker.fenced);
+        let leads = partition
+            .leader
+            .is_none_or(|node| partition.isr.contains(&node));
+        if !leads || !partition.isr.iter().all(|node| stands(*node)) {
+            let what = format!("E3: {}", told::partition(&at, partition));
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// E2, and R1.
+    fn check_step(&mut self, at: TopicPartition, was: &Partition, is: &Partition) {
         let risen = is.leader_epoch - was.leader_epoch;
         let moved = is.leader != was.leader;
         let told = is.partition_epoch == was.partition_epoch + 1
             && (0..=1).contains(&risen)
             && (risen == 1 || !moved);
+        let ends = was.is_moving() && !is.is_moving();
+        let came = |node| is.replicas.contains(node);
+        let done = ends && !was.adding.is_empty() && was.adding.iter().all(came);
+        if done && !was.adding.iter().all(|node| is.isr.contains(node)) {
+            let what = format!(
+                "R1: {} ends as {}",
+                told::partition(&at, was),
+                told::partition(&at, is)
+            );
+            self.witness.flaw(|| what);
+        }
         if !told {
             let what = format!(
                 "E2: {} became {}",
@@ -158,11 +186,9 @@ impl World {
             truth.pending = None;
             truth.since = since;
             truth.age += 1;
-            for row in truth.rows.drain(common..).rev() {
-                if let Some((producer, sequence)) = row.sender {
-                    truth.sequences.insert(producer, sequence - 1);
-                }
-            }
+            truth.rows.truncate(common);
+            let senders = truth.rows.iter().filter_map(|row| row.sender);
+            truth.sequences = senders.collect();
         }
         let present = self.agreed.newest().partition(at).map(|p| p.leader_epoch);
         if truth.judges(epoch) && present == Some(epoch) && common < truth.rows.len() {
@@ -202,6 +228,10 @@ impl World {
         }
         let end = index(end);
         let grows = end > truth.rows.len();
+        if grows && !leads && truth.pardons > 0 {
+            // What it will cut when it hears its new leader.
+            return;
+        }
         if grows && !leads {
             let known = truth.rows.len();
             let what = format!("I2: {host} takes {at} for committed up to {end}, it is {known}");
@@ -328,11 +358,14 @@ impl World {
 
     /// A consumer is shown rows: they must be there for ever.
     pub(crate) fn shown(&mut self, host: Host, at: TopicPartition, from: Offset, rows: &[Row]) {
-        let Some(epoch) = self.replica(host, at).map(|replica| replica.epoch) else {
+        let Some(replica) = self.replica(host, at) else {
             return;
         };
+        let (epoch, leads) = (replica.epoch, matches!(replica.stand, Stand::Leads { .. }));
         let truth = self.witness.truth(at);
-        if rows.is_empty() || !truth.judges(epoch) {
+        // After a pardon a follower may show what it is about to cut.
+        let excused = truth.pardons > 0 && !leads;
+        if rows.is_empty() || !truth.judges(epoch) || excused {
             return;
         }
         let from = index(from);

@@ -19,6 +19,8 @@ const REPLACED_MS: u64 = 5_000;
 /// I6: work goes on by then, ms.
 const HEALED_MS: u64 = 30_000;
 const LOOK_MS: u64 = 100;
+/// How exactly blows are timed, ms.
+const STEP_MS: u64 = 10;
 
 /// What came of a life.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,13 +55,18 @@ impl World {
         let all = self.partitions();
         self.add_clients(&all);
         let end = self.now + self.climate.storm_ms;
+        let mut next = self.now;
         while self.now < end {
-            let (least, most) = self.climate.pause_ms;
-            let pause = self.throws.between(least, most);
-            self.live_until(self.now + pause)?;
+            self.live_until(self.now + STEP_MS)?;
             self.boot_due();
-            self.strike();
+            self.follow_plans();
+            if self.now >= next {
+                self.strike();
+                let (least, most) = self.climate.pause_ms;
+                next = self.now + self.throws.between(least, most);
+            }
         }
+        self.plans.clear();
         self.calm()?;
         self.judge_end()?;
         self.judge_mind()?;

@@ -54,6 +54,8 @@ pub(crate) struct Fetched {
     pub(crate) id: u64,
     pub(crate) at: TopicPartition,
     pub(crate) leader_epoch: LeaderEpoch,
+    /// Where the rows begin.
+    pub(crate) asked: Offset,
     pub(crate) answer: Answer,
     pub(crate) rows: Vec<Row>,
 }

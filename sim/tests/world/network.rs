@@ -1,7 +1,7 @@
 //! What lies between hosts: messages are late, lost, doubled and reordered; lines are cut, one way
 //! or both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::throws::Throws;
 
@@ -28,6 +28,10 @@ impl Weather {
 pub(crate) struct Network {
     pub(crate) weather: Weather,
     cut: BTreeSet<(Host, Host)>,
+    /// Lines that stand still until then, and bring everything after that.
+    held: BTreeMap<(Host, Host), u64>,
+    /// Whom the agreed log does not reach, though all else does.
+    pub(crate) deaf: BTreeSet<Host>,
 }
 
 impl Network {
@@ -35,6 +39,8 @@ impl Network {
         Self {
             weather: Weather::FINE,
             cut: BTreeSet::new(),
+            held: BTreeMap::new(),
+            deaf: BTreeSet::new(),
         }
     }
 
@@ -50,8 +56,14 @@ impl Network {
         }
     }
 
+    pub(crate) fn hold(&mut self, from: Host, to: Host, until: u64) {
+        self.held.insert((from, to), until);
+    }
+
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
+        self.held.clear();
+        self.deaf.clear();
     }
 
     pub(crate) fn is_open(&self, from: Host, to: Host) -> bool {
@@ -59,7 +71,8 @@ impl Network {
     }
 
     /// After how many milliseconds a message arrives: never, once or twice.
-    pub(crate) fn delays(&self, from: Host, to: Host, throws: &mut Throws) -> Vec<u64> {
+    pub(crate) fn delays(&self, now: u64, line: (Host, Host), throws: &mut Throws) -> Vec<u64> {
+        let (from, to) = line;
         if from == to {
             return vec![0];
         }
@@ -68,7 +81,11 @@ impl Network {
             double_percent,
             delay_ms: (least, most),
         } = self.weather;
-        let delay = throws.between(least, most);
+        let held = self
+            .held
+            .get(&line)
+            .map_or(0, |until| until.saturating_sub(now));
+        let delay = held + throws.between(least, most);
         let lost = loss_percent > 0 && throws.chance(loss_percent);
         if lost || !self.is_open(from, to) {
             return Vec::new();

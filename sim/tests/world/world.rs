@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freshet_metadata::SessionOptions;
+use freshet_metadata::{Request, SessionOptions};
 use freshet_types::{Millis, NodeId, TopicPartition};
 
 use crate::agreed::Agreed;
@@ -11,9 +11,9 @@ use crate::clients::Client;
 use crate::clock::Clock;
 use crate::council::Seat;
 use crate::disk::Disk;
-use crate::faults::Climate;
+use crate::faults::{Climate, Plan};
 use crate::invariants::Witness;
-use crate::message::Message;
+use crate::message::{Fetch, Message};
 use crate::network::{Host, Network};
 use crate::rules::{Duty, Rule};
 use crate::throws::Throws;
@@ -74,6 +74,10 @@ pub(crate) struct Node {
     /// Its part in the quorum: on a disk of its own that is never lost.
     pub(crate) seat: Seat,
     pub(crate) process: Option<Process>,
+    /// What it asked leaders last.
+    pub(crate) fetched: BTreeMap<TopicPartition, (Host, Fetch)>,
+    /// What it had asked when it lost its disk.
+    pub(crate) ghost: BTreeMap<TopicPartition, (Host, Fetch)>,
     /// When it is started again.
     pub(crate) returns_at: Option<u64>,
 }
@@ -93,6 +97,8 @@ pub(crate) struct World {
     pub(crate) witness: Witness,
     pub(crate) trace: Trace,
     pub(crate) ids: u64,
+    /// Blows that belong together.
+    pub(crate) plans: Vec<(u64, Plan)>,
 }
 
 /// What happened, in lines that a seed repeats.
@@ -107,6 +113,17 @@ pub(crate) const SESSIONS: SessionOptions = SessionOptions {
     balance_every_ms: Some(2_000),
     balance_at_once: 10,
 };
+
+/// Whether a second copy may come long after its sender is gone. Not a registration: nobody could
+/// tell the one of a dead process from that of its successor, whose copies would count for nothing.
+/// It would take a controller that stood still, with the question unread, and led at once again.
+fn may_haunt(message: &Message) -> bool {
+    match message {
+        Message::Fetch(_) => true,
+        Message::Ask { request, .. } => !matches!(request, Request::RegisterBroker(_)),
+        _ => false,
+    }
+}
 
 pub(crate) fn node_id(host: Host) -> NodeId {
     NodeId(i32::try_from(host).unwrap() + 1)
@@ -135,6 +152,7 @@ impl World {
                 lines: traced.then(Vec::new),
             },
             ids: 0,
+            plans: Vec::new(),
             throws,
             climate,
         };
@@ -149,6 +167,8 @@ impl World {
                 saved: None,
                 seat: Seat::new(host < 3),
                 process: None,
+                fetched: BTreeMap::new(),
+                ghost: BTreeMap::new(),
                 returns_at: None,
             });
         }
@@ -176,15 +196,32 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: Host, to: Host, message: Message) {
-        let mut delays = self.network.delays(from, to, &mut self.throws);
+        if matches!(message, Message::Append(_)) && self.network.deaf.contains(&to) {
+            return;
+        }
+        let mut delays = self.network.delays(self.now, (from, to), &mut self.throws);
         let Some(last) = delays.pop() else {
             return;
         };
+        if self.climate.ghosts > 0 && may_haunt(&message) {
+            if let (Message::Fetch(fetch), true) = (&message, from < self.nodes.len()) {
+                self.nodes[from].fetched.insert(fetch.at, (to, *fetch));
+            }
+            // A copy that some queue held for very long.
+            if self.throws.chance(self.climate.ghosts) {
+                delays.push(self.throws.between(200, 3_000));
+            }
+        }
         for delay in delays {
             let message = message.clone();
             self.put(self.now + delay, Event::Deliver { from, to, message });
         }
         self.put(self.now + last, Event::Deliver { from, to, message });
+    }
+
+    /// Delivers a message once more, later.
+    pub(crate) fn replay(&mut self, from: Host, to: Host, ms: u64, message: Message) {
+        self.put(self.now + ms, Event::Deliver { from, to, message });
     }
 
     fn life(&self, host: Host) -> u64 {

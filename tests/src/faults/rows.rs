@@ -88,25 +88,34 @@ const ENDS: &[Fault] = &[
         1,
         "the leader of partitions is killed",
         "another in-sync replica leads within the session timeout and an election",
-        &["nothing_acknowledged_is_lost_by_kills"],
+        &[
+            "nothing_acknowledged_is_lost_by_kills",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         2,
         "all brokers are killed at once",
         "everything is back after their start",
-        &["a_crash_keeps_everything_that_was_written"],
+        &[
+            "a_crash_keeps_everything_that_was_written",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         3,
         "the active controller is killed",
         "another takes over; a change is everywhere or nowhere; brokers serve on",
-        &["a_dead_leader_is_replaced_within_a_second"],
+        &[
+            "a_dead_leader_is_replaced_within_a_second",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         4,
         "most of the quorum is gone",
         "leaders go on; changes fail with an error that is tried again",
-        &[],
+        &["promises_are_kept_in_every_life"],
     ),
 ];
 
@@ -115,7 +124,10 @@ const DISKS: &[Fault] = &[
         5,
         "one broker loses its power and what it had not flushed",
         "it comes back as unclean and leads nothing before it has caught up",
-        &["what_was_flushed_survives_every_crash"],
+        &[
+            "what_was_flushed_survives_every_crash",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         6,
@@ -124,13 +136,17 @@ const DISKS: &[Fault] = &[
         &[
             "all_lose_power_at_once_and_nothing_is_lost",
             "blackouts_take_nothing",
+            "promises_are_kept_in_every_life",
         ],
     ),
     tried(
         7,
         "a broker loses its power while others stand still, so that it would decide",
         "it does not lead, or it refuses",
-        &["what_was_agreed_survives_every_storm"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         8,
@@ -154,6 +170,7 @@ const DISKS: &[Fault] = &[
         &[
             "a_failed_fsync_takes_the_directory_offline_and_acknowledges_nothing",
             "a_failed_sync_cannot_be_made_good",
+            "promises_are_kept_in_every_life",
         ],
     ),
     tried(
@@ -208,7 +225,7 @@ const DISKS: &[Fault] = &[
         18,
         "a disk of yesterday comes back",
         "the broker counts as unclean and catches up; nothing is cut elsewhere",
-        &[],
+        &["promises_are_kept_in_every_life"],
     ),
     tried(
         19,
@@ -227,7 +244,10 @@ const DISKS: &[Fault] = &[
         21,
         "a disk is slow",
         "others go on; nothing grows without a bound",
-        &["stalled_calls_wait_and_go_on"],
+        &[
+            "stalled_calls_wait_and_go_on",
+            "promises_are_kept_in_every_life",
+        ],
     ),
 ];
 
@@ -236,13 +256,19 @@ const STALLS: &[Fault] = &[
         22,
         "a leader stands still and goes on",
         "for a moment: nobody notices; for long: it was fenced, and its late answers count for nothing",
-        &["a_leader_that_stalls_for_a_moment_is_left_alone"],
+        &[
+            "a_leader_that_stalls_for_a_moment_is_left_alone",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         23,
         "the active controller stands still and goes on",
         "another decides; the old one commits nothing",
-        &["who_comes_back_does_not_depose_a_healthy_leader"],
+        &[
+            "who_comes_back_does_not_depose_a_healthy_leader",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     open(
         24,
@@ -254,37 +280,49 @@ const STALLS: &[Fault] = &[
         25,
         "a leader is cut off from all",
         "it acknowledges nothing; another leads",
-        &["what_was_agreed_survives_every_storm"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         26,
         "a line works in one direction only",
         "no election after election; work goes on",
-        &["who_comes_back_does_not_depose_a_healthy_leader"],
+        &[
+            "who_comes_back_does_not_depose_a_healthy_leader",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         27,
         "a broker is cut off from the controllers only",
         "it is fenced; there are no two leaders",
-        &[],
+        &["promises_are_kept_in_every_life"],
     ),
     tried(
         28,
         "clients are cut off from a leader only",
         "they time out and try again; nothing is there twice",
-        &[],
+        &["promises_are_kept_in_every_life"],
     ),
     tried(
         29,
         "a ring or a bridge: no two majorities see the same",
         "at most one leader in an epoch; work goes on in the end",
-        &["what_was_agreed_survives_every_storm"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     in_part(
         30,
         "packets are lost, doubled, reordered or damaged",
         "connections hide it or break",
-        &["what_was_agreed_survives_every_storm"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
         "packets out of order or damaged: this needs netem in the kernel",
     ),
     tried(
@@ -312,7 +350,10 @@ const RESOURCES: &[Fault] = &[
         34,
         "a clock jumps",
         "nothing is deleted early; elections do not use it",
-        &["what_was_agreed_survives_every_storm"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         35,
@@ -424,6 +465,7 @@ const PRODUCERS: &[Fault] = &[
         &[
             "a_repeated_batch_is_written_once",
             "sequences_are_known_after_a_kill",
+            "promises_are_kept_in_every_life",
         ],
     ),
     tried(

@@ -55,7 +55,6 @@ fn jumps(stage: &mut Stage) -> Result<()> {
         ("FAKETIME_TIMESTAMP_FILE", path.as_str()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("FAKETIME_CACHE_DURATION", "1"),
-        ("FAKETIME_NO_CACHE", "0"),
     ];
     let node = stage.cluster.node(leader);
     node.stop()?;
@@ -78,9 +77,9 @@ fn jumps(stage: &mut Stage) -> Result<()> {
         })?;
     }
     let before = places(stage, &young)?;
-    for by in ["+1h", "-1h", "+2h", "-3d", "+90", "-90"] {
+    for by in ["+1h", "-3d", "+2h", "-90"] {
         set_clock(&clock, by)?;
-        stage.cluster.watch(Duration::from_millis(2200))?;
+        stage.cluster.watch(Duration::from_millis(1600))?;
         let acked = stage.load.await_progress(RECOVERY)?;
         stage.note(format!("{by}: all acknowledge after {acked:.2?}"));
         young.check(stage).with_context(|| format!("after {by}"))?;

@@ -9,7 +9,6 @@ mod clocks;
 mod damage;
 mod disks;
 mod failover;
-mod five;
 mod groups;
 mod kills;
 mod lines;
@@ -82,7 +81,6 @@ pub fn trials() -> Vec<&'static Trial> {
         damage::TRIALS,
         clocks::TRIALS,
         resources::TRIALS,
-        five::TRIALS,
         odd::TRIALS,
     ];
     all.into_iter().flatten().collect()
@@ -402,7 +400,8 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
         Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
         Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),
         Needs::Clock => {
-            let missing = || "there is no libfaketime on this machine".to_owned();
+            let missing =
+                || "no libfaketime on this machine (apt-get install libfaketime)".to_owned();
             clocks::library().is_none().then(missing)
         }
         Needs::Command if is_kafka => Some("this is about the freshet command".into()),

@@ -73,10 +73,8 @@ fn leader(stage: &mut Stage) -> Result<()> {
 fn told(stage: &mut Stage, broker: i32, what: &str) -> Result<()> {
     let about = |line: &str| line.contains(what) && line.contains(&format!("broker={broker}"));
     let all: Vec<i32> = stage.cluster.ids().collect();
-    let printed = all.into_iter().map(|id| stage.cluster.node(id).printed());
-    let found = printed
-        .map(|text| text.lines().any(about))
-        .any(|found| found);
+    let mut printed = all.into_iter().map(|id| stage.cluster.node(id).printed());
+    let found = printed.any(|text| text.lines().any(about));
     ensure!(found, "nobody is told: {what} {broker}");
     Ok(())
 }

@@ -243,7 +243,7 @@ fn little_cpu(stage: &mut Stage) -> Result<()> {
     let before = places(stage)?;
     let all: Vec<i32> = stage.cluster.ids().collect();
     let from = Instant::now();
-    while from.elapsed() < Duration::from_secs(8) {
+    while from.elapsed() < Duration::from_secs(6) {
         for id in &all {
             stage.cluster.node(*id).pause()?;
         }
@@ -258,7 +258,7 @@ fn little_cpu(stage: &mut Stage) -> Result<()> {
     let after = places(stage)?;
     let moves: i32 = before.iter().zip(&after).map(|(b, a)| a.1 - b.1).sum();
     stage.note(format!(
-        "8 s with a quarter of the CPU: {moves} elections; all acknowledge {acked:.2?} after it"
+        "6 s with a quarter of the CPU: {moves} elections; all acknowledge {acked:.2?} after it"
     ));
     ensure!(moves <= 8, "{moves} elections: {before:?}, {after:?}");
     stage.recover()

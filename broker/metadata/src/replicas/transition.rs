@@ -104,8 +104,6 @@ pub(crate) struct Transition<'a> {
     rules: Rules,
     lost: Vec<(NodeId, Loss)>,
     new_leadership: bool,
-    /// Somebody leads whose history is not that of those who were clean.
-    history_broken: bool,
 }
 
 impl<'a> Transition<'a> {
@@ -116,7 +114,6 @@ impl<'a> Transition<'a> {
             rules,
             lost: Vec::new(),
             new_leadership: false,
-            history_broken: false,
         }
     }
 
@@ -226,9 +223,11 @@ impl<'a> Transition<'a> {
                 self.next.isr = self.was.replicas.clone();
             }
             Choice::Nobody => self.next.leader = None,
+            // Who is eligible stays so, though its history is another one: it has all that was
+            // acknowledged before, and this leader acknowledges nothing while it is alone and more
+            // are needed. Once enough are in sync nobody is eligible.
             Choice::Unclean(leader, cause) => {
                 self.crown(leader);
-                self.history_broken = holds(Guard::UncleanEmptiesEligible);
                 return Some(cause);
             }
         }
@@ -297,7 +296,7 @@ impl<'a> Transition<'a> {
         let next = &mut self.next;
         let enough = next.isr.len() >= self.rules.min_insync(next.replicas.len());
         let only_below = enough && holds(Guard::EligibleOnlyBelowMin);
-        if only_below || self.history_broken {
+        if only_below {
             next.eligible.clear();
             next.last_known_eligible.clear();
             return;

@@ -292,6 +292,33 @@ fn what_a_broker_lost_does_not_lead() {
 }
 
 #[test]
+fn an_unclean_leader_that_comes_to_nothing_takes_nobody_along() {
+    let mut cluster = Cluster::watched(3);
+    cluster.create_on("t", &[&[1, 2, 3]]);
+    cluster.second(&[1, 2]);
+    assert_eq!(cluster.partition("t", 0).isr, nodes(&[1, 2]));
+    let last = epoch(&cluster, 1);
+    cluster.second(&[3]);
+    assert_eq!(cluster.partition("t", 0).eligible, nodes(&[1, 2]));
+    cluster.beat(3);
+    let unclean = ElectLeaders {
+        unclean: true,
+        partitions: None,
+    };
+    let elected = cluster.ask(unclean);
+    assert_eq!(elected[0].outcome, Ok(NodeId(3)));
+    // It dies before anybody has joined it, and its disk with it: nothing was acknowledged by it.
+    cluster.second(&[]);
+    cluster.ask(another(3, PastLife::None)).unwrap();
+    cluster.beat(3);
+    assert_eq!(cluster.partition("t", 0).leader, None);
+    cluster.ask(another(1, PastLife::Crashed(last))).unwrap();
+    cluster.beat(1);
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(1)));
+    assert_eq!(cluster.image().unclean_elections().count(), 1);
+}
+
+#[test]
 fn a_stop_moves_leaders_first_and_waits_until_everybody_knows() {
     let mut cluster = Cluster::watched(3);
     cluster.create_on("t", &[&[1, 2, 3], &[2, 1, 3]]);

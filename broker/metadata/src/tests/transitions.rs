@@ -138,10 +138,20 @@ fn who_leads_when_brokers_return() {
             &[2],
             Some((shaped(2, &[2], &[], &[], 6), None)),
         ),
-        // Unclean, if the topic allows it: those who were eligible have another history now.
+        // Unclean, if the topic allows it. Who was eligible stays so while the leader is alone and can
+        // acknowledge nothing.
         (
             partition(0, &[], &[2]),
             UNCLEAN,
+            &[3],
+            Some((shaped(3, &[3], &[2], &[], 6), Some(UncleanCause::Config))),
+        ),
+        (
+            partition(0, &[], &[2]),
+            Rules {
+                min_insync_replicas: 1,
+                ..UNCLEAN
+            },
             &[3],
             Some((shaped(3, &[3], &[], &[], 6), Some(UncleanCause::Config))),
         ),
@@ -157,13 +167,13 @@ fn who_leads_when_brokers_return() {
             known.clone(),
             RULES,
             &[1, 2, 3],
-            Some((shaped(3, &[3], &[], &[], 6), Some(UncleanCause::LastKnown))),
+            Some((shaped(3, &[3], &[], &[2], 6), Some(UncleanCause::LastKnown))),
         ),
         (
             known,
             UNCLEAN,
             &[1, 2],
-            Some((shaped(2, &[2], &[], &[], 6), Some(UncleanCause::Config))),
+            Some((shaped(2, &[2], &[], &[3], 6), Some(UncleanCause::Config))),
         ),
     ];
     for (was, rules, active, after) in cases {

@@ -69,6 +69,8 @@ pub struct Lifecycle {
     epoch: watch::Receiver<i64>,
     state: watch::Receiver<LifeState>,
     end: watch::Receiver<Option<End>>,
+    image: watch::Receiver<Arc<MetadataImage>>,
+    node: NodeId,
     clock: Arc<dyn Clock>,
     controlled_shutdown: bool,
 }
@@ -98,9 +100,10 @@ impl Lifecycle {
         let settings = Layers::of(Arc::clone(&parts.statics)).lifecycle();
         let controlled_shutdown = settings.controlled_shutdown;
         let pace = Pace::of(&settings);
+        let (node, image) = (parts.registration.node, parts.quorum.watch());
         let body = Body {
-            course: Course::new(parts.registration.node, pace, clock.monotonic()),
-            image: parts.quorum.watch(),
+            course: Course::new(node, pace, clock.monotonic()),
+            image: image.clone(),
             orders: told,
             epoch: tell_epoch,
             state: tell_state,
@@ -117,20 +120,35 @@ impl Lifecycle {
             epoch,
             state,
             end,
+            image,
+            node,
             clock,
             controlled_shutdown,
         }
     }
 
-    /// Waits until the controller knows this broker and its epoch is on all disks; gives the epoch.
+    /// Waits until the controller knows this broker, its epoch is on all disks, and the image here
+    /// shows it; gives the epoch.
+    ///
+    /// An older image may still name this broker as leader, in an epoch in which the process before
+    /// it led, with a log that may have been longer: nobody may act on that.
     pub async fn registered(&self) -> Result<i64, LifeError> {
-        let mut epoch = self.epoch.clone();
-        let known = epoch.wait_for(|epoch| *epoch >= 0);
         tokio::select! {
             biased;
             error = self.failed() => Err(error),
-            Ok(epoch) = known => Ok(*epoch),
+            Some(epoch) = self.shown() => Ok(epoch),
         }
+    }
+
+    async fn shown(&self) -> Option<i64> {
+        let (mut epoch, mut image) = (self.epoch.clone(), self.image.clone());
+        let epoch = *epoch.wait_for(|epoch| *epoch >= 0).await.ok()?;
+        let known = |image: &Arc<MetadataImage>| {
+            let broker = image.broker(self.node);
+            broker.is_some_and(|broker| broker.epoch >= epoch)
+        };
+        image.wait_for(known).await.ok()?;
+        Some(epoch)
     }
 
     /// The log directories are recovered and an image is applied: from now on the broker may serve.

@@ -3,7 +3,7 @@
 use freshet_partition::replication::{Answer, Local, Step, next_step};
 use freshet_types::{Offset, TopicPartition};
 
-use super::replica::Stand;
+use super::replica::{Replica, Stand};
 use crate::disk::offset;
 use crate::message::{Fetch, Fetched, Message};
 use crate::network::Host;
@@ -84,13 +84,21 @@ impl World {
             id,
             at,
             leader_epoch: epoch,
+            asked,
             answer,
             rows,
         } = fetched;
         let same_epoch = self.has(Duty::LeaderEpochs);
         let failed = self.nodes[host].disk.has_failed;
         let current = self.replica(host, at).map(|replica| replica.epoch);
-        if failed || !self.end_fetch(host, at, id) || (same_epoch && current != Some(epoch)) {
+        let is_awaited = self.end_fetch(host, at, id) && current == Some(epoch);
+        if failed || (same_epoch && !is_awaited) {
+            return;
+        }
+        let follows = |replica: &mut Replica| matches!(replica.stand, Stand::Follows { .. });
+        let log_end = self.log(host, at).end();
+        // A log takes no rows that do not begin at its end.
+        if asked != log_end || !self.replica(host, at).is_some_and(follows) {
             return;
         }
         let log = self.log(host, at);

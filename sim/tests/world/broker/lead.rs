@@ -15,8 +15,6 @@ use crate::network::Host;
 use crate::rules::Duty;
 use crate::world::{Alarm, World, node_id};
 
-/// `replica.lag.time.max.ms`
-pub(super) const LAG_MS: u64 = 600;
 /// Rows of one answer.
 const ROWS: usize = 6;
 /// Longest wait for a decision, ms.
@@ -73,6 +71,7 @@ impl World {
             id: fetch.id,
             at: fetch.at,
             leader_epoch: fetch.leader_epoch,
+            asked: fetch.end,
             answer: answer.unwrap_or_else(|refusal| refusal),
             rows,
         });

@@ -10,9 +10,6 @@ use super::{For, Process};
 use crate::network::Host;
 use crate::world::{Alarm, World, node_id};
 
-/// How often leaders look for followers that are behind, ms: half of [`super::lead::LAG_MS`].
-const LAGGARDS_MS: u64 = 300;
-
 fn incarnation(host: Host, life: u64) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[0] = u8::try_from(host).unwrap();
@@ -67,7 +64,7 @@ impl World {
         self.note(|| format!("{host} starts, process {life}"));
         self.council_tick(host);
         self.heart(host);
-        self.wake_in(host, LAGGARDS_MS, Alarm::Laggards);
+        self.wake_in(host, self.climate.lag_ms / 2, Alarm::Laggards);
     }
 
     /// The process ends without a word.
@@ -242,7 +239,7 @@ impl World {
     }
 
     pub(crate) fn look_for_laggards(&mut self, host: Host) {
-        self.wake_in(host, LAGGARDS_MS, Alarm::Laggards);
+        self.wake_in(host, self.climate.lag_ms / 2, Alarm::Laggards);
         let now = self.local(host);
         let mut found = Vec::new();
         for (at, replica) in &mut self.process(host).replicas {

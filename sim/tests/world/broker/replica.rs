@@ -12,7 +12,6 @@ use freshet_settings::Layers;
 use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 
 use super::For;
-use super::lead::LAG_MS;
 use crate::agreed::statics;
 use crate::disk::{Log, offset};
 use crate::message::Message;
@@ -233,6 +232,7 @@ impl World {
             return;
         }
         let (epoch, now) = (term.leader_epoch, self.local(host));
+        let lag_max = Millis(self.climate.lag_ms);
         let log = self.log(host, at);
         log.start_epoch(epoch);
         let (log_end, flushed) = (log.end(), offset(log.flushed));
@@ -245,7 +245,7 @@ impl World {
             flushed,
             high_watermark: replica.committed.min(flushed),
             now,
-            lag_max: Millis(LAG_MS),
+            lag_max,
         };
         replica.committed = start.high_watermark;
         let mut brain = Box::new(Leader::new(term, start));

@@ -70,10 +70,9 @@ impl Seat {
         }
     }
 
-    /// Another process: it has the disk, and nothing else.
+    /// Another process: it has the disk, with all that was agreed to as far as it knew.
     pub(crate) fn restart(&mut self, now: Millis) {
         self.role = Role::Follows(None);
-        self.committed = 0;
         self.heard = now;
         self.patience = 0;
     }

@@ -155,6 +155,8 @@ impl Rig {
         self.publish();
         self.create_so(NewTopic {
             name: name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
             assignments: vec![(0, vec![NODE, OTHER])],
             ..NewTopic::default()
         })
@@ -365,8 +367,9 @@ fn a_copy_that_was_written_off_begins_anew_once() {
 #[test]
 fn damage_is_told_and_nothing_is_removed_before_the_controller_agrees() {
     let mut rig = Rig::new();
-    let id = rig.create_shared("t");
+    // Before there is another broker.
     let alone = rig.create("alone", 1);
+    let id = rig.create_shared("t");
     let open = rig.get(id).expect("open");
     for at in [id, alone] {
         rig.keeper.around.damage.report(at, "a bit flipped".into());

@@ -40,6 +40,8 @@ struct Controller {
     image: watch::Sender<Arc<MetadataImage>>,
     /// It hears nothing and says nothing.
     away: AtomicBool,
+    /// What it decides reaches nobody as an image.
+    dim: AtomicBool,
     /// How long its answers take, ms.
     delay_ms: AtomicU64,
 }
@@ -53,6 +55,7 @@ impl Controller {
             state: Mutex::new((MetadataMachine::new(options), BTreeMap::new())),
             image: watch::Sender::default(),
             away: AtomicBool::new(false),
+            dim: AtomicBool::new(false),
             delay_ms: AtomicU64::new(1),
         });
         let timers = Arc::clone(&controller);
@@ -92,11 +95,18 @@ impl Controller {
             timers.remove(&key);
             timers.extend(at.map(|at| (key, at)));
         }
-        if !decision.records.is_empty() {
+        if !decision.records.is_empty() && !self.dim.load(Ordering::SeqCst) {
             self.image.send_replace(machine.publish(Position::START));
         }
         let mut replies = decision.replies.into_iter();
         replies.next().map(|(_, reply)| reply)
+    }
+
+    /// Images reach everybody again.
+    fn show(&self) {
+        self.dim.store(false, Ordering::SeqCst);
+        let image = self.state.lock().0.publish(Position::START);
+        self.image.send_replace(image);
     }
 
     fn image(&self) -> Arc<MetadataImage> {
@@ -222,6 +232,28 @@ async fn reaches(life: &Lifecycle, state: LifeState) {
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_acts_on_an_image_older_than_its_registration() {
+    let controller = Controller::start();
+    let earlier = serving(&controller, 1, 1).await;
+    controller.create(&[1]);
+    // It dies; its successor is registered, and still sees its predecessor lead.
+    drop(earlier);
+    sleep(ms(2_000)).await;
+    controller.dim.store(true, Ordering::SeqCst);
+    let life = Lifecycle::start(parts(&controller, 1, 2));
+    let early = timeout(ms(10_000), life.registered()).await;
+    assert!(early.is_err(), "{early:?}");
+    assert!(
+        *life.broker_epoch().borrow() >= 0,
+        "the controller knows it"
+    );
+    controller.show();
+    let epoch = timeout(ms(100), life.registered()).await;
+    let epoch = epoch.expect("at once").expect("registered");
+    assert_eq!(controller.broker(1).epoch, epoch);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,8 @@ impl KafkaListener {
         let mut told = self.complained.lock();
         if told.is_none_or(|told| now - told >= COMPLAINTS) {
             *told = Some(now);
-            tracing::warn!(%peer, limit = limits::open_files(), "connections are refused: the last open files are kept for the logs; raise the limit of open files (ulimit -n, LimitNOFILE)");
+            let open_files = limits::open_files();
+            tracing::warn!(%peer, open_files, "connections are refused: the last open files are for logs");
         }
     }
 

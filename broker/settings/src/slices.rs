@@ -364,7 +364,7 @@ impl Layers {
             connection_requests_max: self.size("freshet.connection.requests.max"),
             send_buffer_bytes: usize::try_from(self.long("socket.send.buffer.bytes")).ok(),
             receive_buffer_bytes: usize::try_from(self.long("socket.receive.buffer.bytes")).ok(),
-            listen_backlog: u32::try_from(self.long("socket.listen.backlog.size")).unwrap_or(50),
+            listen_backlog: u32::try_from(self.long("socket.listen.backlog.size")).unwrap_or(1024),
             connections_max: self.size("max.connections"),
             connections_per_ip_max: self.size("max.connections.per.ip"),
             connections_per_ip_overrides: overrides.unwrap_or_default(),

@@ -87,9 +87,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .bytes()
         .at_least(-1)
         .doc("Receive buffer of a socket; -1 leaves it to the kernel."),
-    int("socket.listen.backlog.size", "50")
-        .at_least(1)
-        .doc("Connections that may wait to be accepted."),
+    int("socket.listen.backlog.size", "1024").at_least(1).doc(
+        "Connections that may wait to be accepted. Kafka's default is 50: of a thousand clients \
+             that come at once most would try again after seconds.",
+    ),
     int("max.connections", "2147483647")
         .at_least(0)
         .doc("Connections at a time. What comes on top is closed at once."),

@@ -14,7 +14,6 @@
 )]
 
 mod args;
-mod asker;
 mod bars;
 mod broker;
 mod client;

@@ -1,5 +1,7 @@
 //! What happens to a cluster of three: it restarts, loses a broker, moves replicas.
 
+mod asker;
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use freshet_client::{ConfigChange, PartitionView, Resource};
 use freshet_types::NodeId;
 
-use crate::asker::Asker;
+use self::asker::Asker;
 use crate::broker::Broker;
 use crate::client::{Client, Done, Job, work};
 use crate::cpu::Machine;

@@ -16,7 +16,7 @@ use freshet_peers::places::{Places, PlacesParts};
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
 use freshet_server as server;
-use freshet_settings::{GroupSettings, LogSettings, NodeSettings, StaticSettings};
+use freshet_settings::{GroupSettings, Layers, NodeSettings, StaticSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -63,7 +63,7 @@ impl Broker {
                 broker_epoch: watch::Sender::new(epoch).subscribe(),
             }));
         }
-        let options = writers_options(&layers.logs());
+        let options = writers_options(&layers);
         let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
         let limits = group_limits(&layers.groups());
         let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
@@ -263,7 +263,8 @@ fn directory_ids(identity: &Identity) -> Vec<DirectoryId> {
     ids.map(|id| DirectoryId(id.0)).collect()
 }
 
-fn writers_options(logs: &LogSettings) -> WritersOptions {
+fn writers_options(layers: &Layers) -> WritersOptions {
+    let logs = layers.logs();
     let half = std::thread::available_parallelism()
         .map_or(1, |cores| cores.get() / 2)
         .max(1);
@@ -278,6 +279,7 @@ fn writers_options(logs: &LogSettings) -> WritersOptions {
         hot_bytes: logs.tail_memory_bytes,
         reserve_bytes: logs.disk_reserve_bytes,
         open_segments: open_segments(),
+        cache_copies: layers.replicas().by_rack,
         ..WritersOptions::default()
     }
 }

@@ -440,7 +440,8 @@ impl World {
         self.note(|| format!("*** {follower} comes back to {leader}, and again"));
         self.end_badly(follower);
         self.nodes[follower].returns_at = Some(self.now + 20);
-        let hold = self.now + self.throws.between(40, 350);
+        // Its number is its predecessor's until that one's session is over.
+        let hold = self.now + self.throws.between(900, 1_500);
         let ms = self.throws.between(400, 900);
         let late = match self.throws.chance(50) {
             true => Plan::Hold(leader, ms),
@@ -488,7 +489,7 @@ impl World {
         let lost = self.now + self.throws.between(120, 260);
         self.plans.push((lost, Plan::Again(follower)));
         self.plans
-            .push((lost + 10, Plan::Haunt(follower, at, lost + 2_000)));
+            .push((lost + 10, Plan::Haunt(follower, at, lost + 3_000)));
     }
 
     /// Whether it is not time yet.

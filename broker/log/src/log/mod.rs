@@ -69,7 +69,7 @@ pub(crate) struct Log {
     /// A checkpoint is worth making whatever was written: a segment was closed.
     checkpoint_due: bool,
     records_since_flush: u64,
-    /// The log is copied from a leader.
+    /// The log is copied from a leader, and read by nobody.
     is_copy: bool,
     /// Up to here the active segment of a copy is not cached any more.
     forgotten: u64,
@@ -121,7 +121,8 @@ impl Log {
             Origin::Replica => prepared.batches[0].header.base_offset,
             Origin::Client | Origin::Coordinator => self.end,
         };
-        self.is_copy = prepared.origin == Origin::Replica;
+        let cache_copies = self.shared.context.options.cache_copies;
+        self.is_copy = prepared.origin == Origin::Replica && !cache_copies;
         for batch in &prepared.batches {
             self.stage_batch(batch, prepared);
         }

@@ -71,6 +71,8 @@ pub struct WritersOptions {
     pub checkpoint_bytes: u64,
     /// Sealed segments whose file and index stay open, over all logs.
     pub open_segments: usize,
+    /// Copies stay in the page cache as long as the kernel likes: consumers read from them.
+    pub cache_copies: bool,
 }
 
 impl Default for WritersOptions {
@@ -85,6 +87,7 @@ impl Default for WritersOptions {
             reserve_bytes: 256 << 20,
             checkpoint_bytes: 64 << 20,
             open_segments: 1024,
+            cache_copies: false,
         }
     }
 }

@@ -685,3 +685,21 @@ fn a_copy_leaves_the_cache_as_it_grows_and_a_leaders_log_does_not() {
     assert_eq!(grow(Origin::Replica, 28..30), 2);
     assert_eq!(log.batches(0, 64 << 20).len(), 30, "it is all there");
 }
+
+#[test]
+fn a_copy_that_consumers_read_stays_in_the_cache() {
+    let disk = Arc::new(FaultyDisk::default());
+    let options = freshet_log::WritersOptions {
+        cache_copies: true,
+        ..options()
+    };
+    let rig = Rig::with(Arc::clone(&disk) as _, options);
+    let log = rig.open("t-0");
+    let value = "v".repeat(1 << 20);
+    for offset in 0..20 {
+        let builder = BatchBuilder::new(Codec::None).at(offset, 1);
+        let batch = build(builder, log.now, &[&value]).bytes().clone();
+        log.append_as(batch, Origin::Replica, 1).unwrap();
+    }
+    assert_eq!(disk.count(Call::Forget, ".log"), 0);
+}

@@ -561,7 +561,8 @@ impl Keeper {
         // A hint of the last process; a leader knows better soon. It is in another directory if the
         // process ended just after the log had moved.
         let dirs = self.parts.writers.dirs();
-        let known = dirs.iter().filter_map(|dir| dir.committed(wanted.id)).max();
+        let elsewhere = || dirs.iter().filter_map(|dir| dir.committed(wanted.id)).max();
+        let known = dir.committed(wanted.id).or_else(elsewhere);
         if let Some(known) = known {
             self.check_whole(wanted, &log, known)?;
             dirs.iter().for_each(|dir| dir.forget_committed(wanted.id));

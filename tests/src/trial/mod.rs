@@ -376,10 +376,7 @@ pub fn seed() -> u64 {
 
 /// Trials that Freshet is known to fail, and why: they count as skipped, never as passed.
 /// `FRESHET_KNOWN=1` runs them all the same.
-const KNOWN: &[(&str, &str)] = &[(
-    "a_leader_that_is_cut_off_soon_answers_nobody",
-    "a leader without its session goes on serving until it hears of the next one",
-)];
+const KNOWN: &[(&str, &str)] = &[];
 
 /// What a trial is known to fail of.
 pub(crate) fn known(trial: &str) -> Option<&'static str> {

@@ -220,7 +220,10 @@ fn a_read_error_is_the_readers_alone() {
         at_least_one: true,
     };
     let read = machine.view().read_blocking(&spec);
-    assert!(matches!(read, Err(ReadError::Unreadable { .. })), "{read:?}");
+    assert!(
+        matches!(read, Err(ReadError::Unreadable { .. })),
+        "{read:?}"
+    );
     assert!(machine.dir.failure().is_none());
     machine.disk.heal();
     let bytes = model.next_batch(Dice::new(1), 0);

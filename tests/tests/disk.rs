@@ -157,7 +157,12 @@ fn full_disk() -> Result<()> {
     broker.start_again().context("starting on a full disk")?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     read_all(&mut raw)?;
-    ensure!(raw.produce("kept", record.clone())?.error_code == STORAGE_ERROR);
+    // The clean stop gave back what was made ready behind the logs' ends.
+    let mut more = 0;
+    while raw.produce("kept", record.clone())?.error_code != STORAGE_ERROR {
+        more += 1;
+        ensure!(more <= 8, "there is room for {more} more after a restart");
+    }
     // Room comes back with a topic that goes, and producers with it.
     let ballast = DeleteTopicState {
         name: Some("ballast".to_owned()),
@@ -173,7 +178,7 @@ fn full_disk() -> Result<()> {
     await_that("room to produce again", PATIENCE, || {
         Ok(raw.produce("kept", record.clone())?.error_code == 0)
     })?;
-    ensure!(raw.offset_at("kept", -1)?.2 == kept + 1);
+    ensure!(raw.offset_at("kept", -1)?.2 == kept + more + 1);
     Ok(())
 }
 

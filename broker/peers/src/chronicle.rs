@@ -13,8 +13,8 @@ use freshet_types::NodeId;
 /// Why a broker is out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// It did not send a heartbeat for a whole session.
-    Silent,
+    /// No heartbeat came for a whole session, or the failure detector found its process gone.
+    Unheard,
     /// It asked for it, and what it led has moved.
     Stopped,
     /// Another process registered with its number.
@@ -26,7 +26,9 @@ enum Why {
 impl Why {
     fn words(self) -> &'static str {
         match self {
-            Self::Silent => "no heartbeat came for broker.session.timeout.ms",
+            Self::Unheard => {
+                "its process is gone, or no heartbeat came for broker.session.timeout.ms"
+            }
             Self::Stopped => "it stops, as it was asked to",
             Self::Replaced => "a new process of it has registered",
             Self::NoDisk => "none of its log directories is online",
@@ -72,7 +74,7 @@ fn of_broker(before: Option<&Broker>, after: &Broker) -> Vec<News> {
             Some(before) if after.directories.is_empty() && !before.directories.is_empty() => {
                 Why::NoDisk
             }
-            _ => Why::Silent,
+            _ => Why::Unheard,
         };
         all.push(News::Fenced(node, why));
     }
@@ -159,7 +161,7 @@ mod tests {
         };
         let told = |before: &Broker, after: &Broker| of_broker(Some(before), after);
         let fenced = |why| vec![News::Fenced(node, why)];
-        assert_eq!(told(&serving, &broker(1, true)), fenced(Why::Silent));
+        assert_eq!(told(&serving, &broker(1, true)), fenced(Why::Unheard));
         assert_eq!(told(&serving, &stopping), []);
         assert_eq!(told(&stopping, &stopped), fenced(Why::Stopped));
         assert_eq!(told(&serving, &diskless), fenced(Why::NoDisk));

@@ -74,7 +74,8 @@ impl FailureDetector {
     async fn fence(&self, broker: &Broker) {
         let Broker { node, epoch, .. } = *broker;
         match self.raft.propose(FenceBroker { node, epoch }.into()).await {
-            Ok(_) => tracing::warn!(%node, epoch, "the broker's process is gone: fenced"),
+            // The chronicle warns of it.
+            Ok(_) => tracing::info!(%node, epoch, "the broker's process is gone: fenced"),
             Err(error) => tracing::info!(%node, %error, "the broker's process is gone"),
         }
     }

@@ -19,9 +19,9 @@ use super::kind;
 use super::link::{TcpLink, Unsaid};
 
 /// How long somebody is looked for who decides. An election takes less than a second.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks, when nothing is heard of a new leader.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// How long a controller may take to decide. One that is deposed meanwhile is not waited for.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long an answer waits for this node's image. What was decided is true without it.

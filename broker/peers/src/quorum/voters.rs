@@ -13,16 +13,12 @@ use tokio::time::{Instant, timeout};
 
 use super::kind;
 use super::link::Unsaid;
-use super::relay::Relay;
+use super::relay::{PATIENCE, PAUSE, Relay};
 
 /// How long the state of the quorum is waited for; this node's own view is the next best.
 const STATUS: Duration = Duration::from_secs(2);
 /// A newcomer may take long to catch up.
 const CHANGE: Duration = Duration::from_secs(20);
-/// How long somebody is looked for who decides.
-const ELECTION: Duration = Duration::from_secs(3);
-/// Between two looks, when nothing is heard of a new leader.
-const PAUSE: Duration = Duration::from_millis(25);
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Ask {
@@ -43,6 +39,7 @@ enum Answer {
 enum Refusal {
     NotLeader(Option<NodeId>),
     InProgress,
+    Taken(NodeId),
     Behind(PeerId),
     Unknown(PeerId),
     OnlyVoter(PeerId),
@@ -53,7 +50,8 @@ impl From<VotersError> for Refusal {
     fn from(error: VotersError) -> Self {
         match error {
             VotersError::NotLeader { leader } => Self::NotLeader(leader),
-            VotersError::InProgress | VotersError::Taken(_) => Self::InProgress,
+            VotersError::InProgress => Self::InProgress,
+            VotersError::Taken(node) => Self::Taken(node),
             VotersError::Behind(id) => Self::Behind(id),
             VotersError::Unknown(id) => Self::Unknown(id),
             VotersError::OnlyVoter(id) => Self::OnlyVoter(id),
@@ -67,6 +65,7 @@ impl From<Refusal> for VotersError {
         match refusal {
             Refusal::NotLeader(leader) => Self::NotLeader { leader },
             Refusal::InProgress => Self::InProgress,
+            Refusal::Taken(node) => Self::Taken(node),
             Refusal::Behind(id) => Self::Behind(id),
             Refusal::Unknown(id) => Self::Unknown(id),
             Refusal::OnlyVoter(id) => Self::OnlyVoter(id),
@@ -131,7 +130,7 @@ impl Relay {
 
     /// Tries again while nobody decides, as after a leader that leaves itself has handed over.
     async fn change(&self, ask: Ask) -> Result<(), VotersError> {
-        let until = Instant::now() + ELECTION;
+        let until = Instant::now() + PATIENCE;
         let mut leadership = self.raft().leadership();
         loop {
             leadership.borrow_and_update();
@@ -171,5 +170,32 @@ impl Relay {
         };
         let answer = serde_json::from_slice(&response.body.into_bytes());
         answer.map_err(|_| unknown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_types::TopicId;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_carried_as_itself() {
+        let (node, directory) = (NodeId(2), TopicId([7; 16]));
+        let id = PeerId { node, directory };
+        let refusals = [
+            VotersError::NotLeader { leader: Some(node) },
+            VotersError::InProgress,
+            VotersError::Taken(node),
+            VotersError::Behind(id),
+            VotersError::Unknown(id),
+            VotersError::OnlyVoter(id),
+            VotersError::Quorum(QuorumError::Deposed),
+        ];
+        for refusal in refusals {
+            let carried = serde_json::to_vec(&Refusal::from(refusal.clone())).expect("small");
+            let read: Refusal = serde_json::from_slice(&carried).expect("just written");
+            assert_eq!(VotersError::from(read), refusal);
+        }
     }
 }

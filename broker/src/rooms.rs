@@ -263,14 +263,18 @@ fn directory_ids(identity: &Identity) -> Vec<DirectoryId> {
     ids.map(|id| DirectoryId(id.0)).collect()
 }
 
+/// The threads that control, and those that append: the rest is for connections. More of them would
+/// wake each other up for nothing.
+pub(crate) fn half_of_the_cores() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
 fn writers_options(layers: &Layers) -> WritersOptions {
     let logs = layers.logs();
-    let half = std::thread::available_parallelism()
-        .map_or(1, |cores| cores.get() / 2)
-        .max(1);
     WritersOptions {
         append_threads: if logs.append_threads == 0 {
-            half
+            half_of_the_cores()
         } else {
             logs.append_threads
         },

@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::bound::Bound;
 use crate::doors::Doors;
 use crate::ready::{Addresses, ReadyFile};
-use crate::rooms::Broker;
+use crate::rooms::{Broker, half_of_the_cores};
 use crate::stop::Signals;
 
 /// How often a stop that takes long says that it goes on.
@@ -32,13 +32,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .thread_name("control")
         .build()?
         .block_on(live(args, wanted))
-}
-
-/// The other half is for connections and logs. More threads than that would wake each other up for
-/// nothing.
-fn half_of_the_cores() -> usize {
-    let cores = std::thread::available_parallelism();
-    cores.map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 async fn live(args: &Args, wanted: Wanted) -> Result<()> {

@@ -428,8 +428,11 @@ impl Census {
                     }
                 }
                 Step::Join => {
-                    let refused = self.ask_in(raft, &heard).await;
-                    news.refused(refused.or(self.another_there(raft).await));
+                    let refused = match self.ask_in(raft, &heard).await {
+                        None => self.another_there(raft).await,
+                        refused => refused,
+                    };
+                    news.refused(refused);
                 }
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use freshet_log::{
     Append, AppendError, LogDir, LogError, LogHandle, LogView, OpenError, OpenLog, Origin,
     ReadError, ReadSpec, Replaced, Writers,
@@ -152,13 +152,7 @@ fn read(view: &LogView, from: Offset) -> Result<Bytes, ReadError> {
         upper_bound: Offset::MAX,
         at_least_one: true,
     };
-    let fetched = view.read_blocking(&spec)?;
-    let mut all = BytesMut::new();
-    fetched
-        .chunks
-        .iter()
-        .for_each(|chunk| all.extend_from_slice(chunk));
-    Ok(all.freeze())
+    Ok(view.read_blocking(&spec)?.into_one())
 }
 
 /// As a follower copies.

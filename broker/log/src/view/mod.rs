@@ -44,6 +44,16 @@ pub struct Fetched {
     pub log_end: Offset,
 }
 
+impl Fetched {
+    /// The batches as one buffer: the chunk itself where there is one, a copy where there are more.
+    pub fn into_one(self) -> Bytes {
+        match <[Bytes; 1]>::try_from(self.chunks) {
+            Ok([only]) => only,
+            Err(chunks) => chunks.concat().into(),
+        }
+    }
+}
+
 /// Answer of [`LogView::read`].
 #[derive(Debug)]
 pub enum Read {

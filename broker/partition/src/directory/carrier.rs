@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use freshet_env::Clock;
 use freshet_log::{
     Append, AppendError, Busy, Done, Fetched, LogError, LogHandle, LogView, Origin, Progress, Read,
@@ -189,25 +189,23 @@ impl Carrier {
         }
         self.pace.free().await;
         let near = fetched.bytes < CHUNK_BYTES / 2;
-        self.append(fetched).await?;
+        self.append(fetched.into_one()).await?;
         if near { self.finish().await } else { Ok(false) }
     }
 
     /// Where the log begins: with the batch that holds its first record.
     async fn begin_anew(&self, log: &LogView) -> Result<bool, Stuck> {
         let start = log.log_start();
-        let fetched = read(log, start).await?;
-        let bytes = joined(&fetched);
-        let first = BatchHeader::parse(&bytes).map_or(start, |header| header.base_offset);
+        let batches = read(log, start).await?.into_one();
+        let first = BatchHeader::parse(&batches).map_or(start, |header| header.base_offset);
         ask(|done| self.future.restart_at(first, done)).await?;
-        if fetched.bytes > 0 {
-            self.append(fetched).await?;
+        if !batches.is_empty() {
+            self.append(batches).await?;
         }
         Ok(false)
     }
 
-    async fn append(&self, fetched: Fetched) -> Result<(), Stuck> {
-        let batches = joined(&fetched);
+    async fn append(&self, batches: Bytes) -> Result<(), Stuck> {
         self.pace.copied(batches.len());
         let (tell, told) = oneshot::channel();
         let append = Append {
@@ -266,15 +264,4 @@ async fn ask<T: Send + 'static>(ask: impl FnOnce(Done<T>) -> Result<(), Busy>) -
     let (tell, told) = oneshot::channel();
     ask(Box::new(move |result| drop(tell.send(result))))?;
     Ok(told.await.map_err(|_| Stuck::Failed(CarryError::Ended))??)
-}
-
-fn joined(fetched: &Fetched) -> Bytes {
-    match fetched.chunks.as_slice() {
-        [only] => only.clone(),
-        chunks => {
-            let mut all = BytesMut::with_capacity(fetched.bytes);
-            chunks.iter().for_each(|chunk| all.extend_from_slice(chunk));
-            all.freeze()
-        }
-    }
 }

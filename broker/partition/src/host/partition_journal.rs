@@ -77,9 +77,10 @@ impl Journal for PartitionJournal {
             if slice.fetched.next_offset <= at {
                 break;
             }
-            replay_batches(join(slice.fetched.chunks), at, each)
-                .map_err(|error| damaged(&error))?;
-            at = slice.fetched.next_offset;
+            let next = slice.fetched.next_offset;
+            let batches = slice.fetched.into_one();
+            replay_batches(batches, at, each).map_err(|error| damaged(&error))?;
+            at = next;
         }
         Ok(())
     }
@@ -172,13 +173,6 @@ fn batches(entries: &[Entry]) -> Result<Bytes, BatchError> {
     }
     bytes.extend_from_slice(builder.finish()?.bytes());
     Ok(bytes.freeze())
-}
-
-fn join(chunks: Vec<Bytes>) -> Bytes {
-    match <[Bytes; 1]>::try_from(chunks) {
-        Ok([only]) => only,
-        Err(chunks) => chunks.concat().into(),
-    }
 }
 
 fn appending(kind: ErrorKind, why: String) -> JournalError {

@@ -279,13 +279,13 @@ impl Body {
             self.parts.registration.node,
         );
         self.course.saw(now, shown);
+        self.course.failed(now, self.has_untold());
+    }
+
+    /// Whether a failed directory that has replicas is not known to the controller.
+    fn has_untold(&self) -> bool {
         let mut failed = self.failed();
-        let untold = |(id, dir): (DirectoryId, &Arc<LogDir>)| {
-            !self.told.contains(&id) && dir.log_count() > 0
-        };
-        let untold = failed.any(untold);
-        drop(failed);
-        self.course.failed(now, untold);
+        failed.any(|(id, dir)| !self.told.contains(&id) && dir.log_count() > 0)
     }
 
     /// Directories that are offline.

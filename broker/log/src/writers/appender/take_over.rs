@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Appender;
 use crate::batch::{Rules, prepare};
@@ -25,7 +25,7 @@ use crate::log::{Committed, Log};
 use crate::view::Shared;
 use crate::writers::command::Answer;
 use crate::writers::flusher::rename_away;
-use crate::{AppendError, Fetched, LogError, LogView, OpenLog, Origin, Progress, ReadSpec};
+use crate::{AppendError, LogError, LogView, OpenLog, Origin, Progress, ReadSpec};
 
 /// What a copy may lack when it takes over: nothing else is appended while that is copied.
 const LAST_BYTES: usize = 4 << 20;
@@ -74,7 +74,7 @@ impl Appender {
             // Who copies meets the same error, and says so.
             Ok(_) | Err(_) => return Ok(false),
         };
-        match self.copy(future, joined(fetched)) {
+        match self.copy(future, fetched.into_one()) {
             Ok(()) => Ok(self.logs[&future].view().log_end() == end),
             Err(AppendError::Log(error)) => Err(error),
             Err(_) => Ok(false),
@@ -166,19 +166,5 @@ fn close(shared: &Shared) {
     shared.close();
     for segment in shared.segments.read().iter() {
         segment.set_gone();
-    }
-}
-
-fn joined(fetched: Fetched) -> Bytes {
-    let mut chunks = fetched.chunks.into_iter();
-    match (chunks.next(), chunks.next()) {
-        (Some(only), None) => only,
-        (first, second) => {
-            let mut all = BytesMut::with_capacity(fetched.bytes);
-            for chunk in first.into_iter().chain(second).chain(chunks) {
-                all.extend_from_slice(&chunk);
-            }
-            all.freeze()
-        }
     }
 }

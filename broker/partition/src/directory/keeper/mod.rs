@@ -58,9 +58,7 @@ impl Wanted {
         !Arc::ptr_eq(&before.configs, &self.topic.configs)
             || state.is_none_or(|state| !Arc::ptr_eq(state, &self.state))
     }
-}
 
-impl Wanted {
     /// Whether this broker cannot have had a replica before: the partition is as it was created, or
     /// the replica is on its way here.
     fn is_new(&self, me: NodeId) -> bool {

@@ -8,8 +8,12 @@ mod clock;
 mod dice;
 mod disk;
 mod rng;
+mod throws;
+mod weather;
 
 pub use clock::FakeClock;
 pub use dice::Dice;
 pub use disk::{Effect, FakeDisk, Fault, Op};
 pub use rng::FakeRng;
+pub use throws::Throws;
+pub use weather::Weather;

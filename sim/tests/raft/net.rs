@@ -1,6 +1,5 @@
 //! A network between nodes of one process.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_quorum::{Asked, LinkError, Peer, PeerLink, Raft};
+use freshet_sim::{Throws, Weather};
 use freshet_types::NodeId;
 use parking_lot::Mutex;
 
@@ -15,47 +15,9 @@ use crate::machine::Numbers;
 
 pub(crate) type Node = Arc<Raft<Numbers>>;
 
-/// Dice that remember how often they were thrown.
-#[derive(Debug)]
-pub(crate) struct Throws(Cell<u64>);
-
-impl Throws {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(Cell::new(
-            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1),
-        ))
-    }
-
-    pub(crate) fn next(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(crate) fn percent(&self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Weather {
-    pub(crate) loss_percent: u64,
-    pub(crate) double_percent: u64,
-    pub(crate) delay_ms: (u64, u64),
-}
-
-impl Weather {
-    pub(crate) const FINE: Self = Self {
-        loss_percent: 0,
-        double_percent: 0,
-        delay_ms: (0, 2),
-    };
+/// Seeds that follow one another begin far from each other.
+pub(crate) fn throws(seed: u64) -> Throws {
+    Throws::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))
 }
 
 struct Wires {
@@ -73,7 +35,7 @@ pub(crate) struct Net(Arc<Mutex<Wires>>);
 
 impl Net {
     pub(crate) fn new(seed: u64) -> Self {
-        let throws = Throws::new(seed);
+        let throws = throws(seed);
         let (up, cut, weather) = (BTreeMap::new(), BTreeSet::new(), Weather::FINE);
         Self(Arc::new(Mutex::new(Wires {
             throws,
@@ -113,13 +75,13 @@ impl Net {
 
     /// How long a message travels; none if it does not arrive.
     fn travel(&self, from: NodeId, to: NodeId) -> Option<Duration> {
-        let wires = self.0.lock();
+        let mut wires = self.0.lock();
         let Weather {
             loss_percent,
             delay_ms: (least, most),
             ..
         } = wires.weather;
-        let lost = wires.throws.percent(loss_percent);
+        let lost = wires.throws.chance(loss_percent);
         let delay = least + wires.throws.below(most - least + 1);
         (!lost && !wires.cut.contains(&(from, to))).then(|| Duration::from_millis(delay))
     }
@@ -133,8 +95,9 @@ impl Net {
     }
 
     fn is_doubled(&self) -> bool {
-        let wires = self.0.lock();
-        wires.throws.percent(wires.weather.double_percent)
+        let mut wires = self.0.lock();
+        let percent = wires.weather.double_percent;
+        wires.throws.chance(percent)
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use freshet_quorum::{Quorum, RaftOptions};
-use freshet_sim::{Effect, FakeDisk, Fault, Op};
+use freshet_sim::{Effect, FakeDisk, Fault, Op, Throws, Weather};
 use freshet_types::NodeId;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, options, run};
 use crate::history::History;
 use crate::machine::Ask;
-use crate::net::{Node, Throws, Weather};
+use crate::net::{Node, throws};
 
 const STORM: Duration = Duration::from_secs(12);
 
@@ -25,10 +25,10 @@ fn client(
     start: Instant,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let throws = Throws::new(seed ^ (id << 32));
+        let mut throws = throws(seed ^ (id << 32));
         for i in 0_u64.. {
             tokio::time::sleep(Duration::from_millis(20 + throws.below(60))).await;
-            let node = &nodes[usize::try_from(throws.below(nodes.len() as u64)).unwrap()];
+            let node = &nodes[throws.index(nodes.len())];
             let (begin, number) = (start.elapsed(), (id << 32) + i);
             let patience = Duration::from_millis(1500);
             match throws.below(4) {
@@ -58,9 +58,9 @@ fn client(
 }
 
 /// Breaks something.
-async fn strike(cluster: &mut Cluster, throws: &Throws) {
+async fn strike(cluster: &mut Cluster, throws: &mut Throws) {
     let nodes = cluster.nodes();
-    let any = |throws: &Throws| nodes[usize::try_from(throws.below(nodes.len() as u64)).unwrap()];
+    let any = |throws: &mut Throws| nodes[throws.index(nodes.len())];
     match throws.below(11) {
         0 => {
             let node = any(throws);
@@ -128,7 +128,7 @@ async fn boot_all(cluster: &mut Cluster) {
 async fn storm(seed: u64, count: i32, options: RaftOptions) -> History {
     let mut cluster = Cluster::formed(seed, count, options).await;
     cluster.note(&format!("seed {seed}"));
-    let (throws, start) = (Throws::new(seed ^ 0xbad), Instant::now() - cluster.now());
+    let (mut throws, start) = (throws(seed ^ 0xbad), Instant::now() - cluster.now());
     let end = Instant::now() + STORM;
     let mut clients: Vec<JoinHandle<()>> = Vec::new();
     let mut generation = 0;
@@ -150,7 +150,7 @@ async fn storm(seed: u64, count: i32, options: RaftOptions) -> History {
         generation += 1;
         drop(nodes);
         tokio::time::sleep(Duration::from_millis(200 + throws.below(1500))).await;
-        strike(&mut cluster, &throws).await;
+        strike(&mut cluster, &mut throws).await;
     }
     clients.drain(..).for_each(|client| client.abort());
     calm(&mut cluster, seed).await

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use freshet_log::LastLife;
 use freshet_metadata::DirectoryId;
 use freshet_partition::replication::Divergence;
+use freshet_sim::Throws;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
 use crate::message::Row;
-use crate::throws::Throws;
 use crate::world::World;
 
 /// Batches of a producer that are known again.

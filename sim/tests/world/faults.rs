@@ -7,6 +7,7 @@ use freshet_metadata::{
     AlterConfigs, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, ElectLeaders,
     PartitionName, Reassign, Reassignment, Request,
 };
+use freshet_sim::{Throws, Weather};
 use freshet_types::TopicPartition;
 
 use crate::broker::{Replica, topic_rules};
@@ -14,8 +15,7 @@ use crate::council::VOTERS;
 use crate::disk::{Disk, Log};
 use crate::invariants::Truth;
 use crate::message::{Message, Produce};
-use crate::network::{Host, Weather};
-use crate::throws::Throws;
+use crate::network::Host;
 use crate::world::{Alarm, World, host_of, node_id};
 
 /// What a topic is like.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use freshet_metadata::{CreateTopics, NewTopic};
+use freshet_sim::Weather;
 use freshet_types::{Machine, TopicId, TopicPartition};
 
 use crate::broker::Stand;
 use crate::council::{Role, VOTERS};
 use crate::faults::TopicKind;
-use crate::network::Weather;
 use crate::rules::Rule;
 use crate::world::{World, host_of, node_id};
 

@@ -30,6 +30,5 @@ mod lives;
 mod message;
 mod network;
 mod rules;
-mod throws;
 mod told;
 mod world;

@@ -3,26 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::throws::Throws;
+use freshet_sim::{Throws, Weather};
 
 /// Hosts by number: nodes first, then clients.
 pub(crate) type Host = usize;
-
-/// How messages fare.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Weather {
-    pub(crate) loss_percent: u64,
-    pub(crate) double_percent: u64,
-    pub(crate) delay_ms: (u64, u64),
-}
-
-impl Weather {
-    pub(crate) const FINE: Self = Self {
-        loss_percent: 0,
-        double_percent: 0,
-        delay_ms: (0, 2),
-    };
-}
 
 #[derive(Debug)]
 pub(crate) struct Network {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use freshet_metadata::{Request, SessionOptions};
+use freshet_sim::Throws;
 use freshet_types::{Millis, NodeId, TopicPartition};
 
 use crate::agreed::Agreed;
@@ -16,7 +17,6 @@ use crate::invariants::Witness;
 use crate::message::{Fetch, Message};
 use crate::network::{Host, Network};
 use crate::rules::{Duty, Rule};
-use crate::throws::Throws;
 use crate::told;
 
 /// What a host is woken for.

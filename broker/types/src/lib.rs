@@ -5,6 +5,7 @@
 mod error;
 mod id;
 mod machine;
+mod removed;
 mod replicated;
 mod units;
 
@@ -14,5 +15,6 @@ pub use id::{
     TopicId, TopicName, TopicNameError, TopicPartition,
 };
 pub use machine::{Decision, Machine, Now, Ticket, Timer};
+pub use removed::Removed;
 pub use replicated::{Position, Published, StoredRecord, StoredRecordError};
 pub use units::{Millis, Timestamp};

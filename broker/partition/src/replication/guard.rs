@@ -62,24 +62,21 @@ pub use removed::without;
 
 #[cfg(feature = "simulation")]
 mod removed {
-    use std::cell::Cell;
+    use freshet_types::Removed;
 
     use super::Guard;
 
     thread_local! {
-        static REMOVED: Cell<Option<Guard>> = const { Cell::new(None) };
+        static REMOVED: Removed<Guard> = const { Removed::none() };
     }
 
     /// Whether a rule holds on this thread.
     pub(in super::super) fn holds(guard: Guard) -> bool {
-        REMOVED.get() != Some(guard)
+        REMOVED.with(|removed| removed.holds(guard))
     }
 
     /// Lives without a rule for a while.
     pub fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
-        REMOVED.set(guard);
-        let lived = live();
-        REMOVED.set(None);
-        lived
+        REMOVED.with(|removed| removed.without(guard, live))
     }
 }

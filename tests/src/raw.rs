@@ -9,12 +9,17 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use freshet_records::{BatchBuilder, Codec, NO_PRODUCER, NewRecord, Producer};
 use freshet_types::Timestamp;
-use freshet_wire::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest};
+use freshet_wire::{
+    CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    ProduceRequest,
+};
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
-use freshet_wire::{create_topics, fetch, list_offsets, produce};
+use freshet_wire::{create_topics, fetch, incremental_alter_configs, list_offsets, produce};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// What is done to a setting.
+const SET: i8 = 0;
 
 /// One connection to a broker.
 pub struct Raw {
@@ -23,6 +28,11 @@ pub struct Raw {
 }
 
 impl Raw {
+    /// The settings of a topic, see [`Raw::set_config`].
+    pub const TOPIC: i8 = 2;
+    /// The settings of a broker.
+    pub const BROKER: i8 = 4;
+
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> Result<Self> {
         let address = address.to_socket_addrs()?.next().context("no address")?;
@@ -123,6 +133,32 @@ impl Raw {
             thread::sleep(Duration::from_millis(50));
         }
         bail!("{topic} never had a leader")
+    }
+
+    /// Changes a setting of what has one; gives the error code and what is said of it.
+    pub fn set_config(
+        &mut self,
+        (resource_type, resource): (i8, &str),
+        name: &str,
+        value: &str,
+    ) -> Result<(i16, String)> {
+        let change = incremental_alter_configs::AlterableConfig {
+            name: name.to_owned(),
+            config_operation: SET,
+            value: Some(value.to_owned()),
+        };
+        let resource = incremental_alter_configs::AlterConfigsResource {
+            resource_type,
+            resource_name: resource.to_owned(),
+            configs: vec![change],
+        };
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![resource],
+            validate_only: false,
+        };
+        let mut told = self.latest(&request)?;
+        let told = told.responses.pop().context("one resource")?;
+        Ok((told.error_code, told.error_message.unwrap_or_default()))
     }
 
     /// Produces bytes to partition 0 of a topic with acks=all: version 12 names topics by name.

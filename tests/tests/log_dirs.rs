@@ -15,10 +15,7 @@ use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{Broker, Client, Kind, Raw, Suite, Tools, batch, eventually, now_ms};
 use freshet_wire::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use freshet_wire::describe_log_dirs::DescribeLogDirsPartition;
-use freshet_wire::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use freshet_wire::{
-    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
-};
+use freshet_wire::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
 use tempfile::TempDir;
 
 const STORAGE_ERROR: i16 = 56;
@@ -82,6 +79,16 @@ impl Home {
         })
     }
 
+    /// With so many records in the topic `t`.
+    fn filled(count: i64) -> Result<Self> {
+        let mut home = Self::start()?;
+        home.raw.create_topic("t", &[])?;
+        for offset in 0..count {
+            ensure!(home.produce("t")? == offset);
+        }
+        Ok(home)
+    }
+
     fn start_again(&mut self) -> Result<()> {
         self.broker.start_again()?;
         self.raw = Raw::connect(self.broker.bootstrap())?;
@@ -136,21 +143,9 @@ impl Home {
         })
     }
 
+    /// Changes a setting of the broker.
     fn set(&mut self, name: &str, value: &str) -> Result<(i16, String)> {
-        let request = IncrementalAlterConfigsRequest {
-            resources: vec![AlterConfigsResource {
-                resource_type: 4,
-                resource_name: "1".to_owned(),
-                configs: vec![AlterableConfig {
-                    name: name.to_owned(),
-                    config_operation: 0,
-                    value: Some(value.to_owned()),
-                }],
-            }],
-            validate_only: false,
-        };
-        let told = self.raw.latest(&request)?.responses.remove(0);
-        Ok((told.error_code, told.error_message.unwrap_or_default()))
+        self.raw.set_config((Raw::BROKER, "1"), name, value)
     }
 
     fn produce(&mut self, topic: &str) -> Result<i64> {
@@ -169,11 +164,7 @@ fn record(bytes: usize) -> Result<Bytes> {
 }
 
 fn moves() -> Result<()> {
-    let mut home = Home::start()?;
-    home.raw.create_topic("t", &[])?;
-    for offset in 0..50 {
-        ensure!(home.produce("t")? == offset);
-    }
+    let mut home = Home::filled(50)?;
     let (from, to) = home.home_of("t")?;
     ensure!(home.move_to("/no/such", "t")? == LOG_DIR_NOT_FOUND);
     ensure!(home.move_to(&to, "nobody")? == UNKNOWN_TOPIC);
@@ -206,11 +197,7 @@ fn moves() -> Result<()> {
 }
 
 fn cut_short() -> Result<()> {
-    let mut home = Home::start()?;
-    home.raw.create_topic("t", &[])?;
-    for offset in 0..30 {
-        ensure!(home.produce("t")? == offset);
-    }
+    let mut home = Home::filled(30)?;
     let (from, to) = home.home_of("t")?;
     let rate = "replica.alter.log.dirs.io.max.bytes.per.second";
     ensure!(home.set(rate, "1")?.0 == 0);
@@ -285,11 +272,7 @@ fn cordons() -> Result<()> {
 }
 
 fn kafkas_tool() -> Result<()> {
-    let mut home = Home::start()?;
-    home.raw.create_topic("t", &[])?;
-    for offset in 0..30 {
-        ensure!(home.produce("t")? == offset);
-    }
+    let mut home = Home::filled(30)?;
     let (_, to) = home.home_of("t")?;
     let plan = serde_json::json!({
         "version": 1,

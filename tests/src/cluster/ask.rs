@@ -8,11 +8,10 @@ use freshet_wire::describe_quorum::{PartitionData, TopicData};
 use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use freshet_wire::{
     DescribeQuorumRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest, OffsetFetchRequest,
+    MetadataRequest, OffsetFetchRequest,
 };
 use freshet_wire::{
-    alter_partition_reassignments, create_topics, elect_leaders, fetch, incremental_alter_configs,
-    metadata, offset_fetch,
+    alter_partition_reassignments, create_topics, elect_leaders, fetch, metadata, offset_fetch,
 };
 
 use crate::history::Read;
@@ -246,28 +245,6 @@ pub(crate) fn elect_preferred(raw: &mut Raw, topic: &str, partition: i32) -> Res
     let topic = told.replica_election_results.first();
     let partition = topic.context("one topic")?.partition_result.first();
     Ok(partition.context("one partition")?.error_code)
-}
-
-/// Changes a setting of a topic; gives the error code.
-pub(crate) fn set_topic(raw: &mut Raw, topic: &str, name: &str, value: &str) -> Result<i16> {
-    const TOPIC: i8 = 2;
-    const SET: i8 = 0;
-    let change = incremental_alter_configs::AlterableConfig {
-        name: name.to_owned(),
-        config_operation: SET,
-        value: Some(value.to_owned()),
-    };
-    let resource = incremental_alter_configs::AlterConfigsResource {
-        resource_type: TOPIC,
-        resource_name: topic.to_owned(),
-        configs: vec![change],
-    };
-    let request = IncrementalAlterConfigsRequest {
-        resources: vec![resource],
-        validate_only: false,
-    };
-    let told = raw.call(1, &request)?;
-    Ok(told.responses.first().context("one resource")?.error_code)
 }
 
 /// A broker's whole copy of a partition, at least up to `end`; `None` if it serves only what it

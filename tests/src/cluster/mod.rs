@@ -15,7 +15,6 @@ use anyhow::{Context, Result, bail, ensure};
 pub use ask::{Member, PartitionView, read_copy};
 pub(crate) use ask::{
     committed, coordinator, create_topic, delete_topic, elect_preferred, fetch_once, reassign,
-    set_topic,
 };
 pub use disk::Disk;
 pub use network::Network;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::beside::Beside;
 use super::{Needs, RECOVERY, Stage, Trial};
-use crate::cluster::{PartitionView, set_topic};
+use crate::cluster::PartitionView;
+use crate::raw::Raw;
 use crate::scenario::eventually;
 
 pub(super) const TRIALS: &[Trial] = &[Trial {
@@ -69,10 +70,10 @@ fn jumps(stage: &mut Stage) -> Result<()> {
     for topic in [topic, &young.topic] {
         eventually(RECOVERY, || {
             let name = "message.timestamp.after.max.ms";
-            let code = stage
-                .cluster
-                .ask(|raw| set_topic(raw, topic, name, "9223372036854775807"))?;
-            ensure!(code == 0, "setting {name} of {topic}: error {code}");
+            let of = (Raw::TOPIC, topic);
+            let set = |raw: &mut Raw| raw.set_config(of, name, "9223372036854775807");
+            let (code, why) = stage.cluster.ask(set)?;
+            ensure!(code == 0, "setting {name} of {topic}: error {code}, {why}");
             Ok(())
         })?;
     }

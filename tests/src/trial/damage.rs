@@ -246,15 +246,24 @@ fn cold_leader(stage: &mut Stage, beside: &Beside) -> Result<i32> {
     beside.lead_by_first(stage)
 }
 
-fn flipped_at_leader(stage: &mut Stage) -> Result<()> {
-    let mut beside = Beside::make(stage, "flipped")?;
+/// Does harm to a closed segment of a leader that has nothing of it in memory.
+fn harmed_at_leader(stage: &mut Stage, name: &str, harm: fn(&Path) -> Result<()>) -> Result<()> {
+    let mut beside = Beside::make(stage, name)?;
     beside.write(stage, 40)?;
     let id = cold_leader(stage, &beside)?;
     let said_before = stage.cluster.node(id).printed().len();
-    flip(&beside.segments(stage, id)?[1], 50)?;
+    harm(&beside.segments(stage, id)?[1])?;
     read_until_whole(stage, &beside, id)?;
     is_made_good(stage, &beside, id, said_before)?;
     stage.recover()
+}
+
+fn flipped_at_leader(stage: &mut Stage) -> Result<()> {
+    harmed_at_leader(stage, "flipped", |segment| flip(segment, 50))
+}
+
+fn unreadable(stage: &mut Stage) -> Result<()> {
+    harmed_at_leader(stage, "unreadable", |segment| shorten(segment, 10))
 }
 
 /// Readers never see what is damaged; that they see everything in the end, others have taken over.
@@ -287,17 +296,6 @@ fn flipped_at_follower(stage: &mut Stage) -> Result<()> {
     beside.await_whole(stage, RECOVERY)?;
     beside.check(stage).context("the leader's copy is whole")?;
     lead_by(stage, &beside, &reordered(&view.replicas, id))?;
-    read_until_whole(stage, &beside, id)?;
-    is_made_good(stage, &beside, id, said_before)?;
-    stage.recover()
-}
-
-fn unreadable(stage: &mut Stage) -> Result<()> {
-    let mut beside = Beside::make(stage, "unreadable")?;
-    beside.write(stage, 40)?;
-    let id = cold_leader(stage, &beside)?;
-    let said_before = stage.cluster.node(id).printed().len();
-    shorten(&beside.segments(stage, id)?[1], 10)?;
     read_until_whole(stage, &beside, id)?;
     is_made_good(stage, &beside, id, said_before)?;
     stage.recover()

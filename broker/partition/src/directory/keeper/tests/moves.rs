@@ -97,6 +97,38 @@ impl Rig {
     fn release_moves(&self) {
         self.keeper.moving.pace.set(u64::MAX);
     }
+
+    /// A partition with one record that is about to move, and copies nothing yet.
+    fn held_move(&mut self) -> Held {
+        let id = self.create("t", 1);
+        let partition = self.get(id).expect("open");
+        produce(&partition, 100).recv().expect("answered");
+        let (from, to) = (Arc::clone(partition.view().dir()), self.other(&partition));
+        self.hold_moves();
+        assert_eq!(self.keeper.move_replica(id, &to), Ok(()));
+        Held {
+            id,
+            partition,
+            from,
+            to,
+        }
+    }
+}
+
+/// See [`Rig::held_move`].
+struct Held {
+    id: TopicPartition,
+    partition: Arc<Partition>,
+    from: Arc<LogDir>,
+    to: Arc<LogDir>,
+}
+
+/// A write to a directory fails, which takes it offline.
+fn fail(dir: &LogDir) {
+    let in_the_way = dir.path().join("high-watermarks.tmp");
+    SystemDisk.create_dir_all(&in_the_way).expect("in the way");
+    dir.keep_committed(&[]).expect_err("it cannot be written");
+    assert!(dir.failure().is_some());
 }
 
 #[test]
@@ -166,12 +198,12 @@ fn moves_keep_to_their_rate() {
 #[test]
 fn the_directory_where_it_is_calls_a_move_off() {
     let mut rig = Rig::new();
-    let id = rig.create("t", 1);
-    let partition = rig.get(id).expect("open");
-    produce(&partition, 100).recv().expect("answered");
-    let (from, to) = (Arc::clone(partition.view().dir()), rig.other(&partition));
-    rig.hold_moves();
-    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
+    let Held {
+        id,
+        partition,
+        from,
+        to,
+    } = rig.held_move();
     assert_eq!(rig.keeper.move_replica(id, &to), Ok(()), "asked twice");
     assert!(to.holds(&partition.name().future()));
     assert_eq!(rig.keeper.move_replica(id, &from), Ok(()));
@@ -187,12 +219,7 @@ fn the_directory_where_it_is_calls_a_move_off() {
 #[test]
 fn a_deleted_topic_takes_its_copies_with_it() {
     let mut rig = Rig::new();
-    let id = rig.create("t", 1);
-    let partition = rig.get(id).expect("open");
-    let to = rig.other(&partition);
-    produce(&partition, 100).recv().expect("answered");
-    rig.hold_moves();
-    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
+    let Held { partition, to, .. } = rig.held_move();
     rig.delete("t");
     assert_eq!(rig.futures(), 0);
     assert!(!to.holds(&partition.name().future()));
@@ -208,12 +235,9 @@ fn a_deleted_topic_takes_its_copies_with_it() {
 #[test]
 fn a_replica_moves_on_while_its_leader_epoch_changes() {
     let mut rig = Rig::new();
-    let id = rig.create("t", 1);
-    let partition = rig.get(id).expect("open");
-    produce(&partition, 100).recv().expect("answered");
-    let to = rig.other(&partition);
-    rig.hold_moves();
-    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
+    let Held {
+        id, partition, to, ..
+    } = rig.held_move();
     let image = rig.machine.image().clone();
     let state = image.partition(id).expect("it is there");
     // Follows for a while, then leads again.
@@ -267,17 +291,13 @@ fn a_wish_for_a_replica_that_is_not_here_is_kept() {
 #[test]
 fn a_failed_directory_takes_nothing_and_ends_the_moves_to_it() {
     let mut rig = Rig::new();
-    let id = rig.create("t", 1);
-    let partition = rig.get(id).expect("open");
-    produce(&partition, 100).recv().expect("answered");
-    let (from, to) = (Arc::clone(partition.view().dir()), rig.other(&partition));
-    rig.hold_moves();
-    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
-    // A write to it fails.
-    let small = to.path().join("high-watermarks.tmp");
-    SystemDisk.create_dir_all(&small).expect("in the way");
-    to.keep_committed(&[]).expect_err("it cannot be written");
-    assert!(to.failure().is_some());
+    let Held {
+        id,
+        partition,
+        from,
+        to,
+    } = rig.held_move();
+    fail(&to);
     rig.release_moves();
     rig.await_move();
     assert!(Arc::ptr_eq(partition.view().dir(), &from));
@@ -290,15 +310,13 @@ fn a_failed_directory_takes_nothing_and_ends_the_moves_to_it() {
 #[test]
 fn a_copy_of_a_log_that_fails_stays() {
     let mut rig = Rig::new();
-    let id = rig.create("t", 1);
-    let partition = rig.get(id).expect("open");
-    produce(&partition, 100).recv().expect("answered");
-    let (from, to) = (Arc::clone(partition.view().dir()), rig.other(&partition));
-    rig.hold_moves();
-    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
-    let small = from.path().join("high-watermarks.tmp");
-    SystemDisk.create_dir_all(&small).expect("in the way");
-    from.keep_committed(&[]).expect_err("it cannot be written");
+    let Held {
+        id,
+        partition,
+        from,
+        to,
+    } = rig.held_move();
+    fail(&from);
     rig.release_moves();
     rig.await_move();
     assert!(to.holds(&partition.name().future()));

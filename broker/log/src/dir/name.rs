@@ -7,6 +7,8 @@ use freshet_types::{PartitionId, TopicName};
 
 /// Ends the name of a copy.
 const FUTURE: &str = ".future";
+/// Longest name of a folder that file systems take, in bytes.
+const FOLDER_MAX_BYTES: usize = 255;
 
 /// Names one partition's log within a log directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +49,11 @@ impl LogName {
     /// Whether it names a copy that has not taken its place yet.
     pub fn is_future(&self) -> bool {
         self.is_future
+    }
+
+    /// Whether no file system takes a folder of that name: a copy's is longer than its log's.
+    pub fn is_too_long(&self) -> bool {
+        self.to_string().len() > FOLDER_MAX_BYTES
     }
 
     /// Reads a directory name; `None` for anything that no log of ours has.
@@ -119,5 +126,17 @@ mod tests {
         assert_eq!(copy.present(), log);
         assert!(copy.is_future() && !log.is_future());
         assert_ne!(log, copy);
+    }
+
+    #[test]
+    fn a_name_may_be_too_long_for_a_folder() {
+        let name = |bytes: usize, partition| {
+            LogName::new(
+                TopicName::new(&"t".repeat(bytes)).expect("legal"),
+                partition,
+            )
+        };
+        assert!(!name(249, 99_999).is_too_long() && name(249, 100_000).is_too_long());
+        assert!(!name(246, 0).future().is_too_long() && name(247, 0).future().is_too_long());
     }
 }

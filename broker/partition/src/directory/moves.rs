@@ -30,6 +30,9 @@ pub enum MoveError {
     /// So many replicas that are not here have a directory already.
     #[error("directories of {WISHES_MAX} replicas that are not here are remembered already")]
     TooMany,
+    /// Its copy's folder would have a longer name than file systems take.
+    #[error("the topic's name is too long for a copy beside the log")]
+    NameTooLong,
     /// The replica, or the directory, is offline, or the copy could not be begun.
     #[error("{0}")]
     Offline(String),
@@ -44,6 +47,7 @@ impl MoveError {
         match self {
             Self::NotHere => ErrorKind::NotFound,
             Self::TooMany => ErrorKind::Busy,
+            Self::NameTooLong => ErrorKind::Invalid,
             Self::Offline(_) | Self::Stopping => ErrorKind::Unavailable,
         }
     }

@@ -108,6 +108,9 @@ impl Keeper {
             self.moving.wishes.insert(at, Arc::clone(dir));
             return Err(MoveError::NotHere);
         };
+        if partition.name().future().is_too_long() {
+            return Err(MoveError::NameTooLong);
+        }
         if let Some(failure) = partition.view().failure() {
             return Err(MoveError::Offline(failure.to_string()));
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use freshet_log::{LogDir, LogName};
+use freshet_log::LogDir;
 use freshet_partition::MoveError;
 use freshet_types::TopicPartition;
 use freshet_wire::alter_replica_log_dirs::{
@@ -15,9 +15,6 @@ use super::describe_log_dirs::shown;
 use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded as _;
-
-/// Longest name of a folder that file systems take, in bytes.
-const FOLDER_MAX_BYTES: usize = 255;
 
 /// Each replica succeeds or fails alone; success means that its move has begun. One that is not here
 /// yet is refused, and its directory remembered for when it comes.
@@ -88,10 +85,6 @@ fn check(
     let known = image.topic(topic);
     let known = known.filter(|topic| topic.partition(partition).is_some());
     let topic = known.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let copy = LogName::new(topic.name.clone(), partition).future();
-    if copy.to_string().len() > FOLDER_MAX_BYTES {
-        return Err(ErrorCode::InvalidTopicException);
-    }
     let at = TopicPartition {
         topic: topic.id,
         partition,

@@ -38,6 +38,7 @@ impl Coded for MoveError {
         match self {
             // Asked again, it may have come.
             Self::NotHere | Self::TooMany | Self::Stopping => ErrorCode::ReplicaNotAvailable,
+            Self::NameTooLong => ErrorCode::InvalidTopicException,
             Self::Offline(_) => ErrorCode::KafkaStorageError,
         }
     }

@@ -289,6 +289,19 @@ fn a_wish_for_a_replica_that_is_not_here_is_kept() {
 }
 
 #[test]
+fn a_name_that_is_too_long_for_a_copy_stays_where_it_is() {
+    let mut rig = Rig::new();
+    let longest = "t".repeat(249);
+    let id = rig.create(&longest, 1);
+    let partition = rig.get(id).expect("open");
+    let to = rig.other(&partition);
+    let refused = rig.keeper.move_replica(id, &to);
+    assert_eq!(refused, Err(MoveError::NameTooLong));
+    assert_eq!(rig.futures(), 0);
+    produce(&partition, 100).recv().expect("it goes on");
+}
+
+#[test]
 fn a_failed_directory_takes_nothing_and_ends_the_moves_to_it() {
     let mut rig = Rig::new();
     let Held {

@@ -373,11 +373,12 @@ const RESOURCES: &[Fault] = &[
             "the_last_files_are_kept",
         ],
     ),
-    tried(
+    in_part(
         37,
         "memory runs out",
         "as a kill; admission control acts first",
         &[],
+        "that a broker which gets no more memory ends as by a kill",
     ),
     tried(
         38,

@@ -7,6 +7,7 @@ use crate::process::{command, exists, read, run, say};
 
 /// A program and the Debian package that brings it.
 const PACKAGES: &[(&str, &str)] = &[
+    ("faketime", "faketime"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
@@ -23,6 +24,8 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// What the trials of a cluster make their networks and disks with.
 pub(crate) const TRIALS: &[&str] = &["ip", "iptables", "mkfs.ext4", "tc", "unshare"];
+/// What comes with the library that one trial sets clocks by; the others go without it.
+pub(crate) const CLOCKS: &[&str] = &["faketime"];
 
 /// Makes sure that all `programs` can be called; installs what is missing where we may.
 pub(crate) fn require(programs: &[&str]) -> Result<()> {

@@ -118,8 +118,10 @@ const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop"];
 
 /// Three brokers under every fault of the table.
 fn trials() -> Result<Count> {
-    if let Err(why) = peers::system::require(peers::system::TRIALS) {
-        say(&format!("trials will be skipped: {why:#}"));
+    for programs in [peers::system::TRIALS, peers::system::CLOCKS] {
+        if let Err(why) = peers::system::require(programs) {
+            say(&format!("trials will be skipped: {why:#}"));
+        }
     }
     black_box(|name| name == TRIALS)
 }

@@ -24,6 +24,16 @@ pub enum Origin {
     Replica,
 }
 
+/// How much of an append the calling thread does itself, if the log's own thread is at rest. That
+/// saves waking one thread, which costs more than a small write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    /// It writes while that is quick, and others sync: for a thread that others wait for.
+    Writes,
+    /// It syncs as well, and waits for the device: for a thread that would only wait for the answer.
+    Syncs,
+}
+
 /// One append: all batches in `batches` are stored together or not at all.
 pub struct Append {
     /// One or more whole v2 batches, back to back. Base offset and leader epoch are overwritten

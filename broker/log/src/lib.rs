@@ -23,7 +23,7 @@ mod state;
 mod view;
 mod writers;
 
-pub use append::{Append, Appended, Done, Origin, Progress, Refused};
+pub use append::{Append, Appended, Done, Here, Origin, Progress, Refused};
 pub use config::{Cleanup, Durability, LogConfig};
 pub use dir::{LogDir, LogName};
 pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};

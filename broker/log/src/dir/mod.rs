@@ -82,6 +82,8 @@ pub struct LogDir {
     /// When that was last asked for, ms.
     looked_ms: AtomicU64,
     fsync_micros: AtomicU64,
+    /// How long a write takes, on average of the last ones.
+    write_micros: AtomicU64,
     /// Flushes under way.
     flushes: AtomicUsize,
     /// It could not be opened: what lies in it is not known.
@@ -139,6 +141,7 @@ impl LogDir {
             available_bytes: AtomicI64::new(signed(space.available_bytes)),
             looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
+            write_micros: AtomicU64::new(0),
             flushes: AtomicUsize::new(0),
             unread: false,
             lock: Some(lock),
@@ -166,6 +169,7 @@ impl LogDir {
             available_bytes: AtomicI64::new(0),
             looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
+            write_micros: AtomicU64::new(0),
             flushes: AtomicUsize::new(0),
             unread: true,
             lock: None,
@@ -462,9 +466,17 @@ impl LogDir {
 
     /// Remembers how long an fsync took, as a moving average over about eight.
     pub(crate) fn note_fsync(&self, micros: u64) {
-        let before = self.fsync_micros.load(Ordering::Relaxed);
-        let average = (before * 7 + micros) / 8;
-        self.fsync_micros.store(average, Ordering::Relaxed);
+        note(&self.fsync_micros, micros);
+    }
+
+    /// A write took this long.
+    pub(crate) fn note_write(&self, micros: u64) {
+        note(&self.write_micros, micros);
+    }
+
+    /// How long a write takes.
+    pub(crate) fn write_micros(&self) -> u64 {
+        self.write_micros.load(Ordering::Relaxed)
     }
 
     /// Counts a flush until the guard is dropped.
@@ -500,6 +512,12 @@ impl LogDir {
             None => Ok(()),
         }
     }
+}
+
+/// Moves an average of about the last eight.
+fn note(average: &AtomicU64, micros: u64) {
+    let before = average.load(Ordering::Relaxed);
+    average.store((before * 7 + micros) / 8, Ordering::Relaxed);
 }
 
 struct Busy<'a>(&'a AtomicUsize);

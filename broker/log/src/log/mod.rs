@@ -231,6 +231,11 @@ impl Log {
         }
     }
 
+    /// Whether an append of so many bytes is a write and nothing else: no file has to be made for it.
+    pub(crate) fn is_under_way(&self, bytes: usize) -> bool {
+        self.file.is_some() && self.position + bytes as u64 <= self.segment_bytes()
+    }
+
     /// Whether a commit is due.
     pub(crate) fn has_staged(&self) -> bool {
         self.staged.bytes > 0
@@ -296,6 +301,7 @@ impl Log {
         let written = file.write_all_at(&buffers, start);
         let micros = clock.micros().saturating_sub(begin);
         self.shared.context.metrics.writes.observe(micros);
+        self.shared.dir.note_write(micros);
         written.map_err(|error| self.shared.fail("writing to", &error))?;
         self.room.written(self.position, zeros.len());
         self.shared.dir.charge(bytes);

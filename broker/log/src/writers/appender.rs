@@ -10,23 +10,24 @@ mod take_over;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use freshet_types::Millis;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::command::{Answer, Command, Op, QueuedAppend};
 use super::flusher::FlushJob;
-use super::shelf::Sender;
+use super::shelf::{Sender, Taker};
 use super::together::sync_together;
 use crate::log::{Committed, Log, Saved};
 use crate::state::StopImage;
 use crate::view::hot::HotBudget;
 use crate::writers::context::Context;
-use crate::{AppendError, Appended, LogDir, LogError};
+use crate::{AppendError, Appended, Here, LogDir, LogError};
 
 /// Commands taken in one drain at most, so that callbacks are not kept waiting.
 const DRAIN_COMMANDS: usize = 1024;
@@ -34,6 +35,10 @@ const DRAIN_COMMANDS: usize = 1024;
 const DRAIN_BYTES: usize = 8 << 20;
 /// Above this, an fsync on the append thread would keep other partitions waiting too long.
 const INLINE_FSYNC_MICROS: u64 = 2_000;
+/// Appends that come faster than this are worth a thread of their own, which takes several at a time.
+const CALM_MICROS: u64 = 100;
+/// A write that takes longer than this waits for the device.
+const QUICK_WRITE_MICROS: u64 = 100;
 /// How often `flush.ms` is looked at, while a log waits for it.
 const FLUSH_TICK: Duration = Duration::from_millis(500);
 
@@ -56,6 +61,8 @@ pub(super) struct Appender {
     touched: Vec<usize>,
     /// Logs that wait for `flush.ms`, with the time when it is over.
     timed: HashMap<usize, Millis>,
+    /// When something was last written, in microseconds of the clock.
+    finished: u64,
 }
 
 /// Whether a lone append is best synced right here: syncs are fast, and no other log's is under way
@@ -85,31 +92,34 @@ impl Appender {
             waiting: Vec::new(),
             touched: Vec::new(),
             timed: HashMap::new(),
+            finished: 0,
         }
     }
 
-    /// Runs until it is stopped, or nobody can send any more.
-    pub(super) fn run(mut self, commands: &Receiver<Command>) -> Vec<(Arc<LogDir>, StopImage)> {
-        loop {
-            let first = if self.timed.is_empty() {
-                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                commands.recv_timeout(FLUSH_TICK)
-            };
-            let next = match first {
-                Ok(command) => self.drain(command, commands),
-                Err(RecvTimeoutError::Timeout) => Next::Drain,
-                Err(RecvTimeoutError::Disconnected) => return Vec::new(),
-            };
-            self.flush_timed();
-            if next == Next::Stop {
-                return self.stop();
-            }
-        }
+    /// An append that the calling thread makes, with nothing before it and nothing behind it.
+    pub(super) fn append_alone(&mut self, id: usize, append: QueuedAppend, here: Here) {
+        self.append(id, append);
+        self.finish(here == Here::Syncs);
     }
 
-    fn drain(&mut self, first: Command, commands: &Receiver<Command>) -> Next {
-        let mut command = Some(first);
+    /// Whether a thread that others wait for may write to the log: the device keeps nobody waiting
+    /// just now, and appends come so far apart that no two would share a write.
+    pub(super) fn is_calm(&self, id: usize, bytes: usize) -> bool {
+        let rest = self.context.clock.micros().saturating_sub(self.finished);
+        rest >= CALM_MICROS
+            && self.logs.get(&id).is_some_and(|log| {
+                let dir = &log.shared().dir;
+                log.is_under_way(bytes) && !dir.is_busy() && dir.write_micros() < QUICK_WRITE_MICROS
+            })
+    }
+
+    /// Whether some log waits for `flush.ms`.
+    pub(super) fn waits_for_time(&self) -> bool {
+        !self.timed.is_empty()
+    }
+
+    fn drain(&mut self, commands: &Taker<Command>) -> Next {
+        let mut command = commands.try_take();
         let (mut count, mut bytes) = (0, 0);
         while let Some(next) = command {
             match next {
@@ -128,6 +138,7 @@ impl Appender {
                     self.finish(false);
                     self.operate(id, op);
                 }
+                Command::Look => {}
                 Command::Stop => {
                     self.finish(false);
                     return Next::Stop;
@@ -135,7 +146,7 @@ impl Appender {
             }
             count += 1;
             let full = count >= DRAIN_COMMANDS || bytes >= DRAIN_BYTES;
-            command = if full { None } else { commands.try_recv().ok() };
+            command = if full { None } else { commands.try_take() };
             if command.is_none() {
                 self.finish(!full && count == 1);
             }
@@ -180,6 +191,7 @@ impl Appender {
         if self.waiting.is_empty() {
             return;
         }
+        self.finished = self.context.clock.micros();
         let touched = std::mem::take(&mut self.touched);
         let mut failed: Vec<(usize, LogError)> = Vec::new();
         for &id in &touched {
@@ -379,23 +391,63 @@ impl Appender {
                 .or_insert_with(|| (Arc::clone(dir), StopImage::default()));
             image.1.rows.insert(shared.name.clone(), row);
         }
+        // Flush threads end when nobody can send to them any more.
+        self.flush_queues.clear();
         images.into_values().collect()
+    }
+
+    /// Nobody knows what is staged and what is written: the logs' directories go offline, so that
+    /// everybody is told. Waiting callers get `Closed`.
+    fn give_up(&mut self) {
+        for (_, log) in self.logs.drain() {
+            let panicked = io::Error::other("a thread panicked while it appended");
+            log.shared().fail("appending to", &panicked);
+        }
+        self.waiting.clear();
+        self.flush_queues.clear();
     }
 }
 
-impl Drop for Appender {
-    /// A panic leaves logs of which nobody knows what is staged and what is written: their
-    /// directories go offline, so that everybody is told. Waiting callers get `Closed`.
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
+/// The body of an append thread: runs until it is stopped, or nobody can send any more.
+pub(super) fn run_appender(
+    appender: &Mutex<Appender>,
+    commands: &Taker<Command>,
+) -> Vec<(Arc<LogDir>, StopImage)> {
+    loop {
+        let patience = appender.lock().waits_for_time().then_some(FLUSH_TICK);
+        if !commands.until_filled(patience) {
+            return Vec::new();
         }
-        for log in self.logs.values() {
-            let shared = log.shared();
-            shared.fail(
-                "appending to",
-                &io::Error::other("the append thread panicked"),
-            );
+        let mut appender = AtWork(appender.lock());
+        let next = appender.drain(commands);
+        appender.flush_timed();
+        if next == Next::Stop {
+            return appender.stop();
+        }
+    }
+}
+
+/// An appender in the hands of a thread that works on its logs.
+pub(super) struct AtWork<'a>(pub(super) MutexGuard<'a, Appender>);
+
+impl Deref for AtWork<'_> {
+    type Target = Appender;
+
+    fn deref(&self) -> &Appender {
+        &self.0
+    }
+}
+
+impl DerefMut for AtWork<'_> {
+    fn deref_mut(&mut self) -> &mut Appender {
+        &mut self.0
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
         }
     }
 }

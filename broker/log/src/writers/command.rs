@@ -1,18 +1,20 @@
-//! What travels to an append thread.
+//! What travels to an append thread, and the way there.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
+use parking_lot::Mutex;
 
 use super::Retained;
+use super::appender::{Appender, AtWork};
+use super::shelf::{Sender, Taker, shelf};
 use crate::batch::Prepared;
 use crate::log::Log;
 use crate::view::Shared;
 use crate::{
-    AppendError, Appended, Busy, Done, LogError, LogView, Origin, Progress, WritersOptions,
+    AppendError, Appended, Busy, Done, Here, LogError, LogView, Origin, Progress, WritersOptions,
 };
 
 /// A callback that is called even if everybody forgets it: dropped unused, it answers `Closed`.
@@ -56,6 +58,8 @@ pub(super) enum Command {
     Open { id: usize, log: Box<Log> },
     /// Do something to the log of this id.
     Op { id: usize, op: Op },
+    /// Look at what waits for its time: there is something new.
+    Look,
     /// Close all logs and end.
     Stop,
 }
@@ -122,6 +126,7 @@ impl fmt::Debug for Command {
         f.write_str(match self {
             Self::Open { .. } => "Open",
             Self::Op { .. } => "Op",
+            Self::Look => "Look",
             Self::Stop => "Stop",
         })
     }
@@ -158,10 +163,14 @@ pub(super) const FULL: Busy = Busy { queue: "append" };
 /// they have under way themselves, and commands other than appends.
 const OWN_PLACES: usize = 1024;
 
-/// The way into an append thread.
-#[derive(Debug)]
+/// More than this is worth waking a thread for.
+const HERE_BYTES: usize = 32 << 10;
+
+/// The way into an append thread, or around it.
 pub(super) struct Queue {
-    sender: SyncSender<Command>,
+    sender: Sender<Command>,
+    /// Whoever holds it does what the thread does, which holds it while it works.
+    appender: Arc<Mutex<Appender>>,
     limit_bytes: usize,
     limit_appends: usize,
     held: Arc<Held>,
@@ -191,12 +200,24 @@ impl Drop for Permit {
     }
 }
 
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Queue {
-    /// A queue with the limits of `options`, and its other end.
-    pub(super) fn new(options: &WritersOptions) -> (Self, Receiver<Command>) {
-        let (sender, commands) = sync_channel(options.queue_len + OWN_PLACES);
+    /// A queue to this appender with the limits of `options`, and its other end.
+    pub(super) fn new(
+        options: &WritersOptions,
+        appender: &Arc<Mutex<Appender>>,
+    ) -> (Self, Taker<Command>) {
+        let (sender, commands) = shelf(options.queue_len + OWN_PLACES);
         let queue = Self {
             sender,
+            appender: Arc::clone(appender),
             limit_bytes: options.queue_bytes,
             limit_appends: options.queue_len,
             held: Arc::default(),
@@ -226,15 +247,41 @@ impl Queue {
 
     /// Waits for room; false when the thread has ended.
     pub(super) fn send(&self, command: Command) -> bool {
-        self.sender.send(command).is_ok()
+        self.sender.send(command)
     }
 
     /// Gives the command back when it is full. When the thread has ended, the command's callback
     /// says `Closed`.
     pub(super) fn offer(&self, command: Command) -> Option<Command> {
-        match self.sender.try_send(command) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => None,
-            Err(TrySendError::Full(command)) => Some(command),
+        self.sender.offer(command)
+    }
+
+    /// Does it on the calling thread if the append thread has nothing to do; gives it back otherwise.
+    pub(super) fn do_here(
+        &self,
+        id: usize,
+        append: QueuedAppend,
+        here: Here,
+    ) -> Option<QueuedAppend> {
+        if append.permit.bytes > HERE_BYTES {
+            return Some(append);
         }
+        let Some(appender) = self.appender.try_lock() else {
+            return Some(append);
+        };
+        // Looked at while the thread cannot take: what is not here any more has been done.
+        if !self.sender.is_empty() {
+            return Some(append);
+        }
+        if here == Here::Writes && !appender.is_calm(id, append.permit.bytes) {
+            return Some(append);
+        }
+        let mut appender = AtWork(appender);
+        appender.append_alone(id, append, here);
+        if appender.waits_for_time() {
+            // The thread may sleep for longer. Without room in the queue it does not sleep.
+            self.sender.offer(Command::Look);
+        }
+        None
     }
 }

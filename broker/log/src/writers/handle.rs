@@ -7,7 +7,7 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use super::command::{Answer, Command, FULL, Op, Queue, QueuedAppend};
 use super::{Replaced, Retained};
 use crate::batch::{Rules, prepare};
-use crate::{Append, AppendError, Busy, Done, LogConfig, LogView, Origin, Progress, Refused};
+use crate::{Append, AppendError, Busy, Done, Here, LogConfig, LogView, Origin, Progress, Refused};
 
 /// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
 ///
@@ -35,6 +35,21 @@ impl LogHandle {
     /// unless there is no room for the question: then the callback is given back. Producers have
     /// limits here that other origins do not have.
     pub fn append(&self, append: Append) -> Result<(), Refused> {
+        let queued = self.prepared(append)?;
+        self.queued(queued)
+    }
+
+    /// The same, but few bytes are stored by the calling thread if the log's own has nothing to do;
+    /// `done` has run then when this returns.
+    pub fn append_here(&self, append: Append, here: Here) -> Result<(), Refused> {
+        let queued = self.prepared(append)?;
+        match self.queue.do_here(self.id, queued, here) {
+            Some(queued) => self.queued(queued),
+            None => Ok(()),
+        }
+    }
+
+    fn prepared(&self, append: Append) -> Result<QueuedAppend, Refused> {
         let bytes = append.batches.len();
         let permit = match self.queue.permit(bytes, append.origin) {
             Ok(permit) => permit,
@@ -51,12 +66,15 @@ impl LogHandle {
         let prepared = self
             .room(append.origin)
             .and_then(|()| prepare(append.batches, append.frame_bytes, &rules));
-        let queued = QueuedAppend {
+        Ok(QueuedAppend {
             prepared,
             permit,
             done: Answer::new(append.done, shared),
-        };
-        let command = self.command(Op::Append(queued));
+        })
+    }
+
+    fn queued(&self, append: QueuedAppend) -> Result<(), Refused> {
+        let command = self.command(Op::Append(append));
         match self.queue.offer(command).and_then(Command::refuse) {
             Some(done) => Err(Refused::new(FULL, done)),
             None => Ok(()),

@@ -37,7 +37,7 @@ pub use handle::LogHandle;
 use crate::log::Log;
 use crate::state::StopImage;
 use crate::{LogConfig, LogDir, LogError, LogMetrics, LogName, OpenError, Progress};
-use appender::Appender;
+use appender::{Appender, run_appender};
 use command::{Command, Queue};
 use context::{Context, Job, Pool};
 use flusher::{FlushJob, run_flusher};
@@ -338,14 +338,12 @@ fn start_appenders(
     let mut queues = Vec::new();
     let mut threads = Vec::new();
     for i in 0..count {
-        let (queue, commands) = Queue::new(&context.options);
+        let hot_bytes = context.options.hot_bytes / count;
+        let appender = Appender::new(Arc::clone(context), flush_queues.clone(), hot_bytes);
+        let appender = Arc::new(Mutex::new(appender));
+        let (queue, commands) = Queue::new(&context.options, &appender);
         queues.push(Arc::new(queue));
-        let context = Arc::clone(context);
-        let flush_queues = flush_queues.clone();
-        let body = move || {
-            let hot_bytes = context.options.hot_bytes / count;
-            Appender::new(context, flush_queues, hot_bytes).run(&commands)
-        };
+        let body = move || run_appender(&appender, &commands);
         threads.push(spawn(format!("log-append-{i}"), body)?);
     }
     Ok((queues, threads))

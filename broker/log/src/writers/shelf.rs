@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 struct Shelf<T> {
     state: Mutex<State<T>>,
@@ -55,6 +55,27 @@ pub(super) fn shelf<T>(limit: usize) -> (Sender<T>, Taker<T>) {
 }
 
 impl<T> Sender<T> {
+    /// Whether nothing waits to be taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.state.lock().jobs.is_empty()
+    }
+
+    /// Gives the job back if there is no room; it is dropped once no taker is left.
+    pub(super) fn offer(&self, job: T) -> Option<T> {
+        let mut state = self.0.state.lock();
+        if state.takers == 0 {
+            drop(state);
+            return None;
+        }
+        if state.jobs.len() >= self.0.limit {
+            return Some(job);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.0.filled.notify_one();
+        None
+    }
+
     /// Waits for room; the job is lost and false is said once no taker is left.
     pub(super) fn send(&self, job: T) -> bool {
         let mut state = self.0.state.lock();
@@ -74,23 +95,30 @@ impl<T> Sender<T> {
 impl<T> Taker<T> {
     /// Waits for a job, for about `patience` if there is one.
     pub(super) fn take(&self, patience: Option<Duration>) -> Taken<T> {
+        let state = self.wait(patience);
+        match self.take_first(state) {
+            (Some(job), _) => Taken::Job(job),
+            (None, true) => Taken::Nothing,
+            (None, false) => Taken::Ended,
+        }
+    }
+
+    /// Takes what is there now.
+    pub(super) fn try_take(&self) -> Option<T> {
+        self.take_first(self.0.state.lock()).0
+    }
+
+    /// Waits until there is something to take, for about `patience` if there is one; false once
+    /// nobody can send any more and all is done. Who takes it may be somebody else.
+    pub(super) fn until_filled(&self, patience: Option<Duration>) -> bool {
+        let state = self.wait(patience);
+        !state.jobs.is_empty() || state.senders > 0
+    }
+
+    fn wait(&self, patience: Option<Duration>) -> MutexGuard<'_, State<T>> {
         let mut state = self.0.state.lock();
         let mut is_late = false;
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                let was_full = state.jobs.len() + 1 == self.0.limit;
-                drop(state);
-                if was_full {
-                    self.0.emptied.notify_all();
-                }
-                return Taken::Job(job);
-            }
-            if state.senders == 0 {
-                return Taken::Ended;
-            }
-            if is_late {
-                return Taken::Nothing;
-            }
+        while state.jobs.is_empty() && state.senders > 0 && !is_late {
             match patience {
                 Some(patience) => {
                     is_late = self.0.filled.wait_for(&mut state, patience).timed_out();
@@ -98,6 +126,18 @@ impl<T> Taker<T> {
                 None => self.0.filled.wait(&mut state),
             }
         }
+        state
+    }
+
+    /// The first job, and whether any can be sent still.
+    fn take_first(&self, mut state: MutexGuard<'_, State<T>>) -> (Option<T>, bool) {
+        let was_full = state.jobs.len() == self.0.limit;
+        let taken = (state.jobs.pop_front(), state.senders > 0);
+        drop(state);
+        if was_full {
+            self.0.emptied.notify_all();
+        }
+        taken
     }
 }
 

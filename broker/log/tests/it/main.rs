@@ -10,6 +10,7 @@ mod appends;
 mod cost;
 mod faults;
 mod faulty;
+mod here;
 mod lives;
 mod many;
 mod reads;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_log::{Append, AppendError, Appended, Busy, Done, LogError, Origin};
+use freshet_log::{Append, AppendError, Appended, Busy, Done, Here, LogError, Origin};
 use freshet_types::{LeaderEpoch, Offset};
 use tokio::sync::oneshot;
 
@@ -73,9 +73,16 @@ impl Partition {
     }
 
     /// Takes in what the leader of `epoch` answered to a fetch from [`Self::fetch_point`]. Ends when
-    /// the records are flushed here.
-    pub async fn follow(&self, epoch: LeaderEpoch, answer: Answer, records: Bytes) -> Follow {
-        match self.take(epoch, answer, records).await {
+    /// the records are flushed here. `alone`: the caller has nothing else to do until then, so a few
+    /// records are stored by its own thread.
+    pub async fn follow(
+        &self,
+        epoch: LeaderEpoch,
+        answer: Answer,
+        records: Bytes,
+        alone: bool,
+    ) -> Follow {
+        match self.take(epoch, answer, records, alone).await {
             Ok(next) => next,
             Err(FollowError::Stale) => Follow::AwaitLeader,
             Err(FollowError::Append(AppendError::Log(LogError::Fenced { .. }))) => {
@@ -94,9 +101,10 @@ impl Partition {
         epoch: LeaderEpoch,
         answer: Answer,
         records: Bytes,
+        alone: bool,
     ) -> Result<Follow, FollowError> {
         if matches!(answer, Answer::Records { .. }) && !records.is_empty() {
-            self.copy(epoch, records).await?;
+            self.copy(epoch, records, alone).await?;
         }
         let view = self.view();
         let local = Local {
@@ -138,10 +146,16 @@ impl Partition {
     }
 
     /// Stores records and waits until they are flushed.
-    async fn copy(&self, epoch: LeaderEpoch, records: Bytes) -> Result<(), FollowError> {
+    async fn copy(
+        &self,
+        epoch: LeaderEpoch,
+        records: Bytes,
+        alone: bool,
+    ) -> Result<(), FollowError> {
         let (tell, told) = oneshot::channel();
         let (replica, view) = (Arc::clone(&self.replica), self.view().clone());
-        // Runs on the append thread, before it flushes: one word for both spares a wake.
+        // Runs where the records are stored, before they are flushed: one word for both spares a
+        // wake.
         let stored = move |result: Result<Appended, AppendError>| match result {
             Ok(appended) => {
                 let end = appended.last_offset + 1;
@@ -158,7 +172,11 @@ impl Partition {
             done: Box::new(stored),
         };
         // The log itself refuses it if a newer epoch has begun.
-        if let Err(refused) = self.log().append(append) {
+        let asked = match alone {
+            true => self.log().append_here(append, Here::Syncs),
+            false => self.log().append(append),
+        };
+        if let Err(refused) = asked {
             return Err(refused.busy.into());
         }
         Ok(told.await??)

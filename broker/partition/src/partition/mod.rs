@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, LogConfig, LogError, LogHandle,
-    LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained, TimeQuery,
-    TimedOffset,
+    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, Here, LogConfig, LogError,
+    LogHandle, LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained,
+    TimeQuery, TimedOffset,
 };
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use parking_lot::Mutex;
@@ -249,7 +249,7 @@ impl Partition {
             origin,
             done: Box::new(stored),
         };
-        if let Err(refused) = self.log().append(append) {
+        if let Err(refused) = self.log().append_here(append, Here::Writes) {
             refused.tell();
         }
     }

@@ -3,8 +3,9 @@
 //! ```text
 //!            asked for            answered
 //!   Due ─────────────────► Asked ──────────► Due
-//!    ▲                       │ failed, or the leader does not know its part yet
-//!    └─────── time is over ── Rests
+//!    ▲ ▲                     │ failed, or the leader does not know its part yet
+//!    │ └───── time is over ── Rests
+//!    └─────────────────────── Stores    aside, what was answered
 //! ```
 //!
 //! One that waits for the image to name another leader is left out until it is assigned again.
@@ -24,6 +25,8 @@ enum State {
     Due,
     /// A request, or the session, asks for it.
     Asked,
+    /// Not before what was answered is stored.
+    Stores,
     /// Not before then.
     Rests(Instant),
     /// Not before it is assigned again.
@@ -100,6 +103,20 @@ impl<P> Roster<P> {
         self.ask_again(at);
     }
 
+    /// What was answered is stored while others are asked for.
+    pub(super) fn store(&mut self, at: TopicPartition) {
+        self.turn(at, State::Stores);
+    }
+
+    /// What was answered is stored; false if that means nothing any more, since it was assigned again.
+    pub(super) fn stored(&mut self, at: TopicPartition) -> bool {
+        let was_stored = self.state(at) == Some(State::Stores);
+        if was_stored {
+            self.turn(at, State::Asked);
+        }
+        was_stored
+    }
+
     /// It was asked for and not answered.
     pub(super) fn ask_again(&mut self, at: TopicPartition) {
         if self.state(at) == Some(State::Asked) {
@@ -156,7 +173,7 @@ impl<P> Roster<P> {
             State::Rests(then) => {
                 self.resting.remove(&(then, at));
             }
-            State::Asked | State::Waits => {}
+            State::Asked | State::Stores | State::Waits => {}
         }
         match to {
             State::Due => {
@@ -165,7 +182,7 @@ impl<P> Roster<P> {
             State::Rests(then) => {
                 self.resting.insert((then, at));
             }
-            State::Asked | State::Waits => {}
+            State::Asked | State::Stores | State::Waits => {}
         }
     }
 }
@@ -235,6 +252,26 @@ mod tests {
         roster.take_due();
         roster.pause(at(1), now);
         assert_eq!(roster.earliest(), Some(now + ms(20)), "it got on meanwhile");
+    }
+
+    #[test]
+    fn what_is_stored_aside_is_not_asked_for_and_an_old_word_means_nothing() {
+        let mut roster = Roster::new(LONGEST);
+        roster.assign(at(0), ());
+        roster.take_due();
+        roster.store(at(0));
+        roster.ask_again(at(0));
+        assert!(!roster.has_due(), "it was answered");
+        assert!(roster.stored(at(0)));
+        roster.go_on(at(0));
+        assert_eq!(roster.take_due(), [at(0)]);
+        roster.store(at(0));
+        roster.assign(at(0), ());
+        assert!(!roster.stored(at(0)), "it has another place");
+        assert_eq!(roster.take_due(), [at(0)]);
+        assert!(!roster.stored(at(0)));
+        roster.remove(at(0));
+        assert!(!roster.stored(at(0)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use freshet_partition::{FetchPoint, Follow, Partition};
 use freshet_types::{NodeId, TopicPartition};
 use freshet_wire::fetch::{PartitionData, ReplicaState};
 use freshet_wire::{FetchRequest, FetchResponse};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Surroundings;
@@ -47,6 +47,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Failures after which a human should know: with the usual pauses that is ten seconds, and a leader
 /// that is gone has been replaced long before.
 const MANY: u32 = 15;
+/// So much may be on its way to the disk aside; more is waited for.
+const ASIDE_MAX_BYTES: usize = 16 << 20;
 /// Space in an answer's frame beside records.
 const FRAME_BYTES: usize = 64 << 20;
 
@@ -81,6 +83,10 @@ pub(super) struct Stream {
     /// The registration that the leader knows us by.
     told_epoch: i64,
     line: Option<Connection>,
+    /// Records of replicas that are not in sync, on their way to the disk: nobody waits for those,
+    /// so who is in sync does not wait for them either. With their bytes.
+    aside: JoinSet<(TopicPartition, Follow, usize)>,
+    aside_bytes: usize,
 }
 
 impl Stream {
@@ -100,6 +106,8 @@ impl Stream {
             session: Session::default(),
             told_epoch: -1,
             line: None,
+            aside: JoinSet::new(),
+            aside_bytes: 0,
         }
     }
 
@@ -180,6 +188,9 @@ impl Stream {
                 }
             }
         }
+        while let Some(ended) = self.aside.try_join_next() {
+            self.aside_ended(ended);
+        }
         self.roster.wake(Instant::now());
     }
 
@@ -199,6 +210,7 @@ impl Stream {
             };
             tokio::select! {
                 () = self.inbox.told() => {}
+                Some(ended) = self.aside.join_next() => self.aside_ended(ended),
                 () = rested => {}
             }
         }
@@ -400,6 +412,7 @@ impl Stream {
     async fn take(&mut self, line: &Connection, replies: Vec<Reply>) {
         let mut under_way = JoinSet::new();
         let image = Arc::clone(&self.around.image.borrow());
+        let alone = replies.len() == 1;
         for Reply { at, point, data } in replies {
             self.around.brakes.copied(at, data.records.len(), &image);
             let Some(partition) = self.roster.get(at) else {
@@ -411,21 +424,53 @@ impl Stream {
                 continue;
             }
             let (partition, line) = (Arc::clone(partition), line.clone());
-            let me = self.around.node;
-            under_way.spawn(async move {
-                let follow = follow((&line, me), &partition, point, data).await;
-                (at, follow)
-            });
+            let (me, bytes) = (self.around.node, data.records.len());
+            let is_in_sync = || image.partition(at).is_some_and(|p| p.isr.contains(&me));
+            let follow = async move {
+                let follow = follow((&line, me), &partition, (point, data), alone).await;
+                (at, follow, bytes)
+            };
+            if bytes == 0 || is_in_sync() {
+                under_way.spawn(follow);
+            } else {
+                self.roster.store(at);
+                self.session.forget(at);
+                self.aside_bytes += bytes;
+                self.aside.spawn(follow);
+            }
         }
         while let Some(ended) = under_way.join_next().await {
             match ended {
-                Ok((at, Follow::Fetch)) => self.roster.go_on(at),
-                Ok((at, Follow::Pause)) => self.pause(at),
-                Ok((at, Follow::AwaitLeader)) => {
-                    self.roster.wait(at);
-                    self.session.forget(at);
-                }
+                Ok((at, follow, _)) => self.followed(at, follow),
                 Err(error) => tracing::error!(%error, "a partition's copying panicked"),
+            }
+        }
+        while self.aside_bytes > ASIDE_MAX_BYTES
+            && let Some(ended) = self.aside.join_next().await
+        {
+            self.aside_ended(ended);
+        }
+    }
+
+    fn aside_ended(&mut self, ended: Result<(TopicPartition, Follow, usize), JoinError>) {
+        match ended {
+            Ok((at, follow, bytes)) => {
+                self.aside_bytes -= bytes;
+                if self.roster.stored(at) {
+                    self.followed(at, follow);
+                }
+            }
+            Err(error) => tracing::error!(%error, "a partition's copying panicked"),
+        }
+    }
+
+    fn followed(&mut self, at: TopicPartition, follow: Follow) {
+        match follow {
+            Follow::Fetch => self.roster.go_on(at),
+            Follow::Pause => self.pause(at),
+            Follow::AwaitLeader => {
+                self.roster.wait(at);
+                self.session.forget(at);
             }
         }
     }
@@ -465,14 +510,15 @@ fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
 async fn follow(
     (line, me): (&Connection, NodeId),
     partition: &Partition,
-    point: FetchPoint,
-    data: PartitionData,
+    (point, data): (FetchPoint, PartitionData),
+    alone: bool,
 ) -> Follow {
     let (answer, records) = match read(data) {
         Told::Answer(answer, records) => (answer, records),
         Told::OutOfRange => (span(line, me, partition, point).await, Bytes::new()),
     };
-    let follow = partition.follow(point.leader_epoch, answer, records).await;
+    let follow = partition.follow(point.leader_epoch, answer, records, alone);
+    let follow = follow.await;
     let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
     match follow {
         // The leader would say the same again at once.

@@ -2,12 +2,17 @@
 //!
 //! Both ends throttle for themselves: a leader what it sends, a follower what it asks for. What is
 //! copied takes the time that it should take at the set rate; while that time is not over, throttled
-//! replicas are left out. A pause of up to a second is made good.
+//! replicas are left out. It is copied in small pieces, since records of others wait behind each of
+//! them, and only a short pause is made good: a long one would become a burst at full speed.
 
 use freshet_types::{Millis, NodeId, PartitionId};
 
 /// Time without copying that counts as time to copy in, µs.
-const CREDIT_MICROS: u64 = 1_000_000;
+const CREDIT_MICROS: u64 = 100_000;
+/// A piece takes this long at the set rate, µs.
+const PIECE_MICROS: u64 = 5_000;
+/// Smaller pieces cost more than they spare others.
+const PIECE_MIN_BYTES: u64 = 64 << 10;
 
 /// Counts what is copied against a rate.
 #[derive(Debug, Clone)]
@@ -43,6 +48,13 @@ impl Throttle {
     /// Whether throttled replicas may be copied now.
     pub fn may_copy(&self, now: Millis) -> bool {
         self.rate > 0 && self.busy_until <= micros(now)
+    }
+
+    /// How many bytes to copy at a time.
+    pub fn piece_bytes(&self) -> u64 {
+        let paced = u128::from(self.rate) * u128::from(PIECE_MICROS) / 1_000_000;
+        let paced = u64::try_from(paced).unwrap_or(u64::MAX);
+        paced.max(PIECE_MIN_BYTES)
     }
 
     /// When they may be copied; in the past if they may be now.
@@ -90,8 +102,8 @@ mod tests {
         let mut throttle = Throttle::new(1000);
         let at = |ms: u64| Millis(10_000 + ms);
         assert!(throttle.may_copy(at(0)));
-        throttle.copied(1000, at(0));
-        assert!(throttle.may_copy(at(0)), "a second of rest is made good");
+        throttle.copied(100, at(0));
+        assert!(throttle.may_copy(at(0)), "a short rest is made good");
         throttle.copied(500, at(0));
         assert_eq!(throttle.free_at(), at(500));
         assert!(!throttle.may_copy(at(499)));
@@ -112,6 +124,14 @@ mod tests {
             }
         }
         assert!((414..=432).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn pieces_are_small_and_not_tiny() {
+        let piece = |rate| Throttle::new(rate).piece_bytes();
+        assert_eq!(piece(1000), PIECE_MIN_BYTES);
+        assert_eq!(piece(40_000_000), 200_000);
+        assert!(piece(u64::MAX) > 1 << 40, "without a bound they have none");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use freshet_types::NodeId;
 use parking_lot::Mutex;
 
 use super::Reader;
+use super::look::Room;
 use crate::kafka::context::Context;
 
 const REPLICAS: &str = "leader.replication.throttled.replicas";
@@ -61,9 +62,18 @@ impl Brakes {
         }
     }
 
-    /// Whether the rate is used up for now.
-    pub(super) fn hold(&self, context: &Context) -> bool {
-        !self.0.lock().throttle.may_copy(context.clock.monotonic())
+    /// What they get of the room that there is: nothing while the rate is used up, else a piece. One
+    /// batch is a piece whatever its size: nobody else's records may keep it out for ever.
+    pub(super) fn limit(&self, context: &Context, room: Room) -> Room {
+        let throttle = &self.0.lock().throttle;
+        if !throttle.may_copy(context.clock.monotonic()) {
+            return Room::NONE;
+        }
+        let piece = usize::try_from(throttle.piece_bytes()).unwrap_or(usize::MAX);
+        Room {
+            bytes: room.bytes.min(piece),
+            is_first: true,
+        }
     }
 
     /// So much of what concerns them was sent.

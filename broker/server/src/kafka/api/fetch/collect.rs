@@ -111,8 +111,8 @@ async fn round(
                 let brakes = &context.replica_brakes;
                 let counts = brakes.concern(context, limits.reader, &partition);
                 // Held back, a replica is heard and gets nothing.
-                let room = match counts && brakes.hold(context) {
-                    true => Room::NONE,
+                let room = match counts {
+                    true => brakes.limit(context, found.room()),
                     false => found.room(),
                 };
                 let outcome = look(partition, item.position, eyes, room).await;

@@ -217,7 +217,9 @@ impl LogDir {
     /// Which life of its topic a log in it belongs to. The zero id when its state is lost; it then
     /// takes the id with which it is opened.
     pub fn topic_id(&self, name: &LogName) -> TopicId {
-        if let Some(row) = self.rows.lock().get(name) {
+        // After a crash a row may be of an earlier life: what went since the clean stop was forgotten
+        // in memory only. The log's own state knows better.
+        if let Some(row) = self.rows.lock().get(name).filter(|row| row.clean) {
             return row.checkpoint.topic_id;
         }
         if let Some(Place::Open(shared)) = self.logs.lock().get(name)

@@ -1,7 +1,7 @@
 //! What is there after a stop, a crash, and damage.
 
-use freshet_log::{LogConfig, LogDir, LogError, LogHandle, OpenError};
-use freshet_types::ErrorKind;
+use freshet_log::{LogConfig, LogDir, LogError, LogHandle, LogName, OpenError};
+use freshet_types::{ErrorKind, TopicId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -492,4 +492,22 @@ fn crashes_after_crashes_lose_nothing() {
         drop(log);
         rig = rig.crash();
     }
+}
+
+#[test]
+fn after_a_crash_a_log_is_not_taken_for_an_earlier_life_of_its_topic() {
+    let rig = Rig::new();
+    drop(rig.open(LOG));
+    let rig = rig.restart();
+    let name = LogName::parse(LOG).unwrap();
+    assert_eq!(rig.dir.topic_id(&name), TOPIC);
+    let old = rig.open(LOG);
+    old.ask(|handle, done| handle.delete(done)).unwrap();
+    drop(old);
+    let next = TopicId([9; 16]);
+    let log = rig.try_open(LOG, next, SMALL).unwrap();
+    log.put(&["a"]);
+    drop(log);
+    let rig = rig.crash();
+    assert_eq!(rig.dir.topic_id(&name), next, "nobody has opened it yet");
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use freshet_log::{LogDir, LogName};
-use freshet_types::TopicId;
+use freshet_types::{TopicId, TopicPartition};
 
 use super::Keeper;
 
@@ -50,6 +50,9 @@ impl Keeper {
         if id == TopicId::ZERO {
             return Verdict::Stays("its state is lost: nobody knows whose it is");
         }
+        if self.is_broken_here(log) {
+            return Verdict::Missed;
+        }
         let Some(topic) = self.seen.topic_by_id(id) else {
             return match self.seen.is_deleted(id) {
                 true => Verdict::Goes("its topic was deleted"),
@@ -64,6 +67,17 @@ impl Keeper {
             Some(_) if log.is_future() => Verdict::Stays("a copy, and the log it is of is gone"),
             Some(_) => Verdict::Missed,
         }
+    }
+
+    /// Whether a partition of this name should be here and could not be opened: whatever was found out
+    /// about its log may be wrong for the same reason. If it is in its way, its next open removes it.
+    fn is_broken_here(&self, log: &LogName) -> bool {
+        let topic = self.seen.topic(log.topic.as_str());
+        let at = topic.map(|topic| TopicPartition {
+            topic: topic.id,
+            partition: log.partition,
+        });
+        !log.is_future() && at.is_some_and(|at| self.directory.broken(at).is_some())
     }
 
     fn clear(&self, dir: &Arc<LogDir>, log: &LogName, why: &'static str) {

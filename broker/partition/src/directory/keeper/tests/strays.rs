@@ -82,3 +82,43 @@ fn the_log_of_a_replica_that_moved_to_another_broker_goes() {
     let other = TopicPartition { partition: 1, ..id };
     assert!(rig.get(other).is_some());
 }
+
+#[test]
+fn a_log_whose_partition_could_not_be_opened_is_left_alone() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let log = log_of(&rig, id);
+    let mut rig = restart_while(rig, |machine| {
+        let topics = vec![TopicRef::Name("t".to_owned())];
+        Rig::ask_of(machine, DeleteTopics { topics })
+            .remove(0)
+            .expect("deleted");
+    });
+    let next_life = NewTopic {
+        name: "t".to_owned(),
+        id: TopicId([9; 16]),
+        partitions: 1,
+        replication_factor: 1,
+        ..NewTopic::default()
+    };
+    let topics = vec![next_life];
+    rig.ask(CreateTopics {
+        topics,
+        validate_only: false,
+    })
+    .remove(0)
+    .expect("created");
+    // Its open has failed, and the disk may lie about whose log this is for the same reason.
+    let again = TopicPartition {
+        topic: TopicId([9; 16]),
+        partition: 0,
+    };
+    let broken = &rig.keeper.directory.broken;
+    broken.write().insert(again, "too many open files".into());
+    rig.keeper.seen = Arc::new(rig.machine.image().clone());
+    rig.keeper.clear_strays();
+    assert!(log.exists());
+    rig.keeper.directory.broken.write().clear();
+    rig.keeper.clear_strays();
+    assert!(!log.exists(), "it is of the life before");
+}

@@ -68,10 +68,11 @@ impl Broker {
         Ok(appended.base_offset)
     }
 
-    /// Opens a copy in the second directory.
+    /// Opens a copy in the directory where the log is not.
     fn copy(&self) -> Result<LogHandle, OpenError> {
         let seen = Arc::<Seen>::default();
-        let mut spec = spec(&self.dirs[1], &self.setup, &seen);
+        let is_first = Arc::ptr_eq(self.view().dir(), &self.dirs[0]);
+        let mut spec = spec(&self.dirs[usize::from(is_first)], &self.setup, &seen);
         spec.name = spec.name.future();
         self.writers.open_beside(spec, &self.log)
     }
@@ -251,6 +252,33 @@ fn a_log_that_has_moved_knows_all_that_it_knew() {
         disk = disk.kill();
         broker.leave();
     }
+}
+
+#[test]
+fn a_log_that_is_back_is_not_opened_as_it_was_at_the_last_clean_stop() {
+    let disk = FakeDisk::new(1);
+    let broker = prepared(&disk);
+    // More checkpoints than a move makes.
+    for _ in 0..50 {
+        ask(|done| broker.log.trim(4, done)).unwrap();
+    }
+    broker.leave();
+    let disk = disk.kill();
+    let mut broker = Broker::boot(&disk, &DIRS).unwrap();
+    // From here on the segments begin elsewhere.
+    assert_eq!(ask(|done| broker.log.trim(7, done)), Ok(7));
+    assert_eq!(broker.move_log(), Ok(true));
+    assert_eq!(broker.move_log(), Ok(true));
+    assert_eq!(broker.view().dir().path(), Path::new("/a"));
+    broker.put(27).unwrap();
+    let disk = disk.kill();
+    broker.leave();
+    let broker = Broker::boot(&disk, &DIRS).unwrap();
+    let view = broker.view();
+    assert_eq!((view.log_start(), view.log_end()), (7, 31));
+    let expected: Vec<_> = (4..28).map(|s| (i64::from(s) + 3, s)).collect();
+    assert_eq!(sequences(view), expected);
+    broker.leave();
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct LogDir {
     /// Checkpoints of the last clean stop. Those of logs that were not opened go into the next
     /// proof as they are; above all those of damaged ones, whose damage must not be forgotten.
     rows: Mutex<HashMap<LogName, StopRow>>,
+    /// The highest generation among them when they were read.
+    newest_row: u64,
     /// The logs that are here. Known without asking the disk: listing thousands of them takes long.
     logs: Mutex<HashMap<LogName, Place>>,
     /// Deleted directories whose removal was interrupted.
@@ -127,6 +129,8 @@ impl LogDir {
         let logs = entries.iter().filter(|entry| entry.is_dir);
         let logs = logs.filter_map(|entry| LogName::parse(&entry.name));
         let space = disk.space(path).map_err(at("asking for the room of"))?;
+        let generations = rows.values().map(|row| row.checkpoint.generation);
+        let newest_row = generations.max().unwrap_or(0);
         Ok(Arc::new(Self {
             disk,
             path: path.to_owned(),
@@ -135,6 +139,7 @@ impl LogDir {
             epoch: Mutex::new(None),
             committed: Mutex::new(committed),
             rows: Mutex::new(rows),
+            newest_row,
             logs: Mutex::new(logs.map(|name| (name, Place::Closed)).collect()),
             leftovers: Mutex::new(leftovers),
             failure: OnceLock::new(),
@@ -163,6 +168,7 @@ impl LogDir {
             epoch: Mutex::new(None),
             committed: Mutex::default(),
             rows: Mutex::default(),
+            newest_row: 0,
             logs: Mutex::default(),
             leftovers: Mutex::default(),
             failure: OnceLock::from(failure),
@@ -321,6 +327,12 @@ impl LogDir {
     /// The checkpoint of the last clean stop.
     pub(crate) fn row(&self, name: &LogName) -> Option<StopRow> {
         self.rows.lock().get(name).cloned()
+    }
+
+    /// No checkpoint of the last clean stop has a higher generation, those of logs that are gone by now
+    /// included.
+    pub(crate) fn newest_row(&self) -> u64 {
+        self.newest_row
     }
 
     pub(crate) fn forget_row(&self, name: &LogName) {

@@ -64,9 +64,9 @@ impl Log {
     /// nothing, and its first flush syncs its names and its state before anything counts.
     fn make(spec: OpenLog, context: Arc<Context>, path: Arc<Path>) -> Result<Self, OpenError> {
         let disk = Arc::clone(spec.dir.disk());
-        // A row of an earlier life of this directory must not count as newer than this one.
-        let row = spec.dir.row(&spec.name);
-        let generation = row.map_or(0, |row| row.checkpoint.generation + 1);
+        // What the last clean stop says of a log that had the name before must not count as newer:
+        // after a crash it is found again, though it was forgotten here.
+        let generation = spec.dir.newest_row() + 1;
         let checkpoint = Checkpoint {
             generation,
             ..Checkpoint::fresh(spec.topic_id)

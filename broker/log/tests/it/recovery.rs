@@ -511,3 +511,23 @@ fn after_a_crash_a_log_is_not_taken_for_an_earlier_life_of_its_topic() {
     let rig = rig.crash();
     assert_eq!(rig.dir.topic_id(&name), next, "nobody has opened it yet");
 }
+
+#[test]
+fn a_log_that_is_made_again_is_not_opened_as_it_was_at_the_last_clean_stop() {
+    let rig = Rig::new();
+    let log = rig.open_with(LOG, SMALL);
+    put_all(&log, &["a", "b", "c", "d"]);
+    log.ask(|handle, done| handle.trim(3, done)).unwrap();
+    drop(log);
+    let rig = rig.restart();
+    let log = rig.open_with(LOG, SMALL);
+    log.ask(|handle, done| handle.delete(done)).unwrap();
+    drop(log);
+    // The replica has left and come back.
+    let log = rig.open_with(LOG, SMALL);
+    put_all(&log, &["A", "B"]);
+    drop(log);
+    let rig = rig.crash();
+    let log = rig.open_with(LOG, SMALL);
+    assert_eq!(values(&log), ["A", "B"]);
+}

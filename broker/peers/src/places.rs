@@ -119,10 +119,12 @@ impl Places {
         else {
             return false;
         };
-        let replica = |(at, _, directory): &(TopicPartition, Replica, DirectoryId)| {
-            let (at, directory) = (*at, *directory);
-            AssignedPartition { at, directory }
-        };
+        let replica =
+            |(at, replica, directory): &(TopicPartition, Replica, DirectoryId)| AssignedPartition {
+                at: *at,
+                directory: *directory,
+                whole: self.is_whole(replica),
+            };
         let request = AssignDirectories {
             node: self.parts.node,
             broker_epoch: epoch,
@@ -163,19 +165,35 @@ impl Places {
         }
     }
 
+    /// Whether it has moved, in this process, out of the directory where the controller has it. That
+    /// one may have failed since, and only this broker knows that nothing was lost with it.
+    fn is_whole(&self, replica: &Replica) -> bool {
+        let Replica::Lives(partition) = replica else {
+            return false;
+        };
+        let Some(assigned) = self.assigned(partition) else {
+            return false;
+        };
+        let mut known = self.parts.directories.iter();
+        let dir = known.find(|(id, _)| *id == assigned);
+        dir.is_some_and(|(_, dir)| partition.has_moved_from(dir))
+    }
+
+    /// Where the controller has it.
+    fn assigned(&self, partition: &Partition) -> Option<DirectoryId> {
+        let image = Arc::clone(&self.image.borrow());
+        let state = image.partition(partition.id())?;
+        state.directory(self.parts.node)
+    }
+
     fn tell(&self, at: TopicPartition, replica: Replica) {
         self.waiting.lock().insert(at, replica);
         self.told.notify_one();
     }
 
     fn look(&self, partition: &Arc<Partition>) {
-        let image = Arc::clone(&self.image.borrow());
-        let state = image.partition(partition.id());
-        let assigned = state.and_then(|state| state.directory(self.parts.node));
-        let (Some(assigned), Some(is)) = (assigned, self.directory_of(partition)) else {
-            return;
-        };
-        if assigned != is {
+        let (assigned, is) = (self.assigned(partition), self.directory_of(partition));
+        if assigned.is_some() && is.is_some() && assigned != is {
             self.tell(partition.id(), Replica::Lives(Arc::clone(partition)));
         }
     }

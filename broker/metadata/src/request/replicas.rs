@@ -101,4 +101,8 @@ pub struct AssignedPartition {
     pub at: TopicPartition,
     /// In which directory; [`DirectoryId::LOST`] if the copy is of no use.
     pub directory: DirectoryId,
+    /// This very process has moved it there, with all that it had, out of the directory that the
+    /// controller knows: nothing is lost if that one is gone by now.
+    #[serde(default)]
+    pub whole: bool,
 }

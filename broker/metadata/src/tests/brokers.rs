@@ -165,6 +165,7 @@ fn a_copy_in_a_lost_directory_does_not_lead_from_another() {
         replicas: vec![AssignedPartition {
             at,
             directory: other,
+            whole: false,
         }],
     };
     assert_eq!(cluster.ask(assign).unwrap(), [Ok(())]);
@@ -380,6 +381,7 @@ fn replicas_in_a_failed_directory_are_out_of_reach() {
         replicas: vec![AssignedPartition {
             at: at(partition),
             directory,
+            whole: false,
         }],
     };
     for (partition, directory) in [(0, a), (1, b)] {
@@ -398,14 +400,90 @@ fn replicas_in_a_failed_directory_are_out_of_reach() {
     let request = assign(0, b, &cluster);
     assert_eq!(cluster.ask(request).unwrap(), [Ok(())]);
     assert_eq!(cluster.partition("t", 0).directories[0], b);
-    let request = assign(0, a, &cluster);
-    assert!(cluster.ask(request).unwrap()[0].is_err(), "it is offline");
     // Without any directory a broker is of no use.
     let failed = Heartbeat {
         offline_directories: vec![a, b],
         ..failed
     };
     assert!(cluster.ask(failed).unwrap().fenced);
+}
+
+/// One broker with two directories and a partition: its cluster, where the partition is, and the other.
+fn two_directories() -> (Cluster, DirectoryId, DirectoryId) {
+    let mut cluster = Cluster::watched(1);
+    let (a, b) = (DirectoryId([0xa; 16]), DirectoryId([0xb; 16]));
+    let two = RegisterBroker {
+        directories: vec![a, b],
+        ..broker(1)
+    };
+    cluster.ask(two).unwrap();
+    cluster.create_on("t", &[&[1]]);
+    match cluster.partition("t", 0).directories[0] == a {
+        true => (cluster, a, b),
+        false => (cluster, b, a),
+    }
+}
+
+/// A directory of broker 1 fails.
+fn fail(cluster: &mut Cluster, directory: DirectoryId) {
+    let failed = Heartbeat {
+        offline_directories: vec![directory],
+        ..cluster.heartbeat(1)
+    };
+    cluster.ask(failed).unwrap();
+}
+
+/// Broker 1 says where partition 0 is.
+fn tell_place(cluster: &mut Cluster, directory: DirectoryId, whole: bool) {
+    let topic = cluster.image().topic("t").unwrap().id;
+    let at = freshet_types::TopicPartition {
+        topic,
+        partition: 0,
+    };
+    let assign = AssignDirectories {
+        node: NodeId(1),
+        broker_epoch: epoch(cluster, 1),
+        replicas: vec![AssignedPartition {
+            at,
+            directory,
+            whole,
+        }],
+    };
+    assert_eq!(cluster.ask(assign).unwrap(), [Ok(())]);
+    assert_eq!(cluster.partition("t", 0).directories, [directory]);
+}
+
+#[test]
+fn a_replica_whose_new_directory_has_failed_is_out_of_reach() {
+    // Where it was before may be unknown as well.
+    for known in [true, false] {
+        let (mut cluster, from, to) = two_directories();
+        if !known {
+            tell_place(&mut cluster, DirectoryId::UNASSIGNED, false);
+        }
+        assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(1)));
+        fail(&mut cluster, to);
+        assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(1)));
+        tell_place(&mut cluster, to, true);
+        let partition = Arc::clone(cluster.partition("t", 0));
+        assert_eq!(
+            (partition.leader, &partition.eligible),
+            (None, &nodes(&[1])),
+            "it leads again when the directory is back"
+        );
+        tell_place(&mut cluster, from, false);
+        assert_eq!(cluster.partition("t", 0).leader, None, "this one is empty");
+    }
+}
+
+#[test]
+fn a_replica_has_lost_nothing_with_a_directory_that_it_had_left() {
+    let (mut cluster, from, to) = two_directories();
+    fail(&mut cluster, from);
+    assert_eq!(cluster.partition("t", 0).leader, None);
+    tell_place(&mut cluster, to, true);
+    assert_eq!(cluster.partition("t", 0).leader, Some(NodeId(1)));
+    assert_eq!(cluster.partition("t", 0).isr, nodes(&[1]));
 }
 
 #[test]
@@ -429,7 +507,11 @@ fn a_lost_copy_leads_nothing_until_it_begins_anew() {
         let request = AssignDirectories {
             node: NodeId(node),
             broker_epoch: epoch(cluster, node),
-            replicas: vec![AssignedPartition { at, directory }],
+            replicas: vec![AssignedPartition {
+                at,
+                directory,
+                whole: false,
+            }],
         };
         cluster.ask(request).unwrap().remove(0)
     };
@@ -495,6 +577,7 @@ fn a_process_that_cannot_read_a_directory_leads_nothing_that_is_in_it() {
     cluster.create_on("t", &[&[1], &[1]]);
     let topic = cluster.image().topic("t").unwrap().id;
     let assign = [(0, a), (1, b)].map(|(partition, directory)| AssignedPartition {
+        whole: false,
         at: freshet_types::TopicPartition { topic, partition },
         directory,
     });

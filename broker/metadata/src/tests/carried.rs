@@ -240,6 +240,7 @@ fn of_replicas() -> Vec<Request> {
             replicas: vec![AssignedPartition {
                 at: AT,
                 directory: DirectoryId([3; 16]),
+                whole: true,
             }],
         }
         .into(),

@@ -479,7 +479,11 @@ impl World {
         let request = AssignDirectories {
             node: NodeId(node),
             broker_epoch: broker.epoch,
-            replicas: vec![AssignedPartition { at, directory }],
+            replicas: vec![AssignedPartition {
+                at,
+                directory,
+                whole: false,
+            }],
         };
         let outcome = self.cluster.ask(request).unwrap().remove(0);
         if outcome.is_ok() && before != Some(directory) && !online {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, Here, LogConfig, LogError,
+    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, Here, LogConfig, LogDir, LogError,
     LogHandle, LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained,
     TimeQuery, TimedOffset,
 };
@@ -109,6 +109,8 @@ pub struct Partition {
     name: LogName,
     /// Another one after a move to another directory.
     log: ArcSwap<LogHandle>,
+    /// Directories that it has moved out of.
+    left: Mutex<Vec<Arc<LogDir>>>,
     /// What the present log tells.
     reporter: Mutex<Arc<Reporter>>,
     replica: Arc<Replica>,
@@ -122,6 +124,7 @@ impl Partition {
             name: log.view().name().clone(),
             replica: Arc::clone(reporter.replica()),
             log: ArcSwap::from_pointee(log),
+            left: Mutex::default(),
             reporter: Mutex::new(reporter),
         }
     }
@@ -135,9 +138,23 @@ impl Partition {
     /// written to the copy. All of it is flushed.
     pub(crate) fn replace_log(&self, log: LogHandle, reporter: Arc<Reporter>) {
         let flushed = log.view().flushed();
+        // Before: who finds it in its new directory shall know where it comes from.
+        self.remember(self.view().dir());
         self.log.store(Arc::new(log));
         std::mem::replace(&mut *self.reporter.lock(), reporter).retire();
         self.replica.recovered(flushed);
+    }
+
+    fn remember(&self, dir: &Arc<LogDir>) {
+        let mut left = self.left.lock();
+        if !left.iter().any(|known| Arc::ptr_eq(known, dir)) {
+            left.push(Arc::clone(dir));
+        }
+    }
+
+    /// Whether it has moved out of this directory since it was opened, with all that it had there.
+    pub fn has_moved_from(&self, dir: &Arc<LogDir>) -> bool {
+        self.left.lock().iter().any(|left| Arc::ptr_eq(left, dir))
     }
 
     /// Topic id and index.

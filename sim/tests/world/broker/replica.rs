@@ -207,7 +207,11 @@ impl World {
             let request = AssignDirectories {
                 node: node_id(host),
                 broker_epoch,
-                replicas: vec![AssignedPartition { at, directory }],
+                replicas: vec![AssignedPartition {
+                    at,
+                    directory,
+                    whole: false,
+                }],
             };
             self.ask(host, For::Places, request.into(), 3_000);
         }

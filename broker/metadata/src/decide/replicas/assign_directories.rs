@@ -34,9 +34,11 @@ fn another_can_lead(draft: &Draft<'_>, was: &Partition, node: NodeId) -> bool {
     })
 }
 
-/// Copied from a directory that is online, a replica is what it was. Put elsewhere because its
-/// directory is gone, or because it was lost, it begins empty. One that is lost from now on leads
-/// nothing and is in sync with nothing; that it was clean is not forgotten, for its broker may be wrong.
+/// Copied from a directory that is online, a replica is what it was; so it is if the directory failed
+/// only after the copy was whole. Put elsewhere because its directory is gone, or because it was lost,
+/// it begins empty. One that is lost from now on leads nothing and is in sync with nothing; that it was
+/// clean is not forgotten, for its broker may be wrong. The same holds for one whose new directory has
+/// failed: it is out of reach.
 fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Outcome<()> {
     let at = replica.at;
     let unknown = MetadataError::UnknownPartition {
@@ -56,20 +58,16 @@ fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Ou
             "nobody else who is up has everything of {at}: broker {node} must keep its copy"
         )));
     }
-    if !is_lost && !online(replica.directory) {
-        return Err(request(format!(
-            "broker {node} has no such directory online"
-        )));
-    }
     if before == replica.directory {
         return Ok(());
     }
     let mut step = Transition::of(&was, draft.rules(at.topic));
     step.move_to(node, replica.directory);
-    if is_lost {
-        step.leave(node);
-    } else if !online(before) {
+    let is_whole = replica.whole && before != DirectoryId::LOST;
+    if !is_lost && !is_whole && !online(before) {
         step.lose(node, Loss::All);
+    } else if is_lost || !online(replica.directory) {
+        step.leave(node);
     }
     if let Some(changed) = draft.finish(step, Election::WhenNeeded) {
         draft.push(at, changed);

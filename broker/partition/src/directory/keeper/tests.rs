@@ -195,7 +195,11 @@ impl Rig {
         let written_off = self.ask(AssignDirectories {
             node: NODE,
             broker_epoch: epoch,
-            replicas: vec![AssignedPartition { at, directory }],
+            replicas: vec![AssignedPartition {
+                at,
+                directory,
+                whole: false,
+            }],
         });
         self.keeper.follow();
         written_off.expect("it is known").remove(0)

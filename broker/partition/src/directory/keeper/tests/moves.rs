@@ -170,6 +170,7 @@ fn a_replica_that_is_led_moves_while_it_is_written_and_read() {
         "it is the same partition still"
     );
     assert_eq!(offsets(&rig, &partition), (0..=written).collect::<Vec<_>>());
+    assert!(partition.has_moved_from(&from) && !partition.has_moved_from(&to));
     assert_eq!(rig.futures(), 0);
     assert!(!from.holds(partition.name()) && !to.holds(&partition.name().future()));
     let expected = to.path().file_name().and_then(|name| name.to_str());

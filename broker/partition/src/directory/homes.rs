@@ -39,7 +39,8 @@ impl<'a> Homes<'a> {
 
     /// The directory that has the log already, else the one that was wished for, else the one it is
     /// assigned to, else the online one with the fewest logs. A replica that is not new may lie in a
-    /// directory that could not be read: then it is there, and must not begin anew elsewhere.
+    /// directory that could not be read: then it is there, and must not begin anew elsewhere. What a
+    /// failed directory has of a new one's name is of another life, and in nobody's way.
     pub(super) fn of(
         &self,
         name: &LogName,
@@ -47,7 +48,8 @@ impl<'a> Homes<'a> {
         wish: Option<&Arc<LogDir>>,
         is_new: bool,
     ) -> Result<Arc<LogDir>, OpenError> {
-        if let Some(dir) = self.dirs.iter().find(|dir| dir.holds(name)) {
+        let has_it = |dir: &&Arc<LogDir>| dir.holds(name) && !(is_new && dir.failure().is_some());
+        if let Some(dir) = self.dirs.iter().find(has_it) {
             return Ok(Arc::clone(dir));
         }
         let mut unread = self.dirs.iter().filter(|dir| dir.is_unread());

@@ -515,18 +515,15 @@ impl Keeper {
     /// Where to open a partition. A log that could not be made may be there in part: another attempt
     /// must not make it a second time elsewhere.
     fn home(&self, wanted: &Wanted, homes: &Homes) -> Result<Arc<LogDir>, OpenError> {
+        let is_new = wanted.is_new(self.parts.node) || wanted.is_lost(self.parts.node);
         let mut tried = self.tried.lock();
-        if let Some(dir) = tried.get(&wanted.id) {
+        let gone = |dir: &LogDir| is_new && dir.failure().is_some();
+        if let Some(dir) = tried.get(&wanted.id).filter(|dir| !gone(dir)) {
             return Ok(Arc::clone(dir));
         }
         let assigned = wanted.state.directory(self.parts.node);
         let wish = self.moving.wishes.get(&wanted.id);
-        let dir = homes.of(
-            &wanted.name,
-            assigned.unwrap_or_default(),
-            wish,
-            wanted.is_new(self.parts.node) || wanted.is_lost(self.parts.node),
-        )?;
+        let dir = homes.of(&wanted.name, assigned.unwrap_or_default(), wish, is_new)?;
         tried.insert(wanted.id, Arc::clone(&dir));
         Ok(dir)
     }

@@ -338,6 +338,22 @@ fn a_copy_of_a_log_that_fails_stays() {
     assert!(matches!(refused, Err(MoveError::Offline(_))), "{refused:?}");
 }
 
+#[test]
+fn a_failed_directory_does_not_keep_the_name_of_a_deleted_topic() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let failed = Arc::clone(rig.get(id).expect("open").view().dir());
+    fail(&failed);
+    let log = failed.path().join("t-0");
+    SystemDisk.remove_dir_all(&log).expect("it was there");
+    rig.delete("t");
+    assert!(failed.holds(&LogName::parse("t-0").expect("a name")));
+    let again = rig.create("t", 1);
+    let partition = rig.get(again).expect("open");
+    assert!(!Arc::ptr_eq(partition.view().dir(), &failed));
+    produce(&partition, 100).recv().expect("it leads");
+}
+
 /// Closes all threads cleanly and starts again in the same folder.
 fn restart(rig: Rig) -> Rig {
     restart_while(rig, |_| {})

@@ -209,8 +209,8 @@ impl LogHandle {
         &self.queue
     }
 
-    /// Closes; waits for room in the queue.
-    pub(super) fn close_waiting(&self, done: Done<()>) {
+    /// [`LogHandle::close`] for a plain thread that must not be refused: waits for room in the queue.
+    pub fn close_waiting(&self, done: Done<()>) {
         let done = self.answer(done);
         self.queue.send(self.command(Op::Close { done }));
     }

@@ -31,6 +31,19 @@ pub(super) struct Damaged {
     renewed: HashSet<TopicPartition>,
 }
 
+impl Damaged {
+    /// This broker has the copy no more.
+    pub(super) fn forget(&mut self, at: TopicPartition) {
+        self.open.remove(&at);
+        self.renewed.remove(&at);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.renewed.is_empty()
+    }
+}
+
 impl Keeper {
     /// Takes in what readers have found, and tells the controller; again and again, for it may have
     /// refused.
@@ -73,7 +86,6 @@ impl Keeper {
             if self.damaged.renewed.contains(&wanted.id) {
                 continue;
             }
-            self.damaged.open.remove(&wanted.id);
             let was_open = self.take_away(wanted.id);
             if !wanted.others_have_everything(self.parts.node) {
                 was_open
@@ -135,15 +147,12 @@ impl Keeper {
     }
 }
 
-/// Its name is free afterwards, unless the log's thread has too much to do: then it is tried again with
-/// everything else that could not be opened.
+/// Its name is free afterwards.
 fn close(log: &LogHandle) {
     let (tell, told) = channel();
-    let closed = log.close(Box::new(move |result| drop(tell.send(result))));
-    if closed.is_ok() {
-        // An error says that the directory failed meanwhile.
-        let _ = told.recv();
-    }
+    log.close_waiting(Box::new(move |result| drop(tell.send(result))));
+    // An error says that the directory failed meanwhile.
+    let _ = told.recv();
 }
 
 impl Wanted {

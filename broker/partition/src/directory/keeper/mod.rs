@@ -604,6 +604,7 @@ impl Keeper {
 
     /// From now on nobody finds the partition any more.
     fn take_away(&mut self, id: TopicPartition) -> Option<Arc<Partition>> {
+        self.damaged.forget(id);
         let partition = self.directory.partitions.write().remove(&id)?;
         self.stop_move(id);
         // Only now: who looks for it because of this must not find it any more.

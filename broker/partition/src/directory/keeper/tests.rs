@@ -151,6 +151,14 @@ impl Rig {
 
     /// Creates a topic whose partition this broker leads and another follows.
     fn create_shared(&mut self, name: &str) -> TopicPartition {
+        self.create_shared_so(name, Vec::new())
+    }
+
+    fn create_shared_so(
+        &mut self,
+        name: &str,
+        configs: Vec<(String, Option<String>)>,
+    ) -> TopicPartition {
         Self::register(&mut self.machine, OTHER);
         self.publish();
         self.create_so(NewTopic {
@@ -158,6 +166,7 @@ impl Rig {
             partitions: -1,
             replication_factor: -1,
             assignments: vec![(0, vec![NODE, OTHER])],
+            configs,
             ..NewTopic::default()
         })
     }
@@ -366,6 +375,36 @@ fn a_copy_that_was_written_off_begins_anew_once() {
     rig.keeper.follow();
     assert!(mark.exists());
     assert!(Arc::ptr_eq(&anew, &rig.get(id).expect("open")));
+}
+
+#[test]
+fn a_copy_that_was_written_off_is_closed_however_much_its_thread_has_to_do() {
+    let mut rig = Rig::new();
+    let two = ("min.insync.replicas".to_owned(), Some("2".to_owned()));
+    let id = rig.create_shared_so("t", vec![two]);
+    let open = rig.get(id).expect("open");
+    let hold = hold_thread_of(&open);
+    let later = freshet_env::tasks::spawn_thread("later", move || {
+        std::thread::park_timeout(Duration::from_millis(200));
+        drop(hold);
+    });
+    let later = later.expect("a thread");
+    assert_eq!(rig.write_off(id), Ok(()));
+    later.join().expect("it ends");
+    assert!(rig.get(id).is_none(), "too few others have everything");
+    let dir = Arc::clone(open.view().dir());
+    assert_eq!(dir.closed_logs(), [open.name().clone()]);
+}
+
+#[test]
+fn nothing_is_kept_of_the_damage_of_a_replica_that_is_gone() {
+    let mut rig = Rig::new();
+    let id = rig.create_shared("t");
+    rig.keeper.around.damage.report(id, "a bit flipped".into());
+    rig.keeper.look_for_damage();
+    assert_eq!(rig.losses.0.lock().len(), 1);
+    rig.delete("t");
+    assert!(rig.keeper.damaged.is_empty());
 }
 
 #[test]

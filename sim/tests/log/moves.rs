@@ -451,6 +451,13 @@ fn a_copy_that_lacks_much_or_has_what_was_cut_does_not_take_over() {
         Ok(false),
         "it begins before the log"
     );
+    ask(|done| copy.restart_at(10, done)).unwrap();
+    copy_all(broker.view(), &copy).unwrap();
+    assert_eq!(
+        broker.take_over(&copy),
+        Ok(false),
+        "it lacks the log's first records"
+    );
     ask(|done| copy.restart_at(4, done)).unwrap();
     copy_all(broker.view(), &copy).unwrap();
     ask(|done| broker.log.truncate(20, done)).unwrap();

@@ -175,6 +175,10 @@ impl LogView {
     /// the same in both if its offset and epoch are.
     pub fn agrees_with(&self, copy: &Self) -> Option<Offset> {
         let (start, end) = (self.log_start(), copy.log_end());
+        // Without the first records it is none, however right the others are.
+        if copy.log_start() > start {
+            return None;
+        }
         let common = match copy.latest_epoch() {
             Some((epoch, _)) => {
                 let here = self.end_offset_for_epoch(epoch);

@@ -148,7 +148,7 @@ impl Keeper {
 }
 
 /// Its name is free afterwards.
-fn close(log: &LogHandle) {
+pub(super) fn close(log: &LogHandle) {
     let (tell, told) = channel();
     log.close_waiting(Box::new(move |result| drop(tell.send(result))));
     // An error says that the directory failed meanwhile.

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use freshet_log::{
-    LogConfig, LogDir, LogError, LogHandle, LogName, OpenError, OpenLog, Progress, Retained,
-};
+use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
 use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
 use freshet_types::{ErrorKind, Millis, NodeId, Offset, TopicId, TopicPartition};
@@ -23,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use self::damage::Damaged;
-use self::moving::{Ended, Moving};
+use self::moving::{Ended, Moving, Over};
 use super::carrier::Unheard;
 use super::homes::{Homes, in_parallel, opening_threads};
 use super::moves::{Order, Orders};
@@ -102,8 +100,8 @@ struct Unfinished {
     retention: Vec<Arc<Partition>>,
     /// Partitions whose place could not be taken yet.
     turns: Vec<TopicPartition>,
-    /// Copies of replicas that do not move any more.
-    copies: Vec<LogHandle>,
+    /// Moves that are over, with copies that are still open.
+    moves: Vec<Over>,
 }
 
 impl Unfinished {
@@ -112,7 +110,7 @@ impl Unfinished {
             && self.strays.is_empty()
             && self.retention.is_empty()
             && self.turns.is_empty()
-            && self.copies.is_empty()
+            && self.moves.is_empty()
     }
 }
 
@@ -257,11 +255,11 @@ impl Keeper {
             strays,
             mut retention,
             turns,
-            copies,
+            moves,
         } = std::mem::take(&mut self.unfinished);
         let before = deletes.len() + strays.len();
         self.delete_logs(&deletes);
-        copies.into_iter().for_each(|copy| self.drop_copy(copy));
+        moves.into_iter().for_each(|over| self.clear_up(over));
         for (name, topic) in strays {
             self.remove_unopened(name, topic);
         }
@@ -605,6 +603,7 @@ impl Keeper {
     /// From now on nobody finds the partition any more.
     fn take_away(&mut self, id: TopicPartition) -> Option<Arc<Partition>> {
         self.damaged.forget(id);
+        self.moving.forget(id);
         let partition = self.directory.partitions.write().remove(&id)?;
         self.stop_move(id);
         // Only now: who looks for it because of this must not find it any more.

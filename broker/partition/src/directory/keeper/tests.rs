@@ -227,6 +227,17 @@ fn make_unopenable(log: &Path) {
 
 /// Holds a partition's append thread until the sender is dropped, with a queue that is full.
 fn hold_thread_of(partition: &Partition) -> Sender<()> {
+    let hold = stop_thread_of(partition);
+    fill_queue_of(partition);
+    hold
+}
+
+fn fill_queue_of(partition: &Partition) {
+    while partition.log().roll(Box::new(drop)).is_ok() {}
+}
+
+/// Holds a partition's append thread until the sender is dropped.
+fn stop_thread_of(partition: &Partition) -> Sender<()> {
     let (hold, held) = channel::<()>();
     let (begin, begun) = channel();
     let wait = move |_| {
@@ -235,7 +246,6 @@ fn hold_thread_of(partition: &Partition) -> Sender<()> {
     };
     partition.log().roll(Box::new(wait)).expect("room");
     begun.recv().expect("it begins");
-    while partition.log().roll(Box::new(drop)).is_ok() {}
     hold
 }
 

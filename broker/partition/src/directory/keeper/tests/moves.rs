@@ -1,5 +1,6 @@
 //! Replicas that move between directories, with a keeper that is driven by hand.
 
+use freshet_log::Replaced;
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_types::NodeId;
 
@@ -354,6 +355,59 @@ fn a_failed_directory_does_not_keep_the_name_of_a_deleted_topic() {
     produce(&partition, 100).recv().expect("it leads");
 }
 
+#[test]
+fn settings_that_came_during_the_swap_are_not_lost() {
+    let mut rig = Rig::new();
+    let Held {
+        id, partition, to, ..
+    } = rig.held_move();
+    let wanted = partition.view().config();
+    // What the log had before is what its copy got.
+    let before = LogConfig {
+        segment_bytes: 12345,
+        ..LogConfig::clone(&wanted)
+    };
+    partition.configure(Arc::new(before));
+    rig.release_moves();
+    rig.await_move();
+    let partition = rig.get(id).expect("open");
+    assert!(Arc::ptr_eq(partition.view().dir(), &to));
+    assert_eq!(partition.view().config().segment_bytes, 12345);
+    rig.keeper.finish();
+    assert_eq!(partition.view().config(), wanted);
+    assert!(rig.keeper.unfinished.is_empty());
+}
+
+#[test]
+fn a_move_whose_end_finds_no_room_is_told_of_later() {
+    let mut rig = Rig::new();
+    let heard = Arc::<Hearsay>::default();
+    let neighbour = Arc::clone(&heard) as Arc<dyn crate::Neighbour>;
+    rig.keeper.parts.neighbours.push(neighbour);
+    let Held {
+        id, partition, to, ..
+    } = rig.held_move();
+    let copy = rig.keeper.moving.copy_of(id).expect("it moves");
+    let hold = stop_thread_of(&partition);
+    let (moved, reporter) = (Arc::clone(&partition), partition.another_reporter());
+    let progress = Arc::clone(&reporter) as Arc<dyn Progress>;
+    let taken = move |replaced: Result<Replaced, LogError>| {
+        if let Ok(Replaced::By(log)) = replaced {
+            moved.replace_log(log, reporter);
+        }
+    };
+    let log = partition.log();
+    log.replace_by(&copy, progress, Box::new(taken))
+        .expect("room");
+    fill_queue_of(&partition);
+    rig.keeper.stop_move(id);
+    assert!(heard.0.lock().is_empty(), "nobody knows yet how it ends");
+    let_go(hold, &partition);
+    assert!(Arc::ptr_eq(partition.view().dir(), &to));
+    rig.keeper.finish();
+    assert_eq!(heard.0.lock().len(), 1);
+}
+
 /// Closes all threads cleanly and starts again in the same folder.
 fn restart(rig: Rig) -> Rig {
     restart_while(rig, |_| {})
@@ -413,4 +467,43 @@ fn a_restart_goes_on_with_a_move() {
     rig.await_move();
     assert_eq!(partition.view().dir().path(), to);
     assert_eq!(offsets(&rig, &partition), (0..5).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_copy_is_left_alone_when_its_log_has_begun_anew() {
+    let mut rig = Rig::new();
+    let id = rig.create("t", 1);
+    let partition = rig.get(id).expect("open");
+    for _ in 0..5 {
+        produce(&partition, 400_000).recv().expect("answered");
+    }
+    let dir = rig.other(&partition);
+    rig.keeper.moving.pace.set(1_500_000);
+    assert_eq!(rig.keeper.move_replica(id, &dir), Ok(()));
+    for tries in 0.. {
+        if rig.keeper.directory.futures()[0].1.log_end() > 1 {
+            break;
+        }
+        assert!(tries < 2000, "nothing is copied");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let log = partition.view().dir().path().join("t-0");
+    let to = dir.path().to_owned();
+    drop((partition, dir));
+    let mut rig = restart_while(rig, |_| {});
+    SystemDisk.remove_dir_all(&log).expect("it was there");
+    rig.keeper.follow();
+    rig.keeper.resume_moves();
+    let partition = rig.get(id).expect("open");
+    assert_eq!(rig.futures(), 0, "it is empty");
+    produce(&partition, 100).recv().expect("answered");
+    rig.keeper.resume_moves();
+    assert_eq!(rig.futures(), 0, "it has other records");
+    let dir = rig.other(&partition);
+    let name = partition.name().future();
+    assert!(dir.path() == to && dir.closed_logs().contains(&name));
+    assert_eq!(rig.keeper.move_replica(id, &dir), Ok(()), "an order");
+    rig.await_move();
+    assert_eq!(partition.view().dir().path(), to);
+    assert_eq!(offsets(&rig, &partition), [0]);
 }

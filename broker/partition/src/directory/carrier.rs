@@ -23,8 +23,10 @@ use crate::replication::Throttle;
 
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Pause before what found no room, or could not be read, is tried again.
+/// Pause before what found no room, or could not be read, is tried again; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Longest time until a move that is slowed down looks at its rate again.
 const LONGEST_REST_MS: u64 = 1000;
 /// No epoch is fenced for a copy: it takes what the log has.
@@ -98,6 +100,8 @@ enum Stuck {
     Failed(CarryError),
     /// It may later.
     Pause(String),
+    /// The log has records that cannot be copied; it may once they were repaired.
+    Damaged(String),
     /// The copy is of no use.
     Anew,
 }
@@ -123,6 +127,9 @@ impl From<ReadError> for Stuck {
             ReadError::Log(error) => error.into(),
             // The log start has moved on.
             ReadError::OutOfRange { .. } => Self::Anew,
+            error @ (ReadError::Corrupt { .. } | ReadError::Unreadable { .. }) => {
+                Self::Damaged(error.to_string())
+            }
             error => Self::Pause(error.to_string()),
         }
     }
@@ -133,6 +140,7 @@ impl From<AppendError> for Stuck {
         match error {
             AppendError::Log(LogError::Fenced { .. }) | AppendError::NotNext { .. } => Self::Anew,
             AppendError::Log(error) => error.into(),
+            error @ AppendError::Damaged { .. } => Self::Damaged(error.to_string()),
             error => Self::Pause(error.to_string()),
         }
     }
@@ -151,24 +159,42 @@ pub(super) struct Carrier {
 impl Carrier {
     /// Ends when the copy has taken the log's place, or never will.
     pub(super) async fn run(&self) -> Result<(), CarryError> {
-        // Closed only when the broker stops.
-        let _place = self.places.acquire().await.map_err(|_| CarryError::Ended)?;
-        let (mut waits, mut anew) = (false, false);
+        let (mut place, mut anew) = (None, false);
+        let mut pause = PAUSE;
         loop {
+            if place.is_none() {
+                // Closed only when the broker stops.
+                let free = self.places.acquire().await.map_err(|_| CarryError::Ended)?;
+                place = Some(free);
+            }
             match self.step(anew).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => (waits, anew) = (false, false),
+                Ok(false) => (anew, pause) = (false, PAUSE),
                 Err(Stuck::Anew) if anew => tokio::time::sleep(PAUSE).await,
                 Err(Stuck::Anew) => anew = true,
                 Err(Stuck::Failed(error)) => return Err(error),
-                Err(Stuck::Pause(why)) => {
-                    if !std::mem::replace(&mut waits, true) {
-                        let log = self.partition.name();
-                        tracing::warn!(%log, why, "a move between directories waits");
-                    }
-                    tokio::time::sleep(PAUSE).await;
+                Err(stuck @ (Stuck::Pause(_) | Stuck::Damaged(_))) => {
+                    self.tell_stuck(&stuck, pause);
+                    // Others may go on meanwhile.
+                    place = None;
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_PAUSE.min(pause * 2);
                 }
             }
+        }
+    }
+
+    /// Once, unless it got on meanwhile. Damage is told again each time, to those who make it good.
+    fn tell_stuck(&self, stuck: &Stuck, pause: Duration) {
+        let (Stuck::Pause(why) | Stuck::Damaged(why)) = stuck else {
+            return;
+        };
+        if matches!(stuck, Stuck::Damaged(_)) {
+            self.partition.tell_damage(why);
+        }
+        if pause == PAUSE {
+            let log = self.partition.name();
+            tracing::warn!(%log, why, "a move between directories waits");
         }
     }
 
@@ -205,7 +231,10 @@ impl Carrier {
         Ok(false)
     }
 
+    /// Only where a producer could append as well: what is left beyond that is for records which
+    /// cannot wait, and a move can.
     async fn append(&self, batches: Bytes) -> Result<(), Stuck> {
+        self.future.room(Origin::Client)?;
         self.pace.copied(batches.len());
         let (tell, told) = oneshot::channel();
         let append = Append {

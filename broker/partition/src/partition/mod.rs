@@ -358,12 +358,18 @@ impl Partition {
         match error {
             ReadError::Log(
                 error @ (LogReadError::Corrupt { .. } | LogReadError::Unreadable { .. }),
-            ) if self.is_replicated() => {
-                self.replica.report_damage(&error);
-                ReadError::Damaged(error)
-            }
+            ) if self.tell_damage(&error) => ReadError::Damaged(error),
             error => error,
         }
+    }
+
+    /// Records were found damaged; whether others have copies, so that somebody hears of it.
+    pub(crate) fn tell_damage(&self, what: &impl ToString) -> bool {
+        let replicated = self.is_replicated();
+        if replicated {
+            self.replica.report_damage(what);
+        }
+        replicated
     }
 
     /// Where an epoch ends, as far as it is committed here (KIP-101).

@@ -63,7 +63,7 @@ pub(super) struct Moving {
     tell_ended: mpsc::Sender<Ended>,
     under_way: HashMap<TopicPartition, Move>,
     begun: u64,
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     runtime: Handle,
 }
 

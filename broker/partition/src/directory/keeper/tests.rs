@@ -51,6 +51,11 @@ impl Rig {
     }
 
     fn in_folder(folder: tempfile::TempDir) -> Self {
+        Self::with_reserve(folder, 0)
+    }
+
+    /// So much of the disk is kept free.
+    fn with_reserve(folder: tempfile::TempDir, reserve_bytes: u64) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         // An empty one beside it.
@@ -60,7 +65,7 @@ impl Rig {
         let options = WritersOptions {
             append_threads: 2,
             queue_len: 4,
-            reserve_bytes: 0,
+            reserve_bytes,
             ..WritersOptions::default()
         };
         let writers = Writers::start(dirs.into(), Arc::clone(&clock), options).expect("threads");

@@ -408,6 +408,78 @@ fn a_move_whose_end_finds_no_room_is_told_of_later() {
     assert_eq!(heard.0.lock().len(), 1);
 }
 
+#[test]
+fn a_move_that_meets_damage_says_so_and_keeps_nobody_waiting() {
+    let mut rig = Rig::new();
+    let other = rig.create("u", 1);
+    let id = rig.create_shared("t");
+    for at in [id, other] {
+        let partition = rig.get(at).expect("open");
+        partition.produce(Produce {
+            batch: batch(&[7; 500]),
+            frame_bytes: 600,
+            origin: freshet_log::Origin::Client,
+            acks: Acks::None,
+            leader_epoch: None,
+            done: Box::new(|_| {}),
+        });
+    }
+    let partition = rig.get(id).expect("open");
+    let log = partition.view().dir().path().join("t-0");
+    drop(partition);
+    let mut rig = restart(rig);
+    let segment = log.join("00000000000000000000.log");
+    let mut bytes = SystemDisk
+        .read_small(&segment, 1 << 30)
+        .expect("the segment");
+    bytes[200] ^= 1;
+    SystemDisk.replace_small(&segment, &bytes).expect("damaged");
+    rig.keeper.follow();
+    rig.keeper.moving.places = Arc::new(tokio::sync::Semaphore::new(1));
+    for at in [id, other] {
+        let partition = rig.get(at).expect("open");
+        let to = rig.other(&partition);
+        assert_eq!(rig.keeper.move_replica(at, &to), Ok(()));
+        if at == id {
+            for tries in 0.. {
+                if rig.keeper.around.damage.take().contains_key(&id) {
+                    break;
+                }
+                assert!(tries < 2000, "nobody is told");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+    }
+    rig.await_move();
+    let futures = rig.keeper.directory.futures();
+    let waits: Vec<_> = futures.iter().map(|(at, _)| *at).collect();
+    assert_eq!(waits, [id], "the other one has moved");
+}
+
+#[test]
+fn a_move_leaves_the_reserve_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let space = SystemDisk.space(folder.path()).expect("known");
+    // Producers are refused, replicas are not.
+    let mut rig = Rig::with_reserve(folder, space.available_bytes / 2 * 3);
+    let id = rig.create("t", 1);
+    let partition = rig.get(id).expect("open");
+    let (tell, told) = channel();
+    partition.produce(Produce {
+        batch: batch(&[7; 500]),
+        frame_bytes: 600,
+        origin: freshet_log::Origin::Coordinator,
+        acks: Acks::All,
+        leader_epoch: None,
+        done: Box::new(move |result| drop(tell.send(result))),
+    });
+    told.recv().expect("answered").expect("stored");
+    let to = rig.other(&partition);
+    assert_eq!(rig.keeper.move_replica(id, &to), Ok(()));
+    std::thread::park_timeout(Duration::from_millis(300));
+    assert_eq!(rig.keeper.directory.futures()[0].1.log_end(), 0);
+}
+
 /// Closes all threads cleanly and starts again in the same folder.
 fn restart(rig: Rig) -> Rig {
     restart_while(rig, |_| {})

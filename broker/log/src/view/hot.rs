@@ -6,7 +6,7 @@
 //! about the same time too, and a frame is not pinned by its last small slice for long.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use freshet_records::{BatchHeader, HEADER_BYTES};
@@ -144,7 +144,8 @@ impl HotTail {
 pub(crate) struct HotBudget {
     limit_bytes: usize,
     held_bytes: usize,
-    queue: VecDeque<(Arc<Shared>, Offset, usize)>,
+    /// Weak: what waits here must not keep the files of a log open that was deleted or has moved.
+    queue: VecDeque<(Weak<Shared>, Offset, usize)>,
 }
 
 impl HotBudget {
@@ -156,16 +157,18 @@ impl HotBudget {
         }
     }
 
-    /// `shared` keeps `runs` now; the oldest of all logs leave until the budget holds.
+    /// `shared` keeps `runs` now; the oldest of all logs leave until the budget holds. Nobody reads the
+    /// end of a copy that is on its way.
     pub(crate) fn keep(&mut self, shared: &Arc<Shared>, runs: Vec<Run>) {
-        if self.limit_bytes == 0 {
+        if self.limit_bytes == 0 || shared.name.is_future() {
             return;
         }
         let mut tail = shared.hot.lock();
         for run in runs {
             let cost = run.len() + RUN_OVERHEAD_BYTES;
             self.held_bytes += cost;
-            self.queue.push_back((Arc::clone(shared), run.base, cost));
+            self.queue
+                .push_back((Arc::downgrade(shared), run.base, cost));
             tail.push(run);
         }
         drop(tail);
@@ -174,7 +177,9 @@ impl HotBudget {
                 return;
             };
             self.held_bytes -= cost;
-            log.hot.lock().pop_through(base);
+            if let Some(log) = log.upgrade() {
+                log.hot.lock().pop_through(base);
+            }
         }
     }
 }

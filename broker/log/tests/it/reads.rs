@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
 
-use crate::support::{Rig, TestLog, batch, edit, large, last_file, options, segments};
+use crate::support::{
+    Rig, TestLog, batch, edit, eventually, large, last_file, options, pause, segments,
+};
 
 /// Nothing stays in memory: every read goes to a file.
 fn cold() -> Rig {
@@ -379,4 +381,23 @@ fn readers_run_beside_the_writer() {
     for (read, sent) in read.iter().zip(&batches) {
         assert_eq!(read.bytes()[16..], sent.bytes()[16..]);
     }
+}
+
+#[test]
+fn nothing_is_held_of_a_deleted_log_whose_records_were_hot() {
+    let rig = Rig::new();
+    // The threads have a little to do at first.
+    let holders = (0..50).map(|_| {
+        pause();
+        Arc::strong_count(&rig.dir)
+    });
+    let before = holders.min().unwrap();
+    let log = rig.open("t-0");
+    log.put(&["a"]);
+    assert!(Arc::strong_count(&rig.dir) > before);
+    log.ask(|handle, done| handle.delete(done)).unwrap();
+    drop(log);
+    eventually("the log is let go", || {
+        Arc::strong_count(&rig.dir) == before
+    });
 }

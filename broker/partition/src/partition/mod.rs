@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use freshet_log::{
-    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, Here, LogConfig, LogDir, LogError,
-    LogHandle, LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec, Retained,
-    TimeQuery, TimedOffset,
+    Append, AppendError, Appended, Busy, Done, EpochEnd, Fetched, Here, LogConfig, LogDir,
+    LogError, LogHandle, LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec,
+    Retained, TimeQuery, TimedOffset,
 };
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use parking_lot::Mutex;

@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 
+    /// Stop when the process that started this one ends; PID is its number
+    #[arg(long, value_name = "PID")]
+    pub(crate) with_parent: Option<u32>,
+
     /// How log lines look
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,

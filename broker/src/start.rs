@@ -20,6 +20,9 @@ const STOP_NEWS: Duration = Duration::from_secs(3);
 
 /// Runs the broker until a signal.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(parent) = args.with_parent {
+        freshet_env::host::end_with(parent)?;
+    }
     let (statics, warnings) = args.settings()?;
     for warning in warnings {
         tracing::warn!(setting = %warning.name, "{}", warning.why);

@@ -169,24 +169,8 @@ fn three_brokers(shell: &Shell) -> Result<()> {
         "{line} --port {port} --http-port {http} --program {}",
         freshet_binary().display()
     );
-    let mut command = Command::new(shell.file("freshet"));
-    command
-        .args(words.split_whitespace().skip(1))
-        .current_dir(shell.folder.path());
-    let mut up = Process::start(command, &shell.file("up.log"))?;
-    let told = wait_for("the table of brokers", || {
-        if let Some(status) = up.ended()? {
-            bail!("{line} ended with {status}:\n{}", up.tail());
-        }
-        let told = up.printed();
-        Ok(told.contains("Ctrl-C").then_some(told))
-    })?;
-    let pids: Vec<i32> = told
-        .lines()
-        .filter(|line| line.contains("broker.log"))
-        .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
-        .collect();
-    ensure!(pids.len() == 3, "{told}");
+    let (mut up, told) = start_three(shell, &words, "up.log")?;
+    let pids = pids(&told)?;
     let at = format!("--bootstrap 127.0.0.1:{port},127.0.0.1:{}", port + 1);
     shell.ok(&format!("freshet topic create orders {at}"))?;
     shell.ok(&format!("freshet produce orders --value one {at}"))?;
@@ -201,13 +185,44 @@ fn three_brokers(shell: &Shell) -> Result<()> {
     })?;
     up.interrupt()?;
     up.wait(LIMIT)?;
-    for pid in pids {
-        ensure!(
-            !Path::new(&format!("/proc/{pid}")).exists(),
-            "{pid} runs on"
-        );
-    }
-    Ok(())
+    let alive = |pids: &[i32]| {
+        let mut pids = pids.iter();
+        pids.any(|pid| Path::new(&format!("/proc/{pid}")).exists())
+    };
+    ensure!(!alive(&pids), "some of {pids:?} run on");
+    let (mut up, told) = start_three(shell, &words, "killed.log")?;
+    let pids = self::pids(&told)?;
+    up.kill()?;
+    wait_for(
+        "brokers that end with the command that started them",
+        || Ok((!alive(&pids)).then_some(())),
+    )
+}
+
+/// Runs the command, until it has told of its brokers.
+fn start_three(shell: &Shell, words: &str, log: &str) -> Result<(Process, String)> {
+    let mut command = Command::new(shell.file("freshet"));
+    command
+        .args(words.split_whitespace().skip(1))
+        .current_dir(shell.folder.path());
+    let mut up = Process::start(command, &shell.file(log))?;
+    let told = wait_for("the table of brokers", || {
+        if let Some(status) = up.ended()? {
+            bail!("{words} ended with {status}:\n{}", up.tail());
+        }
+        let told = up.printed();
+        Ok(told.contains("Ctrl-C").then_some(told))
+    })?;
+    Ok((up, told))
+}
+
+fn pids(told: &str) -> Result<Vec<i32>> {
+    let rows = told.lines().filter(|line| line.contains("broker.log"));
+    let pids: Vec<i32> = rows
+        .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
+        .collect();
+    ensure!(pids.len() == 3, "{told}");
+    Ok(pids)
 }
 
 /// The first of three ports in a row, at or after `from`, that are free, as are those 10,000 higher.

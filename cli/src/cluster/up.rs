@@ -232,6 +232,8 @@ impl Up {
         let arguments = self.arguments(id, &home, &ready);
         let child = Command::new(program)
             .args(&arguments)
+            // Also when this one is killed and can stop nobody.
+            .args(["--with-parent".to_owned(), std::process::id().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(lines.into_std().await)

@@ -11,6 +11,7 @@ pub mod host;
 pub mod limits;
 mod reactors;
 mod rng;
+pub mod sockets;
 pub mod tasks;
 
 pub use clock::{Clock, SystemClock};

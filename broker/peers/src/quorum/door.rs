@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_codec::{Chunks, Message, Reader};
+use freshet_env::sockets;
 use freshet_wire::api_versions::ApiVersion;
 use freshet_wire::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode, PeerRequest, Request,
@@ -101,6 +102,9 @@ async fn serve(
     face: Face,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // A machine that lost its power would be counted as here for as long as nobody speaks, and the
+    // process that it comes back with could die unseen.
+    sockets::close_when_cut_off(&stream)?;
     let mut visit = None;
     while let Some(frame) = frames.next(&mut stream).await? {
         let Some(answer) = answer(frame.bytes.clone(), room, face, &mut visit).await else {

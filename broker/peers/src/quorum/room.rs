@@ -1,6 +1,7 @@
 //! Answers what other nodes ask, whichever listener it comes by.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,14 +29,11 @@ enum Host {
     Takes(Arc<Raft<MetadataMachine>>),
 }
 
-/// Nodes that are counted at most.
-const VISITORS: usize = 10_000;
-
 /// The room behind every door for nodes of the cluster.
 pub struct PeerRoom {
     host: RwLock<Host>,
     proposals: Semaphore,
-    /// How many connections each node has here; 0 for one that has left.
+    /// How many connections each node has here, if it has any.
     visits: Mutex<HashMap<NodeId, usize>>,
     left: Notify,
 }
@@ -50,11 +48,7 @@ impl Visit {
     /// A node says by its client id who it is.
     pub(super) fn of(room: &Arc<PeerRoom>, client: Option<&str>) -> Option<Self> {
         let node = NodeId(client?.strip_prefix(CLIENT)?.parse().ok()?);
-        let mut visits = room.visits.lock();
-        if visits.len() >= VISITORS && !visits.contains_key(&node) {
-            return None;
-        }
-        *visits.entry(node).or_default() += 1;
+        *room.visits.lock().entry(node).or_default() += 1;
         let room = Arc::clone(room);
         Some(Self { room, node })
     }
@@ -62,9 +56,10 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if let Some(open) = self.room.visits.lock().get_mut(&self.node) {
-            *open -= 1;
-            if *open == 0 {
+        if let Entry::Occupied(mut open) = self.room.visits.lock().entry(self.node) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
                 self.room.left.notify_one();
             }
         }
@@ -121,12 +116,9 @@ impl PeerRoom {
         self.left.notified().await;
     }
 
-    /// Nodes that had connections and have none. Those that `matter` not are forgotten.
-    pub(super) fn gone(&self, matters: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
-        let mut visits = self.visits.lock();
-        visits.retain(|node, open| *open > 0 || matters(*node));
-        let gone = visits.iter().filter(|(_, open)| **open == 0);
-        gone.map(|(node, _)| *node).collect()
+    /// How many connections a node has here.
+    pub(super) fn connections_of(&self, node: NodeId) -> usize {
+        self.visits.lock().get(&node).copied().unwrap_or_default()
     }
 
     /// Whether nobody is there.

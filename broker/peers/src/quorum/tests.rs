@@ -329,21 +329,23 @@ async fn hello(at: &Endpoint, client: &str) -> TcpStream {
     stream
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_whose_process_is_gone_is_fenced_at_once_and_no_other() {
-    let home = tempfile::tempdir().expect("a temporary directory");
-    let node = start_with(home.path(), 1, bind().await, patient).await;
+/// One controller, which fences nobody for silence.
+async fn alone(home: &std::path::Path) -> Node {
+    let node = start_with(home, 1, bind().await, patient).await;
     let census = census(1, std::slice::from_ref(&node.endpoint));
     census.settle(&node.raft).await.expect("one cluster");
-    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
-    let (listener, at) = bind().await;
-    let mut nine = broker(9);
-    nine.listeners[0].host.clone_from(&at.host);
-    nine.listeners[0].port = at.port;
-    let reply = node.relay.propose(nine.into()).await.expect("decided");
+    node
+}
+
+/// Registers a broker that listens there, and lets it in.
+async fn let_in(node: &Node, number: i32, at: &Endpoint) {
+    let mut new = broker(number);
+    new.listeners[0].host.clone_from(&at.host);
+    new.listeners[0].port = at.port;
+    let reply = node.relay.propose(new.into()).await.expect("decided");
     let epoch = RegisterBroker::answer(reply).expect("registered");
     let beat = Heartbeat {
-        node: NodeId(9),
+        node: NodeId(number),
         epoch,
         version: u64::MAX,
         wants_fence: false,
@@ -353,11 +355,34 @@ async fn a_broker_whose_process_is_gone_is_fenced_at_once_and_no_other() {
     };
     let reply = node.relay.propose(beat.into()).await.expect("decided");
     assert!(!Heartbeat::answer(reply).expect("alive").fenced);
+}
+
+fn is_fenced(image: &MetadataImage, number: i32) -> bool {
+    let broker = image.broker(NodeId(number));
+    broker.expect("it stays registered").fenced
+}
+
+/// Waits until a broker is fenced.
+async fn fenced(node: &Node, number: i32) {
     let mut image = node.raft.watch();
-    let is_fenced = |image: &Arc<MetadataImage>| {
-        let broker = image.broker(NodeId(9));
-        broker.expect("it stays registered").fenced
-    };
+    let fenced = image.wait_for(|image| is_fenced(image, number));
+    let fenced = tokio::time::timeout(Duration::from_secs(60), fenced).await;
+    fenced.expect("fenced").expect("the quorum lives");
+}
+
+/// Waits for a probe, and accepts it.
+async fn probed(listener: &TcpListener) {
+    let probe = tokio::time::timeout(Duration::from_secs(60), listener.accept()).await;
+    probe.expect("a probe").expect("accepted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_process_is_gone_is_fenced_at_once_and_no_other() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = alone(home.path()).await;
+    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
+    let (listener, at) = bind().await;
+    let_in(&node, 9, &at).await;
     // Lines break, and strangers come and go: whoever accepts new ones is alive.
     for client in ["node-9", "node-10", "node-", "node-9x"] {
         drop(hello(&node.endpoint, client).await);
@@ -367,10 +392,61 @@ async fn a_broker_whose_process_is_gone_is_fenced_at_once_and_no_other() {
     drop(listener);
     drop(hello(&node.endpoint, "node-9").await);
     tokio::time::sleep(PAUSE * 10).await;
-    assert!(!is_fenced(&image.borrow_and_update()));
+    assert!(!is_fenced(&node.raft.watch().borrow(), 9));
     drop(line);
-    let fenced = tokio::time::timeout(Duration::from_secs(60), image.wait_for(is_fenced));
-    fenced.await.expect("fenced").expect("the quorum lives");
+    fenced(&node, 9).await;
+    detector.abort();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_outlives_the_connections_of_its_process_is_looked_at_again() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = alone(home.path()).await;
+    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
+    let (listener, at) = bind().await;
+    let_in(&node, 9, &at).await;
+    drop(hello(&node.endpoint, "node-9").await);
+    for _ in 0..2 {
+        probed(&listener).await;
+    }
+    assert!(!is_fenced(&node.raft.watch().borrow(), 9));
+    drop(listener);
+    fenced(&node, 9).await;
+    detector.abort();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_let_alone_is_not_looked_at_for_ever() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = alone(home.path()).await;
+    let (listener, at) = bind().await;
+    let_in(&node, 9, &at).await;
+    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
+    probed(&listener).await;
+    let mut probes = 1;
+    let rest = Duration::from_secs(2);
+    while let Ok(probe) = tokio::time::timeout(rest, listener.accept()).await {
+        probe.expect("accepted");
+        probes += 1;
+        assert!(probes < 30, "one in 50 ms, for a second");
+    }
+    detector.abort();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_over_fences_a_dead_broker_that_it_never_saw_and_not_itself() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = alone(home.path()).await;
+    let (listener, at) = bind().await;
+    drop(listener);
+    let_in(&node, 1, &at).await;
+    let_in(&node, 9, &at).await;
+    let detector = tokio::spawn(FailureDetector::new(&node.raft, &node.room).run());
+    fenced(&node, 9).await;
+    assert!(!is_fenced(&node.raft.watch().borrow(), 1));
     detector.abort();
     node.stop().await;
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
 use freshet_peers::chronicle;
-use freshet_peers::quorum::{Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
+use freshet_peers::quorum::{Caller, Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
     Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
@@ -71,7 +71,11 @@ impl Member {
         let opened = open_doors(wanted, bound, &room);
         let named = wanted.quorum.voters.iter();
         let named = named.map(|(node, at)| (*node, vec![ours(at)]));
-        let link = Arc::new(TcpLink::new(wanted.node.node_id, named));
+        let caller = match wanted.quorum.roles.controller {
+            true => Caller::Controller,
+            false => Caller::Broker,
+        };
+        let link = Arc::new(TcpLink::new(wanted.node.node_id, caller, named));
         let census = census(wanted, endpoints.clone());
         let (identity, directory) = identify(doors, wanted, &census, (&link, &room)).await?;
         let id = PeerId {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::kind;
-use super::pool::{Pool, address};
+use super::pool::{Caller, Pool, address};
 
 /// How long one address may take to answer a connect.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -44,6 +44,7 @@ pub(super) const CLIENT: &str = "node-";
 #[derive(Debug)]
 pub struct TcpLink {
     config: ClientConfig,
+    caller: Caller,
     /// Where nodes are by this node's own settings. It counts more than what the quorum remembers:
     /// were all controllers moved at once, nobody could tell it otherwise.
     named: HashMap<NodeId, Vec<Endpoint>>,
@@ -57,7 +58,11 @@ impl TcpLink {
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub fn new(me: NodeId, named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>) -> Self {
+    pub fn new(
+        me: NodeId,
+        caller: Caller,
+        named: impl IntoIterator<Item = (NodeId, Vec<Endpoint>)>,
+    ) -> Self {
         let config = ClientConfig {
             client_id: format!("{CLIENT}{me}"),
             connect_timeout: CONNECT,
@@ -68,6 +73,7 @@ impl TcpLink {
         };
         Self {
             config,
+            caller,
             named: named.into_iter().collect(),
             pools: Mutex::default(),
             home: Handle::current(),
@@ -80,7 +86,8 @@ impl TcpLink {
         if let Some(pool) = pools.get(&addresses) {
             return Arc::clone(pool);
         }
-        let pool = Pool::new(addresses.clone(), self.config.clone(), self.home.clone());
+        let (config, home) = (self.config.clone(), self.home.clone());
+        let pool = Pool::new(addresses.clone(), config, self.caller, home);
         pools.insert(addresses, Arc::clone(&pool));
         pool
     }

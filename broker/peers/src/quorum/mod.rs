@@ -29,6 +29,7 @@ mod voters;
 pub use detector::FailureDetector;
 pub use door::{Door, Face};
 pub use link::TcpLink;
+pub use pool::Caller;
 pub use relay::Relay;
 pub use room::PeerRoom;
 

@@ -11,14 +11,32 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Connections that are being made at a time. More would not be made sooner.
 const DIALS: usize = 8;
-/// Connections that rest. The quorum alone has up to five requests under way.
-const RESTING: usize = 16;
+/// Who makes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// One of few, and the quorum alone has up to five requests under way.
+    Controller,
+    /// One of many. All of them talk to the active controller, whose door must have seats left for
+    /// votes and heartbeats.
+    Broker,
+}
+
+impl Caller {
+    /// Connections to one node that may rest.
+    pub(super) fn resting(self) -> usize {
+        match self {
+            Self::Controller => 16,
+            Self::Broker => 4,
+        }
+    }
+}
 
 /// Where a node is, and the connections to it.
 #[derive(Debug)]
 pub(super) struct Pool {
     addresses: Vec<String>,
     config: ClientConfig,
+    caller: Caller,
     resting: Mutex<Vec<Connection>>,
     dials: Arc<Semaphore>,
     /// Where connections live, whoever asks for the first.
@@ -36,10 +54,16 @@ pub(super) fn address(endpoint: &Endpoint) -> String {
 }
 
 impl Pool {
-    pub(super) fn new(addresses: Vec<String>, config: ClientConfig, home: Handle) -> Arc<Self> {
+    pub(super) fn new(
+        addresses: Vec<String>,
+        config: ClientConfig,
+        caller: Caller,
+        home: Handle,
+    ) -> Arc<Self> {
         Arc::new(Self {
             addresses,
             config,
+            caller,
             home,
             resting: Mutex::default(),
             dials: Arc::new(Semaphore::new(DIALS)),
@@ -77,7 +101,7 @@ impl Pool {
 
     fn rest(&self, connection: Connection) {
         let mut resting = self.resting.lock();
-        if resting.len() < RESTING && !connection.is_closed() {
+        if resting.len() < self.caller.resting() && !connection.is_closed() {
             resting.push(connection);
         }
     }

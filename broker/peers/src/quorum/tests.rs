@@ -70,7 +70,11 @@ async fn start_with(
     machine: fn() -> MetadataMachine,
 ) -> Node {
     let (listener, endpoint) = bound;
-    let link = Arc::new(TcpLink::new(NodeId(node), []));
+    let (face, caller) = match node {
+        ..=3 => (Face::Controller, Caller::Controller),
+        _ => (Face::Early, Caller::Broker),
+    };
+    let link = Arc::new(TcpLink::new(NodeId(node), caller, []));
     let doors = RaftDoors {
         disk: Arc::new(SystemDisk),
         clock: Arc::new(SystemClock::new()),
@@ -84,11 +88,6 @@ async fn start_with(
     };
     let cluster = ClusterId("c".into());
     let room = PeerRoom::new();
-    let face = if node.0 > 3 {
-        Face::Early
-    } else {
-        Face::Controller
-    };
     let door = Door::open(listener, Arc::clone(&room), face);
     let dir = home.join(node.to_string());
     let options = RaftOptions::default();
@@ -449,6 +448,35 @@ async fn whoever_takes_over_fences_a_dead_broker_that_it_never_saw_and_not_itsel
     assert!(!is_fenced(&node.raft.watch().borrow(), 1));
     detector.abort();
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_leaves_few_connections_with_the_controller_when_it_rests() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let nodes = cluster(home.path(), 1).await;
+    let voters = std::slice::from_ref(&nodes[0].endpoint);
+    let observer = start(home.path(), 4, bind().await).await;
+    let settled = census(4, voters).settle(&observer.raft).await;
+    settled.expect("one cluster");
+    let relay = Arc::new(observer.relay);
+    let burst = (0..64).map(|_| {
+        let relay = Arc::clone(&relay);
+        tokio::spawn(async move { relay.propose(ids(1).into()).await })
+    });
+    for proposed in burst.collect::<Vec<_>>() {
+        proposed.await.expect("ended").expect("decided");
+    }
+    let left = async {
+        while nodes[0].room.connections_of(NodeId(4)) > Caller::Broker.resting() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let left = tokio::time::timeout(Duration::from_secs(60), left).await;
+    left.expect("the others are closed");
+    observer.raft.stop().await;
+    for node in nodes {
+        node.stop().await;
+    }
 }
 
 async fn is_closed(mut stream: TcpStream) -> bool {

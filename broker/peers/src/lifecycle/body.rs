@@ -17,7 +17,7 @@ use freshet_types::{Millis, NodeId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::course::{Beat, Course, End, Heard, LifeState, Pace, Shown, Step, Unheard};
+use super::course::{Beat, Course, End, Heard, LifeState, Pace, RETRY_MS, Shown, Step, Unheard};
 use super::error::LifeError;
 use super::past::past_life;
 
@@ -241,19 +241,14 @@ impl Body {
             self.tell(now);
             match step {
                 Step::Register { held, wait_ms } => self.register(held, wait_ms).await,
-                Step::Record { epoch } => {
-                    self.record(epoch).await;
-                    self.course.recorded(self.now());
-                }
-                Step::Beat(beat) => {
-                    let failed: BTreeSet<_> = self.failed().map(|(id, _)| id).collect();
-                    let heard = self.beat(beat, &failed).await;
-                    if matches!(heard, Ok(Ok(_))) {
-                        self.told.extend(failed);
+                Step::Record { epoch } => match self.record(epoch).await {
+                    Ok(()) => self.course.recorded(self.now()),
+                    Err(reason) => {
+                        tracing::error!(epoch, reason, "cannot write the epoch: trying again");
+                        self.wait(RETRY_MS).await;
                     }
-                    self.complain(&heard);
-                    self.course.beaten(self.now(), heard);
-                }
+                },
+                Step::Beat(beat) => self.beat(beat).await,
                 Step::Wait { until } => self.wait(until - now).await,
                 Step::End(end) => return self.finish(end),
             }
@@ -409,12 +404,13 @@ impl Body {
     }
 
     /// Writes the epoch to every directory that is online. One that fails goes offline, and the next
-    /// heartbeat says so.
-    async fn record(&self, epoch: i64) {
+    /// heartbeat says so. An error means that not all were tried: a broker that served with an epoch
+    /// which no disk knows would be taken for crashed after a clean stop.
+    async fn record(&self, epoch: i64) -> Result<(), String> {
         let dirs = self.parts.directories.iter();
         let dirs: Vec<_> = dirs.map(|(_, dir)| Arc::clone(dir)).collect();
         if dirs.is_empty() {
-            return;
+            return Ok(());
         }
         let (done, written) = oneshot::channel();
         let write = move || {
@@ -425,14 +421,31 @@ impl Body {
             // Nobody waits when the broker stops meanwhile.
             let _ = done.send(());
         };
-        match tasks::spawn_thread("life", write) {
-            // An error means that the thread panicked; the directory it was at is offline.
-            Ok(_) => drop(written.await),
-            Err(error) => tracing::error!(%error, "cannot start the thread that writes the epoch"),
-        }
+        let started = tasks::spawn_thread("life", write);
+        started.map_err(|error| format!("its thread does not start: {error}"))?;
+        let ended = written.await;
+        ended.map_err(|_| "its thread panicked".to_owned())
     }
 
-    async fn beat(&self, beat: Beat, failed: &BTreeSet<DirectoryId>) -> Heard<BrokerState> {
+    async fn beat(&mut self, beat: Beat) {
+        let mut orders = self.orders.clone();
+        let failed: BTreeSet<_> = self.failed().map(|(id, _)| id).collect();
+        let heard = tokio::select! {
+            biased;
+            heard = self.say(beat, &failed) => heard,
+            // A stop does not wait for an answer to what was said before it.
+            _ = orders.wait_for(|orders| orders.leave_by.is_some()), if !beat.wants_shutdown => {
+                return;
+            }
+        };
+        if matches!(heard, Ok(Ok(_))) {
+            self.told.extend(failed);
+        }
+        self.complain(&heard);
+        self.course.beaten(self.now(), heard);
+    }
+
+    async fn say(&self, beat: Beat, failed: &BTreeSet<DirectoryId>) -> Heard<BrokerState> {
         let request = Heartbeat {
             node: self.parts.registration.node,
             epoch: beat.epoch,

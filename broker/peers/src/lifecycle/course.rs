@@ -10,8 +10,9 @@ use super::error::LifeError;
 
 /// Longest wait for the answer to one registration, ms.
 const REGISTER_WAIT_MS: u64 = 5_000;
-/// Pause before a registration, or a heartbeat that found no controller, is sent again, ms.
-const RETRY_MS: u64 = 100;
+/// Pause before a registration, or a heartbeat that found no controller, is sent again, or an epoch is
+/// written again, ms.
+pub(super) const RETRY_MS: u64 = 100;
 /// Pause between heartbeats while something is awaited from the controller, ms.
 const EAGER_MS: u64 = 50;
 /// Sessions for which a number may be somebody else's before that is taken for a second process: one
@@ -100,7 +101,8 @@ pub enum Step {
         /// How long to wait for the answer.
         wait_ms: u64,
     },
-    /// Write the epoch to all disks, then [`Course::recorded`].
+    /// Write the epoch to all disks, then [`Course::recorded`]; if that could not even be tried,
+    /// again after a pause.
     Record {
         /// What to write.
         epoch: i64,

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! [`course`] decides what is done next: pure, so that every turn of it is a line in a table. [`body`]
-//! does it, one thing at a time: two heartbeats are never under way, so that none overtakes another.
+//! does it, one thing at a time: a heartbeat is sent when the one before was answered or given up. One
+//! that was given up may still arrive later than its successor, on another connection.
 //! [`past`] derives what the controller may believe of the copies on the disks.
 //!
 //! docs/controller.md says what the controller makes of it, and counts the milliseconds.

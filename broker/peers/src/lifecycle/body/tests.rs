@@ -1,9 +1,12 @@
 //! Lives beside a real controller brain, in time that costs nothing; and one on real disks.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use freshet_env::{Disk, SystemClock, SystemDisk};
+use freshet_env::disk::{DiskLock, Entry, OpenMode, Space};
+use freshet_env::{Disk, DiskFile, SystemClock, SystemDisk};
 use freshet_log::{Writers, WritersOptions};
 use freshet_metadata::{
     AlterConfigs, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, CreateTopics,
@@ -461,6 +464,89 @@ async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
     assert!(!life.leave(ms(3_000)).await);
     assert!(before.elapsed() < ms(5));
     assert!(!controller.broker(1).stopping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_an_answer_to_what_was_said_before_it() {
+    let controller = Controller::start();
+    let mut parts = parts(&controller, 1, 1);
+    parts.statics = settings(&[("controlled.shutdown.enable", "false")]);
+    let life = Lifecycle::start(parts);
+    life.ready(controller.applied());
+    reaches(&life, LifeState::Serving).await;
+    controller.away.store(true, Ordering::SeqCst);
+    // Longer than from one heartbeat to the next: one is under way.
+    sleep(ms(260)).await;
+    let before = Instant::now();
+    assert!(!life.leave(ms(3_000)).await);
+    assert!(before.elapsed() < ms(5), "{:?}", before.elapsed());
+}
+
+/// The real disk; the thread that gives the next file its name panics, if it is told to.
+#[derive(Debug, Default)]
+struct PanickyDisk {
+    panics: AtomicBool,
+    named: AtomicU64,
+}
+
+impl Disk for PanickyDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        SystemDisk.open(path, mode)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        SystemDisk.list(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "as it was told");
+        self.named.fetch_add(1, Ordering::SeqCst);
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.sync_dir(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        SystemDisk.space(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        SystemDisk.lock(path)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        SystemDisk.exists(path)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_epoch_that_nobody_wrote_is_written_again_before_it_is_told() {
+    let (controller, folder) = (Controller::start(), tempfile::tempdir().unwrap());
+    let disk = Arc::new(PanickyDisk::default());
+    let dir = LogDir::open(Arc::<PanickyDisk>::clone(&disk), folder.path()).unwrap();
+    let life = Lifecycle::start(LifecycleParts {
+        directories: vec![(DirectoryId([1; 16]), dir)],
+        ..parts(&controller, 1, 1)
+    });
+    let before = disk.named.load(Ordering::SeqCst);
+    disk.panics.store(true, Ordering::SeqCst);
+    life.registered().await.unwrap();
+    assert!(!disk.panics.load(Ordering::SeqCst), "it was tried");
+    assert_eq!(disk.named.load(Ordering::SeqCst), before + 1);
 }
 
 /// A process with disks: its directories, its log threads, its life.

@@ -1,9 +1,14 @@
 //! Lets a quorum sleep in which nothing is wrong.
 //!
 //! openraft looks at its clock at every fifth of a heartbeat, on every node, to see whether an
-//! election or a heartbeat is due. No election can be for `election_max` after the leader was heard:
-//! for so long its word is trusted. So a node that hears its leader has openraft look no more, and
-//! looks itself, a few times a second; and a leader sends its heartbeats by a timer of their own.
+//! election or a heartbeat is due. For `election_max` after the leader was heard its word is trusted,
+//! and no look at the clock begins an election. So a node that hears its leader has openraft look no
+//! more, and looks itself, a few times a second; and a leader sends its heartbeats by a timer of their
+//! own.
+//!
+//! A leader that hands over ends the trust in its word at once. That needs no look: whom it hands over
+//! to is told, and begins an election then. Should that one fail, the others notice when the time of
+//! the old word is over.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,32 +23,15 @@ use super::leader::Core;
 use super::options::RaftOptions;
 use crate::Agreeable;
 
-/// What openraft would do at its ticks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    /// Between two signs of life of a leader.
-    pub(super) heartbeat: Duration,
-    /// How long the word of a leader that was heard is trusted.
-    pub(super) trust: Duration,
-}
-
-impl Times {
-    pub(super) fn of(options: &RaftOptions) -> Self {
-        Self {
-            heartbeat: options.heartbeat,
-            trust: options.election_max,
-        }
-    }
-}
-
 /// When a leader was heard last whom this node follows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastHeard(Arc<Mutex<Option<Instant>>>);
 
 impl LastHeard {
-    /// It is heard now.
-    pub(super) fn now(&self) {
-        *self.0.lock() = Some(Instant::now());
+    /// Its word came then; words are taken in at the same time, and not in their order.
+    pub(super) fn at(&self, came: Instant) {
+        let mut last = self.0.lock();
+        *last = (*last).max(Some(came));
     }
 
     /// Until when no election can be due, if that is in the future.
@@ -54,7 +42,8 @@ impl LastHeard {
 }
 
 /// Has `core` look at its clock only while that may matter, and a leader say that it is there.
-pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, times: Times) {
+pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, options: RaftOptions) {
+    let (heartbeat, trust) = (options.heartbeat, options.election_max);
     let mut metrics = core.server_metrics();
     let mut due = Instant::now();
     loop {
@@ -63,17 +52,17 @@ pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, times: T
         let (looks, until) = match state {
             ServerState::Leader => {
                 if due <= now {
-                    due = now + times.heartbeat;
+                    due = now + heartbeat;
                     // An error says that it has stopped; so do its metrics.
                     let _ = core.trigger().heartbeat().await;
                 }
                 (false, due)
             }
-            ServerState::Follower | ServerState::Learner => match heard.calm_until(times.trust) {
+            ServerState::Follower | ServerState::Learner => match heard.calm_until(trust) {
                 Some(calm) => (false, calm),
-                None => (true, now + times.trust),
+                None => (true, now + trust),
             },
-            ServerState::Candidate | ServerState::Shutdown => (true, now + times.trust),
+            ServerState::Candidate | ServerState::Shutdown => (true, now + trust),
         };
         core.runtime_config().tick(looks);
         let mut changed = pin!(metrics.changed());
@@ -81,5 +70,25 @@ pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, times: T
             changed = &mut changed => if changed.is_err() { return },
             () = sleep_until(until) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_word_that_took_long_to_write_is_trusted_from_when_it_came() {
+        let (heard, trust) = (LastHeard::default(), Duration::from_millis(300));
+        assert_eq!(heard.calm_until(trust), None);
+        let first = Instant::now();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let second = Instant::now();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        heard.at(second);
+        heard.at(first);
+        assert_eq!(heard.calm_until(trust), Some(second + trust));
+        tokio::time::advance(Duration::from_millis(200)).await;
+        assert_eq!(heard.calm_until(trust), None);
     }
 }

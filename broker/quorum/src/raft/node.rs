@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::census::Greeting;
-use super::doze::{LastHeard, Times, doze};
+use super::doze::{LastHeard, doze};
 use super::footing::types::{Address, LogId, Voters, encode_voters};
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
 use super::options::RaftOptions;
@@ -172,7 +172,7 @@ impl<M: Agreeable> Raft<M> {
         let tasks = vec![
             tokio::spawn(leader.run()),
             tokio::spawn(sum_up(core.clone(), growth)),
-            tokio::spawn(doze(core.clone(), heard.clone(), Times::of(&options))),
+            tokio::spawn(doze(core.clone(), heard.clone(), options)),
         ];
         let inbox = Inbox {
             core: core.clone(),

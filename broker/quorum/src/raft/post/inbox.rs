@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
+use tokio::time::Instant;
 
 use super::link::Post;
 use super::message::{
@@ -95,19 +96,7 @@ impl<M: Agreeable> Inbox<M> {
 
     async fn open(&self, letter: Letter) -> Answered {
         match letter.kind {
-            Kind::Append => match self
-                .core
-                .append_entries(message::read_append_body(letter.body)?)
-                .await
-            {
-                Ok(response) => {
-                    if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                        self.heard.now();
-                    }
-                    done(message::append_answer(&response))
-                }
-                Err(error) => Ok(stopped(&error)),
-            },
+            Kind::Append => self.append(letter.body).await,
             Kind::Vote => match self.core.vote(message::read_vote_body(letter.body)?).await {
                 Ok(response) => done(message::vote_answer(&response)),
                 Err(error) => Ok(stopped(&error)),
@@ -131,6 +120,21 @@ impl<M: Agreeable> Inbox<M> {
             Kind::Read => self.read_index().await,
             Kind::Join => self.join(message::from_bytes(letter.body)?).await,
             Kind::Hello => Ok((Verdict::Refused, Bytes::new())),
+        }
+    }
+
+    async fn append(&self, body: Bytes) -> Answered {
+        // openraft's trust begins here too, and not when the disk has what the leader sent.
+        let came = Instant::now();
+        let append = message::read_append_body(body)?;
+        match self.core.append_entries(append).await {
+            Ok(response) => {
+                if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                    self.heard.at(came);
+                }
+                done(message::append_answer(&response))
+            }
+            Err(error) => Ok(stopped(&error)),
         }
     }
 

@@ -72,6 +72,9 @@ impl QuorumError {
 /// An answer on its way.
 pub type Agreed<'a, T> = Pin<Box<dyn Future<Output = Result<T, QuorumError>> + Send + 'a>>;
 
+/// A moment that will come.
+pub type Moment<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Who decides, as seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leadership {
@@ -112,4 +115,10 @@ pub trait Quorum<M: Agreeable>: Send + Sync {
 
     /// Who decides, now and whenever it changes.
     fn leadership(&self) -> watch::Receiver<Leadership>;
+
+    /// Ends when this node has just spoken with the leader, or as the leader with the others: what is
+    /// soon to be said can be said then, while processors are awake. Never, where nobody speaks.
+    fn pulse(&self) -> Moment<'_> {
+        Box::pin(std::future::pending())
+    }
 }

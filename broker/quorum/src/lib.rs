@@ -11,7 +11,7 @@ mod raft;
 mod solo;
 mod store;
 
-pub use agreement::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
+pub use agreement::{Agreeable, Agreed, Leadership, Moment, Quorum, QuorumError};
 pub use raft::{
     Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Named, Peer,
     PeerId, PeerLink, QuorumStatus, Raft, RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat,

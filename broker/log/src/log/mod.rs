@@ -200,13 +200,14 @@ impl Log {
         let max_producers = self.config().max_producers;
         self.producers.apply(&header, prepared.now, max_producers);
         self.publish_unstable();
-        let (size, frame) = (header.size_bytes, prepared.frame_bytes);
+        let size = header.size_bytes;
+        let share = (prepared.bytes, prepared.frame_bytes);
         let runs = &mut self.staged.runs;
         if batch.stamped {
-            runs.add(&header, &header.encode(), &batch.bytes, frame);
+            runs.add(&header, &header.encode(), &batch.bytes, share);
         } else {
             let front = prefix(header.base_offset, header.leader_epoch, size);
-            runs.add(&header, &front, &batch.bytes, frame);
+            runs.add(&header, &front, &batch.bytes, share);
         }
         let indexed = self.active.indexed(&header, self.position);
         self.staged.indexed.push(indexed);

@@ -187,9 +187,9 @@ impl HotBudget {
 /// Collects the batches of one drain into runs.
 ///
 /// A batch stays a slice of the frame it came in, unless that would keep alive much more than
-/// itself: batches of at most [`RunBuilder::COPY_BYTES`], and those that are less than a quarter
-/// of their frame, are copied together into one buffer. The copy is of bytes that the checksum has
-/// just touched; and neighbours that are copied become one buffer for the file and the socket.
+/// itself: batches of at most [`RunBuilder::COPY_BYTES`], and those of an append that is less than an
+/// eighth of its frame, are copied together into one buffer. The copy is of bytes that the checksum
+/// has just touched; and neighbours that are copied become one buffer for the file and the socket.
 #[derive(Debug, Default)]
 pub(crate) struct RunBuilder {
     runs: Vec<Run>,
@@ -203,13 +203,20 @@ impl RunBuilder {
     pub(crate) const COPY_BYTES: usize = 4096;
     /// A buffer of copies is closed at this size.
     const RUN_BYTES: usize = 64 * 1024;
-    const FRAME_SHARE: usize = 4;
+    const FRAME_SHARE: usize = 8;
 
-    /// Adds a batch: `front` replaces its first bytes.
-    pub(crate) fn add(&mut self, header: &BatchHeader, front: &[u8], batch: &Bytes, frame: usize) {
+    /// Adds a batch of an append of so many `bytes`, a slice of so large a `frame`; `front` replaces the
+    /// batch's first bytes.
+    pub(crate) fn add(
+        &mut self,
+        header: &BatchHeader,
+        front: &[u8],
+        batch: &Bytes,
+        (bytes, frame): (usize, usize),
+    ) {
         debug_assert!(front.len() <= HEADER_BYTES, "only the header is replaced");
         let size = batch.len();
-        let small = size <= Self::COPY_BYTES || size.saturating_mul(Self::FRAME_SHARE) < frame;
+        let small = size <= Self::COPY_BYTES || bytes.saturating_mul(Self::FRAME_SHARE) < frame;
         if small && size <= Self::RUN_BYTES {
             if self.copied.len() + size > Self::RUN_BYTES {
                 self.close_copied();

@@ -500,13 +500,23 @@ impl Body {
         }
     }
 
-    /// Until time has passed, or there are orders or another image.
+    /// Until time has passed, or there are orders or another image; or until the quorum speaks anyway
+    /// and a heartbeat is due soon: two that wake the processors together cost half.
     async fn wait(&mut self, ms: u64) {
+        let spoken = async {
+            loop {
+                self.parts.quorum.pulse().await;
+                if self.course.pulse(self.parts.clock.monotonic()) {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => {}
             // An error is seen by the caller.
             _ = self.orders.changed() => {}
             Ok(()) = self.image.changed() => {}
+            () = spoken => {}
         }
     }
 

@@ -15,6 +15,9 @@ const REGISTER_WAIT_MS: u64 = 5_000;
 pub(super) const RETRY_MS: u64 = 100;
 /// Pause between heartbeats while something is awaited from the controller, ms.
 const EAGER_MS: u64 = 50;
+/// So much early a heartbeat may be sent, to go together with what the quorum says: its leader is heard
+/// as often.
+const PULSE_MS: u64 = 100;
 /// Sessions for which a number may be somebody else's before that is taken for a second process: one
 /// that has just begun, one that a late controller added, one for the way.
 const SESSIONS_OF_ANOTHER: u64 = 3;
@@ -435,6 +438,16 @@ impl Course {
             self.leaves_by = Some(by);
             self.hasten(now);
         }
+    }
+
+    /// A heartbeat that is due soon may be sent now; whether one is.
+    pub fn pulse(&mut self, now: Millis) -> bool {
+        let early = PULSE_MS.min(self.pace.interval_ms / 2);
+        let is_soon = matches!(&self.phase, Phase::Living(beats) if beats.due <= now + early);
+        if is_soon {
+            self.hasten(now);
+        }
+        is_soon
     }
 
     fn hasten(&mut self, now: Millis) {

@@ -39,6 +39,9 @@ use super::room::PeerRoom;
 const PROBE: Duration = Duration::from_millis(500);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// After a take-over those who live come with their next heartbeat, within this. Where a firewall
+/// refuses in their place, they must not be taken for dead meanwhile.
+const SETTLE: Duration = Duration::from_millis(300);
 /// For how long it looks again: by then the session decides.
 const SEARCH: Duration = Duration::from_secs(1);
 /// Brokers that are probed at a time: each may keep a thread busy that asks a name server.
@@ -71,19 +74,30 @@ impl FailureDetector {
     /// Watches until it is aborted.
     pub async fn run(mut self) {
         let mut leadership = self.scene.raft.leadership();
-        let mut until = Instant::now();
+        let (mut from, mut until) = (Instant::now(), Instant::now());
         let mut searches = false;
         loop {
             tokio::select! {
-                () = self.scene.room.left() => until = Instant::now() + SEARCH,
-                changed = leadership.changed() => match changed {
-                    Ok(()) => until = Instant::now() + SEARCH,
-                    Err(_) => return,
-                },
+                () = self.scene.room.left() => {
+                    from = Instant::now();
+                    until = from + SEARCH;
+                }
+                changed = leadership.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Unless somebody has left, as the leader before did that has died.
+                    let now = Instant::now();
+                    if until <= now {
+                        from = now + SETTLE;
+                    }
+                    until = now + SEARCH;
+                }
                 () = sleep(PAUSE), if searches => {}
             }
             let decides = leadership.borrow_and_update().is_mine;
-            searches = decides && self.look() && Instant::now() < until;
+            let now = Instant::now();
+            searches = decides && (now < from || self.look()) && now < until;
         }
     }
 

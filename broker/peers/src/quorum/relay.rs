@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_metadata::{MetadataImage, MetadataMachine, Reply, Request};
-use freshet_quorum::{Agreed, Leadership, Peer, Quorum, QuorumError, Raft};
+use freshet_quorum::{Agreed, Leadership, Moment, Peer, Quorum, QuorumError, Raft};
 use freshet_types::NodeId;
 use freshet_wire::{PeerRequest, PeerResponse};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -243,5 +243,9 @@ impl Quorum<MetadataMachine> for Relay {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.raft.leadership()
+    }
+
+    fn pulse(&self) -> Moment<'_> {
+        self.raft.pulse()
     }
 }

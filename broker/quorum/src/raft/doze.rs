@@ -3,8 +3,9 @@
 //! openraft looks at its clock at every fifth of a heartbeat, on every node, to see whether an
 //! election or a heartbeat is due. For `election_max` after the leader was heard its word is trusted,
 //! and no look at the clock begins an election. So a node that hears its leader has openraft look no
-//! more, and looks itself, a few times a second; and a leader sends its heartbeats by a timer of their
-//! own.
+//! more, and looks itself when that time is over; and a leader sends its heartbeats by a timer of their
+//! own. Each word of the leader puts that look off, so that a timer rings only when the leader is silent;
+//! and whoever has something to say soon says it then ([`LastHeard::pulse`]).
 //!
 //! A leader that hands over ends the trust in its word at once. That needs no look: whom it hands over
 //! to is told, and begins an election then. Should that one fail, the others notice when the time of
@@ -17,6 +18,7 @@ use std::time::Duration;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::leader::Core;
@@ -25,18 +27,41 @@ use crate::Agreeable;
 
 /// When a leader was heard last whom this node follows.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LastHeard(Arc<Mutex<Option<Instant>>>);
+pub(super) struct LastHeard(Arc<Words>);
+
+#[derive(Debug, Default)]
+struct Words {
+    last: Mutex<Option<Instant>>,
+    /// For [`doze`].
+    heard: Notify,
+    /// For whoever waits for a pulse.
+    pulse: Notify,
+}
 
 impl LastHeard {
     /// Its word came then; words are taken in at the same time, and not in their order.
     pub(super) fn at(&self, came: Instant) {
-        let mut last = self.0.lock();
-        *last = (*last).max(Some(came));
+        {
+            let mut last = self.0.last.lock();
+            *last = (*last).max(Some(came));
+        }
+        self.0.heard.notify_one();
+        self.beat();
+    }
+
+    /// Words were exchanged.
+    fn beat(&self) {
+        self.0.pulse.notify_waiters();
+    }
+
+    /// Ends when words are exchanged.
+    pub(super) async fn pulse(&self) {
+        self.0.pulse.notified().await;
     }
 
     /// Until when no election can be due, if that is in the future.
     fn calm_until(&self, trust: Duration) -> Option<Instant> {
-        let calm = (*self.0.lock())? + trust;
+        let calm = (*self.0.last.lock())? + trust;
         (calm > Instant::now()).then_some(calm)
     }
 }
@@ -55,6 +80,7 @@ pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, options:
                     due = now + heartbeat;
                     // An error says that it has stopped; so do its metrics.
                     let _ = core.trigger().heartbeat().await;
+                    heard.beat();
                 }
                 (false, due)
             }
@@ -68,6 +94,7 @@ pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, options:
         let mut changed = pin!(metrics.changed());
         tokio::select! {
             changed = &mut changed => if changed.is_err() { return },
+            () = heard.0.heard.notified() => {}
             () = sleep_until(until) => {}
         }
     }

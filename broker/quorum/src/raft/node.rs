@@ -28,7 +28,7 @@ use super::storage::log::Log;
 use super::storage::state::Blank;
 use super::voters::{self, VotersError};
 use crate::store::{Content, Entry, EntryId, Opened, Store, StoreError};
-use crate::{Agreeable, Agreed, Leadership, Quorum, QuorumError};
+use crate::{Agreeable, Agreed, Leadership, Moment, Quorum, QuorumError};
 
 /// Why a node of the quorum could not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -428,6 +428,10 @@ impl<M: Agreeable> Quorum<M> for Raft<M> {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    fn pulse(&self) -> Moment<'_> {
+        Box::pin(self.inbox.heard.pulse())
     }
 }
 

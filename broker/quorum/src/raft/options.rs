@@ -18,7 +18,7 @@ const MESSAGE_ENTRIES: u64 = 256;
 /// A dead leader is noticed after `election_max` without a word plus between `election_min` and
 /// `election_max` of patience that each follower draws for itself, and replaced one round trip
 /// later: 450 to 600 ms with the defaults. A leader that stalls for less than
-/// `election_max + election_min - heartbeat`, 350 ms, is left alone.
+/// `election_max + election_min - heartbeat`, 330 ms, is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaftOptions {
     /// Between two signs of life of a leader.
@@ -51,7 +51,7 @@ pub struct RaftOptions {
 impl Default for RaftOptions {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(100),
+            heartbeat: Duration::from_millis(120),
             election_min: Duration::from_millis(150),
             election_max: Duration::from_millis(300),
             queue_len: 4096,

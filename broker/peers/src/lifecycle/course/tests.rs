@@ -463,3 +463,26 @@ fn who_leaves_is_not_kept_from_it_by_a_failed_directory() {
     ];
     live(&mut course, table);
 }
+
+#[test]
+fn a_heartbeat_that_is_due_soon_goes_with_the_pulse() {
+    let mut course = Course::new(NODE, PACE, Millis(0));
+    assert!(!course.pulse(Millis(0)), "it has nothing to say yet");
+    course.registered(Millis(0), Ok(Ok(5)));
+    course.recorded(Millis(0));
+    assert!(matches!(course.step(Millis(0)), Step::Beat(_)));
+    let well = BrokerState {
+        caught_up: true,
+        fenced: false,
+        may_stop: false,
+    };
+    course.beaten(Millis(0), Ok(Ok(well)));
+    let Step::Wait { until } = course.step(Millis(0)) else {
+        panic!("it has just been heard");
+    };
+    let soon = Millis(until.0 - PULSE_MS);
+    assert!(!course.pulse(Millis(soon.0 - 1)));
+    assert!(matches!(course.step(Millis(soon.0 - 1)), Step::Wait { .. }));
+    assert!(course.pulse(soon));
+    assert!(matches!(course.step(soon), Step::Beat(_)));
+}

@@ -88,6 +88,24 @@ impl Climate {
     }
 }
 
+impl Climate {
+    /// Nothing goes wrong by itself: for lives that are staged.
+    pub(crate) fn staged(lag_ms: u64) -> Self {
+        Self {
+            nodes: 6,
+            topics: vec![TopicKind::Strict],
+            min_in_sync: 2,
+            apply_ms: (0, 5),
+            storm_ms: 0,
+            pause_ms: (1, 1),
+            lag_ms,
+            ghosts: 0,
+            loses_disks: false,
+            favourites: [0, 0],
+        }
+    }
+}
+
 /// Kinds of blows.
 const BLOWS: u64 = 26;
 
@@ -117,7 +135,7 @@ impl World {
         })
     }
 
-    fn active_controller(&self) -> Option<Host> {
+    pub(crate) fn active_controller(&self) -> Option<Host> {
         let active =
             (0..VOTERS).filter(|host| self.is_up(*host) && self.nodes[*host].seat.is_active());
         active.max_by_key(|host| self.nodes[*host].seat.term())
@@ -234,7 +252,7 @@ impl World {
         self.wake_in(host, 0, Alarm::Heart);
     }
 
-    fn end_badly(&mut self, host: Host) {
+    pub(crate) fn end_badly(&mut self, host: Host) {
         self.kill(host);
         for at in self.partitions() {
             self.witness.forget(host, at);
@@ -320,9 +338,13 @@ impl World {
         let old = self.old_disk(host);
         self.note(|| format!("*** {host} loses its disk; an old one: {}", old.is_some()));
         let fresh = self.new_disk();
+        self.put_disk(host, old.unwrap_or(fresh));
+    }
+
+    /// Another disk takes the place of the one that a dead process had.
+    pub(crate) fn put_disk(&mut self, host: Host, mut disk: Disk) {
         let life = self.nodes[host].life;
         let harmed = self.partitions().into_iter().map(|at| (at, life));
-        let mut disk = old.unwrap_or(fresh);
         disk.harmed = harmed.collect();
         self.nodes[host].disk = disk;
     }
@@ -476,6 +498,15 @@ impl World {
         };
         self.note(|| format!("*** {slow} is slow, and {follower} will be haunted"));
         self.nodes[slow].disk.pace = (500, 900);
+        self.pour(leader, at);
+        let lost = self.now + self.throws.between(120, 260);
+        self.plans.push((lost, Plan::Again(follower)));
+        self.plans
+            .push((lost + 10, Plan::Haunt(follower, at, lost + 3_000)));
+    }
+
+    /// Records that nobody waits for, all at once.
+    pub(crate) fn pour(&mut self, leader: Host, at: TopicPartition) {
         for _ in 0..60 {
             let produce = Produce {
                 id: self.next_id(),
@@ -486,10 +517,6 @@ impl World {
             };
             self.produce(leader, self.nodes.len(), produce);
         }
-        let lost = self.now + self.throws.between(120, 260);
-        self.plans.push((lost, Plan::Again(follower)));
-        self.plans
-            .push((lost + 10, Plan::Haunt(follower, at, lost + 3_000)));
     }
 
     /// Whether it is not time yet.

@@ -46,14 +46,7 @@ pub(crate) fn trace(seed: u64, without: Option<Rule>) -> (Result<Lived, String>,
 
 impl World {
     fn run(&mut self) -> Result<Lived, String> {
-        let climate = format!("seed {}: {:?}", self.seed, self.climate);
-        self.note(|| climate);
-        for host in 0..self.nodes.len() {
-            self.boot(host);
-        }
-        self.wait(BEGIN_MS, "the cluster is up", Self::is_founded)?;
-        let all = self.partitions();
-        self.add_clients(&all);
+        self.begin()?;
         let end = self.now + self.climate.storm_ms;
         let mut next = self.now;
         while self.now < end {
@@ -67,6 +60,24 @@ impl World {
             }
         }
         self.plans.clear();
+        self.finish()
+    }
+
+    /// The cluster is there, and those who use it.
+    pub(crate) fn begin(&mut self) -> Result<(), String> {
+        let climate = format!("seed {}: {:?}", self.seed, self.climate);
+        self.note(|| climate);
+        for host in 0..self.nodes.len() {
+            self.boot(host);
+        }
+        self.wait(BEGIN_MS, "the cluster is up", Self::is_founded)?;
+        let all = self.partitions();
+        self.add_clients(&all);
+        Ok(())
+    }
+
+    /// It heals, and is judged.
+    pub(crate) fn finish(&mut self) -> Result<Lived, String> {
         self.calm()?;
         self.judge_end()?;
         self.judge_mind()?;
@@ -151,7 +162,7 @@ impl World {
         self.admin_asks(create.into());
     }
 
-    fn boot_due(&mut self) {
+    pub(crate) fn boot_due(&mut self) {
         for host in 0..self.nodes.len() {
             let due = self.nodes[host].returns_at.is_some_and(|at| at <= self.now);
             if due {

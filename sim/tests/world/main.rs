@@ -30,5 +30,6 @@ mod lives;
 mod message;
 mod network;
 mod rules;
+mod scenes;
 mod told;
 mod world;

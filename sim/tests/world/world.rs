@@ -99,6 +99,13 @@ pub(crate) struct World {
     pub(crate) ids: u64,
     /// Blows that belong together.
     pub(crate) plans: Vec<(u64, Plan)>,
+    pub(crate) trap: Option<Trap>,
+}
+
+/// Takes messages out of the lines.
+pub(crate) struct Trap {
+    pub(crate) takes: fn(Host, Host, &Message) -> bool,
+    pub(crate) taken: Vec<(Host, Host, Message)>,
 }
 
 /// What happened, in lines that a seed repeats.
@@ -137,6 +144,15 @@ impl World {
     pub(crate) fn new(seed: u64, without: Option<Rule>, traced: bool) -> Self {
         let mut throws = Throws::new(seed);
         let climate = Climate::of(&mut throws);
+        Self::of(seed, (throws, climate), without, traced)
+    }
+
+    pub(crate) fn of(
+        seed: u64,
+        (throws, climate): (Throws, Climate),
+        without: Option<Rule>,
+        traced: bool,
+    ) -> Self {
         let mut world = Self {
             seed,
             now: 0,
@@ -153,6 +169,7 @@ impl World {
             },
             ids: 0,
             plans: Vec::new(),
+            trap: None,
             throws,
             climate,
         };
@@ -199,14 +216,19 @@ impl World {
         if matches!(message, Message::Append(_)) && self.network.deaf.contains(&to) {
             return;
         }
+        if let (Message::Fetch(fetch), Some(node)) = (&message, self.nodes.get_mut(from)) {
+            node.fetched.insert(fetch.at, (to, *fetch));
+        }
+        if let Some(trap) = &mut self.trap
+            && (trap.takes)(from, to, &message)
+        {
+            return trap.taken.push((from, to, message));
+        }
         let mut delays = self.network.delays(self.now, (from, to), &mut self.throws);
         let Some(last) = delays.pop() else {
             return;
         };
         if self.climate.ghosts > 0 && may_haunt(&message) {
-            if let (Message::Fetch(fetch), true) = (&message, from < self.nodes.len()) {
-                self.nodes[from].fetched.insert(fetch.at, (to, *fetch));
-            }
             // A copy that some queue held for very long.
             if self.throws.chance(self.climate.ghosts) {
                 delays.push(self.throws.between(200, 3_000));

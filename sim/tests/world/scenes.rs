@@ -1,0 +1,301 @@
+//! Lives that are staged: what takes so many coincidences that no storm has met it. The rest of the
+//! world goes on as ever, so a scene shows that a rule is needed, and that the cluster lives with it.
+
+use freshet_metadata::{
+    self as metadata, AlterPartitions, ElectLeaders, PartitionName, Reassign, Reassignment, Reply,
+    Request,
+};
+use freshet_partition::replication;
+use freshet_sim::Throws;
+use freshet_types::TopicPartition;
+
+use crate::broker::Stand;
+use crate::faults::Climate;
+use crate::message::Message;
+use crate::network::Host;
+use crate::rules::{Duty, Rule};
+use crate::world::{Trap, World, host_of, node_id};
+
+/// The leader, and who follows it: none of them is a controller.
+const LEADER: Host = 3;
+const STEADY: Host = 4;
+const FOLLOWER: Host = 5;
+/// How a scene says that it did not come about; that is no broken promise.
+const UNSTAGED: &str = "not staged";
+
+/// What is staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// The answer to a proposal is lost, and the proposal is refused when it comes again; before the
+    /// leader follows the image, who has joined falls behind.
+    TakenAndRefused,
+    /// A proposal comes when its joiner has died and come back with an old copy of its disk.
+    ProposedOfTheDead,
+    /// A replica that lost its disk joins while another one holds back what is committed; then a
+    /// fetch comes that the process before it had sent.
+    FetchOfTheDead,
+    /// A process of a leader starts and registers, and sees for seconds no newer image than the
+    /// process before it.
+    OldImage,
+}
+
+impl Scene {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::TakenAndRefused,
+        Self::ProposedOfTheDead,
+        Self::FetchOfTheDead,
+        Self::OldImage,
+    ];
+
+    /// The rule that it is about, and the promise that is broken without it.
+    pub(crate) fn shows(self) -> (Rule, &'static str) {
+        match self {
+            Self::TakenAndRefused => (Rule::Body(Duty::StaleIsOpen), "I1"),
+            Self::ProposedOfTheDead => (Rule::Controller(metadata::Guard::MemberEpochs), "I1"),
+            Self::FetchOfTheDead => (Rule::Replica(replication::Guard::OldBroker), "I1"),
+            Self::OldImage => (Rule::Body(Duty::OwnRegistration), "E1"),
+        }
+    }
+
+    fn lag_ms(self) -> u64 {
+        match self {
+            Self::TakenAndRefused => 150,
+            Self::FetchOfTheDead => 10_000,
+            Self::ProposedOfTheDead | Self::OldImage => 600,
+        }
+    }
+}
+
+/// Stages a scene; gives what was broken by it.
+pub(crate) fn stage(scene: Scene, seed: u64, without: Option<Rule>) -> Result<(), String> {
+    let climate = Climate::staged(scene.lag_ms());
+    let traced = std::env::var("FRESHET_SEED").is_ok();
+    let mut world = World::of(seed, (Throws::new(seed), climate), without, traced);
+    let outcome = Rule::without(without, || world.play(scene));
+    if let (Err(_), Some(lines)) = (&outcome, world.trace.lines) {
+        println!("{}", lines.join("\n"));
+    }
+    outcome
+}
+
+impl World {
+    fn play(&mut self, scene: Scene) -> Result<(), String> {
+        self.begin()?;
+        let at = self.partitions()[0];
+        self.place(at)?;
+        match scene {
+            Scene::TakenAndRefused => self.taken_and_refused(at)?,
+            Scene::ProposedOfTheDead => self.proposed_of_the_dead(at)?,
+            Scene::FetchOfTheDead => self.fetch_of_the_dead(at)?,
+            Scene::OldImage => self.old_image(at)?,
+        }
+        self.trap = None;
+        self.finish().map(drop)
+    }
+
+    /// Lives until something holds, and looks every millisecond.
+    fn until(
+        &mut self,
+        what: &str,
+        mut holds: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), String> {
+        let end = self.now + 10_000;
+        while !holds(self) {
+            if self.now >= end {
+                return Err(format!("{UNSTAGED}: {what}"));
+            }
+            self.live_until(self.now + 1)?;
+            self.boot_due();
+        }
+        self.note(|| format!("--- {what}"));
+        Ok(())
+    }
+
+    fn pass(&mut self, ms: u64) -> Result<(), String> {
+        self.live_until(self.now + ms)
+    }
+
+    /// The cast takes its places.
+    fn place(&mut self, at: TopicPartition) -> Result<(), String> {
+        let cast = [LEADER, STEADY, FOLLOWER].map(node_id);
+        let partition = PartitionName {
+            topic: self
+                .agreed
+                .newest()
+                .topic_by_id(at.topic)
+                .unwrap()
+                .name
+                .to_string(),
+            partition: at.partition,
+        };
+        let reassign = Reassign {
+            changes: vec![Reassignment {
+                partition: partition.clone(),
+                replicas: Some(cast.to_vec()),
+            }],
+            allow_factor_change: true,
+        };
+        self.admin_asks(reassign.into());
+        self.until("the partition has moved", |world| {
+            let partition = world.agreed.newest().partition(at).unwrap();
+            !partition.is_moving() && partition.replicas == cast && partition.isr.len() == 3
+        })?;
+        let elect = ElectLeaders {
+            unclean: false,
+            partitions: Some(vec![partition]),
+        };
+        self.admin_asks(elect.into());
+        self.until("its leader leads", |world| {
+            let replica = world.replica(LEADER, at);
+            replica.is_some_and(|replica| matches!(replica.stand, Stand::Leads { .. }))
+        })?;
+        self.until("it is used", |world| world.acknowledged_count() > 10)
+    }
+
+    fn is_in_sync(&self, at: TopicPartition, host: Host) -> bool {
+        let partition = self.agreed.newest().partition(at).unwrap();
+        partition.isr.contains(&node_id(host))
+    }
+
+    fn is_active(&self, host: Host) -> bool {
+        let broker = self.agreed.newest().broker(node_id(host));
+        broker.is_some_and(|broker| broker.is_active())
+    }
+
+    /// A process dies, and nobody starts another one yet.
+    fn fell(&mut self, host: Host) {
+        self.end_badly(host);
+        self.nodes[host].returns_at = None;
+    }
+
+    fn fell_with_its_disk(&mut self, host: Host) {
+        self.fell(host);
+        let disk = self.new_disk();
+        self.put_disk(host, disk);
+    }
+
+    fn line(&mut self, one: Host, other: Host) {
+        self.network.cut(one, other);
+        self.network.cut(other, one);
+    }
+
+    fn set_trap(&mut self, takes: fn(Host, Host, &Message) -> bool) {
+        self.trap = Some(Trap {
+            takes,
+            taken: Vec::new(),
+        });
+    }
+
+    fn has_taken(&self) -> bool {
+        self.trap
+            .as_ref()
+            .is_some_and(|trap| !trap.taken.is_empty())
+    }
+
+    /// The follower leaves and is back.
+    fn come_back(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.fell(FOLLOWER);
+        self.until("the follower is out", |w| !w.is_in_sync(at, FOLLOWER))?;
+        self.pass(100)?;
+        Ok(())
+    }
+
+    fn taken_and_refused(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.come_back(at)?;
+        self.climate.apply_ms = (700, 700);
+        self.set_trap(|_, to, message| {
+            let proposals = |reply: &Reply| matches!(reply, Reply::AlterPartitions(_));
+            let told = match message {
+                Message::Told { told, .. } => told.as_ref().ok(),
+                _ => None,
+            };
+            to == LEADER && told.is_some_and(|(reply, _)| proposals(reply))
+        });
+        self.boot(FOLLOWER);
+        self.until("an answer is lost", |world| world.has_taken())?;
+        self.trap = None;
+        self.nodes[FOLLOWER].stalled_until = self.now + 900;
+        self.pass(900)
+    }
+
+    fn proposed_of_the_dead(&mut self, at: TopicPartition) -> Result<(), String> {
+        // The same directory: another one would change the partition, and so void the proposal.
+        let mut old = self.nodes[FOLLOWER].disk.clone();
+        self.come_back(at)?;
+        self.set_trap(|from, _, message| {
+            let proposes = |request: &Request| match request {
+                Request::AlterPartitions(AlterPartitions { partitions, .. }) => {
+                    let mut members = partitions.iter().flat_map(|p| &p.isr);
+                    members.any(|(node, _)| host_of(*node) == FOLLOWER)
+                }
+                _ => false,
+            };
+            from == LEADER && matches!(message, Message::Ask { request, .. } if proposes(request))
+        });
+        self.boot(FOLLOWER);
+        self.until("it is proposed", |world| world.has_taken())?;
+        self.line(LEADER, FOLLOWER);
+        self.fell(FOLLOWER);
+        old.is_clean = false;
+        self.put_disk(FOLLOWER, old);
+        self.until("it is fenced", |world| !world.is_active(FOLLOWER))?;
+        self.boot(FOLLOWER);
+        self.until("it is active", |world| world.is_active(FOLLOWER))?;
+        self.trap = None;
+        self.pass(1_000)
+    }
+
+    fn fetch_of_the_dead(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.line(LEADER, STEADY);
+        self.pour(LEADER, at);
+        self.until("the follower is far ahead", |world| {
+            let has = |host: Host| world.nodes[host].disk.logs[&at].flushed;
+            has(FOLLOWER) >= has(STEADY) + 60
+        })?;
+        let (_, fetch) = self.nodes[FOLLOWER].fetched[&at];
+        self.fell_with_its_disk(FOLLOWER);
+        self.until("it is out", |world| !world.is_in_sync(at, FOLLOWER))?;
+        self.nodes[FOLLOWER].disk.pace = (40, 40);
+        self.boot(FOLLOWER);
+        self.until("it joins", |world| world.is_in_sync(at, FOLLOWER))?;
+        self.line(LEADER, FOLLOWER);
+        self.replay(FOLLOWER, LEADER, 1, Message::Fetch(fetch));
+        self.pass(5)?;
+        self.network.heal();
+        self.line(LEADER, FOLLOWER);
+        self.pass(500)
+    }
+
+    fn old_image(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.network.deaf.insert(LEADER);
+        self.fell(LEADER);
+        self.until("another one leads", |world| {
+            let partition = world.agreed.newest().partition(at).unwrap();
+            partition.leader.is_some_and(|node| host_of(node) != LEADER)
+        })?;
+        self.boot(LEADER);
+        self.pass(3_000)
+    }
+}
+
+/// Whether what a scene is about is missed; a scene that does not come about says nothing.
+pub(crate) fn is_missed(scene: Scene, seed: u64) -> Option<String> {
+    let (rule, promise) = scene.shows();
+    let broken = stage(scene, seed, Some(rule)).err()?;
+    if !broken.starts_with(promise) {
+        println!("{scene:?} without {rule:?}: {broken}");
+        return None;
+    }
+    Some(broken)
+}
+
+#[test]
+fn scenes_end_well() {
+    for scene in Scene::ALL {
+        for seed in 0..12 {
+            if let Err(what) = stage(scene, seed, None) {
+                panic!("{scene:?}, seed {seed}: {what}");
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use freshet_metadata::Reply;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
+use crate::disk::{index, offset};
 use crate::message::{Message, Produce, Read, Refusal, Row, Told};
 use crate::network::Host;
 use crate::world::{Alarm, World};
@@ -313,6 +314,11 @@ impl World {
                 }
             }
             Ok((rows, _)) => consumer.seen.extend(rows),
+            // It goes on with the earliest that there is.
+            Err(Refusal::Deleted(start)) => {
+                let start = index(start).max(consumer.seen.len());
+                consumer.seen.resize(start, Row::GONE);
+            }
             Err(_) => client.leader = None,
         }
     }
@@ -331,6 +337,25 @@ impl World {
             Kind::Producer(producer) if producer.careful => producer.open.is_empty(),
             _ => true,
         })
+    }
+
+    /// The first record of a partition that its careful producer has not heard of, or its last one.
+    pub(crate) fn first_needed(&self, at: TopicPartition) -> Offset {
+        let careful = self.clients.iter().filter(|client| client.at == at);
+        let careful = careful.filter_map(|client| match &client.kind {
+            Kind::Producer(producer) if producer.careful => Some(producer),
+            _ => None,
+        });
+        let rows = self.witness.truths.get(&at).map_or(&[][..], |t| &t.rows);
+        let needed = careful.map(|producer| {
+            let open = |row: &Row| producer.open.iter().any(|batch| batch.value == row.value);
+            let first = rows.iter().position(open).map_or(Offset::MAX, offset);
+            producer
+                .acked
+                .last()
+                .map_or(0, |(last, _)| first.min(*last))
+        });
+        needed.min().unwrap_or(0)
     }
 
     pub(crate) fn acknowledged_count(&self) -> usize {

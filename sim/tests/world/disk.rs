@@ -26,6 +26,8 @@ pub(crate) fn index(offset: Offset) -> usize {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     pub(crate) rows: Vec<Row>,
+    /// Rows below are gone.
+    pub(crate) start: usize,
     /// Told to be flushed.
     pub(crate) flushed: usize,
     /// What a loss of power leaves, at least.
@@ -113,16 +115,79 @@ impl Log {
 
     /// Cuts, and waits until what stays is flushed.
     pub(crate) fn truncate(&mut self, to: Offset) {
+        if to >= self.end() {
+            return;
+        }
+        self.epochs.retain(|(_, start)| *start < to);
         self.rows.truncate(index(to));
         self.recover();
     }
 
-    fn recover(&mut self) {
-        let rows = std::mem::take(&mut self.rows);
+    /// Drops what is below.
+    pub(crate) fn trim(&mut self, to: Offset) {
+        let to = index(to).min(self.rows.len());
+        if to <= self.start {
+            return;
+        }
+        self.rows[self.start..to].fill(Row::GONE);
+        self.start = to;
+        self.durable = self.durable.max(to);
+        self.flushed = self.flushed.max(to);
+        let first = self.first_epoch();
+        self.epochs.retain(|(_, start)| *start > offset(to));
+        self.epochs.splice(0..0, first);
+    }
+
+    /// An epoch without a row is no part of the history once another one begins.
+    pub(crate) fn fence(&mut self) {
+        let end = self.end();
+        self.epochs.retain(|(_, start)| *start < end);
+    }
+
+    /// The epoch of the log's start, which stays known without its rows.
+    fn first_epoch(&self) -> Option<(LeaderEpoch, Offset)> {
+        let start = offset(self.start);
+        let mut before = self.epochs.iter().filter(|(_, at)| *at <= start);
+        before.next_back().map(|(epoch, _)| (*epoch, start))
+    }
+
+    /// Has nothing any more, and goes on from there.
+    pub(crate) fn restart_at(&mut self, start: Offset) {
+        let start = index(start);
         *self = Self {
             is_cached: self.is_cached,
+            rows: vec![Row::GONE; start],
+            start,
+            flushed: start,
+            durable: start,
             ..Self::default()
         };
+    }
+
+    /// Whether a row is what it should be, unless it was deleted here.
+    pub(crate) fn agrees(&self, at: usize, row: &Row) -> bool {
+        at < self.start || self.rows.get(at) == Some(row)
+    }
+
+    /// How many rows from the first on are what they should be.
+    pub(crate) fn common(&self, rows: &[Row]) -> usize {
+        let all = rows.iter().zip(&self.rows).enumerate();
+        all.take_while(|(at, (row, _))| self.agrees(*at, row))
+            .count()
+    }
+
+    fn recover(&mut self) {
+        let mut rows = std::mem::take(&mut self.rows);
+        let start = self.start.min(rows.len());
+        let epochs = self.first_epoch().filter(|_| start > 0);
+        *self = Self {
+            is_cached: self.is_cached,
+            rows: vec![Row::GONE; start],
+            start,
+            epochs: epochs.into_iter().collect(),
+            ..Self::default()
+        };
+        rows.drain(..start);
         rows.into_iter().for_each(|row| self.push(row));
         self.flushed = self.rows.len();
         self.durable = self.flushed;

@@ -12,10 +12,11 @@ use freshet_types::TopicPartition;
 
 use crate::broker::{Replica, topic_rules};
 use crate::council::VOTERS;
-use crate::disk::{Disk, Log};
+use crate::disk::{Disk, Log, offset};
 use crate::invariants::Truth;
 use crate::message::{Message, Produce};
 use crate::network::Host;
+use crate::rules::Duty;
 use crate::world::{Alarm, World, host_of, node_id};
 
 /// What a topic is like.
@@ -107,7 +108,7 @@ impl Climate {
 }
 
 /// Kinds of blows.
-const BLOWS: u64 = 26;
+const BLOWS: u64 = 28;
 
 impl World {
     fn any_node(&mut self) -> Host {
@@ -154,7 +155,8 @@ impl World {
             6..=12 => self.strike_processes(kind),
             13..=15 => self.strike_disks(kind),
             16..=21 => self.administer(kind),
-            _ => self.strike_slyly(kind),
+            22..=25 => self.strike_slyly(kind),
+            _ => self.delete(),
         }
     }
 
@@ -310,9 +312,8 @@ impl World {
                 .filter(|other| *other != host);
             let whole = |other: Host| {
                 let log = self.nodes[other].disk.logs.get(at);
-                let has = |log: &Log| {
-                    log.flushed >= truth.rows.len() && log.rows.starts_with(&truth.rows)
-                };
+                let all = truth.rows.len();
+                let has = |log: &Log| log.flushed >= all && log.common(&truth.rows) == all;
                 log.map_or(truth.rows.is_empty(), has) && !self.is_harmed(other, *at)
             };
             let min = topic_rules(image, *at).0.min(partition.replicas.len());
@@ -503,6 +504,45 @@ impl World {
         self.plans.push((lost, Plan::Again(follower)));
         self.plans
             .push((lost + 10, Plan::Haunt(follower, at, lost + 3_000)));
+    }
+
+    /// Somebody deletes records, or they are too old. Producers know what is deleted to be stored:
+    /// they are not that slow; and their last record stays, by which they are known.
+    fn delete(&mut self) {
+        let Some(at) = self.any_partition() else {
+            return;
+        };
+        let image = Arc::clone(self.agreed.newest());
+        let leader = image.partition(at).and_then(|p| p.leader).map(host_of);
+        let Some(leader) = leader.filter(|host| !self.is_stalled(*host)) else {
+            return;
+        };
+        let careless = !self.has(Duty::DeleteCommitted);
+        let kept = self.first_needed(at);
+        let Some(replica) = self.replica(leader, at) else {
+            return;
+        };
+        let committed = replica.committed;
+        if replica.brain().is_none() || self.nodes[leader].disk.has_failed {
+            return;
+        }
+        let log = &self.nodes[leader].disk.logs[&at];
+        let (start, end) = (offset(log.start), log.end());
+        let limit = match careless {
+            true => end,
+            false => committed.min(kept),
+        };
+        let waits = self.throws.chance(70);
+        if limit > start {
+            let least = u64::try_from(start).unwrap();
+            let to = self.throws.between(least, u64::try_from(limit).unwrap());
+            let to = if self.throws.chance(50) {
+                limit
+            } else {
+                i64::try_from(to).unwrap()
+            };
+            self.delete_records(leader, at, (to, waits));
+        }
     }
 
     /// Records that nobody waits for, all at once.

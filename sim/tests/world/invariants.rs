@@ -4,7 +4,8 @@
 //!
 //! Beside them: E1 one leader in an epoch; E2 epochs tell every change; C1 what one controller
 //! decided was decided on what is agreed, and on nothing else; W1 high watermarks do not go back;
-//! P1 producer ids are unique; R1 a reassignment ends when all who came are in sync (KIP-455); E3
+//! T1 nothing goes that nobody asked to delete, nor what is not committed; T2 what was told as deleted
+//! does not come back with another leader; P1 producer ids are unique; R1 a reassignment ends when all who came are in sync (KIP-455); E3
 //! nobody fenced is in sync.
 //!
 //! The truth of a partition is what its leaders have committed. It only grows; but an audit record of
@@ -32,6 +33,13 @@ pub(crate) struct Truth {
     /// Leaders of earlier epochs count for nothing any more.
     since: LeaderEpoch,
     pub(crate) pardons: usize,
+    /// A leader after an unclean election goes on from what it heard before. Who is eligible may
+    /// have another history, until enough are in sync.
+    is_hinted: bool,
+    /// Somebody was asked to delete what is below.
+    deleted: Offset,
+    /// Somebody was told that it is gone.
+    told_deleted: Offset,
     sequences: BTreeMap<ProducerId, i32>,
     /// Counts cuts.
     age: u64,
@@ -41,6 +49,25 @@ impl Truth {
     /// Whether no unclean election is under way.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending.is_none()
+    }
+
+    /// It is what a leader has of it.
+    fn cut(&mut self, common: usize) {
+        self.age += 1;
+        self.told_deleted = 0;
+        self.is_hinted = false;
+        self.rows.truncate(common);
+        let senders = self.rows.iter().filter_map(|row| row.sender);
+        self.sequences = senders.collect();
+    }
+
+    /// Whether somebody has read everything, but for what was deleted.
+    fn was_seen(&self, seen: &[Row]) -> bool {
+        let deleted = index(self.deleted);
+        let same = |(at, (seen, row)): (usize, (&Row, &Row))| {
+            seen == row || (*seen == Row::GONE && at < deleted)
+        };
+        seen.len() == self.rows.len() && seen.iter().zip(&self.rows).enumerate().all(same)
     }
 
     fn judges(&self, epoch: LeaderEpoch) -> bool {
@@ -177,24 +204,59 @@ impl World {
             let what = format!("E1: {at}: {host} leads in epoch {epoch}, and so did {known:?}");
             self.witness.flaw(|| what);
         }
-        let rows = self.nodes[host].disk.logs.get(&at);
-        let rows = rows.map_or(&[][..], |log| &log.rows);
+        let log = &self.nodes[host].disk.logs[&at];
         let truth = self.witness.truths.entry(at).or_default();
-        let common = rows.iter().zip(&truth.rows);
-        let common = common.take_while(|(a, b)| a == b).count();
+        let common = log.common(&truth.rows);
         if let Some(since) = truth.pending.filter(|since| epoch >= *since) {
             truth.pending = None;
             truth.since = since;
-            truth.age += 1;
-            truth.rows.truncate(common);
-            let senders = truth.rows.iter().filter_map(|row| row.sender);
-            truth.sequences = senders.collect();
+            truth.cut(common);
+        } else if truth.is_hinted && truth.judges(epoch) {
+            truth.cut(common);
         }
         let present = self.agreed.newest().partition(at).map(|p| p.leader_epoch);
         if truth.judges(epoch) && present == Some(epoch) && common < truth.rows.len() {
             let row = truth.rows[common];
             let what = format!("I1: {host} leads {at} in {epoch} and lacks {row:?} at {common}");
             self.witness.flaw(|| what);
+        }
+        let truth = self.witness.truths.entry(at).or_default();
+        let told = truth.told_deleted;
+        if truth.judges(epoch) && present == Some(epoch) && offset(log.start) < told {
+            let start = log.start;
+            let what = format!("T2: {host} leads {at} from {start}, {told} was told as deleted");
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// T1: only what is committed is deleted.
+    pub(crate) fn deletes(&mut self, host: Host, at: TopicPartition, to: Offset) {
+        let truth = self.witness.truth(at);
+        let known = truth.rows.len();
+        truth.deleted = truth.deleted.max(to.min(offset(known)));
+        if truth.pardons == 0 && index(to) > known {
+            let what = format!("T1: {host} deletes {at} up to {to}, and {known} are committed");
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// T1: a log starts no later than what somebody asked to delete.
+    pub(crate) fn starts_at(&mut self, host: Host, at: TopicPartition) {
+        let start = offset(self.nodes[host].disk.logs[&at].start);
+        let truth = self.witness.truth(at);
+        let deleted = truth.deleted;
+        if truth.pardons == 0 && start > deleted {
+            let what = format!("T1: {host} has {at} from {start} on, {deleted} are deleted");
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// Somebody hears that records are gone.
+    pub(crate) fn deleted(&mut self, at: TopicPartition, epoch: LeaderEpoch, to: Offset) {
+        self.note(|| format!("{at} is told to be deleted up to {to}"));
+        let truth = self.witness.truth(at);
+        if truth.judges(epoch) {
+            truth.told_deleted = truth.told_deleted.max(to);
         }
     }
 
@@ -207,6 +269,8 @@ impl World {
             let what =
                 format!("I2: {host} begins to lead {at} at {end}, and {known} are committed");
             self.witness.flaw(|| what);
+        } else if index(end) > known {
+            truth.is_hinted = true;
         }
         self.check_committed(host, at, end);
     }
@@ -238,6 +302,11 @@ impl World {
             return self.witness.flaw(|| what);
         }
         if grows {
+            if log.start > truth.rows.len() {
+                let (start, known) = (log.start, truth.rows.len());
+                let what = format!("T1: {host} has {at} from {start} on, {known} are committed");
+                return self.witness.flaw(|| what);
+            }
             let new = &log.rows[truth.rows.len()..end];
             if let Some(what) = grow(truth, at, new) {
                 self.witness.flaw(|| what);
@@ -262,7 +331,7 @@ impl World {
         let end = end.min(truth.rows.len());
         for at_row in compared.1..end {
             let (have, want) = (log.rows.get(at_row), &truth.rows[at_row]);
-            if have != Some(want) {
+            if !log.agrees(at_row, want) {
                 return Some(format!(
                     "{host} has {have:?} at {at_row} of {at}, not {want:?}"
                 ));
@@ -274,7 +343,7 @@ impl World {
 
     /// I1: whoever counts as clean has everything committed, flushed.
     pub(crate) fn check_clean(&mut self, at: TopicPartition) {
-        let Some(truth) = self.witness.truths.get(&at) else {
+        let Some(truth) = self.witness.truths.get_mut(&at) else {
             return;
         };
         let len = truth.rows.len();
@@ -282,8 +351,13 @@ impl World {
         let Some(partition) = image.partition(at).filter(|_| truth.pending.is_none()) else {
             return;
         };
+        truth.is_hinted &= !partition.eligible.is_empty();
+        let in_sync_only = truth.is_hinted;
         for node in partition.clean() {
             let host = host_of(node);
+            if in_sync_only && !partition.isr.contains(&node) {
+                continue;
+            }
             if self.is_harmed(host, at) {
                 continue;
             }
@@ -400,9 +474,20 @@ impl World {
             let Some(partition) = self.agreed.newest().partition(*at) else {
                 continue;
             };
+            let leader = partition.leader.map(host_of);
+            let start = leader.map_or(0, |host| self.nodes[host].disk.logs[at].start);
             for host in partition.replicas.iter().copied().map(host_of) {
                 let log = &self.nodes[host].disk.logs[at];
-                if log.rows != truth.rows || log.flushed < truth.rows.len() {
+                // It may start later: its leader was not there yet when the one before dropped them.
+                if log.start < start {
+                    let has = log.start;
+                    return Err(format!(
+                        "T1: {host} has {at} from {has} on, not from {start}"
+                    ));
+                }
+                let same = log.rows.len() == truth.rows.len()
+                    && log.common(&truth.rows) == truth.rows.len();
+                if !same || log.flushed < truth.rows.len() {
                     let (has, all) = (log.end(), offset(truth.rows.len()));
                     return Err(format!(
                         "I2: {host} ends with {has} rows of {at}, not {all}"
@@ -429,7 +514,7 @@ impl World {
                         }
                     }
                 }
-                Kind::Consumer(consumer) if consumer.seen != truth.rows => {
+                Kind::Consumer(consumer) if !truth.was_seen(&consumer.seen) => {
                     let (seen, all) = (consumer.seen.len(), truth.rows.len());
                     return Err(format!("I6: a consumer has {seen} of {all} rows of {at}"));
                 }

@@ -210,6 +210,7 @@ impl World {
         self.wait(HEALED_MS, "all is acknowledged and copied", |world| {
             world.is_whole() && world.all_acknowledged() && world.judge_end().is_ok()
         })
+        .map_err(|what| format!("{what}, {:?}", self.judge_end()))
     }
 
     /// Whether everything is led that others than the dead one could lead.

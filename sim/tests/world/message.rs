@@ -18,6 +18,15 @@ pub(crate) struct Row {
     pub(crate) sender: Option<(ProducerId, i32)>,
 }
 
+impl Row {
+    /// In the place of a record that was deleted.
+    pub(crate) const GONE: Self = Self {
+        epoch: -1,
+        value: 0,
+        sender: None,
+    };
+}
+
 /// One round of decisions.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -44,6 +53,7 @@ pub(crate) struct Fetch {
     pub(crate) at: TopicPartition,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) broker_epoch: i64,
+    pub(crate) log_start: Offset,
     pub(crate) end: Offset,
     pub(crate) last_epoch: LeaderEpoch,
 }
@@ -88,6 +98,8 @@ pub(crate) enum Refusal {
     NotLeader,
     NotEnoughReplicas,
     OutOfOrder,
+    /// What is asked for was deleted; the log starts there.
+    Deleted(Offset),
     Failed,
 }
 

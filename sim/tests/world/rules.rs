@@ -27,10 +27,18 @@ pub(crate) enum Duty {
     Deduplicate,
     /// A new process follows no image that is older than its registration.
     OwnRegistration,
+    /// Only what is committed is deleted.
+    DeleteCommitted,
+    /// Followers drop what their leader has dropped.
+    FollowStart,
+    /// A follower whose log ends below its leader's start begins anew there.
+    RestartAtStart,
+    /// DeleteRecords is answered when all replicas that live have dropped the records.
+    DeletedEverywhere,
 }
 
 impl Duty {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::FlushBeforeReport,
         Self::LeaderEpochs,
         Self::Divergence,
@@ -41,6 +49,10 @@ impl Duty {
         Self::AgreedReplies,
         Self::Deduplicate,
         Self::OwnRegistration,
+        Self::DeleteCommitted,
+        Self::FollowStart,
+        Self::RestartAtStart,
+        Self::DeletedEverywhere,
     ];
 }
 

@@ -193,8 +193,12 @@ impl Leader {
     }
 
     /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
-    /// them has not told its own.
+    /// them has not told its own, and while too few are in sync: then somebody who is away may be
+    /// eligible to lead next, and has what was deleted meanwhile.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
+        if !self.has_quorum() {
+            return UNKNOWN;
+        }
         let living = self.followers.iter().filter(|f| lives(f.node));
         living.map(|f| f.log_start).fold(own, Offset::min)
     }

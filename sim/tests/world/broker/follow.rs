@@ -25,7 +25,7 @@ impl World {
         let log = self.log(host, at);
         let rests = log.is_flushed() || early;
         let (end, last_epoch) = (log.end(), log.last_epoch());
-        let last_epoch = log.rows.last().map_or(-1, |_| last_epoch);
+        let log_start = offset(log.start);
         let id = self.next_id();
         let Some(replica) = self.replica(host, at) else {
             return;
@@ -53,6 +53,7 @@ impl World {
             at,
             leader_epoch,
             broker_epoch,
+            log_start,
             end,
             last_epoch,
         };
@@ -122,12 +123,13 @@ impl World {
 
     /// All that an answer brought is flushed.
     pub(super) fn copied(&mut self, host: Host, at: TopicPartition) {
-        let log_end = self.log(host, at).end();
+        let log = self.log(host, at);
+        let (log_end, log_start) = (log.end(), offset(log.start));
         let Some(replica) = self.replica(host, at) else {
             return;
         };
         let local = Local {
-            log_start: 0,
+            log_start,
             log_end,
             high_watermark: replica.committed,
         };
@@ -140,8 +142,15 @@ impl World {
         let log = self.log(host, at);
         let any = matches!(answer, Answer::Records { any: true, .. });
         match next_step(answer, local, |epoch| log.end_of_epoch(epoch)) {
-            Step::Append { high_watermark, .. } => {
+            Step::Append {
+                high_watermark,
+                log_start,
+            } => {
                 self.know_committed(host, at, high_watermark);
+                if self.has(Duty::FollowStart) {
+                    self.log(host, at).trim(log_start);
+                    self.starts_at(host, at);
+                }
                 match any {
                     true => self.fetch(host, at),
                     false => self.pause_fetch(host, at),
@@ -152,6 +161,14 @@ impl World {
                 loses_committed,
             } => {
                 self.cut(host, at, to, loses_committed);
+                self.fetch(host, at);
+            }
+            Step::RestartAt(start) if self.has(Duty::RestartAtStart) => {
+                self.note(|| format!("{host} begins {at} anew at {start}"));
+                self.log(host, at).restart_at(start);
+                self.witness.forget(host, at);
+                self.starts_at(host, at);
+                self.know_committed(host, at, start);
                 self.fetch(host, at);
             }
             Step::RestartAt(_) | Step::Pause => self.pause_fetch(host, at),

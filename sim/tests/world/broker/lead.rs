@@ -5,11 +5,11 @@ use std::sync::Arc;
 use freshet_metadata::{self as metadata, AlterPartitions, Ask as _, ProposedIsr};
 use freshet_partition::replication::{Answer, FetchRefusal, Fetched, IsrChange, Moved};
 use freshet_peers::followers::{Verdict, verdict};
-use freshet_types::TopicPartition;
+use freshet_types::{Offset, TopicPartition};
 
 use super::For;
 use super::replica::{Stand, alive};
-use crate::disk::index;
+use crate::disk::{index, offset};
 use crate::message::{Fetch, Fetched as Reply, Message, Row};
 use crate::network::Host;
 use crate::rules::Duty;
@@ -59,12 +59,13 @@ impl World {
             None => self.report(host, from, fetch),
         };
         let mut rows = Vec::new();
+        let log_start = offset(self.log(host, fetch.at).start);
         let answer = report.map(|high_watermark| {
             rows = self.rows_from(host, fetch);
             Answer::Records {
                 any: !rows.is_empty(),
                 high_watermark,
-                log_start: 0,
+                log_start,
             }
         });
         let message = Message::Fetched(Reply {
@@ -102,11 +103,8 @@ impl World {
         }
         let leads = matches!(replica.stand, Stand::Leads { .. });
         let log = self.log(host, fetch.at);
-        let log_end = log.end();
-        let out = Answer::OutOfRange {
-            log_start: 0,
-            log_end,
-        };
+        let (log_start, log_end) = (offset(log.start), log.end());
+        let out = Answer::OutOfRange { log_start, log_end };
         if fetch.last_epoch >= 0 && tells {
             let end = log.end_of_epoch(fetch.last_epoch);
             let agrees = end.epoch == fetch.last_epoch && end.end >= fetch.end;
@@ -118,7 +116,7 @@ impl World {
                 return Some(if end.epoch < 0 { out } else { diverged });
             }
         }
-        (fetch.end > log_end).then_some(out)
+        (fetch.end > log_end || fetch.end < log_start).then_some(out)
     }
 
     fn report(&mut self, host: Host, from: Host, fetch: Fetch) -> Result<i64, Answer> {
@@ -133,7 +131,7 @@ impl World {
         let fetched = Fetched {
             node: node_id(from),
             broker_epoch: fetch.broker_epoch,
-            log_start: 0,
+            log_start: fetch.log_start,
             end: fetch.end,
             now,
         };
@@ -144,7 +142,55 @@ impl World {
         })?;
         let high_watermark = brain.high_watermark();
         self.moved(host, fetch.at, moved);
+        self.look_for_deletes(host, fetch.at);
         Ok(high_watermark)
+    }
+
+    /// The leader's log starts later from now on; `waits`: somebody waits until it is so everywhere
+    /// (DeleteRecords), else it is retention.
+    pub(crate) fn delete_records(
+        &mut self,
+        host: Host,
+        at: TopicPartition,
+        (to, waits): (Offset, bool),
+    ) {
+        let to = to.min(self.log(host, at).end());
+        self.note(|| format!("*** {host} deletes {at} up to {to}, told: {waits}"));
+        self.deletes(host, at, to);
+        self.log(host, at).trim(to);
+        if let Some(replica) = self.replica(host, at)
+            && let Stand::Leads { deleting, .. } = &mut replica.stand
+            && waits
+        {
+            *deleting = Some(to);
+        }
+        self.starts_at(host, at);
+        self.look_for_deletes(host, at);
+    }
+
+    /// Answers who waits when all that live have dropped it.
+    fn look_for_deletes(&mut self, host: Host, at: TopicPartition) {
+        let image = Arc::clone(self.agreed.image(self.nodes[host].seat.committed));
+        let own = offset(self.log(host, at).start);
+        let waits = self.has(Duty::DeletedEverywhere);
+        let Some(replica) = self.replica(host, at) else {
+            return;
+        };
+        let Stand::Leads {
+            brain, deleting, ..
+        } = &mut replica.stand
+        else {
+            return;
+        };
+        let lives = |node| image.broker(node).is_some_and(|broker| !broker.fenced);
+        let low = match waits {
+            true => brain.low_watermark(own, lives),
+            false => own,
+        };
+        if let Some(to) = deleting.take_if(|to| low >= *to) {
+            let epoch = replica.epoch;
+            self.deleted(at, epoch, to);
+        }
     }
 
     pub(super) fn propose(&mut self, host: Host, at: TopicPartition, change: IsrChange) {

@@ -48,7 +48,11 @@ impl World {
         if matches!(replica.stand, Stand::Waits) {
             return Err(Refusal::NotLeader);
         }
-        let rows = &self.log(host, at).rows;
+        let log = self.log(host, at);
+        if index(start) < log.start {
+            return Err(Refusal::Deleted(offset(log.start)));
+        }
+        let rows = &log.rows;
         let end = match committed_only {
             true => committed,
             false => offset(rows.len()),

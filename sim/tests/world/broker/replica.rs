@@ -31,6 +31,8 @@ pub(crate) enum Stand {
         parked: Parked,
         /// The log's end when it began.
         start: Offset,
+        /// Up to where somebody waits for records to be gone everywhere.
+        deleting: Option<Offset>,
     },
     Follows {
         leader: NodeId,
@@ -166,6 +168,7 @@ impl World {
             return;
         }
         self.step_aside(host, at);
+        self.log(host, at).fence();
         let epoch = state.leader_epoch;
         if let Some(replica) = self.replica(host, at) {
             replica.epoch = epoch;
@@ -181,7 +184,7 @@ impl World {
         let disk = &mut self.nodes[host].disk;
         let log = disk.logs.entry(at).or_default();
         log.is_cached = cached;
-        let end = log.end();
+        let (start, end) = (offset(log.start), log.end());
         let known = disk.committed.get(&at).copied().unwrap_or(0);
         let process = self.process(host);
         if process.replicas.contains_key(&at) {
@@ -194,7 +197,7 @@ impl World {
         };
         process.replicas.entry(at).or_insert(replica);
         // A hint of the last process.
-        self.know_committed(host, at, known.clamp(0, end));
+        self.know_committed(host, at, known.clamp(start, end));
     }
 
     /// A replica that is in another directory than the controller thinks.
@@ -258,6 +261,7 @@ impl World {
             brain,
             parked: BTreeMap::new(),
             start: log_end,
+            deleting: None,
         };
         self.note(|| format!("{host} leads {at} in epoch {epoch} from {log_end}"));
         self.leads_now(host, at, epoch);

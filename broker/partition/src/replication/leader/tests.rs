@@ -262,4 +262,10 @@ fn records_are_gone_when_all_who_live_have_dropped_them() {
     assert!(tell(&mut leader, C, 3));
     assert_eq!(leader.low_watermark(7, |_| true), 3);
     assert_eq!(leader.low_watermark(2, |_| true), 2);
+    leader.renew(term(1, &[ME]), Millis(2));
+    let low = leader.low_watermark(7, |node| node == ME);
+    assert_eq!(
+        low, -1,
+        "who is eligible may lead next, and has dropped nothing"
+    );
 }

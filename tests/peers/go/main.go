@@ -84,11 +84,15 @@ func untilEndOfInput() context.Context {
 	return ctx
 }
 
-// A line that swallows everything is given up sooner than by default.
-var lineTimeout = kgo.RequestTimeoutOverhead(5 * time.Second)
+// A line that swallows everything is given up sooner than by default; and so is a broker that does not
+// take calls, which the client may ask for metadata several times in a row.
+var (
+	lineTimeout = kgo.RequestTimeoutOverhead(5 * time.Second)
+	dialTimeout = kgo.DialTimeout(2 * time.Second)
+)
 
 func client(o options, more ...kgo.Opt) *kgo.Client {
-	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer"), lineTimeout}, more...)...)
+	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer"), lineTimeout, dialTimeout}, more...)...)
 	if err != nil {
 		panic(err)
 	}

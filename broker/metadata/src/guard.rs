@@ -35,6 +35,8 @@ pub enum Guard {
     CleanElection,
     /// A broker that was silent for a session is fenced.
     SilentAreFenced,
+    /// A process of a broker that another one has replaced does not register again.
+    ReplacedStayOut,
     /// A reassignment ends when all who come are in sync.
     ComersAreInSync,
 }
@@ -58,7 +60,11 @@ impl Guard {
 
     /// What it takes a whole cluster to notice.
     #[cfg(feature = "simulation")]
-    pub const OF_CLUSTERS: [Self; 2] = [Self::SilentAreFenced, Self::ComersAreInSync];
+    pub const OF_CLUSTERS: [Self; 3] = [
+        Self::SilentAreFenced,
+        Self::ReplacedStayOut,
+        Self::ComersAreInSync,
+    ];
 }
 
 /// Whether a rule holds.

@@ -53,6 +53,8 @@ struct BrokerRecord {
     features: Vec<FeaturePart>,
     #[field(tag = 4, default = -1)]
     served_epoch: i64,
+    #[field(tag = 5)]
+    replaced: Vec<[u8; 16]>,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -275,6 +277,7 @@ fn broker_record(broker: &Broker) -> BrokerRecord {
         cordoned_directories: broker.cordoned_directories.iter().map(|d| d.0).collect(),
         features: broker.features.iter().map(feature_part).collect(),
         served_epoch: broker.served_epoch,
+        replaced: broker.replaced.clone(),
     }
 }
 
@@ -314,6 +317,7 @@ fn broker(stored: BrokerRecord) -> Result<Record, StoredRecordError> {
         cordoned_directories: directories(stored.cordoned_directories),
         features: stored.features.into_iter().map(feature_range).collect(),
         served_epoch: stored.served_epoch,
+        replaced: stored.replaced,
     })))
 }
 

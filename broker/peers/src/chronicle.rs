@@ -140,6 +140,7 @@ mod tests {
             cordoned_directories: Vec::new(),
             features: Vec::new(),
             served_epoch: -1,
+            replaced: Vec::new(),
         }
     }
 

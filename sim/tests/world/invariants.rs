@@ -4,7 +4,7 @@
 //!
 //! Beside them: E1 one leader in an epoch; E2 epochs tell every change; C1 what one controller
 //! decided was decided on what is agreed, and on nothing else; W1 high watermarks do not go back;
-//! T1 nothing goes that nobody asked to delete, nor what is not committed; T2 what was told as deleted
+//! B1 a process does not take its number back from its successor; T1 nothing goes that nobody asked to delete, nor what is not committed; T2 what was told as deleted
 //! does not come back with another leader; P1 producer ids are unique; R1 a reassignment ends when all who came are in sync (KIP-455); E3
 //! nobody fenced is in sync.
 //!
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_metadata::{Partition, Record};
-use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
+use freshet_types::{LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition};
 
 use crate::broker::{Stand, life_of};
 use crate::disk::{index, offset};
@@ -138,6 +138,7 @@ impl World {
                         self.check_step(*at, &was, partition);
                     }
                 }
+                Record::Broker(broker) => self.check_process(broker.node, &broker.incarnation),
                 Record::UncleanElection(election) => {
                     let truth = self.witness.truth(election.at);
                     truth.pending = Some(election.leader_epoch);
@@ -163,6 +164,17 @@ impl World {
             .is_none_or(|node| partition.isr.contains(&node));
         if !leads || !partition.isr.iter().all(|node| stands(*node)) {
             let what = format!("E3: {}", told::partition(&at, partition));
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// B1: a process does not take its number back from its successor.
+    fn check_process(&mut self, node: NodeId, incarnation: &[u8; 16]) {
+        let (host, life) = (host_of(node), life_of(incarnation));
+        let known = self.agreed.newest().broker(node);
+        let known = known.map_or(0, |broker| life_of(&broker.incarnation));
+        if life < known {
+            let what = format!("B1: process {life} of {host} registers after {known}");
             self.witness.flaw(|| what);
         }
     }

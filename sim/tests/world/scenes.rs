@@ -37,14 +37,17 @@ pub(crate) enum Scene {
     /// A process of a leader starts and registers, and sees for seconds no newer image than the
     /// process before it.
     OldImage,
+    /// A registration comes again when its process is dead, and so is its successor's session.
+    RegisteredByTheDead,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::TakenAndRefused,
         Self::ProposedOfTheDead,
         Self::FetchOfTheDead,
         Self::OldImage,
+        Self::RegisteredByTheDead,
     ];
 
     /// The rule that it is about, and the promise that is broken without it.
@@ -54,6 +57,7 @@ impl Scene {
             Self::ProposedOfTheDead => (Rule::Controller(metadata::Guard::MemberEpochs), "I1"),
             Self::FetchOfTheDead => (Rule::Replica(replication::Guard::OldBroker), "I1"),
             Self::OldImage => (Rule::Body(Duty::OwnRegistration), "E1"),
+            Self::RegisteredByTheDead => (Rule::Controller(metadata::Guard::ReplacedStayOut), "B1"),
         }
     }
 
@@ -61,7 +65,7 @@ impl Scene {
         match self {
             Self::TakenAndRefused => 150,
             Self::FetchOfTheDead => 10_000,
-            Self::ProposedOfTheDead | Self::OldImage => 600,
+            Self::ProposedOfTheDead | Self::OldImage | Self::RegisteredByTheDead => 600,
         }
     }
 }
@@ -88,6 +92,7 @@ impl World {
             Scene::ProposedOfTheDead => self.proposed_of_the_dead(at)?,
             Scene::FetchOfTheDead => self.fetch_of_the_dead(at)?,
             Scene::OldImage => self.old_image(at)?,
+            Scene::RegisteredByTheDead => self.registered_by_the_dead(at)?,
         }
         self.trap = None;
         self.finish().map(drop)
@@ -264,6 +269,34 @@ impl World {
         self.network.heal();
         self.line(LEADER, FOLLOWER);
         self.pass(500)
+    }
+
+    fn registered_by_the_dead(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.come_back(at)?;
+        self.set_trap(|from, _, message| {
+            from == FOLLOWER
+                && matches!(
+                    message,
+                    Message::Ask {
+                        request: Request::RegisterBroker(_),
+                        ..
+                    }
+                )
+        });
+        self.boot(FOLLOWER);
+        self.until("it asks", |world| world.has_taken())?;
+        let late = self.trap.take().and_then(|mut trap| trap.taken.pop());
+        self.until("it is in sync", |world| world.is_in_sync(at, FOLLOWER))?;
+        self.come_back(at)?;
+        self.boot(FOLLOWER);
+        self.until("its successor is", |world| world.is_in_sync(at, FOLLOWER))?;
+        let all = self.nodes.len();
+        self.network.isolate(FOLLOWER, all);
+        self.until("that is silent", |world| !world.is_active(FOLLOWER))?;
+        if let (Some((from, _, message)), Some(to)) = (late, self.active_controller()) {
+            self.replay(from, to, 1, message);
+        }
+        self.pass(300)
     }
 
     fn old_image(&mut self, at: TopicPartition) -> Result<(), String> {

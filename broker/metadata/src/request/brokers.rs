@@ -13,7 +13,8 @@ use crate::state::{BrokerListener, DirectoryId, FeatureRange};
 /// under new leader epochs: what its log lost in a crash must never be mistaken for what it writes
 /// from now on (KIP-320).
 ///
-/// Another incarnation is refused while the session of the present one is alive and not stopping.
+/// Another incarnation is refused while the session of the present one is alive and not stopping,
+/// and for good once it was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// Its number.

@@ -82,6 +82,9 @@ pub struct Broker {
     /// The last epoch in which it served, that is, was not fenced; -1 before that. What is on its
     /// disk can be trusted only if its disk knows of that epoch.
     pub served_epoch: i64,
+    /// Processes of this number that another one has replaced, the latest last: what they asked may
+    /// still arrive.
+    pub replaced: Vec<[u8; 16]>,
 }
 
 impl Broker {

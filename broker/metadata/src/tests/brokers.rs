@@ -219,7 +219,34 @@ fn one_that_has_just_begun_keeps_its_number() {
     let refused = cluster.ask(broker(1)).unwrap_err();
     assert_eq!(refused, MetadataError::DuplicateBroker { node: NodeId(1) });
     cluster.pass(options.timeout_ms);
-    assert!(cluster.ask(broker(1)).unwrap() > began);
+    let third = RegisterBroker {
+        incarnation: [3; 16],
+        ..broker(1)
+    };
+    assert!(cluster.ask(third).unwrap() > began);
+}
+
+#[test]
+fn who_was_replaced_is_refused_for_good() {
+    let mut cluster = Cluster::watched(1);
+    let options = cluster.machine.options.sessions.unwrap();
+    let process = |number| RegisterBroker {
+        incarnation: [number; 16],
+        ..broker(1)
+    };
+    let last = 0x2f;
+    for number in 0x20..=last {
+        cluster.pass(options.timeout_ms);
+        cluster.ask(process(number)).unwrap();
+    }
+    cluster.pass(options.timeout_ms);
+    for number in last - 8..last {
+        let refused = cluster.ask(process(number)).unwrap_err();
+        assert_eq!(refused, MetadataError::DuplicateBroker { node: NodeId(1) });
+    }
+    let known = cluster.image().broker(NodeId(1)).unwrap().replaced.len();
+    assert_eq!(known, 8, "no more are remembered");
+    assert!(cluster.ask(process(last)).is_ok(), "nobody has replaced it");
 }
 
 #[test]

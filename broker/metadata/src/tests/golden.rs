@@ -30,6 +30,7 @@ fn partition() -> Partition {
 
 fn cases() -> Vec<(Record, String)> {
     let (aa, d1, d2) = ("aa".repeat(16), "d1".repeat(16), "d2".repeat(16));
+    let ee = "ee".repeat(16);
     let at = TopicPartition {
         topic: id(0xaa),
         partition: 3,
@@ -60,6 +61,7 @@ fn cases() -> Vec<(Record, String)> {
         cordoned_directories: Vec::new(),
         features: Vec::new(),
         served_epoch: -1,
+        replaced: Vec::new(),
     };
     let stopping = Broker {
         stopping: true,
@@ -71,6 +73,7 @@ fn cases() -> Vec<(Record, String)> {
             max: 2,
         }],
         served_epoch: 8,
+        replaced: vec![[0xee; 16]],
         ..broker.clone()
     };
     let unclean = UncleanElection {
@@ -109,7 +112,7 @@ fn cases() -> Vec<(Record, String)> {
         (Record::Feature { name: "f".into(), level: 2 }, "000800000266000200".into()),
         (
             Record::Broker(Arc::new(stopping)),
-            format!("00010000000000070000000000000009{cc}020a504c41494e544558540362372384000000 00 02{d1}01 05 000101 010101 0211 02{d1} 0308 02 0266 0000 0002 00 0408 0000000000000008").replace(' ', ""),
+            format!("00010000000000070000000000000009{cc}020a504c41494e544558540362372384000000 00 02{d1}01 06 000101 010101 0211 02{d1} 0308 02 0266 0000 0002 00 0408 0000000000000008 0511 02{ee}").replace(' ', ""),
         ),
         (Record::BrokerGone { node: NodeId(7) }, "000900000000000700".into()),
         (

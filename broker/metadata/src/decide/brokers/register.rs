@@ -17,6 +17,9 @@ const TEXT_MAX_BYTES: usize = 32_767;
 const PARTS_MAX: usize = 1_000;
 /// From so many brokers on, data is kept several times.
 const BROKERS_FOR_REPLICATION: usize = 3;
+/// Replaced processes that are remembered of one broker. A registration arrives late by seconds; a
+/// broker that starts over and over does so more slowly than once a second.
+const REPLACED_MAX: usize = 8;
 /// What holds from then on, where nobody said otherwise.
 const REPLICATED_DEFAULTS: [(&str, &str); 2] = [
     ("default.replication.factor", "3"),
@@ -94,7 +97,8 @@ fn check(machine: &MetadataMachine, request: &RegisterBroker) -> Outcome<()> {
 }
 
 /// Two processes must not be one broker. The older one keeps the number as long as it lives, be it
-/// fenced: one that has just started is. One that stops needs it no more.
+/// fenced: one that has just started is. One that stops needs it no more. One that was replaced does
+/// not come back: what arrives is an old word of it, and would void what its successor has.
 fn refuse_second(machine: &MetadataMachine, now: Now, request: &RegisterBroker) -> Outcome<()> {
     let (Some(options), Some(known)) =
         (machine.options.sessions, machine.image.broker(request.node))
@@ -104,7 +108,8 @@ fn refuse_second(machine: &MetadataMachine, now: Now, request: &RegisterBroker) 
     let other = known.incarnation != request.incarnation;
     let sessions = &machine.sessions;
     let alive = sessions.is_alive(request.node, now.monotonic, options.timeout_ms);
-    if other && alive && !known.stopping {
+    let replaced = known.replaced.contains(&request.incarnation);
+    if other && alive && !known.stopping || replaced && holds(Guard::ReplacedStayOut) {
         return Err(MetadataError::DuplicateBroker { node: request.node });
     }
     Ok(())
@@ -127,7 +132,20 @@ fn registered(machine: &MetadataMachine, request: RegisterBroker) -> Broker {
         cordoned_directories: same.map_or_else(Vec::new, |b| b.cordoned_directories.clone()),
         features: request.features,
         served_epoch: known.map_or(-1, |broker| broker.served_epoch),
+        replaced: known.map_or_else(Vec::new, |broker| replaced(broker, request.incarnation)),
     }
+}
+
+/// Who was replaced, once `present` is the broker's process.
+fn replaced(known: &Broker, present: [u8; 16]) -> Vec<[u8; 16]> {
+    let mut replaced = known.replaced.clone();
+    if known.incarnation != present {
+        replaced.retain(|old| *old != present);
+        replaced.push(known.incarnation);
+        let surplus = replaced.len().saturating_sub(REPLACED_MAX);
+        replaced.drain(..surplus);
+    }
+    replaced
 }
 
 /// What can be said of the copies on a broker's disks.

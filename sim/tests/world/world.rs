@@ -121,9 +121,9 @@ pub(crate) const SESSIONS: SessionOptions = SessionOptions {
     balance_at_once: 10,
 };
 
-/// Whether a second copy may come long after its sender is gone. Not a registration: nobody could
-/// tell the one of a dead process from that of its successor, whose copies would count for nothing.
-/// It would take a controller that stood still, with the question unread, and led at once again.
+/// Whether a second copy may come long after its sender is gone. Not a registration, which is staged:
+/// if no controller had heard of a dead process when its successor registered, nobody could tell it
+/// from the successor's successor.
 fn may_haunt(message: &Message) -> bool {
     match message {
         Message::Fetch(_) => true,

@@ -109,7 +109,7 @@ fn refuse_second(machine: &MetadataMachine, now: Now, request: &RegisterBroker) 
     let sessions = &machine.sessions;
     let alive = sessions.is_alive(request.node, now.monotonic, options.timeout_ms);
     let replaced = known.replaced.contains(&request.incarnation);
-    if other && alive && !known.stopping || replaced && holds(Guard::ReplacedStayOut) {
+    if (other && alive && !known.stopping) || (replaced && holds(Guard::ReplacedStayOut)) {
         return Err(MetadataError::DuplicateBroker { node: request.node });
     }
     Ok(())

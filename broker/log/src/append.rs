@@ -7,8 +7,8 @@ use freshet_types::{ErrorKind, LeaderEpoch, Offset, Timestamp};
 
 use crate::{AppendError, Busy, LogError};
 
-/// A callback that runs once, on an append or reader thread. It must be short and must not block:
-/// a whole thread's partitions wait for it.
+/// A callback that runs once, on an append or reader thread, or on that of a caller who appends
+/// itself. It must be short and must not block: a whole thread's partitions wait for it.
 pub type Done<T, E = LogError> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// Who made a batch; decides which rules it must pass.
@@ -48,7 +48,7 @@ pub struct Append {
     /// Who made it.
     pub origin: Origin,
     /// Told where it went, after the write and before `Progress::appended`; or why it was refused.
-    /// Always called exactly once if `LogHandle::append` returned `Ok`.
+    /// Always called exactly once if the handle took the append.
     pub done: Done<Appended, AppendError>,
 }
 

@@ -87,9 +87,7 @@ impl Climate {
             favourites: [throws.below(BLOWS), throws.below(BLOWS)],
         }
     }
-}
 
-impl Climate {
     /// Nothing goes wrong by itself: for lives that are staged.
     pub(crate) fn staged(lag_ms: u64) -> Self {
         Self {

@@ -4,7 +4,8 @@
 //! at the end of the drain every touched log commits with one write, its bytes go to the hot tail,
 //! the new end is published, callbacks run, and the log goes to its directory's flush thread. When
 //! a single append is all there was, and syncs are fast, the append thread syncs itself: two thread
-//! hops less for whoever writes one record at a time.
+//! hops less for whoever writes one record at a time. And while it has nothing to do at all, a caller
+//! may do its work ([`AtWork`]): whoever holds the lock around it is the append thread.
 
 mod take_over;
 

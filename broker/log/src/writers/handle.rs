@@ -11,8 +11,9 @@ use crate::{Append, AppendError, Busy, Done, Here, LogConfig, LogView, Origin, P
 
 /// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
 ///
-/// Callbacks run on the log's append thread, in that order; those of `trim`, `flush`, `close` and
-/// `delete` on its directory's flush thread, once what they answer is durable.
+/// Callbacks run on the log's append thread, in that order, or on the thread that makes an append
+/// itself ([`LogHandle::append_here`]); those of `trim`, `flush`, `close` and `delete` on its
+/// directory's flush thread, once what they answer is durable.
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     view: LogView,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::faulty::{Call, FaultyDisk};
-use crate::support::{Rig, batch, build, eventually, large, options, session};
+use crate::support::{Rig, batch, build, eventually, large, options, session, synced_after};
 
 #[test]
 fn offsets_count_up_and_bytes_come_back() {
@@ -391,12 +391,7 @@ fn page_cache_topics_are_flushed_by_writing() {
 #[test]
 fn page_cache_topics_are_synced_after_flush_ms() {
     let rig = Rig::new();
-    let config = LogConfig {
-        durability: Durability::PageCache,
-        flush_ms: 100,
-        ..LogConfig::default()
-    };
-    let log = rig.open_with("t-0", config);
+    let log = rig.open_with("t-0", synced_after(100));
     log.put(&["a"]);
     rig.clock.advance(200);
     eventually("flush.ms syncs", || {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use freshet_env::{Clock, Disk, SystemDisk};
 use freshet_log::{
-    Append, AppendError, Appended, Busy, Done, LogConfig, LogDir, LogError, LogHandle, LogName,
-    OpenError, OpenLog, Origin, Progress, ReadSpec, Writers, WritersOptions,
+    Append, AppendError, Appended, Busy, Done, Durability, LogConfig, LogDir, LogError, LogHandle,
+    LogName, OpenError, OpenLog, Origin, Progress, ReadSpec, Writers, WritersOptions,
 };
 use freshet_records::{Batch, BatchBuilder, Batches, Codec, NewRecord, Producer};
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
@@ -326,6 +326,15 @@ impl TestLog {
 }
 
 /// A batch of text records, all of the same time.
+/// Settings of a topic in the page cache.
+pub(crate) fn synced_after(flush_ms: u64) -> LogConfig {
+    LogConfig {
+        durability: Durability::PageCache,
+        flush_ms,
+        ..LogConfig::default()
+    }
+}
+
 pub(crate) fn batch(time: Timestamp, values: &[&str]) -> Batch {
     build(BatchBuilder::new(Codec::None), time, values)
 }

@@ -26,7 +26,7 @@ use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
 use crate::waiters::Waiters;
 
-/// Told once how a produce ended; runs on a log thread and must not block.
+/// Told once how a produce ended; runs on a log thread, or on the producing one, and must not block.
 pub type ProduceDone = Box<dyn FnOnce(Result<Appended, ProduceError>) + Send>;
 
 /// Where wishes to the controller go.

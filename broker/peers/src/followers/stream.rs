@@ -72,6 +72,9 @@ struct Reply {
     data: PartitionData,
 }
 
+/// What became of an answer, and how many bytes of records it had.
+type Followed = (TopicPartition, Follow, usize);
+
 /// See the module.
 pub(super) struct Stream {
     around: Arc<Surroundings>,
@@ -84,8 +87,8 @@ pub(super) struct Stream {
     told_epoch: i64,
     line: Option<Connection>,
     /// Records of replicas that are not in sync, on their way to the disk: nobody waits for those,
-    /// so who is in sync does not wait for them either. With their bytes.
-    aside: JoinSet<(TopicPartition, Follow, usize)>,
+    /// so who is in sync does not wait for them either.
+    aside: JoinSet<Followed>,
     aside_bytes: usize,
 }
 
@@ -440,9 +443,8 @@ impl Stream {
             }
         }
         while let Some(ended) = under_way.join_next().await {
-            match ended {
-                Ok((at, follow, _)) => self.followed(at, follow),
-                Err(error) => tracing::error!(%error, "a partition's copying panicked"),
+            if let Some((at, follow, _)) = outcome(ended) {
+                self.followed(at, follow);
             }
         }
         while self.aside_bytes > ASIDE_MAX_BYTES
@@ -452,15 +454,13 @@ impl Stream {
         }
     }
 
-    fn aside_ended(&mut self, ended: Result<(TopicPartition, Follow, usize), JoinError>) {
-        match ended {
-            Ok((at, follow, bytes)) => {
-                self.aside_bytes -= bytes;
-                if self.roster.stored(at) {
-                    self.followed(at, follow);
-                }
-            }
-            Err(error) => tracing::error!(%error, "a partition's copying panicked"),
+    fn aside_ended(&mut self, ended: Result<Followed, JoinError>) {
+        let Some((at, follow, bytes)) = outcome(ended) else {
+            return;
+        };
+        self.aside_bytes -= bytes;
+        if self.roster.stored(at) {
+            self.followed(at, follow);
         }
     }
 
@@ -474,6 +474,11 @@ impl Stream {
             }
         }
     }
+}
+
+fn outcome(ended: Result<Followed, JoinError>) -> Option<Followed> {
+    let panicked = |error: &_| tracing::error!(%error, "a partition's copying panicked");
+    ended.inspect_err(panicked).ok()
 }
 
 async fn fetch(line: &Connection, request: &FetchRequest) -> Result<FetchResponse, Trouble> {

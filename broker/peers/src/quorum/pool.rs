@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Connections that are being made at a time. More would not be made sooner.
 const DIALS: usize = 8;
+
 /// Who makes connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {

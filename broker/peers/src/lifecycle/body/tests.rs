@@ -452,14 +452,20 @@ async fn a_stop_never_waits_longer_than_it_may() {
     assert!(before.elapsed() < ms(5));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
-    let controller = Controller::start();
-    let mut parts = parts(&controller, 1, 1);
+/// Serves, and will stop without asking.
+async fn uncontrolled(controller: &Arc<Controller>) -> Lifecycle {
+    let mut parts = parts(controller, 1, 1);
     parts.statics = settings(&[("controlled.shutdown.enable", "false")]);
     let life = Lifecycle::start(parts);
     life.ready(controller.applied());
     reaches(&life, LifeState::Serving).await;
+    life
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
+    let controller = Controller::start();
+    let life = uncontrolled(&controller).await;
     let before = Instant::now();
     assert!(!life.leave(ms(3_000)).await);
     assert!(before.elapsed() < ms(5));
@@ -469,11 +475,7 @@ async fn a_stop_that_is_not_controlled_only_ends_the_heartbeats() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_an_answer_to_what_was_said_before_it() {
     let controller = Controller::start();
-    let mut parts = parts(&controller, 1, 1);
-    parts.statics = settings(&[("controlled.shutdown.enable", "false")]);
-    let life = Lifecycle::start(parts);
-    life.ready(controller.applied());
-    reaches(&life, LifeState::Serving).await;
+    let life = uncontrolled(&controller).await;
     controller.away.store(true, Ordering::SeqCst);
     // Longer than from one heartbeat to the next: one is under way.
     sleep(ms(260)).await;

@@ -62,18 +62,13 @@ impl Brakes {
         }
     }
 
-    /// What they get of the room that there is: nothing while the rate is used up, else a piece. One
-    /// batch is a piece whatever its size: nobody else's records may keep it out for ever.
+    /// What they get of the room that there is: nothing while the rate is used up, else a piece.
     pub(super) fn limit(&self, context: &Context, room: Room) -> Room {
         let throttle = &self.0.lock().throttle;
         if !throttle.may_copy(context.clock.monotonic()) {
             return Room::NONE;
         }
-        let piece = usize::try_from(throttle.piece_bytes()).unwrap_or(usize::MAX);
-        Room {
-            bytes: room.bytes.min(piece),
-            is_first: true,
-        }
+        room.piece(usize::try_from(throttle.piece_bytes()).unwrap_or(usize::MAX))
     }
 
     /// So much of what concerns them was sent.

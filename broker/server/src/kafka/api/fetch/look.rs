@@ -101,6 +101,15 @@ impl Room {
         bytes: 0,
         is_first: false,
     };
+
+    /// So many bytes of it at most. While there is any room, one batch comes whole whatever its size:
+    /// it would not fit into a piece the next time either.
+    pub(super) fn piece(self, bytes: usize) -> Self {
+        Self {
+            bytes: self.bytes.min(bytes),
+            is_first: self.is_first || self.bytes > 0,
+        }
+    }
 }
 
 /// Whose look it is.
@@ -252,4 +261,22 @@ fn diverging(partition: &Partition, position: &Position) -> Option<EpochEndOffse
         epoch: end.epoch,
         end_offset: end.end_offset,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_a_batch_at_least_but_only_while_there_is_room() {
+        let piece = |bytes, is_first| {
+            let piece = Room { bytes, is_first }.piece(100);
+            (piece.bytes, piece.is_first)
+        };
+        assert_eq!(piece(1000, true), (100, true));
+        assert_eq!(piece(1000, false), (100, true));
+        assert_eq!(piece(7, false), (7, true));
+        assert_eq!(piece(0, true), (0, true));
+        assert_eq!(piece(0, false), (0, false), "the response is full");
+    }
 }

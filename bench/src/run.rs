@@ -134,6 +134,8 @@ impl Stand<'_> {
         };
         for round in 0..self.args.rounds() {
             for at in 0..self.sides.len() {
+                // What one side left in the page cache is not written at the other's expense.
+                rustix::fs::sync();
                 let sample =
                     noise.until_quiet(|attempt| measure(at, &format!("{round}-{attempt}")))?;
                 measured.add(at, sample);

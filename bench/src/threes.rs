@@ -35,13 +35,12 @@ pub(crate) struct Many {
 }
 
 impl Many {
-    /// Makes the topic, restarts all, loses one, gets it back.
+    /// Makes the topic, rests, restarts all, loses one, gets it back.
     pub(crate) fn live(&mut self) -> Result<Sample> {
         let ours = self.broker.ids();
         let (machine, start) = (Machine::look(&ours)?, Instant::now());
         let mut numbers = Numbers::new();
         self.make(&mut numbers)?;
-        self.rest(&mut numbers)?;
         self.restart(&mut numbers)?;
         self.lose_one(&mut numbers)?;
         let foreign = foreign(
@@ -62,7 +61,7 @@ impl Many {
         let sample = asker.sample(&self.topic, self.some(|_| true, &asker)?)?;
         asker.accepted(&sample)?;
         tell(numbers, "create", start);
-        sleep(SETTLE);
+        self.rest(numbers)?;
         let replicas = f64::from(self.partitions) * self.broker.count() as f64;
         let grown = (self.broker.resident()?.0 - empty) * 1024.0 / replicas;
         numbers.insert("memory per replica".into(), grown);
@@ -70,6 +69,7 @@ impl Many {
     }
 
     fn rest(&self, numbers: &mut Numbers) -> Result<()> {
+        sleep(SETTLE);
         let (start, before) = (Instant::now(), self.broker.cpu()?);
         sleep(IDLE_WINDOW);
         let used = self.broker.cpu()? - before;

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use freshet_env::Disk;
 use freshet_log::LogDir;
 use freshet_metadata::{MetadataMachine, MetadataOptions};
+use freshet_partition::ManifestKeeper;
+use freshet_peers::quorum::Relay;
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{Quorum, QuorumError, Solo, SoloOptions};
 use freshet_server as server;
@@ -133,6 +135,21 @@ impl Agreement {
         }
     }
 
+    /// The way to other nodes; `None` for a broker that is alone.
+    pub(crate) fn relay(&self) -> Option<Arc<Relay>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Together(member) => Some(member.relay()),
+        }
+    }
+
+    /// Other nodes are answered about manifests from now on.
+    pub(crate) fn keep_manifests(&self, keeper: Arc<dyn ManifestKeeper>) {
+        if let Self::Together(member) = self {
+            member.keep_manifests(keeper);
+        }
+    }
+
     /// From now on the broker serves all of its listeners itself.
     pub(crate) async fn hand_back(&mut self, bound: &mut Bound) -> Result<()> {
         match self {
@@ -187,6 +204,6 @@ fn alone(doors: &Doors, wanted: &Wanted) -> Result<Solo<MetadataMachine>> {
     };
     let machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(&wanted.statics)));
     let dir = wanted.metadata_dir();
-    let (disk, clock) = (Arc::clone(&doors.disk), Arc::clone(&doors.clock));
+    let (disk, clock) = (doors.metadata_disk.clone(), Arc::clone(&doors.clock));
     Ok(Solo::start(disk, &dir, clock, machine, options)?)
 }

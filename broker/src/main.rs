@@ -9,6 +9,8 @@ mod ready;
 mod rooms;
 mod start;
 mod stop;
+mod tiering;
+mod watchdog;
 
 use std::process::ExitCode;
 

@@ -24,6 +24,7 @@ use crate::agreement::{Agreement, Wanted};
 use crate::bound::Bound;
 use crate::citizen::Citizen;
 use crate::doors::Doors;
+use crate::tiering::Tiering;
 
 /// All rooms below the faces.
 pub(crate) struct Broker {
@@ -33,6 +34,7 @@ pub(crate) struct Broker {
     partitions: Arc<Directory>,
     directory_thread: DirectoryThread,
     groups: Arc<GroupShards>,
+    tiering: Tiering,
     /// None for a broker that is alone, or a controller that is no broker.
     citizen: Option<Citizen>,
     /// Tells the controller in which directory replicas are, for a broker that is alone.
@@ -67,7 +69,9 @@ impl Broker {
         let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
         let limits = group_limits(&layers.groups());
         let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
+        let tiering = Tiering::raise(doors, wanted, &identity, &agreement)?;
         let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
+        neighbours.extend(tiering.neighbours());
         let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);
         if let Some(citizen) = &citizen {
             neighbours.extend(citizen.neighbours());
@@ -101,6 +105,7 @@ impl Broker {
             partitions,
             directory_thread,
             groups,
+            tiering,
             citizen,
             telling,
         })
@@ -143,6 +148,7 @@ impl Broker {
 
     /// Ends what speaks to other brokers, and nothing else.
     pub(crate) async fn part(&mut self) {
+        self.tiering.end();
         if let Some(citizen) = self.citizen.take() {
             citizen.end().await;
         }

@@ -14,6 +14,7 @@ use crate::doors::Doors;
 use crate::ready::{Addresses, ReadyFile};
 use crate::rooms::{Broker, half_of_the_cores};
 use crate::stop::Signals;
+use crate::watchdog::Watchdog;
 
 /// How often a stop that takes long says that it goes on.
 const STOP_NEWS: Duration = Duration::from_secs(3);
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tracing::warn!(setting = %warning.name, "{}", warning.why);
     }
     let wanted = Wanted::of(Arc::new(statics));
+    let _watchdog = Watchdog::start()?;
     // For all that is not a connection: groups, metadata, HTTP. Connections have their own threads.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(half_of_the_cores())
@@ -54,6 +56,7 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
             return Ok(());
         }
     };
+    doors.metadata_disk.be_patient(true);
     let (stopper, stop) = server::Stop::new();
     let context = server::Context::new(broker.parts(&doors, &wanted.statics, &stop));
     let grace = Duration::from_millis(wanted.node.shutdown_timeout_ms);
@@ -75,6 +78,7 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
         }
         Err(error) => Err(error.into()),
     };
+    doors.metadata_disk.be_patient(false);
     broker.part().await;
     let lowered = lower_and_tell(broker).await;
     served.and(lowered)

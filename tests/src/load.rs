@@ -202,6 +202,22 @@ impl Load {
         times
     }
 
+    /// Waits until a record of one partition is shown that came after `from`.
+    pub fn await_shown(&self, partition: i32, from: Instant, limit: Duration) -> Result<()> {
+        while self
+            .shown_times(partition)
+            .last()
+            .is_none_or(|at| *at <= from)
+        {
+            ensure!(
+                from.elapsed() < limit,
+                "no reader was shown anything of partition {partition} within {limit:?}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
     /// the readers are heard up to its ends.
     pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {

@@ -1,13 +1,13 @@
 //! What the disk does to a broker: it fills up, one of several fails, and old things leave it.
 //!
-//! Small file systems of their own (tmpfs) make a disk that is full or fails; mounting them needs
-//! root, and a test that may not mount counts as skipped.
+//! Small file systems of their own (tmpfs) make a disk that is full, a [`Disk`] one that fails; mounting
+//! them needs root, and a test that may not mount counts as skipped.
 #![allow(
     clippy::disallowed_methods,
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER};
-use freshet_tests::{Broker, Kind, Raw, Suite, batch, eventually, get, now_ms};
+use freshet_tests::{
+    Broker, Disk, Kind, Raw, Suite, batch, eventually, get, missing_for_disks, now_ms,
+};
 use freshet_wire::delete_topics::DeleteTopicState;
 use freshet_wire::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use freshet_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -42,8 +44,13 @@ fn main() -> ExitCode {
         full_disk,
     );
     suite.test(
-        "a_directory_that_fails_takes_only_its_partitions_along",
+        "a_directory_that_is_full_refuses_alone_and_comes_back",
         mountless(),
+        full_directory,
+    );
+    suite.test(
+        "a_directory_that_fails_takes_only_its_partitions_along",
+        kafka.clone().or_else(missing_for_disks),
         failing_directory,
     );
     suite.test("old_records_leave", kafka.clone(), retention);
@@ -64,6 +71,10 @@ impl Mount {
 
     fn data(&self) -> PathBuf {
         self.0.path().join("data")
+    }
+
+    fn make_room(&self) -> Result<()> {
+        fs::remove_file(self.0.path().join("ballast")).context("removing the ballast")
     }
 
     /// From now on every write that needs room fails.
@@ -195,50 +206,103 @@ fn by_directory(raw: &mut Raw, directory: &str) -> Result<Vec<String>> {
     Ok(topics)
 }
 
-fn failing_directory() -> Result<()> {
-    let (sound, failing) = (tempfile::tempdir()?, Mount::new(64)?);
-    let sound = sound.path().join("data").display().to_string();
-    let lost = failing.data().display().to_string();
-    let dirs = format!("{sound},{lost}");
+/// A broker with two directories, and three topics of one record in each.
+struct TwoDirectories {
+    broker: Broker,
+    raw: Raw,
+    sound: Vec<String>,
+    other: Vec<String>,
+    _sound: TempDir,
+}
+
+fn two_directories(other: &str) -> Result<TwoDirectories> {
+    let folder = tempfile::tempdir()?;
+    let sound = folder.path().join("data").display().to_string();
+    let dirs = format!("{sound},{other}");
     let broker = Broker::start(&[("log.dirs", &dirs), ("freshet.disk.reserve.bytes", "0")])?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     for i in 0..6 {
         raw.create_topic(&format!("t{i}"), &[])?;
     }
-    let (here, there) = (
-        by_directory(&mut raw, &sound)?,
-        by_directory(&mut raw, &lost)?,
-    );
-    ensure!(here.len() == 3 && there.len() == 3, "{here:?} {there:?}");
+    let sound = by_directory(&mut raw, &sound)?;
+    let other = by_directory(&mut raw, other)?;
+    ensure!(sound.len() == 3 && other.len() == 3, "{sound:?} {other:?}");
     let record = one_batch(10_000, now_ms())?;
-    for topic in here.iter().chain(&there) {
-        ensure!(
-            raw.produce(topic, record.clone())?.error_code == 0,
-            "{topic}"
-        );
+    for topic in sound.iter().chain(&other) {
+        let told = raw.produce(topic, record.clone())?;
+        ensure!(told.error_code == 0, "{topic}: {told:?}");
     }
-    failing.fill()?;
+    Ok(TwoDirectories {
+        broker,
+        raw,
+        sound,
+        other,
+        _sound: folder,
+    })
+}
+
+/// Those in the sound directory take 19 more, whatever becomes of the other one.
+fn the_others_go_on(raw: &mut Raw, sound: &[String]) -> Result<()> {
     let big = one_batch(MIB / 2, now_ms())?;
-    let told = raw.produce(&there[0], big.clone())?;
-    ensure!(told.error_code == STORAGE_ERROR, "{told:?}");
-    for topic in &there {
+    for topic in sound {
+        for offset in 1..20 {
+            let told = raw.produce(topic, big.clone())?;
+            let (error, at) = (told.error_code, told.base_offset);
+            ensure!((error, at) == (0, offset), "{topic}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn full_directory() -> Result<()> {
+    let disk = Mount::new(64)?;
+    let mut dirs = two_directories(&disk.data().display().to_string())?;
+    let raw = &mut dirs.raw;
+    disk.fill()?;
+    let big = one_batch(MIB / 2, now_ms())?;
+    for topic in &dirs.other {
+        for _ in 0..3 {
+            let told = raw.produce(topic, big.clone())?;
+            ensure!(told.error_code == STORAGE_ERROR, "{topic}: {told:?}");
+        }
+        let end = raw.offset_at(topic, -1)?.2;
+        ensure!(end == 1, "{topic}: what was refused is there, up to {end}");
+    }
+    the_others_go_on(raw, &dirs.sound)?;
+    disk.make_room()?;
+    for topic in &dirs.other {
+        await_that("room to produce again", PATIENCE, || {
+            Ok(raw.produce(topic, big.clone())?.error_code == 0)
+        })?;
+        let told = raw.fetch(topic, 1, i32::try_from(MIB)?)?;
+        ensure!(told.records.len() >= MIB / 2, "{topic}: {told:?}");
+        ensure!(raw.offset_at(topic, -1)?.2 == 2, "{topic}");
+    }
+    let (status, body) = get(dirs.broker.http()?, "/readyz")?;
+    ensure!(status == 200, "{status}: {body}");
+    ensure!(dirs.broker.stop()?.success(), "{}", dirs.broker.tail());
+    Ok(())
+}
+
+fn failing_directory() -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("freshet-disk-").tempdir()?;
+    let disk = Disk::new(folder.path())?;
+    let lost = disk.files().join("data").display().to_string();
+    let mut dirs = two_directories(&lost)?;
+    let raw = &mut dirs.raw;
+    disk.fail_writes(true);
+    let record = one_batch(10_000, now_ms())?;
+    for topic in &dirs.other {
         let told = raw.produce(topic, record.clone())?;
         ensure!(told.error_code == STORAGE_ERROR, "{topic}: {told:?}");
     }
-    for topic in &here {
-        for offset in 1..20 {
-            let told = raw.produce(topic, big.clone())?;
-            ensure!(
-                (told.error_code, told.base_offset) == (0, offset),
-                "{topic}: {told:?}"
-            );
-        }
-    }
-    let (status, body) = get(broker.http()?, "/readyz")?;
+    the_others_go_on(raw, &dirs.sound)?;
+    let (status, body) = get(dirs.broker.http()?, "/readyz")?;
     ensure!(
         body.contains(&lost),
         "{status}: a person sees which directory: {body}"
     );
+    drop(dirs);
     Ok(())
 }
 

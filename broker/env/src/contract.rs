@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "an exam fails by panicking")]
 
+pub mod objects;
+
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::watch;
 
 use crate::tasks::spawn_thread;
+use crate::watch;
 
 /// Running reactors; they end when this is dropped, and their tasks with them.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Reactors {
     next: AtomicUsize,
     threads: Vec<JoinHandle<()>>,
     /// Closed by the drop.
-    alive: Option<watch::Sender<()>>,
+    alive: Option<tokio::sync::watch::Sender<()>>,
 }
 
 impl Reactors {
@@ -34,7 +34,7 @@ impl Reactors {
         } else {
             count
         };
-        let (alive, life) = watch::channel(());
+        let (alive, life) = tokio::sync::watch::channel(());
         let mut reactors = Self {
             handles: Vec::with_capacity(count),
             next: AtomicUsize::new(0),
@@ -42,10 +42,15 @@ impl Reactors {
             alive: Some(alive),
         };
         for i in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .on_thread_park(watch::rests)
+                .on_thread_unpark(watch::works)
+                .build()?;
             reactors.handles.push(runtime.handle().clone());
             let mut life = life.clone();
             let body = move || {
+                watch::drives(runtime.handle());
                 // Nothing is ever sent: the channel closes.
                 let _ = runtime.block_on(life.changed());
             };

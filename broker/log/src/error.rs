@@ -26,13 +26,19 @@ impl Busy {
 /// Why a log cannot serve, or refuses a change other than an append.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LogError {
-    /// A write or fsync failed in this directory; it stays offline until the process restarts.
+    /// A write failed in this directory for another reason than want of room, or an fsync did; it stays offline until the process restarts.
     #[error("log directory {} is offline: {reason}", dir.display())]
     Offline {
         /// The directory.
         dir: PathBuf,
         /// The first failure.
         reason: Arc<str>,
+    },
+    /// The disk has no room for it: nothing of it was kept, and it may be tried again.
+    #[error("no room is left on the disk of log directory {}", dir.display())]
+    DiskFull {
+        /// The directory.
+        dir: PathBuf,
     },
     /// Bytes that were durable are not what was written. The log is offline, nothing was cut.
     #[error("log {log} is damaged: {what}")]
@@ -73,6 +79,7 @@ impl LogError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Offline { .. } | Self::Closed { .. } => ErrorKind::Unavailable,
+            Self::DiskFull { .. } => ErrorKind::Busy,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::OutOfRange { .. } => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,

@@ -67,34 +67,4 @@ impl Guard {
     ];
 }
 
-/// Whether a rule holds.
-#[cfg(not(any(test, feature = "simulation")))]
-pub(crate) const fn holds(_: Guard) -> bool {
-    true
-}
-
-#[cfg(any(test, feature = "simulation"))]
-pub(crate) use removed::holds;
-#[cfg(any(test, feature = "simulation"))]
-pub use removed::without;
-
-#[cfg(any(test, feature = "simulation"))]
-mod removed {
-    use freshet_types::Removed;
-
-    use super::Guard;
-
-    thread_local! {
-        static REMOVED: Removed<Guard> = const { Removed::none() };
-    }
-
-    /// Whether a rule holds on this thread.
-    pub(crate) fn holds(guard: Guard) -> bool {
-        REMOVED.with(|removed| removed.holds(guard))
-    }
-
-    /// Lives without a rule for a while.
-    pub fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
-        REMOVED.with(|removed| removed.without(guard, live))
-    }
-}
+freshet_types::removable!(Guard, any(test, feature = "simulation"));

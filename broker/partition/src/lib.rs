@@ -6,9 +6,12 @@ mod config;
 mod directory;
 mod groups;
 mod host;
+mod manifests;
 mod partition;
 mod replica;
 pub mod replication;
+mod shards;
+mod tiering;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
@@ -16,9 +19,13 @@ pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
 };
+pub use manifests::{
+    MANIFESTS_TOPIC, ManifestDoor, ManifestKeeper, ManifestShards, ManifestWait, Unanswered,
+};
 pub use partition::{
     Acks, Copies, Ends, FetchPoint, Follow, Isolation, Partition, Produce, ProduceError, ReadError,
     ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
+pub use tiering::{Custodians, CustodiansParts, Pace, Tiers};
 pub use waiters::{Watch, Watcher};

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use freshet_env::watch::resting;
 use freshet_env::{Clock, Disk, tasks};
 use freshet_types::{Decision, Millis, Position, StoredRecord, Ticket, Timer};
 use parking_lot::Mutex;
@@ -251,10 +252,10 @@ impl<M: Agreeable> Keeper<M> {
     /// Until a command comes or the next timer is due.
     fn wait(&self, queue: &Receiver<Command<M>>) -> Result<Command<M>, RecvTimeoutError> {
         let next = self.timers.iter().map(|(at, _)| *at).min();
-        match next {
+        resting(|| match next {
             None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => queue.recv_timeout(Duration::from_millis(at - self.clock.monotonic())),
-        }
+        })
     }
 
     fn fire(&mut self, round: &mut Round<M>) {

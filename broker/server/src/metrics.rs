@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     response_bytes: IntGauge,
     fetch_sessions: IntGauge,
     partitions: IntGauge,
+    stuck_threads: IntGauge,
     cluster: replication_page::Seen,
 }
 
@@ -131,6 +132,10 @@ impl Metrics {
             fetch_sessions: make
                 .gauge("freshet_fetch_sessions", "Idle incremental fetch sessions."),
             partitions: make.gauge("freshet_partitions", "Partitions open on this broker."),
+            stuck_threads: make.gauge(
+                "freshet_stuck_threads",
+                "Threads that have been at one piece of work for seconds.",
+            ),
             cluster: replication_page::Seen::default(),
             registry,
         }
@@ -205,6 +210,8 @@ impl Metrics {
             .set(signed(context.session_count() as u64));
         self.partitions
             .set(signed(context.partitions.all().len() as u64));
+        let stuck = freshet_env::watch::stuck();
+        self.stuck_threads.set(signed(stuck as u64));
     }
 }
 

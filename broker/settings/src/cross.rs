@@ -16,6 +16,7 @@ pub(crate) fn check(settings: &StaticSettings) -> Result<(), SettingError> {
     let layers = Layers::of(Arc::new(settings.clone()));
     listeners(&layers)?;
     crate::slices::quorum::check(&layers)?;
+    crate::slices::tier::check(&layers)?;
     log_dirs(&layers)?;
     layers.check_cordoned(layers.text("cordoned.log.dirs"))?;
     if let (Some(new), Some(old)) = (settings.get("node.id"), settings.get("broker.id"))

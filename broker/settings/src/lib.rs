@@ -1,7 +1,7 @@
 //! Every setting, declared once: name, unit, default, range, scope and doc.
 //!
 //! Floor 1. Kafka's names and defaults (4.4) wherever Kafka has the setting; ours start with
-//! `freshet.` (and `http.listener`). The table in `table/` is the only list: the parser of files
+//! `freshet.` (and `http.listener`, `remote.log.storage.url`). The table in `table/` is the only list: the parser of files
 //! and arguments, DescribeConfigs, validation of AlterConfigs and the reference page read it.
 //!
 //! ```text
@@ -35,12 +35,12 @@ pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Upd
 pub use slices::{
     CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, MoveSettings,
     NodeRoles, NodeSettings, QuorumSettings, ReplicationSettings, SocketSettings, ThrottleSettings,
-    TopicDefaults,
+    TierSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{
     CompressionType, Durability, ReplicationConfig, ThrottledReplicas, TimestampType, TopicConfig,
-    TopicThrottle,
+    TopicThrottle, TopicTier,
 };
 
 #[cfg(test)]

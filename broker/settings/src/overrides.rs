@@ -96,20 +96,22 @@ impl Scope {
     }
 }
 
-/// Checks what no single topic setting can know.
+/// Checks what no single topic setting can know. `has_store`: `remote.log.storage.system.enable`.
 ///
 /// # Errors
 /// Settings that contradict each other, or ask for what is not there.
-pub fn check_topic(overrides: &Overrides) -> Result<(), SettingError> {
+pub fn check_topic(overrides: &Overrides, has_store: bool) -> Result<(), SettingError> {
     const REMOTE: &str = "remote.storage.enable";
     let tiered = overrides
         .get(REMOTE)
         .is_some_and(|v| parse_bool(v) == Some(true));
-    if tiered {
+    if tiered && !has_store {
         return Err(SettingError::Value {
             name: REMOTE.into(),
             value: "true".to_owned(),
-            expected: "tiered storage is not built yet, so it cannot be switched on".to_owned(),
+            expected: "there is no object storage: set remote.log.storage.system.enable and \
+                       remote.log.storage.url on all brokers and controllers first"
+                .to_owned(),
         });
     }
     let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());

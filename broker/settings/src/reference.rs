@@ -15,7 +15,7 @@ with Kafka's own tools or with ours; what is set live for one broker beats what 
 and both beat the file. Topic settings are set when a topic is created or later, and beat everything.
 
 Names and defaults are those of Kafka 4.4 unless the text says otherwise; names that begin with \
-`freshet.`, and `http.listener`, are ours.
+`freshet.`, `http.listener` and `remote.log.storage.url` are ours.
 ";
 
 const WARNED: &str = "One that a broker is given gives a warning at start; one that is set at run time, in the log then.\n";

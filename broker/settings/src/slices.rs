@@ -4,6 +4,7 @@
 //! when the layers change and hands it in.
 
 pub(crate) mod quorum;
+pub(crate) mod tier;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::layers::Layers;
 use crate::value::items;
 
 pub use quorum::{NodeRoles, QuorumSettings};
+pub use tier::TierSettings;
 
 /// Who this broker is and where its things are. Read once, at start.
 #[derive(Debug, Clone, PartialEq, Eq)]

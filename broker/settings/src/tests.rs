@@ -336,6 +336,7 @@ fn a_setting_that_is_said_to_work_has_a_reader() {
         include_str!("topic_config.rs"),
         include_str!("cross.rs"),
         include_str!("slices/quorum.rs"),
+        include_str!("slices/tier.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|r| r.contains(&format!("\"{name}\"")));
     let topics = || Setting::all(Scope::Topic).filter(|s| s.standing == Standing::Used);
@@ -551,14 +552,50 @@ fn throttles_are_read_as_they_are_set() {
 }
 
 #[test]
+fn a_topics_local_retention_follows_its_retention() {
+    let of = |set: &[(&str, &str)]| Layers::default().topic_tier(&overrides(set));
+    let plain = TopicTier {
+        enabled: false,
+        local_retention_ms: Some(604_800_000),
+        local_retention_bytes: None,
+        copy_disabled: false,
+        delete_on_disable: false,
+        copy_lag_ms: Some(0),
+        copy_lag_bytes: None,
+    };
+    assert_eq!(of(&[]), plain);
+    let followed = of(&[("retention.ms", "9"), ("retention.bytes", "8")]);
+    let followed = (followed.local_retention_ms, followed.local_retention_bytes);
+    assert_eq!(followed, (Some(9), Some(8)));
+    let own = of(&[
+        ("retention.ms", "9"),
+        ("local.retention.ms", "3"),
+        ("local.retention.bytes", "-1"),
+        ("remote.storage.enable", "true"),
+        ("remote.log.copy.disable", "true"),
+        ("remote.copy.lag.bytes", "5"),
+    ]);
+    let expected = TopicTier {
+        enabled: true,
+        local_retention_ms: Some(3),
+        copy_disabled: true,
+        copy_lag_bytes: Some(5),
+        ..plain
+    };
+    assert_eq!(own, expected);
+}
+
+#[test]
 fn topic_settings_are_checked_together() {
-    assert!(check_topic(&overrides(&[("remote.storage.enable", "true")])).is_err());
-    assert!(check_topic(&overrides(&[("remote.storage.enable", "false")])).is_ok());
+    let tiered = overrides(&[("remote.storage.enable", "true")]);
+    assert!(check_topic(&tiered, false).is_err());
+    assert!(check_topic(&tiered, true).is_ok());
+    assert!(check_topic(&overrides(&[("remote.storage.enable", "false")]), false).is_ok());
     let lags = [
         ("min.compaction.lag.ms", "10"),
         ("max.compaction.lag.ms", "5"),
     ];
-    assert!(check_topic(&overrides(&lags)).is_err());
+    assert!(check_topic(&overrides(&lags), false).is_err());
 }
 
 #[test]

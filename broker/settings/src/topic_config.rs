@@ -150,7 +150,49 @@ pub struct TopicThrottle {
     pub followers: ThrottledReplicas,
 }
 
+/// Which of a topic's segments are kept in object storage, and for how long on local disks as well
+/// (KIP-405, KIP-950, KIP-1241). Times in ms, sizes in bytes; `None` means "no bound".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicTier {
+    /// `remote.storage.enable`.
+    pub enabled: bool,
+    /// `local.retention.ms`; where that is -2, `retention.ms`.
+    pub local_retention_ms: Option<u64>,
+    /// `local.retention.bytes`; where that is -2, `retention.bytes`.
+    pub local_retention_bytes: Option<u64>,
+    /// `remote.log.copy.disable`.
+    pub copy_disabled: bool,
+    /// `remote.log.delete.on.disable`.
+    pub delete_on_disable: bool,
+    /// `remote.copy.lag.ms`.
+    pub copy_lag_ms: Option<u64>,
+    /// `remote.copy.lag.bytes`.
+    pub copy_lag_bytes: Option<u64>,
+}
+
 impl Layers {
+    /// Resolves what of a topic goes to object storage.
+    pub fn topic_tier(&self, overrides: &Overrides) -> TopicTier {
+        let of = Reader {
+            layers: self,
+            overrides,
+        };
+        let bound = |name| u64::try_from(of.long(name)).ok();
+        let local = |name, follows| match of.long(name) {
+            -2 => bound(follows),
+            _ => bound(name),
+        };
+        TopicTier {
+            enabled: of.flag("remote.storage.enable"),
+            local_retention_ms: local("local.retention.ms", "retention.ms"),
+            local_retention_bytes: local("local.retention.bytes", "retention.bytes"),
+            copy_disabled: of.flag("remote.log.copy.disable"),
+            delete_on_disable: of.flag("remote.log.delete.on.disable"),
+            copy_lag_ms: bound("remote.copy.lag.ms"),
+            copy_lag_bytes: bound("remote.copy.lag.bytes"),
+        }
+    }
+
     /// Resolves which replicas of a topic are throttled.
     pub fn topic_throttle(&self, overrides: &Overrides) -> TopicThrottle {
         let of = Reader {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
+use freshet_partition::ManifestKeeper;
 use freshet_peers::chronicle;
 use freshet_peers::quorum::{Caller, Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
 use freshet_quorum::identity::{self, Identity};
@@ -128,6 +129,14 @@ impl Member {
     /// Waits until this node takes part no more.
     pub(super) async fn ended(&self) -> QuorumError {
         self.raft.ended().await
+    }
+
+    pub(super) fn relay(&self) -> Arc<Relay> {
+        Arc::clone(&self.relay)
+    }
+
+    pub(super) fn keep_manifests(&self, keeper: Arc<dyn ManifestKeeper>) {
+        self.room.keep_manifests(keeper);
     }
 
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
@@ -336,7 +345,7 @@ async fn start(
     let machine = MetadataOptions::of_cluster(Arc::clone(&wanted.statics), sessions);
     let blank = move || MetadataMachine::new(machine.clone());
     let raft_doors = RaftDoors {
-        disk: Arc::clone(&doors.disk),
+        disk: doors.metadata_disk.clone(),
         clock: Arc::clone(&doors.clock),
         link: Arc::clone(link) as Arc<dyn PeerLink>,
     };

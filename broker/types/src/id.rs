@@ -150,7 +150,10 @@ impl TopicName {
     pub fn is_internal(&self) -> bool {
         matches!(
             self.as_str(),
-            "__consumer_offsets" | "__transaction_state" | "__share_group_state"
+            "__consumer_offsets"
+                | "__transaction_state"
+                | "__share_group_state"
+                | "__remote_log_metadata"
         )
     }
 }

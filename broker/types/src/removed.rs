@@ -33,6 +33,36 @@ impl<R: Copy> Drop for PutBack<'_, R> {
     }
 }
 
+/// Gives rules of this kind, where they are `$removable` (a condition of `cfg`), a place for each
+/// thread: `holds(rule)`, and `without(rule, live)` for tests. Elsewhere all hold, at no cost.
+#[macro_export]
+macro_rules! removable {
+    ($rule:ty, $removable:meta) => {
+        #[cfg($removable)]
+        ::std::thread_local! {
+            static REMOVED: $crate::Removed<$rule> = const { $crate::Removed::none() };
+        }
+
+        /// Whether a rule holds on this thread.
+        #[cfg($removable)]
+        pub(crate) fn holds(rule: $rule) -> bool {
+            REMOVED.with(|removed| removed.holds(rule))
+        }
+
+        /// Whether a rule holds.
+        #[cfg(not($removable))]
+        pub(crate) const fn holds(_: $rule) -> bool {
+            true
+        }
+
+        /// Lives without a rule for a while.
+        #[cfg($removable)]
+        pub fn without<T>(rule: Option<$rule>, live: impl FnOnce() -> T) -> T {
+            REMOVED.with(|removed| removed.without(rule, live))
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,7 +5,7 @@ use std::io::Write;
 use freshet_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::compression::Encoder;
-use crate::inflate::failed;
+use crate::compression::failed;
 use crate::varint::{put_varint, put_varlong, varlong_bytes};
 use crate::{
     Attributes, Batch, BatchError, BatchHeader, CRC_FROM, Codec, Compression, HEADER_BYTES, Header,

@@ -10,11 +10,13 @@
 //!
 //! zstd is C; the others are Rust.
 
+mod inflate;
 mod read;
 mod snappy;
 mod write;
 
-pub(crate) use read::decoder;
+pub(crate) use inflate::{Body, failed};
+use read::decoder;
 pub(crate) use write::Encoder;
 
 /// How a body is compressed.

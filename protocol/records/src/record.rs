@@ -13,7 +13,7 @@ use std::iter::FusedIterator;
 use bytes::{Buf, Bytes};
 use freshet_types::{Offset, Timestamp};
 
-use crate::inflate::Body;
+use crate::compression::Body;
 use crate::varint::{MAX_VARINT, get_varint, get_varlong};
 use crate::{Batch, BatchError, BatchHeader, TimestampType};
 

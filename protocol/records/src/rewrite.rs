@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::builder::seal;
 use crate::compression::Encoder;
-use crate::inflate::{Body, failed};
+use crate::compression::{Body, failed};
 use crate::{Batch, BatchError, Compression, HEADER_BYTES};
 
 const STEP_BYTES: usize = 64 * 1024;

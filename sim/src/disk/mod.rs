@@ -94,6 +94,11 @@ impl FakeDisk {
         self.world.lock().capacity_bytes = bytes;
     }
 
+    /// Bytes that are taken.
+    pub fn used_bytes(&self) -> u64 {
+        self.world.lock().tree.used_bytes()
+    }
+
     /// Makes so many of 100 reads and writes stop early.
     pub fn set_short_io(&self, percent: u64) {
         self.world.lock().short_percent = percent;

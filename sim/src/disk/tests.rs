@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use freshet_env::contract::examine_disk;
-use freshet_env::disk::{Disk, DiskFile, OpenMode};
+use freshet_env::disk::{Disk, DiskFile, OpenMode, PatientDisk};
 
 use super::{Effect, FakeDisk, Fault, Op};
 
@@ -325,4 +326,38 @@ fn stalled_calls_wait_and_go_on() {
     disk.wait_stalled(1);
     let _next = disk.kill();
     assert!(second.join().unwrap().is_err(), "its process is gone");
+}
+
+#[test]
+fn a_patient_disk_is_a_disk_that_waits_for_room_while_it_has_patience() {
+    let fake = FakeDisk::new(1);
+    examine_disk(
+        &PatientDisk::new(Arc::new(fake.clone()), |_| unreachable!()),
+        Path::new("/"),
+    );
+    let fake = FakeDisk::new(1);
+    fake.set_capacity(1000);
+    let pauses = Arc::new(AtomicU64::new(0));
+    let disk = PatientDisk::new(Arc::new(fake.clone()), {
+        let (fake, pauses) = (fake.clone(), Arc::clone(&pauses));
+        move |before| {
+            let pauses = pauses.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(u64::from(before) < pauses);
+            fake.set_capacity(1000 + 100 * pauses);
+        }
+    });
+    disk.be_patient(true);
+    let path = Path::new("/full");
+    let file = disk.open(path, OpenMode::CreateNew).unwrap();
+    let bytes: Vec<u8> = (0..2000).map(|i| (i % 251) as u8).collect();
+    file.write_all_at(&[IoSlice::new(&bytes)], 0).unwrap();
+    assert!(pauses.load(Ordering::Relaxed) >= 10);
+    assert_eq!(disk.read_small(path, 5000).unwrap(), bytes);
+    let waited = pauses.load(Ordering::Relaxed);
+    disk.be_patient(false);
+    let refused = file
+        .write_all_at(&[IoSlice::new(&bytes)], 2000)
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    assert_eq!(pauses.load(Ordering::Relaxed), waited);
 }

@@ -56,23 +56,75 @@ fn a_failed_fsync_takes_the_directory_offline_and_acknowledges_nothing() {
 
 #[test]
 fn a_failed_write_takes_the_directory_offline() {
-    for effect in [Effect::Eio, Effect::NoSpace] {
-        let (machine, mut model) = filled(&Setup::small(), 5);
-        let safe = model.end();
-        machine
-            .disk
-            .inject(Fault::on(Op::Write).at(".log").with(effect));
-        let bytes = model.next_batch(Dice::new(1), 0);
-        assert!(is_offline(&machine.send(bytes, 0).wait()), "{effect:?}");
-        machine.seen.wait_failed();
-        let told = machine.seen.told();
-        assert_eq!((told.appended, told.flushed), (safe, safe));
-        let disk = machine.disk.kill();
+    let (machine, mut model) = filled(&Setup::small(), 5);
+    let safe = model.end();
+    let fault = Fault::on(Op::Write).at(".log").with(Effect::Eio);
+    machine.disk.inject(fault);
+    let bytes = model.next_batch(Dice::new(1), 0);
+    assert!(is_offline(&machine.send(bytes, 0).wait()));
+    machine.seen.wait_failed();
+    let told = machine.seen.told();
+    assert_eq!((told.appended, told.flushed), (safe, safe));
+    let disk = machine.disk.kill();
+    machine.leave();
+    let machine = Machine::boot(&disk, &Setup::small()).unwrap();
+    model.reconcile(machine.view()).unwrap();
+    machine.leave();
+}
+
+/// Others may fill a disk at any moment, and empty it again.
+#[test]
+fn a_disk_that_is_full_now_and_then_costs_what_it_refused_and_nothing_else() {
+    let mut refused = 0;
+    for seed in 0..40_u64 {
+        let setup = Setup::small();
+        let (mut machine, mut model) = filled(&setup, 5);
+        for i in 0..60_u64 {
+            let dice = Dice::new(seed).of(i);
+            if dice.chance(30, "full") {
+                let used = machine.disk.used_bytes();
+                let left = dice.below(2000, "left");
+                machine.disk.set_capacity(used + left);
+            }
+            let end = model.end();
+            let bytes = model.next_batch(dice.of("batch"), 0);
+            match machine.send(bytes, 0).wait() {
+                Ok(_) => {}
+                Err(AppendError::Log(LogError::DiskFull { .. })) => {
+                    model.cut(end);
+                    refused += 1;
+                    machine.disk.set_capacity(u64::MAX);
+                }
+                Err(error) => panic!("seed {seed}, batch {i}: {error}"),
+            }
+            assert_eq!(machine.view().log_end(), model.end());
+        }
+        model.compare(machine.view()).unwrap();
+        machine.disk.set_capacity(u64::MAX);
+        machine.seen.wait_flushed(model.end()).unwrap();
+        for retry in model.retries() {
+            let again = machine.send(retry.bytes, 0).wait().unwrap();
+            assert!(
+                again.duplicate && again.base_offset == retry.base,
+                "seed {seed}"
+            );
+        }
+        assert!(machine.dir.failure().is_none());
+        let disk = match seed % 2 {
+            0 => machine.disk.crash(),
+            _ => machine.disk.kill(),
+        };
         machine.leave();
-        let machine = Machine::boot(&disk, &Setup::small()).unwrap();
+        machine = Machine::boot(&disk, &setup).unwrap();
         model.reconcile(machine.view()).unwrap();
+        assert_eq!(
+            machine.view().log_end(),
+            model.end(),
+            "all of it was flushed"
+        );
         machine.leave();
     }
+    assert!(refused > 100, "{refused}");
 }
 
 #[test]

@@ -180,11 +180,18 @@ impl Log {
         let mut rows = std::mem::take(&mut self.rows);
         let start = self.start.min(rows.len());
         let epochs = self.first_epoch().filter(|_| start > 0);
+        // The checkpoint that a log writes when it starts later has them.
+        let mut producers = std::mem::take(&mut self.producers);
+        for known in producers.values_mut() {
+            known.retain(|(_, at)| index(*at) < start);
+        }
+        producers.retain(|_, known| !known.is_empty());
         *self = Self {
             is_cached: self.is_cached,
             rows: vec![Row::GONE; start],
             start,
             epochs: epochs.into_iter().collect(),
+            producers,
             ..Self::default()
         };
         rows.drain(..start);

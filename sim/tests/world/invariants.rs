@@ -272,6 +272,11 @@ impl World {
         }
     }
 
+    /// Below, somebody has heard, records are gone.
+    pub(crate) fn told_deleted(&mut self, at: TopicPartition) -> Offset {
+        self.witness.truth(at).told_deleted
+    }
+
     /// I2: what a new leader takes for committed was committed by one before. After a pardon it may
     /// have heard of it from a leader that counts no more.
     pub(crate) fn begins_with(&mut self, host: Host, at: TopicPartition, end: Offset) {

@@ -7,7 +7,7 @@ use freshet_metadata::{
 };
 use freshet_partition::replication;
 use freshet_sim::Throws;
-use freshet_types::TopicPartition;
+use freshet_types::{Offset, TopicPartition};
 
 use crate::broker::Stand;
 use crate::faults::Climate;
@@ -34,6 +34,9 @@ pub(crate) enum Scene {
     /// A replica that lost its disk joins while another one holds back what is committed; then a
     /// fetch comes that the process before it had sent.
     FetchOfTheDead,
+    /// A replica comes back with all records, those included that were deleted meanwhile, and hears
+    /// nothing of its leader before all others die.
+    JoinedWithTheDeleted,
     /// A process of a leader starts and registers, and sees for seconds no newer image than the
     /// process before it.
     OldImage,
@@ -42,10 +45,11 @@ pub(crate) enum Scene {
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::TakenAndRefused,
         Self::ProposedOfTheDead,
         Self::FetchOfTheDead,
+        Self::JoinedWithTheDeleted,
         Self::OldImage,
         Self::RegisteredByTheDead,
     ];
@@ -56,6 +60,10 @@ impl Scene {
             Self::TakenAndRefused => (Rule::Body(Duty::StaleIsOpen), "I1"),
             Self::ProposedOfTheDead => (Rule::Controller(metadata::Guard::MemberEpochs), "I1"),
             Self::FetchOfTheDead => (Rule::Replica(replication::Guard::OldBroker), "I1"),
+            Self::JoinedWithTheDeleted => {
+                let guard = replication::Guard::JoinersHaveDeleted;
+                (Rule::Replica(guard), "T2")
+            }
             Self::OldImage => (Rule::Body(Duty::OwnRegistration), "E1"),
             Self::RegisteredByTheDead => (Rule::Controller(metadata::Guard::ReplacedStayOut), "B1"),
         }
@@ -65,7 +73,10 @@ impl Scene {
         match self {
             Self::TakenAndRefused => 150,
             Self::FetchOfTheDead => 10_000,
-            Self::ProposedOfTheDead | Self::OldImage | Self::RegisteredByTheDead => 600,
+            Self::ProposedOfTheDead
+            | Self::JoinedWithTheDeleted
+            | Self::OldImage
+            | Self::RegisteredByTheDead => 600,
         }
     }
 }
@@ -91,6 +102,7 @@ impl World {
             Scene::TakenAndRefused => self.taken_and_refused(at)?,
             Scene::ProposedOfTheDead => self.proposed_of_the_dead(at)?,
             Scene::FetchOfTheDead => self.fetch_of_the_dead(at)?,
+            Scene::JoinedWithTheDeleted => self.joined_with_the_deleted(at)?,
             Scene::OldImage => self.old_image(at)?,
             Scene::RegisteredByTheDead => self.registered_by_the_dead(at)?,
         }
@@ -269,6 +281,40 @@ impl World {
         self.network.heal();
         self.line(LEADER, FOLLOWER);
         self.pass(500)
+    }
+
+    fn joined_with_the_deleted(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.set_trap(|_, _, message| matches!(message, Message::Produce(_)));
+        self.until("all have all", |world| {
+            let mut ends = [LEADER, STEADY, FOLLOWER].map(|host| world.log(host, at).end());
+            ends.sort_unstable();
+            ends[0] == ends[2] && world.knows_committed(LEADER, at) == ends[0]
+        })?;
+        self.come_back(at)?;
+        let end = self.log(LEADER, at).end();
+        self.delete_records(LEADER, at, (end, true));
+        self.until("they are gone", |world| world.told_deleted(at) >= end)?;
+        self.set_trap(|_, to, message| match message {
+            Message::Fetched(_) => to == FOLLOWER,
+            message => matches!(message, Message::Produce(_)),
+        });
+        self.boot(FOLLOWER);
+        self.until("it asks", |world| world.has_taken())?;
+        self.pass(500)?;
+        for host in [LEADER, STEADY] {
+            self.fell(host);
+            self.until("it is fenced", |world| !world.is_active(host))?;
+        }
+        self.pass(500)?;
+        self.trap = None;
+        self.boot(LEADER);
+        self.boot(STEADY);
+        self.pass(1_000)
+    }
+
+    fn knows_committed(&mut self, host: Host, at: TopicPartition) -> Offset {
+        self.replica(host, at)
+            .map_or(0, |replica| replica.committed)
     }
 
     fn registered_by_the_dead(&mut self, at: TopicPartition) -> Result<(), String> {

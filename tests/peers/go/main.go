@@ -85,14 +85,16 @@ func untilEndOfInput() context.Context {
 }
 
 // A line that swallows everything is given up sooner than by default; and so is a broker that does not
-// take calls, which the client may ask for metadata several times in a row.
+// take calls, which the client may ask for metadata several times in a row. By default it waits until
+// its metadata is 5 s old before it asks who leads now.
 var (
 	lineTimeout = kgo.RequestTimeoutOverhead(5 * time.Second)
 	dialTimeout = kgo.DialTimeout(2 * time.Second)
+	metadataAge = kgo.MetadataMinAge(250 * time.Millisecond)
 )
 
 func client(o options, more ...kgo.Opt) *kgo.Client {
-	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer"), lineTimeout, dialTimeout}, more...)...)
+	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.bootstrap, ",")...), kgo.ClientID("go-peer"), lineTimeout, dialTimeout, metadataAge}, more...)...)
 	if err != nil {
 		panic(err)
 	}

@@ -233,7 +233,16 @@ impl Disk {
         let room = stat.f_bavail * stat.f_frsize;
         let file = fs::File::create(self.ballast())?;
         let mode = rustix::fs::FallocateFlags::empty();
-        rustix::fs::fallocate(&file, mode, 0, room.saturating_sub(but_bytes))?;
+        let (mut filled, until) = (0, room.saturating_sub(but_bytes));
+        // Others write as well, and the file system needs some for itself.
+        let mut piece = until;
+        while piece >= stat.f_frsize && filled < until {
+            match rustix::fs::fallocate(&file, mode, filled, piece) {
+                Ok(()) => filled += piece,
+                Err(rustix::io::Errno::NOSPC) => piece /= 2,
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 

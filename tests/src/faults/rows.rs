@@ -182,8 +182,13 @@ const DISKS: &[Fault] = &[
     tried(
         12,
         "the disk is full",
-        "producers are refused with an error that is tried again; readers and deletions go on",
-        &["a_full_disk_refuses_producers_and_serves_the_rest"],
+        "below the reserve producers are refused with an error that is tried again; readers and deletions go on. Full to the last block, what finds no room was never there, and all goes on by itself once there is some",
+        &[
+            "a_full_disk_refuses_producers_and_serves_the_rest",
+            "a_disk_that_is_full_now_and_then_costs_what_it_refused_and_nothing_else",
+            "segments_go_once_there_is_room_for_the_checkpoint_that_says_so",
+            "a_patient_disk_is_a_disk_that_waits_for_room_while_it_has_patience",
+        ],
     ),
     tried(
         13,
@@ -386,11 +391,14 @@ const RESOURCES: &[Fault] = &[
         "no election after election",
         &[],
     ),
-    open(
+    tried(
         39,
         "a thread is stuck for seconds",
         "other partitions go on; somebody says so",
-        "needs a fault within the process",
+        &[
+            "who_is_at_the_same_work_for_two_looks_is_stuck_until_it_goes_on",
+            "a_busy_runtime_is_not_stuck_and_one_that_is_held_up_is",
+        ],
     ),
 ];
 

@@ -161,7 +161,8 @@ fn is_made_good(stage: &mut Stage, beside: &Beside, id: i32, said_before: usize)
     let log = format!("{}-0", beside.topic);
     let told = |line: &str| line.contains("ERROR") && line.contains(&log);
     ensure!(said.lines().any(told), "nobody is told of the damage");
-    beside.check(stage)?;
+    // It may be about to hand over still.
+    eventually(RECOVERY, || beside.check(stage))?;
     // Now from the copy that was damaged.
     let others = stage.cluster.others(id);
     for other in others {

@@ -1,8 +1,11 @@
 //! Processes that stand still and go on as if nothing had been.
 
-use std::time::Duration;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
 
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::broker::Kind;
@@ -25,6 +28,12 @@ pub(super) const TRIALS: &[Trial] = &[
         rows: &[23],
         faults: controller,
         needs: Needs::Cluster,
+    },
+    Trial {
+        name: "a_thread_stands_still",
+        rows: &[39],
+        faults: thread,
+        needs: Needs::Freshet,
     },
 ];
 
@@ -89,4 +98,70 @@ fn controller(stage: &mut Stage) -> Result<()> {
         "controller {active} slept: all acknowledge {acked:.2?} after its waking"
     ));
     stage.recover()
+}
+
+/// The thread that serves all clients of a broker is held up within a system call, as by a lock or a
+/// device. Others serve on, and somebody says so.
+fn thread(stage: &mut Stage) -> Result<()> {
+    const STUCK: Duration = Duration::from_secs(7);
+    // It looks every two seconds.
+    const TOLD: Duration = Duration::from_secs(5);
+    let (_, leader) = stage.some_leader()?;
+    let process = stage.cluster.node(leader).process_id()?;
+    let thread = thread_of(process, "net-0")?;
+    let begin = Instant::now();
+    let mut holder = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-p", &thread.to_string()])
+        .args(["-e", "trace=recvfrom"])
+        .arg("-e")
+        .arg(format!(
+            "inject=recvfrom:delay_enter={}:when=1",
+            STUCK.as_micros()
+        ))
+        .stdin(Stdio::null())
+        .spawn()
+        .context("starting strace")?;
+    stage.cluster.watch(STUCK)?;
+    let led = stage.cluster.partitions(stage.topic())?;
+    holder.kill()?;
+    holder.wait()?;
+    let mut count = 0;
+    for (at, _) in led.iter().enumerate().filter(|(_, p)| p.leader != leader) {
+        let partition = i32::try_from(at)?;
+        let late = begin + STUCK / 2..begin + STUCK;
+        let acked = stage.load.ack_times(partition);
+        let acked = acked.iter().filter(|at| late.contains(at)).count();
+        ensure!(
+            acked > 0,
+            "partition {partition}, led by another, stood still as well"
+        );
+        count += acked;
+    }
+    ensure!(count > 0, "{leader} leads all");
+    let acked = stage.load.await_progress(RECOVERY)?;
+    stage.note(format!(
+        "net-0 of {leader} stood still: others acknowledged {count} records meanwhile, and all do {acked:.2?} later"
+    ));
+    stage.recover()?;
+    for what in ["a thread stands still", "a thread that stood still goes on"] {
+        let told = |line: &str| line.contains(what) && line.contains("net-0");
+        let end = Instant::now() + TOLD;
+        while !stage.cluster.node(leader).printed().lines().any(told) {
+            ensure!(Instant::now() < end, "{leader} does not say: {what}");
+            stage.cluster.watch(Duration::from_millis(100))?;
+        }
+    }
+    Ok(())
+}
+
+/// The thread of a process that has this name.
+fn thread_of(process: Pid, name: &str) -> Result<u32> {
+    let tasks = format!("/proc/{}/task", process.as_raw_nonzero());
+    for task in fs::read_dir(tasks)? {
+        let task = task?;
+        if fs::read_to_string(task.path().join("comm"))?.trim() == name {
+            return Ok(task.file_name().to_string_lossy().parse()?);
+        }
+    }
+    anyhow::bail!("there is no thread {name}")
 }

@@ -43,6 +43,12 @@ pub(crate) const RECIPES: &[Recipe] = &[
         programs: &["node", "npm"],
         install: node,
     },
+    Recipe {
+        name: "s3",
+        manifests: &["go.mod", "go.sum"],
+        programs: &["go"],
+        install: s3,
+    },
 ];
 
 /// The jars of the pom and all that they need, in one flat folder: a class path of `folder/*`.
@@ -105,4 +111,24 @@ fn node(sources: &Path, folder: &Path) -> Result<()> {
         &["ci", "--no-audit", "--no-fund"],
     ))
     .map(drop)
+}
+
+/// The S3 server as one program; what it was built from is not needed again.
+fn s3(sources: &Path, folder: &Path) -> Result<()> {
+    const SERVER: &str = "github.com/versity/versitygw/cmd/versitygw";
+    let program = folder.join("bin/versitygw");
+    let program = program
+        .to_str()
+        .context("the cache has a name that is no text")?;
+    let (modules, objects) = (folder.join("modules"), folder.join("objects"));
+    let mut build = command(sources, "go", &["build", "-o", program, SERVER]);
+    build
+        .env("GOMODCACHE", &modules)
+        .env("GOCACHE", &objects)
+        .env("GOFLAGS", "-modcacherw -mod=readonly -buildvcs=false");
+    process::run(&mut build)?;
+    for used in [modules, objects] {
+        fs::remove_dir_all(&used).with_context(|| format!("cannot remove {}", used.display()))?;
+    }
+    Ok(())
 }

@@ -18,12 +18,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
+    ("strace", "strace"),
     ("tc", "iproute2"),
     ("unshare", "util-linux"),
 ];
 
 /// What the trials of a cluster make their networks and disks with.
-pub(crate) const TRIALS: &[&str] = &["ip", "iptables", "mkfs.ext4", "tc", "unshare"];
+pub(crate) const TRIALS: &[&str] = &["ip", "iptables", "mkfs.ext4", "strace", "tc", "unshare"];
 /// What comes with the library that one trial sets clocks by; the others go without it.
 pub(crate) const CLOCKS: &[&str] = &["faketime"];
 

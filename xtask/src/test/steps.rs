@@ -90,17 +90,17 @@ fn peers() -> Result<Count> {
     peers::run(&peers::Args::default()).map(|()| Count::one(true))
 }
 
-/// What Kafka's own classes say about our bytes: tests that the step `unit` leaves out, because they
-/// need a peer.
+/// What others say about us: Kafka's own classes about our bytes, an S3 server about our requests. These
+/// are the tests that the step `unit` leaves out, because they need a peer.
 fn oracle() -> Result<Count> {
-    tests(&[
-        "--package",
-        "freshet-wire",
-        "--test",
-        "java_oracle",
-        "--",
-        "--ignored",
-    ])
+    let mut count = Count::default();
+    for (package, test) in [
+        ("freshet-wire", "java_oracle"),
+        ("freshet-objects", "stores"),
+    ] {
+        count += tests(&["--package", package, "--test", test, "--", "--ignored"])?;
+    }
+    Ok(count)
 }
 
 /// Other people's clients against our processes: every black-box test that is no fault test.

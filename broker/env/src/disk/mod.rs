@@ -9,8 +9,10 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+mod patient;
 mod system;
 
+pub use patient::PatientDisk;
 pub use system::SystemDisk;
 
 /// How a file is opened.

@@ -26,12 +26,12 @@ use freshet_types::{Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::state::committed::{self, MAX_COMMITTED_BYTES};
-use crate::state::envelope::EnvelopeError;
 use crate::state::life::{Found, LastLife, Life, MAX_LIFE_BYTES};
 use crate::state::stop::StopRow;
 use crate::state::{Checkpoint, StopImage};
 use crate::view::Shared;
 use crate::{LogError, OpenError};
+use freshet_records::envelope::EnvelopeError;
 
 const LOCK: &str = ".lock";
 const PROOF: &str = "clean-shutdown";
@@ -292,22 +292,25 @@ impl LogDir {
     }
 
     /// Keeps how far partitions are known to be committed, for the next process. A failure takes the
-    /// directory offline. Blocks on the device.
+    /// directory offline, unless the disk is full: what was kept before stands then. Blocks on the
+    /// device.
     pub fn keep_committed(&self, rows: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
-        self.write_small(COMMITTED, &committed::to_file(rows))
+        let (path, written) = self.write_small(COMMITTED, &committed::to_file(rows))?;
+        written.map_err(|error| self.refuse("writing", &path, &error))
     }
 
     fn write_life(&self, life: Life) -> Result<(), LogError> {
-        self.write_small(LIFE, &life.to_file())
+        let (path, written) = self.write_small(LIFE, &life.to_file())?;
+        written.map_err(|error| self.fail("writing", &path, &error))
     }
 
-    fn write_small(&self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+    fn write_small(&self, name: &str, bytes: &[u8]) -> Result<(PathBuf, io::Result<()>), LogError> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
         let path = self.path.join(name);
         let written = self.disk.replace_small(&path, bytes);
-        written.map_err(|error| self.fail("writing", &path, &error))
+        Ok((path, written))
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
@@ -447,6 +450,19 @@ impl LogDir {
             }
         }
         self.failure().expect("it was set just now, or before")
+    }
+
+    /// [`LogDir::fail`] for a write that can be given up: it failed for want of room only, which is
+    /// no harm to what was written before.
+    pub(crate) fn refuse(&self, doing: &'static str, path: &Path, error: &io::Error) -> LogError {
+        if error.kind() != io::ErrorKind::StorageFull {
+            return self.fail(doing, path, error);
+        }
+        if self.available_bytes.swap(0, Ordering::Relaxed) > 0 {
+            tracing::warn!(path = %path.display(), doing, "no room is left on the disk");
+        }
+        let dir = self.path.clone();
+        LogError::DiskFull { dir }
     }
 
     /// Bytes were written: the estimate of what is left goes down until the next look.

@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering;
 use freshet_types::Offset;
 
 use super::room::Room;
-use super::save::{CheckpointJob, SNAPSHOT};
+use super::save::CheckpointJob;
 use super::{Log, recover};
 use crate::LogError;
 use crate::segment::scan::Scan;
-use crate::segment::{Segment, file_name, parse_file_name};
+use crate::segment::{Segment, file_name};
 use crate::state::Producers;
+use crate::state::SNAPSHOT;
 
 /// Where a truncation ends up.
 struct Place {
@@ -97,17 +98,6 @@ impl Log {
         self.file = None;
         self.first_time = None;
         self.room = Room::default();
-        // What is on the disk, not what the list says: the newest in the list may wait for a
-        // checkpoint that this cut overtakes, and its predecessor is still there.
-        let snapshots = self.snapshot_files().map_err(|error| {
-            let doing = "listing the snapshots of";
-            self.shared.fail(doing, &error)
-        })?;
-        let first = kept[0].base();
-        self.snapshots = snapshots
-            .into_iter()
-            .filter(|offset| (first..=place.end).contains(offset))
-            .collect();
         self.rewind_producers(place.end)?;
         self.checkpoint().write_held()?;
         self.cut_files(&active, gone)?;
@@ -178,20 +168,10 @@ impl Log {
         Ok(())
     }
 
-    /// Offsets of the snapshots on the disk, sorted. All tell of records of this log's present
-    /// life, because a cut removes those above it.
-    fn snapshot_files(&self) -> io::Result<Vec<Offset>> {
-        let entries = self.shared.disk().list(&self.shared.path)?;
-        let names = entries.iter();
-        Ok(names
-            .filter_map(|entry| parse_file_name(&entry.name, SNAPSHOT))
-            .collect())
-    }
-
     /// Removes the snapshots of records that went: other records will have these offsets. To be
     /// made durable before they do.
     fn remove_snapshots_above(&self, end: Offset) -> io::Result<()> {
-        for offset in self.snapshot_files()? {
+        for offset in self.shared.snapshot_files()? {
             if offset > end {
                 let name = file_name(offset, SNAPSHOT);
                 self.shared
@@ -203,12 +183,21 @@ impl Log {
     }
 
     /// Producer state as it was at `end`: the newest snapshot at or below it, and the headers since.
+    /// `flushing` is held.
     fn rewind_producers(&mut self, end: Offset) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let segments = shared.segments.read().clone();
+        // What is on the disk, not what the list says: the newest in the list may wait for a
+        // checkpoint that was overtaken, and its predecessor is still there.
+        let snapshots = shared
+            .snapshot_files()
+            .map_err(|error| shared.fail("listing the snapshots of", &error))?;
+        let usable = segments[0].base()..=end;
+        let usable = snapshots.into_iter().filter(|at| usable.contains(at));
+        self.snapshots = usable.collect();
         if self.producers.is_empty() {
             return Ok(());
         }
-        let shared = Arc::clone(&self.shared);
-        let segments = shared.segments.read().clone();
         let max_producers = self.config().max_producers;
         let rebuilt =
             recover::producers_at(&shared, &segments, &mut self.snapshots, end, max_producers);
@@ -218,6 +207,28 @@ impl Log {
         })?;
         self.publish_unstable();
         Ok(())
+    }
+
+    /// Forgets what was staged and could not be written. No promise covers it: what a crash finds of
+    /// it is what it finds of any unfinished write.
+    pub(super) fn take_back(&mut self) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let _flushing = shared.flushing.lock();
+        let end = self.shared.log_end.load(Ordering::Acquire);
+        self.end = end;
+        self.position = self.active.size_bytes();
+        self.shared.epochs.write().cut_end(end);
+        if self.position == 0 {
+            self.first_time = None;
+        }
+        if let Some(file) = self.file.clone() {
+            // Behind the last batch there are whole zeros or nothing.
+            let cut = file.set_len(self.position);
+            cut.map_err(|error| self.shared.fail("taking back a write to", &error))?;
+            self.shared.set_dirty(file);
+        }
+        self.room = Room::default();
+        self.rewind_producers(end)
     }
 
     /// Throws all records away and starts at `at`. Waits for the device. Nothing may be staged.

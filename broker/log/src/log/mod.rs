@@ -8,8 +8,8 @@
 //! commit  one vectored write at the end of the active segment, then publish   one system call
 //! ```
 //!
-//! Producer state is changed by `stage`, before the write. That is safe because a failed write
-//! takes the directory offline: nothing is ever staged after it.
+//! Producer state is changed by `stage`, before the write. A failed write takes the directory offline,
+//! so that nothing is ever staged after it; one that found no room is taken back whole.
 
 mod cut;
 mod inherit;
@@ -28,6 +28,7 @@ use freshet_env::disk::OpenMode;
 use freshet_records::{BatchHeader, prefix};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
+pub(crate) use recover::producers_at;
 pub(crate) use save::{CheckpointJob, Saved};
 
 use crate::batch::{Prepared, PreparedBatch};
@@ -63,6 +64,9 @@ pub(crate) struct Log {
     /// Base offsets of snapshot files, sorted.
     snapshots: Vec<Offset>,
     staged: Staged,
+    /// Why what was staged was taken back: whoever had it staged hears this from the next commit,
+    /// and until then nothing is staged.
+    taken_back: Option<LogError>,
     generation: u64,
     /// Bytes written since the last checkpoint was made.
     since_checkpoint: u64,
@@ -113,6 +117,9 @@ impl Log {
         prepared: &Prepared,
     ) -> Result<(Appended, Option<Committed>), AppendError> {
         self.shared.usable()?;
+        if let Some(error) = &self.taken_back {
+            return Err(error.clone().into());
+        }
         if let Some(duplicate) = self.judge(prepared)? {
             return Ok((duplicate, None));
         }
@@ -251,8 +258,16 @@ impl Log {
         due
     }
 
-    /// Writes what is staged. `None` when nothing was.
+    /// Writes what is staged. `None` when nothing was. When the disk has no room for it, the log is
+    /// as if it had never been staged.
     pub(crate) fn commit(&mut self) -> Result<Option<Committed>, LogError> {
+        match self.taken_back.take() {
+            Some(error) => Err(error),
+            None => self.commit_staged(),
+        }
+    }
+
+    fn commit_staged(&mut self) -> Result<Option<Committed>, LogError> {
         if self.staged.bytes == 0 {
             return Ok(None);
         }
@@ -261,7 +276,10 @@ impl Log {
         let (indexed, bytes, records) = (staged.indexed, staged.bytes, staged.records);
         let mut runs = staged.runs;
         let runs = runs.take();
-        self.write(&runs, bytes)?;
+        self.write(&runs, bytes).or_else(|error| match error {
+            LogError::DiskFull { .. } => self.take_back().and(Err(error)),
+            error => Err(error),
+        })?;
         self.active.grown(&indexed, self.position);
         self.since_checkpoint += bytes;
         self.records_since_flush += records;
@@ -303,7 +321,7 @@ impl Log {
         let micros = clock.micros().saturating_sub(begin);
         self.shared.context.metrics.writes.observe(micros);
         self.shared.dir.note_write(micros);
-        written.map_err(|error| self.shared.fail("writing to", &error))?;
+        written.map_err(|error| self.shared.refuse("writing to", &error))?;
         self.room.written(self.position, zeros.len());
         self.shared.dir.charge(bytes);
         self.forget_behind(&file);
@@ -331,7 +349,7 @@ impl Log {
             true => self.active.create_or_empty(),
             false => self.active.writer(),
         };
-        let file = file.map_err(|error| self.shared.fail("opening a segment of", &error))?;
+        let file = file.map_err(|error| self.shared.refuse("opening a segment of", &error))?;
         if fresh {
             self.shared.dirty.lock().own_dir = true;
         }
@@ -363,7 +381,13 @@ impl Log {
         if self.position == 0 || !self.must_roll(prepared)? {
             return Ok(None);
         }
-        let committed = self.commit()?;
+        let committed = self.commit_staged().inspect_err(|error| {
+            // Those who staged it ask for nothing before the next commit.
+            if let LogError::DiskFull { .. } = error {
+                self.taken_back = Some(error.clone());
+            }
+        });
+        let committed = committed?;
         self.roll()?;
         Ok(committed)
     }

@@ -11,12 +11,11 @@ use freshet_types::Offset;
 
 use super::recover::{End, Replay, producers_at, scan_segment};
 use super::room::{Room, is_room};
-use super::save::SNAPSHOT;
 use super::{Log, Staged};
 use crate::dir::{STATE, io_error, read_state};
 use crate::segment::{Segment, file_name, parse_file_name};
 use crate::state::stop::StopRow;
-use crate::state::{Checkpoint, Producers};
+use crate::state::{Checkpoint, Producers, SNAPSHOT};
 use crate::view::{Dirty, Shared, SharedSpec};
 use crate::writers::context::Context;
 use crate::{LogError, OpenError, OpenLog};
@@ -569,6 +568,7 @@ fn assemble(
         producers,
         snapshots,
         staged: Staged::default(),
+        taken_back: None,
         generation,
         since_checkpoint: 0,
         checkpoint_due: false,

@@ -21,10 +21,9 @@ use std::sync::Arc;
 use freshet_records::BatchHeader;
 use freshet_types::{Offset, Timestamp};
 
-use super::save::SNAPSHOT;
 use crate::segment::scan::{Scan, ScanError};
 use crate::segment::{Segment, file_name};
-use crate::state::{Epochs, Producers};
+use crate::state::{Epochs, Producers, SNAPSHOT};
 use crate::view::Shared;
 
 /// Largest producer snapshot that is read: 100,000 producers with five batches each need 19 MB.
@@ -108,7 +107,7 @@ pub(super) fn scan_segment(
 
 /// Producer state at `end`: the newest readable snapshot at or below it, and the headers since.
 /// Snapshots that cannot be read are dropped from the list.
-pub(super) fn producers_at(
+pub(crate) fn producers_at(
     shared: &Arc<Shared>,
     segments: &[Arc<Segment>],
     snapshots: &mut Vec<Offset>,

@@ -16,14 +16,12 @@ use crate::LogError;
 use crate::dir::STATE;
 use crate::segment::{Segment, file_name};
 use crate::state::stop::StopRow;
-use crate::state::{Checkpoint, SealedSegment};
+use crate::state::{Checkpoint, SNAPSHOT, SealedSegment};
 use crate::view::Shared;
 
 /// Less than this is not worth a checkpoint in passing: with thousands of logs, their syncs would
 /// be felt by producers, and scanning so little is fast.
 const QUIET_CHECKPOINT_BYTES: u64 = 1 << 20;
-/// Ends the name of a producer snapshot.
-pub(super) const SNAPSHOT: &str = "producers";
 
 /// A checkpoint to be written.
 pub(crate) struct CheckpointJob {
@@ -172,23 +170,27 @@ impl Log {
 }
 
 impl CheckpointJob {
-    /// Syncs and writes; tells whoever waits.
-    pub(crate) fn run(mut self) {
+    /// Syncs and writes; tells whoever waits. Gives itself back when the disk has no room for it and
+    /// files wait for it to be removed: the checkpoint before promises that they are there.
+    pub(crate) fn run(mut self) -> Option<Self> {
         let saved = self.saved.take();
-        let written = self.write();
-        if written.is_ok()
-            && let Some(garbage) = self.garbage.take()
-        {
+        let written = {
+            let _cutting = self.shared.flushing.lock();
+            self.put()
+        };
+        let found_no_room = matches!(written, Err(LogError::DiskFull { .. }));
+        if let Some(saved) = saved {
+            (saved.0)(written.clone());
+        }
+        if let Some(garbage) = self.garbage.take_if(|_| written.is_ok()) {
             let shared = Arc::clone(&self.shared);
             let job = Box::new(move || garbage.remove(&shared));
             self.shared.context.janitor.submit_or_run(job);
         }
-        if let Some(saved) = saved {
-            (saved.0)(written);
-        }
+        (found_no_room && self.garbage.is_some()).then_some(self)
     }
 
-    /// Syncs and writes.
+    /// Syncs and writes. A failure takes the directory offline.
     pub(crate) fn write(&self) -> Result<(), LogError> {
         let _cutting = self.shared.flushing.lock();
         self.write_held()
@@ -196,13 +198,25 @@ impl CheckpointJob {
 
     /// [`CheckpointJob::write`] for an owner that holds `flushing`.
     pub(crate) fn write_held(&self) -> Result<(), LogError> {
+        self.put().map_err(|error| match error {
+            // Whoever needs it has no way back.
+            LogError::DiskFull { .. } => {
+                let full = io::ErrorKind::StorageFull.into();
+                self.shared.fail("writing a checkpoint of", &full)
+            }
+            error => error,
+        })
+    }
+
+    /// Writes it, or leaves the one before on a full disk.
+    fn put(&self) -> Result<(), LogError> {
         let shared = &self.shared;
         let mut written = shared.state_written.lock();
         if *written >= self.checkpoint.generation {
             return Ok(());
         }
         shared.flush_held()?;
-        let failed = |error: io::Error| shared.fail("writing a checkpoint of", &error);
+        let failed = |error: io::Error| shared.refuse("writing a checkpoint of", &error);
         let disk = shared.disk();
         if let Some(producers) = &self.producers {
             let name = file_name(self.checkpoint.durable_end, SNAPSHOT);

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut};
 use freshet_types::Timestamp;
 
 use super::index::{Entries, Entry, MaxTime};
-use crate::state::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRIX",

@@ -47,6 +47,8 @@ pub(crate) struct Segment {
     dir: Arc<Path>,
     disk: Arc<dyn Disk>,
     size_bytes: AtomicU64,
+    /// How often it was cut: what was learnt from bytes before a cut is not remembered after it.
+    cuts: AtomicU64,
     file: Mutex<Option<Arc<dyn DiskFile>>>,
     index: RwLock<Index>,
     /// One rebuild of the head at a time.
@@ -88,6 +90,7 @@ impl Segment {
             dir,
             disk,
             size_bytes: AtomicU64::new(size_bytes),
+            cuts: AtomicU64::new(0),
             file: Mutex::new(None),
             index: RwLock::new(index),
             rebuild: Mutex::new(()),
@@ -105,6 +108,11 @@ impl Segment {
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Acquire)
+    }
+
+    /// To be asked before `size_bytes` and any byte, by whoever leaves what it learnt here.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     pub(crate) fn path(&self, suffix: &str) -> PathBuf {
@@ -176,15 +184,22 @@ impl Segment {
     /// The file was cut.
     pub(crate) fn cut(&self, size_bytes: u64) {
         self.size_bytes.store(size_bytes, Ordering::Release);
+        // Behind the size: whoever knows of this cut keeps within it. In front of the locks: whoever
+        // does not, and came in time to leave something, leaves it for the lines below to clear.
+        self.cuts.fetch_add(1, Ordering::AcqRel);
         let position = u32::try_from(size_bytes).unwrap_or(u32::MAX);
         self.index.write().cut(position);
         *self.cursors.lock() = Cursors::default();
         *self.max_time.lock() = None;
     }
 
-    /// Remembers that the batch which holds `offset` starts at `position`.
-    pub(crate) fn leave_cursor(&self, offset: Offset, position: u64) {
+    /// Remembers that the batch which holds `offset` starts at `position`, unless the segment was
+    /// cut more than `cuts` times.
+    pub(crate) fn leave_cursor(&self, offset: Offset, position: u64, cuts: u64) {
         let mut cursors = self.cursors.lock();
+        if self.cuts() != cuts {
+            return;
+        }
         let next = cursors.next;
         cursors.places[next] = Some((offset, position));
         cursors.next = (next + 1) % CURSORS;
@@ -218,9 +233,14 @@ impl Segment {
         if let Some(known) = *self.max_time.lock() {
             return Ok(known);
         }
+        let cuts = self.cuts();
         let max = self.ask_index(false, Index::max)?;
         if self.is_sealed() {
-            *self.max_time.lock() = Some(max);
+            let mut known = self.max_time.lock();
+            if self.cuts() == cuts {
+                *known = Some(max);
+            }
+            drop(known);
             if !self.is_open() {
                 self.index.write().drop_head();
             }
@@ -251,6 +271,7 @@ impl Segment {
     /// Reads the index file, or scans the segment and writes it.
     fn load_head(&self) -> Result<(), ScanError> {
         let _one = self.rebuild.lock();
+        let cuts = self.cuts();
         let (covers, mut builder) = {
             let index = self.index.read();
             let Some(covers) = index.missing_head() else {
@@ -261,7 +282,7 @@ impl Segment {
         if let Some(file) = self.read_index_file()
             && file.covers == covers
         {
-            self.index.write().set_head(Arc::new(file.entries), covers);
+            self.set_head(Arc::new(file.entries), (covers, cuts));
             return Ok(());
         }
         let file = self.reader().map_err(|source| ScanError::Io {
@@ -272,9 +293,16 @@ impl Segment {
         while let Some((header, position)) = scan.next_header()? {
             builder.add(self.indexed(&header, position));
         }
-        self.index.write().set_head(builder.finish(), covers);
+        self.set_head(builder.finish(), (covers, cuts));
         self.save_index();
         Ok(())
+    }
+
+    fn set_head(&self, head: Arc<index::Entries>, (covers, cuts): (u32, u64)) {
+        let mut index = self.index.write();
+        if self.cuts() == cuts {
+            index.set_head(head, covers);
+        }
     }
 
     /// What a batch adds to the index.
@@ -346,6 +374,26 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A read that a cut overtook knew of bytes that others have replaced.
+    #[test]
+    fn what_was_learnt_before_a_cut_is_not_remembered_after_it() {
+        let disk: Arc<dyn Disk> = Arc::new(freshet_env::disk::SystemDisk);
+        let dir = Path::new("/nowhere").into();
+        let segment = Segment::new(disk, dir, 0, 300, &LogConfig::default());
+        let cuts = segment.cuts();
+        segment.leave_cursor(5, 200, cuts);
+        assert_eq!(segment.start_for(5, true).unwrap().position, 200);
+        segment.cut(100);
+        assert!(segment.start_for(5, true).is_err());
+        segment.leave_cursor(5, 200, cuts);
+        segment.set_head(Arc::default(), (100, cuts));
+        assert!(segment.start_for(5, true).is_err());
+        segment.leave_cursor(5, 90, segment.cuts());
+        assert_eq!(segment.start_for(5, true).unwrap().position, 90);
+        segment.set_head(Arc::default(), (100, segment.cuts()));
+        assert_eq!(segment.start_for(4, true).unwrap().position, 0);
+    }
 
     #[test]
     fn names_are_kafkas() {

@@ -3,8 +3,8 @@
 use bytes::{Buf, BufMut};
 use freshet_types::{Offset, TopicId};
 
-use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 use super::epochs::Epochs;
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRST",

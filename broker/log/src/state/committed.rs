@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bytes::{Buf, BufMut};
 use freshet_types::{Offset, TopicId, TopicPartition};
 
-use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRHW",

@@ -3,8 +3,8 @@
 use bytes::{Buf, BufMut};
 use freshet_types::{LeaderEpoch, Offset};
 
-use super::envelope::{EnvelopeError, malformed};
 use crate::EpochEnd;
+use freshet_records::envelope::{EnvelopeError, malformed};
 
 /// Entries sorted by epoch and, strictly, by start offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,11 @@ pub(crate) struct Epochs {
 }
 
 impl Epochs {
+    /// All of them.
+    pub(crate) fn entries(&self) -> &[(LeaderEpoch, Offset)] {
+        &self.entries
+    }
+
     /// The latest epoch and its start.
     pub(crate) fn latest(&self) -> Option<(LeaderEpoch, Offset)> {
         self.entries.last().copied()

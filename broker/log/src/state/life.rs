@@ -6,7 +6,7 @@
 
 use bytes::{Buf, BufMut};
 
-use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRBE",

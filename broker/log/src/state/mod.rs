@@ -4,7 +4,6 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod committed;
-pub(crate) mod envelope;
 pub(crate) mod epochs;
 #[cfg(test)]
 mod golden;
@@ -12,6 +11,9 @@ pub(crate) mod life;
 pub(crate) mod producers;
 mod snapshot;
 pub(crate) mod stop;
+
+/// Ends the name of a producer snapshot's file.
+pub(crate) const SNAPSHOT: &str = "producers";
 
 pub(crate) use checkpoint::{Checkpoint, SealedSegment};
 pub(crate) use epochs::Epochs;

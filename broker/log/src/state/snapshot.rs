@@ -3,8 +3,8 @@
 use bytes::{Buf, BufMut};
 use freshet_types::Timestamp;
 
-use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 use super::producers::{BATCHES_KEPT, Known, Producers, StoredBatch};
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRPR",

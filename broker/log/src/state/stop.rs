@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use bytes::{Buf, BufMut};
 
 use super::checkpoint::Checkpoint;
-use super::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 use crate::LogName;
+use freshet_records::envelope::{EnvelopeError, Kind, malformed, seal, unseal};
 
 const KIND: Kind = Kind {
     magic: *b"FRSI",

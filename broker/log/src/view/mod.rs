@@ -1,6 +1,7 @@
 //! Reading a log without asking its writer.
 
 pub(crate) mod buffers;
+mod closed;
 pub(crate) mod hot;
 mod read;
 mod shared;
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering::Acquire;
 use bytes::Bytes;
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 
+pub use closed::ClosedSegment;
 pub(crate) use shared::{Dirty, Shared, SharedSpec};
 
 use crate::{Busy, Cleanup, Done, LogConfig, LogDir, LogError, LogName, ReadError};

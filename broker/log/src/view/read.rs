@@ -156,6 +156,7 @@ impl Shared {
         from: Offset,
         cached: bool,
     ) -> Result<Option<Fetched>, Miss> {
+        let cuts = segment.cuts();
         let size = segment.size_bytes();
         let file = self.open_segment(segment).map_err(from_io)?;
         let start = segment
@@ -201,7 +202,8 @@ impl Shared {
         }
         let fetched = self.take_batches(chunk, spec)?;
         if fetched.next_offset > spec.from {
-            segment.leave_cursor(fetched.next_offset, position + fetched.bytes as u64);
+            let end = position + fetched.bytes as u64;
+            segment.leave_cursor(fetched.next_offset, end, cuts);
         }
         Ok(Some(fetched))
     }

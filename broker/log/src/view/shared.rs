@@ -11,8 +11,8 @@ use freshet_types::{Offset, TopicId};
 use parking_lot::{Mutex, RwLock};
 
 use super::hot::HotTail;
-use crate::segment::Segment;
-use crate::state::Epochs;
+use crate::segment::{Segment, parse_file_name};
+use crate::state::{Epochs, SNAPSHOT};
 use crate::writers::context::Context;
 use crate::{Durability, LogConfig, LogDir, LogError, LogName, Progress};
 
@@ -128,6 +128,16 @@ impl Shared {
         Ok(())
     }
 
+    /// Offsets of the snapshots on the disk, sorted. All tell of records of this log's present life,
+    /// because a cut removes those above it.
+    pub(crate) fn snapshot_files(&self) -> io::Result<Vec<Offset>> {
+        let entries = self.disk().list(&self.path)?;
+        let names = entries.iter();
+        Ok(names
+            .filter_map(|entry| parse_file_name(&entry.name, SNAPSHOT))
+            .collect())
+    }
+
     /// New settings, from the next append on.
     pub(crate) fn configure(&self, config: Arc<LogConfig>) {
         let page_cache = config.durability == Durability::PageCache;
@@ -159,6 +169,11 @@ impl Shared {
     /// A write, sync or other change failed: the directory goes offline, for good.
     pub(crate) fn fail(&self, doing: &'static str, error: &io::Error) -> LogError {
         self.dir.fail(doing, &self.path, error)
+    }
+
+    /// The same for a write that can be given up, when it failed for want of room.
+    pub(crate) fn refuse(&self, doing: &'static str, error: &io::Error) -> LogError {
+        self.dir.refuse(doing, &self.path, error)
     }
 
     /// Whether there is anything to sync.

@@ -46,19 +46,25 @@ pub(super) fn run_flusher(
     jobs: &Taker<FlushJob>,
     looks_at_space: bool,
 ) {
-    let patience = looks_at_space.then_some(SPACE_IDLE);
+    // Checkpoints that found no room.
+    let mut later: Vec<CheckpointJob> = Vec::new();
     loop {
+        let patience = (looks_at_space || !later.is_empty()).then_some(SPACE_IDLE);
         match jobs.take(patience) {
-            Taken::Job(job) => job.run(context),
+            Taken::Job(job) => later.extend(job.run(context)),
             Taken::Nothing => {}
             Taken::Ended => return,
         }
         dir.refresh_space(context.clock.monotonic(), SPACE_BUSY_MS);
+        if dir.available_bytes() > 0 {
+            later = later.into_iter().filter_map(CheckpointJob::run).collect();
+        }
     }
 }
 
 impl FlushJob {
-    fn run(self, context: &Arc<Context>) {
+    /// Gives back a checkpoint that is to be tried again.
+    fn run(self, context: &Arc<Context>) -> Option<CheckpointJob> {
         match self {
             Self::Flush(shared) => {
                 // Before the sync: what is written from here on needs another one.
@@ -67,9 +73,10 @@ impl FlushJob {
                 let _ = shared.flush();
             }
             Self::FlushThen(shared, done) => done.give(shared.flush()),
-            Self::Checkpoint(job) => job.run(),
+            Self::Checkpoint(job) => return job.run(),
             Self::Delete(shared, done) => delete(&shared, done, context),
         }
+        None
     }
 }
 

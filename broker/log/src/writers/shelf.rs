@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_env::watch;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 struct Shelf<T> {
@@ -105,6 +106,7 @@ impl<T> Taker<T> {
 
     /// Takes what is there now.
     pub(super) fn try_take(&self) -> Option<T> {
+        watch::turn();
         self.take_first(self.0.state.lock()).0
     }
 
@@ -116,6 +118,10 @@ impl<T> Taker<T> {
     }
 
     fn wait(&self, patience: Option<Duration>) -> MutexGuard<'_, State<T>> {
+        watch::resting(|| self.wait_for_jobs(patience))
+    }
+
+    fn wait_for_jobs(&self, patience: Option<Duration>) -> MutexGuard<'_, State<T>> {
         let mut state = self.0.state.lock();
         let mut is_late = false;
         while state.jobs.is_empty() && state.senders > 0 && !is_late {

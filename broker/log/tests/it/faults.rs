@@ -11,7 +11,7 @@ use freshet_log::{
 use freshet_types::{Offset, Timestamp};
 
 use crate::faulty::{Call, FaultyDisk};
-use crate::support::{Rig, TOPIC, TestLog, batch, eventually, large, options, session};
+use crate::support::{Rig, TOPIC, TestLog, batch, eventually, large, options, segments, session};
 
 const LOG: &str = "t-0";
 /// What a device says; any error would do.
@@ -85,7 +85,7 @@ fn assert_offline(disk: &FaultyDisk, rig: &Rig, logs: &[&TestLog]) {
 
 #[test]
 fn a_failed_write_takes_the_directory_offline() {
-    for error in [EIO, StorageFull, ErrorKind::WriteZero] {
+    for error in [EIO, ErrorKind::WriteZero] {
         let (disk, rig) = rig();
         let (log, other) = (rig.open(LOG), rig.open("u-0"));
         log.put(&["a"]);
@@ -98,6 +98,92 @@ fn a_failed_write_takes_the_directory_offline() {
         ));
         assert_offline(&disk, &rig, &[&log, &other]);
     }
+}
+
+/// Batches before and after, of the same producers: what found no room was never there.
+#[test]
+fn a_write_that_finds_no_room_is_refused_whole_and_can_be_sent_again() {
+    for call in [Call::Write, Call::Open] {
+        let config = LogConfig {
+            segment_bytes: 300,
+            ..LogConfig::default()
+        };
+        let (disk, rig) = rig();
+        let log = rig.open_with(LOG, config.clone());
+        let one = |sequence| session(log.now, 7, sequence, &["a", "b"]);
+        log.append(&one(0)).unwrap();
+        log.append(&one(2)).unwrap();
+        if call == Call::Open {
+            // The next append makes a file for its segment.
+            log.roll();
+        }
+        let known = log.values(0);
+        for _ in 0..3 {
+            disk.fail(call, ".log", StorageFull);
+            let refused = log.append(&one(4)).unwrap_err();
+            let full = matches!(refused, AppendError::Log(LogError::DiskFull { .. }));
+            assert!(full, "{refused}");
+            disk.heal();
+            // Nobody else is told, and readers see nothing of it.
+            assert!(rig.dir.failure().is_none());
+            assert_eq!(
+                (log.handle.view().log_end(), log.values(0)),
+                (4, known.clone())
+            );
+        }
+        // A repetition of what was taken is known, and what was refused is not.
+        assert!(log.append(&one(2)).unwrap().duplicate);
+        let wrong = log.append(&one(6)).unwrap_err();
+        assert!(
+            matches!(wrong, AppendError::OutOfOrderSequence { .. }),
+            "{wrong}"
+        );
+        assert!(!log.append(&one(4)).unwrap().duplicate);
+        assert_eq!(log.append(&one(6)).unwrap().base_offset, 6);
+        let whole = log.values(0);
+        assert_eq!(whole.len(), 8);
+        log.wait_flushed(8);
+        drop(log);
+        let rig = rig.crash();
+        let log = rig.open_with(LOG, config);
+        assert_eq!(log.values(0), whole);
+        assert!(
+            log.append(&session(log.now, 7, 6, &["a", "b"]))
+                .unwrap()
+                .duplicate
+        );
+    }
+}
+
+/// On a full disk above all, what is deleted must go.
+#[test]
+fn segments_go_once_there_is_room_for_the_checkpoint_that_says_so() {
+    let (disk, rig) = rig();
+    let config = LogConfig {
+        segment_bytes: 200,
+        ..LogConfig::default()
+    };
+    let log = rig.open_with(LOG, config);
+    for _ in 0..6 {
+        log.put(&["a"]);
+        log.roll();
+    }
+    log.flush();
+    let before = segments(&rig.log_path(LOG)).len();
+    disk.fail(Call::Write, "state.tmp", StorageFull);
+    let trimmed = log.ask(|handle, done| handle.trim(4, done));
+    assert!(
+        matches!(trimmed, Err(LogError::DiskFull { .. })),
+        "{trimmed:?}"
+    );
+    assert_eq!(segments(&rig.log_path(LOG)).len(), before);
+    assert!(rig.dir.failure().is_none());
+    disk.heal();
+    eventually("the segments go", || {
+        rig.clock.advance(250);
+        segments(&rig.log_path(LOG)).len() + 4 <= before
+    });
+    assert_eq!(log.values(4).len(), 2);
 }
 
 #[test]

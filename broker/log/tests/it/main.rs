@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod appends;
+mod closed;
 mod cost;
 mod faults;
 mod faulty;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use freshet_settings::{Overrides, SecurityProtocol};
+use freshet_settings::{Layers, Overrides, SecurityProtocol, StaticSettings};
 use freshet_types::{
     LeaderEpoch, NodeId, PartitionId, Position, ProducerId, Timestamp, TopicId, TopicName,
     TopicPartition,
@@ -340,6 +340,15 @@ impl MetadataImage {
     /// Settings of a resource that is no topic; empty when it has none.
     pub fn configs(&self, owner: &ConfigOwner) -> Arc<Overrides> {
         self.configs.get(owner).cloned().unwrap_or_default()
+    }
+
+    /// The settings of one broker, over what it was started with.
+    pub fn layers(&self, statics: &Arc<StaticSettings>, node: NodeId) -> Layers {
+        Layers {
+            statics: Arc::clone(statics),
+            cluster: self.configs(&ConfigOwner::Cluster),
+            broker: self.configs(&ConfigOwner::Broker(node)),
+        }
     }
 
     /// All resources other than topics that have settings.

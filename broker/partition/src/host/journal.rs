@@ -13,8 +13,11 @@ pub trait Journaled:
     /// A record's form in the log.
     fn encode(record: &Self::Record) -> Entry;
 
-    /// Reads a record back; `None` for kinds this version does not know, which are skipped.
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self::Record>;
+    /// Reads a record back; `None` for one that may be left out.
+    ///
+    /// # Errors
+    /// It may not be: the machine would decide against what was agreed. Its loading ends there.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
 
     /// Whether records may come of a request. Others are answered also while the journal has no
     /// room.

@@ -331,14 +331,24 @@ struct Life<M: Journaled> {
 impl<M: Journaled + Send + 'static> Life<M> {
     async fn load<J: Journal>(task: &Task<M, J>, mut machine: M) -> Result<Self, JournalError> {
         let mut bytes = 0;
+        let mut unread = None;
         task.journal
             .replay(&mut |key, value| {
                 bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-                if let Some(record) = M::decode(key, value) {
-                    machine.apply(&record);
+                match M::decode(key, value) {
+                    Ok(Some(record)) if unread.is_none() => machine.apply(&record),
+                    Ok(_) => {}
+                    Err(why) => drop(unread.get_or_insert(why)),
                 }
             })
             .await?;
+        if let Some(why) = unread {
+            return Err(JournalError {
+                doing: "reading a record of",
+                why,
+                kind: ErrorKind::Corrupt,
+            });
+        }
         Ok(Self {
             machine,
             timers: Timers::new(),

@@ -72,8 +72,10 @@ impl Journaled for Adder {
         }
     }
 
-    fn decode(_key: &[u8], value: Option<&[u8]>) -> Option<i64> {
-        value?.try_into().ok().map(i64::from_be_bytes)
+    fn decode(_key: &[u8], value: Option<&[u8]>) -> Result<Option<i64>, String> {
+        let Some(value) = value else { return Ok(None) };
+        let bytes = value.try_into().map_err(|_| "no number".to_owned())?;
+        Ok(Some(i64::from_be_bytes(bytes)))
     }
 
     fn may_write(request: &Ask) -> bool {
@@ -282,4 +284,40 @@ async fn a_snapshot_that_cannot_be_written_costs_no_state() {
     assert_eq!(shelf.fail_after, None, "it has failed");
     assert_eq!(shelf.start, 0, "nothing is trimmed");
     assert_eq!(shelf.entries.len() as u64, count + 2);
+}
+
+#[tokio::test]
+async fn a_record_that_may_not_be_left_out_is_no_state_to_decide_by() {
+    let journal = FakeJournal::default();
+    {
+        let mut shelf = journal.0.lock().expect("no panics");
+        let good = Adder::encode(&5);
+        let strange = Entry {
+            value: Some(Bytes::from_static(b"of a later broker")),
+            ..good.clone()
+        };
+        shelf.entries = vec![good.clone(), strange, good];
+    }
+    let adder = host(
+        "adder",
+        journal.clone(),
+        Arc::new(SystemClock::new()),
+        Adder::default,
+    );
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = adder.ask(Ask::Read).await.expect_err("not loaded");
+    assert!(
+        matches!(refused, HostError::Storage(_) | HostError::Loading(_)),
+        "{refused}"
+    );
+    // Another broker has put that right.
+    journal.0.lock().expect("no panics").entries.remove(1);
+    for _ in 0..500 {
+        if let Ok(sum) = adder.ask(Ask::Read).await {
+            assert_eq!(sum, 10);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never loaded again");
 }

@@ -172,6 +172,7 @@ impl Partition {
                 broker_epoch: fetch.broker_epoch,
                 log_start: fetch.log_start,
                 end: fetch.end,
+                leader_start: self.view().log_start(),
                 now,
             };
             match leader.fetched(fetched, |node| alive(image, node)) {
@@ -185,7 +186,8 @@ impl Partition {
     /// Looks for replicas that belong into the set in sync and are not there.
     pub fn look_for_joiners(&self, image: &metadata::MetadataImage) {
         self.replica.with_leader(|leader, now| {
-            let moved = leader.look_for_joiners(now, |node| alive(image, node));
+            let log_start = self.view().log_start();
+            let moved = leader.look_for_joiners(log_start, now, |node| alive(image, node));
             ((), moved)
         });
     }

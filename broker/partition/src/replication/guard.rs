@@ -22,6 +22,8 @@ pub enum Guard {
     OneProposal,
     /// Who joins has all that is committed and all that earlier epochs wrote.
     JoinersHaveAll,
+    /// Who joins has deleted what its leader has.
+    JoinersHaveDeleted,
     /// A fetch of an earlier life of a broker is refused (KIP-903).
     OldBroker,
     /// A follower cuts its log where it departs from the leader's.
@@ -35,13 +37,14 @@ pub enum Guard {
 #[cfg(feature = "simulation")]
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EnoughInSync,
         Self::LeaderCountsFlushed,
         Self::ProposedCount,
         Self::SilentCount,
         Self::OneProposal,
         Self::JoinersHaveAll,
+        Self::JoinersHaveDeleted,
         Self::OldBroker,
         Self::Truncation,
         Self::WatermarkWithinLog,
@@ -49,34 +52,4 @@ impl Guard {
     ];
 }
 
-/// Whether a rule holds.
-#[cfg(not(feature = "simulation"))]
-pub(super) const fn holds(_: Guard) -> bool {
-    true
-}
-
-#[cfg(feature = "simulation")]
-pub(super) use removed::holds;
-#[cfg(feature = "simulation")]
-pub use removed::without;
-
-#[cfg(feature = "simulation")]
-mod removed {
-    use freshet_types::Removed;
-
-    use super::Guard;
-
-    thread_local! {
-        static REMOVED: Removed<Guard> = const { Removed::none() };
-    }
-
-    /// Whether a rule holds on this thread.
-    pub(in super::super) fn holds(guard: Guard) -> bool {
-        REMOVED.with(|removed| removed.holds(guard))
-    }
-
-    /// Lives without a rule for a while.
-    pub fn without<T>(guard: Option<Guard>, live: impl FnOnce() -> T) -> T {
-        REMOVED.with(|removed| removed.without(guard, live))
-    }
-}
+freshet_types::removable!(Guard, feature = "simulation");

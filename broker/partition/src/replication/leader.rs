@@ -56,6 +56,8 @@ pub struct Fetched {
     pub log_start: Offset,
     /// It has flushed everything below.
     pub end: Offset,
+    /// The leader's own first offset.
+    pub leader_start: Offset,
     /// Now, monotonic.
     pub now: Millis,
 }
@@ -131,6 +133,8 @@ pub struct Leader {
     term: Term,
     /// Sent and not answered: until it is, the ISR may be this or the committed one.
     proposed: Option<IsrChange>,
+    /// As of the last look for joiners.
+    log_start: Offset,
     log_end: Offset,
     flushed: Offset,
     high_watermark: Offset,
@@ -145,6 +149,7 @@ impl Leader {
         let mut leader = Self {
             me: start.me,
             proposed: None,
+            log_start: 0,
             log_end: start.log_end,
             flushed: start.flushed,
             high_watermark: start.high_watermark,
@@ -317,6 +322,7 @@ impl Leader {
         follower.end = fetch.end;
         follower.fetched = fetch.now;
         follower.end_then = log_end;
+        self.log_start = fetch.leader_start;
         let joins = self.may_join(fetch.node, &alive);
         let mut moved = self.moved(fetch.now);
         moved.log_start = log_start != fetch.log_start;
@@ -327,12 +333,14 @@ impl Leader {
     }
 
     /// Proposes to take in whoever may join by now: brokers come back to life, and proposals are
-    /// settled, without a fetch that would say so.
+    /// settled, without a fetch that would say so. `log_start` is this broker's own.
     pub fn look_for_joiners(
         &mut self,
+        log_start: Offset,
         now: Millis,
         alive: impl Fn(NodeId) -> Option<BrokerEpoch>,
     ) -> Moved {
+        self.log_start = log_start;
         for follower in &mut self.followers {
             let is_in = self.term.isr.contains(&follower.node);
             let lives = alive(follower.node) == Some(follower.broker_epoch);
@@ -351,17 +359,22 @@ impl Leader {
         }
     }
 
-    /// Whether a follower has everything that is committed, and all that earlier leaders wrote.
+    /// Whether a follower has everything that is committed, and all that earlier leaders wrote, and
+    /// nothing that was deleted: should it lead one day, that would be back.
     fn may_join(&self, node: NodeId, alive: impl Fn(NodeId) -> Option<BrokerEpoch>) -> bool {
         let enough = match holds(Guard::JoinersHaveAll) {
             true => self.high_watermark.max(self.epoch_start),
             false => 0,
         };
-        !self.term.isr.contains(&node)
-            && self
-                .followers
-                .iter()
-                .any(|f| f.node == node && f.end >= enough && alive(node) == Some(f.broker_epoch))
+        let start = match holds(Guard::JoinersHaveDeleted) {
+            true => self.log_start,
+            false => UNKNOWN,
+        };
+        let may = |f: &Follower| {
+            let has_all = f.end >= enough && f.log_start >= start;
+            has_all && alive(node) == Some(f.broker_epoch)
+        };
+        !self.term.isr.contains(&node) && self.followers.iter().any(|f| f.node == node && may(f))
     }
 
     /// Proposes to drop members that have been behind for too long. To be called at least every

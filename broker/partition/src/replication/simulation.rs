@@ -332,6 +332,7 @@ impl World {
                 broker_epoch,
                 log_start: 0,
                 end,
+                leader_start: 0,
                 now: self.now,
             };
             let Ok(moved) = brain.fetched(fetched, alive) else {

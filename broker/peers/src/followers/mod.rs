@@ -23,9 +23,9 @@ use std::io;
 use std::sync::Arc;
 
 use freshet_env::Reactors;
-use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
+use freshet_metadata::{MetadataImage, Topic};
 use freshet_partition::{Neighbour, Partition, Stand};
-use freshet_settings::{Layers, ReplicationSettings, StaticSettings};
+use freshet_settings::{ReplicationSettings, StaticSettings};
 use freshet_types::{NodeId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -90,14 +90,7 @@ pub struct Followers {
 impl Followers {
     /// Starts its threads. Copies nothing yet: the directory tells what.
     pub fn new(parts: FollowersParts) -> io::Result<Arc<Self>> {
-        let layers = {
-            let image = parts.image.borrow();
-            Layers {
-                statics: Arc::clone(&parts.statics),
-                cluster: image.configs(&ConfigOwner::Cluster),
-                broker: image.configs(&ConfigOwner::Broker(parts.node)),
-            }
-        };
+        let layers = parts.image.borrow().layers(&parts.statics, parts.node);
         let around = Surroundings {
             node: parts.node,
             listener: parts.listener,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use freshet_env::{Clock, tasks};
 use freshet_log::{LastLife, LogDir, LogName};
 use freshet_metadata::{
-    Ask, BrokerListener, BrokerState, ConfigOwner, DirectoryId, FeatureRange, Heartbeat,
-    MetadataImage, MetadataMachine, PastLife, RegisterBroker,
+    Ask, BrokerListener, BrokerState, DirectoryId, FeatureRange, Heartbeat, MetadataImage,
+    MetadataMachine, PastLife, RegisterBroker,
 };
 use freshet_quorum::Quorum;
 use freshet_settings::{Layers, StaticSettings};
@@ -467,11 +467,7 @@ impl Body {
     fn cordoned(&self) -> Vec<DirectoryId> {
         let node = self.parts.registration.node;
         let image = Arc::clone(&self.image.borrow());
-        let layers = Layers {
-            statics: Arc::clone(&self.parts.statics),
-            cluster: image.configs(&ConfigOwner::Cluster),
-            broker: image.configs(&ConfigOwner::Broker(node)),
-        };
+        let layers = image.layers(&self.parts.statics, node);
         let cordoned = layers.cordoned_dirs();
         let dirs = self.parts.directories.iter();
         let covered = dirs.filter(|(_, dir)| cordoned.covers(dir.path()));

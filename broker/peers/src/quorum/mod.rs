@@ -15,12 +15,14 @@
 //! | [`PeerRoom`] | answers what comes in, by whichever listener |
 //! | [`FailureDetector`] | has the active controller fence a broker as soon as its process is gone |
 //! | [`Relay`] | a quorum for those who do not care where it is decided |
+//! | [`ManifestDesk`] | brings questions about manifests to whoever keeps them |
 
 mod carried;
 mod detector;
 mod door;
 mod frames;
 mod link;
+mod manifests;
 mod pool;
 mod relay;
 mod room;
@@ -29,6 +31,7 @@ mod voters;
 pub use detector::FailureDetector;
 pub use door::{Door, Face};
 pub use link::TcpLink;
+pub use manifests::{ManifestDesk, ManifestDeskParts};
 pub use pool::Caller;
 pub use relay::Relay;
 pub use room::PeerRoom;
@@ -41,6 +44,8 @@ mod kind {
     pub(super) const PROPOSAL: i8 = 2;
     /// What an administrator asks of the quorum itself, for the active controller.
     pub(super) const VOTERS: i8 = 3;
+    /// A question about a manifest, for the host of its shard.
+    pub(super) const MANIFEST: i8 = 4;
 }
 
 #[cfg(test)]

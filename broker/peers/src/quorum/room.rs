@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use freshet_metadata::MetadataMachine;
+use freshet_partition::ManifestKeeper;
 use freshet_quorum::{Greeting, Quorum, Raft};
 use freshet_types::NodeId;
 use freshet_wire::{PeerRequest, PeerResponse};
@@ -14,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::carried::{self, Carried};
 use super::link::CLIENT;
-use super::{kind, voters};
+use super::{kind, manifests, voters};
 
 /// Proposals of other nodes that may be under way; more are told to come again.
 const PROPOSALS: usize = 4096;
@@ -33,6 +34,8 @@ enum Host {
 pub struct PeerRoom {
     host: RwLock<Host>,
     proposals: Semaphore,
+    /// Who keeps manifests on this node, if it is a broker.
+    manifests: RwLock<Option<Arc<dyn ManifestKeeper>>>,
     /// How many connections each node has here, if it has any.
     visits: Mutex<HashMap<NodeId, usize>>,
     left: Notify,
@@ -73,6 +76,7 @@ impl PeerRoom {
         Arc::new(Self {
             host: RwLock::new(Host::Nobody),
             proposals: Semaphore::new(PROPOSALS),
+            manifests: RwLock::new(None),
             visits: Mutex::default(),
             left: Notify::new(),
         })
@@ -88,8 +92,14 @@ impl PeerRoom {
         *self.host.write() = Host::Takes(Arc::clone(raft));
     }
 
+    /// From now on questions about manifests are answered.
+    pub fn keep_manifests(&self, keeper: Arc<dyn ManifestKeeper>) {
+        *self.manifests.write() = Some(keeper);
+    }
+
     /// Nobody is there any more; lets go of the quorum.
     pub fn close(&self) {
+        *self.manifests.write() = None;
         *self.host.write() = Host::Nobody;
     }
 
@@ -106,6 +116,10 @@ impl PeerRoom {
         match kind {
             kind::LETTER => self.letter(body).await,
             kind::PROPOSAL => self.proposal(&body).await,
+            kind::MANIFEST => {
+                let keeper = self.manifests.read().clone();
+                manifests::answer(&*keeper?, &body).await
+            }
             kind::VOTERS => voters::answer(&*self.raft()?, &body).await,
             _ => None,
         }

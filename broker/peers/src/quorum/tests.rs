@@ -21,11 +21,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
+mod manifests;
+
 const PAUSE: Duration = Duration::from_millis(10);
 
 struct Node {
     raft: Arc<Raft<MetadataMachine>>,
-    relay: Relay,
+    relay: Arc<Relay>,
     room: Arc<PeerRoom>,
     door: Door,
     endpoint: Endpoint,
@@ -94,7 +96,7 @@ async fn start_with(
     let raft = Raft::start(doors, &dir, (cluster, me), machine, options).await;
     let raft = Arc::new(raft.expect("started"));
     room.open(&raft);
-    let relay = Relay::new(node, Arc::clone(&raft), link);
+    let relay = Arc::new(Relay::new(node, Arc::clone(&raft), link));
     Node {
         raft,
         relay,
@@ -125,9 +127,17 @@ fn census(me: i32, voters: &[Endpoint]) -> Census {
 }
 
 async fn cluster(home: &std::path::Path, count: i32) -> Vec<Node> {
+    cluster_of(home, count, machine).await
+}
+
+async fn cluster_of(
+    home: &std::path::Path,
+    count: i32,
+    machine: fn() -> MetadataMachine,
+) -> Vec<Node> {
     let mut nodes = Vec::new();
     for node in 1..=count {
-        nodes.push(start(home, node, bind().await).await);
+        nodes.push(start_with(home, node, bind().await, machine).await);
     }
     let voters: Vec<_> = nodes.iter().map(|node| node.endpoint.clone()).collect();
     let settling = nodes.iter().zip(1..).map(|(node, me)| {

@@ -1,10 +1,10 @@
 //! Logs: where they are, how they are written, and the defaults of topics.
 
+use super::tiering::TIERING;
 use super::topic::{CLEANUP, COMPRESSION, DURABILITY, TIMESTAMP_TYPE, gzip_level};
 use crate::setting::declare::{boolean, double, int, list, long, string, unset};
 use crate::setting::{Kind, Setting, Unit, Valid};
 
-const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
 const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
 pub(crate) static SETTINGS: &[Setting] = &[

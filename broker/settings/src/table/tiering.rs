@@ -1,16 +1,41 @@
 //! Object storage and the cleaner: accepted ahead of the rooms that will use them.
 
 use crate::setting::declare::{boolean, double, int, long, short, string, unset};
-use crate::setting::{Kind, Setting};
+use crate::setting::{Kind, Setting, Valid};
 
-const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
-const PLUGIN: &str = "object storage will be built in; there are no Java plugins";
+pub(crate) const TIERING: &str = "this part of tiered storage is not built yet; closed segments are copied \
+                                  to object storage and stay on local disks as well";
+const PLUGIN: &str = "object storage is built in; there are no Java plugins";
 const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
+
+/// The kind of store is known and something is named; the rest is read when it is opened.
+fn storage_url(text: &str) -> Result<(), String> {
+    let named = |scheme: &str| {
+        text.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    };
+    let is_known = ["s3://", "gs://", "az://", "file:///"]
+        .into_iter()
+        .any(named);
+    // Whoever may see the settings would see them as well.
+    if is_known && !text.contains('@') {
+        return Ok(());
+    }
+    Err(
+        "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder, without \
+         credentials"
+            .to_owned(),
+    )
+}
 
 pub(crate) static SETTINGS: &[Setting] = &[
     boolean("remote.log.storage.system.enable", "false")
-        .not_yet(TIERING)
         .doc("Whether topics may keep closed segments in object storage."),
+    unset("remote.log.storage.url", Kind::String)
+        .valid(Valid::Checked(storage_url))
+        .doc("Which object storage: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, \
+              or `file:///folder`. Who asks, and of which server, the environment says: `AWS_*`, \
+              `GOOGLE_*`, `AZURE_*`."),
     string("remote.log.storage.manager.impl.prefix", "rsm.config.")
         .no_meaning(PLUGIN)
         .doc("How names of the storage plugin's settings begin."),
@@ -45,6 +70,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .at_least(1)
         .no_meaning(PLUGIN)
         .doc("Partitions of `__remote_log_metadata`."),
+    short("rlmm.config.remote.log.metadata.topic.replication.factor", "3")
+        .at_least(1)
+        .doc("Replicas of `__remote_log_metadata`."),
+    int("rlmm.config.remote.log.metadata.topic.num.partitions", "50")
+        .at_least(1)
+        .doc("Partitions of `__remote_log_metadata`; each keeps the manifests of some partitions."),
+    short("rlmm.config.remote.log.metadata.topic.min.isr", "2")
+        .at_least(1)
+        .doc("`min.insync.replicas` of `__remote_log_metadata`."),
     long("remote.log.metadata.topic.retention.ms", "-1")
         .millis()
         .no_meaning(PLUGIN)
@@ -87,7 +121,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("remote.log.manager.copier.thread.pool.size", "10")
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
         .doc("Threads that copy to object storage."),
     int("remote.log.manager.expiration.thread.pool.size", "10")
         .at_least(1)
@@ -102,7 +135,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("remote.log.manager.task.interval.ms", "30000")
         .millis()
         .at_least(1)
-        .not_yet(TIERING)
         .doc("How often segments are looked at for copying and expiry."),
     int("remote.log.reader.threads", "10")
         .at_least(1)

@@ -1,10 +1,10 @@
 //! Settings of a topic: Kafka 4.4's, in its names and defaults, and `freshet.durability`.
 
+use super::tiering::TIERING;
 use crate::setting::declare::{boolean, double, int, list, long, same, string, times};
 use crate::setting::{Scope, Setting, Valid};
 
 const HOUR_MS: i64 = 3_600_000;
-const TIERING: &str = "tiered storage is not built yet; records stay on local disks";
 pub(crate) const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
 /// The words of `compression.type`.
@@ -146,8 +146,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     topic(list("follower.replication.throttled.replicas", "")).valid(Valid::Checked(throttled_replicas))
         .doc("Replicas (`partition:broker`) that throttle their own replication while they are not in \
               sync; `*` for all."),
-    topic(boolean("remote.storage.enable", "false")).not_yet(TIERING)
-        .doc("Keep closed segments in object storage."),
+    topic(boolean("remote.storage.enable", "false"))
+        .doc("Copy closed segments to object storage. They stay on local disks as well."),
     topic(long("local.retention.ms", "-2")).millis().at_least(-2)
         .from(&[same("log.local.retention.ms")]).not_yet(TIERING)
         .doc("How long segments stay on local disks once they are in object storage. -2 follows \
@@ -156,7 +156,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .from(&[same("log.local.retention.bytes")]).not_yet(TIERING)
         .doc("How much of a partition stays on local disks once it is in object storage. -2 \
               follows `retention.bytes`."),
-    topic(boolean("remote.log.copy.disable", "false")).not_yet(TIERING)
+    topic(boolean("remote.log.copy.disable", "false"))
         .doc("Stop copying to object storage; what is there stays readable."),
     topic(boolean("remote.log.delete.on.disable", "false")).not_yet(TIERING)
         .doc("Delete what is in object storage when tiering is switched off."),

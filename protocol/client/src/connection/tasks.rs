@@ -15,8 +15,9 @@ use crate::ClientConfig;
 /// Requests taken from the queue at once, to share a write.
 const BURST: usize = 32;
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Reserved at once for a reply; a longer one grows as it really comes.
-const RESERVE_BYTES: usize = 1024 * 1024;
+/// Reserved at once for a reply, which costs memory only as it comes; a longer one is moved when it
+/// has outgrown this.
+const RESERVE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a connection ended, once it has.
 #[derive(Debug, Clone, Default)]

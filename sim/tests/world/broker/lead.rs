@@ -122,6 +122,7 @@ impl World {
     fn report(&mut self, host: Host, from: Host, fetch: Fetch) -> Result<i64, Answer> {
         let now = self.local(host);
         let same_epoch = self.has(Duty::LeaderEpochs);
+        let leader_start = offset(self.log(host, fetch.at).start);
         let image = Arc::clone(self.agreed.image(self.nodes[host].seat.committed));
         let brain = self.replica(host, fetch.at).and_then(|r| r.brain());
         let brain = brain.ok_or(Answer::NotLeader)?;
@@ -133,6 +134,7 @@ impl World {
             broker_epoch: fetch.broker_epoch,
             log_start: fetch.log_start,
             end: fetch.end,
+            leader_start,
             now,
         };
         let taken = brain.fetched(fetched, |node| alive(&image, node));

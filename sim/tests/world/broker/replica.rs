@@ -88,7 +88,7 @@ pub(crate) fn topic_rules(image: &MetadataImage, at: TopicPartition) -> (usize, 
 }
 
 impl World {
-    pub(super) fn log(&mut self, host: Host, at: TopicPartition) -> &mut Log {
+    pub(crate) fn log(&mut self, host: Host, at: TopicPartition) -> &mut Log {
         self.nodes[host].disk.logs.entry(at).or_default()
     }
 
@@ -284,10 +284,12 @@ impl World {
     fn look_for_joiners(&mut self, host: Host, image: &MetadataImage) {
         let now = self.local(host);
         let mut found: Vec<(TopicPartition, Moved)> = Vec::new();
-        for (at, replica) in &mut self.process(host).replicas {
-            if let Some(brain) = replica.brain() {
-                let moved = brain.look_for_joiners(now, |node| alive(image, node));
-                found.push((*at, moved));
+        let all: Vec<_> = self.process(host).replicas.keys().copied().collect();
+        for at in all {
+            let log_start = offset(self.log(host, at).start);
+            if let Some(brain) = self.replica(host, at).and_then(Replica::brain) {
+                let moved = brain.look_for_joiners(log_start, now, |node| alive(image, node));
+                found.push((at, moved));
             }
         }
         for (at, moved) in found {

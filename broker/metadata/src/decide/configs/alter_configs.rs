@@ -114,7 +114,12 @@ fn partitions(topic: &Topic) -> impl Iterator<Item = TopicPartition> + '_ {
 
 fn alter(machine: &MetadataMachine, resource: &AlterResource) -> Outcome<Vec<Record>> {
     let found = find(machine, &resource.target)?;
-    let after = changed(found.kind, &found.present, &resource.change)?;
+    let after = changed(
+        &machine.layers(),
+        found.kind,
+        &found.present,
+        &resource.change,
+    )?;
     let own = |overrides: &Overrides| overrides.get(MIN_INSYNC).cloned();
     if matches!(found.resource, ConfigResource::Broker(_)) && own(&after) != own(&found.present) {
         // Leaders and the controller must agree on it, or acknowledged records could be lost.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use freshet_settings::{Overrides, Scope, Setting, Update, check_topic};
+use freshet_settings::{Layers, Overrides, Scope, Setting, Update, check_topic};
 
 use crate::error::{MetadataError, Outcome};
 use crate::request::{ConfigChange, ConfigEdit, ConfigOp};
@@ -23,8 +23,9 @@ impl Kind {
     };
 }
 
-/// The settings a resource would have after a change.
+/// The settings a resource would have after a change, where the cluster is as `layers` say.
 pub(crate) fn changed(
+    layers: &Layers,
     kind: Kind,
     present: &Overrides,
     change: &ConfigChange,
@@ -44,7 +45,7 @@ pub(crate) fn changed(
         }
     };
     if kind.scope == Scope::Topic {
-        check_topic(&after)?;
+        check_topic(&after, layers.tier().enabled)?;
     }
     Ok(after)
 }

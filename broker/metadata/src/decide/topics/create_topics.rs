@@ -67,7 +67,8 @@ impl<'a> Draft<'a> {
         let name = TopicName::new(&topic.name)?;
         self.check_free(&name, topic.id)?;
         let configs = ConfigChange::Replace(topic.configs.clone());
-        let configs = changed(Kind::TOPIC, &Overrides::new(), &configs)?;
+        let layers = self.machine.layers();
+        let configs = changed(&layers, Kind::TOPIC, &Overrides::new(), &configs)?;
         let partitions = self.partitions(topic)?;
         self.granted.insert(name.collision_key(), name.clone());
         self.ids.insert(topic.id);

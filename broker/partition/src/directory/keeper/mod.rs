@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use freshet_log::{LogConfig, LogDir, LogError, LogName, OpenError, OpenLog, Progress, Retained};
-use freshet_metadata::{Changes, ConfigOwner, MetadataImage, Topic};
+use freshet_metadata::{Changes, MetadataImage, Topic};
 use freshet_settings::{Layers, LogSettings};
 use freshet_types::{ErrorKind, Millis, NodeId, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
@@ -406,11 +406,7 @@ impl Keeper {
     }
 
     fn layers(&self, image: &MetadataImage) -> Layers {
-        Layers {
-            statics: Arc::clone(&self.parts.statics),
-            cluster: image.configs(&ConfigOwner::Cluster),
-            broker: image.configs(&ConfigOwner::Broker(self.parts.node)),
-        }
+        image.layers(&self.parts.statics, self.parts.node)
     }
 
     /// What a topic's partitions on this broker should be like.

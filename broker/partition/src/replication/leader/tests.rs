@@ -39,6 +39,7 @@ fn fetch(leader: &mut Leader, node: NodeId, end: Offset, now: u64) -> Moved {
         broker_epoch: 7,
         log_start: 0,
         end,
+        leader_start: 0,
         now: Millis(now),
     };
     leader.fetched(fetch, alive).expect("a replica")
@@ -134,6 +135,7 @@ fn who_lacks_something_or_is_not_alive_does_not_join() {
         broker_epoch,
         log_start: 0,
         end,
+        leader_start: 0,
         now: Millis(2),
     };
     let fenced = leader.fetched(fetch(10, 7), |_| None).expect("a replica");
@@ -159,6 +161,34 @@ fn who_lacks_something_or_is_not_alive_does_not_join() {
     };
     let refused = leader.fetched(stranger, alive).expect_err("no replica");
     assert_eq!(refused, FetchRefusal::NotAReplica(NodeId(9)));
+}
+
+#[test]
+fn who_has_what_was_deleted_does_not_join() {
+    let mut leader = leader(&[ME, B]);
+    let fetch = |log_start| Fetched {
+        node: C,
+        broker_epoch: 7,
+        log_start,
+        end: 10,
+        leader_start: 5,
+        now: Millis(1),
+    };
+    let mut joins = |log_start| {
+        let moved = leader.fetched(fetch(log_start), alive);
+        moved.expect("a replica").propose.is_some()
+    };
+    assert!(!joins(0) && !joins(4));
+    assert!(joins(5));
+    assert_eq!(leader.renew(term(1, &[ME, B]), Millis(2)).propose, None);
+    let later = leader.look_for_joiners(6, Millis(3), alive);
+    assert_eq!(later.propose, None, "more was deleted since it asked");
+    assert!(
+        leader
+            .look_for_joiners(5, Millis(3), alive)
+            .propose
+            .is_some()
+    );
 }
 
 #[test]
@@ -201,6 +231,7 @@ fn nobody_waits_for_a_follower_that_was_put_out() {
         broker_epoch: 7,
         log_start: 0,
         end: 20,
+        leader_start: 0,
         now: Millis(5),
     };
     leader.fetched(zombie, |_| None).expect("a replica");
@@ -251,6 +282,7 @@ fn records_are_gone_when_all_who_live_have_dropped_them() {
             broker_epoch: 7,
             log_start,
             end: 10,
+            leader_start: 0,
             now: Millis(1),
         };
         leader.fetched(fetch, alive).expect("a replica").log_start

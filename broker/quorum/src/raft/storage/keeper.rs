@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_env::{Clock, tasks};
+use freshet_env::{Clock, tasks, watch};
 use freshet_types::Offset;
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
@@ -75,10 +75,12 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, seat: Seat) -> io::Resu
     match seat {
         Seat::Thread => {
             tasks::spawn_thread("metadata", move || {
-                let mut next = queue.blocking_recv();
+                let mut next = watch::resting(|| queue.blocking_recv());
                 while let Some(job) = next.take() {
                     match keeper.work(job, &mut queue) {
-                        Ok(left) => next = left.or_else(|| queue.blocking_recv()),
+                        Ok(left) => {
+                            next = left.or_else(|| watch::resting(|| queue.blocking_recv()))
+                        }
                         Err(error) => return report(&error),
                     }
                 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_env::{Clock, Rng};
-use freshet_metadata::{Ask, ConfigOwner, MetadataImage, MetadataMachine};
+use freshet_metadata::{Ask, MetadataImage, MetadataMachine};
 use freshet_partition::{Directory, GroupShards, Partition};
 use freshet_quorum::{Leadership, Quorum, QuorumError};
 use freshet_settings::{Layers, StaticSettings};
@@ -185,12 +185,7 @@ impl Context {
 
     /// This broker's settings as they are now.
     pub(crate) fn layers(&self) -> Layers {
-        let image = self.image();
-        Layers {
-            statics: Arc::clone(&self.statics),
-            cluster: image.configs(&ConfigOwner::Cluster),
-            broker: image.configs(&ConfigOwner::Broker(self.identity.node_id)),
-        }
+        self.image().layers(&self.statics, self.identity.node_id)
     }
 
     /// Has the metadata changed, and waits until this broker's partitions follow.

@@ -48,7 +48,9 @@ impl Coded for LogError {
     fn code(&self) -> ErrorCode {
         match self {
             // Retriable: the client refreshes its metadata and finds another leader, or waits.
-            Self::Offline { .. } | Self::Corrupt { .. } => ErrorCode::KafkaStorageError,
+            Self::Offline { .. } | Self::DiskFull { .. } | Self::Corrupt { .. } => {
+                ErrorCode::KafkaStorageError
+            }
             Self::Closed { .. } => ErrorCode::NotLeaderOrFollower,
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,

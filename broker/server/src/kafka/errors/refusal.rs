@@ -144,6 +144,7 @@ mod tests {
         for name in [
             "__consumer_offsets",
             "__transaction_state",
+            "__remote_log_metadata",
             "__cluster_metadata",
         ] {
             let refusal = not_own_topic(name).unwrap_err();

@@ -1,40 +1,64 @@
-//! The wrapping of every small file: `magic(4) version(2) length(4) body crc32c(4)`, big-endian.
+//! The wrapping of what stands alone in a file or an object, but for batches: `magic(4) version(2) length(4) body crc32c(4)`, big-endian.
 //!
 //! The checksum covers all that is in front of it, so a bit flip anywhere is seen, and a file cut
 //! by a crash is never taken for a whole one.
 
+use crate::crc32c;
 use bytes::{Buf, BufMut};
-use freshet_records::crc32c;
 
 const FRONT_BYTES: usize = 10;
 const CRC_BYTES: usize = 4;
 
 /// Names one kind of file and the only version that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub struct Kind {
     /// First four bytes.
-    pub(crate) magic: [u8; 4],
+    pub magic: [u8; 4],
     /// Version written; other versions are refused.
-    pub(crate) version: u16,
+    pub version: u16,
 }
+
+/// What an envelope adds to its body.
+pub const ENVELOPE_BYTES: usize = FRONT_BYTES + CRC_BYTES;
 
 /// Why bytes are not the file they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvelopeError {
+pub enum EnvelopeError {
+    /// Something else.
     #[error("not a {expected} file")]
-    Magic { expected: String },
+    Magic {
+        /// The magic bytes of what was looked for.
+        expected: String,
+    },
+    /// Written by another version of the broker.
     #[error("version {found}, this broker reads {known}")]
-    Version { found: u16, known: u16 },
+    Version {
+        /// Its version.
+        found: u16,
+        /// Ours.
+        known: u16,
+    },
+    /// Cut, or something is behind it.
     #[error("cut or grown: {found} bytes instead of {declared}")]
-    Length { declared: u64, found: u64 },
+    Length {
+        /// What it says of itself, bytes.
+        declared: u64,
+        /// What is there, bytes.
+        found: u64,
+    },
+    /// A bit has flipped.
     #[error("checksum mismatch")]
     Checksum,
+    /// Whole, but it makes no sense.
     #[error("malformed: {what}")]
-    Body { what: &'static str },
+    Body {
+        /// What is wrong.
+        what: &'static str,
+    },
 }
 
 /// Shorthand for a body that passes its checksum but makes no sense.
-pub(crate) fn malformed(what: &'static str) -> EnvelopeError {
+pub fn malformed(what: &'static str) -> EnvelopeError {
     EnvelopeError::Body { what }
 }
 
@@ -44,9 +68,9 @@ impl From<bytes::TryGetError> for EnvelopeError {
     }
 }
 
-/// Wraps a body.
-pub(crate) fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(FRONT_BYTES + body.len() + CRC_BYTES);
+/// Wraps a body, which is far below 4 GiB.
+pub fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ENVELOPE_BYTES + body.len());
     bytes.put_slice(&kind.magic);
     bytes.put_u16(kind.version);
     let length = u32::try_from(body.len()).expect("small files stay far below 4 GiB");
@@ -57,11 +81,14 @@ pub(crate) fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
 }
 
 /// Checks the wrapping and gives the body.
-pub(crate) fn unseal(kind: Kind, bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
+///
+/// # Errors
+/// The bytes are cut, grown, damaged, or of another kind or version.
+pub fn unseal(kind: Kind, bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
     let mut front = bytes;
-    if bytes.len() < FRONT_BYTES + CRC_BYTES {
+    if bytes.len() < ENVELOPE_BYTES {
         return Err(EnvelopeError::Length {
-            declared: (FRONT_BYTES + CRC_BYTES) as u64,
+            declared: ENVELOPE_BYTES as u64,
             found: bytes.len() as u64,
         });
     }
@@ -72,7 +99,7 @@ pub(crate) fn unseal(kind: Kind, bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
     front.advance(4);
     let found = front.get_u16();
     let length = u64::from(front.get_u32());
-    let declared = length + (FRONT_BYTES + CRC_BYTES) as u64;
+    let declared = length + ENVELOPE_BYTES as u64;
     if declared != bytes.len() as u64 {
         let found = bytes.len() as u64;
         return Err(EnvelopeError::Length { declared, found });

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use crate::compression::decoder;
+use super::decoder;
 use crate::{Batch, BatchError, Codec};
 
 const PIECE_BYTES: usize = 64 * 1024;

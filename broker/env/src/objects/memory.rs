@@ -1,0 +1,107 @@
+//! Objects in memory, for tests. It answers at once and forgets nothing but with the process.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::ops::{Bound, Range};
+
+use bytes::Bytes;
+use freshet_types::Timestamp;
+use parking_lot::Mutex;
+
+use super::{ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects};
+use crate::objects::Listing;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MemoryObjects {
+    objects: Mutex<BTreeMap<String, Bytes>>,
+}
+
+fn head(bytes: &Bytes) -> ObjectHead {
+    ObjectHead {
+        len_bytes: bytes.len() as u64,
+        modified: Timestamp(0),
+    }
+}
+
+fn error(doing: &'static str, key: &str, failure: ObjectFailure) -> ObjectError {
+    ObjectError {
+        doing,
+        key: key.to_owned(),
+        failure,
+        why: "in memory".to_owned(),
+    }
+}
+
+impl MemoryObjects {
+    fn get(&self, doing: &'static str, key: &str) -> Result<Bytes, ObjectError> {
+        let found = self.objects.lock().get(key).cloned();
+        found.ok_or_else(|| error(doing, key, ObjectFailure::NotFound))
+    }
+
+    /// Replaces an object's bytes, as a store that damages them would.
+    pub fn damage(&self, key: &str, bytes: Bytes) {
+        self.objects.lock().insert(key.to_owned(), bytes);
+    }
+}
+
+impl Objects for MemoryObjects {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+        Box::pin(async move {
+            let bytes = body.part(0..body.len_bytes()).await?;
+            let mut objects = self.objects.lock();
+            if objects.contains_key(key) {
+                return Err(error("put", key, ObjectFailure::AlreadyExists));
+            }
+            objects.insert(key.to_owned(), bytes);
+            Ok(())
+        })
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
+        Box::pin(async move { self.get("get", key)?.part(range).await })
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
+        Box::pin(ready(self.get("head", key).map(|bytes| head(&bytes))))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        at_most: usize,
+    ) -> ObjectWait<'a, Listing> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let objects = self.objects.lock();
+        let behind = objects.range::<str, _>((from, Bound::Unbounded));
+        let mut named = behind.take_while(|(key, _)| key.starts_with(prefix));
+        let page = named.by_ref().take(at_most);
+        let page = page
+            .map(|(key, bytes)| (key.clone(), head(bytes)))
+            .collect();
+        let listing = Listing {
+            objects: page,
+            more: named.next().is_some(),
+        };
+        Box::pin(ready(Ok(listing)))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
+        self.objects.lock().remove(key);
+        Box::pin(ready(Ok(())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn passes_the_exam() {
+        crate::contract::objects::examine_objects(&MemoryObjects::default(), "exam/").await;
+    }
+}

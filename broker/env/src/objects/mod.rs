@@ -1,0 +1,156 @@
+//! The object store, as far as we use it: immutable objects under names, written once, read in ranges.
+//!
+//! Nothing is ever overwritten: a name is drawn for one attempt. An error says whether the store *has
+//! not* done what was asked, or *may* have done it ([`ObjectFailure::Unanswered`]): a put whose
+//! answer was lost is asked after with [`Objects::head`], never assumed.
+
+use std::fmt::Debug;
+use std::future::{Future, ready};
+use std::ops::Range;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use freshet_types::{ErrorKind, Retry, Timestamp};
+
+#[cfg(any(test, feature = "contract"))]
+mod memory;
+
+#[cfg(any(test, feature = "contract"))]
+pub use memory::MemoryObjects;
+
+/// What an object store says, some time later.
+pub type ObjectWait<'a, T> = Pin<Box<dyn Future<Output = Result<T, ObjectError>> + Send + 'a>>;
+
+/// Why an object store did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectFailure {
+    /// No such object.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// Slower, please: 429, 503 SlowDown.
+    Throttled,
+    /// No answer, or 500: it may have been done.
+    Unanswered,
+    /// It could not be reached: nothing was done.
+    Unreachable,
+    /// Credentials are missing, expired, or not enough.
+    Denied,
+    /// The request can never succeed: no such bucket, a range beyond the end, a name that is too long.
+    Invalid,
+}
+
+/// An operation on the store failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{doing} {key}: {failure:?}: {why}")]
+pub struct ObjectError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// With which name or prefix.
+    pub key: String,
+    /// What became of it.
+    pub failure: ObjectFailure,
+    /// In the store's words.
+    pub why: String,
+}
+
+impl ObjectError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self.failure {
+            ObjectFailure::NotFound => ErrorKind::NotFound,
+            ObjectFailure::AlreadyExists => ErrorKind::Conflict,
+            ObjectFailure::Throttled => ErrorKind::Busy,
+            ObjectFailure::Unanswered | ObjectFailure::Unreachable | ObjectFailure::Denied => {
+                ErrorKind::Unavailable
+            }
+            ObjectFailure::Invalid => ErrorKind::Invalid,
+        }
+    }
+
+    /// When it is worth trying again. Credentials come back too, so `Denied` is tried for ever.
+    pub fn retry(&self) -> Retry {
+        self.kind().retry()
+    }
+}
+
+/// What an object is made of. It is read by parts, and a part that failed to arrive is read again.
+pub trait ObjectBody: Send + Sync {
+    /// Its length.
+    fn len_bytes(&self) -> u64;
+
+    /// The bytes of a range within it.
+    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes>;
+}
+
+impl ObjectBody for Bytes {
+    fn len_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
+        let within = usize::try_from(range.start)
+            .ok()
+            .zip(usize::try_from(range.end).ok())
+            .filter(|(start, end)| start <= end && *end <= self.len());
+        let part = within.map(|(start, end)| self.slice(start..end));
+        Box::pin(ready(part.ok_or_else(|| ObjectError {
+            doing: "read a part of",
+            key: "a buffer".to_owned(),
+            failure: ObjectFailure::Invalid,
+            why: format!("bytes {range:?} of {}", self.len()),
+        })))
+    }
+}
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Its length.
+    pub len_bytes: u64,
+    /// When it was stored, by the store's clock. For people; nothing is decided by it.
+    pub modified: Timestamp,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Names, ascending as bytes, with what is known of them.
+    pub objects: Vec<(String, ObjectHead)>,
+    /// Whether there is more behind the last one.
+    pub more: bool,
+}
+
+/// An object store.
+///
+/// All that is asked may take a minute, and is answered on whatever thread asks.
+pub trait Objects: Debug + Send + Sync + 'static {
+    /// Stores a new object, whole or not at all. Large ones travel in parts.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken, also by an earlier try of the same put. A store that cannot
+    /// refuse large objects (no conditional completion) may overwrite instead: names are drawn anew for
+    /// every attempt, so it is the same attempt's bytes then.
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()>;
+
+    /// Reads a range, all of it.
+    ///
+    /// # Errors
+    /// `Invalid` if the object ends before the range does.
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes>;
+
+    /// What is known of an object.
+    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead>;
+
+    /// Names that begin with `prefix` and come behind `after`, `at_most` of them. May be old: an object
+    /// that is listed may be gone, one that is there may be missing.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        at_most: usize,
+    ) -> ObjectWait<'a, Listing>;
+
+    /// Removes an object. One that is not there is removed already.
+    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()>;
+}

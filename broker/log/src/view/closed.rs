@@ -1,0 +1,116 @@
+//! Segments that nobody writes to any more, as they are copied to another store.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freshet_types::{LeaderEpoch, Offset};
+
+use super::{LogView, Shared};
+use crate::log::producers_at;
+use crate::segment::Segment;
+use crate::{Busy, Done, ReadError};
+
+/// A closed segment. What was opened of it stays readable while retention removes it.
+#[derive(Debug, Clone)]
+pub struct ClosedSegment {
+    shared: Arc<Shared>,
+    segment: Arc<Segment>,
+    end: Offset,
+}
+
+impl LogView {
+    /// The closed segments that end above `from`, and at `upto` or below, oldest first.
+    pub fn closed_segments(&self, from: Offset, upto: Offset) -> Vec<ClosedSegment> {
+        let segments = self.0.segments.read();
+        let ends = segments.iter().skip(1).map(|next| next.base());
+        let closed = segments.iter().zip(ends);
+        closed
+            .filter(|(_, end)| (from + 1..=upto).contains(end))
+            .map(|(segment, end)| ClosedSegment {
+                shared: Arc::clone(&self.0),
+                segment: Arc::clone(segment),
+                end,
+            })
+            .collect()
+    }
+
+    /// The leader epochs of the log and where they start, ascending. The first one may have begun
+    /// before the log does.
+    pub fn epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
+        self.0.epochs.read().entries().to_vec()
+    }
+}
+
+impl ClosedSegment {
+    /// Its first offset.
+    pub fn base(&self) -> Offset {
+        self.segment.base()
+    }
+
+    /// The offset after its last one.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Bytes of its batches.
+    pub fn size_bytes(&self) -> u64 {
+        self.segment.size_bytes()
+    }
+
+    /// Reads a range of its bytes on a reader thread; `done` runs there. Nothing is verified.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]: the range does not lie in it, or it was removed before it was opened.
+    pub fn read(&self, range: Range<u64>, done: Done<Bytes, ReadError>) -> Result<(), Busy> {
+        let this = self.clone();
+        let job = Box::new(move || done(this.read_blocking(range).map_err(|e| unreadable(&e))));
+        self.shared.context.readers.submit(job)
+    }
+
+    fn read_blocking(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let within = range.start <= range.end && range.end <= self.size_bytes();
+        let length = usize::try_from(range.end.saturating_sub(range.start));
+        let (true, Ok(length)) = (within, length) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let mut bytes = vec![0; length];
+        let file = self.shared.open_segment(&self.segment)?;
+        file.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
+    }
+
+    /// The producers as they were at its end: what a snapshot file has (docs/formats/log.md, FRPR).
+    /// On a reader thread; `done` runs there.
+    pub fn producers(&self, done: Done<Bytes, ReadError>) -> Result<(), Busy> {
+        let this = self.clone();
+        let job = Box::new(move || done(this.producers_blocking()));
+        self.shared.context.readers.submit(job)
+    }
+
+    fn producers_blocking(&self) -> Result<Bytes, ReadError> {
+        let segments = self.shared.segments.read().clone();
+        let max_producers = self.shared.config.load().max_producers;
+        let snapshots = self.shared.snapshot_files();
+        let mut snapshots = snapshots.map_err(|error| unreadable(&error))?;
+        snapshots.retain(|offset| *offset <= self.end);
+        let producers = producers_at(
+            &self.shared,
+            &segments,
+            &mut snapshots,
+            self.end,
+            max_producers,
+        );
+        let producers = producers.map_err(|error| ReadError::Io {
+            reason: error.to_string().into(),
+        })?;
+        Ok(producers.snapshot().into())
+    }
+}
+
+fn unreadable(error: &io::Error) -> ReadError {
+    ReadError::Io {
+        reason: error.to_string().into(),
+    }
+}

@@ -1,0 +1,212 @@
+//! What a store answers over HTTP when it does not do what was asked.
+//!
+//! `object_store` knows some statuses and throws all others together, and says neither the status nor the
+//! store's code of those. So its requests pass through here: an answer that is no success becomes an
+//! error of our own, which [`failure`](crate::failure) finds again below whatever is wrapped around it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use freshet_env::objects::ObjectFailure;
+use futures_util::StreamExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
+};
+
+/// As much of a refusal's text is read.
+const TEXT_MAX_BYTES: usize = 16 * 1024;
+/// As much of it is shown, in characters.
+const SHOWN_MAX: usize = 300;
+
+/// Opens connections whose refusals can be told apart.
+#[derive(Debug, Default)]
+pub(crate) struct Connector(ReqwestConnector);
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Listener(self.0.connect(options)?)))
+    }
+}
+
+#[derive(Debug)]
+struct Listener(HttpClient);
+
+#[async_trait]
+impl HttpService for Listener {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = self.0.execute(request).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let refusal = Refusal::read(answer).await;
+        Err(HttpError::new(refusal.worth(), refusal))
+    }
+}
+
+/// An answer that is no success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    status: u16,
+    /// The store's word for it; answers to HEAD have none, but for Azure's.
+    code: Option<String>,
+    /// The store's sentence about it.
+    text: String,
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        for more in self.code.iter().chain(Some(&self.text)) {
+            if !more.is_empty() {
+                write!(f, " {more}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Refusal {
+    async fn read(answer: HttpResponse) -> Self {
+        let status = answer.status().as_u16();
+        let header = answer.headers().get("x-ms-error-code");
+        let header = header
+            .and_then(|code| code.to_str().ok())
+            .map(str::to_owned);
+        let mut body = answer.into_body().bytes_stream();
+        let mut text = BytesMut::new();
+        // A text that breaks off is as good as the part that came.
+        while let Some(Ok(piece)) = body.next().await
+            && text.len() < TEXT_MAX_BYTES
+        {
+            text.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8_lossy(&text);
+        Self {
+            status,
+            code: header.or_else(|| element(&text, "Code").map(str::to_owned)),
+            // The rest of the text may repeat what was signed.
+            text: shown(element(&text, "Message").unwrap_or_default()),
+        }
+    }
+
+    /// Whether there was no text to say more than the status.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.code.is_none() && self.status < 500
+    }
+
+    /// Whether it says that there are no such bytes.
+    pub(crate) fn is_of_range(&self) -> bool {
+        self.status == 416
+    }
+
+    /// What became of the request.
+    pub(crate) fn failure(&self) -> ObjectFailure {
+        use ObjectFailure::*;
+        match self.code.as_deref().unwrap_or_default() {
+            "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName" => return Invalid,
+            "SlowDown" | "ServerBusy" | "TooManyRequests" | "RequestLimitExceeded" => {
+                return Throttled;
+            }
+            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => return Denied,
+            "BlobAlreadyExists" => return AlreadyExists,
+            // The bytes were lost or damaged on the way: S3 says that with 400.
+            "BadDigest"
+            | "IncompleteBody"
+            | "RequestTimeout"
+            | "XAmzContentSHA256Mismatch"
+            | "Md5Mismatch" => return Unanswered,
+            _ => {}
+        }
+        match self.status {
+            401 | 403 => Denied,
+            404 => NotFound,
+            // Two writes under one name at a time; who has won is not known yet.
+            408 | 409 => Unanswered,
+            412 => AlreadyExists,
+            429 => Throttled,
+            501 | 505 => Invalid,
+            500.. => Unanswered,
+            // Redirections too: another region, or no object store at all.
+            _ => Invalid,
+        }
+    }
+
+    /// How the client is told: whether the same may work a little later.
+    fn worth(&self) -> HttpErrorKind {
+        match self.failure() {
+            ObjectFailure::Throttled | ObjectFailure::Unanswered => HttpErrorKind::Interrupted,
+            _ => HttpErrorKind::Unknown,
+        }
+    }
+}
+
+/// The text of the first XML element of a name.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, behind) = text.split_once(&format!("<{name}>"))?;
+    behind
+        .split_once(&format!("</{name}>"))
+        .map(|(inside, _)| inside.trim())
+}
+
+fn shown(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, code: &str) -> Refusal {
+        let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+        Refusal {
+            status,
+            code,
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_whether_it_may_have_been_done() {
+        use ObjectFailure::*;
+        for (status, code, failure) in [
+            (404, "NoSuchKey", NotFound),
+            (404, "", NotFound),
+            (404, "NoSuchBucket", Invalid),
+            (404, "ContainerNotFound", Invalid),
+            (412, "PreconditionFailed", AlreadyExists),
+            (409, "BlobAlreadyExists", AlreadyExists),
+            (409, "ConditionalRequestConflict", Unanswered),
+            (403, "SignatureDoesNotMatch", Denied),
+            (401, "", Denied),
+            (400, "ExpiredToken", Denied),
+            (400, "BadDigest", Unanswered),
+            (400, "KeyTooLongError", Invalid),
+            (416, "InvalidRange", Invalid),
+            (301, "PermanentRedirect", Invalid),
+            (429, "", Throttled),
+            (503, "SlowDown", Throttled),
+            (503, "", Unanswered),
+            (500, "InternalError", Unanswered),
+            (504, "", Unanswered),
+            (501, "NotImplemented", Invalid),
+        ] {
+            assert_eq!(refusal(status, code).failure(), failure, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn elements_are_found() {
+        let text = "<Error><Code> SlowDown </Code><Message>a\nb</Message></Error>";
+        assert_eq!(element(text, "Code"), Some("SlowDown"));
+        assert_eq!(element(text, "Message").map(shown).as_deref(), Some("a b"));
+        assert_eq!(element(text, "Key"), None);
+        assert_eq!(element("<Code>open", "Code"), None);
+    }
+}

@@ -1,0 +1,338 @@
+//! One store behind the door.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_env::objects::{
+    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects,
+};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+
+use crate::address::{Address, Keeper, OpenError};
+use crate::answer::Refusal;
+use crate::failure::{meaning, refusal, tell};
+use crate::open::{Login, Opened, open};
+use crate::page::{Wanted, head};
+use crate::upload::{Upload, part};
+
+/// Objects up to this size are put with one request, larger ones in parts of it: 8 MiB. S3 wants 5 MiB or
+/// more, and takes 10,000 parts: 78 GiB.
+pub const PART_BYTES: u64 = 8 << 20;
+/// What S3 and Google take as a name, in bytes; Azure takes as many characters.
+const KEY_MAX_BYTES: usize = 1024;
+
+/// How long is waited, and how much is sent at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// For one request, from its beginning to the end of its answer. An operation is one to three of
+    /// them, a put of a large object as many as it has parts.
+    pub request: Duration,
+    /// For a connection.
+    pub connect: Duration,
+    /// See [`PART_BYTES`].
+    pub part_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(60),
+            connect: Duration::from_secs(5),
+            part_bytes: PART_BYTES,
+        }
+    }
+}
+
+/// A bucket, or a folder that serves as one. What of a store is behind the door: what begins with the
+/// address's prefix, and names are told without it.
+pub struct Bucket {
+    address: Address,
+    store: Arc<dyn ObjectStore>,
+    login: Option<Box<dyn Login>>,
+    sorted: bool,
+    part_bytes: u64,
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// The clients below show their credentials, so they are left out.
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({self})")
+    }
+}
+
+/// One key on its way through an operation.
+struct Asked<'a> {
+    doing: &'static str,
+    key: &'a str,
+}
+
+impl Asked<'_> {
+    fn error(&self, failure: ObjectFailure, why: impl Into<String>) -> ObjectError {
+        ObjectError {
+            doing: self.doing,
+            key: self.key.to_owned(),
+            failure,
+            why: why.into(),
+        }
+    }
+
+    fn tell(&self, error: &Error) -> ObjectError {
+        tell(self.doing, self.key, error)
+    }
+}
+
+impl Bucket {
+    /// Opens the store at `url`: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` or
+    /// `file:///folder`. Nothing is asked of it yet, so it may still be out of reach.
+    ///
+    /// `environment` is the process's: who asks, and of which server. S3 reads `AWS_*` as the AWS tools do
+    /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, container and instance roles; no profiles),
+    /// Google `GOOGLE_*` and `SERVICE_ACCOUNT`, Azure `AZURE_*`; see `object_store`'s builders for all names.
+    /// An endpoint that begins with `http://` is spoken to without TLS.
+    ///
+    /// # Errors
+    /// The address is none, its folder is not there, or the environment contradicts itself.
+    pub fn open(
+        url: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        limits: &Limits,
+    ) -> Result<Self, OpenError> {
+        let address = Address::parse(url)?;
+        let environment: Vec<_> = environment.into_iter().collect();
+        let Opened {
+            store,
+            login,
+            sorted,
+        } = open(&address, &environment, limits)?;
+        Ok(Self {
+            address,
+            store,
+            login,
+            sorted,
+            part_bytes: limits.part_bytes.max(1),
+        })
+    }
+
+    /// The name in the store. What one kind of store cannot keep under its name none is given, so that a
+    /// bucket can be copied to any other: files are written beside their name with a `#` behind it.
+    fn path(&self, asked: &Asked<'_>) -> Result<Path, ObjectError> {
+        let name = format!("{}{}", self.address.prefix, asked.key);
+        let invalid = |why: String| asked.error(ObjectFailure::Invalid, why);
+        if name.len() > KEY_MAX_BYTES {
+            let why = format!("a name has at most {KEY_MAX_BYTES} bytes");
+            return Err(invalid(why));
+        }
+        let path = Path::parse(&name).map_err(|error| invalid(error.to_string()))?;
+        if asked.key.is_empty() || path.as_ref() != name || name.contains('#') {
+            let why = "a name is parts with `/` between them, and has no `#`";
+            return Err(invalid(why.to_owned()));
+        }
+        Ok(path)
+    }
+
+    /// Asks for credentials first: what keeps them from us is a matter of its own.
+    async fn log_in(&self, asked: &Asked<'_>) -> Result<(), ObjectError> {
+        let Some(login) = &self.login else {
+            return Ok(());
+        };
+        let got = login.ask().await;
+        got.map_err(|error| ObjectError {
+            failure: ObjectFailure::Denied,
+            ..asked.tell(&error)
+        })
+    }
+
+    async fn begin(&self, asked: &Asked<'_>) -> Result<Path, ObjectError> {
+        let path = self.path(asked)?;
+        self.log_in(asked).await?;
+        Ok(path)
+    }
+
+    async fn put(&self, key: &str, body: &dyn ObjectBody) -> Result<(), ObjectError> {
+        let asked = Asked { doing: "put", key };
+        let path = self.begin(&asked).await?;
+        let len = body.len_bytes();
+        let put = if len <= self.part_bytes {
+            let bytes = part(key, body, 0..len).await?;
+            let put = self
+                .store
+                .put_opts(&path, bytes.into(), PutMode::Create.into());
+            put.await.map(drop).map_err(|error| asked.tell(&error))
+        } else {
+            self.upload(&asked, &path, body).await
+        };
+        put.map_err(|error| match error.failure {
+            // The upload is gone, or a folder while its file was made: who knows how far it came.
+            ObjectFailure::NotFound => ObjectError {
+                failure: ObjectFailure::Unanswered,
+                ..error
+            },
+            _ => error,
+        })
+    }
+
+    async fn upload(
+        &self,
+        asked: &Asked<'_>,
+        path: &Path,
+        body: &dyn ObjectBody,
+    ) -> Result<(), ObjectError> {
+        match self.look(asked, path).await {
+            Ok(_) => return Err(asked.error(ObjectFailure::AlreadyExists, "it was there before")),
+            Err(error) if error.failure == ObjectFailure::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let upload = Upload {
+            store: self.store.as_ref(),
+            key: asked.key,
+            path,
+            body,
+            part_bytes: self.part_bytes,
+        };
+        upload.run().await
+    }
+
+    async fn look(&self, asked: &Asked<'_>, path: &Path) -> Result<ObjectHead, ObjectError> {
+        let error = match self.store.head(path).await {
+            Ok(meta) => return Ok(head(&meta)),
+            Err(error) => error,
+        };
+        // The answer to a HEAD has no text, so it does not tell a missing bucket from a missing object, or
+        // credentials that have expired from a request that is wrong. A GET's has.
+        let is_mute = refusal(&error).is_some_and(Refusal::is_mute);
+        let spoken = match is_mute {
+            true => self.store.get_range(path, 0..1).await.err(),
+            false => None,
+        };
+        // An object that is empty by now does not say what was wrong before.
+        let spoken = spoken.filter(|spoken| !refusal(spoken).is_some_and(Refusal::is_of_range));
+        Err(asked.tell(&spoken.unwrap_or(error)))
+    }
+
+    async fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        let asked = Asked { doing: "get", key };
+        let path = self.begin(&asked).await?;
+        let beyond = |len: u64| {
+            let why = format!("bytes {range:?} of {len}");
+            asked.error(ObjectFailure::Invalid, why)
+        };
+        if range.start >= range.end {
+            // There is no way to ask for nothing, and it may be asked for only where there is something.
+            let len = self.look(&asked, &path).await?.len_bytes;
+            let fine = range.start == range.end && range.end <= len;
+            return if fine {
+                Ok(Bytes::new())
+            } else {
+                Err(beyond(len))
+            };
+        }
+        match self.store.get_range(&path, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
+            // Stores give as much as there is.
+            Ok(bytes) => Err(beyond(range.start + bytes.len() as u64)),
+            Err(error) => {
+                let told = asked.tell(&error);
+                if told.failure != ObjectFailure::Unanswered || self.address.keeper != Keeper::Files
+                {
+                    return Err(told);
+                }
+                // Files do not say that they end before the range does.
+                match self.look(&asked, &path).await {
+                    Ok(head) if head.len_bytes < range.end => Err(beyond(head.len_bytes)),
+                    _ => Err(told),
+                }
+            }
+        }
+    }
+
+    async fn names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<Listing, ObjectError> {
+        let asked = Asked {
+            doing: "list",
+            key: prefix,
+        };
+        self.log_in(&asked).await?;
+        let root = &self.address.prefix;
+        let whole = format!("{root}{prefix}");
+        let after = after.map(|after| format!("{root}{after}"));
+        // Stores list what is in a folder; a prefix may end within a name.
+        let folder = whole.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = Path::parse(folder);
+        let folder = folder.map_err(|error| asked.tell(&error.into()))?;
+        let folder = Some(&folder).filter(|folder| !folder.is_root());
+        let start = after.as_deref().and_then(|after| {
+            let parsed = Path::parse(after).ok()?;
+            // What is no name is compared here, and not by the store.
+            (parsed.as_ref() == after).then_some(parsed)
+        });
+        let listing = match &start {
+            Some(start) => self.store.list_with_offset(folder, start),
+            None => self.store.list(folder),
+        };
+        let wanted = Wanted {
+            prefix: &whole,
+            after: after.as_deref(),
+            at_most,
+            sorted: self.sorted,
+        };
+        let page = wanted.page(listing, root.len()).await;
+        page.map_err(|error| asked.tell(&error))
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), ObjectError> {
+        let asked = Asked {
+            doing: "delete",
+            key,
+        };
+        let path = self.begin(&asked).await?;
+        match self.store.delete(&path).await {
+            Err(error) if meaning(&error) == ObjectFailure::NotFound => Ok(()),
+            done => done.map_err(|error| asked.tell(&error)),
+        }
+    }
+}
+
+impl Objects for Bucket {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+        Box::pin(self.put(key, body))
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
+        Box::pin(self.get(key, range))
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
+        Box::pin(async move {
+            let asked = Asked { doing: "head", key };
+            let path = self.begin(&asked).await?;
+            self.look(&asked, &path).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        at_most: usize,
+    ) -> ObjectWait<'a, Listing> {
+        Box::pin(self.names(prefix, after, at_most))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
+        Box::pin(self.remove(key))
+    }
+}

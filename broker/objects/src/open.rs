@@ -1,0 +1,220 @@
+//! From an address and an environment to a client.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::{
+    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig,
+};
+
+use crate::address::{Address, Keeper, OpenError};
+use crate::answer::Connector;
+use crate::bucket::Limits;
+use crate::failure::words;
+
+/// A client of a store.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Who gives it credentials; files need none, and a public bucket does not.
+    pub(crate) login: Option<Box<dyn Login>>,
+    /// Whether it lists names in the order of their bytes.
+    pub(crate) sorted: bool,
+}
+
+/// Gets credentials, or has them.
+#[async_trait]
+pub(crate) trait Login: Send + Sync {
+    /// Whether there are some that are still good.
+    async fn ask(&self) -> Result<()>;
+}
+
+struct Keys<T>(Arc<dyn CredentialProvider<Credential = T>>);
+
+#[async_trait]
+impl<T: Send + Sync + 'static> Login for Keys<T> {
+    async fn ask(&self) -> Result<()> {
+        self.0.get_credential().await.map(drop)
+    }
+}
+
+fn login<T: Send + Sync + 'static>(
+    provider: &Arc<dyn CredentialProvider<Credential = T>>,
+    anonymous: Option<String>,
+) -> Option<Box<dyn Login>> {
+    if anonymous.is_some_and(|text| text == "true") {
+        return None;
+    }
+    Some(Box::new(Keys(Arc::clone(provider))))
+}
+
+/// Makes the client. Nothing is asked of the store yet.
+pub(crate) fn open(
+    address: &Address,
+    environment: &[(String, String)],
+    limits: &Limits,
+) -> Result<Opened, OpenError> {
+    if address.keeper != Keeper::Files {
+        // reqwest takes whichever is installed; another one that is there already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let options = ClientOptions::new()
+        .with_timeout(limits.request)
+        .with_connect_timeout(limits.connect);
+    let (opened, names) = match address.keeper {
+        Keeper::Files => return files(address),
+        Keeper::S3 => (s3(address, environment, options), "AWS_*"),
+        Keeper::Google => (google(address, environment, options), "GOOGLE_*"),
+        Keeper::Azure => (azure(address, environment, options), "AZURE_*"),
+    };
+    opened.map_err(|error| {
+        let why = format!("{}; see {names} in the environment", words(&error));
+        wrong(address, why)
+    })
+}
+
+fn wrong(address: &Address, why: String) -> OpenError {
+    let url = address.to_string();
+    OpenError { url, why }
+}
+
+/// Whoever asks decides whether to ask again, knowing what may have been done.
+fn never_again() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 0,
+        retry_timeout: std::time::Duration::ZERO,
+    }
+}
+
+/// What the environment says under names that begin so, in the spelling of `object_store`.
+fn said<'a>(
+    environment: &'a [(String, String)],
+    start: &'a str,
+) -> impl Iterator<Item = (String, &'a str)> {
+    environment
+        .iter()
+        .filter(move |(name, _)| name.starts_with(start))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+}
+
+fn value_of<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// Whether an endpoint asks for a connection without TLS.
+fn is_plain(endpoint: Option<String>) -> bool {
+    endpoint.is_some_and(|url| url.trim_start().starts_with("http://"))
+}
+
+fn files(address: &Address) -> Result<Opened, OpenError> {
+    let folder = Path::new(&address.bucket);
+    if !folder.is_dir() {
+        // Made by us it would lie on whatever disk is there when a mount is missing.
+        let why = "there is no such folder; make it, or mount what belongs there";
+        return Err(wrong(address, why.to_owned()));
+    }
+    let store = LocalFileSystem::new_with_prefix(folder);
+    let store = store.map_err(|error| wrong(address, words(&error)))?;
+    Ok(Opened {
+        store: Arc::new(store.with_fsync(true).with_automatic_cleanup(true)),
+        login: None,
+        sorted: false,
+    })
+}
+
+fn s3(
+    address: &Address,
+    environment: &[(String, String)],
+    options: ClientOptions,
+) -> Result<Opened> {
+    let mut builder = AmazonS3Builder::new().with_client_options(options);
+    for (name, value) in said(environment, "AWS_") {
+        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let config = |key| builder.get_config_value(&key);
+    let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
+    let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));
+    let anonymous = config(AmazonS3ConfigKey::SkipSignature);
+    // Its directory buckets list in no order.
+    let express = config(AmazonS3ConfigKey::S3Express).is_some_and(|text| text == "true");
+    if plain {
+        builder = builder.with_allow_http(true);
+    }
+    let store = builder
+        .with_bucket_name(&address.bucket)
+        .with_retry(never_again())
+        // Not every server has DeleteObjects.
+        .with_disable_bulk_delete(true)
+        .with_http_connector(Connector::default())
+        .build()?;
+    Ok(Opened {
+        login: login(store.credentials(), anonymous),
+        store: Arc::new(store),
+        sorted: !express,
+    })
+}
+
+fn google(
+    address: &Address,
+    environment: &[(String, String)],
+    options: ClientOptions,
+) -> Result<Opened> {
+    let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options);
+    if let Some(path) = value_of(environment, "SERVICE_ACCOUNT") {
+        builder = builder.with_service_account_path(path);
+    }
+    for (name, value) in said(environment, "GOOGLE_") {
+        if let Ok(key) = name.parse::<GoogleConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature);
+    let store = builder
+        .with_bucket_name(&address.bucket)
+        .with_retry(never_again())
+        .with_http_connector(Connector::default())
+        .build()?;
+    Ok(Opened {
+        login: login(store.credentials(), anonymous),
+        store: Arc::new(store),
+        sorted: true,
+    })
+}
+
+fn azure(
+    address: &Address,
+    environment: &[(String, String)],
+    options: ClientOptions,
+) -> Result<Opened> {
+    let mut builder = MicrosoftAzureBuilder::new().with_client_options(options);
+    for (name, value) in said(environment, "AZURE_") {
+        if let Ok(key) = name.parse::<AzureConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = value_of(environment, "IDENTITY_ENDPOINT") {
+        builder = builder.with_msi_endpoint(endpoint);
+    }
+    if is_plain(builder.get_config_value(&AzureConfigKey::Endpoint)) {
+        builder = builder.with_allow_http(true);
+    }
+    let anonymous = builder.get_config_value(&AzureConfigKey::SkipSignature);
+    let store = builder
+        .with_container_name(&address.bucket)
+        .with_retry(never_again())
+        .with_http_connector(Connector::default())
+        .build()?;
+    Ok(Opened {
+        login: login(store.credentials(), anonymous),
+        store: Arc::new(store),
+        sorted: true,
+    })
+}

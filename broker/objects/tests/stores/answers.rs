@@ -1,0 +1,272 @@
+//! Every way in which a store can fail to do what it was asked, and what is made of it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use freshet_env::objects::ObjectFailure::{self, *};
+use freshet_env::objects::Objects;
+use freshet_objects::Limits;
+use tokio::net::TcpListener;
+
+use crate::cases::{Pattern, brief, failures, open};
+use crate::scripted::{Says, Scripted, s3_error};
+
+/// What all operations fail with when all requests are answered so.
+async fn all(says: Says) -> [Option<ObjectFailure>; 5] {
+    let server = Scripted::new(&[says]).await;
+    failures(&server.bucket(&brief())).await
+}
+
+#[tokio::test]
+async fn answers_mean_the_same_to_all_operations() {
+    for (says, failure) in [
+        (s3_error!("403 Forbidden", "InvalidAccessKeyId"), Denied),
+        (s3_error!("400 Bad Request", "ExpiredToken"), Denied),
+        (s3_error!("404 Not Found", "NoSuchBucket"), Invalid),
+        (s3_error!("301 Moved", "PermanentRedirect"), Invalid),
+        (s3_error!("503 Slow Down", "SlowDown"), Throttled),
+        (
+            s3_error!("500 Internal Server Error", "InternalError"),
+            Unanswered,
+        ),
+        (Says::Answer("502 Bad Gateway", "", "<html>"), Unanswered),
+        (Says::Goodbye, Unanswered),
+    ] {
+        let told = all(says).await;
+        let head = match says {
+            // The answer to a HEAD has no text. What is no mistake of ours is not asked after.
+            Says::Answer("503 Slow Down", ..) => Unanswered,
+            _ => failure,
+        };
+        let expected = [failure, failure, head, failure, failure].map(Some);
+        assert_eq!(told, expected, "{says:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_there_is_removed_already() {
+    let told = all(s3_error!("404 Not Found", "NoSuchKey")).await;
+    // A put that is told so has lost its bucket or its upload on the way: who knows.
+    let expected = [
+        Some(Unanswered),
+        Some(NotFound),
+        Some(NotFound),
+        Some(NotFound),
+        None,
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_put_that_loses_is_told_from_one_that_fights() {
+    for (says, failure) in [
+        (
+            s3_error!("412 Precondition Failed", "PreconditionFailed"),
+            AlreadyExists,
+        ),
+        (
+            s3_error!("409 Conflict", "ConditionalRequestConflict"),
+            Unanswered,
+        ),
+    ] {
+        assert_eq!(all(says).await[0], Some(failure));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_store_is_given_up() {
+    let server = Scripted::new(&[Says::Nothing]).await;
+    let store = server.bucket(&brief());
+    let start = Instant::now();
+    assert_eq!(failures(&store).await, [Some(Unanswered); 5]);
+    let took = start.elapsed();
+    assert!(
+        took < Duration::from_secs(9),
+        "five requests of a second each: {took:?}"
+    );
+    assert!(
+        took > Duration::from_secs(4),
+        "each is waited for: {took:?}"
+    );
+    assert_eq!(
+        server.asked().len(),
+        5,
+        "and asked once: {:?}",
+        server.asked()
+    );
+}
+
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    let server = Scripted::new(&[Says::Half]).await;
+    let error = server
+        .bucket(&brief())
+        .get_range("a", 0..10)
+        .await
+        .unwrap_err();
+    assert_eq!(error.failure, Unanswered, "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_put_is_never_sent_twice() {
+    for says in [Says::Goodbye, s3_error!("503 Slow Down", "SlowDown")] {
+        let server = Scripted::new(&[says]).await;
+        let put = server.bucket(&brief());
+        put.put_new("a", &Bytes::from_static(b"a"))
+            .await
+            .unwrap_err();
+        assert_eq!(server.asked().len(), 1, "{says:?}: {:?}", server.asked());
+    }
+}
+
+#[tokio::test]
+async fn a_put_on_a_connection_that_breaks_is_never_sent_twice() {
+    let server = Scripted::new(&[Says::Stay, Says::Goodbye, Says::Stay]).await;
+    let store = server.bucket(&brief());
+    let get = store.get_range("a", 0..1).await.unwrap_err();
+    assert_eq!(get.failure, NotFound);
+    let put = store.put_new("a", &Bytes::from_static(b"a")).await;
+    assert_eq!(put.unwrap_err().failure, Unanswered);
+    let asked = (server.asked().len(), server.connections());
+    assert_eq!(asked, (2, 1), "{:?}", server.asked());
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+    ];
+    let store = open("s3://bucket", &environment, &brief());
+    assert_eq!(failures(&store).await, [Some(Unreachable); 5]);
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_unreachable() {
+    // It speaks no TLS.
+    let server = Scripted::new(&[NO_KEY]).await;
+    let endpoint = server.endpoint().replace("http://", "https://");
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+    ];
+    let store = open("s3://bucket", &environment, &brief());
+    assert_eq!(failures(&store).await, [Some(Unreachable); 5]);
+    assert_eq!(server.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn no_credentials_are_denied() {
+    let server = Scripted::new(&[Says::Goodbye]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let metadata = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let environment = [("AWS_METADATA_ENDPOINT", metadata.as_str())];
+    let store = open("s3://bucket", &environment, &brief());
+    assert_eq!(failures(&store).await, [Some(Denied); 5]);
+    assert_eq!(server.asked().len(), 0, "the store was not asked");
+}
+
+const CREATED: Says = Says::Answer(
+    "200 OK",
+    "",
+    "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+);
+const PART: Says = Says::Answer("200 OK", "etag: \"e\"\r\n", "");
+const DONE: Says = Says::Answer(
+    "200 OK",
+    "",
+    "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
+);
+const NO_KEY: Says = s3_error!("404 Not Found", "NoSuchKey");
+const SLOW: Says = s3_error!("503 Slow Down", "SlowDown");
+
+/// Puts an object of two parts; gives what became of it, and which requests it took.
+async fn two_parts(script: &[Says]) -> (Option<ObjectFailure>, Vec<String>) {
+    let server = Scripted::new(script).await;
+    let limits = Limits {
+        part_bytes: 5,
+        ..brief()
+    };
+    let put = server.bucket(&limits);
+    let put = put.put_new("a", &Pattern::of(10)).await;
+    let asked = server.asked().into_iter();
+    let asked = asked.map(|line| line.trim_end_matches(" HTTP/1.1").replace("/bucket/a", ""));
+    (put.err().map(|error| error.failure), asked.collect())
+}
+
+#[tokio::test]
+async fn a_part_is_sent_again_and_the_rest_is_not() {
+    let script = [
+        NO_KEY,
+        NO_KEY,
+        CREATED,
+        SLOW,
+        PART,
+        Says::Goodbye,
+        PART,
+        DONE,
+    ];
+    let (failure, asked) = two_parts(&script).await;
+    assert_eq!(failure, None);
+    let first = "PUT ?partNumber=1&uploadId=u1";
+    let second = "PUT ?partNumber=2&uploadId=u1";
+    let expected = [
+        "HEAD ",
+        "GET ",
+        "POST ?uploads=",
+        first,
+        first,
+        second,
+        second,
+        "POST ?uploadId=u1",
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_part_that_does_not_arrive_ends_the_upload() {
+    let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, SLOW]).await;
+    assert_eq!(failure, Some(Throttled));
+    assert_eq!(asked.len(), 7, "three tries, and it is aborted: {asked:?}");
+    assert_eq!(asked[6], "DELETE ?uploadId=u1");
+    let refused = s3_error!("403 Forbidden", "AccessDenied");
+    let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, refused]).await;
+    assert_eq!(failure, Some(Denied));
+    assert_eq!(asked.len(), 5, "one try is enough: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_completion_whose_answer_is_lost_may_have_been_done() {
+    let error = Says::Answer("200 OK", "", "<Error><Code>InternalError</Code></Error>");
+    for last in [
+        Says::Goodbye,
+        error,
+        s3_error!("404 Not Found", "NoSuchUpload"),
+    ] {
+        let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, PART, PART, last]).await;
+        assert_eq!(failure, Some(Unanswered), "{last:?}");
+        let times = asked
+            .iter()
+            .filter(|line| *line == "POST ?uploadId=u1")
+            .count();
+        assert_eq!(times, 1, "{last:?}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_object_is_not_begun_where_one_is() {
+    let there = Says::Answer(
+        "200 OK",
+        "last-modified: Sun, 01 Mar 2026 10:00:00 GMT\r\n",
+        "",
+    );
+    let (failure, asked) = two_parts(&[there]).await;
+    assert_eq!((failure, asked.len()), (Some(AlreadyExists), 1));
+}

@@ -1,0 +1,166 @@
+//! What the leader of a partition does for its past: closed segments go to the object store, and its
+//! manifest says so (docs/tiering.md, rules T1 to T8).
+//!
+//! ```text
+//! led here ─▶ claim ─▶ ┌ begin ─▶ put, verify ─▶ commit ┐ ─▶ put manifest, exported ─▶ collect ─▶ rest
+//!              ▲       └──────── each closed segment ───┘                                          │
+//!              └── missed an answer, or refused: with the manifest as it is now ◀──────────────────┘
+//! ```
+//!
+//! One task for each partition that is led and tiers, on a runtime of the caller's choice. It waits
+//! for the store as long as the store takes; producers and readers never wait for it.
+
+mod carry;
+mod custodian;
+mod tended;
+#[cfg(test)]
+mod tests;
+mod undertaker;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use freshet_env::{Objects, Rng};
+use freshet_metadata::{MetadataImage, Topic};
+use freshet_tier::Layout;
+use freshet_types::TopicPartition;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::task::AbortHandle;
+
+use crate::directory::Neighbour;
+use crate::manifests::{ManifestDoor, ManifestShards};
+use crate::partition::Partition;
+use crate::replica::Stand;
+use custodian::Custodian;
+
+/// How custodians go about it; asked for each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two looks for closed segments, ms (`remote.log.manager.task.interval.ms`).
+    pub interval_ms: u64,
+    /// Segments that are carried at a time (`remote.log.manager.copier.thread.pool.size`).
+    pub at_once: usize,
+}
+
+/// Whether the records of a partition are to be in the object store.
+pub type Tiers = dyn Fn(&Partition) -> bool + Send + Sync;
+
+/// What custodians work with.
+pub struct CustodiansParts {
+    /// Where objects go.
+    pub objects: Arc<dyn Objects>,
+    /// What they are called.
+    pub layout: Layout,
+    /// Where manifests are kept.
+    pub manifests: Arc<dyn ManifestDoor>,
+    /// Who was elected uncleanly.
+    pub image: watch::Receiver<Arc<MetadataImage>>,
+    /// Draws ids.
+    pub rng: Arc<dyn Rng>,
+    /// Which partitions tier now.
+    pub tiers: Arc<Tiers>,
+    /// How, as of now.
+    pub pace: Arc<dyn Fn() -> Pace + Send + Sync>,
+    /// Where all of it runs.
+    pub runtime: Handle,
+}
+
+/// The custodians of all partitions that this broker leads.
+pub struct Custodians {
+    shared: Arc<Shared>,
+    tasks: Mutex<HashMap<TopicPartition, AbortHandle>>,
+}
+
+/// What they share.
+struct Shared {
+    parts: CustodiansParts,
+    /// For segments under way.
+    seats: Semaphore,
+    /// How many seats there are, taken ones included.
+    seat_count: Mutex<usize>,
+}
+
+impl Shared {
+    fn interval_ms(&self) -> u64 {
+        (self.parts.pace)().interval_ms
+    }
+
+    /// A seat for one segment. There are as many as the settings say by now; where those are fewer,
+    /// taken ones go when they are given back.
+    async fn seat(&self) -> Option<SemaphorePermit<'_>> {
+        let wanted = (self.parts.pace)().at_once.max(1);
+        {
+            let mut count = self.seat_count.lock();
+            if *count < wanted {
+                self.seats.add_permits(wanted - *count);
+                *count = wanted;
+            } else {
+                *count -= self.seats.forget_permits(*count - wanted);
+            }
+        }
+        self.seats.acquire().await.ok()
+    }
+}
+
+impl fmt::Debug for Custodians {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Custodians({})", self.tasks.lock().len())
+    }
+}
+
+impl Custodians {
+    /// None yet; the directory brings the partitions.
+    pub fn new(parts: CustodiansParts) -> Self {
+        let shared = Shared {
+            parts,
+            seats: Semaphore::new(0),
+            seat_count: Mutex::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Rids the bucket of topics that are deleted, as far as their manifests are `kept` here; until the
+    /// task is aborted.
+    pub fn bury(&self, kept: Arc<ManifestShards>) -> AbortHandle {
+        let shared = Arc::clone(&self.shared);
+        let runtime = &self.shared.parts.runtime;
+        runtime.spawn(undertaker::bury(shared, kept)).abort_handle()
+    }
+
+    /// Ends all of them. What is under way is found and collected later.
+    pub fn stop(&self) {
+        self.tasks.lock().drain().for_each(|(_, task)| task.abort());
+    }
+
+    fn end(&self, at: TopicPartition) {
+        if let Some(task) = self.tasks.lock().remove(&at) {
+            task.abort();
+        }
+    }
+}
+
+impl Neighbour for Custodians {
+    /// The epoch is part of all that is asked: who leads anew begins anew.
+    fn stands(&self, partition: &Arc<Partition>, stand: Stand) {
+        let at = partition.id();
+        self.end(at);
+        if stand != Stand::Leads || partition.name().topic.is_internal() {
+            return;
+        }
+        let custodian = Custodian::new(Arc::clone(&self.shared), Arc::clone(partition));
+        let task = self.shared.parts.runtime.spawn(custodian.keep());
+        self.tasks.lock().insert(at, task.abort_handle());
+    }
+
+    fn closed(&self, partition: &Partition) {
+        self.end(partition.id());
+    }
+
+    fn deleted(&self, _: &Topic) {}
+}

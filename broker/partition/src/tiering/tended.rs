@@ -1,0 +1,128 @@
+//! A manifest that is looked after: asked about, exported, and rid of what nobody reads any more.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freshet_env::objects::{ObjectBody as _, ObjectError, ObjectFailure};
+use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request};
+use freshet_types::{LeaderEpoch, TopicPartition};
+
+use super::Shared;
+use super::carry::CarryError;
+
+/// Why nobody goes on with a copy of a manifest.
+pub(super) enum Trouble {
+    /// It is not this broker's to keep any more.
+    Over,
+    /// The partition tiers no more, until it does again.
+    Off,
+    /// After a pause, with another copy.
+    Again(String),
+}
+
+impl From<CarryError> for Trouble {
+    fn from(error: CarryError) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Fenced { .. } | Refusal::Deleted => Self::Over,
+            refusal => Self::Again(refusal.to_string()),
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Tended {
+    pub(super) shared: Arc<Shared>,
+    pub(super) at: TopicPartition,
+    /// The leader's, or any for a topic that is deleted.
+    pub(super) epoch: LeaderEpoch,
+}
+
+impl Tended {
+    /// What is on no disk can be restored by the newest manifest in the bucket.
+    pub(super) async fn export(&self, copy: &mut Manifest) -> Result<(), Trouble> {
+        if copy.exported() == copy.version() {
+            return Ok(());
+        }
+        let Answer::Export(exported) = self.ask(Ask::Export).await? else {
+            return Err(strange());
+        };
+        let parts = &self.shared.parts;
+        let key = parts.layout.manifest(self.at, exported.version);
+        let (bytes, version) = (Bytes::from(exported.bytes), exported.version);
+        match parts.objects.put_new(&key, &bytes).await {
+            Ok(()) => {}
+            // One version has one sequence of bytes: this is it, unless it has another length.
+            Err(error) => {
+                let head = parts.objects.head(&key).await;
+                if !head.is_ok_and(|head| head.len_bytes == bytes.len_bytes()) {
+                    return Err(failed(&error));
+                }
+            }
+        }
+        self.change(copy, Ask::Exported { version }).await
+    }
+
+    /// Objects that nobody is sent to any more go, once their time is over.
+    pub(super) async fn collect(&self, copy: &mut Manifest) -> Result<(), Trouble> {
+        if copy.unnamed().is_empty() && copy.open().is_empty() {
+            return Ok(());
+        }
+        let Answer::Doomed { changed, objects } = self.ask(Ask::Collect).await? else {
+            return Err(strange());
+        };
+        follow(copy, &changed)?;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let parts = &self.shared.parts;
+        let mut ids = Vec::with_capacity(objects.len());
+        for (id, start) in objects {
+            let key = parts.layout.segment(self.at, start, id);
+            match parts.objects.delete(&key).await {
+                Ok(()) => ids.push(id),
+                Err(error) if error.failure == ObjectFailure::NotFound => ids.push(id),
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        self.change(copy, Ask::Collected { ids }).await
+    }
+
+    pub(super) async fn change(&self, copy: &mut Manifest, ask: Ask) -> Result<(), Trouble> {
+        match self.ask(ask).await? {
+            Answer::Changed(changed) => follow(copy, &changed),
+            _ => Err(strange()),
+        }
+    }
+
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+        let request = Request {
+            partition: self.at,
+            leader_epoch: self.epoch,
+            ask,
+        };
+        let said = self.shared.parts.manifests.ask(request).await;
+        let said = said.map_err(|unanswered| Trouble::Again(unanswered.to_string()))?;
+        said.map_err(Trouble::from)
+    }
+}
+
+fn follow(copy: &mut Manifest, changed: &Changed) -> Result<(), Trouble> {
+    match copy.follow(changed) {
+        true => Ok(()),
+        false => Err(Trouble::Again("an answer has been missed".to_owned())),
+    }
+}
+
+pub(super) fn strange() -> Trouble {
+    Trouble::Again("the answer is to another question".to_owned())
+}
+
+fn failed(error: &ObjectError) -> Trouble {
+    Trouble::Again(error.to_string())
+}

@@ -1,0 +1,680 @@
+//! Custodians at work: a real directory of real logs, a store in memory, the machine behind a door
+//! that loses answers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_env::objects::{
+    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
+};
+use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
+use freshet_log::{LogDir, Origin, Writers, WritersOptions};
+use freshet_metadata::{
+    CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife,
+    RegisterBroker, TopicRef,
+};
+use freshet_records::{BatchBuilder, Codec, NewRecord};
+use freshet_settings::StaticSettingsBuilder;
+use freshet_tier::{
+    Answer, Ask, Limits, Manifest, Manifests, ObjectName, Request, Said, check_whole,
+};
+use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Timestamp, TopicId};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::directory::{Directory, DirectoryParts, DirectoryThread};
+use crate::manifests::{MANIFESTS_TOPIC, ManifestKeeper, ManifestWait, Unanswered};
+use crate::partition::{Acks, Produce};
+use crate::replica::NoProposals;
+
+const NODE: NodeId = NodeId(1);
+const AT: TopicPartition = TopicPartition {
+    topic: TopicId([3; 16]),
+    partition: 0,
+};
+
+/// One machine for all, whose answers are lost now and then.
+struct Door {
+    machine: Mutex<Manifests>,
+    now: AtomicU64,
+    asked: AtomicU64,
+    /// Every so many answers are lost; 0 for none.
+    loses: AtomicU64,
+}
+
+impl Door {
+    fn say(&self, request: Request) -> Said {
+        let now = Now {
+            monotonic: Millis(self.now.load(Ordering::Relaxed)),
+            wall: Timestamp(0),
+        };
+        let mut machine = self.machine.lock();
+        let mut decision = machine.decide(now, Ticket(1), request);
+        for record in &decision.records {
+            machine.apply(record);
+        }
+        decision.replies.remove(0).1
+    }
+}
+
+impl ManifestDoor for Door {
+    fn ask(&self, request: Request) -> ManifestWait<'_, Unanswered> {
+        let said = self.say(request);
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let loses = self.loses.load(Ordering::Relaxed);
+        let lost = loses > 0 && asked.is_multiple_of(loses);
+        Box::pin(async move {
+            match lost {
+                false => Ok(said),
+                true => Err(Unanswered {
+                    why: "it is lost".to_owned(),
+                }),
+            }
+        })
+    }
+}
+
+/// A store that is away now and then, and loses answers.
+#[derive(Debug, Default)]
+struct Store {
+    objects: MemoryObjects,
+    away: AtomicBool,
+    puts: AtomicU64,
+    /// Every so many puts are done and not answered; 0 for none.
+    loses: AtomicU64,
+    /// Every so many puts store only a part.
+    tears: AtomicU64,
+}
+
+impl Store {
+    fn check(&self, key: &str) -> Result<(), ObjectError> {
+        match self.away.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(failure(key, ObjectFailure::Unreachable)),
+        }
+    }
+}
+
+fn failure(key: &str, failure: ObjectFailure) -> ObjectError {
+    ObjectError {
+        doing: "ask for",
+        key: key.to_owned(),
+        failure,
+        why: "as the test wants it".to_owned(),
+    }
+}
+
+fn is_due(every: &AtomicU64, count: u64) -> bool {
+    let every = every.load(Ordering::Relaxed);
+    every > 0 && count.is_multiple_of(every)
+}
+
+impl Objects for Store {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+        Box::pin(async move {
+            self.check(key)?;
+            let count = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
+            if is_due(&self.tears, count) {
+                let part = body.part(0..body.len_bytes() / 2).await?;
+                self.objects.put_new(key, &part).await?;
+                return Err(failure(key, ObjectFailure::Unanswered));
+            }
+            self.objects.put_new(key, body).await?;
+            match is_due(&self.loses, count) {
+                false => Ok(()),
+                true => Err(failure(key, ObjectFailure::Unanswered)),
+            }
+        })
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: std::ops::Range<u64>) -> ObjectWait<'a, Bytes> {
+        Box::pin(async move {
+            self.check(key)?;
+            self.objects.get_range(key, range).await
+        })
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
+        Box::pin(async move {
+            self.check(key)?;
+            self.objects.head(key).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        at_most: usize,
+    ) -> ObjectWait<'a, Listing> {
+        self.objects.list(prefix, after, at_most)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
+        Box::pin(async move {
+            self.check(key)?;
+            self.objects.delete(key).await
+        })
+    }
+}
+
+/// What is kept by this broker's own shards.
+struct Here(Arc<ManifestShards>);
+
+impl ManifestDoor for Here {
+    fn ask(&self, request: Request) -> ManifestWait<'_, Unanswered> {
+        Box::pin(async move {
+            let said = self.0.answer(0, request).await;
+            said.map_err(|error| Unanswered {
+                why: error.to_string(),
+            })
+        })
+    }
+}
+
+/// A broker that leads one partition.
+struct Rig {
+    directory: Arc<Directory>,
+    thread: Option<DirectoryThread>,
+    writers: Arc<Writers>,
+    custodians: Arc<Custodians>,
+    door: Arc<Door>,
+    store: Arc<Store>,
+    layout: Layout,
+    tiers: Arc<AtomicBool>,
+    image: watch::Sender<Arc<MetadataImage>>,
+    _folder: tempfile::TempDir,
+}
+
+fn change(machine: &mut MetadataMachine, request: freshet_metadata::Request) {
+    let now = Now {
+        monotonic: Millis(1),
+        wall: Timestamp(1_700_000_000_000),
+    };
+    let decision = machine.decide(now, Ticket(0), request);
+    for record in &decision.records {
+        machine.apply(record);
+    }
+}
+
+/// A broker, and a topic of one partition for each of these.
+fn metadata(
+    statics: &Arc<freshet_settings::StaticSettings>,
+    topics: &[(&str, TopicId)],
+) -> MetadataMachine {
+    let mut machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(statics)));
+    let broker = RegisterBroker {
+        node: NODE,
+        incarnation: [1; 16],
+        listeners: Vec::new(),
+        rack: None,
+        directories: Vec::new(),
+        features: Vec::new(),
+        past: PastLife::None,
+    };
+    change(&mut machine, broker.into());
+    let topic = |(name, id): &(&str, TopicId)| NewTopic {
+        name: (*name).to_owned(),
+        id: *id,
+        partitions: 1,
+        replication_factor: 1,
+        ..NewTopic::default()
+    };
+    let topics = CreateTopics {
+        topics: topics.iter().map(topic).collect(),
+        validate_only: false,
+    };
+    change(&mut machine, topics.into());
+    machine
+}
+
+/// What is below a rig.
+struct Ground {
+    writers: Arc<Writers>,
+    statics: Arc<freshet_settings::StaticSettings>,
+    clock: Arc<dyn Clock>,
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let dir = LogDir::open(disk, folder.path()).expect("a log directory");
+        let options = WritersOptions {
+            append_threads: 1,
+            reserve_bytes: 0,
+            ..WritersOptions::default()
+        };
+        let writers = Writers::start(vec![dir], Arc::clone(&clock), options).expect("threads");
+        let statics = StaticSettingsBuilder::default().finish();
+        Self {
+            writers,
+            statics: Arc::new(statics.expect("settings that agree").0),
+            clock,
+            folder,
+        }
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        let ground = Ground::new();
+        let metadata = metadata(&ground.statics, &[("t", AT.topic)]);
+        Self::with(ground, &metadata, None)
+    }
+
+    /// Manifests are kept by `shards`, or by a machine of the test's own.
+    fn with(
+        ground: Ground,
+        metadata: &MetadataMachine,
+        shards: Option<&Arc<ManifestShards>>,
+    ) -> Self {
+        let (image, watched) = watch::channel(Arc::new(metadata.image().clone()));
+        let door = Arc::new(Door {
+            machine: Mutex::new(Manifests::new(Limits::default())),
+            now: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            loses: AtomicU64::new(0),
+        });
+        let manifests: Arc<dyn ManifestDoor> = match shards {
+            Some(shards) => Arc::new(Here(Arc::clone(shards))),
+            None => Arc::clone(&door) as Arc<dyn ManifestDoor>,
+        };
+        let store = Arc::<Store>::default();
+        let layout = Layout::new("", &ClusterId("c".into()));
+        let tiers = Arc::new(AtomicBool::new(true));
+        let wanted = Arc::clone(&tiers);
+        let custodians = Arc::new(Custodians::new(CustodiansParts {
+            objects: Arc::clone(&store) as Arc<dyn Objects>,
+            layout: layout.clone(),
+            manifests,
+            image: watched.clone(),
+            rng: Arc::new(SystemRng),
+            tiers: Arc::new(move |_| wanted.load(Ordering::Relaxed)),
+            pace: Arc::new(|| Pace {
+                interval_ms: 20,
+                at_once: 2,
+            }),
+            runtime: Handle::current(),
+        }));
+        let mut neighbours = vec![Arc::clone(&custodians) as Arc<dyn Neighbour>];
+        neighbours.extend(shards.map(|shards| Arc::clone(shards) as Arc<dyn Neighbour>));
+        let (directory, thread) = Directory::start(DirectoryParts {
+            node: NODE,
+            writers: Arc::clone(&ground.writers),
+            directory_ids: Vec::new(),
+            statics: ground.statics,
+            image: watched,
+            clock: ground.clock,
+            proposals: Arc::new(NoProposals),
+            neighbours,
+        })
+        .expect("a thread");
+        Self {
+            directory,
+            thread: Some(thread),
+            writers: ground.writers,
+            custodians,
+            door,
+            store,
+            layout,
+            tiers,
+            image,
+            _folder: ground.folder,
+        }
+    }
+
+    fn partition(&self) -> Arc<Partition> {
+        self.directory.get(AT).expect("open")
+    }
+
+    /// Writes a batch of one record; gives the log end.
+    async fn produce(&self, value: &[u8]) -> Offset {
+        let mut builder = BatchBuilder::new(Codec::None);
+        let record = NewRecord {
+            timestamp: Timestamp(1),
+            key: None,
+            value: Some(value),
+            headers: &[],
+        };
+        builder.push(&record).expect("small");
+        let batch = builder.finish().expect("a batch").bytes().clone();
+        let (tell, told) = oneshot::channel();
+        self.partition().produce(Produce {
+            frame_bytes: batch.len(),
+            batch,
+            origin: Origin::Client,
+            acks: Acks::All,
+            leader_epoch: None,
+            done: Box::new(move |done| drop(tell.send(done))),
+        });
+        told.await.expect("told").expect("stored").last_offset + 1
+    }
+
+    async fn roll(&self) {
+        let (tell, told) = oneshot::channel();
+        let rolled = self
+            .partition()
+            .log()
+            .roll(Box::new(|done| drop(tell.send(done))));
+        rolled.expect("room");
+        told.await.expect("told").expect("rolled");
+    }
+
+    /// A closed segment of three records.
+    async fn segment(&self) -> Offset {
+        for value in [b"a", b"b", b"c"] {
+            self.produce(value).await;
+        }
+        let end = self.partition().view().log_end();
+        self.roll().await;
+        end
+    }
+
+    /// The manifest, as its machine has it.
+    fn manifest(&self) -> Option<Manifest> {
+        let machine = self.door.machine.lock();
+        machine.get(AT).cloned()
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Manifest) -> bool) -> Manifest {
+        for _ in 0..2000 {
+            if let Some(manifest) = self.manifest().filter(&is_so) {
+                return manifest;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", self.manifest());
+    }
+
+    /// The same, while hours pass in the shard.
+    async fn while_hours_pass(&self, what: &str, is_so: impl Fn(&Manifest) -> bool) -> Manifest {
+        self.until(what, |manifest| {
+            let some = Limits::default().grace_ms / 10;
+            self.door.now.fetch_add(some, Ordering::Relaxed);
+            is_so(manifest)
+        })
+        .await
+    }
+
+    /// All that is in the bucket up to `end`, and a manifest that says so.
+    async fn tiered(&self, end: Offset) -> Manifest {
+        self.until("tiered", |manifest| {
+            manifest.remote_end() == end && manifest.exported() == manifest.version()
+        })
+        .await
+    }
+
+    async fn objects(&self) -> BTreeMap<String, ObjectName> {
+        let prefix = self.layout.partition(AT);
+        let listing = self.store.objects.list(&prefix, None, 1000).await;
+        let objects = listing.expect("listed").objects;
+        let named = |(key, _): (String, _)| Some((key.clone(), self.layout.parse(AT, &key)?));
+        objects.into_iter().filter_map(named).collect()
+    }
+
+    /// Every named segment is there, whole, and what the log has at its place.
+    async fn check(&self, manifest: &Manifest) {
+        let mut next = manifest.log_start();
+        for segment in manifest.segments() {
+            assert_eq!(segment.start.max(manifest.log_start()), next);
+            let key = self.layout.segment(AT, segment.object_start, segment.id);
+            let footer = check_whole(&*self.store, &key).await.expect("whole");
+            assert_eq!((footer.partition, footer.id), (AT, segment.id));
+            next = segment.end;
+        }
+        assert_eq!(next, manifest.remote_end());
+        let newest = self.layout.manifest(AT, manifest.exported());
+        let bytes = self.store.objects.head(&newest).await.expect("stored");
+        let bytes = self
+            .store
+            .objects
+            .get_range(&newest, 0..bytes.len_bytes)
+            .await;
+        let (at, restored) = Manifest::restore(&bytes.expect("read")).expect("a manifest");
+        assert_eq!((at, restored.segments()), (AT, manifest.segments()));
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the directory's thread waits for tasks of this runtime"
+    )]
+    async fn stop(mut self) {
+        self.custodians.stop();
+        let thread = self.thread.take().expect("it runs");
+        let writers = Arc::clone(&self.writers);
+        tokio::task::spawn_blocking(move || {
+            thread.stop();
+            writers.stop().expect("a clean stop");
+        })
+        .await
+        .expect("stopped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_segments_are_carried_into_the_bucket_and_the_open_one_is_not() {
+    let rig = Rig::new();
+    let first = rig.segment().await;
+    let manifest = rig.tiered(first).await;
+    rig.check(&manifest).await;
+    let second = rig.segment().await;
+    let third = rig.segment().await;
+    rig.produce(b"open").await;
+    let manifest = rig.tiered(third).await;
+    let ranges: Vec<_> = manifest
+        .segments()
+        .iter()
+        .map(|s| (s.start, s.end))
+        .collect();
+    assert_eq!(ranges, [(0, first), (first, second), (second, third)]);
+    rig.check(&manifest).await;
+    // Nothing more happens while nothing is closed.
+    let asked = rig.door.asked.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.door.asked.load(Ordering::Relaxed), asked);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_retention_takes_leaves_the_bucket_after_a_grace_age() {
+    let rig = Rig::new();
+    let first = rig.segment().await;
+    let second = rig.segment().await;
+    let manifest = rig.tiered(second).await;
+    let gone = rig.layout.segment(AT, 0, manifest.segments()[0].id);
+    rig.partition().trim(first).await.expect("trimmed");
+    let manifest = rig
+        .until("the start moves", |manifest| {
+            manifest.log_start() == first && manifest.exported() == manifest.version()
+        })
+        .await;
+    assert_eq!(manifest.segments().len(), 1);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(
+        rig.objects().await.contains_key(&gone),
+        "readers may be there"
+    );
+    let collected = |manifest: &Manifest| manifest.unnamed().is_empty();
+    let manifest = rig.while_hours_pass("collected", collected).await;
+    rig.check(&manifest).await;
+    assert!(!rig.objects().await.contains_key(&gone));
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_away_holds_up_nobody_and_is_caught_up_with() {
+    let rig = Rig::new();
+    rig.store.away.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let within = tokio::time::timeout(Duration::from_secs(5), rig.segment()).await;
+        within.expect("producers do not wait for the store");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let waiting = rig.until("claimed", |_| true).await;
+    assert_eq!(waiting.remote_end(), 0);
+    rig.store.away.store(false, Ordering::Relaxed);
+    let end = rig.partition().view().log_end();
+    let manifest = rig.tiered(end).await;
+    rig.check(&manifest).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_and_torn_objects_leave_nothing_wrong() {
+    let rig = Rig::new();
+    rig.door.loses.store(7, Ordering::Relaxed);
+    rig.store.loses.store(3, Ordering::Relaxed);
+    rig.store.tears.store(5, Ordering::Relaxed);
+    let mut end = 0;
+    for _ in 0..8 {
+        end = rig.segment().await;
+    }
+    let manifest = rig.tiered(end).await;
+    rig.check(&manifest).await;
+    rig.door.loses.store(0, Ordering::Relaxed);
+    rig.store.tears.store(0, Ordering::Relaxed);
+    // What was torn, or given up, is collected in the end, and what is named is not.
+    let collected = |m: &Manifest| m.unnamed().is_empty() && m.open().is_empty();
+    let manifest = rig.while_hours_pass("collected", collected).await;
+    rig.check(&manifest).await;
+    let objects = rig.objects().await;
+    let segments = objects
+        .values()
+        .filter(|name| matches!(name, ObjectName::Segment { .. }));
+    assert_eq!(segments.count(), manifest.segments().len());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_tier_asks_nothing_until_it_does() {
+    let rig = Rig::new();
+    rig.tiers.store(false, Ordering::Relaxed);
+    // It may have begun before that was said.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = rig.manifest().map(|manifest| manifest.remote_end());
+    let end = rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.manifest().map(|manifest| manifest.remote_end()), before);
+    rig.tiers.store(true, Ordering::Relaxed);
+    let manifest = rig.tiered(end).await;
+    rig.check(&manifest).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leads_in_a_later_epoch_ends_the_custodian_before() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    // Somebody else claims in a later epoch: as if this broker did not know that it leads no more.
+    let later = rig.partition().leader_epoch() + 1;
+    let view = rig.partition().view();
+    let claim = freshet_tier::Claim {
+        log_start: 0,
+        local_start: 0,
+        log_end: view.log_end(),
+        epochs: view
+            .epochs()
+            .iter()
+            .map(|&(epoch, offset)| freshet_tier::EpochStart { epoch, offset })
+            .collect(),
+        unclean: None,
+    };
+    let said = rig.door.say(Request {
+        partition: AT,
+        leader_epoch: later,
+        ask: Ask::Claim(claim),
+    });
+    assert!(matches!(said, Ok(Answer::Claimed(_))), "{said:?}");
+    let objects = rig.objects().await.len();
+    rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let manifest = rig.manifest().expect("claimed");
+    assert_eq!(
+        (manifest.leader_epoch(), manifest.remote_end()),
+        (later, end)
+    );
+    assert_eq!(
+        rig.objects().await.len(),
+        objects,
+        "nothing is stored by who was fenced"
+    );
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_deleted_leaves_the_bucket_and_nothing_else_does() {
+    let ground = Ground::new();
+    let other = TopicId([4; 16]);
+    let topics = [
+        ("t", AT.topic),
+        ("other", other),
+        (MANIFESTS_TOPIC, TopicId([9; 16])),
+    ];
+    let mut metadata = metadata(&ground.statics, &topics);
+    // Long enough for an upload.
+    let limits = Limits {
+        grace_ms: 3000,
+        attempt_ms: 2900,
+        ..Limits::default()
+    };
+    let shards = Arc::new(ManifestShards::new(limits, Arc::clone(&ground.clock)));
+    let rig = Rig::with(ground, &metadata, Some(&shards));
+    let burying = rig.custodians.bury(Arc::clone(&shards));
+    rig.segment().await;
+    let end = rig.segment().await;
+    let describe = || Request {
+        partition: AT,
+        leader_epoch: -1,
+        ask: Ask::Describe,
+    };
+    let tiered = async {
+        loop {
+            if let Ok(Ok(Answer::Manifest(manifest))) = shards.answer(0, describe()).await
+                && manifest.remote_end() == end
+                && manifest.exported() == manifest.version()
+            {
+                return *manifest;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    let manifest = tokio::time::timeout(patience, tiered)
+        .await
+        .expect("tiered");
+    rig.check(&manifest).await;
+    let claimed = async {
+        while shards.kept().await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let claimed = tokio::time::timeout(patience, claimed).await;
+    claimed.expect("the other topic is claimed, too");
+    let segments = |objects: BTreeMap<String, ObjectName>| {
+        let names = objects.into_values();
+        names
+            .filter(|name| matches!(name, ObjectName::Segment { .. }))
+            .count()
+    };
+    // Until a deletion is agreed, nothing goes.
+    tokio::time::sleep(Duration::from_millis(4000)).await;
+    rig.check(&manifest).await;
+    let topics = vec![TopicRef::Name("t".to_owned())];
+    change(&mut metadata, DeleteTopics { topics }.into());
+    rig.image.send_replace(Arc::new(metadata.image().clone()));
+    let gone = async {
+        while segments(rig.objects().await) > 0 || shards.kept().await.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(patience, gone).await.expect("gone");
+    assert_eq!(shards.kept().await[0].topic, other);
+    burying.abort();
+    rig.stop().await;
+}

@@ -1,0 +1,192 @@
+//! Object storage: the bucket, the manifests that this broker keeps, and who carries segments.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use freshet_env::{Objects, Reactors};
+use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
+use freshet_objects::Bucket;
+use freshet_partition::{
+    Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace, Partition,
+};
+use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
+use freshet_quorum::Quorum;
+use freshet_quorum::identity::Identity;
+use freshet_settings::{Layers, StaticSettings, TierSettings};
+use freshet_tier::{Layout, Limits};
+use freshet_types::{NodeId, TopicId};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::agreement::{Agreement, Wanted};
+use crate::doors::Doors;
+
+/// What a broker does for object storage.
+pub(crate) struct Tiering {
+    /// Also without a bucket of its own: others may have one.
+    shards: Arc<ManifestShards>,
+    carrying: Option<Carrying>,
+}
+
+struct Carrying {
+    custodians: Arc<Custodians>,
+    burying: AbortHandle,
+    /// One thread for all of it. Dropped last.
+    _reactors: Reactors,
+}
+
+/// The settings of this broker as of now.
+#[derive(Clone)]
+struct Settings {
+    statics: Arc<StaticSettings>,
+    node: NodeId,
+    image: watch::Receiver<Arc<MetadataImage>>,
+}
+
+impl Settings {
+    fn layers(&self, image: &MetadataImage) -> Layers {
+        image.layers(&self.statics, self.node)
+    }
+
+    fn pace(&self) -> Pace {
+        let TierSettings {
+            interval_ms,
+            copiers,
+            ..
+        } = self.layers(&self.image.borrow()).tier();
+        Pace {
+            interval_ms,
+            at_once: copiers,
+        }
+    }
+
+    fn tiers(&self, partition: &Partition) -> bool {
+        let image = self.image.borrow();
+        let topic = image.topic(partition.name().topic.as_str());
+        topic.is_some_and(|topic| {
+            let tier = self.layers(&image).topic_tier(&topic.configs);
+            tier.enabled && !tier.copy_disabled
+        })
+    }
+}
+
+impl Tiering {
+    /// Opens the bucket, if there is one. Nothing is asked of it yet: a bucket that is away keeps no
+    /// broker from its work.
+    pub(crate) fn raise(
+        doors: &Doors,
+        wanted: &Wanted,
+        identity: &Identity,
+        agreement: &Agreement,
+    ) -> Result<Self> {
+        let shards = ManifestShards::new(Limits::default(), Arc::clone(&doors.clock));
+        let shards = Arc::new(shards);
+        agreement.keep_manifests(Arc::clone(&shards) as _);
+        let tier = wanted.layers().tier();
+        let carrying = match &tier.url {
+            Some(url) if tier.enabled => {
+                let bucket =
+                    Bucket::open(url, std::env::vars(), &freshet_objects::Limits::default());
+                let bucket = bucket.context("cannot use remote.log.storage.url")?;
+                tracing::info!(%bucket, "object storage");
+                let objects: Arc<dyn Objects> = Arc::new(bucket);
+                let around = (doors, wanted, identity, agreement);
+                Some(carry(objects, &shards, &tier, around)?)
+            }
+            _ => None,
+        };
+        Ok(Self { shards, carrying })
+    }
+
+    /// Who wants to hear of partitions.
+    pub(crate) fn neighbours(&self) -> Vec<Arc<dyn Neighbour>> {
+        let mut neighbours = vec![Arc::clone(&self.shards) as Arc<dyn Neighbour>];
+        let custodians = self.carrying.iter().map(|it| Arc::clone(&it.custodians));
+        neighbours.extend(custodians.map(|it| it as Arc<dyn Neighbour>));
+        neighbours
+    }
+
+    /// Carries nothing any more. What was under way is found again by whoever leads next.
+    pub(crate) fn end(&self) {
+        if let Some(carrying) = &self.carrying {
+            carrying.burying.abort();
+            carrying.custodians.stop();
+        }
+    }
+}
+
+fn carry(
+    objects: Arc<dyn Objects>,
+    shards: &Arc<ManifestShards>,
+    tier: &TierSettings,
+    (doors, wanted, identity, agreement): (&Doors, &Wanted, &Identity, &Agreement),
+) -> Result<Carrying> {
+    let reactors = Reactors::start("tier", 1)?;
+    let quorum = agreement.quorum();
+    let settings = Settings {
+        statics: Arc::clone(&wanted.statics),
+        node: identity.node_id,
+        image: quorum.watch(),
+    };
+    let desk = ManifestDesk::new(ManifestDeskParts {
+        me: identity.node_id,
+        keeper: Arc::clone(shards) as _,
+        relay: agreement.relay(),
+        quorum: Arc::clone(&quorum),
+        topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
+    });
+    let (paced, tiering) = (settings.clone(), settings.clone());
+    let custodians = Arc::new(Custodians::new(CustodiansParts {
+        objects,
+        layout: Layout::new("", &identity.cluster_id),
+        manifests: Arc::new(desk),
+        image: settings.image,
+        rng: Arc::clone(&doors.rng),
+        tiers: Arc::new(move |partition| tiering.tiers(partition)),
+        pace: Arc::new(move || paced.pace()),
+        runtime: reactors.next().clone(),
+    }));
+    let burying = custodians.bury(Arc::clone(shards));
+    Ok(Carrying {
+        custodians,
+        burying,
+        _reactors: reactors,
+    })
+}
+
+/// The topic that keeps manifests, should there be none yet.
+fn manifests_topic(
+    doors: &Doors,
+    tier: &TierSettings,
+    quorum: &Arc<dyn Quorum<MetadataMachine>>,
+    is_alone: bool,
+) -> Box<dyn Fn() -> NewTopic + Send + Sync> {
+    let (rng, image, tier) = (Arc::clone(&doors.rng), quorum.watch(), tier.clone());
+    Box::new(move || {
+        // A laptop has one broker, and as many copies as there can be. A cluster waits for enough.
+        let most = match is_alone {
+            true => i16::try_from(image.borrow().brokers().count()).unwrap_or(i16::MAX),
+            false => i16::MAX,
+        };
+        let copies = tier.metadata_replication_factor.min(most);
+        let in_sync = tier
+            .metadata_min_insync_replicas
+            .min(copies.unsigned_abs().into());
+        let config = |name: &str, value: String| (name.to_owned(), Some(value));
+        NewTopic {
+            name: MANIFESTS_TOPIC.to_owned(),
+            id: TopicId(rng.id()),
+            partitions: tier.metadata_partitions,
+            replication_factor: copies,
+            assignments: Vec::new(),
+            configs: vec![
+                // Its machines sum it up and trim it themselves.
+                config("cleanup.policy", "delete".to_owned()),
+                config("retention.ms", "-1".to_owned()),
+                config("retention.bytes", "-1".to_owned()),
+                config("compression.type", "producer".to_owned()),
+                config("min.insync.replicas", in_sync.to_string()),
+            ],
+        }
+    })
+}

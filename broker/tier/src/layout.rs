@@ -1,0 +1,170 @@
+//! What objects are called (docs/formats/tier.md).
+//!
+//! A topic's id comes first in all that belongs to it: it is random, so buckets that split their
+//! key space by prefix spread the load, and one listing gives one partition.
+
+use freshet_records::crc32c;
+use freshet_types::{ClusterId, Offset, PartitionId, TopicPartition};
+
+use crate::segment::SegmentId;
+
+/// Which of `shards` partitions of the internal topic keeps a partition's manifest. It is part of the
+/// format: the number of partitions of that topic never changes.
+pub fn shard_of(partition: TopicPartition, shards: i32) -> PartitionId {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(&partition.topic.0);
+    key[16..].copy_from_slice(&partition.partition.to_be_bytes());
+    let shards = u32::try_from(shards).unwrap_or(1).max(1);
+    i32::try_from(crc32c(&key) % shards).expect("below a positive i32")
+}
+
+/// Names objects of one cluster below one prefix of a bucket.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: String,
+}
+
+/// What an object of a partition is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectName {
+    /// A segment.
+    Segment {
+        /// First offset in it.
+        start: Offset,
+        /// Which attempt wrote it.
+        id: SegmentId,
+    },
+    /// A manifest.
+    Manifest {
+        /// How many changes it has seen.
+        version: u64,
+    },
+}
+
+impl Layout {
+    /// Below `prefix`, which may be empty; slashes at its ends do not count.
+    pub fn new(prefix: &str, cluster: &ClusterId) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        Self {
+            root: format!("{prefix}{slash}freshet/{cluster}"),
+        }
+    }
+
+    /// All objects of a partition begin with this.
+    pub fn partition(&self, partition: TopicPartition) -> String {
+        let TopicPartition { topic, partition } = partition;
+        format!("{}/{topic}/{partition}/", self.root)
+    }
+
+    /// A segment's object. The start has 20 digits: listings come in the order of offsets.
+    pub fn segment(&self, partition: TopicPartition, start: Offset, id: SegmentId) -> String {
+        format!("{}segments/{start:020}-{id}", self.partition(partition))
+    }
+
+    /// The manifest as of a version.
+    pub fn manifest(&self, partition: TopicPartition, version: u64) -> String {
+        format!("{}manifests/{version:020}", self.partition(partition))
+    }
+
+    /// Reads a name back; `None` for what is not of this partition, or not ours.
+    pub fn parse(&self, partition: TopicPartition, key: &str) -> Option<ObjectName> {
+        let rest = key.strip_prefix(&self.partition(partition))?;
+        let name = match rest.split_once('/')? {
+            ("segments", name) => {
+                let (start, id) = name.split_once('-')?;
+                let (start, id) = (start.parse().ok()?, parse_id(id)?);
+                ObjectName::Segment { start, id }
+            }
+            ("manifests", name) => ObjectName::Manifest {
+                version: name.parse().ok()?,
+            },
+            _ => return None,
+        };
+        // One spelling for each object: what we would not write is not ours.
+        (self.key(partition, name) == key).then_some(name)
+    }
+
+    fn key(&self, partition: TopicPartition, name: ObjectName) -> String {
+        match name {
+            ObjectName::Segment { start, id } => self.segment(partition, start, id),
+            ObjectName::Manifest { version } => self.manifest(partition, version),
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Option<SegmentId> {
+    let digits = text.as_bytes();
+    if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (byte, pair) in id.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(SegmentId(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_types::TopicId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place() -> (Layout, TopicPartition) {
+        let partition = TopicPartition {
+            topic: TopicId([7; 16]),
+            partition: 3,
+        };
+        let cluster = ClusterId("c1".into());
+        (Layout::new("/a/b/", &cluster), partition)
+    }
+
+    #[test]
+    fn names_are_these() {
+        let (layout, at) = place();
+        let id = SegmentId([0xab; 16]);
+        let segment = layout.segment(at, 42, id);
+        let home = "a/b/freshet/c1/BwcHBwcHBwcHBwcHBwcHBw/3/";
+        let name = "00000000000000000042-abababababababababababababababab";
+        assert_eq!(segment, format!("{home}segments/{name}"));
+        let manifest = layout.manifest(at, 5);
+        assert_eq!(manifest, format!("{home}manifests/00000000000000000005"));
+        let start = 42;
+        assert_eq!(
+            layout.parse(at, &segment),
+            Some(ObjectName::Segment { start, id })
+        );
+        let named = ObjectName::Manifest { version: 5 };
+        assert_eq!(layout.parse(at, &manifest), Some(named));
+        let bare = Layout::new("", &ClusterId("c1".into()));
+        assert!(bare.partition(at).starts_with("freshet/c1/"));
+    }
+
+    #[test]
+    fn strangers_have_no_name() {
+        let (layout, at) = place();
+        let home = layout.partition(at);
+        for rest in [
+            "segments/42-abababababababababababababababab",
+            "segments/00000000000000000042-ABABABABABABABABABABABABABABABAB",
+            "segments/00000000000000000042-ab",
+            "segments/+0000000000000000042-abababababababababababababababab",
+            "manifests/5",
+            "other/5",
+            "",
+        ] {
+            assert_eq!(layout.parse(at, &format!("{home}{rest}")), None, "{rest}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_is_read_without_panic(key: String) {
+            let (layout, at) = place();
+            let _ = layout.parse(at, &key);
+            let _ = layout.parse(at, &format!("{}segments/{key}", layout.partition(at)));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Cold segments in object storage: which objects hold a partition's past, who may change that, and
+//! what the objects are called and look like (docs/tiering.md, docs/formats/tier.md; KIP-405).
+//!
+//! Floor 3. What decides is pure: the [`Manifest`] answers readers, [`Manifests`] is the machine that
+//! keeps all manifests of one shard, [`Layout`] names objects, [`Footer`] describes one. What meets the
+//! bucket stands beside it: [`compose`] makes an object of a segment, [`verify`] looks whether it is
+//! stored, [`ColdReader`] reads.
+
+mod codec;
+mod guard;
+mod layout;
+mod machine;
+mod manifest;
+mod object;
+mod read;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub use layout::{Layout, ObjectName, shard_of};
+pub use machine::{
+    Answer, Ask, Change, Changed, Claim, Limits, Manifests, Purpose, Record, Refusal, Request,
+    Said, Stored, said_from_bytes, said_to_bytes,
+};
+pub use manifest::{EpochEnd, ExportedManifest, Manifest, Unnamed};
+pub use object::{
+    CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentObject, SegmentSource,
+    VerifyError, check_whole, compose, verify,
+};
+pub use read::{
+    ColdBatches, ColdError, ColdReader, ColdSpec, Counters, Past, ReadLimits, Spawn, TimedOffset,
+};
+pub use segment::{Attempt, EpochStart, Segment, SegmentId};

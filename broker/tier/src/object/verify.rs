@@ -1,0 +1,190 @@
+//! Whether an object is what it should be: after a put, and in a scrub.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use freshet_env::Objects;
+use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure};
+use freshet_records::envelope::{EnvelopeError, malformed};
+use freshet_records::{crc32c, crc32c_joined};
+use freshet_types::ErrorKind;
+
+use super::compose::SegmentObject;
+use super::footer::{Footer, SectionKind};
+use super::sums::CHUNK_BYTES;
+
+/// Longest footer that is read: far above what limits allow (1,000 epochs are 12 KB).
+pub(crate) const MAX_FOOTER_BYTES: u64 = 1 << 16;
+
+/// Why an object is not good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// There is none.
+    #[error("{key} is not there")]
+    Missing {
+        /// Its name.
+        key: String,
+    },
+    /// It was cut, or something else was stored.
+    #[error("{key} has {found} bytes instead of {expected}")]
+    Length {
+        /// Its name.
+        key: String,
+        /// What it should have.
+        expected: u64,
+        /// What it has.
+        found: u64,
+    },
+    /// Its footer cannot be read.
+    #[error("the footer of {key}: {what}")]
+    Footer {
+        /// Its name.
+        key: String,
+        /// What is wrong.
+        what: EnvelopeError,
+    },
+    /// It is a segment, but not this one.
+    #[error("{key} holds another segment")]
+    Other {
+        /// Its name.
+        key: String,
+    },
+    /// A section is not what was written.
+    #[error("{kind:?} of {key}, bytes {range:?}: checksum mismatch")]
+    Section {
+        /// Its name.
+        key: String,
+        /// Which section.
+        kind: SectionKind,
+        /// Where it lies.
+        range: Range<u64>,
+    },
+    /// The store says nothing about it now.
+    #[error(transparent)]
+    Store(ObjectError),
+}
+
+impl VerifyError {
+    /// What it means to the caller. All that is `Corrupt` or `NotFound` is uploaded anew.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Store(error) => error.kind(),
+            _ => ErrorKind::Corrupt,
+        }
+    }
+}
+
+fn failed(key: &str, error: ObjectError) -> VerifyError {
+    match error.failure {
+        ObjectFailure::NotFound => VerifyError::Missing {
+            key: key.to_owned(),
+        },
+        _ => VerifyError::Store(error),
+    }
+}
+
+/// An object under its name.
+struct Look<'a> {
+    objects: &'a dyn Objects,
+    key: &'a str,
+    len_bytes: u64,
+}
+
+impl Look<'_> {
+    async fn range(&self, range: Range<u64>) -> Result<Bytes, VerifyError> {
+        let expected = range.end - range.start;
+        let got = self.objects.get_range(self.key, range).await;
+        let bytes = got.map_err(|error| failed(self.key, error))?;
+        let found = bytes.len() as u64;
+        if found == expected {
+            return Ok(bytes);
+        }
+        let key = self.key.to_owned();
+        Err(VerifyError::Length {
+            key,
+            expected,
+            found,
+        })
+    }
+
+    async fn footer(&self) -> Result<Footer, VerifyError> {
+        let wrong = |what| VerifyError::Footer {
+            key: self.key.to_owned(),
+            what,
+        };
+        let end = self.len_bytes;
+        let guess = Footer::GUESS_BYTES.min(end);
+        let mut tail = self.range(end - guess..end).await?;
+        let declared = Footer::length(&tail, end).filter(|bytes| *bytes <= MAX_FOOTER_BYTES);
+        let declared = declared.ok_or_else(|| wrong(malformed("no footer at the object's end")))?;
+        if declared > guess {
+            tail = self.range(end - declared..end).await?;
+        }
+        Footer::from_tail(&tail, end).map_err(wrong)
+    }
+}
+
+async fn look<'a>(objects: &'a dyn Objects, key: &'a str) -> Result<Look<'a>, VerifyError> {
+    let head = objects.head(key).await;
+    let len_bytes = head.map_err(|error| failed(key, error))?.len_bytes;
+    Ok(Look {
+        objects,
+        key,
+        len_bytes,
+    })
+}
+
+/// Whether what was put is there: its length, and its footer read back. The bytes between were held
+/// against their checksums when they were sent.
+///
+/// # Errors
+/// See [`VerifyError`].
+pub async fn verify(
+    objects: &dyn Objects,
+    key: &str,
+    object: &SegmentObject,
+) -> Result<(), VerifyError> {
+    let look = look(objects, key).await?;
+    let expected = object.len_bytes();
+    if look.len_bytes != expected {
+        return Err(VerifyError::Length {
+            key: key.to_owned(),
+            expected,
+            found: look.len_bytes,
+        });
+    }
+    if look.footer().await? != *object.footer() {
+        let key = key.to_owned();
+        return Err(VerifyError::Other { key });
+    }
+    Ok(())
+}
+
+/// Reads an object from end to end and holds every section against its checksum, for the scrub. Memory:
+/// one chunk. Gives the footer, which says whose it is.
+///
+/// # Errors
+/// See [`VerifyError`]; the first section that is damaged is told.
+pub async fn check_whole(objects: &dyn Objects, key: &str) -> Result<Footer, VerifyError> {
+    let look = look(objects, key).await?;
+    let footer = look.footer().await?;
+    for section in &footer.sections {
+        let mut crc = 0;
+        let mut from = section.range.start;
+        while from < section.range.end {
+            let until = section.range.end.min(from + CHUNK_BYTES);
+            let bytes = look.range(from..until).await?;
+            crc = crc32c_joined(crc, crc32c(&bytes), bytes.len() as u64);
+            from = until;
+        }
+        if crc != section.crc {
+            return Err(VerifyError::Section {
+                key: key.to_owned(),
+                kind: section.kind,
+                range: section.range.clone(),
+            });
+        }
+    }
+    Ok(footer)
+}

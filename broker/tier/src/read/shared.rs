@@ -1,0 +1,301 @@
+//! What all readers of a broker share: what was fetched, what is being fetched, and who is next.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use freshet_env::Objects;
+use freshet_records::crc32c;
+use freshet_types::TopicPartition;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
+
+use super::counters::count;
+use super::error::ColdError;
+use super::gate::{Gate, Turn};
+use super::opened::{self, Opened};
+use super::shelf::{Found, Held, Shelf, bounded};
+use super::store::Store;
+use super::streams::{Progress, Stream};
+use super::{ReadLimits, Spawn};
+use crate::layout::Layout;
+use crate::object::{CHUNK_BYTES, Section, SectionKind};
+use crate::segment::{Segment, SegmentId};
+
+/// What an opened object takes, about: an index of 4,000 entries.
+const OPENED_BYTES: u64 = 64 << 10;
+const SECTION_BYTES: u64 = 16 << 10;
+
+/// A range of batches, as it was written.
+#[derive(Clone)]
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// Nobody has wanted it yet.
+    fresh: Arc<AtomicBool>,
+}
+
+impl Held for Chunk {
+    fn held_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Held for Bytes {
+    fn held_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// How something came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Kept,
+    Joined,
+    Fetched,
+}
+
+/// See the module.
+pub(super) struct Shared {
+    pub(super) limits: ReadLimits,
+    pub(super) store: Store,
+    layout: Layout,
+    spawn: Spawn,
+    gate: Arc<Gate>,
+    chunks: Arc<Shelf<(SegmentId, u32), Chunk>>,
+    opened: Arc<Shelf<SegmentId, Arc<Opened>>>,
+    sections: Arc<Shelf<(SegmentId, SectionKind), Bytes>>,
+    streams: Cache<(u64, TopicPartition), Stream, UnitWeighter>,
+}
+
+impl Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({:?})", self.limits)
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        objects: Arc<dyn Objects>,
+        layout: Layout,
+        spawn: Spawn,
+        limits: ReadLimits,
+    ) -> Self {
+        let streams = limits.streams;
+        Self {
+            limits,
+            store: Store::new(objects),
+            layout,
+            spawn,
+            gate: Arc::new(Gate::new(limits.requests, limits.waiting)),
+            chunks: Arc::new(Shelf::new(limits.chunk_bytes, CHUNK_BYTES)),
+            opened: Arc::new(Shelf::new(limits.index_bytes, OPENED_BYTES)),
+            sections: Arc::new(Shelf::new(limits.section_bytes, SECTION_BYTES)),
+            streams: bounded(streams as u64, streams, UnitWeighter),
+        }
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.chunks.held_bytes() + self.opened.held_bytes() + self.sections.held_bytes()
+    }
+
+    /// What is kept, or comes, or is fetched now in a task of its own.
+    async fn get<K, V, F>(
+        &self,
+        (shelf, key): (&Arc<Shelf<K, V>>, K),
+        turn: Turn,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<(V, Came), ColdError>
+    where
+        K: Eq + Hash + Clone + Send + Sync + 'static,
+        V: Held,
+        F: Future<Output = Result<V, ColdError>> + Send + 'static,
+    {
+        if let Some(found) = shelf.look(&key) {
+            return landed(found).await;
+        }
+        let pass = self.gate.enter(turn).await?;
+        // Others may have been quicker while this one waited for its turn.
+        let (duty, coming) = match shelf.claim(key) {
+            Ok(found) => {
+                drop(pass);
+                return landed(found).await;
+            }
+            Err(begun) => begun,
+        };
+        let fetched = fetch();
+        (self.spawn)(Box::pin(async move {
+            duty.land(fetched.await);
+            // So late, because what is on its way is bounded by it.
+            drop(pass);
+        }));
+        Ok((coming.landed().await?, Came::Fetched))
+    }
+
+    /// A named object's end.
+    pub(super) async fn open(
+        &self,
+        partition: TopicPartition,
+        segment: &Segment,
+        turn: Turn,
+    ) -> Result<Arc<Opened>, ColdError> {
+        let (store, segment) = (self.store.clone(), segment.clone());
+        let key = self
+            .layout
+            .segment(partition, segment.object_start, segment.id);
+        let place = (&self.opened, segment.id);
+        let open = || async move {
+            let of = (partition, &segment);
+            match opened::open(&store, key.clone(), of).await {
+                // Not what is stored, perhaps, but what came.
+                Err(ColdError::Damaged { .. }) => {
+                    count(&store.counters.damaged);
+                    opened::open(&store, key, of).await
+                }
+                result => result,
+            }
+            .map(Arc::new)
+        };
+        Ok(self.get(place, turn, open).await?.0)
+    }
+
+    /// One chunk of an object's batches, held against its checksum.
+    pub(super) async fn chunk(
+        &self,
+        object: &Arc<Opened>,
+        chunk: u32,
+        turn: Turn,
+    ) -> Result<Bytes, ColdError> {
+        let (store, of) = (self.store.clone(), Arc::clone(object));
+        let is_spare = turn == Turn::Spare;
+        let fetch = move || async move {
+            let sum = of.sums.of(chunk);
+            let is_right = |bytes: &[u8]| sum == Some(crc32c(bytes));
+            let range = of.range(chunk);
+            let bytes = store
+                .summed(&of.key, of.size_bytes, range, is_right)
+                .await?;
+            if is_spare {
+                count(&store.counters.prefetched);
+            }
+            let fresh = Arc::new(AtomicBool::new(is_spare));
+            Ok(Chunk { bytes, fresh })
+        };
+        let place = (&self.chunks, (object.footer.id, chunk));
+        let (found, came) = self.get(place, turn, fetch).await?;
+        if !is_spare {
+            let counters = &self.store.counters;
+            count(&counters.wanted);
+            match came {
+                Came::Kept => count(&counters.hits),
+                Came::Joined => count(&counters.joined),
+                Came::Fetched => {}
+            }
+            if found.fresh.swap(false, Ordering::Relaxed) {
+                count(&counters.prefetch_hits);
+            }
+        }
+        Ok(found.bytes)
+    }
+
+    /// Begins to fetch what will be wanted; nobody waits for it, and what fails is asked for again.
+    pub(super) fn begin(self: &Arc<Self>, object: &Arc<Opened>, chunk: u32, turn: Turn) {
+        if self.chunks.has(&(object.footer.id, chunk)) {
+            return;
+        }
+        let (shared, object) = (Arc::clone(self), Arc::clone(object));
+        (self.spawn)(Box::pin(async move {
+            drop(shared.chunk(&object, chunk, turn).await);
+        }));
+    }
+
+    /// A chunk has turned out to be damaged in memory.
+    pub(super) fn forget(&self, object: &Opened, chunk: u32) {
+        self.chunks.forget(&(object.footer.id, chunk));
+    }
+
+    /// A section, held against its checksum.
+    pub(super) async fn section(
+        &self,
+        object: &Arc<Opened>,
+        section: &Section,
+        turn: Turn,
+    ) -> Result<Bytes, ColdError> {
+        let (store, of) = (self.store.clone(), Arc::clone(object));
+        let wanted = section.clone();
+        let fetch = move || async move {
+            match gather(&store, &of, &wanted).await {
+                Err(ColdError::Damaged { .. }) => gather(&store, &of, &wanted).await,
+                result => result,
+            }
+        };
+        let place = (&self.sections, (object.footer.id, section.kind));
+        Ok(self.get(place, turn, fetch).await?.0)
+    }
+
+    /// A client has read something: what it will want next is fetched ahead of it.
+    pub(super) fn ahead(
+        self: &Arc<Self>,
+        (client, partition): (u64, TopicPartition),
+        (object, next): (&Arc<Opened>, Option<&Segment>),
+        read: &Progress,
+    ) {
+        // A quarter, so that what comes does not push out what came before it was read.
+        let room = u32::try_from(self.limits.chunk_bytes / CHUNK_BYTES / 4).unwrap_or(u32::MAX);
+        // A store that throttles is not asked for more than somebody waits for.
+        let limit = match self.store.refuses() {
+            true => 0,
+            false => self.limits.ahead.min(room),
+        };
+        let stream = (client, partition);
+        let before = self.streams.get(&stream);
+        let (after, ahead) = Stream::advance(before, read, limit);
+        self.streams.insert(stream, after);
+        for chunk in ahead.from..ahead.from + ahead.here {
+            self.begin(object, chunk, Turn::Spare);
+        }
+        let Some(next) = next.filter(|_| ahead.behind > 0).cloned() else {
+            return;
+        };
+        let shared = Arc::clone(self);
+        (self.spawn)(Box::pin(async move {
+            let Ok(object) = shared.open(partition, &next, Turn::Spare).await else {
+                return;
+            };
+            let position = object.index.by_offset(next.start - next.object_start);
+            let first = object.chunk_of(position);
+            let until = first
+                .saturating_add(ahead.behind)
+                .min(object.last_chunk() + 1);
+            for chunk in first..until {
+                shared.begin(&object, chunk, Turn::Spare);
+            }
+        }));
+    }
+}
+
+async fn landed<V: Held>(found: Found<V>) -> Result<(V, Came), ColdError> {
+    match found {
+        Found::Here(value) => Ok((value, Came::Kept)),
+        Found::Coming(coming) => Ok((coming.landed().await?, Came::Joined)),
+    }
+}
+
+/// Reads a section chunk by chunk.
+async fn gather(store: &Store, of: &Opened, section: &Section) -> Result<Bytes, ColdError> {
+    let mut bytes = BytesMut::new();
+    let mut from = section.range.start;
+    while from < section.range.end {
+        let until = section.range.end.min(from + CHUNK_BYTES);
+        bytes.extend_from_slice(&store.range(&of.key, of.size_bytes, from..until).await?);
+        from = until;
+    }
+    if crc32c(&bytes) == section.crc {
+        return Ok(bytes.freeze());
+    }
+    count(&store.counters.damaged);
+    Err(of.damaged(section.range.start, "checksum mismatch of a section"))
+}

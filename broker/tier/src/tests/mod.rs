@@ -1,0 +1,9 @@
+//! What the machine decides, as tables; bytes; and a world that lives with it.
+
+mod bytes;
+mod decisions;
+mod golden;
+mod lookups;
+mod reads;
+mod support;
+mod world;

@@ -1,0 +1,245 @@
+//! Closed segments in object storage: what a bucket holds is what readers find.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock and the real file system"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use freshet_records::{Codec, NO_PRODUCER};
+use freshet_tests::{
+    Broker, Cluster, Kind, Raw, Suite, batch, eventually, missing_for_trials, now_ms,
+};
+
+const INVALID_CONFIG: i16 = 40;
+const TOPIC_RESOURCE: i8 = 2;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A batch; eight of them make a segment.
+const BATCH_BYTES: usize = 128 << 10;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
+    suite.test("closed_segments_are_copied_as_they_are", kafka(), copied);
+    suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
+    suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
+    suite.test(
+        "whoever_leads_next_goes_on_where_the_bucket_ends",
+        kafka().or_else(missing_for_trials),
+        taken_over,
+    );
+    suite.run()
+}
+
+fn settings(bucket: &Path) -> [(&'static str, String); 3] {
+    [
+        ("remote.log.storage.system.enable", "true".to_owned()),
+        (
+            "remote.log.storage.url",
+            format!("file://{}", bucket.display()),
+        ),
+        ("remote.log.manager.task.interval.ms", "100".to_owned()),
+    ]
+}
+
+const TIERED: &[(&str, &str)] = &[
+    ("remote.storage.enable", "true"),
+    ("segment.bytes", "1048576"),
+];
+
+/// Produces so many batches; gives the log end.
+fn produce(raw: &mut Raw, topic: &str, batches: usize) -> Result<i64> {
+    let mut end = 0;
+    for n in 0..batches {
+        let value = vec![u8::try_from(n % 251)?; BATCH_BYTES];
+        let records = batch(Codec::None, NO_PRODUCER, &[(now_ms(), &value)])?;
+        let told = raw.produce(topic, records)?;
+        ensure!(told.error_code == 0, "{told:?}");
+        end = told.base_offset + 1;
+    }
+    Ok(end)
+}
+
+/// The files below a folder.
+fn files(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Segment objects by their first offset. An attempt that was given up may have left a second one.
+fn segments(bucket: &Path) -> Result<BTreeMap<i64, Vec<Vec<u8>>>> {
+    let mut segments: BTreeMap<i64, Vec<Vec<u8>>> = BTreeMap::new();
+    for path in files(bucket)? {
+        let folder = path.parent().and_then(Path::file_name);
+        if folder.is_none_or(|folder| folder != "segments") {
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let start = name.and_then(|name| name.split_once('-'));
+        let (start, _) = start.with_context(|| format!("{}", path.display()))?;
+        let object = fs::read(&path)?;
+        segments.entry(start.parse()?).or_default().push(object);
+    }
+    Ok(segments)
+}
+
+fn manifests(bucket: &Path) -> Result<usize> {
+    let of_manifests = |path: &std::path::PathBuf| {
+        let folder = path.parent().and_then(Path::file_name);
+        folder.is_some_and(|folder| folder == "manifests")
+    };
+    Ok(files(bucket)?
+        .iter()
+        .filter(|path| of_manifests(path))
+        .count())
+}
+
+/// Waits until all is in the bucket but what may still be in the open segment, and holds every object
+/// against what the broker serves.
+fn await_copies(raw: &mut Raw, topic: &str, bucket: &Path, end: i64) -> Result<usize> {
+    eventually(PATIENCE, || {
+        let last = segments(bucket)?.last_key_value().map(|(start, _)| *start);
+        let last = last.context("the bucket is empty")?;
+        // The last object has seven or eight, and as many may be open.
+        ensure!(last + 16 >= end, "copied to {last} of {end}");
+        Ok(())
+    })?;
+    // The last one may be half there.
+    std::thread::sleep(Duration::from_millis(500));
+    let segments = segments(bucket)?;
+    let starts: Vec<i64> = segments.keys().copied().collect();
+    ensure!(starts[0] == 0, "{starts:?}");
+    for pair in starts.windows(2) {
+        let mut served = Vec::new();
+        let mut next = pair[0];
+        while next < pair[1] {
+            let told = raw.fetch(topic, next, i32::try_from(BATCH_BYTES)?)?;
+            ensure!(told.error_code == 0, "fetching {next}: {}", told.error_code);
+            let records = told.records.into_bytes();
+            // One record in each batch.
+            let length = 12 + i32::from_be_bytes(records[8..12].try_into()?);
+            served.extend_from_slice(&records[..usize::try_from(length)?]);
+            next += 1;
+        }
+        let is_whole = |object: &Vec<u8>| object.starts_with(&served);
+        ensure!(
+            segments[&pair[0]].iter().any(is_whole),
+            "{} to {} is not in the bucket as it is served",
+            pair[0],
+            pair[1]
+        );
+    }
+    ensure!(manifests(bucket)? > 0, "no manifest is in the bucket");
+    Ok(starts.len())
+}
+
+fn copied() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let set = settings(bucket.path());
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let mut broker = Broker::start(&set)?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    raw.create_topic("t", TIERED)?;
+    raw.create_topic("local", &[("segment.bytes", "1048576")])?;
+    produce(&mut raw, "local", 20)?;
+    let end = produce(&mut raw, "t", 40)?;
+    let before = await_copies(&mut raw, "t", bucket.path(), end)?;
+    ensure!(before >= 4, "{before} segments");
+    // Another life goes on where this one ends.
+    ensure!(broker.stop()?.success(), "{}", broker.tail());
+    broker.start_again()?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    let end = produce(&mut raw, "t", 24)?;
+    let after = await_copies(&mut raw, "t", bucket.path(), end)?;
+    ensure!(after > before, "{after} segments, {before} before");
+    // Nothing of the topic that does not tier is there.
+    let topics = fs::read_dir(bucket.path().join("freshet"))?
+        .map(|cluster| Ok(fs::read_dir(cluster?.path())?.count()))
+        .sum::<Result<usize>>()?;
+    ensure!(topics == 1, "{topics} topics are in the bucket");
+    // It can be switched off while the broker runs.
+    let told = raw.set_config((TOPIC_RESOURCE, "t"), "remote.log.copy.disable", "true")?;
+    ensure!(told.0 == 0, "{told:?}");
+    std::thread::sleep(Duration::from_millis(500));
+    let files_before = files(bucket.path())?.len();
+    produce(&mut raw, "t", 24)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let files_after = files(bucket.path())?.len();
+    ensure!(
+        files_after == files_before,
+        "{files_after} objects, {files_before} before"
+    );
+    Ok(())
+}
+
+fn refused() -> Result<()> {
+    let broker = Broker::start(&[])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    raw.create_topic("t", &[])?;
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), "remote.storage.enable", "true")?;
+    ensure!(code == INVALID_CONFIG, "{code}: {why}");
+    ensure!(why.contains("remote.log.storage.url"), "{why}");
+    Ok(())
+}
+
+fn no_folder() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let set = settings(&folder.path().join("missing"));
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let why = match Broker::start(&set) {
+        Ok(_) => anyhow::bail!("it started without its bucket"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(why.contains("there is no such folder"), "{why}");
+    Ok(())
+}
+
+fn taken_over() -> Result<()> {
+    let (folder, bucket) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut cluster = Cluster::new(3, folder.path(), false)?;
+    for id in cluster.ids() {
+        for (name, value) in settings(bucket.path()) {
+            cluster.node(id).set(name, &value);
+        }
+    }
+    cluster.start()?;
+    cluster.create_topic_with("t", (1, 3), TIERED)?;
+    let mut lengths = Vec::new();
+    for _ in 0..3 {
+        cluster.await_whole("t", PATIENCE)?;
+        let leader = cluster.leader("t", 0)?;
+        let mut raw = cluster.connect(leader)?;
+        let end = produce(&mut raw, "t", 20)?;
+        lengths.push(await_copies(&mut raw, "t", bucket.path(), end)?);
+        cluster.node(leader).kill()?;
+        eventually(PATIENCE, || {
+            let next = cluster.leader("t", 0)?;
+            ensure!(next != leader, "{leader} still leads");
+            Ok(())
+        })?;
+        cluster.node(leader).start()?;
+    }
+    ensure!(lengths.is_sorted_by(|a, b| a < b), "{lengths:?} segments");
+    Ok(())
+}

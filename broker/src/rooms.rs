@@ -86,6 +86,7 @@ impl Broker {
             image: quorum.watch(),
             clock: Arc::clone(&doors.clock),
             proposals,
+            past_readers: tiering.readers(),
             neighbours,
         })?;
         if let Some(citizen) = &mut citizen {

@@ -8,12 +8,13 @@ use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
 use freshet_objects::Bucket;
 use freshet_partition::{
     Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace, Partition,
+    PastReaders,
 };
 use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
 use freshet_settings::{Layers, StaticSettings, TierSettings};
-use freshet_tier::{Layout, Limits};
+use freshet_tier::{Layout, Limits, ReadLimits};
 use freshet_types::{NodeId, TopicId};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -30,9 +31,10 @@ pub(crate) struct Tiering {
 
 struct Carrying {
     custodians: Arc<Custodians>,
+    readers: Arc<PastReaders>,
     burying: AbortHandle,
-    /// One thread for all of it. Dropped last.
-    _reactors: Reactors,
+    /// One thread for what is written, one for what is read. Dropped last.
+    _reactors: [Reactors; 2],
 }
 
 /// The settings of this broker as of now.
@@ -60,12 +62,13 @@ impl Settings {
         }
     }
 
-    fn tiers(&self, partition: &Partition) -> bool {
+    /// Whether a topic that tiers no more is to leave nothing behind.
+    fn leaves(&self, partition: &Partition) -> bool {
         let image = self.image.borrow();
         let topic = image.topic(partition.name().topic.as_str());
         topic.is_some_and(|topic| {
             let tier = self.layers(&image).topic_tier(&topic.configs);
-            tier.enabled && !tier.copy_disabled
+            !tier.enabled && tier.delete_on_disable
         })
     }
 }
@@ -98,6 +101,11 @@ impl Tiering {
         Ok(Self { shards, carrying })
     }
 
+    /// Who reads from object storage.
+    pub(crate) fn readers(&self) -> Option<Arc<PastReaders>> {
+        self.carrying.as_ref().map(|it| Arc::clone(&it.readers))
+    }
+
     /// Who wants to hear of partitions.
     pub(crate) fn neighbours(&self) -> Vec<Arc<dyn Neighbour>> {
         let mut neighbours = vec![Arc::clone(&self.shards) as Arc<dyn Neighbour>];
@@ -122,6 +130,7 @@ fn carry(
     (doors, wanted, identity, agreement): (&Doors, &Wanted, &Identity, &Agreement),
 ) -> Result<Carrying> {
     let reactors = Reactors::start("tier", 1)?;
+    let layout = Layout::new("", &identity.cluster_id);
     let quorum = agreement.quorum();
     let settings = Settings {
         statics: Arc::clone(&wanted.statics),
@@ -135,22 +144,28 @@ fn carry(
         quorum: Arc::clone(&quorum),
         topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
     });
-    let (paced, tiering) = (settings.clone(), settings.clone());
+    let (paced, leaving) = (settings.clone(), settings.clone());
     let custodians = Arc::new(Custodians::new(CustodiansParts {
-        objects,
-        layout: Layout::new("", &identity.cluster_id),
+        objects: Arc::clone(&objects),
+        layout: layout.clone(),
         manifests: Arc::new(desk),
         image: settings.image,
         rng: Arc::clone(&doors.rng),
-        tiers: Arc::new(move |partition| tiering.tiers(partition)),
+        leaves: Arc::new(move |partition| leaving.leaves(partition)),
+        clock: Arc::clone(&doors.clock),
         pace: Arc::new(move || paced.pace()),
         runtime: reactors.next().clone(),
     }));
     let burying = custodians.bury(Arc::clone(shards));
+    // Readers do not wait while a segment is summed up.
+    let reading = Reactors::start("tier-read", 1)?;
+    let home = reading.next().clone();
+    let readers = PastReaders::new(objects, layout, ReadLimits::default(), home);
     Ok(Carrying {
         custodians,
+        readers: Arc::new(readers),
         burying,
-        _reactors: reactors,
+        _reactors: [reactors, reading],
     })
 }
 

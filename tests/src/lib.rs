@@ -49,7 +49,7 @@ pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};
 pub use sample::{Sample, compare, samples};
 pub use scenario::{
-    administer, codecs, eventually, group_of_two, kill_loop, restarts, static_members,
+    Cold, administer, codecs, eventually, group_of_two, kill_loop, restarts, static_members,
 };
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;

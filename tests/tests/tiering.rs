@@ -13,10 +13,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
-    Broker, Cluster, Kind, Raw, Suite, batch, eventually, missing_for_trials, now_ms,
+    Answer, Broker, Client, Cluster, Cold, Kind, Peer, Raw, Role, Suite, batch, eventually,
+    missing_for_trials, now_ms,
 };
+use serde_json::json;
 
 const INVALID_CONFIG: i16 = 40;
+const OUT_OF_RANGE: i16 = 1;
+const STORAGE: i16 = 56;
 const TOPIC_RESOURCE: i8 = 2;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A batch; eight of them make a segment.
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     suite.test("closed_segments_are_copied_as_they_are", kafka(), copied);
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
+    suite.test("records_that_are_away_are_read_by_everybody", kafka(), away);
+    suite.test("records_that_are_away_are_deleted", kafka(), deleted);
     suite.test(
         "whoever_leads_next_goes_on_where_the_bucket_ends",
         kafka().or_else(missing_for_trials),
@@ -36,7 +42,7 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-fn settings(bucket: &Path) -> [(&'static str, String); 3] {
+fn settings(bucket: &Path) -> [(&'static str, String); 4] {
     [
         ("remote.log.storage.system.enable", "true".to_owned()),
         (
@@ -44,6 +50,7 @@ fn settings(bucket: &Path) -> [(&'static str, String); 3] {
             format!("file://{}", bucket.display()),
         ),
         ("remote.log.manager.task.interval.ms", "100".to_owned()),
+        ("log.retention.check.interval.ms", "1000".to_owned()),
     ]
 }
 
@@ -187,6 +194,96 @@ fn copied() -> Result<()> {
         files_after == files_before,
         "{files_after} objects, {files_before} before"
     );
+    Ok(())
+}
+
+fn away() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let set = settings(bucket.path());
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let mut broker = Broker::start(&set)?;
+    let cold = Cold::write(broker.bootstrap(), "t")?;
+    cold.read_by_all(broker.bootstrap())?;
+    cold.look_up(broker.bootstrap())?;
+    // Another life knows where its past is, and nothing of it by itself.
+    ensure!(broker.stop()?.success(), "{}", broker.tail());
+    broker.start_again()?;
+    cold.await_away(broker.bootstrap())?;
+    cold.read_by(Client::Java, broker.bootstrap())?;
+    cold.look_up(broker.bootstrap())
+}
+
+/// DeleteRecords and retention in the bucket; a bucket that is away, and switching it off.
+fn deleted() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let set = settings(bucket.path());
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let broker = Broker::start(&set)?;
+    let cold = Cold::write(broker.bootstrap(), "t")?;
+    let mut admin = Peer::start(Client::Java, Role::Admin, broker.bootstrap(), &[])?;
+    let order = json!({"op": "delete_records", "topic": "t", "partition": 0, "before": 100});
+    let told = admin.ask(&order)?;
+    ensure!(
+        matches!(&told, Answer::Reply(told) if told["low"] == 100),
+        "{told:?}"
+    );
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    ensure!(
+        raw.offset_at("t", -2)? == (0, -1, 100),
+        "{:?}",
+        raw.offset_at("t", -2)?
+    );
+    ensure!(raw.fetch("t", 99, 1000)?.error_code == OUT_OF_RANGE);
+    eventually(PATIENCE, || {
+        let told = raw.fetch("t", 100, 1000)?;
+        ensure!(
+            told.error_code == 0 && told.records.len() > 0,
+            "error {}",
+            told.error_code
+        );
+        Ok(())
+    })?;
+    // The store is away: what is in no cache cannot be read, and nobody takes that for an end.
+    let elsewhere = bucket.path().join("moved");
+    fs::rename(bucket.path().join("freshet"), &elsewhere)?;
+    eventually(PATIENCE, || {
+        let codes: Vec<i16> = (100..900)
+            .step_by(25)
+            .map(|offset| Ok(raw.fetch("t", offset, 1000)?.error_code))
+            .collect::<Result<_>>()?;
+        let fine = codes.iter().all(|code| [0, STORAGE].contains(code));
+        ensure!(fine && codes.contains(&STORAGE), "{codes:?}");
+        Ok(())
+    })?;
+    fs::rename(&elsewhere, bucket.path().join("freshet"))?;
+    // By accident nobody loses it; on purpose it is gone, and what the disk has is all there is.
+    let off = ("remote.storage.enable", "false");
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
+    ensure!(code == INVALID_CONFIG, "{code}: {why}");
+    ensure!(why.contains("remote.log.delete.on.disable"), "{why}");
+    let (code, why) = raw.set_config(
+        (TOPIC_RESOURCE, "t"),
+        "remote.log.delete.on.disable",
+        "true",
+    )?;
+    ensure!(code == 0, "{why}");
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
+    ensure!(code == 0, "{why}");
+    eventually(PATIENCE, || {
+        let (earliest, local) = (raw.offset_at("t", -2)?, raw.offset_at("t", -4)?);
+        ensure!(
+            earliest == local && earliest.2 > 100,
+            "{earliest:?}, {local:?}"
+        );
+        Ok(())
+    })?;
+    drop(cold);
     Ok(())
 }
 

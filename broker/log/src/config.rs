@@ -21,6 +21,17 @@ pub struct Cleanup {
     pub compact: bool,
 }
 
+/// What becomes of a log whose closed segments are copied to object storage (`remote.storage.enable`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiered {
+    /// Whether more are copied (`remote.log.copy.disable`).
+    pub copies: bool,
+    /// `local.retention.ms`; `None` keeps records here whatever their age.
+    pub local_retention_ms: Option<u64>,
+    /// `local.retention.bytes`; `None` keeps records here whatever the size.
+    pub local_retention_bytes: Option<u64>,
+}
+
 /// Settings of one log. Replaced as a whole by [`crate::LogHandle::configure`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -40,6 +51,8 @@ pub struct LogConfig {
     pub retention_ms: Option<u64>,
     /// `retention.bytes`; `None` keeps records whatever the size.
     pub retention_bytes: Option<u64>,
+    /// For a log that is copied to object storage.
+    pub tiered: Option<Tiered>,
     /// `cleanup.policy`.
     pub cleanup: Cleanup,
     /// `max.message.bytes`: largest batch as stored.
@@ -77,6 +90,7 @@ impl LogConfig {
         index_interval_bytes: 4096,
         retention_ms: Some(7 * DAY_MS),
         retention_bytes: None,
+        tiered: None,
         cleanup: Cleanup {
             delete: true,
             compact: false,
@@ -92,6 +106,19 @@ impl LogConfig {
         producer_expiration_ms: DAY_MS,
         max_producers: 100_000,
     };
+}
+
+impl LogConfig {
+    /// How old records may get on this disk, in ms, and how many bytes of them may be there.
+    pub fn local_retention(&self) -> (Option<u64>, Option<u64>) {
+        match self.tiered {
+            _ if !self.cleanup.delete => (None, None),
+            Some(tiered) if tiered.copies => {
+                (tiered.local_retention_ms, tiered.local_retention_bytes)
+            }
+            _ => (self.retention_ms, self.retention_bytes),
+        }
+    }
 }
 
 impl Default for LogConfig {

@@ -1,11 +1,20 @@
 //! From a topic's resolved settings to what its logs need.
 
-use freshet_log::{Cleanup, Durability, LogConfig};
+use freshet_log::{Cleanup, Durability, LogConfig, Tiered};
 use freshet_records::{Codec, Compression, TimestampType};
 use freshet_settings as settings;
 
 /// The settings of all logs of a topic.
-pub(crate) fn log_config(topic: &settings::TopicConfig, logs: &settings::LogSettings) -> LogConfig {
+pub(crate) fn log_config(
+    topic: &settings::TopicConfig,
+    tier: &settings::TopicTier,
+    logs: &settings::LogSettings,
+) -> LogConfig {
+    let tiered = Tiered {
+        copies: !tier.copy_disabled,
+        local_retention_ms: tier.local_retention_ms,
+        local_retention_bytes: tier.local_retention_bytes,
+    };
     LogConfig {
         durability: match topic.durability {
             settings::Durability::Fsync => Durability::Fsync,
@@ -18,6 +27,7 @@ pub(crate) fn log_config(topic: &settings::TopicConfig, logs: &settings::LogSett
         index_interval_bytes: topic.index_interval_bytes,
         retention_ms: topic.retention_ms,
         retention_bytes: topic.retention_bytes,
+        tiered: tier.enabled.then_some(tiered),
         cleanup: Cleanup {
             delete: topic.cleanup_delete,
             compact: topic.cleanup_compact,
@@ -76,7 +86,9 @@ mod tests {
             .finish()
             .expect("defaults are legal");
         let layers = Layers::of(Arc::new(statics));
-        let config = log_config(&layers.topic(&Overrides::default()), &layers.logs());
+        let none = Overrides::default();
+        let (topic, tier) = (layers.topic(&none), layers.topic_tier(&none));
+        let config = log_config(&topic, &tier, &layers.logs());
         assert_eq!(config, LogConfig::default());
     }
 }

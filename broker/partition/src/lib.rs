@@ -15,6 +15,7 @@ mod tiering;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
+pub use freshet_tier::ColdError;
 pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
@@ -23,9 +24,9 @@ pub use manifests::{
     MANIFESTS_TOPIC, ManifestDoor, ManifestKeeper, ManifestShards, ManifestWait, Unanswered,
 };
 pub use partition::{
-    Acks, Copies, Ends, FetchPoint, Follow, Isolation, Partition, Produce, ProduceError, ReadError,
-    ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
+    Acks, ColdRead, Copies, Ends, FetchPoint, Follow, Isolation, KnownPast, Partition, Past,
+    Produce, ProduceError, ReadError, ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
-pub use tiering::{Custodians, CustodiansParts, Pace, Tiers};
+pub use tiering::{Custodians, CustodiansParts, Pace, PastReaders};
 pub use waiters::{Watch, Watcher};

@@ -96,23 +96,58 @@ impl Scope {
     }
 }
 
-/// Checks what no single topic setting can know. `has_store`: `remote.log.storage.system.enable`.
+const REMOTE: &str = "remote.storage.enable";
+
+/// What stays on disks is a part of all. -1 is no bound, and -2 the other's.
+fn at_most(overrides: &Overrides, part: &str, whole: &str) -> Result<(), SettingError> {
+    let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
+    let more = match (number(part), number(whole)) {
+        (Some(-2), _) | (_, None | Some(-1)) | (None, _) => false,
+        (Some(-1), Some(_)) => true,
+        (Some(part), Some(whole)) => part > whole,
+    };
+    let contradiction = || SettingError::Contradiction {
+        first: part.to_owned().into(),
+        second: whole.to_owned().into(),
+        expected: "the first must not be greater than the second".to_owned(),
+    };
+    (!more).then_some(()).ok_or_else(contradiction)
+}
+
+/// Checks what no single topic setting can know, where a topic's settings were `before`. `has_store`:
+/// `remote.log.storage.system.enable`.
 ///
 /// # Errors
 /// Settings that contradict each other, or ask for what is not there.
-pub fn check_topic(overrides: &Overrides, has_store: bool) -> Result<(), SettingError> {
-    const REMOTE: &str = "remote.storage.enable";
-    let tiered = overrides
-        .get(REMOTE)
-        .is_some_and(|v| parse_bool(v) == Some(true));
-    if tiered && !has_store {
-        return Err(SettingError::Value {
-            name: REMOTE.into(),
-            value: "true".to_owned(),
-            expected: "there is no object storage: set remote.log.storage.system.enable and \
-                       remote.log.storage.url on all brokers and controllers first"
-                .to_owned(),
-        });
+pub fn check_topic(
+    before: &Overrides,
+    overrides: &Overrides,
+    has_store: bool,
+) -> Result<(), SettingError> {
+    let flag = |of: &Overrides, name: &str| of.get(name).and_then(|v| parse_bool(v)) == Some(true);
+    let (was_tiered, is_tiered) = (flag(before, REMOTE), flag(overrides, REMOTE));
+    let refuse = |value: bool, expected: &str| SettingError::Value {
+        name: REMOTE.into(),
+        value: value.to_string(),
+        expected: expected.to_owned(),
+    };
+    if is_tiered && !has_store {
+        return Err(refuse(
+            true,
+            "there is no object storage: set remote.log.storage.system.enable and \
+             remote.log.storage.url on all brokers and controllers first",
+        ));
+    }
+    if was_tiered && !is_tiered && !flag(overrides, "remote.log.delete.on.disable") {
+        return Err(refuse(
+            false,
+            "records in object storage would be lost: set remote.log.delete.on.disable=true as well \
+             if they shall be deleted, or remote.log.copy.disable=true to keep them and copy no more",
+        ));
+    }
+    if is_tiered {
+        at_most(overrides, "local.retention.ms", "retention.ms")?;
+        at_most(overrides, "local.retention.bytes", "retention.bytes")?;
     }
     let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
     let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");

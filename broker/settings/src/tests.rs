@@ -586,16 +586,63 @@ fn a_topics_local_retention_follows_its_retention() {
 }
 
 #[test]
+fn local_retention_is_never_longer_than_all_retention() {
+    let tier = Layers::default().topic_tier(&overrides(&[
+        ("retention.ms", "5"),
+        ("local.retention.ms", "9"),
+        ("local.retention.bytes", "7"),
+    ]));
+    let local = (tier.local_retention_ms, tier.local_retention_bytes);
+    assert_eq!(local, (Some(5), Some(7)));
+}
+
+#[test]
 fn topic_settings_are_checked_together() {
-    let tiered = overrides(&[("remote.storage.enable", "true")]);
-    assert!(check_topic(&tiered, false).is_err());
-    assert!(check_topic(&tiered, true).is_ok());
-    assert!(check_topic(&overrides(&[("remote.storage.enable", "false")]), false).is_ok());
+    let none = Overrides::default();
+    let check = |set: &[(&str, &str)], has_store| check_topic(&none, &overrides(set), has_store);
+    let tiered = ("remote.storage.enable", "true");
+    assert!(check(&[tiered], false).is_err());
+    assert!(check(&[tiered], true).is_ok());
+    assert!(check(&[("remote.storage.enable", "false")], false).is_ok());
     let lags = [
         ("min.compaction.lag.ms", "10"),
         ("max.compaction.lag.ms", "5"),
     ];
-    assert!(check_topic(&overrides(&lags), false).is_err());
+    assert!(check(&lags, false).is_err());
+    for (all, local, is_right) in [
+        ("10", "10", true),
+        ("10", "11", false),
+        ("10", "-2", true),
+        ("10", "-1", false),
+        ("-1", "-1", true),
+        ("-1", "11", true),
+    ] {
+        for unit in ["ms", "bytes"] {
+            let (retention, part) = (
+                format!("retention.{unit}"),
+                format!("local.retention.{unit}"),
+            );
+            let set = [tiered, (&retention, all), (&part, local)];
+            assert_eq!(check(&set, true).is_ok(), is_right, "{set:?}");
+            assert!(
+                check(&set[1..], true).is_ok(),
+                "without object storage it means nothing"
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_loses_what_is_in_object_storage_by_accident() {
+    let before = overrides(&[("remote.storage.enable", "true")]);
+    let check = |set: &[(&str, &str)]| check_topic(&before, &overrides(set), true);
+    assert!(check(&[("remote.storage.enable", "false")]).is_err());
+    assert!(check(&[]).is_err());
+    let delete = ("remote.log.delete.on.disable", "true");
+    assert!(check(&[delete]).is_ok());
+    assert!(check(&[delete, ("remote.storage.enable", "false")]).is_ok());
+    let copies_no_more = ("remote.log.copy.disable", "true");
+    assert!(check(&[("remote.storage.enable", "true"), copies_no_more]).is_ok());
 }
 
 #[test]

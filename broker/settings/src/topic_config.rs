@@ -156,9 +156,9 @@ pub struct TopicThrottle {
 pub struct TopicTier {
     /// `remote.storage.enable`.
     pub enabled: bool,
-    /// `local.retention.ms`; where that is -2, `retention.ms`.
+    /// `local.retention.ms`; `retention.ms` where that is less, or asked for by -2.
     pub local_retention_ms: Option<u64>,
-    /// `local.retention.bytes`; where that is -2, `retention.bytes`.
+    /// `local.retention.bytes`; `retention.bytes` where that is less, or asked for by -2.
     pub local_retention_bytes: Option<u64>,
     /// `remote.log.copy.disable`.
     pub copy_disabled: bool,
@@ -178,9 +178,10 @@ impl Layers {
             overrides,
         };
         let bound = |name| u64::try_from(of.long(name)).ok();
-        let local = |name, follows| match of.long(name) {
-            -2 => bound(follows),
-            _ => bound(name),
+        let local = |name, all| match (of.long(name), bound(all)) {
+            (-2, all) => all,
+            (_, None) => bound(name),
+            (_, Some(all)) => Some(bound(name).map_or(all, |local| local.min(all))),
         };
         TopicTier {
             enabled: of.flag("remote.storage.enable"),

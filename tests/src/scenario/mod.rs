@@ -2,6 +2,7 @@
 
 mod admin;
 mod codecs;
+mod cold;
 mod group;
 mod kill_loop;
 mod restart;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 pub use admin::administer;
 pub use codecs::codecs;
+pub use cold::Cold;
 pub use group::group_of_two;
 pub use kill_loop::kill_loop;
 pub use restart::restarts;

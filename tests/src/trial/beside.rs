@@ -17,6 +17,7 @@ use crate::scenario::eventually;
 /// Bytes of a value: sixteen of them are a segment of the smallest size that may be set.
 const VALUE_BYTES: u64 = 64 << 10;
 const SEGMENT_BYTES: &str = "1048576";
+const NOT_LEADER: i16 = 6;
 
 /// The topic's name, and how many records are in it: their keys are the numbers from 0 on.
 pub(super) struct Beside {
@@ -52,7 +53,13 @@ impl Beside {
     /// The same over a connection to the leader. Nothing may happen to that meanwhile.
     pub(super) fn write_by(&mut self, raw: &mut Raw, count: u64) -> Result<()> {
         for _ in 0..count {
-            let told = raw.produce(&self.topic, batch(self.records)?)?;
+            // Who is named as leader may be about to take that place: nothing is written until then.
+            let told = eventually(RECOVERY, || {
+                let told = raw.produce(&self.topic, batch(self.records)?)?;
+                let code = told.error_code;
+                ensure!(code != NOT_LEADER, "nobody leads {}", self.topic);
+                Ok(told)
+            })?;
             ensure!(told.error_code == 0, "producing: error {}", told.error_code);
             let due = i64::try_from(self.records)?;
             ensure!(told.base_offset == due, "at {}", told.base_offset);

@@ -22,13 +22,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use freshet_records::{BatchHeader, Batches};
 
 use crate::bits::Bits;
 use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
-use crate::cluster::{Cluster, read_copy};
+use crate::cluster::{Cluster, fetch_once, read_copy};
 use crate::faults::note;
-use crate::history::{History, Read};
+use crate::history::{Anomaly, History, Read, Write};
 use crate::load::{Load, Plan, Seen, Writer};
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
@@ -295,7 +296,8 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool) -> Result<String> {
     }
     let anomalies = seen.history.check();
     if let Some(first) = anomalies.first() {
-        let all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
+        let mut all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
+        all.extend(twice_written(cluster, &anomalies));
         bail!(
             "{} anomalies, the first is {first}:\n{}",
             anomalies.len(),
@@ -307,6 +309,36 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool) -> Result<String> {
         bail!("{count} records were given up, the first is {number}: {why}");
     }
     Ok(summary(&seen))
+}
+
+/// By whom what is there twice was written: a producer that gave itself another epoch has forgotten
+/// what it was not told of; one that did not was let through by a broker.
+fn twice_written(cluster: &Cluster, anomalies: &[Anomaly]) -> Vec<String> {
+    let both = anomalies.iter().filter_map(|anomaly| match anomaly {
+        Anomaly::Duplicate { first, second } => Some([first, second]),
+        _ => None,
+    });
+    let told = |write: &Write| match header_at(cluster, write.partition, write.offset) {
+        Ok(header) => format!(
+            "{}-{} is of producer {} epoch {} sequence {}",
+            write.partition,
+            write.offset,
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence
+        ),
+        Err(error) => format!("{}-{}: {error:#}", write.partition, write.offset),
+    };
+    both.take(4).flatten().map(told).collect()
+}
+
+fn header_at(cluster: &Cluster, partition: i32, offset: i64) -> Result<BatchHeader> {
+    let leader = cluster.leader(TOPIC, partition)?;
+    let mut raw = cluster.connect(leader)?;
+    let told = fetch_once(&mut raw, TOPIC, partition, offset)?;
+    let mut batches = Batches::new(told.records.into_bytes());
+    let batch = batches.next().context("nothing is there")??;
+    Ok(*batch.header())
 }
 
 fn summary(seen: &Seen) -> String {

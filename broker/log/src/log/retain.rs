@@ -11,8 +11,8 @@ use crate::segment::Segment;
 use crate::{LogError, Retained};
 
 impl Log {
-    /// Applies `retention.ms`, `retention.bytes` and the log start to whole segments, oldest first.
-    /// A segment goes only when all its records are below `limit`. When even the active segment is
+    /// Applies retention (of this disk, where there is object storage too) and the log start to whole
+    /// segments, oldest first. A segment goes only when all its records are below `limit`. When even the active segment is
     /// due, it is closed first. Idle producers are forgotten. Nothing may be staged.
     pub(crate) fn retain(
         &mut self,
@@ -45,11 +45,8 @@ impl Log {
     fn due(&self, segments: &[Arc<Segment>], now: Timestamp, limit: Offset) -> usize {
         let log_start = self.shared.log_start.load(Ordering::Acquire);
         let sizes: u64 = segments.iter().map(|segment| segment.size_bytes()).sum();
-        let retention_bytes = self
-            .config()
-            .retention_bytes
-            .filter(|_| self.config().cleanup.delete);
-        let mut surplus = sizes.saturating_sub(retention_bytes.unwrap_or(u64::MAX));
+        let (max_age_ms, max_bytes) = self.config().local_retention();
+        let mut surplus = sizes.saturating_sub(max_bytes.unwrap_or(u64::MAX));
         for (i, segment) in segments.iter().enumerate() {
             let end = segments.get(i + 1).map_or(self.end, |next| next.base());
             if segment.size_bytes() == 0 || end > limit {
@@ -57,7 +54,8 @@ impl Log {
             }
             let too_much = surplus >= segment.size_bytes();
             let below_start = end <= log_start && i + 1 < segments.len();
-            if !too_much && !below_start && !self.is_old(segment, now) {
+            let too_old = max_age_ms.is_some_and(|max| self.is_older(segment, now, max));
+            if !too_much && !below_start && !too_old {
                 return i;
             }
             surplus = surplus.saturating_sub(segment.size_bytes());
@@ -65,20 +63,13 @@ impl Log {
         segments.len()
     }
 
-    /// Whether the newest record of a segment is older than `retention.ms`. Records without any
-    /// timestamp never are, and neither are segments that cannot be read: they are kept.
-    fn is_old(&self, segment: &Segment, now: Timestamp) -> bool {
-        let retention = self
-            .config()
-            .retention_ms
-            .filter(|_| self.config().cleanup.delete);
-        let Some(retention) = retention else {
-            return false;
-        };
+    /// Whether the newest record of a segment is older than that. Records without any timestamp never
+    /// are, and neither are segments that cannot be read: they are kept.
+    fn is_older(&self, segment: &Segment, now: Timestamp, max_age_ms: u64) -> bool {
         match segment.max_time() {
             Ok(Some(max)) if max.timestamp.0 >= 0 => {
                 let age = now.0.saturating_sub(max.timestamp.0);
-                u64::try_from(age).is_ok_and(|age| age > retention)
+                u64::try_from(age).is_ok_and(|age| age > max_age_ms)
             }
             Ok(_) => false,
             Err(error) => {

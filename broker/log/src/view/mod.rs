@@ -16,7 +16,7 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 pub use closed::ClosedSegment;
 pub(crate) use shared::{Dirty, Shared, SharedSpec};
 
-use crate::{Busy, Cleanup, Done, LogConfig, LogDir, LogError, LogName, ReadError};
+use crate::{Busy, Cleanup, Done, LogConfig, LogDir, LogError, LogName, ReadError, Tiered};
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl LogView {
     /// Its settings.
     pub fn config(&self) -> Arc<LogConfig> {
         self.0.config.load_full()
+    }
+
+    /// What becomes of it in object storage, if it goes there.
+    pub fn tiered(&self) -> Option<Tiered> {
+        self.0.config.load().tiered
     }
 
     /// What happens to old records.

@@ -35,6 +35,7 @@ pub use self::moves::MoveError;
 use self::moves::{ORDERS_MAX, Order, Orders};
 use crate::partition::Partition;
 use crate::replica::{IsrCounts, Proposals, Stand};
+use crate::tiering::PastReaders;
 
 /// Told about partitions that come and go; called on the directory's thread.
 pub trait Neighbour: Send + Sync {
@@ -68,6 +69,8 @@ pub struct DirectoryParts {
     pub clock: Arc<dyn Clock>,
     /// Where wishes of leaders to the controller go.
     pub proposals: Arc<dyn Proposals>,
+    /// Who reads what has left for object storage; none without any.
+    pub past_readers: Option<Arc<PastReaders>>,
     /// Who else wants to know.
     pub neighbours: Vec<Arc<dyn Neighbour>>,
 }

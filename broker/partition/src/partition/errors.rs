@@ -1,6 +1,7 @@
 //! Why a partition says no.
 
 use freshet_log::{AppendError, Busy, LogError, ReadError as LogReadError};
+use freshet_tier::ColdError;
 use freshet_types::{ErrorKind, LeaderEpoch};
 
 /// Why a produce was refused or failed.
@@ -68,6 +69,12 @@ pub enum ReadError {
     /// What is stored here is damaged; other replicas have it whole, and one of them may lead soon.
     #[error(transparent)]
     Damaged(LogReadError),
+    /// What is before the log may be in object storage, and it is not known yet what there is.
+    #[error("the manifest of what is in object storage is not known here yet")]
+    PastUnknown,
+    /// What is in object storage cannot be read.
+    #[error(transparent)]
+    Cold(#[from] ColdError),
     /// The log refused it.
     #[error(transparent)]
     Log(#[from] LogReadError),
@@ -80,7 +87,8 @@ impl ReadError {
             Self::FencedEpoch { .. } => ErrorKind::Fenced,
             Self::UnknownEpoch { .. } => ErrorKind::Unavailable,
             Self::Busy(error) => error.kind(),
-            Self::Damaged(_) => ErrorKind::Unavailable,
+            Self::Damaged(_) | Self::PastUnknown => ErrorKind::Unavailable,
+            Self::Cold(error) => error.kind(),
             Self::Log(error) => error.kind(),
         }
     }
@@ -89,6 +97,9 @@ impl ReadError {
 /// Why records could not be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrimError {
+    /// Another broker leads by now.
+    #[error("this broker does not lead the partition any more")]
+    NotLeader,
     /// The append thread's queue is full.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -101,6 +112,7 @@ impl TrimError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::NotLeader => ErrorKind::Unavailable,
             Self::Busy(error) => error.kind(),
             Self::Log(error) => error.kind(),
         }

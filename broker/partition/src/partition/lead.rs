@@ -111,6 +111,7 @@ impl Partition {
         let (tell, through) = oneshot::channel();
         let done = Box::new(move |result| drop(tell.send(result)));
         self.replica.step_down(term.leader_epoch);
+        self.past.stir();
         match to {
             Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
             Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,

@@ -3,6 +3,7 @@
 mod errors;
 mod follow;
 mod lead;
+mod past;
 
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 pub use self::errors::{ProduceError, ReadError, TrimError};
 pub use self::follow::{FetchPoint, Follow};
 pub use self::lead::{Copies, ReplicaFetch, ReplicaFetchError};
+use self::past::PastSlot;
+pub use self::past::{ColdRead, KnownPast, Past};
 use crate::replica::{ProduceDone, Replica, Reporter, Stand};
 use crate::replication::Leader;
 use crate::waiters::{Waiters, Watch, Watcher};
@@ -72,8 +75,10 @@ pub struct Seen {
 /// A partition's ends, taken at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
-    /// First readable offset.
+    /// First readable offset, of both tiers where the topic tiers and its past is known.
     pub log_start: Offset,
+    /// First offset on this disk.
+    pub local_start: Offset,
     /// Committed up to here.
     pub high_watermark: Offset,
     /// Committed, and no open transaction below.
@@ -114,6 +119,7 @@ pub struct Partition {
     /// What the present log tells.
     reporter: Mutex<Arc<Reporter>>,
     replica: Arc<Replica>,
+    past: PastSlot,
 }
 
 impl Partition {
@@ -126,6 +132,7 @@ impl Partition {
             log: ArcSwap::from_pointee(log),
             left: Mutex::default(),
             reporter: Mutex::new(reporter),
+            past: PastSlot::default(),
         }
     }
 
@@ -218,7 +225,11 @@ impl Partition {
     }
 
     pub(crate) fn configure(&self, config: Arc<LogConfig>) {
+        let tiers = config.tiered.is_some() || self.view().tiered().is_some();
         self.log().configure(config);
+        if tiers {
+            self.past.turn();
+        }
     }
 
     /// Start, high watermark and last stable offset.
@@ -226,8 +237,10 @@ impl Partition {
         let view = self.view();
         let high_watermark = self.replica.high_watermark();
         let unstable = view.first_unstable().unwrap_or(Offset::MAX);
+        let local_start = view.log_start();
         Ends {
-            log_start: view.log_start(),
+            log_start: self.start_of_all(local_start),
+            local_start,
             high_watermark,
             last_stable: high_watermark.min(unstable),
             log_end: view.log_end(),
@@ -342,12 +355,17 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
         loop {
+            let before = self.find_time_before(query, isolation).await?;
+            if before.is_some() && matches!(query, TimeQuery::AtOrAfter(_)) {
+                return Ok(before);
+            }
             let upper_bound = self.end(isolation);
             let log = self.log();
             let ask = |done| log.view().find_time(query, upper_bound, done);
             match self.cold(ask).await {
                 Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
-                found => return found.map_err(|error| self.report_damage(error)),
+                Ok(found) => return Ok(latest(before, found)),
+                Err(error) => return Err(self.report_damage(error)),
             }
         }
     }
@@ -374,11 +392,25 @@ impl Partition {
 
     /// Where an epoch ends, as far as it is committed here (KIP-101).
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> EpochEnd {
-        self.view().end_offset_for_epoch(epoch)
+        let view = self.view();
+        let here = view.end_offset_for_epoch(epoch);
+        let is_older = here.epoch >= 0 && here.end_offset <= view.log_start();
+        let before = is_older.then(|| self.end_of_past_epoch(epoch)).flatten();
+        before.unwrap_or(here)
+    }
+
+    /// The leader epoch of the record at an offset.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let here = self.view().epoch_at(offset);
+        here.or_else(|| self.past_epoch_at(offset))
     }
 
     /// Moves the log start up (DeleteRecords); answers the new log start once it is durable.
     pub async fn trim(&self, to: Offset) -> Result<Offset, TrimError> {
+        if self.view().tiered().is_some() {
+            // First there: what is deleted must not be back with the next leader.
+            self.cut_past(to).await?;
+        }
         let (tell, told) = oneshot::channel();
         self.begin_trim(to, Box::new(move |result| drop(tell.send(result))))?;
         match told.await {
@@ -400,9 +432,9 @@ impl Partition {
         self.log().trim(to, Box::new(told))
     }
 
-    /// Applies retention below the high watermark.
+    /// Applies retention below the high watermark; where the topic tiers, to what is in the bucket too.
     pub(crate) fn retain(&self, now: Timestamp, done: Done<Retained>) -> Result<(), Busy> {
-        let limit = self.replica.high_watermark();
+        let limit = self.disposable_end();
         let replica = Arc::clone(&self.replica);
         let told = move |result: Result<Retained, LogError>| {
             if result.as_ref().is_ok_and(|retained| retained.segments > 0) {
@@ -449,5 +481,13 @@ impl Partition {
                 Err(ReadError::Log(LogReadError::Log(closed)))
             }
         }
+    }
+}
+
+/// Of two records the one with the larger timestamp, the first if they have the same.
+fn latest(before: Option<TimedOffset>, found: Option<TimedOffset>) -> Option<TimedOffset> {
+    match (before, found) {
+        (Some(before), Some(found)) if found.timestamp <= before.timestamp => Some(before),
+        (before, found) => found.or(before),
     }
 }

@@ -24,6 +24,7 @@ use self::damage::Damage;
 pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved};
+use crate::tiering::PastReaders;
 use crate::waiters::Waiters;
 
 /// Told once how a produce ended; runs on a log thread, or on the producing one, and must not block.
@@ -88,6 +89,8 @@ pub(crate) struct Surroundings {
     pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
     pub(crate) damage: Arc<Damage>,
+    /// Who reads from object storage, where there is any.
+    pub(crate) past_readers: Option<Arc<PastReaders>>,
 }
 
 /// How often sets in sync have changed of partitions that this broker led, since it started.

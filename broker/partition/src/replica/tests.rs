@@ -13,6 +13,7 @@ fn alone() -> Replica {
         by_rack: false,
         counts: Arc::default(),
         damage: Arc::default(),
+        past_readers: None,
     };
     let at = TopicPartition {
         topic: TopicId([1; 16]),

@@ -3,19 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_log::ClosedSegment;
-use freshet_tier::{Answer, Ask, Claim, EpochStart, Manifest, Purpose, SegmentId};
+use freshet_log::{ClosedSegment, Tiered};
+use freshet_tier::{Answer, Ask, Claim, EpochStart, Manifest, Purpose, Retention, SegmentId};
 use freshet_types::{LeaderEpoch, Offset};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::Shared;
 use super::carry::{Carried, carry};
 use super::tended::{Tended, Trouble, strange};
-use crate::partition::Partition;
+use crate::partition::{KnownPast, Partition};
 
 /// Pause after the first failure; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is to become of a partition's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// There shall be none, and as far as is known there is none.
+    Nothing,
+    /// It stays, and grows if closed segments are copied.
+    Keep {
+        /// `remote.log.copy.disable`
+        copies: bool,
+    },
+    /// It goes.
+    Leave,
+}
 
 /// See the module.
 pub(super) struct Custodian {
@@ -42,12 +57,13 @@ impl Custodian {
     pub(super) async fn keep(self) {
         let mut pause = FIRST_PAUSE;
         while self.is_leader() {
-            if !self.tiers() {
-                self.rest().await;
+            let wish = self.wish();
+            if wish == Wish::Nothing {
+                self.partition.past_turn().await;
                 continue;
             }
             let mut got_on = false;
-            let why = match self.live(&mut got_on).await {
+            let why = match self.live(wish, &mut got_on).await {
                 Trouble::Over => return,
                 Trouble::Off => continue,
                 Trouble::Again(why) => why,
@@ -66,13 +82,21 @@ impl Custodian {
         self.partition.leads() && self.partition.leader_epoch() == self.tended.epoch
     }
 
-    fn tiers(&self) -> bool {
-        (self.shared.parts.tiers)(&self.partition)
+    fn wish(&self) -> Wish {
+        match self.partition.view().tiered() {
+            Some(Tiered { copies, .. }) => Wish::Keep { copies },
+            None if (self.shared.parts.leaves)(&self.partition) => Wish::Leave,
+            None => Wish::Nothing,
+        }
     }
 
+    /// Until the next round is due, or somebody cannot wait for it.
     async fn rest(&self) {
         let interval = Duration::from_millis(self.shared.interval_ms());
-        sleep(self.jittered(interval)).await;
+        tokio::select! {
+            () = sleep(self.jittered(interval)) => {}
+            () = self.partition.past_turn() => {}
+        }
     }
 
     /// Between three and five quarters of it: partitions do not ask all at once.
@@ -82,35 +106,72 @@ impl Custodian {
     }
 
     /// Claims, and goes on until something is in the way. Says whether anything was done before that.
-    async fn live(&self, got_on: &mut bool) -> Trouble {
+    async fn live(&self, wish: Wish, got_on: &mut bool) -> Trouble {
         let mut copy = match self.claim().await {
             Ok(manifest) => manifest,
             Err(trouble) => return trouble,
         };
+        let mut exported_end = copy.log_start();
         loop {
             let version = copy.version();
-            let round = self.round(&mut copy).await;
+            let round = self.round(wish, &mut copy, &mut exported_end).await;
             *got_on |= copy.version() > version;
             if let Err(trouble) = round {
                 return trouble;
             }
-            self.rest().await;
+            let is_gone = copy.segments().is_empty() && copy.unnamed().is_empty();
+            match wish {
+                Wish::Leave if is_gone => self.partition.past_turn().await,
+                _ => self.rest().await,
+            }
             if !self.is_leader() {
                 return Trouble::Over;
             }
-            if !self.tiers() {
+            if self.wish() != wish {
                 return Trouble::Off;
             }
         }
     }
 
-    async fn round(&self, copy: &mut Manifest) -> Result<(), Trouble> {
-        self.follow_start(copy).await?;
-        while let Some(segment) = self.next(copy) {
-            self.bring(copy, &segment).await?;
+    async fn round(
+        &self,
+        wish: Wish,
+        copy: &mut Manifest,
+        exported_end: &mut Offset,
+    ) -> Result<(), Trouble> {
+        self.tell(wish, copy, exported_end);
+        self.move_start(wish, copy).await?;
+        self.tell(wish, copy, exported_end);
+        if wish == (Wish::Keep { copies: true }) {
+            while let Some(segment) = self.next(copy) {
+                self.bring(copy, &segment).await?;
+                // Somebody waits for an answer, and there may be many segments.
+                if self.partition.wanted_start() > copy.log_start() {
+                    self.move_start(wish, copy).await?;
+                    self.tell(wish, copy, exported_end);
+                }
+            }
         }
         self.tended.export(copy).await?;
+        self.tell(wish, copy, exported_end);
         self.tended.collect(copy).await
+    }
+
+    /// Readers, retention and who waits for a deletion hear how things stand.
+    fn tell(&self, wish: Wish, copy: &Manifest, exported_end: &mut Offset) {
+        // A cut after an unclean election takes the end back.
+        *exported_end = match copy.exported() == copy.version() {
+            true => copy.remote_end(),
+            false => (*exported_end).min(copy.remote_end()),
+        };
+        if wish == Wish::Leave {
+            return;
+        }
+        let past = KnownPast {
+            manifest: Arc::new(copy.clone()),
+            exported_end: *exported_end,
+        };
+        self.partition.know_past(self.tended.epoch, past);
     }
 
     /// The past is this broker's to keep from now on.
@@ -119,10 +180,11 @@ impl Custodian {
             return Err(Trouble::Again("its end is not known yet".to_owned()));
         }
         let view = self.partition.view();
-        let start = view.log_start();
         let claim = Claim {
-            log_start: start,
-            local_start: start,
+            // The log knows where it begins on this disk. What was deleted in both tiers the manifest
+            // knows.
+            log_start: 0,
+            local_start: view.log_start(),
             log_end: view.log_end(),
             epochs: epochs(&view.epochs()),
             unclean: self.unclean(),
@@ -141,15 +203,54 @@ impl Custodian {
         ours.map(|election| election.leader_epoch).max()
     }
 
-    /// What retention or DeleteRecords has taken is in the past no more.
-    async fn follow_start(&self, copy: &mut Manifest) -> Result<(), Trouble> {
-        let log_start = self.partition.view().log_start();
+    /// What retention or DeleteRecords takes is in the past no more; and not on this disk either.
+    async fn move_start(&self, wish: Wish, copy: &mut Manifest) -> Result<(), Trouble> {
+        let ends = self.partition.ends();
+        let wanted = self.partition.wanted_start().max(self.due(copy));
+        // Where nothing is in the bucket the log may begin later than was told, and where all of it
+        // leaves the log is what stays.
+        let follows = wish == Wish::Leave || copy.segments().is_empty();
+        let wanted = wanted.max(if follows { ends.local_start } else { 0 });
+        let log_start = wanted.min(ends.high_watermark);
         if log_start > copy.log_start() {
             self.tended
                 .change(copy, Ask::MoveStart { log_start })
                 .await?;
         }
+        let log_start = copy.log_start();
+        if log_start > ends.local_start && wish != Wish::Leave {
+            self.trim(log_start.min(ends.high_watermark)).await?;
+        }
         Ok(())
+    }
+
+    async fn trim(&self, to: Offset) -> Result<(), Trouble> {
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(move |trimmed| drop(tell.send(trimmed)));
+        let begun = self.partition.begin_trim(to, done);
+        begun.map_err(|busy| Trouble::Again(busy.to_string()))?;
+        match told.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Trouble::Again(error.to_string())),
+            Err(_) => Err(Trouble::Over),
+        }
+    }
+
+    /// Where the log begins by its retention.
+    fn due(&self, copy: &Manifest) -> Offset {
+        let view = self.partition.view();
+        let config = view.config();
+        if !config.cleanup.delete {
+            return copy.log_start();
+        }
+        let copied = view.closed_segments(-1, copy.remote_end());
+        let copied_bytes: u64 = copied.iter().map(ClosedSegment::size_bytes).sum();
+        copy.due(&Retention {
+            now: self.shared.parts.clock.wall(),
+            max_age_ms: config.retention_ms,
+            max_bytes: config.retention_bytes,
+            local_bytes: view.size_bytes().saturating_sub(copied_bytes),
+        })
     }
 
     /// The closed segment that goes on where the bucket ends.
@@ -203,5 +304,11 @@ fn within(epochs: &[EpochStart], start: Offset, end: Offset) -> Vec<EpochStart> 
     let covered = epochs.partition_point(|epoch| epoch.offset <= start);
     let first = covered.saturating_sub(1);
     let last = epochs.partition_point(|epoch| epoch.offset < end);
-    epochs.get(first..last).unwrap_or_default().to_vec()
+    let mut within = epochs.get(first..last).unwrap_or_default().to_vec();
+    // A log that was trimmed inside of the segment knows no earlier epoch, and nobody reads what is
+    // before that.
+    if let Some(first) = within.first_mut() {
+        first.offset = first.offset.min(start);
+    }
+    within
 }

@@ -12,6 +12,7 @@
 
 mod carry;
 mod custodian;
+mod reading;
 mod tended;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use freshet_env::{Objects, Rng};
+use freshet_env::{Clock, Objects, Rng};
 use freshet_metadata::{MetadataImage, Topic};
 use freshet_tier::Layout;
 use freshet_types::TopicPartition;
@@ -35,6 +36,7 @@ use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
 use custodian::Custodian;
+pub use reading::PastReaders;
 
 /// How custodians go about it; asked for each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +46,6 @@ pub struct Pace {
     /// Segments that are carried at a time (`remote.log.manager.copier.thread.pool.size`).
     pub at_once: usize,
 }
-
-/// Whether the records of a partition are to be in the object store.
-pub type Tiers = dyn Fn(&Partition) -> bool + Send + Sync;
 
 /// What custodians work with.
 pub struct CustodiansParts {
@@ -60,8 +59,11 @@ pub struct CustodiansParts {
     pub image: watch::Receiver<Arc<MetadataImage>>,
     /// Draws ids.
     pub rng: Arc<dyn Rng>,
-    /// Which partitions tier now.
-    pub tiers: Arc<Tiers>,
+    /// Whether what is in the object store has to go, of a partition that does not tier
+    /// (`remote.log.delete.on.disable`).
+    pub leaves: Arc<dyn Fn(&Partition) -> bool + Send + Sync>,
+    /// Tells the age of records.
+    pub clock: Arc<dyn Clock>,
     /// How, as of now.
     pub pace: Arc<dyn Fn() -> Pace + Send + Sync>,
     /// Where all of it runs.

@@ -10,7 +10,7 @@ use freshet_env::objects::{
     Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
 };
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
-use freshet_log::{LogDir, Origin, Writers, WritersOptions};
+use freshet_log::{LogConfig, LogDir, Origin, Tiered, Writers, WritersOptions};
 use freshet_metadata::{
     CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife,
     RegisterBroker, TopicRef,
@@ -18,10 +18,12 @@ use freshet_metadata::{
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_settings::StaticSettingsBuilder;
 use freshet_tier::{
-    Answer, Ask, Limits, Manifest, Manifests, ObjectName, Request, Said, check_whole,
+    Answer, Ask, Limits, Manifest, Manifests, ObjectName, ReadLimits, Request, Said, check_whole,
 };
 use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Timestamp, TopicId};
 use tokio::sync::oneshot;
+
+mod past;
 
 use super::*;
 use crate::directory::{Directory, DirectoryParts, DirectoryThread};
@@ -33,6 +35,13 @@ const NODE: NodeId = NodeId(1);
 const AT: TopicPartition = TopicPartition {
     topic: TopicId([3; 16]),
     partition: 0,
+};
+
+/// What is copied stays here as well.
+const COPIED: Tiered = Tiered {
+    copies: true,
+    local_retention_ms: None,
+    local_retention_bytes: None,
 };
 
 /// One machine for all, whose answers are lost now and then.
@@ -183,7 +192,7 @@ struct Rig {
     door: Arc<Door>,
     store: Arc<Store>,
     layout: Layout,
-    tiers: Arc<AtomicBool>,
+    leaves: Arc<AtomicBool>,
     image: watch::Sender<Arc<MetadataImage>>,
     _folder: tempfile::TempDir,
 }
@@ -220,6 +229,12 @@ fn metadata(
         id: *id,
         partitions: 1,
         replication_factor: 1,
+        configs: match *name {
+            MANIFESTS_TOPIC => Vec::new(),
+            _ => [("remote.storage.enable", "true"), ("retention.ms", "-1")]
+                .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+                .into(),
+        },
         ..NewTopic::default()
     };
     let topics = CreateTopics {
@@ -250,7 +265,14 @@ impl Ground {
             ..WritersOptions::default()
         };
         let writers = Writers::start(vec![dir], Arc::clone(&clock), options).expect("threads");
-        let statics = StaticSettingsBuilder::default().finish();
+        let mut settings = StaticSettingsBuilder::default();
+        for set in [
+            "remote.log.storage.system.enable=true",
+            "remote.log.storage.url=file:///bucket",
+        ] {
+            settings = settings.set(set).expect("declared");
+        }
+        let statics = settings.finish();
         Self {
             writers,
             statics: Arc::new(statics.expect("settings that agree").0),
@@ -286,21 +308,28 @@ impl Rig {
         };
         let store = Arc::<Store>::default();
         let layout = Layout::new("", &ClusterId("c".into()));
-        let tiers = Arc::new(AtomicBool::new(true));
-        let wanted = Arc::clone(&tiers);
+        let leaves = Arc::new(AtomicBool::new(false));
+        let leaving = Arc::clone(&leaves);
         let custodians = Arc::new(Custodians::new(CustodiansParts {
             objects: Arc::clone(&store) as Arc<dyn Objects>,
             layout: layout.clone(),
             manifests,
             image: watched.clone(),
             rng: Arc::new(SystemRng),
-            tiers: Arc::new(move |_| wanted.load(Ordering::Relaxed)),
+            leaves: Arc::new(move |_| leaving.load(Ordering::Relaxed)),
+            clock: Arc::clone(&ground.clock),
             pace: Arc::new(|| Pace {
                 interval_ms: 20,
                 at_once: 2,
             }),
             runtime: Handle::current(),
         }));
+        let readers = Arc::new(PastReaders::new(
+            Arc::clone(&store) as Arc<dyn Objects>,
+            layout.clone(),
+            ReadLimits::default(),
+            Handle::current(),
+        ));
         let mut neighbours = vec![Arc::clone(&custodians) as Arc<dyn Neighbour>];
         neighbours.extend(shards.map(|shards| Arc::clone(shards) as Arc<dyn Neighbour>));
         let (directory, thread) = Directory::start(DirectoryParts {
@@ -311,6 +340,7 @@ impl Rig {
             image: watched,
             clock: ground.clock,
             proposals: Arc::new(NoProposals),
+            past_readers: Some(readers),
             neighbours,
         })
         .expect("a thread");
@@ -322,7 +352,7 @@ impl Rig {
             door,
             store,
             layout,
-            tiers,
+            leaves,
             image,
             _folder: ground.folder,
         }
@@ -330,6 +360,12 @@ impl Rig {
 
     fn partition(&self) -> Arc<Partition> {
         self.directory.get(AT).expect("open")
+    }
+
+    fn configure(&self, change: impl FnOnce(&mut LogConfig)) {
+        let mut config = LogConfig::clone(&self.partition().view().config());
+        change(&mut config);
+        self.partition().configure(Arc::new(config));
     }
 
     /// Writes a batch of one record; gives the log end.
@@ -553,14 +589,14 @@ async fn lost_answers_and_torn_objects_leave_nothing_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_tier_asks_nothing_until_it_does() {
     let rig = Rig::new();
-    rig.tiers.store(false, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = None);
     // It may have begun before that was said.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let before = rig.manifest().map(|manifest| manifest.remote_end());
     let end = rig.segment().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(rig.manifest().map(|manifest| manifest.remote_end()), before);
-    rig.tiers.store(true, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = Some(COPIED));
     let manifest = rig.tiered(end).await;
     rig.check(&manifest).await;
     rig.stop().await;

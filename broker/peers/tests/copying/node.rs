@@ -83,6 +83,7 @@ impl Node {
             image: seat.watch(),
             clock: Arc::clone(&clock),
             proposals: Arc::clone(&proposals) as Arc<dyn Proposals>,
+            past_readers: None,
             neighbours: vec![Arc::clone(&followers) as Arc<dyn Neighbour>],
         })
         .expect("a directory");

@@ -18,6 +18,7 @@ struct Row {
     size_bytes: i64,
     end: i64,
     start: i64,
+    local_start: i64,
 }
 
 /// Reads the partitions and writes all families.
@@ -33,7 +34,8 @@ pub(super) fn render(partitions: &Directory, lags: &[Lag]) -> String {
             partition: partition.name().partition,
             size_bytes: signed(partition.view().size_bytes()),
             end: partition.view().log_end(),
-            start: partition.view().log_start(),
+            start: partition.ends().log_start,
+            local_start: partition.ends().local_start,
         })
         .collect();
     let mut page = partition_families(&rows);
@@ -61,6 +63,11 @@ fn partition_families(rows: &[Row]) -> String {
     family("freshet_log_start_offset", "First readable offset.", |r| {
         r.start
     });
+    family(
+        "freshet_log_local_start_offset",
+        "First offset on disk.",
+        |r| r.local_start,
+    );
     page
 }
 
@@ -132,14 +139,16 @@ mod tests {
             partition: 3,
             size_bytes: 10,
             end: 9,
-            start: 8,
+            start: 7,
+            local_start: 8,
         };
         let page = partition_families(&[row]);
         for expected in [
             "# TYPE freshet_log_size_bytes gauge",
             "freshet_log_size_bytes{partition=\"3\",topic=\"t\"} 10",
             "freshet_log_end_offset{partition=\"3\",topic=\"t\"} 9",
-            "freshet_log_start_offset{partition=\"3\",topic=\"t\"} 8",
+            "freshet_log_start_offset{partition=\"3\",topic=\"t\"} 7",
+            "freshet_log_local_start_offset{partition=\"3\",topic=\"t\"} 8",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

@@ -114,6 +114,7 @@ impl Rig {
             image: quorum.watch(),
             clock: Arc::clone(&clock),
             proposals: Arc::clone(&surroundings.proposals) as Arc<dyn Proposals>,
+            past_readers: None,
             neighbours: vec![Arc::clone(&groups) as Arc<dyn Neighbour>],
         })
         .expect("a directory");

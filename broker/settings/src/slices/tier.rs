@@ -23,6 +23,8 @@ pub struct TierSettings {
     pub copy_bytes_per_second: u64,
     /// `remote.log.manager.fetch.max.bytes.per.second`; `u64::MAX` for no bound. Dynamic.
     pub fetch_bytes_per_second: u64,
+    /// `remote.fetch.max.wait.ms`: how long a fetch waits for object storage. Dynamic.
+    pub fetch_max_wait_ms: u64,
     /// `rlmm.config.remote.log.metadata.topic.num.partitions`.
     pub metadata_partitions: i32,
     /// `rlmm.config.remote.log.metadata.topic.replication.factor`.
@@ -49,6 +51,7 @@ impl Layers {
             copiers: self.size("remote.log.manager.copier.thread.pool.size"),
             copy_bytes_per_second: rate("remote.log.manager.copy.max.bytes.per.second"),
             fetch_bytes_per_second: rate("remote.log.manager.fetch.max.bytes.per.second"),
+            fetch_max_wait_ms: self.unsigned("remote.fetch.max.wait.ms"),
             metadata_partitions: metadata("rlmm.config.remote.log.metadata.topic.num.partitions"),
             metadata_replication_factor: i16::try_from(replicas).unwrap_or(1),
             metadata_min_insync_replicas: u32::try_from(in_sync).unwrap_or(1),
@@ -92,6 +95,7 @@ mod tests {
             copiers: 10,
             copy_bytes_per_second: u64::MAX,
             fetch_bytes_per_second: u64::MAX,
+            fetch_max_wait_ms: 500,
             metadata_partitions: 50,
             metadata_replication_factor: 3,
             metadata_min_insync_replicas: 2,

@@ -86,9 +86,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("log.cleaner.delete.retention.ms", "86400000").millis().at_least(0).cluster_wide()
         .not_yet(CLEANER).doc("Default of `delete.retention.ms`."),
     long("log.local.retention.ms", "-2").millis().at_least(-2).cluster_wide()
-        .not_yet(TIERING).doc("Default of `local.retention.ms`."),
+        .doc("Default of `local.retention.ms`."),
     long("log.local.retention.bytes", "-2").bytes().at_least(-2).cluster_wide()
-        .not_yet(TIERING).doc("Default of `local.retention.bytes`."),
+        .doc("Default of `local.retention.bytes`."),
     long("log.remote.copy.lag.ms", "0").millis().at_least(-1).cluster_wide()
         .not_yet(TIERING).doc("Default of `remote.copy.lag.ms`."),
     long("log.remote.copy.lag.bytes", "-1").bytes().at_least(-1).cluster_wide()

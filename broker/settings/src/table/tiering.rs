@@ -3,8 +3,7 @@
 use crate::setting::declare::{boolean, double, int, long, short, string, unset};
 use crate::setting::{Kind, Setting, Valid};
 
-pub(crate) const TIERING: &str = "this part of tiered storage is not built yet; closed segments are copied \
-                                  to object storage and stay on local disks as well";
+pub(crate) const TIERING: &str = "this part of tiered storage is not built yet";
 const PLUGIN: &str = "object storage is built in; there are no Java plugins";
 const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
@@ -181,7 +180,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .millis()
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
         .doc("How long a fetch waits for object storage."),
     long("remote.list.offsets.request.timeout.ms", "30000")
         .millis()

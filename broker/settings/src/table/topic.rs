@@ -147,19 +147,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Replicas (`partition:broker`) that throttle their own replication while they are not in \
               sync; `*` for all."),
     topic(boolean("remote.storage.enable", "false"))
-        .doc("Copy closed segments to object storage. They stay on local disks as well."),
+        .doc("Copy closed segments to object storage, where they are read once they have left the local \
+              disks (`local.retention.ms`, `local.retention.bytes`)."),
     topic(long("local.retention.ms", "-2")).millis().at_least(-2)
-        .from(&[same("log.local.retention.ms")]).not_yet(TIERING)
+        .from(&[same("log.local.retention.ms")])
         .doc("How long segments stay on local disks once they are in object storage. -2 follows \
               `retention.ms`."),
     topic(long("local.retention.bytes", "-2")).bytes().at_least(-2)
-        .from(&[same("log.local.retention.bytes")]).not_yet(TIERING)
+        .from(&[same("log.local.retention.bytes")])
         .doc("How much of a partition stays on local disks once it is in object storage. -2 \
               follows `retention.bytes`."),
     topic(boolean("remote.log.copy.disable", "false"))
         .doc("Stop copying to object storage; what is there stays readable."),
-    topic(boolean("remote.log.delete.on.disable", "false")).not_yet(TIERING)
-        .doc("Delete what is in object storage when tiering is switched off."),
+    topic(boolean("remote.log.delete.on.disable", "false"))
+        .doc("Delete what is in object storage when tiering is switched off; without it, it cannot be."),
     topic(long("remote.copy.lag.ms", "0")).millis().at_least(-1)
         .from(&[same("log.remote.copy.lag.ms")]).not_yet(TIERING)
         .doc("A closed segment is copied to object storage once it is this old."),

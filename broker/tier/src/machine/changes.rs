@@ -40,15 +40,16 @@ pub(super) fn claim(
     check_claim(claim, limits)?;
     let claimed = match manifest {
         Some(manifest) => judge_claim(manifest, leader_epoch, claim)?,
+        // Nothing is in the bucket: there is what the log has.
         None => Change::Claimed {
             leader_epoch,
-            log_start: claim.log_start,
+            log_start: claim.local_start,
             cut: None,
         },
     };
     let mut copy = match manifest {
         Some(manifest) => manifest.clone(),
-        None => Manifest::new(leader_epoch, claim.log_start),
+        None => Manifest::new(leader_epoch, claim.local_start),
     };
     copy.apply(&claimed);
     let from = copy.remote_end();

@@ -90,7 +90,7 @@ pub enum Ask {
 /// A leader's log, for comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The first offset that may be read, as far as the leader knows.
+    /// What is below shall not be read any more, as far as the leader knows; 0 if it knows nothing.
     pub log_start: Offset,
     /// First offset on its disk.
     pub local_start: Offset,

@@ -15,6 +15,7 @@
 
 mod change;
 mod departure;
+mod due;
 mod file;
 mod segments;
 
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
+pub use due::Retention;
 pub use file::ExportedManifest;
 pub(crate) use segments::Segments;
 

@@ -171,6 +171,7 @@ impl Keeper {
             by_rack: replicas.by_rack,
             counts: Arc::clone(&directory.isr_counts),
             damage: Arc::default(),
+            past_readers: parts.past_readers.clone(),
         });
         Self {
             directory,
@@ -417,7 +418,8 @@ impl Keeper {
         logs: &LogSettings,
     ) -> impl Iterator<Item = Wanted> + use<'a> {
         let resolved = layers.topic(&topic.configs);
-        let config = Arc::new(log_config(&resolved, logs));
+        let tier = layers.topic_tier(&topic.configs);
+        let config = Arc::new(log_config(&resolved, &tier, logs));
         let min_in_sync = usize::try_from(resolved.min_insync_replicas).unwrap_or(usize::MAX);
         let node = self.parts.node;
         let ours = topic

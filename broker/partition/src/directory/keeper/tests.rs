@@ -90,6 +90,7 @@ impl Rig {
                 image: watched,
                 clock,
                 proposals: Arc::new(NoProposals),
+                past_readers: None,
                 neighbours,
             },
             runtime.handle().clone(),

@@ -98,7 +98,8 @@ async fn everywhere(context: &Context, trimmed: Trimmed, deadline: Instant) -> (
             return (-1, ErrorCode::NotLeaderOrFollower);
         };
         if low >= to {
-            return (low, ErrorCode::None);
+            // Disks may begin later than the log does.
+            return (low.min(partition.ends().log_start), ErrorCode::None);
         }
         // Brokers that are fenced meanwhile are not waited for, and nobody tells of them here.
         let again = deadline.min(Instant::now() + LOOK_AGAIN);

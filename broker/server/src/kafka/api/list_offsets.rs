@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freshet_log::TimeQuery;
-use freshet_partition::{Isolation, Partition};
+use freshet_partition::{Isolation, Partition, Past, ReadError};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use freshet_wire::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -108,16 +108,27 @@ async fn find(
     let the_end = || knows_the_end.then_some(()).ok_or_else(|| not_yet(call));
     match timestamp {
         LATEST => the_end().map(|()| at(&partition, partition.end(isolation))),
-        EARLIEST | EARLIEST_LOCAL => Ok(at(&partition, partition.ends().log_start)),
-        // Nothing is in object storage.
-        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
+        // What is in object storage only nobody copies.
+        EARLIEST if isolation == Isolation::LogEnd => {
+            Ok(at(&partition, partition.ends().local_start))
+        }
+        EARLIEST => match partition.first_offset() {
+            Ok(offset) => Ok(at(&partition, offset)),
+            Err(_) => Err(not_yet(call)),
+        },
+        EARLIEST_LOCAL => Ok(at(&partition, partition.ends().local_start)),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => {
+            let is_tiered = timestamp == LATEST_TIERED;
+            let found = tiered(&partition, is_tiered).map_err(|()| not_yet(call))?;
+            Ok(found.map_or(NOTHING, |offset| at(&partition, offset)))
+        }
         MAX_TIMESTAMP => {
             the_end()?;
-            by_time(&partition, TimeQuery::Max, isolation).await
+            by_time(call, &partition, TimeQuery::Max, isolation).await
         }
         _ => {
             let query = TimeQuery::AtOrAfter(Timestamp(timestamp));
-            let found = by_time(&partition, query, isolation).await?;
+            let found = by_time(call, &partition, query, isolation).await?;
             if found.offset < 0 {
                 the_end()?;
             }
@@ -135,10 +146,25 @@ fn not_yet(call: &Call) -> ErrorCode {
     }
 }
 
+/// The last offset in object storage, or the first that is not there; none where nothing goes there.
+fn tiered(partition: &Partition, is_tiered: bool) -> Result<Option<Offset>, ()> {
+    let manifest = match partition.past() {
+        Past::None => return Ok(None),
+        Past::Unknown => return Err(()),
+        Past::Known(past) => past.manifest,
+    };
+    let end = manifest.remote_end();
+    Ok(match (manifest.segments().is_empty(), is_tiered) {
+        (true, true) => None,
+        (true, false) => Some(partition.ends().log_start),
+        (false, true) => Some(end - 1),
+        (false, false) => Some(end),
+    })
+}
+
 /// A named end has no timestamp; its epoch is that of the record there, or the leader's.
 fn at(partition: &Partition, offset: Offset) -> Found {
     let epoch = partition
-        .view()
         .epoch_at(offset)
         .unwrap_or_else(|| partition.leader_epoch());
     Found {
@@ -149,6 +175,7 @@ fn at(partition: &Partition, offset: Offset) -> Found {
 }
 
 async fn by_time(
+    call: &Call,
     partition: &Partition,
     query: TimeQuery,
     isolation: Isolation,
@@ -156,7 +183,10 @@ async fn by_time(
     let found = partition
         .find_time(query, isolation)
         .await
-        .map_err(|error| error.code())?;
+        .map_err(|error| match error {
+            ReadError::PastUnknown => not_yet(call),
+            error => error.code(),
+        })?;
     Ok(found.map_or(NOTHING, |found| Found {
         offset: found.offset,
         timestamp: found.timestamp.0,

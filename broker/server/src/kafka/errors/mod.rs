@@ -9,7 +9,7 @@ use freshet_log::{AppendError, LogError, ReadError as LogReadError};
 use freshet_metadata::MetadataError;
 use freshet_partition::replication::FetchRefusal;
 use freshet_partition::{
-    HostError, MoveError, ProduceError, ReadError, ReplicaFetchError, TrimError,
+    ColdError, HostError, MoveError, ProduceError, ReadError, ReplicaFetchError, TrimError,
 };
 use freshet_quorum::{QuorumError, VotersError};
 use freshet_types::TopicName;
@@ -108,7 +108,23 @@ impl Coded for ReadError {
             Self::Busy(_) => ErrorCode::RequestTimedOut,
             // Clients look for another leader, and come again.
             Self::Damaged(_) => ErrorCode::KafkaStorageError,
+            Self::PastUnknown => ErrorCode::OffsetNotAvailable,
+            Self::Cold(error) => error.code(),
             Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for ColdError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // By a manifest that is older than another one: never "out of range", by which consumers
+            // would jump over records that are there.
+            Self::OutOfRange { .. } => ErrorCode::OffsetNotAvailable,
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
+            Self::Missing { .. } | Self::NoSection { .. } | Self::Busy { .. } | Self::Store(_) => {
+                ErrorCode::KafkaStorageError
+            }
         }
     }
 }
@@ -128,6 +144,7 @@ impl Coded for ReplicaFetchError {
 impl Coded for TrimError {
     fn code(&self) -> ErrorCode {
         match self {
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
             Self::Log(error) => error.code(),
         }

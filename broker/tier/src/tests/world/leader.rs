@@ -98,7 +98,8 @@ impl World {
         let node = &self.nodes[at];
         let local_start = node.local_start;
         Ask::Claim(Claim {
-            log_start: node.log_start,
+            // A log knows where it begins on its disk, and not where the bucket does.
+            log_start: 0,
             local_start,
             log_end: node.end(),
             epochs: node.epochs(local_start, node.end()),

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_partition::{Partition, Stand};
 use freshet_wire::ErrorCode;
 use tokio::time::Instant;
 
 use super::budget::Held;
-use super::look::{Eyes, Outcome, Room, look};
+use super::look::{Eyes, Look, Outcome, Room, look};
 use super::{Limits, Reader};
 use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
 use crate::kafka::errors::Coded;
 use crate::kafka::sessions::{Agenda, Item, Named};
+
+/// How long a fetch that has enough waits for object storage: what was read ahead comes within that.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// What all looks of a fetch have given. A partition that was looked at again counts once.
 #[derive(Default)]
@@ -93,6 +97,7 @@ async fn round(
     limits: Limits<'_>,
     found: &mut Found,
 ) {
+    let mut cold = Vec::new();
     let more = limits.max_bytes.saturating_sub(found.bytes);
     let budget = limits.reader.budget(context);
     found.most_bytes = found.bytes + found.held.reserve(budget, more);
@@ -115,7 +120,13 @@ async fn round(
                     true => brakes.limit(context, found.room()),
                     false => found.room(),
                 };
-                let outcome = look(partition, item.position, eyes, room).await;
+                let outcome = match look(partition, item.position, eyes, room).await {
+                    Look::Done(outcome) => outcome,
+                    Look::Cold(look) => {
+                        cold.push((item.turn, slot, look));
+                        continue;
+                    }
+                };
                 if counts {
                     brakes.sent(context, outcome.records.len());
                 }
@@ -127,6 +138,15 @@ async fn round(
         let is_news = outcome.starts_later(item.told) || by_rack && outcome.commits_more(item.told);
         found.put(item.turn, slot, outcome);
         found.is_urgent |= limits.reader.is_replica() && is_news;
+    }
+    // All of them are on their way by now. What is at hand does not wait for them.
+    for (turn, slot, look) in cold {
+        let patience = match found.is_enough(limits) {
+            true => GRACE,
+            false => Duration::from_millis(context.layers().tier().fetch_max_wait_ms),
+        };
+        let outcome = look.finish(patience, found.room()).await;
+        found.put(turn, slot, outcome);
     }
     found.held.keep(found.bytes);
 }

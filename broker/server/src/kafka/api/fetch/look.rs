@@ -1,13 +1,17 @@
 //! One look at one partition: what a fetch gets from it now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
-use freshet_partition::{Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice};
+use freshet_partition::{
+    ColdRead, Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice,
+};
 use freshet_types::{NodeId, Offset};
 use freshet_wire::ErrorCode;
 use freshet_wire::fetch::EpochEndOffset;
+use tokio::time::timeout;
 
 use super::Reader;
 use crate::kafka::context::Context;
@@ -44,7 +48,7 @@ impl Outcome {
     /// An answer to a replica that tells it where our log starts and ends, so that it finds its
     /// place without another question: the end is that of our latest epoch.
     fn out_of_range(partition: &Partition) -> Self {
-        let ends = partition.ends();
+        let ends = ends(partition, Isolation::LogEnd);
         Self {
             ends: Some(ends),
             diverging: Some(EpochEndOffset {
@@ -120,70 +124,159 @@ pub(super) struct Eyes<'a> {
     pub(super) context: &'a Context,
 }
 
+/// What a look comes to.
+pub(super) enum Look {
+    /// This.
+    Done(Outcome),
+    /// The records are in object storage, and on their way.
+    Cold(ColdLook),
+}
+
+/// A look at what has left the disk.
+pub(super) struct ColdLook {
+    partition: Arc<Partition>,
+    read: ColdRead,
+    isolation: Isolation,
+}
+
+impl ColdLook {
+    /// What it has come to within `patience`, as far as there is room for it. What came late, or is too
+    /// much, is there when it is asked for again.
+    pub(super) async fn finish(self, patience: Duration, room: Room) -> Outcome {
+        let Self {
+            partition,
+            read,
+            isolation,
+        } = self;
+        let nothing = Outcome {
+            ends: Some(partition.ends()),
+            ..Outcome::failed(ErrorCode::None)
+        };
+        let reading = partition.finish_cold_read(read, isolation);
+        match timeout(patience, reading).await {
+            Err(_) => nothing,
+            Ok(Ok(slice)) if slice.fetched.bytes > room.bytes && !room.is_first => nothing,
+            Ok(Ok(Slice { fetched, ends })) => Outcome {
+                ends: Some(ends),
+                records: fetched.chunks.into_iter().collect(),
+                ..nothing
+            },
+            Ok(Err(error)) => failed(&partition, &error),
+        }
+    }
+}
+
 /// Reads from where the client is.
 pub(super) async fn look(
     partition: Arc<Partition>,
     position: Position,
     eyes: Eyes<'_>,
     room: Room,
-) -> Outcome {
+) -> Look {
     let isolation = eyes.isolation;
     let seen = partition.seen(isolation);
-    if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
-        return Outcome::failed(error.code());
-    }
-    match diverging(&partition, &position) {
-        None => {}
-        // A follower's log may miss records, or have some that will go: its leader has to tell.
-        Some(_) if !partition.leads() => return Outcome::failed(ErrorCode::OffsetNotAvailable),
-        // An epoch that was never heard of here.
-        Some(end) if end.epoch < 0 && eyes.reader.is_replica() => {
-            return Outcome::out_of_range(&partition);
-        }
-        Some(end) if end.epoch < 0 => return Outcome::failed(ErrorCode::OffsetOutOfRange),
-        Some(end) => {
-            return Outcome {
-                ends: Some(partition.ends()),
-                diverging: Some(end),
-                ..Outcome::failed(ErrorCode::None)
-            };
-        }
-    }
-    match report(&partition, &position, eyes) {
-        Ok(()) => {}
-        Err(ErrorCode::OffsetOutOfRange) => return Outcome::out_of_range(&partition),
-        Err(code) => return Outcome::failed(code),
-    }
-    if let Some(nearer) = nearer(&partition, &position, eyes) {
-        return Outcome {
-            ends: Some(partition.ends()),
-            nearer: Some(nearer),
-            ..Outcome::failed(ErrorCode::None)
-        };
-    }
-    if is_ahead_of_follower(&partition, &position, eyes) {
-        return Outcome::failed(ErrorCode::OffsetNotAvailable);
+    if let Some(outcome) = check(&partition, &position, eyes) {
+        return Look::Done(outcome);
     }
     let max_bytes = usize::try_from(position.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes.min(room.bytes);
-    let read = partition.read(position.fetch_offset, max_bytes, isolation, room.is_first);
-    match read.await {
-        Ok(Slice { fetched, ends }) => Outcome {
-            error: ErrorCode::None,
-            ends: Some(ends),
-            records: fetched.chunks.into_iter().collect(),
-            diverging: None,
-            nearer: None,
-            caught_up: is_caught_up(position.fetch_offset, isolation, ends),
-            seen: Some((partition, seen)),
-        },
-        Err(error) => {
-            if !matches!(error, ReadError::Log(LogReadError::OutOfRange { .. })) {
-                tracing::warn!(log = %partition.name(), %error, "cannot read");
+    let from = position.fetch_offset;
+    let read = partition.read(from, max_bytes, isolation, room.is_first);
+    let read = match (read.await, eyes.reader) {
+        (
+            Err(ReadError::Log(LogReadError::OutOfRange { start, .. })),
+            Reader::Consumer { client, .. },
+        ) if from < start => {
+            let wanted = (from, max_bytes);
+            match partition.begin_cold_read(wanted, isolation, room.is_first, client) {
+                Ok(read) => {
+                    return Look::Cold(ColdLook {
+                        partition,
+                        read,
+                        isolation,
+                    });
+                }
+                Err(error) => Err(error),
             }
-            Outcome::failed(error.code())
+        }
+        (read, _) => read,
+    };
+    Look::Done(match read {
+        Ok(Slice { fetched, .. }) => {
+            let ends = ends(&partition, isolation);
+            Outcome {
+                error: ErrorCode::None,
+                ends: Some(ends),
+                records: fetched.chunks.into_iter().collect(),
+                diverging: None,
+                nearer: None,
+                caught_up: is_caught_up(from, isolation, ends),
+                seen: Some((partition, seen)),
+            }
+        }
+        Err(error) => failed(&partition, &error),
+    })
+}
+
+fn failed(partition: &Partition, error: &ReadError) -> Outcome {
+    if !matches!(error, ReadError::Log(LogReadError::OutOfRange { .. })) {
+        tracing::warn!(log = %partition.name(), %error, "cannot read");
+    }
+    Outcome::failed(error.code())
+}
+
+/// The ends as a reader is told them: for who copies, the log begins where this disk does.
+fn ends(partition: &Partition, isolation: Isolation) -> Ends {
+    let ends = partition.ends();
+    match isolation {
+        Isolation::LogEnd => Ends {
+            log_start: ends.local_start,
+            ..ends
+        },
+        _ => ends,
+    }
+}
+
+/// What there is to say before anything is read.
+fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<Outcome> {
+    if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
+        return Some(Outcome::failed(error.code()));
+    }
+    match diverging(partition, position) {
+        None => {}
+        // A follower's log may miss records, or have some that will go: its leader has to tell.
+        Some(_) if !partition.leads() => {
+            return Some(Outcome::failed(ErrorCode::OffsetNotAvailable));
+        }
+        // An epoch that was never heard of here.
+        Some(end) if end.epoch < 0 && eyes.reader.is_replica() => {
+            return Some(Outcome::out_of_range(partition));
+        }
+        Some(end) if end.epoch < 0 => return Some(Outcome::failed(ErrorCode::OffsetOutOfRange)),
+        Some(end) => {
+            return Some(Outcome {
+                ends: Some(ends(partition, eyes.isolation)),
+                diverging: Some(end),
+                ..Outcome::failed(ErrorCode::None)
+            });
         }
     }
+    match report(partition, position, eyes) {
+        Ok(()) => {}
+        Err(ErrorCode::OffsetOutOfRange) => return Some(Outcome::out_of_range(partition)),
+        Err(code) => return Some(Outcome::failed(code)),
+    }
+    if let Some(nearer) = nearer(partition, position, eyes) {
+        return Some(Outcome {
+            ends: Some(partition.ends()),
+            nearer: Some(nearer),
+            ..Outcome::failed(ErrorCode::None)
+        });
+    }
+    if is_ahead_of_follower(partition, position, eyes) {
+        return Some(Outcome::failed(ErrorCode::OffsetNotAvailable));
+    }
+    None
 }
 
 /// A reader with nothing to do before the next move. A replica is told of the high watermark as
@@ -203,7 +296,7 @@ fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<
         return Err(ErrorCode::FencedLeaderEpoch);
     }
     let ends = partition.ends();
-    if !(ends.log_start..=ends.log_end).contains(&position.fetch_offset) {
+    if !(ends.local_start..=ends.log_end).contains(&position.fetch_offset) {
         return Err(ErrorCode::OffsetOutOfRange);
     }
     let fetch = ReplicaFetch {

@@ -9,6 +9,7 @@ pub(in crate::kafka) mod budget;
 mod collect;
 mod look;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use freshet_wire::{ErrorCode, FetchRequest, FetchResponse};
 use self::budget::ResponseBudget;
 use self::collect::{Found, collect};
 use self::look::Outcome;
-use crate::kafka::call::Call;
+use crate::kafka::call::{Call, Origin};
 use crate::kafka::context::Context;
 use crate::kafka::context::leaders::{Endpoint, Leaders};
 use crate::kafka::errors::Coded;
@@ -46,19 +47,22 @@ enum Reader<'a> {
         reads_followers: bool,
         /// Where it stands, if that is asked for.
         rack: Option<&'a str>,
+        /// The same for all fetches of a connection: what is in object storage is read ahead for it.
+        client: u64,
     },
     /// A broker that copies; with its registration, -1 if it does not tell.
     Replica { node: NodeId, broker_epoch: i64 },
 }
 
 impl<'a> Reader<'a> {
-    fn of(version: i16, request: &FetchRequest, rack: Option<&'a str>) -> Self {
+    fn of(call: &Call, request: &FetchRequest, rack: Option<&'a str>) -> Self {
         // The one that is not in the request's version is -1.
         let state = &request.replica_state;
         match request.replica_id.max(state.replica_id) {
             ..0 => Self::Consumer {
-                reads_followers: version >= FOLLOWERS_SINCE,
+                reads_followers: call.version >= FOLLOWERS_SINCE,
                 rack,
+                client: number_of(&call.origin),
             },
             node => Self::Replica {
                 node: NodeId(node),
@@ -88,6 +92,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn number_of(origin: &Origin) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    origin.peer.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The limits of one fetch.
 #[derive(Debug, Clone, Copy)]
 struct Limits<'a> {
@@ -106,7 +116,7 @@ pub(crate) async fn handle(
 ) -> FetchResponse {
     let rack = std::mem::take(&mut request.rack_id);
     let rack = (context.limits.replicas_by_rack && !rack.is_empty()).then_some(rack);
-    let reader = Reader::of(call.version, &request, rack.as_deref());
+    let reader = Reader::of(call, &request, rack.as_deref());
     let limits = limits(context, &request, reader);
     let session_id = request.session_id;
     let mut fetching = match context.open_session(opening(call, request, limits.isolation)) {

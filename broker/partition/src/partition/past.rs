@@ -1,0 +1,313 @@
+//! A partition's past: records that have left this broker's disk and are read from object storage.
+//!
+//! The leader knows it by a copy of the manifest that its custodian keeps; nobody else does. While a
+//! topic tiers and its past is not known, what lies before the log is *not yet* answered: "out of
+//! range" would have consumers jump over it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
+use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
+use freshet_types::{LeaderEpoch, Offset};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::{Isolation, Partition, ReadError, Slice, TrimError};
+use crate::tiering::PastReaders;
+
+/// A copy of the manifest.
+#[derive(Debug, Clone)]
+pub struct KnownPast {
+    /// As of some version, in the epoch that is led in.
+    pub manifest: Arc<Manifest>,
+    /// A manifest that is in the bucket names all below: that may leave the disk.
+    pub exported_end: Offset,
+}
+
+/// What is known here of records that the log has no more.
+#[derive(Debug, Clone)]
+pub enum Past {
+    /// There are none: the topic does not tier.
+    None,
+    /// There may be some.
+    Unknown,
+    /// These.
+    Known(KnownPast),
+}
+
+/// Where the custodian writes, and readers look.
+#[derive(Debug)]
+struct Slot {
+    /// With the epoch in which it was claimed; of no meaning in others.
+    known: watch::Sender<Option<(LeaderEpoch, KnownPast)>>,
+    /// The log shall begin here.
+    wanted_start: AtomicI64,
+    /// The custodian has something to do.
+    turn: Notify,
+}
+
+/// Made when it is first used: most partitions have no past.
+#[derive(Default)]
+pub(super) struct PastSlot(OnceLock<Box<Slot>>);
+
+impl fmt::Debug for PastSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.get(), f)
+    }
+}
+
+impl PastSlot {
+    fn get(&self) -> &Slot {
+        self.0.get_or_init(|| {
+            Box::new(Slot {
+                known: watch::Sender::new(None),
+                wanted_start: AtomicI64::new(0),
+                turn: Notify::new(),
+            })
+        })
+    }
+
+    /// Another epoch has begun: who waits in an earlier one waits for nothing.
+    pub(super) fn stir(&self) {
+        if let Some(slot) = self.0.get() {
+            slot.known.send_modify(|_| {});
+        }
+    }
+
+    /// Other settings hold.
+    pub(super) fn turn(&self) {
+        self.get().turn.notify_one();
+    }
+}
+
+/// A read from object storage that is under way. Who drops it leaves it to its end: what it has fetched
+/// is there for whoever reads on.
+#[derive(Debug)]
+pub struct ColdRead {
+    reading: JoinHandle<Result<ColdBatches, ColdError>>,
+    from: Offset,
+}
+
+impl Partition {
+    /// What is known of the records that are in object storage.
+    pub fn past(&self) -> Past {
+        if self.view().tiered().is_none() {
+            return Past::None;
+        }
+        let known = self.past.get().known.borrow();
+        match &*known {
+            Some((epoch, past)) if *epoch == self.leader_epoch() => Past::Known(past.clone()),
+            _ => Past::Unknown,
+        }
+    }
+
+    /// What the custodian of `epoch` knows by now.
+    pub(crate) fn know_past(&self, epoch: LeaderEpoch, past: KnownPast) {
+        let start = past.manifest.log_start();
+        let before = self.past.get().known.send_replace(Some((epoch, past)));
+        if before.is_none_or(|(_, before)| before.manifest.log_start() != start) {
+            self.replica.log_start_moved();
+        }
+    }
+
+    /// Where somebody wants the log to begin.
+    pub(crate) fn wanted_start(&self) -> Offset {
+        self.past.get().wanted_start.load(Ordering::Acquire)
+    }
+
+    /// Waits until the custodian has something to do that cannot wait for its next round.
+    pub(crate) async fn past_turn(&self) {
+        self.past.get().turn.notified().await;
+    }
+
+    /// Has the manifest begin at `to` or later, and waits for that.
+    pub(super) async fn cut_past(&self, to: Offset) -> Result<(), TrimError> {
+        let slot = self.past.get();
+        let epoch = self.leader_epoch();
+        slot.wanted_start.fetch_max(to, Ordering::AcqRel);
+        slot.turn.notify_one();
+        let mut known = slot.known.subscribe();
+        let is_cut = |known: &Option<(LeaderEpoch, KnownPast)>| {
+            known
+                .as_ref()
+                .is_some_and(|(claimed, past)| *claimed == epoch && past.manifest.log_start() >= to)
+        };
+        let settled = known.wait_for(|known| {
+            let leads = self.leads() && self.leader_epoch() == epoch;
+            !leads || is_cut(known)
+        });
+        // The sender lives as long as this partition.
+        match settled.await.is_ok_and(|known| is_cut(&known)) {
+            true => Ok(()),
+            false => Err(TrimError::NotLeader),
+        }
+    }
+
+    /// Where all of it begins, if its log begins at `local_start`.
+    pub(super) fn start_of_all(&self, local_start: Offset) -> Offset {
+        match self.past() {
+            Past::Known(past) if past.manifest.segments().is_empty() => {
+                past.manifest.log_start().max(local_start)
+            }
+            Past::Known(past) => past.manifest.log_start(),
+            Past::None | Past::Unknown => local_start,
+        }
+    }
+
+    /// What is below may leave this disk, if retention says so. Followers of a topic that tiers do as
+    /// their leaders did: they do not know what is in the bucket.
+    pub(super) fn disposable_end(&self) -> Offset {
+        let committed = self.replica.high_watermark();
+        match self.past() {
+            Past::None => committed,
+            Past::Known(past) => {
+                let copies = self.view().tiered().is_some_and(|tiered| tiered.copies);
+                let is_copied = copies || !past.manifest.segments().is_empty();
+                match is_copied {
+                    true => committed.min(past.exported_end),
+                    false => committed,
+                }
+            }
+            Past::Unknown => self.view().log_start(),
+        }
+    }
+
+    /// First offset that may be read, of both tiers.
+    ///
+    /// # Errors
+    /// `PastUnknown`: not yet.
+    pub fn first_offset(&self) -> Result<Offset, ReadError> {
+        match self.past() {
+            Past::Unknown => Err(ReadError::PastUnknown),
+            Past::None | Past::Known(_) => Ok(self.ends().log_start),
+        }
+    }
+
+    /// Begins to read what has left the disk, for a reader with a number of its own.
+    ///
+    /// # Errors
+    /// What says where the records are: nowhere (`OutOfRange`), or nobody knows yet.
+    pub fn begin_cold_read(
+        &self,
+        (from, max_bytes): (Offset, usize),
+        isolation: Isolation,
+        at_least_one: bool,
+        client: u64,
+    ) -> Result<ColdRead, ReadError> {
+        let ends = self.ends();
+        let out_of_range = LogReadError::OutOfRange {
+            offset: from,
+            start: ends.log_start,
+            end: ends.log_end,
+        };
+        let past = match self.past() {
+            Past::None => return Err(out_of_range.into()),
+            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Known(past) => past,
+        };
+        if from < past.manifest.log_start() {
+            return Err(out_of_range.into());
+        }
+        let readers = self.past_readers()?;
+        let spec = ColdSpec {
+            from,
+            max_bytes,
+            upper_bound: ends.of(isolation),
+            at_least_one,
+            client,
+        };
+        let reading = readers.read(self.source(&past), spec);
+        Ok(ColdRead { reading, from })
+    }
+
+    /// What a cold read has found.
+    ///
+    /// # Errors
+    /// The store is away, or what is there is damaged.
+    pub async fn finish_cold_read(
+        &self,
+        read: ColdRead,
+        isolation: Isolation,
+    ) -> Result<Slice, ReadError> {
+        let batches = match read.reading.await {
+            Ok(batches) => batches?,
+            Err(_) => return Err(ReadError::PastUnknown),
+        };
+        // The bucket has nothing from there on: records were cleaned away.
+        if batches.bytes == 0 && batches.next_offset > read.from {
+            return self.read(batches.next_offset, 0, isolation, true).await;
+        }
+        let ends = self.ends();
+        let fetched = Fetched {
+            chunks: batches.chunks,
+            bytes: batches.bytes,
+            next_offset: batches.next_offset,
+            log_start: ends.log_start,
+            log_end: ends.log_end,
+        };
+        Ok(Slice { fetched, ends })
+    }
+
+    fn past_readers(&self) -> Result<&Arc<PastReaders>, ReadError> {
+        let readers = self.replica.around().past_readers.as_ref();
+        readers.ok_or(ReadError::PastUnknown)
+    }
+
+    fn source(&self, past: &KnownPast) -> Source {
+        Source {
+            partition: self.id,
+            manifest: Arc::clone(&past.manifest),
+        }
+    }
+
+    /// A record by time among those that have left the disk.
+    pub(super) async fn find_time_before(
+        &self,
+        query: TimeQuery,
+        isolation: Isolation,
+    ) -> Result<Option<TimedOffset>, ReadError> {
+        let past = match self.past() {
+            Past::None => return Ok(None),
+            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Known(past) => past,
+        };
+        let ends = self.ends();
+        if past.manifest.log_start() >= ends.local_start || past.manifest.segments().is_empty() {
+            return Ok(None);
+        }
+        let upper = ends.local_start.min(ends.of(isolation));
+        let finding = self
+            .past_readers()?
+            .find_time(self.source(&past), query, upper);
+        let found = finding.await.map_err(|_| ReadError::PastUnknown)??;
+        Ok(found.map(|found| TimedOffset {
+            offset: found.offset,
+            timestamp: found.timestamp,
+            leader_epoch: found.leader_epoch,
+        }))
+    }
+
+    /// Where an epoch ends that is older than all of the log's.
+    pub(super) fn end_of_past_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        let Past::Known(past) = self.past() else {
+            return None;
+        };
+        let end = past.manifest.end_of_epoch(epoch)?;
+        Some(EpochEnd {
+            epoch: end.epoch,
+            end_offset: end.end_offset,
+        })
+    }
+
+    /// The epoch of a record in object storage.
+    pub(super) fn past_epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let Past::Known(past) = self.past() else {
+            return None;
+        };
+        let epochs = past.manifest.epochs();
+        let covered = epochs.partition_point(|start| start.offset <= offset);
+        Some(epochs[covered.checked_sub(1)?].epoch)
+    }
+}

@@ -1,0 +1,334 @@
+//! What has left the disk: what is told of it, how it is read, and when it goes.
+
+use freshet_log::{ReadError as LogReadError, Retained, TimeQuery};
+
+use super::*;
+use crate::partition::{Ends, Isolation, Past, ReadError, Slice, TrimError};
+
+const UNCOMMITTED: Isolation = Isolation::ReadUncommitted;
+
+impl Rig {
+    /// Whatever is in the bucket leaves the disk at the next look.
+    fn keeps_nothing_here(&self) {
+        self.configure(|config| {
+            config.tiered = Some(Tiered {
+                local_retention_bytes: Some(0),
+                ..COPIED
+            });
+        });
+    }
+
+    async fn retain(&self) -> Retained {
+        let (tell, told) = oneshot::channel();
+        let now = SystemClock::new().wall();
+        let done = Box::new(|retained| drop(tell.send(retained)));
+        self.partition().retain(now, done).expect("room");
+        told.await.expect("told").expect("retained")
+    }
+
+    /// So many segments of three records, in the bucket and not on the disk any more.
+    async fn away(&self, count: usize) -> Offset {
+        let mut end = 0;
+        for _ in 0..count {
+            end = self.segment().await;
+        }
+        self.tiered(end).await;
+        self.keeps_nothing_here();
+        for _ in 0..500 {
+            self.retain().await;
+            if self.partition().ends().local_start == end {
+                return end;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it stays: {:?}", self.partition().ends());
+    }
+
+    /// The same broker leads in another epoch.
+    fn elect_again(&self) {
+        let partition = self.partition();
+        let image = Arc::clone(&self.image.borrow());
+        let topic = image.topic("t").expect("created");
+        let (_, state) = topic.iter().next().expect("one partition");
+        let mut state = freshet_metadata::Partition::clone(state);
+        state.leader_epoch = partition.leader_epoch() + 1;
+        let turn = partition.begin(&state, 1).expect("room");
+        let turn = turn.expect("another epoch");
+        let stand = tokio::task::block_in_place(|| partition.finish(turn));
+        self.custodians.stands(&partition, stand);
+    }
+
+    async fn cold_read(&self, from: Offset) -> Result<Slice, ReadError> {
+        let partition = self.partition();
+        let read = partition.begin_cold_read((from, 1 << 20), UNCOMMITTED, true, 7)?;
+        partition.finish_cold_read(read, UNCOMMITTED).await
+    }
+
+    async fn until_ends(&self, what: &str, is_so: impl Fn(Ends) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self.partition().ends()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", self.partition().ends());
+    }
+}
+
+fn is_out_of_range<T>(read: &Result<T, ReadError>) -> bool {
+    matches!(read, Err(ReadError::Log(LogReadError::OutOfRange { .. })))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_left_the_disk_is_read_from_the_bucket() {
+    let rig = Rig::new();
+    for _ in 0..3 {
+        rig.segment().await;
+    }
+    let partition = rig.partition();
+    let before = partition.read(0, 1 << 20, UNCOMMITTED, true).await;
+    let before = before.expect("on the disk").fetched.into_one();
+    let end = rig.away(1).await;
+    let ends = partition.ends();
+    assert_eq!((ends.log_start, ends.local_start), (0, end));
+    assert_eq!(partition.first_offset(), Ok(0));
+    assert!(is_out_of_range(
+        &partition.read(0, 100, UNCOMMITTED, true).await
+    ));
+    let mut after = Vec::new();
+    let mut next = 0;
+    while next < 9 {
+        let slice = rig.cold_read(next).await.expect("in the bucket");
+        assert!(slice.fetched.next_offset > next, "at {next}");
+        next = slice.fetched.next_offset;
+        after.extend_from_slice(&slice.fetched.into_one());
+    }
+    assert_eq!(after, before);
+    // The newest are here, as ever.
+    let newest = rig.produce(b"new").await;
+    let slice = partition.read(newest - 1, 100, UNCOMMITTED, true).await;
+    assert_eq!(slice.expect("on the disk").fetched.next_offset, newest);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names() {
+    let rig = Rig::new();
+    rig.store.away.store(true, Ordering::Relaxed);
+    rig.keeps_nothing_here();
+    let end = rig.segment().await;
+    for _ in 0..20 {
+        assert_eq!(rig.retain().await.segments, 0);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.partition().ends().local_start, 0);
+    rig.store.away.store(false, Ordering::Relaxed);
+    rig.tiered(end).await;
+    let away = rig.away(1).await;
+    assert!(away > end);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_does_not_know_its_past_says_so() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    // Another epoch begins, and nobody answers its claim.
+    rig.door.loses.store(1, Ordering::Relaxed);
+    rig.elect_again();
+    let partition = rig.partition();
+    assert!(matches!(partition.past(), Past::Unknown));
+    assert_eq!(partition.first_offset(), Err(ReadError::PastUnknown));
+    let read = rig.cold_read(0).await.map(|_| ());
+    assert_eq!(read, Err(ReadError::PastUnknown));
+    let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
+    assert_eq!(found, Err(ReadError::PastUnknown));
+    assert_eq!(rig.retain().await.segments, 0);
+    rig.door.loses.store(0, Ordering::Relaxed);
+    rig.until_ends("known", |ends| ends.log_start == 0).await;
+    assert_eq!(partition.ends().local_start, end);
+    assert!(rig.cold_read(0).await.is_ok());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_deleted_in_both_tiers() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let partition = rig.partition();
+    partition.trim(4).await.expect("leads");
+    assert_eq!(rig.manifest().expect("claimed").log_start(), 4);
+    assert_eq!(partition.first_offset(), Ok(4));
+    assert!(is_out_of_range(&rig.cold_read(3).await));
+    assert!(rig.cold_read(4).await.is_ok());
+    // All there is: what is not in the bucket goes as well.
+    let newest = rig.produce(b"new").await;
+    partition.trim(newest).await.expect("leads");
+    let ends = partition.ends();
+    assert_eq!((ends.log_start, ends.local_start), (newest, newest));
+    assert!(is_out_of_range(&rig.cold_read(end - 1).await));
+    // And it goes on from there.
+    let end = rig.segment().await;
+    let manifest = rig.tiered(end).await;
+    assert_eq!(manifest.log_start(), newest);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_deletion_hears_that_another_epoch_has_begun() {
+    let rig = Rig::new();
+    rig.away(1).await;
+    rig.door.loses.store(1, Ordering::Relaxed);
+    let partition = rig.partition();
+    let waiting = tokio::spawn(async move { partition.trim(2).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished());
+    rig.elect_again();
+    assert_eq!(waiting.await.expect("no panic"), Err(TrimError::NotLeader));
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_takes_what_is_old_from_both_tiers() {
+    let rig = Rig::new();
+    let end = rig.away(3).await;
+    rig.produce(b"open").await;
+    // All records are of 1970.
+    rig.configure(|config| config.retention_ms = Some(86_400_000));
+    rig.until_ends("old", |ends| ends.log_start == end).await;
+    let manifest = rig.while_hours_pass("collected", |manifest| manifest.unnamed().is_empty());
+    assert!(manifest.await.segments().is_empty());
+    assert!(
+        rig.objects()
+            .await
+            .values()
+            .all(|name| matches!(name, ObjectName::Manifest { .. }))
+    );
+    let read = rig.partition().read(end, 100, UNCOMMITTED, true).await;
+    assert!(
+        read.is_ok(),
+        "the open segment is not due before it is in the bucket"
+    );
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_takes_what_is_too_much_from_both_tiers() {
+    let rig = Rig::new();
+    let end = rig.away(4).await;
+    let size = rig.manifest().expect("claimed").segments()[0].size_bytes;
+    rig.configure(|config| config.retention_bytes = Some(2 * size));
+    rig.until_ends("small", |ends| ends.log_start == end - 6)
+        .await;
+    assert!(rig.cold_read(end - 6).await.is_ok());
+    assert!(is_out_of_range(&rig.cold_read(end - 7).await));
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_copies_no_more_still_reads_and_expires() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let quiet = Tiered {
+        copies: false,
+        ..COPIED
+    };
+    rig.configure(|config| config.tiered = Some(quiet));
+    rig.segment().await;
+    assert!(rig.cold_read(0).await.is_ok());
+    // Local retention means nothing then: what is here is all there will be.
+    rig.configure(|config| {
+        config.tiered = Some(Tiered {
+            local_retention_bytes: Some(0),
+            ..quiet
+        });
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(rig.retain().await.segments, 0);
+    assert_eq!(rig.manifest().expect("claimed").remote_end(), end);
+    rig.configure(|config| config.retention_ms = Some(86_400_000));
+    rig.until_ends("old", |ends| ends.log_start == end).await;
+    rig.retain().await;
+    rig.until_ends("all old", |ends| {
+        ends.log_start > end && ends.local_start > end
+    })
+    .await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_tiers_no_more_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let here = rig.segment().await;
+    rig.tiered(here).await;
+    rig.leaves.store(true, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = None);
+    let partition = rig.partition();
+    assert_eq!(
+        partition.first_offset(),
+        Ok(end),
+        "what is here is all there is"
+    );
+    assert!(matches!(partition.past(), Past::None));
+    rig.while_hours_pass("left", |manifest| {
+        manifest.log_start() == end && manifest.unnamed().is_empty()
+    })
+    .await;
+    let starts = rig
+        .objects()
+        .await
+        .into_values()
+        .filter_map(|name| match name {
+            ObjectName::Segment { start, .. } => Some(start),
+            ObjectName::Manifest { .. } => None,
+        });
+    assert_eq!(
+        starts.collect::<Vec<_>>(),
+        [end],
+        "what the disk has too may stay for now"
+    );
+    // On again: nothing that is here was lost.
+    rig.leaves.store(false, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = Some(COPIED));
+    rig.until_ends("known", |ends| ends.log_start == end).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_found_by_time_in_either_tier() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let newest = rig.produce(b"new").await;
+    let partition = rig.partition();
+    let at = |query| {
+        let partition = Arc::clone(&partition);
+        async move {
+            let found = partition.find_time(query, UNCOMMITTED).await;
+            found.expect("known").map(|found| found.offset)
+        }
+    };
+    // All records have the same time.
+    assert_eq!(at(TimeQuery::AtOrAfter(Timestamp(0))).await, Some(0));
+    assert_eq!(at(TimeQuery::Max).await, Some(0), "the first of them");
+    assert_eq!(at(TimeQuery::AtOrAfter(Timestamp(2))).await, None);
+    partition.trim(end).await.expect("leads");
+    assert_eq!(at(TimeQuery::AtOrAfter(Timestamp(1))).await, Some(end));
+    assert!(newest > end);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_ends_where_it_did_although_its_records_are_away() {
+    let rig = Rig::new();
+    let first = rig.partition().leader_epoch();
+    let end = rig.segment().await;
+    rig.elect_again();
+    let partition = rig.partition();
+    rig.away(2).await;
+    let ended = partition.end_of_epoch(first);
+    assert_eq!((ended.epoch, ended.end_offset), (first, end));
+    assert_eq!(partition.epoch_at(0), Some(first));
+    assert_eq!(partition.epoch_at(end), Some(partition.leader_epoch()));
+    rig.stop().await;
+}

@@ -1,0 +1,128 @@
+//! A topic whose records have left the disk, read by everybody.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{Acked, eventually, fetch, must, produce};
+use crate::client::{ALL_CLIENTS, Client};
+use crate::peer::{Peer, Role};
+use crate::raw::Raw;
+use crate::sample::{Sample, compare, samples};
+
+const PARTITIONS: i32 = 3;
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+const PER_CODEC: u64 = 600;
+/// So much of the records' own time is one segment: about fifty records of a partition.
+const SEGMENT_MS: &str = "5000";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As timestamps to ListOffsets.
+const EARLIEST: i64 = -2;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// What was written to a topic that keeps next to nothing on the disk.
+pub struct Cold {
+    topic: String,
+    samples: Vec<Sample>,
+    acked: Acked,
+}
+
+impl Cold {
+    /// Writes it, and waits until most of it has left the disk.
+    pub fn write(bootstrap: &str, topic: &str) -> Result<Self> {
+        let mut admin = Peer::start(Client::Librdkafka, Role::Admin, bootstrap, &[])?;
+        let configs = json!({
+            "retention.ms": "-1",
+            "remote.storage.enable": "true",
+            "local.retention.bytes": "0",
+            "segment.ms": SEGMENT_MS,
+        });
+        let order = json!({"op": "create_topic", "topic": topic, "partitions": PARTITIONS, "configs": configs});
+        must(&mut admin, order)?;
+        let mut cold = Self {
+            topic: topic.to_owned(),
+            samples: Vec::new(),
+            acked: Acked::new(),
+        };
+        for codec in CODECS {
+            let first = cold.samples.len() as u64;
+            let more = samples(23, first..first + PER_CODEC, PARTITIONS);
+            let options = [("topic", topic), ("codec", codec)];
+            let places = produce(Client::Librdkafka, bootstrap, &options, &more)
+                .with_context(|| format!("produce with {codec}"))?;
+            cold.acked.extend(places);
+            cold.samples.extend(more);
+        }
+        cold.await_away(bootstrap)?;
+        Ok(cold)
+    }
+
+    /// How many records a partition has.
+    fn end(&self) -> i64 {
+        let here = self.acked.values().filter(|(partition, _)| *partition == 0);
+        here.map(|(_, offset)| offset + 1).max().unwrap_or(0)
+    }
+
+    /// Waits until little of partition 0 is on the disk, and holds the named offsets against each other.
+    pub fn await_away(&self, bootstrap: &str) -> Result<()> {
+        let end = self.end();
+        eventually(PATIENCE, || {
+            let mut raw = Raw::connect(bootstrap)?;
+            let mut at = |timestamp| -> Result<i64> {
+                let (code, _, offset) = raw.offset_at(&self.topic, timestamp)?;
+                ensure!(code == 0, "ListOffsets {timestamp}: error {code}");
+                Ok(offset)
+            };
+            let (earliest, local) = (at(EARLIEST)?, at(EARLIEST_LOCAL)?);
+            ensure!(earliest == 0, "the log begins at {earliest}");
+            ensure!(local > end / 2, "the disk begins at {local} of {end}");
+            let (tiered, pending) = (at(LATEST_TIERED)?, at(EARLIEST_PENDING_UPLOAD)?);
+            ensure!(
+                pending == tiered + 1 && local <= pending && pending <= end,
+                "tiered to {tiered}, then {pending}; the disk begins at {local} of {end}"
+            );
+            Ok(())
+        })
+    }
+
+    /// Every client reads all of it from the beginning.
+    pub fn read_by_all(&self, bootstrap: &str) -> Result<()> {
+        for reader in ALL_CLIENTS {
+            if let Some(why) = reader.missing() {
+                eprintln!("SKIPPED reading by {}: {why}", reader.name());
+                continue;
+            }
+            self.read_by(reader, bootstrap)?;
+        }
+        Ok(())
+    }
+
+    /// One client reads all of it from the beginning.
+    pub fn read_by(&self, reader: Client, bootstrap: &str) -> Result<()> {
+        let shown = fetch(reader, bootstrap, &self.topic)
+            .with_context(|| format!("{} reads what is away", reader.name()))?;
+        compare(&self.samples, &self.acked, &shown)
+            .with_context(|| format!("{} reads what is away", reader.name()))
+    }
+
+    /// Records are found by time wherever they are.
+    pub fn look_up(&self, bootstrap: &str) -> Result<()> {
+        let mut raw = Raw::connect(bootstrap)?;
+        let of_first = |sample: &&Sample| sample.partition == 0;
+        for sample in self.samples.iter().filter(of_first).step_by(37) {
+            let (code, timestamp, offset) = raw.offset_at(&self.topic, sample.timestamp)?;
+            ensure!(code == 0, "by time: error {code}");
+            let (_, place) = self.acked[&sample.number];
+            ensure!(
+                (timestamp, offset) == (sample.timestamp, place),
+                "{}: found {timestamp} at {offset}, it is at {place}",
+                sample.timestamp
+            );
+        }
+        Ok(())
+    }
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
-    Answer, Broker, Client, Cluster, Cold, Kind, Peer, Raw, Role, Suite, batch, eventually,
+    Answer, Broker, Client, Cluster, Cold, Kind, Peer, Raw, Role, Suite, batch, enter, eventually,
     missing_for_trials, now_ms,
 };
 use serde_json::json;
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BATCH_BYTES: usize = 128 << 10;
 
 fn main() -> ExitCode {
+    // Clusters have a network of their own.
+    let alone = enter().or_else(missing_for_trials);
     let mut suite = Suite::default();
     let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     suite.test("closed_segments_are_copied_as_they_are", kafka(), copied);
@@ -36,8 +38,13 @@ fn main() -> ExitCode {
     suite.test("records_that_are_away_are_deleted", kafka(), deleted);
     suite.test(
         "whoever_leads_next_goes_on_where_the_bucket_ends",
-        kafka().or_else(missing_for_trials),
+        kafka().or_else(|| alone.clone()),
         taken_over,
+    );
+    suite.test(
+        "whoever_leads_next_knows_what_is_away",
+        kafka().or_else(|| alone.clone()),
+        known_by_the_next,
     );
     suite.run()
 }
@@ -205,15 +212,16 @@ fn away() -> Result<()> {
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     let mut broker = Broker::start(&set)?;
-    let cold = Cold::write(broker.bootstrap(), "t")?;
+    let cold = Cold::make(broker.bootstrap(), "t")?;
+    let cold = cold.write(broker.bootstrap(), || Raw::connect(broker.bootstrap()))?;
     cold.read_by_all(broker.bootstrap())?;
-    cold.look_up(broker.bootstrap())?;
+    cold.look_up(|| Raw::connect(broker.bootstrap()))?;
     // Another life knows where its past is, and nothing of it by itself.
     ensure!(broker.stop()?.success(), "{}", broker.tail());
     broker.start_again()?;
-    cold.await_away(broker.bootstrap())?;
+    cold.await_away(|| Raw::connect(broker.bootstrap()))?;
     cold.read_by(Client::Java, broker.bootstrap())?;
-    cold.look_up(broker.bootstrap())
+    cold.look_up(|| Raw::connect(broker.bootstrap()))
 }
 
 /// DeleteRecords and retention in the bucket; a bucket that is away, and switching it off.
@@ -225,7 +233,8 @@ fn deleted() -> Result<()> {
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     let broker = Broker::start(&set)?;
-    let cold = Cold::write(broker.bootstrap(), "t")?;
+    let cold = Cold::make(broker.bootstrap(), "t")?;
+    cold.write(broker.bootstrap(), || Raw::connect(broker.bootstrap()))?;
     let mut admin = Peer::start(Client::Java, Role::Admin, broker.bootstrap(), &[])?;
     let order = json!({"op": "delete_records", "topic": "t", "partition": 0, "before": 100});
     let told = admin.ask(&order)?;
@@ -283,7 +292,6 @@ fn deleted() -> Result<()> {
         );
         Ok(())
     })?;
-    drop(cold);
     Ok(())
 }
 
@@ -314,12 +322,7 @@ fn no_folder() -> Result<()> {
 
 fn taken_over() -> Result<()> {
     let (folder, bucket) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut cluster = Cluster::new(3, folder.path(), false)?;
-    for id in cluster.ids() {
-        for (name, value) in settings(bucket.path()) {
-            cluster.node(id).set(name, &value);
-        }
-    }
+    let mut cluster = cluster(folder.path(), bucket.path())?;
     cluster.start()?;
     cluster.create_topic_with("t", (1, 3), TIERED)?;
     let mut lengths = Vec::new();
@@ -338,5 +341,59 @@ fn taken_over() -> Result<()> {
         cluster.node(leader).start()?;
     }
     ensure!(lengths.is_sorted_by(|a, b| a < b), "{lengths:?} segments");
+    Ok(())
+}
+
+/// Three brokers that tier.
+fn cluster(folder: &Path, bucket: &Path) -> Result<Cluster> {
+    let mut cluster = Cluster::new(3, folder, false)?;
+    for id in cluster.ids() {
+        for (name, value) in settings(bucket) {
+            cluster.node(id).set(name, &value);
+        }
+    }
+    Ok(cluster)
+}
+
+/// Leaders come and go, and one of them has missed all that was written: it begins where the others'
+/// disks do, and serves all the same.
+fn known_by_the_next() -> Result<()> {
+    let (folder, bucket) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut cluster = cluster(folder.path(), bucket.path())?;
+    for id in cluster.ids() {
+        let often = "leader.imbalance.check.interval.seconds";
+        cluster.node(id).set(often, "1");
+    }
+    cluster.start()?;
+    let cold = Cold::make(&cluster.bootstrap(), "t")?;
+    cluster.await_whole("t", PATIENCE)?;
+    let late = cluster.leader("t", 0)?;
+    ensure!(cluster.node(late).stop()?.success(), "{late} does not stop");
+    let bootstrap = cluster.bootstrap();
+    let cold = cold.write(&bootstrap, || cluster.connect(cluster.leader("t", 0)?))?;
+    cluster.node(late).start()?;
+    // It was the first of the replicas, so it leads again once it is in sync.
+    eventually(PATIENCE, || {
+        let leader = cluster.leader("t", 0)?;
+        ensure!(leader == late, "{leader} leads, not {late}");
+        Ok(())
+    })?;
+    for reader in [Client::Java, Client::Librdkafka, Client::FranzGo] {
+        cluster.await_whole("t", PATIENCE)?;
+        let bootstrap = cluster.bootstrap();
+        cold.await_away(|| cluster.connect(cluster.leader("t", 0)?))?;
+        cold.read_by(reader, &bootstrap)?;
+        cold.look_up(|| cluster.connect(cluster.leader("t", 0)?))?;
+        let leader = cluster.leader("t", 0)?;
+        cluster.node(leader).kill()?;
+        eventually(PATIENCE, || {
+            let next = cluster.leader("t", 0)?;
+            ensure!(next != leader, "{leader} still leads");
+            Ok(())
+        })?;
+        cold.await_away(|| cluster.connect(cluster.leader("t", 0)?))?;
+        cold.look_up(|| cluster.connect(cluster.leader("t", 0)?))?;
+        cluster.node(leader).start()?;
+    }
     Ok(())
 }

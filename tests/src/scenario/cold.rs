@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Acked, eventually, fetch, must, produce};
+use super::{Acked, await_partitions, eventually, fetch, must, produce};
 use crate::client::{ALL_CLIENTS, Client};
 use crate::peer::{Peer, Role};
 use crate::raw::Raw;
@@ -32,8 +32,8 @@ pub struct Cold {
 }
 
 impl Cold {
-    /// Writes it, and waits until most of it has left the disk.
-    pub fn write(bootstrap: &str, topic: &str) -> Result<Self> {
+    /// Makes the topic.
+    pub fn make(bootstrap: &str, topic: &str) -> Result<Self> {
         let mut admin = Peer::start(Client::Librdkafka, Role::Admin, bootstrap, &[])?;
         let configs = json!({
             "retention.ms": "-1",
@@ -43,22 +43,27 @@ impl Cold {
         });
         let order = json!({"op": "create_topic", "topic": topic, "partitions": PARTITIONS, "configs": configs});
         must(&mut admin, order)?;
-        let mut cold = Self {
+        await_partitions(&mut admin, topic, PARTITIONS)?;
+        Ok(Self {
             topic: topic.to_owned(),
             samples: Vec::new(),
             acked: Acked::new(),
-        };
+        })
+    }
+
+    /// Writes to it, and waits until most of it has left the disk. `leader` leads to partition 0.
+    pub fn write(mut self, bootstrap: &str, leader: impl Fn() -> Result<Raw>) -> Result<Self> {
         for codec in CODECS {
-            let first = cold.samples.len() as u64;
+            let first = self.samples.len() as u64;
             let more = samples(23, first..first + PER_CODEC, PARTITIONS);
-            let options = [("topic", topic), ("codec", codec)];
+            let options = [("topic", self.topic.as_str()), ("codec", codec)];
             let places = produce(Client::Librdkafka, bootstrap, &options, &more)
                 .with_context(|| format!("produce with {codec}"))?;
-            cold.acked.extend(places);
-            cold.samples.extend(more);
+            self.acked.extend(places);
+            self.samples.extend(more);
         }
-        cold.await_away(bootstrap)?;
-        Ok(cold)
+        self.await_away(leader)?;
+        Ok(self)
     }
 
     /// How many records a partition has.
@@ -68,10 +73,10 @@ impl Cold {
     }
 
     /// Waits until little of partition 0 is on the disk, and holds the named offsets against each other.
-    pub fn await_away(&self, bootstrap: &str) -> Result<()> {
+    pub fn await_away(&self, leader: impl Fn() -> Result<Raw>) -> Result<()> {
         let end = self.end();
         eventually(PATIENCE, || {
-            let mut raw = Raw::connect(bootstrap)?;
+            let mut raw = leader()?;
             let mut at = |timestamp| -> Result<i64> {
                 let (code, _, offset) = raw.offset_at(&self.topic, timestamp)?;
                 ensure!(code == 0, "ListOffsets {timestamp}: error {code}");
@@ -110,12 +115,16 @@ impl Cold {
     }
 
     /// Records are found by time wherever they are.
-    pub fn look_up(&self, bootstrap: &str) -> Result<()> {
-        let mut raw = Raw::connect(bootstrap)?;
+    pub fn look_up(&self, leader: impl Fn() -> Result<Raw>) -> Result<()> {
         let of_first = |sample: &&Sample| sample.partition == 0;
         for sample in self.samples.iter().filter(of_first).step_by(37) {
-            let (code, timestamp, offset) = raw.offset_at(&self.topic, sample.timestamp)?;
-            ensure!(code == 0, "by time: error {code}");
+            // Others may lead from one moment to the next.
+            let (timestamp, offset) = eventually(PATIENCE, || {
+                let told = leader()?.offset_at(&self.topic, sample.timestamp)?;
+                let (code, timestamp, offset) = told;
+                ensure!(code == 0, "by time: error {code}");
+                Ok((timestamp, offset))
+            })?;
             let (_, place) = self.acked[&sample.number];
             ensure!(
                 (timestamp, offset) == (sample.timestamp, place),

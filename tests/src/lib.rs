@@ -55,6 +55,6 @@ pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
     Needs, Stage, Trial, Waits, disk_keeps_what_was_flushed, failover,
-    missing as missing_for_trials, missing_for, missing_for_disks, run_sequence, run_trial, seed,
-    soak_sequence, trials,
+    missing as missing_for_trials, missing_for, missing_for_disks, run_sequence, run_tiered,
+    run_trial, seed, soak_sequence, trials,
 };

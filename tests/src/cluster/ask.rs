@@ -21,6 +21,7 @@ use crate::raw::Raw;
 const METADATA: i16 = 12;
 const FETCH: i16 = 12;
 const NOT_LEADER: i16 = 6;
+const NOT_YET: i16 = 78;
 /// A full reading of one partition takes so long at most.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 const READ_BYTES: i32 = 4 << 20;
@@ -247,22 +248,40 @@ pub(crate) fn elect_preferred(raw: &mut Raw, topic: &str, partition: i32) -> Res
     Ok(partition.context("one partition")?.error_code)
 }
 
-/// A broker's whole copy of a partition, at least up to `end`; `None` if it serves only what it
-/// leads. Values are the numbers in the records' keys.
+/// Where a follower's disk begins, of a partition that ends at `end` and has records elsewhere: it says
+/// "not yet" of all that is before.
+pub(crate) fn disk_start(raw: &mut Raw, topic: &str, partition: i32, end: i64) -> Result<i64> {
+    let (mut low, mut high) = (0, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match fetch_once(raw, topic, partition, middle)?.error_code {
+            NOT_YET => low = middle + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// A broker's whole copy of a partition from an offset on, at least up to `end`; `None` if it serves
+/// only what it leads. Values are the numbers in the records' keys.
 pub fn read_copy(
     raw: &mut Raw,
     topic: &str,
     partition: i32,
-    end: Option<i64>,
+    (mut from, end): (i64, Option<i64>),
 ) -> Result<Option<(Vec<Read>, i64)>> {
     let started = Instant::now();
     let mut shown = Vec::new();
-    let mut from = 0;
     loop {
         let told = fetch_once(raw, topic, partition, from)?;
         match told.error_code {
             0 => {}
             NOT_LEADER => return Ok(None),
+            // A leader is about to know where the first records are.
+            NOT_YET if end.is_none() && started.elapsed() < READ_LIMIT => {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
             code => bail!("fetching {topic}-{partition} from {from}: error {code}"),
         }
         let high = told.high_watermark;

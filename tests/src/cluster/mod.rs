@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use ask::{Member, PartitionView, read_copy};
 pub(crate) use ask::{
-    committed, coordinator, create_topic, delete_topic, elect_preferred, fetch_once, reassign,
+    committed, coordinator, create_topic, delete_topic, disk_start, elect_preferred, fetch_once,
+    reassign,
 };
 pub use disk::Disk;
 pub use network::Network;

@@ -98,11 +98,16 @@ impl History {
         }
     }
 
-    /// Each copy holds all of the topic; that it holds nothing else is seen by the places.
+    /// Each copy holds all of the topic, from where it begins; that it holds nothing else is seen by the places.
     fn check_copies(&self, found: &mut Vec<Anomaly>) {
         for (node, copy) in &self.copies {
             let held: HashSet<&Write> = copy.iter().collect();
-            let missing = self.last_read.iter().filter(|write| !held.contains(write));
+            let has_begun = |write: &&Write| {
+                let start = self.starts.get(&(*node, write.partition));
+                start.is_none_or(|start| *start <= write.offset)
+            };
+            let due = self.last_read.iter().filter(has_begun);
+            let missing = due.filter(|write| !held.contains(write));
             found.extend(missing.map(|write| Anomaly::CopyMisses {
                 node: *node,
                 write: *write,

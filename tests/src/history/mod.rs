@@ -8,7 +8,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// The numbers of a writer's values are below the next multiple of this, so no value is sent twice
@@ -50,6 +50,8 @@ pub struct History {
     pub last_read: Vec<Read>,
     /// The same from each broker that keeps a copy, by the broker's id.
     pub copies: Vec<(i32, Vec<Read>)>,
+    /// By broker and partition: where a copy begins that does not begin at 0.
+    pub starts: HashMap<(i32, i32), i64>,
 }
 
 /// Something that must not happen.

@@ -101,7 +101,7 @@ impl Beside {
         let leader = stage.cluster.leader(&self.topic, 0)?;
         let mut raw = stage.cluster.connect(leader)?;
         let end = i64::try_from(self.records)?;
-        let read = read_copy(&mut raw, &self.topic, 0, Some(end))?;
+        let read = read_copy(&mut raw, &self.topic, 0, (0, Some(end)))?;
         let (shown, _) = read.with_context(|| format!("{leader} leads no more"))?;
         let whole = shown.iter().map(|read| read.value).eq(0..self.records);
         ensure!(whole, "{leader} has {} of {}", shown.len(), self.records);

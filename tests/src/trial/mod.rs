@@ -18,7 +18,7 @@ mod resources;
 mod rolls;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,10 +27,11 @@ use freshet_records::{BatchHeader, Batches};
 use crate::bits::Bits;
 use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
-use crate::cluster::{Cluster, fetch_once, read_copy};
+use crate::cluster::{Cluster, disk_start, fetch_once, read_copy};
 use crate::faults::note;
 use crate::history::{Anomaly, History, Read, Write};
 use crate::load::{Load, Plan, Seen, Writer};
+use crate::scenario::eventually;
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 
@@ -99,6 +100,8 @@ pub struct Stage {
     pub notes: Vec<String>,
     /// How many records may be given up by their clients.
     pub may_give_up: bool,
+    /// Whether most records of the load are in a bucket, and on no disk.
+    pub tiered: bool,
 }
 
 impl Stage {
@@ -171,16 +174,26 @@ pub fn run_trial(trial: &Trial, seed: u64) -> Result<()> {
     run_sequence(&[trial], seed)
 }
 
+/// The same, while closed segments leave the disks for a bucket as soon as they may.
+pub fn run_tiered(trial: &Trial, seed: u64) -> Result<()> {
+    run_kept(&[trial], seed, true).map(drop)
+}
+
 /// Runs trials one after the other on the same cluster under the same load.
 pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
+    let outcome = run_kept(trials, seed, false);
+    for trial in trials {
+        note(trial.name, seed, outcome.is_ok());
+    }
+    outcome
+}
+
+fn run_kept(trials: &[&Trial], seed: u64, tiered: bool) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("freshet-trial-")
         .tempdir()?;
     let started = Instant::now();
-    let outcome = run_in(trials, seed, folder.path().to_owned());
-    for trial in trials {
-        note(trial.name, seed, outcome.is_ok());
-    }
+    let outcome = run_in(trials, seed, folder.path().to_owned(), tiered);
     match outcome {
         Ok(told) => {
             println!("seed {seed}, {:.1?}: {told}", started.elapsed());
@@ -198,14 +211,20 @@ pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
     }
 }
 
-fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf) -> Result<String> {
+fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result<String> {
     let disks = trials.iter().any(|trial| trial.needs == Needs::Disks);
     let five = trials.iter().any(|trial| trial.needs == Needs::Five);
     let brokers = if five { 5 } else { 3 };
     let mut cluster = Cluster::new(brokers, &folder, disks)?;
-    let outcome = cluster
-        .start()
-        .and_then(|()| cluster.create_topic(TOPIC, PARTITIONS, i16::try_from(brokers)?));
+    if tiered {
+        tier(&mut cluster, &folder.join("bucket"))?;
+    }
+    let outcome = cluster.start().and_then(|()| {
+        let mut configs = vec![("retention.ms", "-1")];
+        configs.extend(if tiered { TIERED } else { &[] });
+        let size = (PARTITIONS, i16::try_from(brokers)?);
+        cluster.create_topic_with(TOPIC, size, &configs)
+    });
     if let Err(why) = outcome {
         let tails = cluster.tails();
         return Err(why.context(format!("starting the cluster\n{tails}\n")));
@@ -219,6 +238,7 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf) -> Result<String> {
         bits,
         notes: Vec::new(),
         may_give_up: false,
+        tiered,
     };
     let outcome = play(&mut stage, trials);
     if let Err(why) = outcome {
@@ -226,6 +246,26 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf) -> Result<String> {
         return Err(why.context(format!("the brokers' last words:\n{tails}\n")));
     }
     close(stage)
+}
+
+/// A second of records is a segment, and none stays on a disk.
+const TIERED: &[(&str, &str)] = &[
+    ("remote.storage.enable", "true"),
+    ("local.retention.bytes", "0"),
+    ("segment.ms", "1000"),
+];
+
+fn tier(cluster: &mut Cluster, bucket: &Path) -> Result<()> {
+    std::fs::create_dir_all(bucket)?;
+    let url = format!("file://{}", bucket.display());
+    for id in cluster.ids() {
+        let node = cluster.node(id);
+        node.set("remote.log.storage.system.enable", "true");
+        node.set("remote.log.storage.url", &url);
+        node.set("remote.log.manager.task.interval.ms", "200");
+        node.set("log.retention.check.interval.ms", "1000");
+    }
+    Ok(())
 }
 
 fn play(stage: &mut Stage, trials: &[&Trial]) -> Result<()> {
@@ -275,9 +315,10 @@ fn close(stage: Stage) -> Result<String> {
         load,
         notes,
         may_give_up,
+        tiered,
         ..
     } = stage;
-    let outcome = judge(&cluster, load, may_give_up);
+    let outcome = judge(&cluster, load, may_give_up, tiered);
     let outcome = outcome.and_then(|told| cluster.must_live().map(|()| told));
     let told =
         outcome.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))?;
@@ -288,9 +329,9 @@ fn close(stage: Stage) -> Result<String> {
         .join("; "))
 }
 
-fn judge(cluster: &Cluster, load: Load, may_give_up: bool) -> Result<String> {
+fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Result<String> {
     let mut seen = load.finish(|| read_topic(cluster))?;
-    seen.history.copies = read_copies(cluster, &seen.history)?;
+    read_copies(cluster, &mut seen.history, tiered)?;
     if let Ok(path) = env::var("FRESHET_HISTORY") {
         std::fs::write(&path, format!("{:#?}", seen.history))?;
     }
@@ -361,16 +402,16 @@ fn read_topic(cluster: &Cluster) -> Result<Vec<Read>> {
     let mut all = Vec::new();
     for partition in 0..PARTITIONS {
         let leader = cluster.leader(TOPIC, partition)?;
-        let copy = read_copy(&mut cluster.connect(leader)?, TOPIC, partition, None)?;
+        let copy = read_copy(&mut cluster.connect(leader)?, TOPIC, partition, (0, None))?;
         let (shown, _) = copy.with_context(|| format!("{leader} leads {partition} no more"))?;
         all.extend(shown);
     }
     Ok(all)
 }
 
-/// Every broker's copy of the topic, where brokers serve what they do not lead.
-fn read_copies(cluster: &Cluster, history: &History) -> Result<Vec<(i32, Vec<Read>)>> {
-    let mut copies = Vec::new();
+/// Every broker's copy of the topic, where brokers serve what they do not lead. Where they have not
+/// all of it on their disks, what they have.
+fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result<()> {
     for id in cluster.ids() {
         let mut raw = cluster.connect(id)?;
         let mut copy = Some(Vec::new());
@@ -380,22 +421,31 @@ fn read_copies(cluster: &Cluster, history: &History) -> Result<Vec<(i32, Vec<Rea
                 .iter()
                 .filter(|read| read.partition == partition);
             let end = mine.map(|read| read.offset + 1).max();
-            let told = read_copy(&mut raw, TOPIC, partition, end)
-                .with_context(|| format!("the copy of broker {id}"))?;
+            // It may begin later from one moment to the next.
+            let (start, told) = eventually(RECOVERY, || {
+                let start = match end {
+                    Some(end) if tiered => disk_start(&mut raw, TOPIC, partition, end)?,
+                    _ => 0,
+                };
+                let told = read_copy(&mut raw, TOPIC, partition, (start, end))?;
+                Ok((start, told))
+            })
+            .with_context(|| format!("the copy of broker {id}"))?;
+            history.starts.insert((id, partition), start);
             match (told, &mut copy) {
                 (Some((shown, _)), Some(copy)) => copy.extend(shown),
                 _ => copy = None,
             }
         }
-        copies.extend(copy.map(|copy| (id, copy)));
+        history.copies.extend(copy.map(|copy| (id, copy)));
     }
-    if copies.len() < 3 && cluster.kind() == Kind::Kafka {
-        bail!(
-            "Kafka's followers serve their copies, but not these: {}",
-            copies.len()
-        );
+    let left = history.starts.values().filter(|start| **start > 0).count();
+    ensure!(left > 0 || !tiered, "no record has left any disk");
+    let copies = history.copies.len();
+    if copies < 3 && cluster.kind() == Kind::Kafka {
+        bail!("Kafka's followers serve their copies, but not these: {copies}");
     }
-    Ok(copies)
+    Ok(())
 }
 
 /// The seed that the environment asks for, else one from the clock.

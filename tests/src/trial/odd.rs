@@ -312,7 +312,7 @@ fn made_anew_meanwhile(stage: &mut Stage) -> Result<()> {
         ensure!(views[0].in_sync.len() == 3, "{views:?}");
         Ok(())
     })?;
-    let copy = read_copy(&mut stage.cluster.connect(away)?, "again", 0, Some(10))?;
+    let copy = read_copy(&mut stage.cluster.connect(away)?, "again", 0, (0, Some(10)))?;
     let Some((shown, _)) = copy else {
         stage.note("followers serve no copies here");
         return Ok(());

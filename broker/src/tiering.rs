@@ -7,8 +7,8 @@ use freshet_env::{Objects, Reactors};
 use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
 use freshet_objects::Bucket;
 use freshet_partition::{
-    Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace, Partition,
-    PastReaders,
+    CopyCounts, Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace,
+    Partition, PastReaders,
 };
 use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
@@ -54,11 +54,13 @@ impl Settings {
         let TierSettings {
             interval_ms,
             copiers,
+            copy_bytes_per_second,
             ..
         } = self.layers(&self.image.borrow()).tier();
         Pace {
             interval_ms,
             at_once: copiers,
+            bytes_per_second: copy_bytes_per_second,
         }
     }
 
@@ -145,6 +147,7 @@ fn carry(
         topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
     });
     let (paced, leaving) = (settings.clone(), settings.clone());
+    let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),
@@ -154,13 +157,14 @@ fn carry(
         leaves: Arc::new(move |partition| leaving.leaves(partition)),
         clock: Arc::clone(&doors.clock),
         pace: Arc::new(move || paced.pace()),
+        counts: Arc::clone(&counts),
         runtime: reactors.next().clone(),
     }));
     let burying = custodians.bury(Arc::clone(shards));
     // Readers do not wait while a segment is summed up.
     let reading = Reactors::start("tier-read", 1)?;
     let home = reading.next().clone();
-    let readers = PastReaders::new(objects, layout, ReadLimits::default(), home);
+    let readers = PastReaders::new((objects, layout), ReadLimits::default(), counts, home);
     Ok(Carrying {
         custodians,
         readers: Arc::new(readers),

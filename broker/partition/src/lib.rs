@@ -28,5 +28,5 @@ pub use partition::{
     Produce, ProduceError, ReadError, ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
-pub use tiering::{Custodians, CustodiansParts, Pace, PastReaders};
+pub use tiering::{CopyCounts, Custodians, CustodiansParts, Pace, PastReaders};
 pub use waiters::{Watch, Watcher};

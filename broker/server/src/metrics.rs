@@ -5,6 +5,7 @@ mod exposition;
 mod log_page;
 mod partition_page;
 mod replication_page;
+mod tier_page;
 
 use std::sync::OnceLock;
 
@@ -195,6 +196,7 @@ impl Metrics {
         page.extend_from_slice(partitions.as_bytes());
         let replication = replication_page::render(context, &self.cluster);
         page.extend_from_slice(replication.as_bytes());
+        page.extend_from_slice(tier_page::render(&context.partitions).as_bytes());
         page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
         String::from_utf8(page).expect("the text format is UTF-8")
     }

@@ -64,7 +64,12 @@ impl Layout {
 
     /// The manifest as of a version.
     pub fn manifest(&self, partition: TopicPartition, version: u64) -> String {
-        format!("{}manifests/{version:020}", self.partition(partition))
+        format!("{}{version:020}", self.manifests(partition))
+    }
+
+    /// What all manifests of a partition begin with.
+    pub fn manifests(&self, partition: TopicPartition) -> String {
+        format!("{}manifests/", self.partition(partition))
     }
 
     /// Reads a name back; `None` for what is not of this partition, or not ours.

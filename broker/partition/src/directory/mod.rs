@@ -86,10 +86,11 @@ pub struct Directory {
     /// Copies on their way to other directories.
     futures: RwLock<HashMap<TopicPartition, LogView>>,
     orders: mpsc::Sender<Order>,
+    past_readers: Option<Arc<PastReaders>>,
 }
 
 impl Directory {
-    fn new() -> (Arc<Self>, Orders) {
+    fn new(past_readers: Option<Arc<PastReaders>>) -> (Arc<Self>, Orders) {
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         let directory = Self {
             partitions: RwLock::default(),
@@ -98,6 +99,7 @@ impl Directory {
             isr_counts: Arc::default(),
             futures: RwLock::default(),
             orders,
+            past_readers,
         };
         (Arc::new(directory), taken)
     }
@@ -105,7 +107,7 @@ impl Directory {
     /// Opens everything that the image assigns to this broker, then keeps following it on a thread
     /// of its own until the returned guard is stopped. Blocks until the first image is applied.
     pub fn start(parts: DirectoryParts) -> std::io::Result<(Arc<Self>, DirectoryThread)> {
-        let (directory, orders) = Self::new();
+        let (directory, orders) = Self::new(parts.past_readers.clone());
         let runtime = tokio::runtime::Handle::current();
         let keeper = Keeper::new((Arc::clone(&directory), orders), parts, runtime.clone());
         let (stop, stopped) = oneshot::channel();
@@ -132,6 +134,11 @@ impl Directory {
     /// Why a partition that should be here is not.
     pub fn broken(&self, id: TopicPartition) -> Option<Arc<str>> {
         self.broken.read().get(&id).cloned()
+    }
+
+    /// Who reads what has left for object storage; none without any.
+    pub fn past_readers(&self) -> Option<&Arc<PastReaders>> {
+        self.past_readers.as_ref()
     }
 
     /// How often sets in sync have changed.

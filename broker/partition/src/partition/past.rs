@@ -250,6 +250,19 @@ impl Partition {
         Ok(Slice { fetched, ends })
     }
 
+    /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes.
+    pub fn copy_lag(&self) -> (u64, u64) {
+        let Past::Known(past) = self.past() else {
+            return (0, 0);
+        };
+        let committed = self.replica.high_watermark();
+        let due = self
+            .view()
+            .closed_segments(past.manifest.remote_end(), committed);
+        let bytes = due.iter().map(|segment| segment.size_bytes()).sum();
+        (due.len() as u64, bytes)
+    }
+
     fn past_readers(&self) -> Result<&Arc<PastReaders>, ReadError> {
         let readers = self.replica.around().past_readers.as_ref();
         readers.ok_or(ReadError::PastUnknown)

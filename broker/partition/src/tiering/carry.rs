@@ -2,17 +2,18 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use freshet_env::Objects;
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait};
 use freshet_log::{Busy, ClosedSegment, Done, ReadError};
 use freshet_tier::{
-    ComposeError, EpochStart, Layout, SegmentId, SegmentSource, Stored, VerifyError, compose,
-    verify,
+    ComposeError, EpochStart, SegmentId, SegmentSource, Stored, VerifyError, compose, verify,
 };
 use freshet_types::{ErrorKind, LeaderEpoch, TopicPartition};
 use tokio::sync::oneshot;
+
+use super::{CustodiansParts, Shared};
 
 /// What is said of a segment beside its records.
 pub(super) struct Carried {
@@ -43,11 +44,18 @@ pub(super) enum CarryError {
 
 /// Stores a segment and looks at it. Waits for the store as long as that takes.
 pub(super) async fn carry(
-    objects: &dyn Objects,
-    layout: &Layout,
+    shared: &Arc<Shared>,
     carried: Carried,
     segment: &ClosedSegment,
 ) -> Result<Stored, CarryError> {
+    let CustodiansParts {
+        objects, layout, ..
+    } = &shared.parts;
+    let batches = Arc::new(SegmentBytes {
+        segment: segment.clone(),
+        shared: Arc::clone(shared),
+        is_sent: AtomicBool::new(false),
+    });
     let key = layout.segment(carried.partition, segment.base(), carried.id);
     let producers = wait(|done| segment.producers(done)).await?;
     let object = compose(SegmentSource {
@@ -58,12 +66,13 @@ pub(super) async fn carry(
         start: segment.base(),
         end: segment.end(),
         epochs: carried.epochs,
-        batches: Arc::new(SegmentBytes(segment.clone())),
+        batches: Arc::clone(&batches) as _,
         producers,
         aborted: Bytes::new(),
         spacing: u32::try_from(carried.spacing).unwrap_or(u32::MAX),
     })
     .await?;
+    batches.is_sent.store(true, Ordering::Relaxed);
     match objects.put_new(&key, &object).await {
         Ok(()) => {}
         // The answer to the first try may be lost: what is there tells.
@@ -73,21 +82,31 @@ pub(super) async fn carry(
         }) => {}
         Err(error) => return Err(error.into()),
     }
-    verify(objects, &key, &object).await?;
+    verify(&**objects, &key, &object).await?;
     Ok(object.stored())
 }
 
 /// A closed segment's bytes, as an object is made of.
-struct SegmentBytes(ClosedSegment);
+struct SegmentBytes {
+    segment: ClosedSegment,
+    shared: Arc<Shared>,
+    /// It is read a second time: to be sent, no faster than that may be.
+    is_sent: AtomicBool,
+}
 
 impl ObjectBody for SegmentBytes {
     fn len_bytes(&self) -> u64 {
-        self.0.size_bytes()
+        self.segment.size_bytes()
     }
 
     fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
         Box::pin(async move {
-            let read = wait(|done| self.0.read(range, done)).await;
+            if self.is_sent.load(Ordering::Relaxed) {
+                self.shared
+                    .send(range.end.saturating_sub(range.start))
+                    .await;
+            }
+            let read = wait(|done| self.segment.read(range, done)).await;
             read.map_err(|error| ObjectError {
                 doing: "read a part of",
                 key: "a closed segment".to_owned(),

@@ -1,6 +1,7 @@
 //! Keeps one partition's past, for as long as this broker leads it in one epoch.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use freshet_log::{ClosedSegment, Tiered};
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::carry::{Carried, carry};
 use super::tended::{Tended, Trouble, strange};
+use crate::manifests::MANIFESTS_TOPIC;
 use crate::partition::{KnownPast, Partition};
 
 /// Pause after the first failure; each one after it is twice as long.
@@ -189,9 +191,29 @@ impl Custodian {
             epochs: epochs(&view.epochs()),
             unclean: self.unclean(),
         };
-        match self.tended.ask(Ask::Claim(claim)).await? {
-            Answer::Claimed(manifest) => Ok(*manifest),
-            _ => Err(strange()),
+        let local_start = claim.local_start;
+        let Answer::Claimed(manifest) = self.tended.ask(Ask::Claim(claim)).await? else {
+            return Err(strange());
+        };
+        let is_new = manifest.exported() == 0 && manifest.segments().is_empty();
+        if is_new && local_start > 0 {
+            self.must_be_new().await?;
+        }
+        Ok(*manifest)
+    }
+
+    /// A manifest that is new to its shard while the log begins later than at 0: if the bucket has one
+    /// of this partition, the shard has lost it, and so would readers lose what it names.
+    async fn must_be_new(&self) -> Result<(), Trouble> {
+        let parts = &self.shared.parts;
+        let prefix = parts.layout.manifests(self.partition.id());
+        let listed = parts.objects.list(&prefix, None, 1).await;
+        let listed = listed.map_err(|error| Trouble::Again(error.to_string()))?;
+        match listed.objects.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(Trouble::Again(format!(
+                "{MANIFESTS_TOPIC} knows nothing of this partition, and {key} is in the bucket"
+            ))),
         }
     }
 
@@ -282,9 +304,18 @@ impl Custodian {
             spacing: self.partition.view().config().index_interval_bytes,
         };
         let parts = &self.shared.parts;
-        match carry(&*parts.objects, &parts.layout, carried, segment).await {
-            Ok(stored) => self.tended.change(copy, Ask::Commit(stored)).await,
+        parts.counts.copies.fetch_add(1, Ordering::Relaxed);
+        match carry(&self.shared, carried, segment).await {
+            Ok(stored) => {
+                let bytes = stored.size_bytes;
+                parts
+                    .counts
+                    .copied_bytes
+                    .fetch_add(bytes, Ordering::Relaxed);
+                self.tended.change(copy, Ask::Commit(stored)).await
+            }
             Err(error) => {
+                parts.counts.failed_copies.fetch_add(1, Ordering::Relaxed);
                 // Should this be lost as well, the attempt ends by its age.
                 let ids = vec![id];
                 self.tended.change(copy, Ask::Abandon { ids }).await?;

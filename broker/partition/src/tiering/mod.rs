@@ -21,6 +21,8 @@ mod undertaker;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use freshet_env::{Clock, Objects, Rng};
 use freshet_metadata::{MetadataImage, Topic};
@@ -35,8 +37,26 @@ use crate::directory::Neighbour;
 use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
+use crate::replication::Throttle;
 use custodian::Custodian;
 pub use reading::PastReaders;
+
+/// What custodians have done, counted for whoever makes metrics of it; each only grows.
+#[derive(Debug, Default)]
+pub struct CopyCounts {
+    /// Segments that were to be copied.
+    pub copies: AtomicU64,
+    /// Of these, those that failed, and were tried again.
+    pub failed_copies: AtomicU64,
+    /// Bytes of objects that were stored.
+    pub copied_bytes: AtomicU64,
+    /// Manifests that were stored.
+    pub exports: AtomicU64,
+    /// Objects that were to be deleted.
+    pub deletions: AtomicU64,
+    /// Of these, those that failed, and were tried again.
+    pub failed_deletions: AtomicU64,
+}
 
 /// How custodians go about it; asked for each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +65,9 @@ pub struct Pace {
     pub interval_ms: u64,
     /// Segments that are carried at a time (`remote.log.manager.copier.thread.pool.size`).
     pub at_once: usize,
+    /// Bytes a second of all of them (`remote.log.manager.copy.max.bytes.per.second`); `u64::MAX` for
+    /// no bound.
+    pub bytes_per_second: u64,
 }
 
 /// What custodians work with.
@@ -66,6 +89,8 @@ pub struct CustodiansParts {
     pub clock: Arc<dyn Clock>,
     /// How, as of now.
     pub pace: Arc<dyn Fn() -> Pace + Send + Sync>,
+    /// What they have done.
+    pub counts: Arc<CopyCounts>,
     /// Where all of it runs.
     pub runtime: Handle,
 }
@@ -83,11 +108,33 @@ struct Shared {
     seats: Semaphore,
     /// How many seats there are, taken ones included.
     seat_count: Mutex<usize>,
+    /// What is sent.
+    throttle: Mutex<Throttle>,
 }
 
 impl Shared {
     fn interval_ms(&self) -> u64 {
         (self.parts.pace)().interval_ms
+    }
+
+    /// Waits until so many bytes may be sent.
+    async fn send(&self, bytes: u64) {
+        loop {
+            let rate = (self.parts.pace)().bytes_per_second;
+            let now = self.parts.clock.monotonic();
+            let free_at = {
+                let mut throttle = self.throttle.lock();
+                throttle.set_rate(rate, now);
+                if throttle.may_copy(now) {
+                    throttle.copied(bytes, now);
+                    return;
+                }
+                throttle.free_at()
+            };
+            // Not much longer: the rate may become another one.
+            let wait = free_at.0.saturating_sub(now.0).clamp(1, 1000);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
     }
 
     /// A seat for one segment. There are as many as the settings say by now; where those are fewer,
@@ -120,6 +167,7 @@ impl Custodians {
             parts,
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),
+            throttle: Mutex::new(Throttle::new(u64::MAX)),
         };
         Self {
             shared: Arc::new(shared),

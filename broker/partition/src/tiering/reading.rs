@@ -12,12 +12,15 @@ use freshet_types::Offset;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::CopyCounts;
+
 /// Lookups by time have turns of their own.
 const LOOKUPS: u64 = 0;
 
 /// Reads the past of all partitions of this broker.
 pub struct PastReaders {
     reader: ColdReader,
+    copies: Arc<CopyCounts>,
     runtime: Handle,
 }
 
@@ -28,22 +31,28 @@ impl fmt::Debug for PastReaders {
 }
 
 impl PastReaders {
-    /// All of it runs on `runtime`.
+    /// All of it runs on `runtime`. `copies` tells what was brought there.
     pub fn new(
-        objects: Arc<dyn Objects>,
-        layout: Layout,
+        (objects, layout): (Arc<dyn Objects>, Layout),
         limits: ReadLimits,
+        copies: Arc<CopyCounts>,
         runtime: Handle,
     ) -> Self {
         let home = runtime.clone();
         let spawn = Arc::new(move |task| drop(home.spawn(task)));
         Self {
             reader: ColdReader::new(objects, layout, spawn, limits),
+            copies,
             runtime,
         }
     }
 
-    /// What was done so far.
+    /// What was brought into the bucket, and deleted there.
+    pub fn copies(&self) -> &CopyCounts {
+        &self.copies
+    }
+
+    /// What was read so far.
     pub fn counters(&self) -> &Counters {
         self.reader.counters()
     }

@@ -1,6 +1,7 @@
 //! A manifest that is looked after: asked about, exported, and rid of what nobody reads any more.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use freshet_env::objects::{ObjectBody as _, ObjectError, ObjectFailure};
@@ -65,6 +66,7 @@ impl Tended {
                 }
             }
         }
+        parts.counts.exports.fetch_add(1, Ordering::Relaxed);
         self.change(copy, Ask::Exported { version }).await
     }
 
@@ -84,10 +86,15 @@ impl Tended {
         let mut ids = Vec::with_capacity(objects.len());
         for (id, start) in objects {
             let key = parts.layout.segment(self.at, start, id);
+            parts.counts.deletions.fetch_add(1, Ordering::Relaxed);
             match parts.objects.delete(&key).await {
                 Ok(()) => ids.push(id),
                 Err(error) if error.failure == ObjectFailure::NotFound => ids.push(id),
-                Err(error) => return Err(failed(&error)),
+                Err(error) => {
+                    let failures = &parts.counts.failed_deletions;
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    return Err(failed(&error));
+                }
             }
         }
         self.change(copy, Ask::Collected { ids }).await

@@ -192,6 +192,8 @@ struct Rig {
     door: Arc<Door>,
     store: Arc<Store>,
     layout: Layout,
+    /// Bytes a second.
+    rate: Arc<AtomicU64>,
     leaves: Arc<AtomicBool>,
     image: watch::Sender<Arc<MetadataImage>>,
     _folder: tempfile::TempDir,
@@ -308,6 +310,8 @@ impl Rig {
         };
         let store = Arc::<Store>::default();
         let layout = Layout::new("", &ClusterId("c".into()));
+        let rate = Arc::new(AtomicU64::new(u64::MAX));
+        let allowed = Arc::clone(&rate);
         let leaves = Arc::new(AtomicBool::new(false));
         let leaving = Arc::clone(&leaves);
         let custodians = Arc::new(Custodians::new(CustodiansParts {
@@ -318,16 +322,18 @@ impl Rig {
             rng: Arc::new(SystemRng),
             leaves: Arc::new(move |_| leaving.load(Ordering::Relaxed)),
             clock: Arc::clone(&ground.clock),
-            pace: Arc::new(|| Pace {
+            pace: Arc::new(move || Pace {
                 interval_ms: 20,
                 at_once: 2,
+                bytes_per_second: allowed.load(Ordering::Relaxed),
             }),
+            counts: Arc::default(),
             runtime: Handle::current(),
         }));
         let readers = Arc::new(PastReaders::new(
-            Arc::clone(&store) as Arc<dyn Objects>,
-            layout.clone(),
+            (Arc::clone(&store) as Arc<dyn Objects>, layout.clone()),
             ReadLimits::default(),
+            Arc::default(),
             Handle::current(),
         ));
         let mut neighbours = vec![Arc::clone(&custodians) as Arc<dyn Neighbour>];
@@ -352,6 +358,7 @@ impl Rig {
             door,
             store,
             layout,
+            rate,
             leaves,
             image,
             _folder: ground.folder,

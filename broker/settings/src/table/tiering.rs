@@ -150,7 +150,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
     )
     .at_least(1)
     .cluster_wide()
-    .not_yet(TIERING)
     .doc("Bytes a second that are copied to object storage."),
     int("remote.log.manager.copy.quota.window.num", "11")
         .at_least(1)

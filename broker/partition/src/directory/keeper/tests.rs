@@ -81,7 +81,7 @@ impl Rig {
         let losses = Arc::new(Losses::default());
         let neighbours = vec![Arc::clone(&losses) as Arc<dyn crate::Neighbour>];
         let keeper = Keeper::new(
-            Directory::new(),
+            Directory::new(None),
             DirectoryParts {
                 node: NODE,
                 writers,

@@ -332,3 +332,49 @@ async fn an_epoch_ends_where_it_did_although_its_records_are_away() {
     assert_eq!(partition.epoch_at(end), Some(partition.leader_epoch()));
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sent_faster_than_it_may_be() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    let size = rig.tiered(end).await.segments()[0].size_bytes;
+    rig.rate.store(size / 2, Ordering::Relaxed);
+    let clock = SystemClock::new();
+    let from = clock.monotonic().0;
+    let mut end = end;
+    for _ in 0..3 {
+        end = rig.segment().await;
+    }
+    rig.tiered(end).await;
+    // The first one may begin at once; a segment is about half of its object.
+    let took = clock.monotonic().0 - from;
+    assert!((1000..10_000).contains(&took), "{took} ms");
+    rig.rate.store(1, Ordering::Relaxed);
+    let end = rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    rig.rate.store(u64::MAX, Ordering::Relaxed);
+    rig.tiered(end).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_its_shard_has_lost_is_missed() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    *rig.door.machine.lock() = Manifests::new(Limits::default());
+    rig.elect_again();
+    let partition = rig.partition();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(matches!(partition.past(), Past::Unknown));
+    assert_eq!(partition.first_offset(), Err(ReadError::PastUnknown));
+    let newer = rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(rig.retain().await.segments, 0);
+    assert_eq!(partition.ends().local_start, end);
+    assert_eq!(
+        rig.manifest().expect("claimed").remote_end(),
+        end,
+        "nothing is copied to {newer}"
+    );
+    rig.stop().await;
+}

@@ -9,7 +9,7 @@ use freshet_wire::ErrorCode;
 use tokio::time::Instant;
 
 use super::budget::Held;
-use super::look::{Eyes, Look, Outcome, Room, look};
+use super::look::{ColdLook, Eyes, Look, Outcome, Room, look};
 use super::{Limits, Reader};
 use crate::kafka::alarm::Alarm;
 use crate::kafka::context::Context;
@@ -140,15 +140,30 @@ async fn round(
         found.is_urgent |= limits.reader.is_replica() && is_news;
     }
     // All of them are on their way by now. What is at hand does not wait for them.
+    if !cold.is_empty() {
+        finish(context, cold, limits, found).await;
+    }
+    found.held.keep(found.bytes);
+}
+
+/// Waits for what comes out of object storage: for all of it together as long as the settings say.
+async fn finish(
+    context: &Context,
+    cold: Vec<(u64, usize, ColdLook)>,
+    limits: Limits<'_>,
+    found: &mut Found,
+) {
+    let wait = Duration::from_millis(context.layers().tier().fetch_max_wait_ms);
+    let deadline = Instant::now() + wait;
     for (turn, slot, look) in cold {
+        let left = deadline.saturating_duration_since(Instant::now());
         let patience = match found.is_enough(limits) {
-            true => GRACE,
-            false => Duration::from_millis(context.layers().tier().fetch_max_wait_ms),
+            true => GRACE.min(left),
+            false => left,
         };
         let outcome = look.finish(patience, found.room()).await;
         found.put(turn, slot, outcome);
     }
-    found.held.keep(found.bytes);
 }
 
 /// A leader serves all, a follower consumers only.

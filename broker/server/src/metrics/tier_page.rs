@@ -1,0 +1,177 @@
+//! Object storage as exposition text. What Kafka counts too has Kafka's word in its name (`RemoteCopy`,
+//! `RemoteFetch`, `RemoteDelete`, `RemoteLogSize`; KIP-405, KIP-963).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use freshet_partition::{Directory, Past, PastReaders};
+
+use crate::metrics::exposition::{head, line, sample};
+
+/// What of one topic's partitions that are led here is in the bucket, or should be.
+#[derive(Default)]
+struct Row {
+    size_bytes: u64,
+    lag_bytes: u64,
+    lag_segments: u64,
+}
+
+/// Writes all families; nothing without object storage.
+pub(super) fn render(partitions: &Directory) -> String {
+    let mut page = String::new();
+    if let Some(readers) = partitions.past_readers() {
+        counters(&mut page, readers);
+        topics(&mut page, &rows(partitions));
+    }
+    page
+}
+
+fn counters(page: &mut String, readers: &PastReaders) {
+    let (reads, copies) = (readers.counters(), readers.copies());
+    for (name, help, value) in [
+        (
+            "copy_requests",
+            "Segments that were to be copied.",
+            &copies.copies,
+        ),
+        (
+            "copy_errors",
+            "Of these, those that failed and were tried again.",
+            &copies.failed_copies,
+        ),
+        (
+            "copy_bytes",
+            "Bytes stored in segment objects.",
+            &copies.copied_bytes,
+        ),
+        ("manifest_exports", "Manifests stored.", &copies.exports),
+        (
+            "delete_requests",
+            "Objects that were to be deleted.",
+            &copies.deletions,
+        ),
+        (
+            "delete_errors",
+            "Of these, those that failed and were tried again.",
+            &copies.failed_deletions,
+        ),
+        (
+            "fetch_requests",
+            "Ranges asked of the store.",
+            &reads.requests,
+        ),
+        (
+            "fetch_errors",
+            "Of these, those that failed.",
+            &reads.failed,
+        ),
+        (
+            "fetch_bytes",
+            "Bytes that came from the store.",
+            &reads.fetched_bytes,
+        ),
+        (
+            "fetch_damaged",
+            "Ranges that were not what had been stored.",
+            &reads.damaged,
+        ),
+        (
+            "read_bytes",
+            "Bytes of batches handed to readers.",
+            &reads.read_bytes,
+        ),
+        (
+            "chunks_wanted",
+            "Chunks that readers wanted.",
+            &reads.wanted,
+        ),
+        (
+            "chunks_hit",
+            "Of these, those that were in memory.",
+            &reads.hits,
+        ),
+        (
+            "chunks_ahead",
+            "Chunks fetched before anybody wanted them.",
+            &reads.prefetched,
+        ),
+    ] {
+        let name = format!("freshet_remote_{name}_total");
+        head(page, &name, help, "counter");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
+    }
+    let name = "freshet_remote_cache_bytes";
+    head(
+        page,
+        name,
+        "Bytes of objects that are kept in memory.",
+        "gauge",
+    );
+    line(page, &format!("{name} {}", readers.held_bytes()));
+}
+
+fn rows(partitions: &Directory) -> BTreeMap<String, Row> {
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for partition in partitions.all() {
+        let Past::Known(past) = partition.past() else {
+            continue;
+        };
+        let row = rows.entry(partition.name().topic.to_string()).or_default();
+        let (segments, bytes) = partition.copy_lag();
+        row.size_bytes += past.manifest.size_bytes();
+        row.lag_segments += segments;
+        row.lag_bytes += bytes;
+    }
+    rows
+}
+
+fn topics(page: &mut String, rows: &BTreeMap<String, Row>) {
+    let mut family = |name: &str, help: &str, value: fn(&Row) -> u64| {
+        let name = format!("freshet_remote_{name}");
+        head(page, &name, help, "gauge");
+        for (topic, row) in rows {
+            let value = i64::try_from(value(row)).unwrap_or(i64::MAX);
+            sample(page, &name, &[("topic", topic)], value);
+        }
+    };
+    family(
+        "log_size_bytes",
+        "Bytes of segment objects, of partitions led here.",
+        |r| r.size_bytes,
+    );
+    family(
+        "copy_lag_bytes",
+        "Bytes of closed segments that are not copied yet.",
+        |r| r.lag_bytes,
+    );
+    family(
+        "copy_lag_segments",
+        "Closed segments that are not copied yet.",
+        |r| r.lag_segments,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_has_a_line_in_each_family() {
+        let row = Row {
+            size_bytes: 1,
+            lag_bytes: 2,
+            lag_segments: 3,
+        };
+        let rows = BTreeMap::from([("a".to_owned(), row), ("b".to_owned(), Row::default())]);
+        let mut page = String::new();
+        topics(&mut page, &rows);
+        for expected in [
+            "freshet_remote_log_size_bytes{topic=\"a\"} 1",
+            "freshet_remote_copy_lag_bytes{topic=\"a\"} 2",
+            "freshet_remote_copy_lag_segments{topic=\"a\"} 3",
+            "freshet_remote_copy_lag_segments{topic=\"b\"} 0",
+        ] {
+            assert!(page.lines().any(|line| line == expected), "{page}");
+        }
+    }
+}

@@ -252,7 +252,7 @@ fn deleted() -> Result<()> {
     eventually(PATIENCE, || {
         let told = raw.fetch("t", 100, 1000)?;
         ensure!(
-            told.error_code == 0 && told.records.len() > 0,
+            told.error_code == 0 && !told.records.is_empty(),
             "error {}",
             told.error_code
         );

@@ -25,7 +25,7 @@ impl Log {
         self.publish_unstable();
         let segments = self.shared.segments.read().clone();
         let due = self.due(&segments, now, limit);
-        if due == segments.len() {
+        if due == segments.len() || self.is_overdue(&segments, now) {
             self.roll()?;
         }
         let gone = self.drop_first(due);
@@ -61,6 +61,19 @@ impl Log {
             surplus = surplus.saturating_sub(segment.size_bytes());
         }
         segments.len()
+    }
+
+    /// Whether the active segment keeps records from being copied to object storage, and from expiring
+    /// there.
+    fn is_overdue(&self, segments: &[Arc<Segment>], now: Timestamp) -> bool {
+        let config = self.config();
+        let copies = config.cleanup.delete && config.tiered.is_some_and(|tiered| tiered.copies);
+        let max_age_ms = config.retention_ms.filter(|_| copies);
+        let active = segments.last().filter(|active| active.size_bytes() > 0);
+        match (active, max_age_ms) {
+            (Some(active), Some(max)) => self.is_older(active, now, max),
+            _ => false,
+        }
     }
 
     /// Whether the newest record of a segment is older than that. Records without any timestamp never

@@ -355,7 +355,8 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
         loop {
-            let before = self.find_time_before(query, isolation).await?;
+            let local_start = self.view().log_start();
+            let before = self.find_time_before(local_start, query, isolation).await?;
             if before.is_some() && matches!(query, TimeQuery::AtOrAfter(_)) {
                 return Ok(before);
             }
@@ -364,6 +365,8 @@ impl Partition {
             let ask = |done| log.view().find_time(query, upper_bound, done);
             match self.cold(ask).await {
                 Err(_) if !Arc::ptr_eq(&log, &self.log()) => {}
+                // What left the disk in between was looked for nowhere.
+                Ok(_) if self.view().log_start() > local_start => {}
                 Ok(found) => return Ok(latest(before, found)),
                 Err(error) => return Err(self.report_damage(error)),
             }

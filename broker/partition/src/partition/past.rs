@@ -5,12 +5,12 @@
 //! range" would have consumers jump over it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
 use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
 use freshet_types::{LeaderEpoch, Offset};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -42,8 +42,8 @@ pub enum Past {
 struct Slot {
     /// With the epoch in which it was claimed; of no meaning in others.
     known: watch::Sender<Option<(LeaderEpoch, KnownPast)>>,
-    /// The log shall begin here.
-    wanted_start: AtomicI64,
+    /// The log shall begin here, if this broker still leads in that epoch.
+    wanted_start: Mutex<(LeaderEpoch, Offset)>,
     /// The custodian has something to do.
     turn: Notify,
 }
@@ -63,7 +63,7 @@ impl PastSlot {
         self.0.get_or_init(|| {
             Box::new(Slot {
                 known: watch::Sender::new(None),
-                wanted_start: AtomicI64::new(0),
+                wanted_start: Mutex::new((-1, 0)),
                 turn: Notify::new(),
             })
         })
@@ -112,9 +112,19 @@ impl Partition {
         }
     }
 
+    /// There is no past any more, or it is another one's business.
+    pub(crate) fn forget_past(&self) {
+        self.past.get().known.send_replace(None);
+    }
+
     /// Where somebody wants the log to begin.
     pub(crate) fn wanted_start(&self) -> Offset {
-        self.past.get().wanted_start.load(Ordering::Acquire)
+        let (epoch, offset) = *self.past.get().wanted_start.lock();
+        if epoch == self.leader_epoch() {
+            offset
+        } else {
+            0
+        }
     }
 
     /// Waits until the custodian has something to do that cannot wait for its next round.
@@ -126,7 +136,14 @@ impl Partition {
     pub(super) async fn cut_past(&self, to: Offset) -> Result<(), TrimError> {
         let slot = self.past.get();
         let epoch = self.leader_epoch();
-        slot.wanted_start.fetch_max(to, Ordering::AcqRel);
+        if !self.leads() {
+            return Err(TrimError::NotLeader);
+        }
+        {
+            let mut wanted = slot.wanted_start.lock();
+            let earlier = if wanted.0 == epoch { wanted.1 } else { 0 };
+            *wanted = (epoch, to.max(earlier));
+        }
         slot.turn.notify_one();
         let mut known = slot.known.subscribe();
         let is_cut = |known: &Option<(LeaderEpoch, KnownPast)>| {
@@ -207,7 +224,7 @@ impl Partition {
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,
         };
-        if from < past.manifest.log_start() {
+        if from < ends.log_start {
             return Err(out_of_range.into());
         }
         let readers = self.past_readers()?;
@@ -237,7 +254,12 @@ impl Partition {
         };
         // The bucket has nothing from there on: records were cleaned away.
         if batches.bytes == 0 && batches.next_offset > read.from {
-            return self.read(batches.next_offset, 0, isolation, true).await;
+            let read = self.read(batches.next_offset, 0, isolation, true).await;
+            return read.map_err(|error| match error {
+                // It has left the disk meanwhile: a newer manifest has it.
+                ReadError::Log(LogReadError::OutOfRange { .. }) => ReadError::PastUnknown,
+                error => error,
+            });
         }
         let ends = self.ends();
         let fetched = Fetched {
@@ -275,9 +297,10 @@ impl Partition {
         }
     }
 
-    /// A record by time among those that have left the disk.
+    /// A record by time among those before `local_start`, which have left the disk.
     pub(super) async fn find_time_before(
         &self,
+        local_start: Offset,
         query: TimeQuery,
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
@@ -286,11 +309,10 @@ impl Partition {
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,
         };
-        let ends = self.ends();
-        if past.manifest.log_start() >= ends.local_start || past.manifest.segments().is_empty() {
+        if past.manifest.log_start() >= local_start || past.manifest.segments().is_empty() {
             return Ok(None);
         }
-        let upper = ends.local_start.min(ends.of(isolation));
+        let upper = local_start.min(self.end(isolation));
         let finding = self
             .past_readers()?
             .find_time(self.source(&past), query, upper);

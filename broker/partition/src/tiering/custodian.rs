@@ -1,5 +1,6 @@
 //! Keeps one partition's past, for as long as this broker leads it in one epoch.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::partition::{KnownPast, Partition};
 /// Pause after the first failure; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Between two looks whether the end is known.
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is to become of a partition's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +64,13 @@ impl Custodian {
         while self.is_leader() {
             let wish = self.wish();
             if wish == Wish::Nothing {
+                self.partition.forget_past();
                 self.partition.past_turn().await;
+                continue;
+            }
+            // As soon as what earlier leaders wrote is committed; nothing is wrong until then.
+            if !self.partition.is_settled() {
+                sleep(self.jittered(UNSETTLED_PAUSE)).await;
                 continue;
             }
             let mut got_on = false;
@@ -75,7 +84,11 @@ impl Custodian {
             }
             let (log, seconds) = (self.partition.name(), pause.as_secs_f32());
             tracing::warn!(%log, why, seconds, "the past cannot be kept now: trying again");
-            sleep(self.jittered(pause)).await;
+            // What only the shard is needed for does not wait for the store.
+            tokio::select! {
+                () = sleep(self.jittered(pause)) => {}
+                () = self.partition.past_turn() => {}
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -109,7 +122,7 @@ impl Custodian {
 
     /// Claims, and goes on until something is in the way. Says whether anything was done before that.
     async fn live(&self, wish: Wish, got_on: &mut bool) -> Trouble {
-        let mut copy = match self.claim().await {
+        let mut copy = match self.claim(wish).await {
             Ok(manifest) => manifest,
             Err(trouble) => return trouble,
         };
@@ -122,9 +135,10 @@ impl Custodian {
                 return trouble;
             }
             let is_gone = copy.segments().is_empty() && copy.unnamed().is_empty();
-            match wish {
-                Wish::Leave if is_gone => self.partition.past_turn().await,
-                _ => self.rest().await,
+            if wish == Wish::Leave && is_gone {
+                self.partition.past_turn().await;
+            } else {
+                self.rest().await;
             }
             if !self.is_leader() {
                 return Trouble::Over;
@@ -146,12 +160,7 @@ impl Custodian {
         self.tell(wish, copy, exported_end);
         if wish == (Wish::Keep { copies: true }) {
             while let Some(segment) = self.next(copy) {
-                self.bring(copy, &segment).await?;
-                // Somebody waits for an answer, and there may be many segments.
-                if self.partition.wanted_start() > copy.log_start() {
-                    self.move_start(wish, copy).await?;
-                    self.tell(wish, copy, exported_end);
-                }
+                self.bring(copy, &segment, exported_end).await?;
             }
         }
         self.tended.export(copy).await?;
@@ -167,7 +176,7 @@ impl Custodian {
             false => (*exported_end).min(copy.remote_end()),
         };
         if wish == Wish::Leave {
-            return;
+            return self.partition.forget_past();
         }
         let past = KnownPast {
             manifest: Arc::new(copy.clone()),
@@ -177,25 +186,26 @@ impl Custodian {
     }
 
     /// The past is this broker's to keep from now on.
-    async fn claim(&self) -> Result<Manifest, Trouble> {
-        if !self.partition.is_settled() {
-            return Err(Trouble::Again("its end is not known yet".to_owned()));
-        }
+    async fn claim(&self, wish: Wish) -> Result<Manifest, Trouble> {
         let view = self.partition.view();
+        let local_start = view.log_start();
         let claim = Claim {
             // The log knows where it begins on this disk. What was deleted in both tiers the manifest
             // knows.
-            log_start: 0,
-            local_start: view.log_start(),
+            log_start: if wish == Wish::Leave { local_start } else { 0 },
+            local_start,
             log_end: view.log_end(),
             epochs: epochs(&view.epochs()),
             unclean: self.unclean(),
         };
-        let local_start = claim.local_start;
         let Answer::Claimed(manifest) = self.tended.ask(Ask::Claim(claim)).await? else {
             return Err(strange());
         };
-        let is_new = manifest.exported() == 0 && manifest.segments().is_empty();
+        // Nothing is put before something is begun, so an attempt of an earlier life is no other's.
+        let is_new = manifest.exported() == 0
+            && manifest.segments().is_empty()
+            && manifest.open().is_empty()
+            && manifest.unnamed().is_empty();
         if is_new && local_start > 0 {
             self.must_be_new().await?;
         }
@@ -285,8 +295,15 @@ impl Custodian {
         next.filter(|segment| segment.base() <= copy.remote_end())
     }
 
-    async fn bring(&self, copy: &mut Manifest, segment: &ClosedSegment) -> Result<(), Trouble> {
-        let _seat = self.shared.seat().await.ok_or(Trouble::Over)?;
+    async fn bring(
+        &self,
+        copy: &mut Manifest,
+        segment: &ClosedSegment,
+        exported_end: &mut Offset,
+    ) -> Result<(), Trouble> {
+        let seat = self.shared.seat();
+        let seat = self.meanwhile(seat, copy, exported_end).await?;
+        let _seat = seat.ok_or(Trouble::Over)?;
         let id = SegmentId(self.shared.parts.rng.id());
         let (start, end) = (segment.base(), segment.end());
         let begin = Ask::Begin {
@@ -303,23 +320,41 @@ impl Custodian {
             epochs: within(&epochs(&self.partition.view().epochs()), start, end),
             spacing: self.partition.view().config().index_interval_bytes,
         };
-        let parts = &self.shared.parts;
-        parts.counts.copies.fetch_add(1, Ordering::Relaxed);
-        match carry(&self.shared, carried, segment).await {
+        let counts = &self.shared.parts.counts;
+        counts.copies.fetch_add(1, Ordering::Relaxed);
+        let carrying = carry(&self.shared, carried, segment);
+        match self.meanwhile(carrying, copy, exported_end).await? {
             Ok(stored) => {
                 let bytes = stored.size_bytes;
-                parts
-                    .counts
-                    .copied_bytes
-                    .fetch_add(bytes, Ordering::Relaxed);
+                counts.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.tended.change(copy, Ask::Commit(stored)).await
             }
             Err(error) => {
-                parts.counts.failed_copies.fetch_add(1, Ordering::Relaxed);
+                counts.failed_copies.fetch_add(1, Ordering::Relaxed);
                 // Should this be lost as well, the attempt ends by its age.
                 let ids = vec![id];
                 self.tended.change(copy, Ask::Abandon { ids }).await?;
                 Err(error.into())
+            }
+        }
+    }
+
+    /// Does something that takes long, and between times what somebody waits for.
+    async fn meanwhile<T>(
+        &self,
+        work: impl Future<Output = T>,
+        copy: &mut Manifest,
+        exported_end: &mut Offset,
+    ) -> Result<T, Trouble> {
+        const WISH: Wish = Wish::Keep { copies: true };
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = self.partition.past_turn() => {
+                    self.move_start(WISH, copy).await?;
+                    self.tell(WISH, copy, exported_end);
+                }
             }
         }
     }

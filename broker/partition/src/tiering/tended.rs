@@ -47,7 +47,9 @@ pub(super) struct Tended {
 impl Tended {
     /// What is on no disk can be restored by the newest manifest in the bucket.
     pub(super) async fn export(&self, copy: &mut Manifest) -> Result<(), Trouble> {
-        if copy.exported() == copy.version() {
+        let is_empty = copy.segments().is_empty() && copy.unnamed().is_empty();
+        let says_nothing = copy.exported() == 0 && is_empty;
+        if copy.exported() == copy.version() || says_nothing {
             return Ok(());
         }
         let Answer::Export(exported) = self.ask(Ask::Export).await? else {

@@ -2,9 +2,10 @@
 //! `RemoteFetch`, `RemoteDelete`, `RemoteLogSize`; KIP-405, KIP-963).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use freshet_partition::{Directory, Past, PastReaders};
+use freshet_partition::{CopyCounts, Counters, Directory, Past, PastReaders};
 
 use crate::metrics::exposition::{head, line, sample};
 
@@ -27,75 +28,7 @@ pub(super) fn render(partitions: &Directory) -> String {
 }
 
 fn counters(page: &mut String, readers: &PastReaders) {
-    let (reads, copies) = (readers.counters(), readers.copies());
-    for (name, help, value) in [
-        (
-            "copy_requests",
-            "Segments that were to be copied.",
-            &copies.copies,
-        ),
-        (
-            "copy_errors",
-            "Of these, those that failed and were tried again.",
-            &copies.failed_copies,
-        ),
-        (
-            "copy_bytes",
-            "Bytes stored in segment objects.",
-            &copies.copied_bytes,
-        ),
-        ("manifest_exports", "Manifests stored.", &copies.exports),
-        (
-            "delete_requests",
-            "Objects that were to be deleted.",
-            &copies.deletions,
-        ),
-        (
-            "delete_errors",
-            "Of these, those that failed and were tried again.",
-            &copies.failed_deletions,
-        ),
-        (
-            "fetch_requests",
-            "Ranges asked of the store.",
-            &reads.requests,
-        ),
-        (
-            "fetch_errors",
-            "Of these, those that failed.",
-            &reads.failed,
-        ),
-        (
-            "fetch_bytes",
-            "Bytes that came from the store.",
-            &reads.fetched_bytes,
-        ),
-        (
-            "fetch_damaged",
-            "Ranges that were not what had been stored.",
-            &reads.damaged,
-        ),
-        (
-            "read_bytes",
-            "Bytes of batches handed to readers.",
-            &reads.read_bytes,
-        ),
-        (
-            "chunks_wanted",
-            "Chunks that readers wanted.",
-            &reads.wanted,
-        ),
-        (
-            "chunks_hit",
-            "Of these, those that were in memory.",
-            &reads.hits,
-        ),
-        (
-            "chunks_ahead",
-            "Chunks fetched before anybody wanted them.",
-            &reads.prefetched,
-        ),
-    ] {
+    for (name, help, value) in counted(readers.counters(), readers.copies()) {
         let name = format!("freshet_remote_{name}_total");
         head(page, &name, help, "counter");
         line(page, &format!("{name} {}", value.load(Relaxed)));
@@ -108,6 +41,28 @@ fn counters(page: &mut String, readers: &PastReaders) {
         "gauge",
     );
     line(page, &format!("{name} {}", readers.held_bytes()));
+}
+
+type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
+
+#[rustfmt::skip]
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 14] {
+    [
+        ("copy_requests", "Segments that were to be copied.", &copies.copies),
+        ("copy_errors", "Of these, those that failed and were tried again.", &copies.failed_copies),
+        ("copy_bytes", "Bytes stored in segment objects.", &copies.copied_bytes),
+        ("manifest_exports", "Manifests stored.", &copies.exports),
+        ("delete_requests", "Objects that were to be deleted.", &copies.deletions),
+        ("delete_errors", "Of these, those that failed and were tried again.", &copies.failed_deletions),
+        ("fetch_requests", "Ranges asked of the store.", &reads.requests),
+        ("fetch_errors", "Of these, those that failed.", &reads.failed),
+        ("fetch_bytes", "Bytes that came from the store.", &reads.fetched_bytes),
+        ("fetch_damaged", "Ranges that were not what had been stored.", &reads.damaged),
+        ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),
+        ("chunks_wanted", "Chunks that readers wanted.", &reads.wanted),
+        ("chunks_hit", "Of these, those that were in memory.", &reads.hits),
+        ("chunks_ahead", "Chunks fetched before anybody wanted them.", &reads.prefetched),
+    ]
 }
 
 fn rows(partitions: &Directory) -> BTreeMap<String, Row> {

@@ -118,9 +118,16 @@ fn judge_claim(
         }
         cut = Some(at);
     }
+    // While nothing is in the bucket, retention of the log is all there is, and need not tell of itself.
+    let follows = cut.is_none() && manifest.segments().is_empty();
+    let log_start = if follows {
+        claim.local_start
+    } else {
+        claim.log_start
+    };
     Ok(Change::Claimed {
         leader_epoch,
-        log_start: claim.log_start.max(manifest.log_start),
+        log_start: log_start.max(manifest.log_start),
         cut,
     })
 }

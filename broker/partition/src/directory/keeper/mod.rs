@@ -418,7 +418,9 @@ impl Keeper {
         logs: &LogSettings,
     ) -> impl Iterator<Item = Wanted> + use<'a> {
         let resolved = layers.topic(&topic.configs);
-        let tier = layers.topic_tier(&topic.configs);
+        let mut tier = layers.topic_tier(&topic.configs);
+        // The manifests themselves are in one, and nobody takes care of the others' past.
+        tier.enabled &= !topic.name.is_internal();
         let config = Arc::new(log_config(&resolved, &tier, logs));
         let min_in_sync = usize::try_from(resolved.min_insync_replicas).unwrap_or(usize::MAX);
         let node = self.parts.node;

@@ -378,3 +378,130 @@ async fn a_manifest_that_its_shard_has_lost_is_missed() {
     );
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_goes_on_between_off_and_on() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    rig.leaves.store(true, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = None);
+    rig.while_hours_pass("left", |manifest| {
+        manifest.segments().is_empty() && manifest.unnamed().is_empty()
+    })
+    .await;
+    // Nobody is told of what goes now.
+    let later = rig.segment().await;
+    rig.produce(b"young").await;
+    rig.configure(|config| config.retention_bytes = Some(1));
+    while rig.partition().ends().local_start < later {
+        rig.retain().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let here = rig.partition().ends().local_start;
+    assert!(here >= later && later > end);
+    rig.leaves.store(false, Ordering::Relaxed);
+    rig.configure(|config| {
+        config.retention_bytes = None;
+        config.tiered = Some(COPIED);
+    });
+    assert!(
+        !matches!(&rig.partition().past(), Past::Known(past) if past.manifest.log_start() < here)
+    );
+    let newest = rig.segment().await;
+    let manifest = rig.tiered(newest).await;
+    assert_eq!(manifest.log_start(), here);
+    assert_eq!(rig.partition().first_offset(), Ok(here));
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_copies_nothing_may_lose_the_lead_between_retention_and_its_word() {
+    let rig = Rig::new();
+    rig.store.away.store(true, Ordering::Relaxed);
+    let quiet = Tiered {
+        copies: false,
+        ..COPIED
+    };
+    rig.configure(|config| {
+        config.tiered = Some(quiet);
+        config.retention_bytes = Some(1);
+    });
+    rig.until("claimed", |_| true).await;
+    let end = rig.segment().await;
+    rig.produce(b"young").await;
+    rig.door.loses.store(1, Ordering::Relaxed);
+    while rig.partition().ends().local_start < end {
+        rig.retain().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    rig.elect_again();
+    rig.door.loses.store(0, Ordering::Relaxed);
+    rig.store.away.store(false, Ordering::Relaxed);
+    let here = rig.partition().ends().local_start;
+    rig.until("claimed anew", |manifest| manifest.log_start() >= here)
+        .await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_does_not_wait_for_the_bucket() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    rig.store.away.store(true, Ordering::Relaxed);
+    rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let clock = SystemClock::new();
+    let from = clock.monotonic().0;
+    rig.partition().trim(4).await.expect("leads");
+    // A byte a second: it waits for no upload either.
+    rig.store.away.store(false, Ordering::Relaxed);
+    rig.rate.store(1, Ordering::Relaxed);
+    rig.segment().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rig.partition().trim(5).await.expect("leads");
+    let took = clock.monotonic().0 - from;
+    assert!(took < 5000, "{took} ms");
+    assert_eq!(rig.partition().first_offset(), Ok(5));
+    assert!(end > 5);
+    rig.rate.store(u64::MAX, Ordering::Relaxed);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_quiet_partition_expire_too() {
+    let rig = Rig::new();
+    rig.keeps_nothing_here();
+    let end = rig.produce(b"lonely").await;
+    // All records are of 1970; the segment that has it is the open one.
+    rig.configure(|config| config.retention_ms = Some(86_400_000));
+    for _ in 0..500 {
+        rig.retain().await;
+        if rig.partition().ends().log_start == end {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.partition().first_offset(), Ok(end));
+    assert_eq!(rig.partition().ends().log_end, end);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_wanted_in_one_epoch_is_not_done_in_another() {
+    let rig = Rig::new();
+    rig.away(2).await;
+    rig.door.loses.store(1, Ordering::Relaxed);
+    let partition = rig.partition();
+    let trimming = Arc::clone(&partition);
+    let waiting = tokio::spawn(async move { trimming.trim(4).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Whether the question before its lost answer was heard is another matter.
+    let moved = rig.manifest().expect("claimed").log_start();
+    rig.elect_again();
+    assert_eq!(waiting.await.expect("no panic"), Err(TrimError::NotLeader));
+    rig.door.loses.store(0, Ordering::Relaxed);
+    rig.until_ends("known", |ends| ends.log_start == moved)
+        .await;
+    assert_eq!(partition.wanted_start(), 0);
+    rig.stop().await;
+}

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_partition::{Isolation, Partition, Watcher};
+use freshet_partition::{Isolation, Partition, TrimError, Watcher};
 use freshet_types::Offset;
 use freshet_wire::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use freshet_wire::{DeleteRecordsRequest, DeleteRecordsResponse, ErrorCode};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::kafka::call::Call;
@@ -31,20 +32,19 @@ pub(crate) async fn handle(
     // First all are asked for, then all are waited for: the time is that of the whole request.
     let mut asked = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let mut trimmed = Vec::with_capacity(topic.partitions.len());
-        for partition in topic.partitions {
-            let trim = timeout_at(deadline, trim(context, &topic.name, &partition));
-            let outcome = trim.await.unwrap_or(Err(ErrorCode::RequestTimedOut));
-            trimmed.push((partition, outcome));
-        }
-        asked.push((topic.name, trimmed));
+        let begin = |partition: DeleteRecordsPartition| {
+            let begun = begin(context, &topic.name, &partition);
+            (partition, begun)
+        };
+        let begun: Vec<_> = topic.partitions.into_iter().map(begin).collect();
+        asked.push((topic.name, begun));
     }
     let mut topics = Vec::with_capacity(asked.len());
-    for (name, trimmed) in asked {
-        let mut partitions = Vec::with_capacity(trimmed.len());
-        for (partition, outcome) in trimmed {
-            let outcome = match outcome {
-                Ok(trimmed) => everywhere(context, trimmed, deadline).await,
+    for (name, begun) in asked {
+        let mut partitions = Vec::with_capacity(begun.len());
+        for (partition, begun) in begun {
+            let outcome = match begun {
+                Ok(trimming) => trimming.end(context, deadline).await,
                 Err(code) => (-1, code),
             };
             partitions.push(result(context, &partition, outcome));
@@ -57,17 +57,35 @@ pub(crate) async fn handle(
     }
 }
 
-/// A partition whose log begins at `to` here, or later.
-struct Trimmed {
+/// A partition whose log is about to begin at `to`, or later.
+struct Trimming {
     partition: Arc<Partition>,
     to: Offset,
+    task: JoinHandle<Result<Offset, TrimError>>,
 }
 
-async fn trim(
+impl Trimming {
+    async fn end(self, context: &Context, deadline: Instant) -> (Offset, ErrorCode) {
+        let Self {
+            partition,
+            to,
+            task,
+        } = self;
+        match timeout_at(deadline, task).await {
+            Ok(Ok(Ok(_))) => everywhere(context, &partition, to, deadline).await,
+            Ok(Ok(Err(error))) => (-1, error.code()),
+            // The broker is stopping.
+            Ok(Err(_)) => (-1, ErrorCode::NotLeaderOrFollower),
+            Err(_) => (-1, ErrorCode::RequestTimedOut),
+        }
+    }
+}
+
+fn begin(
     context: &Context,
     topic: &str,
     asked: &DeleteRecordsPartition,
-) -> Result<Trimmed, ErrorCode> {
+) -> Result<Trimming, ErrorCode> {
     let partition = context
         .locate(topic, asked.partition_index)
         .map_err(|error| error.code())?;
@@ -83,14 +101,23 @@ async fn trim(
         offset if (0..=committed).contains(&offset) => offset,
         _ => return Err(ErrorCode::OffsetOutOfRange),
     };
-    partition.trim(to).await.map_err(|error| error.code())?;
-    Ok(Trimmed { partition, to })
+    let trimmed = Arc::clone(&partition);
+    let task = tokio::spawn(async move { trimmed.trim(to).await });
+    Ok(Trimming {
+        partition,
+        to,
+        task,
+    })
 }
 
 /// Waits until the logs of all replicas that live begin there: with the next leader the records
 /// must be gone as well. Gives the least of their starts.
-async fn everywhere(context: &Context, trimmed: Trimmed, deadline: Instant) -> (Offset, ErrorCode) {
-    let Trimmed { partition, to } = trimmed;
+async fn everywhere(
+    context: &Context,
+    partition: &Partition,
+    to: Offset,
+    deadline: Instant,
+) -> (Offset, ErrorCode) {
     let watcher: Arc<Watcher> = Arc::default();
     loop {
         let seen = partition.seen(Isolation::ReadUncommitted);

@@ -28,6 +28,8 @@ pub(super) struct Found {
     bytes: usize,
     /// As far as `bytes` may go in this round.
     most_bytes: usize,
+    /// What is kept free for records that are on their way from object storage.
+    promised_bytes: usize,
     is_urgent: bool,
 }
 
@@ -52,9 +54,10 @@ impl Found {
     }
 
     fn room(&self) -> Room {
+        let taken = self.bytes + self.promised_bytes;
         Room {
-            bytes: self.most_bytes.saturating_sub(self.bytes),
-            is_first: self.bytes == 0,
+            bytes: self.most_bytes.saturating_sub(taken),
+            is_first: taken == 0,
         }
     }
 }
@@ -123,6 +126,7 @@ async fn round(
                 let outcome = match look(partition, item.position, eyes, room).await {
                     Look::Done(outcome) => outcome,
                     Look::Cold(look) => {
+                        found.promised_bytes += look.wanted_bytes;
                         cold.push((item.turn, slot, look));
                         continue;
                     }
@@ -161,7 +165,10 @@ async fn finish(
             true => GRACE.min(left),
             false => left,
         };
-        let outcome = look.finish(patience, found.room()).await;
+        found.promised_bytes -= look.wanted_bytes;
+        let (outcome, is_late) = look.finish(patience, found.room()).await;
+        // More of it may be there at once; nobody would look again before the end of the wait.
+        found.is_urgent |= is_late || !outcome.records.is_empty();
         found.put(turn, slot, outcome);
     }
 }

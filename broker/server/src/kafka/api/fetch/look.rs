@@ -137,24 +137,27 @@ pub(super) struct ColdLook {
     partition: Arc<Partition>,
     read: ColdRead,
     isolation: Isolation,
+    /// As much as it may bring, but for one batch that is larger.
+    pub(super) wanted_bytes: usize,
 }
 
 impl ColdLook {
-    /// What it has come to within `patience`, as far as there is room for it. What came late, or is too
-    /// much, is there when it is asked for again.
-    pub(super) async fn finish(self, patience: Duration, room: Room) -> Outcome {
+    /// What it has come to within `patience`, as far as there is room for it, and whether it came late.
+    /// What did, or is too much, is there when it is asked for again.
+    pub(super) async fn finish(self, patience: Duration, room: Room) -> (Outcome, bool) {
         let Self {
             partition,
             read,
             isolation,
+            ..
         } = self;
         let nothing = Outcome {
             ends: Some(partition.ends()),
             ..Outcome::failed(ErrorCode::None)
         };
         let reading = partition.finish_cold_read(read, isolation);
-        match timeout(patience, reading).await {
-            Err(_) => nothing,
+        let outcome = match timeout(patience, reading).await {
+            Err(_) => return (nothing, true),
             Ok(Ok(slice)) if slice.fetched.bytes > room.bytes && !room.is_first => nothing,
             Ok(Ok(Slice { fetched, ends })) => Outcome {
                 ends: Some(ends),
@@ -162,7 +165,8 @@ impl ColdLook {
                 ..nothing
             },
             Ok(Err(error)) => failed(&partition, &error),
-        }
+        };
+        (outcome, false)
     }
 }
 
@@ -187,6 +191,12 @@ pub(super) async fn look(
             Err(ReadError::Log(LogReadError::OutOfRange { start, .. })),
             Reader::Consumer { client, .. },
         ) if from < start => {
+            if max_bytes == 0 && !room.is_first {
+                return Look::Done(Outcome {
+                    ends: Some(partition.ends()),
+                    ..Outcome::failed(ErrorCode::None)
+                });
+            }
             let wanted = (from, max_bytes);
             match partition.begin_cold_read(wanted, isolation, room.is_first, client) {
                 Ok(read) => {
@@ -194,6 +204,7 @@ pub(super) async fn look(
                         partition,
                         read,
                         isolation,
+                        wanted_bytes: max_bytes,
                     });
                 }
                 Err(error) => Err(error),

@@ -196,9 +196,11 @@ impl Partition {
     /// # Errors
     /// `PastUnknown`: not yet.
     pub fn first_offset(&self) -> Result<Offset, ReadError> {
+        let ends = self.ends();
         match self.past() {
-            Past::Unknown => Err(ReadError::PastUnknown),
-            Past::None | Past::Known(_) => Ok(self.ends().log_start),
+            Past::Unknown if ends.local_start > 0 => Err(ReadError::PastUnknown),
+            // Before 0 there is nothing, so a new topic needs nobody's word.
+            Past::Unknown | Past::None | Past::Known(_) => Ok(ends.log_start),
         }
     }
 
@@ -306,6 +308,7 @@ impl Partition {
     ) -> Result<Option<TimedOffset>, ReadError> {
         let past = match self.past() {
             Past::None => return Ok(None),
+            Past::Unknown if local_start == 0 => return Ok(None),
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,
         };

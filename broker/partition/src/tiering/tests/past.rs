@@ -505,3 +505,20 @@ async fn what_was_wanted_in_one_epoch_is_not_done_in_another() {
     assert_eq!(partition.wanted_start(), 0);
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_begins_at_0_needs_no_manifest_to_say_so() {
+    let rig = Rig::new();
+    rig.door.loses.store(1, Ordering::Relaxed);
+    rig.elect_again();
+    let partition = rig.partition();
+    rig.produce(b"first").await;
+    assert!(matches!(partition.past(), Past::Unknown));
+    assert_eq!(partition.first_offset(), Ok(0));
+    let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
+    assert_eq!(
+        found.map(|found| found.map(|found| found.offset)),
+        Ok(Some(0))
+    );
+    rig.stop().await;
+}

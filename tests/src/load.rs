@@ -135,6 +135,15 @@ impl Load {
         })
     }
 
+    /// Who writes; the number of a writer, less one, is its place.
+    pub fn clients(&self) -> Vec<Client> {
+        self.plan
+            .writers
+            .iter()
+            .map(|writer| writer.client)
+            .collect()
+    }
+
     /// The topic that is worked on.
     pub fn topic(&self) -> &str {
         &self.plan.topic

@@ -27,7 +27,7 @@ pub struct Write {
 }
 
 impl Write {
-    fn writer(&self) -> u64 {
+    pub(crate) fn writer(&self) -> u64 {
         self.value / WRITER
     }
 }

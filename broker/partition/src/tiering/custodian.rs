@@ -15,7 +15,7 @@ use super::Shared;
 use super::carry::{Carried, carry};
 use super::tended::{Tended, Trouble, strange};
 use crate::manifests::MANIFESTS_TOPIC;
-use crate::partition::{KnownPast, Partition};
+use crate::partition::{KnownPast, Partition, Past};
 
 /// Pause after the first failure; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -159,13 +159,24 @@ impl Custodian {
         self.move_start(wish, copy).await?;
         self.tell(wish, copy, exported_end);
         if wish == (Wish::Keep { copies: true }) {
+            let mut exported = self.now_ms();
             while let Some(segment) = self.next(copy) {
                 self.bring(copy, &segment, exported_end).await?;
+                // What comes as fast as it is copied would never leave the disk.
+                if self.now_ms().saturating_sub(exported) >= self.shared.interval_ms() {
+                    self.tended.export(copy).await?;
+                    self.tell(wish, copy, exported_end);
+                    exported = self.now_ms();
+                }
             }
         }
         self.tended.export(copy).await?;
         self.tell(wish, copy, exported_end);
         self.tended.collect(copy).await
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.parts.clock.monotonic().0
     }
 
     /// Readers, retention and who waits for a deletion hear how things stand.
@@ -175,14 +186,19 @@ impl Custodian {
             true => copy.remote_end(),
             false => (*exported_end).min(copy.remote_end()),
         };
-        if wish == Wish::Leave {
-            return self.partition.forget_past();
-        }
-        let past = KnownPast {
-            manifest: Arc::new(copy.clone()),
-            exported_end: *exported_end,
+        let told = match self.partition.past() {
+            Past::Known(told) if told.manifest.version() == copy.version() => Some(told),
+            _ => None,
         };
-        self.partition.know_past(self.tended.epoch, past);
+        if wish == Wish::Leave {
+            self.partition.forget_past();
+        } else if told.is_none_or(|told| told.exported_end != *exported_end) {
+            let past = KnownPast {
+                manifest: Arc::new(copy.clone()),
+                exported_end: *exported_end,
+            };
+            self.partition.know_past(self.tended.epoch, past);
+        }
     }
 
     /// The past is this broker's to keep from now on.

@@ -522,3 +522,29 @@ async fn a_log_that_begins_at_0_needs_no_manifest_to_say_so() {
     );
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disks_are_freed_while_there_is_more_to_copy() {
+    let rig = Rig::new();
+    rig.keeps_nothing_here();
+    let first = rig.segment().await;
+    let size = rig.tiered(first).await.segments()[0].size_bytes;
+    // About half a second for each of many.
+    rig.rate.store(size, Ordering::Relaxed);
+    let mut end = first;
+    for _ in 0..20 {
+        end = rig.segment().await;
+    }
+    for _ in 0..500 {
+        rig.retain().await;
+        if rig.partition().ends().local_start > first {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let manifest = rig.manifest().expect("claimed");
+    assert!(rig.partition().ends().local_start > first, "{manifest:?}");
+    assert!(manifest.remote_end() < end, "it was too fast for this test");
+    rig.rate.store(u64::MAX, Ordering::Relaxed);
+    rig.stop().await;
+}

@@ -61,6 +61,13 @@ fn settings(bucket: &Path) -> [(&'static str, String); 4] {
     ]
 }
 
+/// A broker that tiers.
+fn broker(bucket: &Path) -> Result<Broker> {
+    let set = settings(bucket);
+    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
+    Broker::start(&set)
+}
+
 const TIERED: &[(&str, &str)] = &[
     ("remote.storage.enable", "true"),
     ("segment.bytes", "1048576"),
@@ -164,12 +171,7 @@ fn await_copies(raw: &mut Raw, topic: &str, bucket: &Path, end: i64) -> Result<u
 
 fn copied() -> Result<()> {
     let bucket = tempfile::tempdir()?;
-    let set = settings(bucket.path());
-    let set: Vec<_> = set
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let mut broker = Broker::start(&set)?;
+    let mut broker = broker(bucket.path())?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     raw.create_topic("t", TIERED)?;
     raw.create_topic("local", &[("segment.bytes", "1048576")])?;
@@ -206,12 +208,7 @@ fn copied() -> Result<()> {
 
 fn away() -> Result<()> {
     let bucket = tempfile::tempdir()?;
-    let set = settings(bucket.path());
-    let set: Vec<_> = set
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let mut broker = Broker::start(&set)?;
+    let mut broker = broker(bucket.path())?;
     let cold = Cold::make(broker.bootstrap(), "t")?;
     let cold = cold.write(broker.bootstrap(), || Raw::connect(broker.bootstrap()))?;
     cold.read_by_all(broker.bootstrap())?;
@@ -227,12 +224,7 @@ fn away() -> Result<()> {
 /// DeleteRecords and retention in the bucket; a bucket that is away, and switching it off.
 fn deleted() -> Result<()> {
     let bucket = tempfile::tempdir()?;
-    let set = settings(bucket.path());
-    let set: Vec<_> = set
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let broker = Broker::start(&set)?;
+    let broker = broker(bucket.path())?;
     let cold = Cold::make(broker.bootstrap(), "t")?;
     cold.write(broker.bootstrap(), || Raw::connect(broker.bootstrap()))?;
     let mut admin = Peer::start(Client::Java, Role::Admin, broker.bootstrap(), &[])?;
@@ -307,12 +299,7 @@ fn refused() -> Result<()> {
 
 fn no_folder() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let set = settings(&folder.path().join("missing"));
-    let set: Vec<_> = set
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let why = match Broker::start(&set) {
+    let why = match broker(&folder.path().join("missing")) {
         Ok(_) => anyhow::bail!("it started without its bucket"),
         Err(error) => format!("{error:#}"),
     };

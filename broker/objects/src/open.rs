@@ -1,6 +1,7 @@
 //! From an address and an environment to a client.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -91,15 +92,23 @@ fn never_again() -> RetryConfig {
     }
 }
 
-/// What the environment says under names that begin so, in the spelling of `object_store`.
-fn said<'a>(
-    environment: &'a [(String, String)],
-    start: &'a str,
-) -> impl Iterator<Item = (String, &'a str)> {
-    environment
+/// Tells a builder what the environment says under names that begin so, as far as `object_store` knows
+/// them.
+fn told<B, K: FromStr>(
+    builder: B,
+    environment: &[(String, String)],
+    start: &str,
+    with: impl Fn(B, K, &str) -> B,
+) -> B {
+    let said = environment
         .iter()
-        .filter(move |(name, _)| name.starts_with(start))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        .filter(|(name, _)| name.starts_with(start));
+    said.fold(builder, |builder, (name, value)| {
+        match name.to_ascii_lowercase().parse() {
+            Ok(key) => with(builder, key, value),
+            Err(_) => builder,
+        }
+    })
 }
 
 fn value_of<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -134,11 +143,9 @@ fn s3(
     options: ClientOptions,
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new().with_client_options(options);
-    for (name, value) in said(environment, "AWS_") {
-        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    builder = told(builder, environment, "AWS_", |builder, key, value| {
+        builder.with_config(key, value)
+    });
     let config = |key| builder.get_config_value(&key);
     let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
     let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));
@@ -171,11 +178,9 @@ fn google(
     if let Some(path) = value_of(environment, "SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }
-    for (name, value) in said(environment, "GOOGLE_") {
-        if let Ok(key) = name.parse::<GoogleConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    builder = told(builder, environment, "GOOGLE_", |builder, key, value| {
+        builder.with_config(key, value)
+    });
     let anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature);
     let store = builder
         .with_bucket_name(&address.bucket)
@@ -195,11 +200,9 @@ fn azure(
     options: ClientOptions,
 ) -> Result<Opened> {
     let mut builder = MicrosoftAzureBuilder::new().with_client_options(options);
-    for (name, value) in said(environment, "AZURE_") {
-        if let Ok(key) = name.parse::<AzureConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    builder = told(builder, environment, "AZURE_", |builder, key, value| {
+        builder.with_config(key, value)
+    });
     if let Some(endpoint) = value_of(environment, "IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }

@@ -3,6 +3,8 @@
 //! The checksum covers all that is in front of it, so a bit flip anywhere is seen, and a file cut
 //! by a crash is never taken for a whole one.
 
+pub mod index;
+
 use crate::crc32c;
 use bytes::{Buf, BufMut};
 

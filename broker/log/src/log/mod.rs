@@ -25,6 +25,7 @@ use std::sync::atomic::Ordering;
 
 use freshet_env::DiskFile;
 use freshet_env::disk::OpenMode;
+use freshet_records::envelope::index::Indexed;
 use freshet_records::{BatchHeader, prefix};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -32,7 +33,6 @@ pub(crate) use recover::producers_at;
 pub(crate) use save::{CheckpointJob, Saved};
 
 use crate::batch::{Prepared, PreparedBatch};
-use crate::segment::index::Indexed;
 use crate::segment::{MAX_SEGMENT_BYTES, Segment};
 use crate::state::Producers;
 use crate::view::Shared;

@@ -1,93 +1,14 @@
 //! The sparse index of one segment: offset and time, in memory, bounded.
 //!
-//! An entry says where a batch starts and what the largest timestamp in front of it is, so one list
-//! serves both lookups. Entries are `spacing` bytes apart; when there are too many, every second
-//! one goes and the spacing doubles: memory has a bound, and a lookup scans a little further.
+//! What entries are, and their bytes, is in [`freshet_records::envelope::index`].
 
 use std::sync::Arc;
 
+use freshet_records::envelope::index::{Entries, Entry, Indexed, MAX_ENTRIES, MaxTime};
 use freshet_types::Timestamp;
 
-/// Entries kept per segment at most (16 bytes each); `segment.index.bytes` can lower it.
-pub(crate) const MAX_ENTRIES: usize = 8192;
+/// `segment.index.bytes` lowers how many entries are kept, but not below this.
 const MIN_ENTRIES: usize = 64;
-
-/// Where a batch starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Base offset of the batch, relative to the segment's.
-    pub(crate) delta: u32,
-    /// Its first byte.
-    pub(crate) position: u32,
-    /// Largest timestamp of all batches in front of it in this segment.
-    pub(crate) max_before: Timestamp,
-}
-
-/// The batch with the largest timestamp so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MaxTime {
-    pub(crate) timestamp: Timestamp,
-    /// First byte of the first batch that has it.
-    pub(crate) position: u32,
-}
-
-/// What one batch adds to an index.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Indexed {
-    pub(crate) delta: u32,
-    pub(crate) position: u32,
-    pub(crate) max_timestamp: Timestamp,
-}
-
-/// Entries over one stretch of a segment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Entries {
-    pub(crate) list: Vec<Entry>,
-    pub(crate) spacing: u32,
-    pub(crate) max: Option<MaxTime>,
-}
-
-impl Entries {
-    fn new(spacing: u32) -> Self {
-        Self {
-            spacing,
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, batch: Indexed, cap: usize) {
-        let due = |last: &Entry| batch.position - last.position >= self.spacing;
-        if self.list.last().is_none_or(due) {
-            if self.list.len() >= cap {
-                self.thin();
-            }
-            self.list.push(Entry {
-                delta: batch.delta,
-                position: batch.position,
-                max_before: self.max.map_or(Timestamp(i64::MIN), |max| max.timestamp),
-            });
-        }
-        if self
-            .max
-            .is_none_or(|max| batch.max_timestamp > max.timestamp)
-        {
-            self.max = Some(MaxTime {
-                timestamp: batch.max_timestamp,
-                position: batch.position,
-            });
-        }
-    }
-
-    fn thin(&mut self) {
-        let mut keep = false;
-        self.list.retain(|_| {
-            keep = !keep;
-            keep
-        });
-        self.list.shrink_to(self.list.len() * 2);
-        self.spacing = self.spacing.saturating_mul(2);
-    }
-}
 
 /// Where to start looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

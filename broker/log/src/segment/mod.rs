@@ -1,7 +1,6 @@
 //! One file of batches with its index. Written by the log's owner, read by anybody.
 
-pub(crate) mod index;
-pub(crate) mod index_file;
+mod index;
 pub(crate) mod scan;
 
 use std::io;
@@ -11,12 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use freshet_env::disk::OpenMode;
 use freshet_env::{Disk, DiskFile};
+use freshet_records::envelope::index::{Entries, Indexed, MAX_INDEX_BYTES, MaxTime, StoredIndex};
 use freshet_types::Offset;
 use parking_lot::{Mutex, RwLock};
 
 use crate::LogConfig;
-use index::{Index, Indexed, Start};
-use index_file::{IndexFile, MAX_FILE_BYTES};
+use index::{Index, Start};
 use scan::{Scan, ScanError};
 
 /// Positions are 32 bits: a segment may hold this much and one more batch.
@@ -61,7 +60,7 @@ pub(crate) struct Segment {
     /// Removed, or about to be.
     gone: AtomicBool,
     /// Answer of [`Segment::max_time`] for a sealed segment, whose index need not stay for it.
-    max_time: Mutex<Option<Option<index::MaxTime>>>,
+    max_time: Mutex<Option<Option<MaxTime>>>,
 }
 
 #[derive(Debug, Default)]
@@ -229,7 +228,7 @@ impl Segment {
     }
 
     /// The batch with the largest timestamp. Waits for the device.
-    pub(crate) fn max_time(&self) -> Result<Option<index::MaxTime>, ScanError> {
+    pub(crate) fn max_time(&self) -> Result<Option<MaxTime>, ScanError> {
         if let Some(known) = *self.max_time.lock() {
             return Ok(known);
         }
@@ -298,7 +297,7 @@ impl Segment {
         Ok(())
     }
 
-    fn set_head(&self, head: Arc<index::Entries>, (covers, cuts): (u32, u64)) {
+    fn set_head(&self, head: Arc<Entries>, (covers, cuts): (u32, u64)) {
         let mut index = self.index.write();
         if self.cuts() == cuts {
             index.set_head(head, covers);
@@ -314,9 +313,9 @@ impl Segment {
         }
     }
 
-    fn read_index_file(&self) -> Option<IndexFile> {
-        let bytes = self.disk.read_small(&self.path("index"), MAX_FILE_BYTES);
-        IndexFile::from_file(&bytes.ok()?).ok()
+    fn read_index_file(&self) -> Option<StoredIndex> {
+        let bytes = self.disk.read_small(&self.path("index"), MAX_INDEX_BYTES);
+        StoredIndex::from_bytes(&bytes.ok()?).ok()
     }
 
     /// Writes the index file, when the whole index is known. Errors do not matter: it is a cache.
@@ -332,7 +331,7 @@ impl Segment {
         let (Some(entries), Ok(covers)) = (entries, u32::try_from(size)) else {
             return;
         };
-        let bytes = IndexFile { covers, entries }.to_file();
+        let bytes = StoredIndex { covers, entries }.to_bytes();
         let written = self
             .disk
             .open(&self.path("index"), OpenMode::Replace)

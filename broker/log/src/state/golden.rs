@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use freshet_env::{Disk, SystemDisk};
+use freshet_records::envelope::index::{Entries, Entry, MaxTime, StoredIndex};
 use freshet_records::{Attributes, BatchHeader, HEADER_BYTES};
 use freshet_types::{Timestamp, TopicId, TopicPartition};
 
 use crate::LogName;
-use crate::segment::index::{Entries, Entry, MaxTime};
-use crate::segment::index_file::IndexFile;
 use crate::state::committed;
 use crate::state::life::Life;
 use crate::state::stop::StopRow;
@@ -106,7 +105,7 @@ fn index() {
         position,
         max_before: Timestamp(max_before),
     };
-    let file = || IndexFile {
+    let file = || StoredIndex {
         covers: 10_000,
         entries: Entries {
             list: vec![entry(0, 0, i64::MIN), entry(17, 4200, 1001)],
@@ -117,8 +116,8 @@ fn index() {
             }),
         },
     };
-    assert_golden("index", &file().to_file());
-    assert_eq!(IndexFile::from_file(&golden("index")), Ok(file()));
+    assert_golden("index", &file().to_bytes());
+    assert_eq!(StoredIndex::from_bytes(&golden("index")), Ok(file()));
 }
 
 #[test]

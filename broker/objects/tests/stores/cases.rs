@@ -204,7 +204,7 @@ pub(crate) async fn empty_ranges_are_within(store: &dyn Objects) {
         ("empty/a", 2..2, None),
         ("empty/none", 0..0, None),
         ("empty/a", 3..3, Some(ObjectFailure::Invalid)),
-        #[allow(clippy::reversed_empty_ranges, reason = "it must be refused")]
+        #[expect(clippy::reversed_empty_ranges, reason = "it must be refused")]
         ("empty/a", 2..1, Some(ObjectFailure::Invalid)),
         ("empty/none", 0..1, Some(ObjectFailure::Invalid)),
         ("empty/b", 0..0, Some(ObjectFailure::NotFound)),

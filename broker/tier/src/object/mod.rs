@@ -8,7 +8,7 @@ mod verify;
 
 pub use compose::{ComposeError, SegmentObject, SegmentSource, compose};
 pub use footer::{Footer, Section, SectionKind};
-pub(crate) use index::{Index, MAX_INDEX_BYTES};
+pub(crate) use index::Index;
 pub use sums::CHUNK_BYTES;
 pub(crate) use sums::Sums;
 pub(crate) use verify::MAX_FOOTER_BYTES;

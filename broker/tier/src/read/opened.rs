@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use freshet_records::crc32c;
+use freshet_records::envelope::index::MAX_INDEX_BYTES;
 use freshet_types::TopicPartition;
 
 use super::error::ColdError;
 use super::shelf::Held;
 use super::store::Store;
-use crate::object::{
-    CHUNK_BYTES, Footer, Index, MAX_FOOTER_BYTES, MAX_INDEX_BYTES, Section, SectionKind, Sums,
-};
+use crate::object::{CHUNK_BYTES, Footer, Index, MAX_FOOTER_BYTES, Section, SectionKind, Sums};
 use crate::segment::Segment;
 
 /// What is read of an object's end first: index, checksums and footer, when there are not too many

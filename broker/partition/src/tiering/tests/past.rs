@@ -286,7 +286,7 @@ async fn who_tiers_no_more_leaves_nothing_behind() {
     assert_eq!(
         starts.collect::<Vec<_>>(),
         [end],
-        "what the disk has too may stay for now"
+        "what the disk has as well goes when the disk drops it"
     );
     // On again: nothing that is here was lost.
     rig.leaves.store(false, Ordering::Relaxed);

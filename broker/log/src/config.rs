@@ -30,6 +30,11 @@ pub struct Tiered {
     pub local_retention_ms: Option<u64>,
     /// `local.retention.bytes`; `None` keeps records here whatever the size.
     pub local_retention_bytes: Option<u64>,
+    /// A closed segment may be copied once its newest record is this old (`remote.copy.lag.ms`); `None`
+    /// leaves it to the bytes.
+    pub copy_lag_ms: Option<u64>,
+    /// Or once this much lies after it (`remote.copy.lag.bytes`); `None` leaves it to the time.
+    pub copy_lag_bytes: Option<u64>,
 }
 
 /// Settings of one log. Replaced as a whole by [`crate::LogHandle::configure`].

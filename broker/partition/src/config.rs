@@ -14,6 +14,8 @@ pub(crate) fn log_config(
         copies: !tier.copy_disabled,
         local_retention_ms: tier.local_retention_ms,
         local_retention_bytes: tier.local_retention_bytes,
+        copy_lag_ms: tier.copy_lag_ms,
+        copy_lag_bytes: tier.copy_lag_bytes,
     };
     LogConfig {
         durability: match topic.durability {

@@ -586,6 +586,28 @@ fn a_topics_local_retention_follows_its_retention() {
 }
 
 #[test]
+fn nothing_waits_to_be_copied_for_longer_than_it_stays() {
+    let of = |set: &[(&str, &str)]| {
+        let tier = Layers::default().topic_tier(&overrides(set));
+        (tier.copy_lag_ms, tier.copy_lag_bytes)
+    };
+    let bounds = [("local.retention.ms", "7"), ("local.retention.bytes", "9")];
+    let with = |ms, bytes| {
+        let lags = [
+            ("retention.bytes", "20"),
+            ("remote.copy.lag.ms", ms),
+            ("remote.copy.lag.bytes", bytes),
+        ];
+        of(&[bounds.as_slice(), lags.as_slice()].concat())
+    };
+    assert_eq!(with("-1", "-1"), (Some(7), Some(9)));
+    assert_eq!(with("5", "6"), (Some(5), Some(6)));
+    assert_eq!(with("8", "10"), (Some(7), Some(9)));
+    let for_ever = [("retention.ms", "-1"), ("remote.copy.lag.ms", "-1")];
+    assert_eq!(of(&for_ever), (None, None));
+}
+
+#[test]
 fn local_retention_is_never_longer_than_all_retention() {
     let tier = Layers::default().topic_tier(&overrides(&[
         ("retention.ms", "5"),

@@ -164,9 +164,9 @@ pub struct TopicTier {
     pub copy_disabled: bool,
     /// `remote.log.delete.on.disable`.
     pub delete_on_disable: bool,
-    /// `remote.copy.lag.ms`.
+    /// `remote.copy.lag.ms`; the local retention where that is less, or asked for by -1.
     pub copy_lag_ms: Option<u64>,
-    /// `remote.copy.lag.bytes`.
+    /// `remote.copy.lag.bytes`; the local retention where that is less, or asked for by -1.
     pub copy_lag_bytes: Option<u64>,
 }
 
@@ -183,14 +183,20 @@ impl Layers {
             (_, None) => bound(name),
             (_, Some(all)) => Some(bound(name).map_or(all, |local| local.min(all))),
         };
+        let local_ms = local("local.retention.ms", "retention.ms");
+        let local_bytes = local("local.retention.bytes", "retention.bytes");
+        let lag = |name, local: Option<u64>| match (bound(name), local) {
+            (Some(lag), Some(local)) => Some(lag.min(local)),
+            (lag, local) => lag.or(local),
+        };
         TopicTier {
             enabled: of.flag("remote.storage.enable"),
-            local_retention_ms: local("local.retention.ms", "retention.ms"),
-            local_retention_bytes: local("local.retention.bytes", "retention.bytes"),
+            local_retention_ms: local_ms,
+            local_retention_bytes: local_bytes,
             copy_disabled: of.flag("remote.log.copy.disable"),
             delete_on_disable: of.flag("remote.log.delete.on.disable"),
-            copy_lag_ms: bound("remote.copy.lag.ms"),
-            copy_lag_bytes: bound("remote.copy.lag.bytes"),
+            copy_lag_ms: lag("remote.copy.lag.ms", local_ms),
+            copy_lag_bytes: lag("remote.copy.lag.bytes", local_bytes),
         }
     }
 

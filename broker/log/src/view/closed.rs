@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_types::{LeaderEpoch, Offset};
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
 use super::{LogView, Shared};
 use crate::log::producers_at;
@@ -57,6 +57,19 @@ impl ClosedSegment {
     /// Bytes of its batches.
     pub fn size_bytes(&self) -> u64 {
         self.segment.size_bytes()
+    }
+
+    /// When its newest record was made; `None` if none of its records says. On a reader thread; `done`
+    /// runs there.
+    pub fn newest(&self, done: Done<Option<Timestamp>, ReadError>) -> Result<(), Busy> {
+        let this = self.clone();
+        let job = Box::new(move || {
+            let found = this.segment.max_time().map_err(|error| ReadError::Io {
+                reason: error.to_string().into(),
+            });
+            done(found.map(|max| max.map(|max| max.timestamp)));
+        });
+        self.shared.context.readers.submit(job)
     }
 
     /// Reads a range of its bytes on a reader thread; `done` runs there. Nothing is verified.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use freshet_log::{
-    AppendError, Durability, LogConfig, LogDir, LogError, LogHandle, OpenError, Origin, Read,
-    ReadError, ReadSpec, WritersOptions,
+    AppendError, Appended, Durability, LogConfig, LogDir, LogError, LogHandle, OpenError, Origin,
+    Read, ReadError, ReadSpec, WritersOptions,
 };
+use freshet_records::Batch;
 use freshet_types::{Offset, Timestamp};
 
 use crate::faulty::{Call, FaultyDisk};
 use crate::support::{Rig, TOPIC, TestLog, batch, eventually, large, options, segments, session};
+
+type AppendResult = Result<Appended, AppendError>;
 
 const LOG: &str = "t-0";
 /// What a device says; any error would do.
@@ -25,6 +28,14 @@ fn rig_with(options: WritersOptions) -> (Arc<FaultyDisk>, Rig) {
     let disk = Arc::new(FaultyDisk::default());
     let rig = Rig::with(Arc::<FaultyDisk>::clone(&disk), options);
     (disk, rig)
+}
+
+/// A segment holds a few small batches.
+fn small() -> LogConfig {
+    LogConfig {
+        segment_bytes: 300,
+        ..LogConfig::default()
+    }
 }
 
 fn is_offline<T>(result: Result<T, LogError>) -> bool {
@@ -104,12 +115,8 @@ fn a_failed_write_takes_the_directory_offline() {
 #[test]
 fn a_write_that_finds_no_room_is_refused_whole_and_can_be_sent_again() {
     for call in [Call::Write, Call::Open] {
-        let config = LogConfig {
-            segment_bytes: 300,
-            ..LogConfig::default()
-        };
         let (disk, rig) = rig();
-        let log = rig.open_with(LOG, config.clone());
+        let log = rig.open_with(LOG, small());
         let one = |sequence| session(log.now, 7, sequence, &["a", "b"]);
         log.append(&one(0)).unwrap();
         log.append(&one(2)).unwrap();
@@ -145,7 +152,7 @@ fn a_write_that_finds_no_room_is_refused_whole_and_can_be_sent_again() {
         log.wait_flushed(8);
         drop(log);
         let rig = rig.crash();
-        let log = rig.open_with(LOG, config);
+        let log = rig.open_with(LOG, small());
         assert_eq!(log.values(0), whole);
         assert!(
             log.append(&session(log.now, 7, 6, &["a", "b"]))
@@ -249,37 +256,65 @@ fn segments_that_cannot_be_made_are_failures() {
     assert_offline(&disk, &rig, &[&log]);
 }
 
-#[test]
-fn a_roll_in_the_middle_of_a_drain_fails_every_append_of_it() {
-    let (disk, rig) = rig();
-    let config = LogConfig {
-        segment_bytes: 300,
-        ..LogConfig::default()
-    };
-    let log = rig.open_with(LOG, config);
-    log.put(&["a"]);
+/// Appends that an append thread finds all at once, in a log whose segments they fill several times.
+fn in_one_drain(log: &TestLog, batches: &[Batch], fault: impl FnOnce()) -> Vec<AppendResult> {
     let (hold, held) = std::sync::mpsc::channel::<()>();
     log.handle
         .roll(Box::new(move |_| held.recv().unwrap_or(())))
         .unwrap();
-    disk.fail(Call::Write, ".log", EIO);
+    fault();
     let (tell, told) = std::sync::mpsc::channel();
-    for _ in 0..10 {
+    for batch in batches {
         let tell = tell.clone();
-        let batches = batch(log.now, &["0123456789"]).bytes().clone();
         log.handle
             .append(freshet_log::Append {
-                frame_bytes: batches.len(),
-                batches,
+                frame_bytes: batch.bytes().len(),
+                batches: batch.bytes().clone(),
                 leader_epoch: 0,
                 origin: Origin::Client,
-                done: Box::new(move |result| tell.send(result.is_err()).unwrap()),
+                done: Box::new(move |result| tell.send(result).unwrap()),
             })
             .unwrap();
     }
     drop((hold, tell));
-    assert_eq!(told.iter().collect::<Vec<_>>(), [true; 10]);
+    told.iter().collect()
+}
+
+#[test]
+fn a_roll_in_the_middle_of_a_drain_fails_every_append_of_it() {
+    let (disk, rig) = rig();
+    let log = rig.open_with(LOG, small());
+    log.put(&["a"]);
+    let batches = vec![batch(log.now, &["0123456789"]); 10];
+    let told = in_one_drain(&log, &batches, || disk.fail(Call::Write, ".log", EIO));
+    assert_eq!(told.len(), 10);
+    assert!(told.iter().all(Result::is_err), "{told:?}");
     assert_offline(&disk, &rig, &[&log]);
+}
+
+/// The roll writes what the ones before it have staged: it is theirs as well that there is no room.
+#[test]
+fn a_roll_that_finds_no_room_refuses_every_append_of_its_drain() {
+    let (disk, rig) = rig();
+    let log = rig.open_with(LOG, small());
+    log.append(&session(log.now, 7, 0, &["a"])).unwrap();
+    let one = |sequence| session(log.now, 7, sequence, &["0123456789"]);
+    let batches: Vec<Batch> = (1..11).map(one).collect();
+    let full = || disk.fail(Call::Write, ".log", StorageFull);
+    for result in in_one_drain(&log, &batches, full) {
+        let refused = result.unwrap_err();
+        assert!(
+            matches!(refused, AppendError::Log(LogError::DiskFull { .. })),
+            "{refused}"
+        );
+    }
+    disk.heal();
+    assert!(rig.dir.failure().is_none());
+    assert_eq!((log.handle.view().log_end(), log.values(0).len()), (1, 1));
+    for (batch, offset) in batches.iter().zip(1..) {
+        let appended = log.append(batch).unwrap();
+        assert_eq!((appended.base_offset, appended.duplicate), (offset, false));
+    }
 }
 
 #[test]

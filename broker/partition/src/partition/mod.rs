@@ -238,8 +238,12 @@ impl Partition {
         let high_watermark = self.replica.high_watermark();
         let unstable = view.first_unstable().unwrap_or(Offset::MAX);
         let local_start = view.log_start();
+        let log_start = match view.tiered() {
+            Some(_) => self.start_of_all(local_start),
+            None => local_start,
+        };
         Ends {
-            log_start: self.start_of_all(local_start),
+            log_start,
             local_start,
             high_watermark,
             last_stable: high_watermark.min(unstable),
@@ -414,6 +418,11 @@ impl Partition {
             // First there: what is deleted must not be back with the next leader.
             self.cut_past(to).await?;
         }
+        self.trim_here(to).await
+    }
+
+    /// The same for this disk alone.
+    pub(crate) async fn trim_here(&self, to: Offset) -> Result<Offset, TrimError> {
         let (tell, told) = oneshot::channel();
         self.begin_trim(to, Box::new(move |result| drop(tell.send(result))))?;
         match told.await {
@@ -469,7 +478,8 @@ impl Partition {
         }
     }
 
-    async fn cold<T: Send + 'static>(
+    /// What a reader's thread answers, once it has time.
+    pub(crate) async fn cold<T: Send + 'static>(
         &self,
         ask: impl FnOnce(Done<T, LogReadError>) -> Result<(), Busy>,
     ) -> Result<T, ReadError> {

@@ -48,7 +48,7 @@ struct Slot {
     turn: Notify,
 }
 
-/// Made when it is first used: most partitions have no past.
+/// Made when it is first used: with object storage by all that are led, without it by none.
 #[derive(Default)]
 pub(super) struct PastSlot(OnceLock<Box<Slot>>);
 

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait};
-use freshet_log::{Busy, ClosedSegment, Done, ReadError};
+use freshet_log::ClosedSegment;
 use freshet_tier::{
     ComposeError, EpochStart, SegmentId, SegmentSource, Stored, VerifyError, compose, verify,
 };
-use freshet_types::{ErrorKind, LeaderEpoch, TopicPartition};
-use tokio::sync::oneshot;
+use freshet_types::{ErrorKind, LeaderEpoch};
 
 use super::{CustodiansParts, Shared};
+use crate::partition::{Partition, ReadError};
 
 /// What is said of a segment beside its records.
 pub(super) struct Carried {
-    pub(super) partition: TopicPartition,
+    pub(super) partition: Arc<Partition>,
     pub(super) id: SegmentId,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) epochs: Vec<EpochStart>,
@@ -51,15 +51,17 @@ pub(super) async fn carry(
     let CustodiansParts {
         objects, layout, ..
     } = &shared.parts;
+    let partition = carried.partition;
     let batches = Arc::new(SegmentBytes {
+        partition: Arc::clone(&partition),
         segment: segment.clone(),
         shared: Arc::clone(shared),
         is_sent: AtomicBool::new(false),
     });
-    let key = layout.segment(carried.partition, segment.base(), carried.id);
-    let producers = wait(|done| segment.producers(done)).await?;
+    let key = layout.segment(partition.id(), segment.base(), carried.id);
+    let producers = partition.cold(|done| segment.producers(done)).await?;
     let object = compose(SegmentSource {
-        partition: carried.partition,
+        partition: partition.id(),
         id: carried.id,
         leader_epoch: carried.leader_epoch,
         generation: 0,
@@ -88,6 +90,7 @@ pub(super) async fn carry(
 
 /// A closed segment's bytes, as an object is made of.
 struct SegmentBytes {
+    partition: Arc<Partition>,
     segment: ClosedSegment,
     shared: Arc<Shared>,
     /// It is read a second time: to be sent, no faster than that may be.
@@ -106,7 +109,8 @@ impl ObjectBody for SegmentBytes {
                     .send(range.end.saturating_sub(range.start))
                     .await;
             }
-            let read = wait(|done| self.segment.read(range, done)).await;
+            let ask = |done| self.segment.read(range, done);
+            let read = self.partition.cold(ask).await;
             read.map_err(|error| ObjectError {
                 doing: "read a part of",
                 key: "a closed segment".to_owned(),
@@ -118,17 +122,4 @@ impl ObjectBody for SegmentBytes {
             })
         })
     }
-}
-
-/// Readers' threads answer, once they have time.
-async fn wait<T: Send + 'static>(
-    ask: impl FnOnce(Done<T, ReadError>) -> Result<(), Busy>,
-) -> Result<T, ReadError> {
-    let (tell, told) = oneshot::channel();
-    let gone = |reason: &str| ReadError::Io {
-        reason: reason.into(),
-    };
-    ask(Box::new(move |read| drop(tell.send(read)))).map_err(|busy| gone(&busy.to_string()))?;
-    told.await
-        .unwrap_or_else(|_| Err(gone("the readers have ended")))
 }

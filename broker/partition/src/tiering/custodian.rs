@@ -8,7 +8,6 @@ use std::time::Duration;
 use freshet_log::{ClosedSegment, Tiered};
 use freshet_tier::{Answer, Ask, Claim, EpochStart, Manifest, Purpose, Retention, SegmentId};
 use freshet_types::{LeaderEpoch, Offset};
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::Shared;
@@ -128,9 +127,9 @@ impl Custodian {
         };
         let mut exported_end = copy.log_start();
         loop {
-            let version = copy.version();
+            let before = progress(&copy);
             let round = self.round(wish, &mut copy, &mut exported_end).await;
-            *got_on |= copy.version() > version;
+            *got_on |= progress(&copy) != before;
             if let Err(trouble) = round {
                 return trouble;
             }
@@ -160,7 +159,7 @@ impl Custodian {
         self.tell(wish, copy, exported_end);
         if wish == (Wish::Keep { copies: true }) {
             let mut exported = self.now_ms();
-            while let Some(segment) = self.next(copy) {
+            while let Some(segment) = self.next(copy).await? {
                 self.bring(copy, &segment, exported_end).await?;
                 // What comes as fast as it is copied would never leave the disk.
                 if self.now_ms().saturating_sub(exported) >= self.shared.interval_ms() {
@@ -267,21 +266,11 @@ impl Custodian {
         }
         let log_start = copy.log_start();
         if log_start > ends.local_start && wish != Wish::Leave {
-            self.trim(log_start.min(ends.high_watermark)).await?;
+            let to = log_start.min(ends.high_watermark);
+            let trimmed = self.partition.trim_here(to).await;
+            trimmed.map_err(|error| Trouble::Again(error.to_string()))?;
         }
         Ok(())
-    }
-
-    async fn trim(&self, to: Offset) -> Result<(), Trouble> {
-        let (tell, told) = oneshot::channel();
-        let done = Box::new(move |trimmed| drop(tell.send(trimmed)));
-        let begun = self.partition.begin_trim(to, done);
-        begun.map_err(|busy| Trouble::Again(busy.to_string()))?;
-        match told.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Trouble::Again(error.to_string())),
-            Err(_) => Err(Trouble::Over),
-        }
     }
 
     /// Where the log begins by its retention.
@@ -302,13 +291,47 @@ impl Custodian {
     }
 
     /// The closed segment that goes on where the bucket ends.
-    fn next(&self, copy: &Manifest) -> Option<ClosedSegment> {
+    async fn next(&self, copy: &Manifest) -> Result<Option<ClosedSegment>, Trouble> {
         let committed = self.partition.ends().high_watermark;
-        let view = self.partition.view();
-        let closed = view.closed_segments(copy.remote_end(), committed);
+        let closed = {
+            let view = self.partition.view();
+            view.closed_segments(copy.remote_end(), committed)
+        };
         let next = closed.into_iter().next();
         // What retention took meanwhile is told first.
-        next.filter(|segment| segment.base() <= copy.remote_end())
+        let next = next.filter(|segment| segment.base() <= copy.remote_end());
+        match next {
+            Some(segment) if self.is_ripe(&segment).await? => Ok(Some(segment)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a closed segment may be copied by now: by its age, or by what lies after it (KIP-1241).
+    async fn is_ripe(&self, segment: &ClosedSegment) -> Result<bool, Trouble> {
+        let Some(tiered) = self.partition.view().tiered() else {
+            return Ok(false);
+        };
+        if tiered.copy_lag_ms == Some(0) {
+            return Ok(true);
+        }
+        if let Some(bytes) = tiered.copy_lag_bytes {
+            let view = self.partition.view();
+            let upto = view.closed_segments(-1, segment.end());
+            let upto: u64 = upto.iter().map(ClosedSegment::size_bytes).sum();
+            if view.size_bytes().saturating_sub(upto) >= bytes {
+                return Ok(true);
+            }
+        }
+        let Some(lag_ms) = tiered.copy_lag_ms else {
+            return Ok(false);
+        };
+        let newest = self.partition.cold(|done| segment.newest(done)).await;
+        let newest = newest.map_err(|error| Trouble::Again(error.to_string()))?;
+        let now = self.shared.parts.clock.wall();
+        // Records of no time are of no age: they would stay for ever.
+        Ok(newest.is_none_or(|newest| {
+            u64::try_from(now.0.saturating_sub(newest.0)).is_ok_and(|age| age >= lag_ms)
+        }))
     }
 
     async fn bring(
@@ -330,7 +353,7 @@ impl Custodian {
         };
         self.tended.change(copy, begin).await?;
         let carried = Carried {
-            partition: self.partition.id(),
+            partition: Arc::clone(&self.partition),
             id,
             leader_epoch: self.tended.epoch,
             epochs: within(&epochs(&self.partition.view().epochs()), start, end),
@@ -374,6 +397,11 @@ impl Custodian {
             }
         }
     }
+}
+
+/// What a round is for. The version moves with each attempt that fails as well: begun, abandoned.
+fn progress(copy: &Manifest) -> (Offset, Offset, u64) {
+    (copy.log_start(), copy.remote_end(), copy.exported())
 }
 
 fn epochs(known: &[(LeaderEpoch, Offset)]) -> Vec<EpochStart> {

@@ -42,6 +42,8 @@ const COPIED: Tiered = Tiered {
     copies: true,
     local_retention_ms: None,
     local_retention_bytes: None,
+    copy_lag_ms: Some(0),
+    copy_lag_bytes: None,
 };
 
 /// One machine for all, whose answers are lost now and then.
@@ -90,6 +92,8 @@ impl ManifestDoor for Door {
 struct Store {
     objects: MemoryObjects,
     away: AtomicBool,
+    /// It takes segments, and nothing else.
+    no_manifests: AtomicBool,
     puts: AtomicU64,
     /// Every so many puts are done and not answered; 0 for none.
     loses: AtomicU64,
@@ -124,6 +128,9 @@ impl Objects for Store {
     fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
         Box::pin(async move {
             self.check(key)?;
+            if self.no_manifests.load(Ordering::Relaxed) && key.contains("/manifests/") {
+                return Err(failure(key, ObjectFailure::Denied));
+            }
             let count = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
             if is_due(&self.tears, count) {
                 let part = body.part(0..body.len_bytes() / 2).await?;

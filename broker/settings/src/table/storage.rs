@@ -1,6 +1,5 @@
 //! Logs: where they are, how they are written, and the defaults of topics.
 
-use super::tiering::TIERING;
 use super::topic::{CLEANUP, COMPRESSION, DURABILITY, TIMESTAMP_TYPE, gzip_level};
 use crate::setting::declare::{boolean, double, int, list, long, string, unset};
 use crate::setting::{Kind, Setting, Unit, Valid};
@@ -90,9 +89,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     long("log.local.retention.bytes", "-2").bytes().at_least(-2).cluster_wide()
         .doc("Default of `local.retention.bytes`."),
     long("log.remote.copy.lag.ms", "0").millis().at_least(-1).cluster_wide()
-        .not_yet(TIERING).doc("Default of `remote.copy.lag.ms`."),
+        .doc("Default of `remote.copy.lag.ms`."),
     long("log.remote.copy.lag.bytes", "-1").bytes().at_least(-1).cluster_wide()
-        .not_yet(TIERING).doc("Default of `remote.copy.lag.bytes`."),
+        .doc("Default of `remote.copy.lag.bytes`."),
     // How logs are kept.
     long("log.retention.check.interval.ms", "300000").millis().at_least(1)
         .doc("How often segments are looked at for retention."),

@@ -1,6 +1,5 @@
 //! Settings of a topic: Kafka 4.4's, in its names and defaults, and `freshet.durability`.
 
-use super::tiering::TIERING;
 use crate::setting::declare::{boolean, double, int, list, long, same, string, times};
 use crate::setting::{Scope, Setting, Valid};
 
@@ -162,12 +161,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
     topic(boolean("remote.log.delete.on.disable", "false"))
         .doc("Delete what is in object storage when tiering is switched off; without it, it cannot be."),
     topic(long("remote.copy.lag.ms", "0")).millis().at_least(-1)
-        .from(&[same("log.remote.copy.lag.ms")]).not_yet(TIERING)
-        .doc("A closed segment is copied to object storage once it is this old."),
+        .from(&[same("log.remote.copy.lag.ms")])
+        .doc("A closed segment is copied to object storage once its newest record is this old, or \
+              `remote.copy.lag.bytes` says so. Never later than the local retention; -1 is as late."),
     topic(long("remote.copy.lag.bytes", "-1")).bytes().at_least(-1)
-        .from(&[same("log.remote.copy.lag.bytes")]).not_yet(TIERING)
-        .doc("A closed segment is copied to object storage once this much lies after it. -1 \
-              leaves it to `remote.copy.lag.ms`."),
+        .from(&[same("log.remote.copy.lag.bytes")])
+        .doc("A closed segment is copied to object storage once this much lies after it, or \
+              `remote.copy.lag.ms` says so. Never later than the local retention; -1 is as late."),
     topic(boolean("errors.deadletterqueue.group.enable", "false"))
         .not_yet("share groups are not built yet; no topic receives dead letters")
         .doc("Whether share groups may use this topic as their dead-letter queue."),

@@ -48,7 +48,7 @@ impl Outcome {
     /// An answer to a replica that tells it where our log starts and ends, so that it finds its
     /// place without another question: the end is that of our latest epoch.
     fn out_of_range(partition: &Partition) -> Self {
-        let ends = ends(partition, Isolation::LogEnd);
+        let ends = told(partition.ends(), Isolation::LogEnd);
         Self {
             ends: Some(ends),
             diverging: Some(EpochEndOffset {
@@ -213,8 +213,8 @@ pub(super) async fn look(
         (read, _) => read,
     };
     Look::Done(match read {
-        Ok(Slice { fetched, .. }) => {
-            let ends = ends(&partition, isolation);
+        Ok(Slice { fetched, ends }) => {
+            let ends = told(ends, isolation);
             Outcome {
                 error: ErrorCode::None,
                 ends: Some(ends),
@@ -237,8 +237,7 @@ fn failed(partition: &Partition, error: &ReadError) -> Outcome {
 }
 
 /// The ends as a reader is told them: for who copies, the log begins where this disk does.
-fn ends(partition: &Partition, isolation: Isolation) -> Ends {
-    let ends = partition.ends();
+fn told(ends: Ends, isolation: Isolation) -> Ends {
     match isolation {
         Isolation::LogEnd => Ends {
             log_start: ends.local_start,
@@ -266,7 +265,7 @@ fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<O
         Some(end) if end.epoch < 0 => return Some(Outcome::failed(ErrorCode::OffsetOutOfRange)),
         Some(end) => {
             return Some(Outcome {
-                ends: Some(ends(partition, eyes.isolation)),
+                ends: Some(told(partition.ends(), eyes.isolation)),
                 diverging: Some(end),
                 ..Outcome::failed(ErrorCode::None)
             });

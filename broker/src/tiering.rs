@@ -8,7 +8,7 @@ use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
 use freshet_objects::Bucket;
 use freshet_partition::{
     CopyCounts, Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace,
-    Partition, PastReaders,
+    PacedReads, Partition, PastReaders, Rate,
 };
 use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
@@ -50,13 +50,17 @@ impl Settings {
         image.layers(&self.statics, self.node)
     }
 
+    fn tier(&self) -> TierSettings {
+        self.layers(&self.image.borrow()).tier()
+    }
+
     fn pace(&self) -> Pace {
         let TierSettings {
             interval_ms,
             copiers,
             copy_bytes_per_second,
             ..
-        } = self.layers(&self.image.borrow()).tier();
+        } = self.tier();
         Pace {
             interval_ms,
             at_once: copiers,
@@ -146,7 +150,7 @@ fn carry(
         quorum: Arc::clone(&quorum),
         topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
     });
-    let (paced, leaving) = (settings.clone(), settings.clone());
+    let (paced, leaving, read) = (settings.clone(), settings.clone(), settings.clone());
     let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
@@ -164,6 +168,11 @@ fn carry(
     // Readers do not wait while a segment is summed up.
     let reading = Reactors::start("tier-read", 1)?;
     let home = reading.next().clone();
+    let rate = Rate::new(
+        Arc::clone(&doors.clock),
+        Arc::new(move || read.tier().fetch_bytes_per_second),
+    );
+    let objects = Arc::new(PacedReads::new(objects, rate));
     let readers = PastReaders::new((objects, layout), ReadLimits::default(), counts, home);
     Ok(Carrying {
         custodians,

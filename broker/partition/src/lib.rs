@@ -28,5 +28,7 @@ pub use partition::{
     Produce, ProduceError, ReadError, ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
-pub use tiering::{CopyCounts, Custodians, CustodiansParts, Pace, PastReaders};
+pub use tiering::{
+    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Pace, PacedReads, PastReaders, Rate,
+};
 pub use waiters::{Watch, Watcher};

@@ -105,9 +105,8 @@ impl ObjectBody for SegmentBytes {
     fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
         Box::pin(async move {
             if self.is_sent.load(Ordering::Relaxed) {
-                self.shared
-                    .send(range.end.saturating_sub(range.start))
-                    .await;
+                let bytes = range.end.saturating_sub(range.start);
+                self.shared.sent.pass(bytes).await;
             }
             let ask = |done| self.segment.read(range, done);
             let read = self.partition.cold(ask).await;

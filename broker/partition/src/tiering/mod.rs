@@ -12,6 +12,7 @@
 
 mod carry;
 mod custodian;
+mod rate;
 mod reading;
 mod tended;
 #[cfg(test)]
@@ -22,7 +23,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use freshet_env::{Clock, Objects, Rng};
 use freshet_metadata::{MetadataImage, Topic};
@@ -37,8 +37,8 @@ use crate::directory::Neighbour;
 use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
-use crate::replication::Throttle;
 use custodian::Custodian;
+pub use rate::{BytesPerSecond, PacedReads, Rate};
 pub use reading::PastReaders;
 
 /// What custodians have done, counted for whoever makes metrics of it; each only grows.
@@ -108,33 +108,13 @@ struct Shared {
     seats: Semaphore,
     /// How many seats there are, taken ones included.
     seat_count: Mutex<usize>,
-    /// What is sent.
-    throttle: Mutex<Throttle>,
+    /// Of what is sent.
+    sent: Rate,
 }
 
 impl Shared {
     fn interval_ms(&self) -> u64 {
         (self.parts.pace)().interval_ms
-    }
-
-    /// Waits until so many bytes may be sent.
-    async fn send(&self, bytes: u64) {
-        loop {
-            let rate = (self.parts.pace)().bytes_per_second;
-            let now = self.parts.clock.monotonic();
-            let free_at = {
-                let mut throttle = self.throttle.lock();
-                throttle.set_rate(rate, now);
-                if throttle.may_copy(now) {
-                    throttle.copied(bytes, now);
-                    return;
-                }
-                throttle.free_at()
-            };
-            // Not much longer: the rate may become another one.
-            let wait = free_at.0.saturating_sub(now.0).clamp(1, 1000);
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-        }
     }
 
     /// A seat for one segment. There are as many as the settings say by now; where those are fewer,
@@ -163,11 +143,16 @@ impl fmt::Debug for Custodians {
 impl Custodians {
     /// None yet; the directory brings the partitions.
     pub fn new(parts: CustodiansParts) -> Self {
+        let pace = Arc::clone(&parts.pace);
+        let sent = Rate::new(
+            Arc::clone(&parts.clock),
+            Arc::new(move || pace().bytes_per_second),
+        );
         let shared = Shared {
             parts,
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),
-            throttle: Mutex::new(Throttle::new(u64::MAX)),
+            sent,
         };
         Self {
             shared: Arc::new(shared),

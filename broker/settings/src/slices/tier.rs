@@ -25,6 +25,8 @@ pub struct TierSettings {
     pub fetch_bytes_per_second: u64,
     /// `remote.fetch.max.wait.ms`: how long a fetch waits for object storage. Dynamic.
     pub fetch_max_wait_ms: u64,
+    /// `remote.list.offsets.request.timeout.ms`: how long ListOffsets does, where it does not say. Dynamic.
+    pub list_offsets_wait_ms: u64,
     /// `rlmm.config.remote.log.metadata.topic.num.partitions`.
     pub metadata_partitions: i32,
     /// `rlmm.config.remote.log.metadata.topic.replication.factor`.
@@ -52,6 +54,7 @@ impl Layers {
             copy_bytes_per_second: rate("remote.log.manager.copy.max.bytes.per.second"),
             fetch_bytes_per_second: rate("remote.log.manager.fetch.max.bytes.per.second"),
             fetch_max_wait_ms: self.unsigned("remote.fetch.max.wait.ms"),
+            list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
             metadata_partitions: metadata("rlmm.config.remote.log.metadata.topic.num.partitions"),
             metadata_replication_factor: i16::try_from(replicas).unwrap_or(1),
             metadata_min_insync_replicas: u32::try_from(in_sync).unwrap_or(1),
@@ -96,6 +99,7 @@ mod tests {
             copy_bytes_per_second: u64::MAX,
             fetch_bytes_per_second: u64::MAX,
             fetch_max_wait_ms: 500,
+            list_offsets_wait_ms: 30_000,
             metadata_partitions: 50,
             metadata_replication_factor: 3,
             metadata_min_insync_replicas: 2,

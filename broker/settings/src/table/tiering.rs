@@ -3,8 +3,10 @@
 use crate::setting::declare::{boolean, double, int, long, short, string, unset};
 use crate::setting::{Kind, Setting, Valid};
 
-pub(crate) const TIERING: &str = "this part of tiered storage is not built yet";
+const TIERING: &str = "this part of tiered storage is not built yet";
 const PLUGIN: &str = "object storage is built in; there are no Java plugins";
+const NO_WINDOWS: &str = "a rate is kept from byte to byte, without windows";
+const NO_POOL: &str = "no thread waits for object storage, so none are counted";
 const CLEANER: &str = "the cleaner is not built yet; compacted topics keep every record";
 
 /// The kind of store is known and something is named; the rest is read when it is opened.
@@ -115,7 +117,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Bytes of indexes that are kept of segments in object storage."),
     int("remote.log.manager.thread.pool.size", "2")
         .at_least(1)
-        .not_yet(TIERING)
+        .no_meaning(NO_POOL)
         .doc("Older name of `remote.log.manager.follower.thread.pool.size`."),
     int("remote.log.manager.copier.thread.pool.size", "10")
         .at_least(1)
@@ -124,12 +126,12 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("remote.log.manager.expiration.thread.pool.size", "10")
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
+        .no_meaning(NO_POOL)
         .doc("Threads that expire segments in object storage."),
     int("remote.log.manager.follower.thread.pool.size", "2")
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
+        .no_meaning(NO_POOL)
         .doc("Threads that followers use for object storage."),
     long("remote.log.manager.task.interval.ms", "30000")
         .millis()
@@ -153,11 +155,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
     .doc("Bytes a second that are copied to object storage."),
     int("remote.log.manager.copy.quota.window.num", "11")
         .at_least(1)
-        .not_yet(TIERING)
+        .no_meaning(NO_WINDOWS)
         .doc("Windows over which that rate is measured."),
     int("remote.log.manager.copy.quota.window.size.seconds", "1")
         .at_least(1)
-        .not_yet(TIERING)
+        .no_meaning(NO_WINDOWS)
         .doc("Length of such a window."),
     long(
         "remote.log.manager.fetch.max.bytes.per.second",
@@ -165,15 +167,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     )
     .at_least(1)
     .cluster_wide()
-    .not_yet(TIERING)
     .doc("Bytes a second that are read from object storage."),
     int("remote.log.manager.fetch.quota.window.num", "11")
         .at_least(1)
-        .not_yet(TIERING)
+        .no_meaning(NO_WINDOWS)
         .doc("Windows over which that rate is measured."),
     int("remote.log.manager.fetch.quota.window.size.seconds", "1")
         .at_least(1)
-        .not_yet(TIERING)
+        .no_meaning(NO_WINDOWS)
         .doc("Length of such a window."),
     int("remote.fetch.max.wait.ms", "500")
         .millis()
@@ -184,8 +185,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .millis()
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
-        .doc("How long a ListOffsets request waits for object storage."),
+        .doc("How long a ListOffsets request that does not say waits for object storage."),
     boolean("log.cleaner.enable", "true")
         .not_yet(CLEANER)
         .doc("Whether compacted topics are compacted."),

@@ -1,6 +1,7 @@
 //! ListOffsets (2): offsets by time, and the named ends of a partition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_log::TimeQuery;
 use freshet_partition::{Isolation, Partition, Past, ReadError};
@@ -9,6 +10,9 @@ use freshet_wire::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use freshet_wire::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
 
 use super::fetch::isolation;
 use crate::kafka::call::Call;
@@ -27,6 +31,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 /// The first offset that waits for its upload (KIP-1023).
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// Partitions of a request that are looked up at a time, where that takes time.
+const AT_ONCE: usize = 64;
 
 /// First version whose clients know that an offset may not be known yet.
 const NOT_AVAILABLE_SINCE: i16 = 5;
@@ -68,12 +75,18 @@ pub(crate) async fn handle(
         _ => isolation(request.isolation_level),
     };
     let mut topics = Vec::with_capacity(request.topics.len());
+    let deadline = Instant::now() + patience(context, request.timeout_ms);
     for topic in request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in topic.partitions {
-            let found = find(context, call, &topic.name, &asked, isolation).await;
-            partitions.push(answer(context, &asked, found));
-        }
+        let name = topic.name.as_str();
+        let finding = topic.partitions.into_iter().map(|asked| async move {
+            let finding = find(context, call, name, &asked, isolation);
+            let found = timeout_at(deadline, finding).await;
+            let found = found.unwrap_or(Err(ErrorCode::RequestTimedOut));
+            answer(context, &asked, found)
+        });
+        // What is found at once needs no other's time.
+        let found = stream::iter(finding).buffered(AT_ONCE);
+        let partitions = found.collect().await;
         topics.push(ListOffsetsTopicResponse {
             name: topic.name,
             partitions,
@@ -83,6 +96,13 @@ pub(crate) async fn handle(
         topics,
         ..ListOffsetsResponse::default()
     }
+}
+
+/// How long a request waits for object storage (KIP-1075).
+fn patience(context: &Context, asked_ms: i32) -> Duration {
+    let asked = u64::try_from(asked_ms).ok().filter(|ms| *ms > 0);
+    let ms = asked.unwrap_or_else(|| context.layers().tier().list_offsets_wait_ms);
+    Duration::from_millis(ms)
 }
 
 async fn find(

@@ -17,7 +17,6 @@ mod pauses;
 mod resources;
 mod rolls;
 
-use std::collections::HashSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,7 +29,7 @@ use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
 use crate::cluster::{Cluster, disk_start, fetch_once, read_copy};
 use crate::faults::note;
-use crate::history::{Anomaly, History, Read, Write};
+use crate::history::{Anomaly, History, Numbered, Read, Write, is_renumbering, renumbered};
 use crate::load::{Load, Plan, Seen, Writer};
 use crate::scenario::eventually;
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
@@ -356,14 +355,8 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Resu
         std::fs::write(&path, format!("{:#?}", seen.history))?;
     }
     let mut anomalies = seen.history.check();
-    let renumbered = renumbered(cluster, &anomalies, &clients);
-    anomalies.retain(|anomaly| match anomaly {
-        Anomaly::Duplicate { first, .. } => !renumbered.contains(&first.value),
-        Anomaly::Reordered { first, second } => {
-            !renumbered.contains(&first.value) && !renumbered.contains(&second.value)
-        }
-        _ => true,
-    });
+    let again = renumbered(&anomalies, |write| numbered(cluster, write, &clients));
+    anomalies.retain(|anomaly| !is_renumbering(anomaly, &again));
     if let Some(first) = anomalies.first() {
         let mut all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
         all.extend(twice_written(cluster, &anomalies));
@@ -378,38 +371,23 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Resu
         bail!("{count} records were given up, the first is {number}: {why}");
     }
     let told = summary(&seen);
-    Ok(match renumbered.len() {
+    Ok(match again.len() {
         0 => told,
-        count => format!("{told}; librdkafka gave itself another epoch: {count} are there twice"),
+        count => format!("{told}; librdkafka gave itself another epoch: {count} are there again"),
     })
 }
 
-/// Values that librdkafka has written twice by its own choice. When a later batch of any partition is
-/// refused because an earlier one was (out of order), it begins another epoch for all partitions and
-/// numbers anew what it has no answer to, also where that may be stored already
-/// (`rd_kafka_handle_idempotent_Produce_error`, "skipped sequence numbers"; 2.16). A leader cannot know
-/// such a batch. The same epoch twice is a broker's fault.
-fn renumbered(cluster: &Cluster, anomalies: &[Anomaly], clients: &[Client]) -> HashSet<u64> {
-    let by_librdkafka = |write: &Write| {
-        let at = usize::try_from(write.writer() - 1).ok();
-        at.and_then(|at| clients.get(at)) == Some(&Client::Librdkafka)
-    };
-    let is_renumbered = |first: &Write, second: &Write| {
-        let mut places = [first, second];
-        places.sort_by_key(|write| write.offset);
-        let headers = places.map(|write| header_at(cluster, write.partition, write.offset).ok());
-        matches!(headers, [Some(old), Some(new)]
-            if old.producer_id == new.producer_id && old.producer_epoch < new.producer_epoch)
-    };
-    let twice = anomalies.iter().filter_map(|anomaly| match anomaly {
-        Anomaly::Duplicate { first, second }
-            if by_librdkafka(first) && is_renumbered(first, second) =>
-        {
-            Some(first.value)
-        }
-        _ => None,
-    });
-    twice.collect()
+/// How what librdkafka wrote is numbered where it is; no other client of ours numbers anew what may be
+/// stored.
+fn numbered(cluster: &Cluster, write: &Write, clients: &[Client]) -> Option<Numbered> {
+    let at = usize::try_from(write.writer() - 1).ok();
+    let client = at.and_then(|at| clients.get(at));
+    client.filter(|client| **client == Client::Librdkafka)?;
+    let header = header_at(cluster, write.partition, write.offset).ok()?;
+    Some(Numbered {
+        producer: header.producer_id,
+        epoch: header.producer_epoch,
+    })
 }
 
 /// By whom what is there twice was written: a producer that gave itself another epoch has forgotten

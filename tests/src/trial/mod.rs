@@ -465,6 +465,9 @@ fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result
                     Some(end) if tiered => disk_start(&mut raw, TOPIC, partition, end)?,
                     _ => 0,
                 };
+                if start > 0 {
+                    starts_in_the_bucket(cluster, partition, start)?;
+                }
                 let told = read_copy(&mut raw, TOPIC, partition, (start, end))?;
                 Ok((start, told))
             })
@@ -483,6 +486,22 @@ fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result
     if copies < 3 && cluster.kind() == Kind::Kafka {
         bail!("Kafka's followers serve their copies, but not these: {copies}");
     }
+    Ok(())
+}
+
+/// As a timestamp to ListOffsets.
+const LATEST_TIERED: i64 = -5;
+
+/// What a disk lacks is in the bucket: without that a copy that lost all it had would begin at its end,
+/// and miss nothing.
+fn starts_in_the_bucket(cluster: &Cluster, partition: i32, start: i64) -> Result<()> {
+    let mut leader = cluster.connect(cluster.leader(TOPIC, partition)?)?;
+    let (code, _, tiered) = leader.offset_of((TOPIC, partition), LATEST_TIERED)?;
+    ensure!(code == 0, "ListOffsets {LATEST_TIERED}: error {code}");
+    ensure!(
+        start <= tiered + 1,
+        "{TOPIC}-{partition} begins at {start}, and what is before is in the bucket up to {tiered} only"
+    );
     Ok(())
 }
 

@@ -192,7 +192,18 @@ impl Raw {
 
     /// Asks partition 0 of a topic for an offset by time.
     pub fn offset_at(&mut self, topic: &str, timestamp: i64) -> Result<(i16, i64, i64)> {
+        self.offset_of((topic, 0), timestamp)
+    }
+
+    /// Asks a partition's leader for an offset by time, or by one of the numbers below 0 that name one;
+    /// gives the error code, the timestamp and the offset.
+    pub fn offset_of(
+        &mut self,
+        (topic, partition): (&str, i32),
+        timestamp: i64,
+    ) -> Result<(i16, i64, i64)> {
         let partition = list_offsets::ListOffsetsPartition {
+            partition_index: partition,
             timestamp,
             ..Default::default()
         };

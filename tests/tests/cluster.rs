@@ -4,8 +4,8 @@ use std::env;
 use std::process::ExitCode;
 
 use freshet_tests::{
-    Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_disks, missing_for_trials,
-    run_tiered, run_trial, seed, trials,
+    Kind, Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_disks,
+    missing_for_trials, run_tiered, run_trial, seed, trials,
 };
 
 /// Trials that are run a second time, with most records in a bucket. `FRESHET_TIERED=1` runs all of
@@ -19,6 +19,7 @@ const TIERED: &[&str] = &[
 
 fn main() -> ExitCode {
     let missing = enter().or_else(missing_for_trials);
+    let bucketless = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     let seed = seed();
     let mut suite = Suite::default();
     suite.test(
@@ -29,12 +30,14 @@ fn main() -> ExitCode {
     for trial in trials() {
         let missing = missing.clone().or_else(|| missing_for(trial));
         if env::var_os("FRESHET_TIERED").is_some() {
+            let missing = missing.or_else(bucketless);
             suite.test(trial.name, missing, move || run_tiered(trial, seed));
             continue;
         }
         suite.test(trial.name, missing.clone(), move || run_trial(trial, seed));
         if TIERED.contains(&trial.name) {
             let name = format!("{}_while_records_leave_the_disks", trial.name);
+            let missing = missing.or_else(bucketless);
             suite.test(&name, missing, move || run_tiered(trial, seed));
         }
     }

@@ -22,6 +22,10 @@ const INVALID_CONFIG: i16 = 40;
 const OUT_OF_RANGE: i16 = 1;
 const STORAGE: i16 = 56;
 const TOPIC_RESOURCE: i8 = 2;
+/// As timestamps to ListOffsets.
+const EARLIEST: i64 = -2;
+const NEWEST: i64 = -3;
+const LOCAL: i64 = -4;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A batch; eight of them make a segment.
 const BATCH_BYTES: usize = 128 << 10;
@@ -34,8 +38,13 @@ fn main() -> ExitCode {
     suite.test("closed_segments_are_copied_as_they_are", kafka(), copied);
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
-    suite.test("records_that_are_away_are_read_by_everybody", kafka(), away);
-    suite.test("records_that_are_away_are_deleted", kafka(), deleted);
+    // librdkafka writes, and Java reads or gives orders.
+    let peers = || {
+        let needed = [Client::Java, Client::Librdkafka];
+        kafka().or_else(|| needed.into_iter().find_map(Client::missing))
+    };
+    suite.test("records_that_are_away_are_read_by_everybody", peers(), away);
+    suite.test("records_that_are_away_are_deleted", peers(), deleted);
     suite.test(
         "whoever_leads_next_goes_on_where_the_bucket_ends",
         kafka().or_else(|| alone.clone()),
@@ -221,38 +230,51 @@ fn away() -> Result<()> {
     cold.look_up(|| Raw::connect(broker.bootstrap()))
 }
 
-/// DeleteRecords and retention in the bucket; a bucket that is away, and switching it off.
+/// Each on what the one before has left: DeleteRecords, a bucket that is away, retention, switching off.
 fn deleted() -> Result<()> {
     let bucket = tempfile::tempdir()?;
     let broker = broker(bucket.path())?;
     let cold = Cold::make(broker.bootstrap(), "t")?;
     cold.write(broker.bootstrap(), || Raw::connect(broker.bootstrap()))?;
-    let mut admin = Peer::start(Client::Java, Role::Admin, broker.bootstrap(), &[])?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    deleted_by_request(broker.bootstrap(), &mut raw)?;
+    bucket_away(bucket.path(), &mut raw)?;
+    deleted_by_age(&mut raw)?;
+    switched_off(&mut raw)
+}
+
+fn deleted_by_request(bootstrap: &str, raw: &mut Raw) -> Result<()> {
+    let mut admin = Peer::start(Client::Java, Role::Admin, bootstrap, &[])?;
     let order = json!({"op": "delete_records", "topic": "t", "partition": 0, "before": 100});
     let told = admin.ask(&order)?;
     ensure!(
         matches!(&told, Answer::Reply(told) if told["low"] == 100),
         "{told:?}"
     );
-    let mut raw = Raw::connect(broker.bootstrap())?;
-    ensure!(
-        raw.offset_at("t", -2)? == (0, -1, 100),
-        "{:?}",
-        raw.offset_at("t", -2)?
-    );
-    ensure!(raw.fetch("t", 99, 1000)?.error_code == OUT_OF_RANGE);
+    begins_at(raw, 100)
+}
+
+/// The log begins there: what is before is nowhere, and what is there can be read.
+fn begins_at(raw: &mut Raw, start: i64) -> Result<()> {
+    let told = raw.offset_at("t", EARLIEST)?;
+    ensure!(told == (0, -1, start), "{told:?} instead of {start}");
+    let before = raw.fetch("t", start - 1, 1000)?.error_code;
+    ensure!(before == OUT_OF_RANGE, "{before} before {start}");
     eventually(PATIENCE, || {
-        let told = raw.fetch("t", 100, 1000)?;
+        let told = raw.fetch("t", start, 1000)?;
         ensure!(
             told.error_code == 0 && !told.records.is_empty(),
             "error {}",
             told.error_code
         );
         Ok(())
-    })?;
-    // The store is away: what is in no cache cannot be read, and nobody takes that for an end.
-    let elsewhere = bucket.path().join("moved");
-    fs::rename(bucket.path().join("freshet"), &elsewhere)?;
+    })
+}
+
+/// What is in no cache cannot be read, and nobody takes that for an end.
+fn bucket_away(bucket: &Path, raw: &mut Raw) -> Result<()> {
+    let elsewhere = bucket.join("moved");
+    fs::rename(bucket.join("freshet"), &elsewhere)?;
     eventually(PATIENCE, || {
         let codes: Vec<i16> = (100..900)
             .step_by(25)
@@ -262,8 +284,39 @@ fn deleted() -> Result<()> {
         ensure!(fine && codes.contains(&STORAGE), "{codes:?}");
         Ok(())
     })?;
-    fs::rename(&elsewhere, bucket.path().join("freshet"))?;
-    // By accident nobody loses it; on purpose it is gone, and what the disk has is all there is.
+    fs::rename(&elsewhere, bucket.join("freshet"))?;
+    Ok(())
+}
+
+/// Retention takes the older half of what is in the bucket, and nothing of the other one.
+fn deleted_by_age(raw: &mut Raw) -> Result<()> {
+    // By their own time the records are of two minutes, long ago.
+    let (_, newest, _) = raw.offset_at("t", NEWEST)?;
+    let age = (now_ms() - newest + 60_000).to_string();
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), "retention.ms", &age)?;
+    ensure!(code == 0, "{code}: {why}");
+    eventually(PATIENCE, || {
+        let ((_, _, start), (_, _, local)) =
+            (raw.offset_at("t", EARLIEST)?, raw.offset_at("t", LOCAL)?);
+        ensure!(
+            300 < start && start < local,
+            "it begins at {start}, the disk at {local}"
+        );
+        Ok(())
+    })?;
+    // From now on nothing more is due.
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), "retention.ms", "-1")?;
+    ensure!(code == 0, "{code}: {why}");
+    eventually(PATIENCE, || {
+        let (_, _, start) = raw.offset_at("t", EARLIEST)?;
+        begins_at(raw, start)
+    })
+}
+
+/// By accident nobody loses what is in the bucket; on purpose it is gone, and what the disk has is all
+/// there is.
+fn switched_off(raw: &mut Raw) -> Result<()> {
+    let (_, _, before) = raw.offset_at("t", EARLIEST)?;
     let off = ("remote.storage.enable", "false");
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
     ensure!(code == INVALID_CONFIG, "{code}: {why}");
@@ -277,14 +330,13 @@ fn deleted() -> Result<()> {
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
     ensure!(code == 0, "{why}");
     eventually(PATIENCE, || {
-        let (earliest, local) = (raw.offset_at("t", -2)?, raw.offset_at("t", -4)?);
+        let (earliest, local) = (raw.offset_at("t", EARLIEST)?, raw.offset_at("t", LOCAL)?);
         ensure!(
-            earliest == local && earliest.2 > 100,
+            earliest == local && earliest.2 > before,
             "{earliest:?}, {local:?}"
         );
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
 fn refused() -> Result<()> {

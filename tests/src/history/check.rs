@@ -120,13 +120,23 @@ impl History {
         let mut sorted: Vec<&Write> = self.last_read.iter().collect();
         sorted.sort_by_key(|write| place(write));
         let mut latest: HashMap<(i32, u64), Write> = HashMap::new();
+        let mut known = HashSet::new();
         for &second in sorted {
             if self.loose.contains(&second.writer()) {
                 continue;
             }
-            let before = latest.insert((second.partition, second.writer()), second);
-            if let Some(first) = before.filter(|first| first.value > second.value) {
+            let is_again = !known.insert((second.partition, second.value));
+            let newest = latest
+                .entry((second.partition, second.writer()))
+                .or_insert(second);
+            let first = *newest;
+            let is_late = first.value > second.value;
+            if is_late {
                 found.push(Anomaly::Reordered { first, second });
+            }
+            // What is there a second time may be forgiven, and must not hide what comes behind it.
+            if !(is_late && is_again) {
+                *newest = second;
             }
         }
     }

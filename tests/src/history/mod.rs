@@ -5,11 +5,14 @@
 //! is unknown (given up, or still waiting at the end) may be there or not, but at most once.
 
 mod check;
+mod renumbered;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+
+pub(crate) use renumbered::{Numbered, is_renumbering, renumbered};
 
 /// The numbers of a writer's values are below the next multiple of this, so no value is sent twice
 /// and a value names its writer.

@@ -17,7 +17,6 @@ mod pauses;
 mod resources;
 mod rolls;
 
-use std::collections::HashSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,7 +29,7 @@ use crate::broker::{Kind, freshet_command};
 use crate::client::Client;
 use crate::cluster::{Cluster, disk_start, fetch_once, read_copy};
 use crate::faults::note;
-use crate::history::{Anomaly, History, Read, Write};
+use crate::history::{Anomaly, History, Numbered, Read, Write, is_renumbering, renumbered};
 use crate::load::{Load, Plan, Seen, Writer};
 use crate::scenario::eventually;
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
@@ -232,17 +231,13 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
     }
     let mut bits = Bits::new(seed);
     let mut plan = plan(&mut bits);
-    if trials.iter().any(|trial| JAVA_STICKS.contains(&trial.name)) {
-        let java = |writer: &&mut Writer| writer.client == Client::Java;
-        let writers = plan.writers.iter_mut().filter(java);
-        writers.for_each(|writer| writer.client = Client::FranzGo);
-    }
+    let told = spare_java(&mut plan, trials);
     let load = Load::start(plan, &cluster.bootstrap())?;
     let mut stage = Stage {
         cluster,
         load,
         bits,
-        notes: Vec::new(),
+        notes: told.into_iter().collect(),
         may_give_up: false,
         tiered,
     };
@@ -254,11 +249,10 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
     close(stage)
 }
 
-/// Trials in which a leader of the past still hears clients. Java sends new batches to the new leader
-/// while one that is stored there too waits for the old one's answer. When that comes, the batch is
-/// older than the five that leaders remember, and is out of order for ever (seen in 3 of 7 rings; Kafka's
-/// leaders remember as many). Until ours know what is older, others write here.
-const JAVA_STICKS: &[&str] = &[
+/// Trials in which a leader of the past still hears clients: others write there, until leaders know what
+/// is older than the batches that they remember (seen in 3 of 7 rings; Kafka's remember as many).
+/// `FRESHET_KNOWN=1` has Java write all the same.
+pub(crate) const JAVA_STICKS: &[&str] = &[
     "a_bridge_between_two_pairs",
     "a_leader_that_is_cut_off_promises_nothing",
     "a_ring_of_five",
@@ -266,6 +260,28 @@ const JAVA_STICKS: &[&str] = &[
     "part_a_leader_from_brokers_but_not_from_clients",
     "unheard_leader",
 ];
+
+/// What happens there to Java.
+pub(crate) const JAVA_STICKS_BY: &str = "Java sends new batches to the new leader while one that is stored \
+    there too waits for the old one's answer; when that comes, the batch is older than the five that leaders \
+    remember, and is out of order for ever";
+
+/// Puts another client in Java's place where Java is known to stick; tells so where it has.
+fn spare_java(plan: &mut Plan, trials: &[&Trial]) -> Option<String> {
+    let sticks = trials
+        .iter()
+        .find(|trial| JAVA_STICKS.contains(&trial.name))?;
+    if tries_what_is_known() {
+        return None;
+    }
+    let java = |writer: &&mut Writer| writer.client == Client::Java;
+    let mut writers: Vec<&mut Writer> = plan.writers.iter_mut().filter(java).collect();
+    for writer in &mut writers {
+        writer.client = Client::FranzGo;
+    }
+    let is_spared = !writers.is_empty();
+    is_spared.then(|| format!("franz-go writes, for Java sticks in {}", sticks.name))
+}
 
 /// A second of records is a segment, and none stays on a disk.
 const TIERED: &[(&str, &str)] = &[
@@ -356,14 +372,8 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Resu
         std::fs::write(&path, format!("{:#?}", seen.history))?;
     }
     let mut anomalies = seen.history.check();
-    let renumbered = renumbered(cluster, &anomalies, &clients);
-    anomalies.retain(|anomaly| match anomaly {
-        Anomaly::Duplicate { first, .. } => !renumbered.contains(&first.value),
-        Anomaly::Reordered { first, second } => {
-            !renumbered.contains(&first.value) && !renumbered.contains(&second.value)
-        }
-        _ => true,
-    });
+    let again = renumbered(&anomalies, |write| numbered(cluster, write, &clients));
+    anomalies.retain(|anomaly| !is_renumbering(anomaly, &again));
     if let Some(first) = anomalies.first() {
         let mut all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
         all.extend(twice_written(cluster, &anomalies));
@@ -378,38 +388,23 @@ fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Resu
         bail!("{count} records were given up, the first is {number}: {why}");
     }
     let told = summary(&seen);
-    Ok(match renumbered.len() {
+    Ok(match again.len() {
         0 => told,
-        count => format!("{told}; librdkafka gave itself another epoch: {count} are there twice"),
+        count => format!("{told}; librdkafka gave itself another epoch: {count} are there again"),
     })
 }
 
-/// Values that librdkafka has written twice by its own choice. When a later batch of any partition is
-/// refused because an earlier one was (out of order), it begins another epoch for all partitions and
-/// numbers anew what it has no answer to, also where that may be stored already
-/// (`rd_kafka_handle_idempotent_Produce_error`, "skipped sequence numbers"; 2.16). A leader cannot know
-/// such a batch. The same epoch twice is a broker's fault.
-fn renumbered(cluster: &Cluster, anomalies: &[Anomaly], clients: &[Client]) -> HashSet<u64> {
-    let by_librdkafka = |write: &Write| {
-        let at = usize::try_from(write.writer() - 1).ok();
-        at.and_then(|at| clients.get(at)) == Some(&Client::Librdkafka)
-    };
-    let is_renumbered = |first: &Write, second: &Write| {
-        let mut places = [first, second];
-        places.sort_by_key(|write| write.offset);
-        let headers = places.map(|write| header_at(cluster, write.partition, write.offset).ok());
-        matches!(headers, [Some(old), Some(new)]
-            if old.producer_id == new.producer_id && old.producer_epoch < new.producer_epoch)
-    };
-    let twice = anomalies.iter().filter_map(|anomaly| match anomaly {
-        Anomaly::Duplicate { first, second }
-            if by_librdkafka(first) && is_renumbered(first, second) =>
-        {
-            Some(first.value)
-        }
-        _ => None,
-    });
-    twice.collect()
+/// How what librdkafka wrote is numbered where it is; no other client of ours numbers anew what may be
+/// stored.
+fn numbered(cluster: &Cluster, write: &Write, clients: &[Client]) -> Option<Numbered> {
+    let at = usize::try_from(write.writer() - 1).ok();
+    let client = at.and_then(|at| clients.get(at));
+    client.filter(|client| **client == Client::Librdkafka)?;
+    let header = header_at(cluster, write.partition, write.offset).ok()?;
+    Some(Numbered {
+        producer: header.producer_id,
+        epoch: header.producer_epoch,
+    })
 }
 
 /// By whom what is there twice was written: a producer that gave itself another epoch has forgotten
@@ -487,6 +482,9 @@ fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result
                     Some(end) if tiered => disk_start(&mut raw, TOPIC, partition, end)?,
                     _ => 0,
                 };
+                if start > 0 {
+                    starts_in_the_bucket(cluster, partition, start)?;
+                }
                 let told = read_copy(&mut raw, TOPIC, partition, (start, end))?;
                 Ok((start, told))
             })
@@ -508,6 +506,22 @@ fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result
     Ok(())
 }
 
+/// As a timestamp to ListOffsets.
+const LATEST_TIERED: i64 = -5;
+
+/// What a disk lacks is in the bucket: without that a copy that lost all it had would begin at its end,
+/// and miss nothing.
+fn starts_in_the_bucket(cluster: &Cluster, partition: i32, start: i64) -> Result<()> {
+    let mut leader = cluster.connect(cluster.leader(TOPIC, partition)?)?;
+    let (code, _, tiered) = leader.offset_of((TOPIC, partition), LATEST_TIERED)?;
+    ensure!(code == 0, "ListOffsets {LATEST_TIERED}: error {code}");
+    ensure!(
+        start <= tiered + 1,
+        "{TOPIC}-{partition} begins at {start}, and what is before is in the bucket up to {tiered} only"
+    );
+    Ok(())
+}
+
 /// The seed that the environment asks for, else one from the clock.
 pub fn seed() -> u64 {
     let asked = env::var("FRESHET_SEED")
@@ -526,10 +540,14 @@ pub(crate) fn known(trial: &str) -> Option<&'static str> {
     found.map(|(_, why)| *why)
 }
 
+/// Whether what is known to fail is tried all the same.
+fn tries_what_is_known() -> bool {
+    env::var_os("FRESHET_KNOWN").is_some()
+}
+
 /// Why this trial cannot run here, although others can.
 pub fn missing_for(trial: &Trial) -> Option<String> {
-    let tried_all_the_same = env::var_os("FRESHET_KNOWN").is_some();
-    if let Some(why) = known(trial.name).filter(|_| !tried_all_the_same) {
+    if let Some(why) = known(trial.name).filter(|_| !tries_what_is_known()) {
         return Some(format!("known to fail: {why}"));
     }
     let is_kafka = Kind::from_env() == Kind::Kafka;

@@ -4,7 +4,7 @@ use crate::endpoint;
 use crate::setting::declare::{boolean, int, list, long, string, unset};
 use crate::setting::{Kind, Setting, Unit, Valid};
 
-const REPLICATION: &str = "replication is not built yet; a cluster has one broker";
+const REPLICATION: &str = "this part of replication is not built yet";
 /// Why a listener of the controller stays closed.
 pub(crate) const NO_CONTROLLER_LISTENER: &str = "neither controller.quorum.voters nor controller.quorum.bootstrap.servers is set: this broker is \
      its own controller, and its controller listener is not opened";

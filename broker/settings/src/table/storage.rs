@@ -74,8 +74,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("min.insync.replicas", "1").at_least(1).cluster_wide().high()
         .doc("Default of the topic setting of the same name."),
     boolean("unclean.leader.election.enable", "false").cluster_wide().high()
-        .not_yet("replication is not built yet; there is nobody else to elect")
-        .doc("Default of the topic setting of the same name."),
+        .doc("Default of the topic setting of the same name. Controllers heed it: a value for one broker \
+              alone means nothing."),
     double("log.cleaner.min.cleanable.ratio", "0.5").valid(Valid::DoubleRange(0.0, 1.0)).cluster_wide()
         .not_yet(CLEANER).doc("Default of `min.cleanable.dirty.ratio`."),
     long("log.cleaner.min.compaction.lag.ms", "0").millis().at_least(0).cluster_wide()

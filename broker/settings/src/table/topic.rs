@@ -123,9 +123,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("With `acks=all`, a write is refused while fewer replicas than this are in sync."),
     topic(boolean("unclean.leader.election.enable", "false")).high()
         .from(&[same("unclean.leader.election.enable")])
-        .not_yet("replication is not built yet; there is nobody else to elect")
         .doc("Whether a replica that misses acknowledged records may lead when no other is left. \
-              Trades those records for being available."),
+              Trades those records for being available. Heeded when brokers go or come; what waits \
+              for a leader already can be asked for (`freshet topic elect --unclean`)."),
     topic(double("min.cleanable.dirty.ratio", "0.5")).valid(Valid::DoubleRange(0.0, 1.0))
         .from(&[same("log.cleaner.min.cleanable.ratio")]).not_yet(CLEANER)
         .doc("Share of the log that must be new before it is compacted again."),
@@ -159,7 +159,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     topic(boolean("remote.log.copy.disable", "false"))
         .doc("Stop copying to object storage; what is there stays readable."),
     topic(boolean("remote.log.delete.on.disable", "false"))
-        .doc("Delete what is in object storage when tiering is switched off; without it, it cannot be."),
+        .doc("Whether tiering may be switched off: `remote.storage.enable` cannot be taken back without it. \
+              What is on no disk is gone for readers at once, and objects are deleted an hour later, those \
+              that the disk has a part of when its retention has taken that."),
     topic(long("remote.copy.lag.ms", "0")).millis().at_least(-1)
         .from(&[same("log.remote.copy.lag.ms")])
         .doc("A closed segment is copied to object storage once its newest record is this old, or \

@@ -2,6 +2,7 @@
 //!
 //! All of it is pure: bytes in, bytes out. Files and directories are the business of `log` and `dir`.
 
+pub(crate) mod beginning;
 pub(crate) mod checkpoint;
 pub(crate) mod committed;
 pub(crate) mod epochs;

@@ -40,8 +40,8 @@ fn lead(replica: &Replica, epoch: i32) {
         now: Millis(0),
         lag_max: Millis(30_000),
     };
-    replica.step_down(epoch);
-    replica.lead(Leader::new(term, start), 0, 0);
+    let turn = replica.step_down(epoch);
+    replica.lead(turn, Leader::new(term, start), 0, 0);
 }
 
 fn appended(last_offset: Offset) -> Appended {

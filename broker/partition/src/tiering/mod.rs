@@ -39,6 +39,7 @@ use crate::partition::Partition;
 use crate::replica::Stand;
 use custodian::Custodian;
 pub use rate::{BytesPerSecond, PacedReads, Rate};
+pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
 
 /// What custodians have done, counted for whoever makes metrics of it; each only grows.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use freshet_env::objects::{ObjectBody as _, ObjectError, ObjectFailure};
-use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request};
+use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said};
 use freshet_types::{LeaderEpoch, TopicPartition};
 
 use super::Shared;
@@ -110,14 +110,18 @@ impl Tended {
     }
 
     pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+        self.hear(ask).await?.map_err(Trouble::from)
+    }
+
+    /// The same for one who knows what to do about a refusal.
+    pub(super) async fn hear(&self, ask: Ask) -> Result<Said, Trouble> {
         let request = Request {
             partition: self.at,
             leader_epoch: self.epoch,
             ask,
         };
         let said = self.shared.parts.manifests.ask(request).await;
-        let said = said.map_err(|unanswered| Trouble::Again(unanswered.to_string()))?;
-        said.map_err(Trouble::from)
+        said.map_err(|unanswered| Trouble::Again(unanswered.to_string()))
     }
 }
 

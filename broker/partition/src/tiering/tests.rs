@@ -324,7 +324,7 @@ impl Rig {
         let custodians = Arc::new(Custodians::new(CustodiansParts {
             objects: Arc::clone(&store) as Arc<dyn Objects>,
             layout: layout.clone(),
-            manifests,
+            manifests: Arc::clone(&manifests),
             image: watched.clone(),
             rng: Arc::new(SystemRng),
             leaves: Arc::new(move |_| leaving.load(Ordering::Relaxed)),
@@ -339,6 +339,7 @@ impl Rig {
         }));
         let readers = Arc::new(PastReaders::new(
             (Arc::clone(&store) as Arc<dyn Objects>, layout.clone()),
+            Arc::clone(&manifests),
             ReadLimits::default(),
             Arc::default(),
             Handle::current(),

@@ -18,5 +18,5 @@ pub(crate) const SNAPSHOT: &str = "producers";
 
 pub(crate) use checkpoint::{Checkpoint, SealedSegment};
 pub(crate) use epochs::Epochs;
-pub(crate) use producers::{Producers, StoredBatch};
+pub(crate) use producers::{Producers, Repeat};
 pub(crate) use stop::StopImage;

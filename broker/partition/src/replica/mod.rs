@@ -129,6 +129,7 @@ struct Parked {
 struct State {
     /// Only while it leads.
     leader: Option<Box<Leader>>,
+    /// Sorted by what they wait for.
     parked: VecDeque<Parked>,
     /// Why nothing will be flushed any more.
     failure: Option<LogError>,
@@ -353,7 +354,10 @@ impl Replica {
             drop(state);
             done(Err(ProduceError::Append(error.into())));
         } else if leads {
-            state.parked.push_back(Parked { appended, done });
+            // A duplicate may be due long before what waits already; all else comes in order.
+            let is_before = |other: &Parked| other.appended.last_offset <= appended.last_offset;
+            let place = state.parked.partition_point(is_before);
+            state.parked.insert(place, Parked { appended, done });
         } else {
             drop(state);
             done(Err(ProduceError::NotLeader));

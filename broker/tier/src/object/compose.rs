@@ -20,7 +20,7 @@ use super::footer::{Footer, Section, SectionKind};
 use super::index::Index;
 use super::sums::{CHUNK_BYTES, Sums};
 use crate::machine::Stored;
-use crate::segment::{EpochStart, SegmentId, ascend};
+use crate::segment::{EpochStart, SegmentId, span};
 
 /// Batches begin below this, as in a log's segment: positions are 32 bits.
 const MAX_POSITION: u64 = i32::MAX as u64;
@@ -183,11 +183,7 @@ fn check(source: &SegmentSource) -> Result<(), ComposeError> {
     if start < 0 || start >= end {
         return Err(ComposeError::Malformed("it has no offsets"));
     }
-    let begins = |first: &EpochStart| first.offset <= start;
-    let within = |last: &EpochStart| last.offset < end;
-    let epochs = &source.epochs;
-    if !ascend(epochs) || !epochs.first().is_some_and(begins) || !epochs.last().is_some_and(within)
-    {
+    if !span(&source.epochs, start, end) {
         return Err(ComposeError::Malformed("epochs of other offsets"));
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::upload::{Upload, part};
 
 /// Objects up to this size are put with one request, larger ones in parts of it: 8 MiB. S3 wants 5 MiB or
 /// more, and takes 10,000 parts: 78 GiB.
-pub const PART_BYTES: u64 = 8 << 20;
+const PART_BYTES: u64 = 8 << 20;
 /// What S3 and Google take as a name, in bytes; Azure takes as many characters.
 const KEY_MAX_BYTES: usize = 1024;
 
@@ -33,7 +33,7 @@ pub struct Limits {
     pub request: Duration,
     /// For a connection.
     pub connect: Duration,
-    /// See [`PART_BYTES`].
+    /// Of a large object; 8 MiB.
     pub part_bytes: u64,
 }
 

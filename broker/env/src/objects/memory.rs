@@ -5,7 +5,6 @@ use std::future::ready;
 use std::ops::{Bound, Range};
 
 use bytes::Bytes;
-use freshet_types::Timestamp;
 use parking_lot::Mutex;
 
 use super::{ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects};
@@ -20,7 +19,6 @@ pub struct MemoryObjects {
 fn head(bytes: &Bytes) -> ObjectHead {
     ObjectHead {
         len_bytes: bytes.len() as u64,
-        modified: Timestamp(0),
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use freshet_types::{ErrorKind, Retry, Timestamp};
+use freshet_types::{ErrorKind, Retry};
 
 #[cfg(any(test, feature = "contract"))]
 mod memory;
@@ -108,8 +108,6 @@ impl ObjectBody for Bytes {
 pub struct ObjectHead {
     /// Its length.
     pub len_bytes: u64,
-    /// When it was stored, by the store's clock. For people; nothing is decided by it.
-    pub modified: Timestamp,
 }
 
 /// One page of a listing.

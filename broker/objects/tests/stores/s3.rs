@@ -1,6 +1,5 @@
 //! A real S3 server as a store, and what happens to it.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -53,11 +52,13 @@ async fn an_s3_server_says_what_is_wrong() {
     assert_eq!(failures(&stranger).await, [Some(Denied); 5]);
     assert_eq!(failures(&gateway.no_bucket()).await, [Some(Invalid); 5]);
     let large = gateway.no_bucket();
-    let large = large.put_new("a", &Pattern::of(cases::LARGE_BYTES)).await;
+    let large = large
+        .put_new("a", &mut Pattern::of(cases::LARGE_BYTES))
+        .await;
     assert_eq!(large.unwrap_err().failure, Invalid);
     let store = gateway.bucket();
     store
-        .put_new("a/b", &Bytes::from_static(b"1"))
+        .put_new("a/b", &mut Bytes::from_static(b"1"))
         .await
         .unwrap();
     gateway.kill();
@@ -77,7 +78,7 @@ async fn an_s3_server_that_hangs_is_given_up() {
     let store = gateway.bucket_within(&brief());
     let patient = gateway.bucket();
     patient
-        .put_new("a", &Bytes::from_static(b"1"))
+        .put_new("a", &mut Bytes::from_static(b"1"))
         .await
         .unwrap();
     gateway.freeze();
@@ -97,8 +98,8 @@ async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
     let store = gateway.bucket();
     // The request is in its socket when it dies.
     gateway.freeze();
-    let body = Bytes::from_static(b"whole");
-    let (put, ()) = tokio::join!(store.put_new("small", &body), async {
+    let mut body = Bytes::from_static(b"whole");
+    let (put, ()) = tokio::join!(store.put_new("small", &mut body), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         gateway.kill();
     });
@@ -108,13 +109,13 @@ async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
         Ok(head) => assert_eq!(head.len_bytes, 5),
         Err(error) => assert_eq!(error.failure, NotFound, "{error}"),
     }
-    let body = Deadly {
+    let mut body = Deadly {
         body: Pattern::of(cases::LARGE_BYTES),
-        gateway: Mutex::new(gateway),
+        gateway,
     };
-    let put = store.put_new("large", &body).await.unwrap_err();
+    let put = store.put_new("large", &mut body).await.unwrap_err();
     assert!(matches!(put.failure, Unreachable | Unanswered), "{put}");
-    let mut gateway = body.gateway.into_inner().unwrap();
+    let mut gateway = body.gateway;
     gateway.start_again();
     let head = store.head("large").await.unwrap_err();
     assert_eq!(head.failure, NotFound, "{head}");
@@ -122,8 +123,8 @@ async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
         gateway.parts() > 0,
         "only the bucket's own rule removes what nobody could abort"
     );
-    let again = Pattern::of(cases::LARGE_BYTES);
-    store.put_new("large", &again).await.unwrap();
+    let mut again = Pattern::of(cases::LARGE_BYTES);
+    store.put_new("large", &mut again).await.unwrap();
     let last = store
         .get_range("large", again.len - 9..again.len)
         .await
@@ -131,21 +132,17 @@ async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
     assert_eq!(last, Pattern::bytes(again.len - 9..again.len));
 }
 
-/// A body whose second part is the server's end.
+/// A body whose third part is the server's end: one has arrived then, and one is on its way.
 struct Deadly {
     body: Pattern,
-    gateway: Mutex<Gateway>,
+    gateway: Gateway,
 }
 
 impl ObjectBody for Deadly {
-    fn len_bytes(&self) -> u64 {
-        self.body.len
-    }
-
-    fn part(&self, range: std::ops::Range<u64>) -> ObjectWait<'_, Bytes> {
-        if range.start > 0 {
-            self.gateway.lock().unwrap().kill();
+    fn part(&mut self, bytes: u64) -> ObjectWait<'_, Vec<Bytes>> {
+        if self.body.parts == 2 {
+            self.gateway.kill();
         }
-        self.body.part(range)
+        self.body.part(bytes)
     }
 }

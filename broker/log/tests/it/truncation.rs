@@ -179,7 +179,7 @@ fn a_log_that_begins_where_others_end_knows_their_producers() {
         assert!(append(log, &one(4)).is_err(), "a gap");
     };
     check(&log);
-    drop((source, log));
+    drop((source, log, closed));
     let rig = rig.crash();
     let log = rig.open(LOG);
     check(&log);

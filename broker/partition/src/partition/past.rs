@@ -362,8 +362,6 @@ impl Partition {
         let Past::Known(past) = self.past() else {
             return None;
         };
-        let epochs = past.manifest.epochs();
-        let covered = epochs.partition_point(|start| start.offset <= offset);
-        Some(epochs[covered.checked_sub(1)?].epoch)
+        past.manifest.epoch_at(offset)
     }
 }

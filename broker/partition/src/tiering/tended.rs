@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use freshet_env::objects::{ObjectBody as _, ObjectError, ObjectFailure};
+use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said};
 use freshet_types::{LeaderEpoch, TopicPartition};
 
@@ -58,12 +58,12 @@ impl Tended {
         let parts = &self.shared.parts;
         let key = parts.layout.manifest(self.at, exported.version);
         let (bytes, version) = (Bytes::from(exported.bytes), exported.version);
-        match parts.objects.put_new(&key, &bytes).await {
+        match parts.objects.put_new(&key, &mut bytes.clone()).await {
             Ok(()) => {}
             // One version has one sequence of bytes: this is it, unless it has another length.
             Err(error) => {
                 let head = parts.objects.head(&key).await;
-                if !head.is_ok_and(|head| head.len_bytes == bytes.len_bytes()) {
+                if !head.is_ok_and(|head| head.len_bytes == bytes.len() as u64) {
                     return Err(failed(&error));
                 }
             }

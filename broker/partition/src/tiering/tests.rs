@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::objects::{
-    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
+    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, whole,
 };
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
 use freshet_log::{LogConfig, LogDir, Origin, Tiered, Writers, WritersOptions};
@@ -125,7 +125,7 @@ fn is_due(every: &AtomicU64, count: u64) -> bool {
 }
 
 impl Objects for Store {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
         Box::pin(async move {
             self.check(key)?;
             if self.no_manifests.load(Ordering::Relaxed) && key.contains("/manifests/") {
@@ -133,8 +133,9 @@ impl Objects for Store {
             }
             let count = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
             if is_due(&self.tears, count) {
-                let part = body.part(0..body.len_bytes() / 2).await?;
-                self.objects.put_new(key, &part).await?;
+                let mut part = whole(body).await?;
+                part.truncate(part.len() / 2);
+                self.objects.put_new(key, &mut part).await?;
                 return Err(failure(key, ObjectFailure::Unanswered));
             }
             self.objects.put_new(key, body).await?;

@@ -4,12 +4,19 @@ mod compose;
 mod footer;
 mod index;
 mod sums;
+mod upload;
 mod verify;
+mod walk;
 
-pub use compose::{ComposeError, SegmentObject, SegmentSource, compose};
+pub use compose::{ComposeError, SegmentBytes, SegmentSource};
+#[cfg(test)]
+pub(crate) use compose::{Composed, SegmentObject};
 pub use footer::{Footer, Section, SectionKind};
 pub(crate) use index::Index;
 pub use sums::CHUNK_BYTES;
 pub(crate) use sums::Sums;
+pub use upload::{UploadError, upload};
 pub(crate) use verify::MAX_FOOTER_BYTES;
-pub use verify::{VerifyError, check_whole, verify};
+#[cfg(test)]
+pub(crate) use verify::verify;
+pub use verify::{VerifyError, check_whole};

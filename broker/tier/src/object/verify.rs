@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use freshet_env::Objects;
-use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure};
+use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_records::envelope::{EnvelopeError, malformed};
 use freshet_records::{crc32c, crc32c_joined};
 use freshet_types::ErrorKind;
 
-use super::compose::SegmentObject;
+use super::compose::Composed;
 use super::footer::{Footer, SectionKind};
 use super::sums::CHUNK_BYTES;
 
@@ -135,18 +135,18 @@ async fn look<'a>(objects: &'a dyn Objects, key: &'a str) -> Result<Look<'a>, Ve
     })
 }
 
-/// Whether what was put is there: its length, and its footer read back. The bytes between were held
-/// against their checksums when they were sent.
+/// Whether what was put is there: its length, and its footer read back. The bytes between were sent from
+/// the memory in which they were checked.
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub async fn verify(
+pub(crate) async fn verify(
     objects: &dyn Objects,
     key: &str,
-    object: &SegmentObject,
+    composed: &Composed,
 ) -> Result<(), VerifyError> {
     let look = look(objects, key).await?;
-    let expected = object.len_bytes();
+    let expected = composed.size_bytes;
     if look.len_bytes != expected {
         return Err(VerifyError::Length {
             key: key.to_owned(),
@@ -154,7 +154,7 @@ pub async fn verify(
             found: look.len_bytes,
         });
     }
-    if look.footer().await? != *object.footer() {
+    if look.footer().await? != composed.footer {
         let key = key.to_owned();
         return Err(VerifyError::Other { key });
     }

@@ -27,7 +27,7 @@ pub(super) fn settings() -> [(&'static str, String); 6] {
         ("remote.log.storage.url", format!("s3://{BUCKET}/{PREFIX}")),
         ("remote.log.manager.task.interval.ms", "100".to_owned()),
         ("log.retention.check.interval.ms", "500".to_owned()),
-        ("remote.list.offsets.request.timeout.ms", "2000".to_owned()),
+        ("remote.list.offsets.request.timeout.ms", "3000".to_owned()),
         // One broker has enough to do without 50 of them.
         (
             "rlmm.config.remote.log.metadata.topic.num.partitions",

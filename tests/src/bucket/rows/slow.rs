@@ -89,7 +89,7 @@ fn silent(book: &Book, raw: &mut Raw) -> Result<()> {
 /// A lookup ends when its own time is over, or the broker's where it does not say.
 fn by_time(book: &Book, raw: &mut Raw, own: Option<Duration>) -> Result<()> {
     // `remote.list.offsets.request.timeout.ms`
-    let limit = own.unwrap_or(Duration::from_secs(2));
+    let limit = own.unwrap_or(Duration::from_secs(3));
     let partition = list_offsets::ListOffsetsPartition {
         timestamp: Book::time(5),
         ..Default::default()

@@ -63,20 +63,26 @@ impl Gateway {
         self.folder.path().join("data").join(BUCKET)
     }
 
-    /// Takes the bucket away, or brings it back as it was.
-    pub(super) fn hide_bucket(&self, hidden: bool) -> Result<()> {
+    /// Takes the bucket away, or brings it back as it was. The server is restarted over it: it makes the
+    /// folder anew for an object that is on its way.
+    pub(super) fn hide_bucket(&mut self, hidden: bool) -> Result<()> {
         let elsewhere = self.folder.path().join("elsewhere");
         let (from, to) = match hidden {
             true => (self.bucket(), elsewhere),
             false => (elsewhere, self.bucket()),
         };
-        fs::rename(&from, &to).with_context(|| format!("moving {}", from.display()))
+        self.process.kill()?;
+        fs::rename(&from, &to).with_context(|| format!("moving {}", from.display()))?;
+        self.start_again(SECRET)
     }
 
     /// From now on the broker's secret is not the right one, or is again.
     pub(super) fn change_secret(&mut self, changed: bool) -> Result<()> {
         self.process.kill()?;
-        let secret = if changed { "another secret" } else { SECRET };
+        self.start_again(if changed { "another secret" } else { SECRET })
+    }
+
+    fn start_again(&mut self, secret: &str) -> Result<()> {
         self.process = launch(self.folder.path(), self.port, secret)?;
         Ok(())
     }

@@ -99,11 +99,12 @@ impl Stage {
 
     /// Waits until the broker says such a line.
     pub(super) fn await_line(&mut self, all: &[&str], limit: Duration) -> Result<()> {
-        eventually(limit, || {
+        let told = eventually(limit, || {
             let printed = self.broker.process().printed();
             let told = |line: &str| all.iter().all(|word| line.contains(word));
             ensure!(printed.lines().any(told), "the broker does not say {all:?}");
             Ok(())
-        })
+        });
+        told.with_context(|| format!("its last words:\n{}\n", self.broker.tail()))
     }
 }

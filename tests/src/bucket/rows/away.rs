@@ -1,5 +1,6 @@
 //! Row 56: a bucket that refuses, now and then or always.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -58,8 +59,14 @@ fn always(stage: &Stage, books: &[Book], raw: &mut Raw) -> Result<String> {
     let proxy = &stage.store.proxy;
     proxy.set([Rule::all(REFUSALS[0])]);
     let began = Instant::now();
-    // What was answered before is done with by then.
-    std::thread::sleep(Duration::from_millis(500));
+    // What was committed before is told at the second attempt at the latest.
+    eventually(RECOVERY, || {
+        let seen = proxy.seen(|seen| seen.at > began);
+        let tried = by_topic(&seen);
+        let twice = tried.values().filter(|puts| puts.len() > 1).count();
+        ensure!(twice == TOPICS.len(), "{twice} topics were tried twice");
+        Ok(())
+    })?;
     let before = pending(books, raw)?;
     for fault in REFUSALS {
         proxy.set([Rule::all(fault)]);
@@ -99,9 +106,9 @@ fn pending(books: &[Book], raw: &mut Raw) -> Result<Vec<i64>> {
 
 /// Pauses grow, and partitions do not ask all at once.
 fn patient(seen: &[Seen]) -> Result<String> {
-    // Pauses of 0.5, 1, 2, 4, ... s, a quarter less at most: five attempts in seven seconds, each of
+    // Pauses of 0.5, 1, 2, 4, ... s, a quarter less at most: six attempts in ten seconds, each of
     // which puts and looks.
-    let most = TOPICS.len() * 5 * 2;
+    let most = TOPICS.len() * 6 * 2;
     ensure!(
         seen.len() <= most,
         "{} requests while all was refused",
@@ -135,8 +142,8 @@ fn patient(seen: &[Seen]) -> Result<String> {
 }
 
 /// When segments of each topic were put.
-fn by_topic(seen: &[Seen]) -> std::collections::BTreeMap<&str, Vec<Instant>> {
-    let mut all: std::collections::BTreeMap<_, Vec<_>> = std::collections::BTreeMap::new();
+fn by_topic(seen: &[Seen]) -> BTreeMap<&str, Vec<Instant>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let puts = seen.iter().filter(|seen| seen.asked.wants == Wants::Put);
     for seen in puts.filter(|seen| seen.asked.is_segment()) {
         let topic = seen.asked.key.split('/').nth(3).unwrap_or_default();

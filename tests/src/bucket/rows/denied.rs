@@ -64,12 +64,22 @@ pub(super) fn denied() -> Result<()> {
 }
 
 fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> Result<()> {
+    let word = trouble.word;
     let errors = stage.counted(ERRORS)?;
     (trouble.wrong)(stage, true)?;
     stage.await_line(
         &["WARN", "the past cannot be kept now", trouble.word],
         ALARM,
     )?;
+    // What was committed before is told at the second attempt at the latest.
+    eventually(ALARM, || {
+        let now = stage.counted(ERRORS)?;
+        ensure!(
+            now >= errors + 2,
+            "{word}: {now} copies have failed, {errors} before"
+        );
+        Ok(())
+    })?;
     let (_, before) = book.ends(raw)?;
     eventually(ALARM, || {
         let told = book.look(raw, 0)?;
@@ -79,15 +89,9 @@ fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> R
     std::thread::sleep(Duration::from_secs(1));
     let (local, pending) = book.ends(raw)?;
     let fine = pending == before && local <= before;
-    let word = trouble.word;
     ensure!(
         fine,
         "{word}: copied to {before}, then to {pending}; the disk begins at {local}"
-    );
-    let now = stage.counted(ERRORS)?;
-    ensure!(
-        now > errors,
-        "{word}: {now} copies have failed, {errors} before"
     );
     (trouble.wrong)(stage, false)?;
     eventually(RECOVERY, || {

@@ -71,14 +71,25 @@ struct Addresses {
 pub struct Broker {
     kind: Kind,
     folder: TempDir,
-    set: Vec<(String, String)>,
+    told: Told,
     addresses: Addresses,
     process: Process,
+}
+
+/// What a broker is told at each start.
+struct Told {
+    set: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Broker {
     /// Starts the broker that the environment asks for, with the settings of `set` by Kafka's names.
     pub fn start(set: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(&[], set)
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_in(environment: &[(String, String)], set: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("freshet-test-").tempdir()?;
         let kind = Kind::from_env();
         // Tests form many small groups; Kafka's three seconds for stragglers would only be waited out.
@@ -88,11 +99,15 @@ impl Broker {
             .chain(set)
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect();
-        let (process, addresses) = launch(kind, folder.path(), None, &set)?;
+        let told = Told {
+            set,
+            environment: environment.to_vec(),
+        };
+        let (process, addresses) = launch(kind, folder.path(), None, &told)?;
         Ok(Self {
             kind,
             folder,
-            set,
+            told,
             addresses,
             process,
         })
@@ -141,7 +156,7 @@ impl Broker {
             .next()
             .context("host:port")?
             .parse()?;
-        let (process, addresses) = launch(self.kind, self.folder.path(), Some(port), &self.set)?;
+        let (process, addresses) = launch(self.kind, self.folder.path(), Some(port), &self.told)?;
         self.process = process;
         self.addresses = addresses;
         Ok(())
@@ -157,19 +172,15 @@ fn launch(
     kind: Kind,
     folder: &Path,
     port: Option<u16>,
-    set: &[(String, String)],
+    told: &Told,
 ) -> Result<(Process, Addresses)> {
     match kind {
-        Kind::Freshet => launch_freshet(folder, port, set),
-        Kind::Kafka => launch_kafka(folder, port, set),
+        Kind::Freshet => launch_freshet(folder, port, told),
+        Kind::Kafka => launch_kafka(folder, port, &told.set),
     }
 }
 
-fn launch_freshet(
-    folder: &Path,
-    port: Option<u16>,
-    set: &[(String, String)],
-) -> Result<(Process, Addresses)> {
+fn launch_freshet(folder: &Path, port: Option<u16>, told: &Told) -> Result<(Process, Addresses)> {
     let ready = folder.join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut command = Command::new(freshet_binary());
@@ -182,9 +193,10 @@ fn launch_freshet(
         "--set",
     ]);
     command.arg(format!("log.dirs={}", folder.join("data").display()));
-    for (name, value) in set {
+    for (name, value) in &told.set {
         command.args(["--set", &format!("{name}={value}")]);
     }
+    command.envs(told.environment.iter().map(|(name, value)| (name, value)));
     command.arg("--ready-file").arg(&ready);
     let process = Process::start(command, &folder.join("broker.log"))?;
     await_start(process, || {

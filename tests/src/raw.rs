@@ -8,13 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use freshet_records::{BatchBuilder, Codec, NO_PRODUCER, NewRecord, Producer};
-use freshet_types::Timestamp;
+use freshet_types::{Timestamp, TopicId};
 use freshet_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ProduceRequest,
+    MetadataRequest, ProduceRequest,
 };
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
-use freshet_wire::{create_topics, fetch, incremental_alter_configs, list_offsets, produce};
+use freshet_wire::{
+    create_topics, fetch, incremental_alter_configs, list_offsets, metadata, produce,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -188,6 +190,20 @@ impl Raw {
         let mut response = self.call(12, &request)?;
         let mut partitions = response.responses.pop().context("one topic")?.partitions;
         partitions.pop().context("one partition")
+    }
+
+    /// The id of a topic.
+    pub fn topic_id(&mut self, topic: &str) -> Result<TopicId> {
+        let wanted = metadata::MetadataRequestTopic {
+            name: Some(topic.to_owned()),
+            ..Default::default()
+        };
+        let request = MetadataRequest {
+            topics: Some(vec![wanted]),
+            ..Default::default()
+        };
+        let told = self.latest(&request)?;
+        Ok(told.topics.first().context("one topic")?.topic_id)
     }
 
     /// Asks partition 0 of a topic for an offset by time.

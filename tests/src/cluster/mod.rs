@@ -18,6 +18,7 @@ pub(crate) use ask::{
     reassign,
 };
 pub use disk::Disk;
+pub(crate) use network::HUB;
 pub use network::Network;
 pub use node::Node;
 pub use world::enter;

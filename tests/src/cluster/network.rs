@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::process::run;
 
 /// The address of everybody who is not a node.
-const HUB: &str = "10.77.0.1";
+pub(crate) const HUB: &str = "10.77.0.1";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The network of a cluster; it is gone when dropped.

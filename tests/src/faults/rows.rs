@@ -44,7 +44,6 @@ const fn in_part(
 }
 
 const TRANSACTIONS: &str = "comes with transactions";
-const TIERING: &str = "comes with tiered storage";
 const KUBERNETES: &str = "comes with the operator";
 const SECURITY: &str = "comes with security";
 
@@ -518,35 +517,61 @@ const PRODUCERS: &[Fault] = &[
 ];
 
 const BUCKETS: &[Fault] = &[
-    open(
+    tried(
         56,
         "errors, throttling, timeouts, slowness",
-        "patience with jitter; producers do not notice",
-        TIERING,
+        "patience with jitter; producers and hot reads do not notice; cold reads give nothing or an error that is tried again",
+        &[
+            "a_bucket_that_refuses_is_left_alone_and_made_up_with",
+            "a_bucket_that_is_slow_or_hangs_holds_up_nobody_else",
+            "a_bucket_that_is_away_is_asked_ever_less_often",
+            "a_store_that_refuses_is_left_alone",
+            "trouble_passes_and_is_worth_another_try",
+        ],
     ),
-    open(
+    in_part(
         57,
         "an upload that failed and is there, or half there",
         "what is referred to is whole; the rest is collected",
-        TIERING,
+        &[
+            "an_upload_whose_answer_is_lost_is_there",
+            "an_upload_that_is_there_and_given_up_is_nobodys",
+            "what_was_put_is_looked_at",
+            "garbage_goes_after_an_export_and_a_grace_age",
+        ],
+        "that what nobody names is collected from a real bucket",
     ),
-    open(
+    in_part(
         58,
         "objects that are missing, cut, damaged or listed late",
         "an error for the range; nothing is skipped silently",
-        TIERING,
+        &[
+            "what_is_missing_or_damaged_is_an_error_and_never_skipped",
+            "an_answer_that_is_cut_or_flipped_is_asked_for_again_once",
+            "a_missing_object_is_no_end_of_the_log",
+            "a_short_object_is_damaged_where_it_is_cut",
+            "strangers_in_a_listing_go_after_a_grace_age",
+        ],
+        "a sweep by a listing that is late",
     ),
-    open(
+    tried(
         59,
         "two leaders upload or rewrite the manifest",
         "one wins, nothing is lost",
-        TIERING,
+        &[
+            "of_two_leaders_that_upload_one_is_heard",
+            "who_led_before_is_fenced_and_its_uploads_are_given_up",
+            "every_offset_is_readable_and_reads_the_same",
+        ],
     ),
-    open(
+    tried(
         60,
         "credentials expire, the bucket is deleted",
         "an alarm; nothing local is deleted that is not uploaded",
-        TIERING,
+        &[
+            "without_credentials_or_bucket_nothing_leaves_the_disk",
+            "nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names",
+        ],
     ),
 ];
 

@@ -114,7 +114,7 @@ fn faults() -> Result<Count> {
 }
 
 /// The black-box tests that break something; all others are wire tests, new ones too.
-const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop"];
+const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop", "bucket"];
 
 /// Three brokers under every fault of the table.
 fn trials() -> Result<Count> {

@@ -1,0 +1,105 @@
+//! Row 60: credentials expire, clocks are apart, the bucket is deleted.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::bucket::stage::RECOVERY;
+use crate::bucket::{Along, Book, Fault, Look, Rule, Stage};
+use crate::raw::Raw;
+use crate::scenario::eventually;
+
+const STORAGE: i16 = 56;
+const ERRORS: &str = "freshet_remote_copy_errors_total";
+const ALARM: Duration = Duration::from_secs(10);
+
+/// What goes wrong with a bucket, until it is right again.
+struct Trouble {
+    /// The store's word for it.
+    word: &'static str,
+    wrong: fn(&mut Stage, bool) -> Result<()>,
+}
+
+const TROUBLES: [Trouble; 5] = [
+    Trouble {
+        word: "ExpiredToken",
+        wrong: |stage, on| refuse(stage, on, 400, "ExpiredToken"),
+    },
+    Trouble {
+        word: "AccessDenied",
+        wrong: |stage, on| refuse(stage, on, 403, "AccessDenied"),
+    },
+    Trouble {
+        word: "RequestTimeTooSkewed",
+        wrong: |stage, on| refuse(stage, on, 403, "RequestTimeTooSkewed"),
+    },
+    // From here on it is the server that says it.
+    Trouble {
+        word: "SignatureDoesNotMatch",
+        wrong: |stage, on| stage.store.gateway.change_secret(on),
+    },
+    Trouble {
+        word: "NoSuchBucket",
+        wrong: |stage, on| stage.store.gateway.hide_bucket(on),
+    },
+];
+
+fn refuse(stage: &Stage, on: bool, status: u16, word: &'static str) -> Result<()> {
+    let rule = Rule::all(Fault::Refuse(status, word));
+    stage.store.proxy.set(on.then_some(rule));
+    Ok(())
+}
+
+pub(super) fn denied() -> Result<()> {
+    let mut stage = Stage::start(None)?;
+    let books = stage.write(&[Book::small("t")], 2)?;
+    let along = Along::start(stage.connect()?, books.clone());
+    let mut raw = stage.connect()?;
+    for trouble in TROUBLES {
+        endure(&mut stage, &books[0], &mut raw, &trouble)?;
+    }
+    let (books, took) = along.finish()?;
+    println!("{}", took.must_be_short()?);
+    stage.recovers(&books)
+}
+
+fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> Result<()> {
+    let word = trouble.word;
+    let errors = stage.counted(ERRORS)?;
+    (trouble.wrong)(stage, true)?;
+    stage.await_line(
+        &["WARN", "the past cannot be kept now", trouble.word],
+        ALARM,
+    )?;
+    // What was committed before is told at the second attempt at the latest.
+    eventually(ALARM, || {
+        let now = stage.counted(ERRORS)?;
+        ensure!(
+            now >= errors + 2,
+            "{word}: {now} copies have failed, {errors} before"
+        );
+        Ok(())
+    })?;
+    let (_, before) = book.ends(raw)?;
+    eventually(ALARM, || {
+        let told = book.look(raw, 0)?;
+        ensure!(told == Look::Refused(STORAGE), "{}: {told:?}", trouble.word);
+        Ok(())
+    })?;
+    std::thread::sleep(Duration::from_secs(1));
+    let (local, pending) = book.ends(raw)?;
+    let fine = pending == before && local <= before;
+    ensure!(
+        fine,
+        "{word}: copied to {before}, then to {pending}; the disk begins at {local}"
+    );
+    (trouble.wrong)(stage, false)?;
+    eventually(RECOVERY, || {
+        let (_, pending) = book.ends(raw)?;
+        ensure!(
+            pending > before,
+            "{word}: copied to {before}, and no further since"
+        );
+        Ok(())
+    })
+}

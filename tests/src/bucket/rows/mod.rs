@@ -1,0 +1,60 @@
+//! Trials by the rows of the table of faults, 56 to 60.
+
+mod away;
+mod denied;
+mod leaders;
+mod objects;
+mod slow;
+mod uploads;
+
+use anyhow::Result;
+
+/// A trial of brokers and their bucket.
+pub struct BucketTrial {
+    /// Its name; the test's too.
+    pub name: &'static str,
+    /// Whether it needs brokers with a network of their own.
+    pub needs_network: bool,
+    /// Runs it.
+    pub run: fn() -> Result<()>,
+}
+
+const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
+    BucketTrial {
+        name,
+        needs_network: false,
+        run,
+    }
+}
+
+/// All of them.
+pub fn bucket_trials() -> [BucketTrial; 7] {
+    [
+        alone(
+            "a_bucket_that_refuses_is_left_alone_and_made_up_with",
+            away::refused,
+        ),
+        alone(
+            "a_bucket_that_is_slow_or_hangs_holds_up_nobody_else",
+            slow::hung,
+        ),
+        alone("an_upload_whose_answer_is_lost_is_there", uploads::unsaid),
+        alone(
+            "an_upload_that_is_there_and_given_up_is_nobodys",
+            uploads::given_up,
+        ),
+        alone(
+            "what_is_missing_or_damaged_is_an_error_and_never_skipped",
+            objects::spoiled,
+        ),
+        alone(
+            "without_credentials_or_bucket_nothing_leaves_the_disk",
+            denied::denied,
+        ),
+        BucketTrial {
+            name: "of_two_leaders_that_upload_one_is_heard",
+            needs_network: true,
+            run: leaders::two,
+        },
+    ]
+}

@@ -1,0 +1,92 @@
+//! Row 57: uploads that failed and are there, or half there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::bucket::stage::RECOVERY;
+use crate::bucket::{Asked, Book, Fault, Rule, Stage, Wants};
+use crate::scenario::eventually;
+
+fn puts_segment(asked: &Asked) -> bool {
+    asked.wants == Wants::Put && asked.is_segment()
+}
+
+/// Answers are lost, and connections break within a part.
+pub(super) fn unsaid() -> Result<()> {
+    let stage = Stage::start(None)?;
+    let wants = |wants: Wants| move |asked: &Asked| asked.wants == wants;
+    let puts_manifest = |asked: &Asked| asked.wants == Wants::Put && asked.is_manifest();
+    let proxy = &stage.store.proxy;
+    proxy.set([
+        Rule::new(Fault::Unsaid, puts_segment).one_in(2),
+        Rule::new(Fault::Unsaid, puts_manifest).one_in(2),
+        Rule::new(Fault::Unsaid, wants(Wants::Complete)).one_in(2),
+        Rule::new(Fault::HalfAsked, wants(Wants::Part)).one_in(3),
+    ]);
+    let mut books = stage.write(&[Book::small("small")], 6)?;
+    books.extend(stage.write(&[Book::large("large")], 3)?);
+    let spoiled = proxy.seen(|seen| seen.fault.is_some());
+    proxy.heal();
+    let count = |of: &dyn Fn(&Asked) -> bool, status| {
+        let hit = spoiled
+            .iter()
+            .filter(|seen| of(&seen.asked) && seen.status == status);
+        hit.count()
+    };
+    let counts = [
+        count(&puts_segment, Some(200)),
+        count(&puts_manifest, Some(200)),
+        count(&wants(Wants::Complete), Some(200)),
+        count(&wants(Wants::Part), None),
+    ];
+    println!("segments, manifests, completions and parts that went wrong: {counts:?}");
+    ensure!(
+        counts.iter().all(|count| *count > 0),
+        "{counts:?} went wrong"
+    );
+    stage.recovers(&books)?;
+    // What was asked after is found: nothing was brought a second time.
+    let unnamed = stage.store.unnamed()?;
+    ensure!(unnamed.is_empty(), "nobody names {unnamed:?}");
+    Ok(())
+}
+
+/// Nobody can be asked whether a lost upload is there: another one is made, and one of them is named.
+pub(super) fn given_up() -> Result<()> {
+    let stage = Stage::start(None)?;
+    let mut raw = stage.connect()?;
+    let mut book = Book::small("t").make(&mut raw)?;
+    let proxy = &stage.store.proxy;
+    let looks = |asked: &Asked| {
+        let looks = [Wants::Head, Wants::Get].contains(&asked.wants);
+        looks && asked.is_segment()
+    };
+    proxy.set([
+        Rule::new(Fault::Unsaid, puts_segment).one_in(2),
+        Rule::new(Fault::Refuse(503, "SlowDown"), looks),
+    ]);
+    book.write(&mut raw, 3)?;
+    eventually(Duration::from_secs(10), || {
+        let lost = proxy.seen(|seen| seen.fault == Some(Fault::Unsaid) && seen.status == Some(200));
+        ensure!(lost.len() >= 2, "{} answers were lost", lost.len());
+        Ok(())
+    })?;
+    proxy.heal();
+    book.await_cold(&mut raw, RECOVERY)?;
+    stage.recovers(&[book])?;
+    let mut copies: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
+    for shelf in stage.store.shelves()?.values() {
+        let unnamed = shelf.unnamed()?;
+        for object in &shelf.segments {
+            let is_unnamed = unnamed.iter().any(|other| other.key == object.key);
+            let (named, other) = copies.entry(object.start).or_default();
+            *(if is_unnamed { other } else { named }) += 1;
+        }
+    }
+    let once = copies.values().all(|(named, _)| *named == 1);
+    let twice = copies.values().any(|(_, other)| *other > 0);
+    ensure!(once && twice, "by start, named and not: {copies:?}");
+    Ok(())
+}

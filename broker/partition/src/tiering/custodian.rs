@@ -132,6 +132,8 @@ impl Custodian {
             let before = progress(&copy);
             let round = self.round(wish, &mut copy, &mut exported_end).await;
             *got_on |= progress(&copy) != before;
+            // What was copied before the store went away is there all the same.
+            self.tell(wish, &copy, &mut exported_end);
             if let Err(trouble) = round {
                 return trouble;
             }

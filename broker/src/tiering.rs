@@ -7,8 +7,8 @@ use freshet_env::{Objects, Reactors};
 use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
 use freshet_objects::Bucket;
 use freshet_partition::{
-    CopyCounts, Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestShards, Neighbour, Pace,
-    PacedReads, Partition, PastReaders, Rate,
+    CopyCounts, Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestDoor, ManifestShards,
+    Neighbour, Pace, PacedReads, Partition, PastReaders, Rate,
 };
 use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
@@ -154,12 +154,13 @@ fn carry(
         quorum: Arc::clone(&quorum),
         topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
     });
+    let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
     let (paced, leaving, read) = (settings.clone(), settings.clone(), settings.clone());
     let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),
-        manifests: Arc::new(desk),
+        manifests: Arc::clone(&manifests),
         image: settings.image,
         rng: Arc::clone(&doors.rng),
         leaves: Arc::new(move |partition| leaving.leaves(partition)),
@@ -177,7 +178,13 @@ fn carry(
         Arc::new(move || read.tier().fetch_bytes_per_second),
     );
     let objects = Arc::new(PacedReads::new(objects, rate));
-    let readers = PastReaders::new((objects, layout), ReadLimits::default(), counts, home);
+    let readers = PastReaders::new(
+        (objects, layout),
+        manifests,
+        ReadLimits::default(),
+        counts,
+        home,
+    );
     Ok(Carrying {
         custodians,
         readers: Arc::new(readers),

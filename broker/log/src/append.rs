@@ -99,9 +99,10 @@ impl fmt::Debug for Refused {
 /// Where an append went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
-    /// Offset of the first record.
+    /// Offset of the first record; -1 where nobody knows it any more ([`Self::is_placed`]).
     pub base_offset: Offset,
-    /// Offset of the last record; the append is durable once `Progress::flushed` exceeds it.
+    /// Offset of the last record, or a later one where nobody knows it any more; the append is durable
+    /// once `Progress::flushed` exceeds it.
     pub last_offset: Offset,
     /// The broker's time that was stored; [`Timestamp::NONE`] with CreateTime.
     pub log_append_time: Timestamp,
@@ -109,6 +110,14 @@ pub struct Appended {
     pub log_start: Offset,
     /// The batch was here already: a retry of an idempotent producer; nothing was written.
     pub duplicate: bool,
+}
+
+impl Appended {
+    /// Whether it is known where: not of a duplicate that is older than what is remembered of its
+    /// producer.
+    pub fn is_placed(&self) -> bool {
+        self.base_offset >= 0
+    }
 }
 
 /// Told how a log gets on; given at open. All calls come from append and flush threads, must be

@@ -139,7 +139,7 @@ pub enum AppendError {
         /// The attribute's low three bits.
         codec: u8,
     },
-    /// A gap, or a duplicate too old to be known.
+    /// A gap, or a batch that is neither stored here for certain nor the next.
     #[error("producer {producer} sent sequence {sequence} after {last}")]
     OutOfOrderSequence {
         /// Producer id.

@@ -28,6 +28,7 @@ pub use config::{Cleanup, Durability, LogConfig, Tiered};
 pub use dir::{LogDir, LogName};
 pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};
 pub use metrics::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
+pub use state::beginning::Beginning;
 pub use state::life::LastLife;
 pub use view::{ClosedSegment, EpochEnd, Fetched, LogView, Read, ReadSpec, TimeQuery, TimedOffset};
 pub use writers::{LogHandle, OpenLog, Replaced, Retained, Writers, WritersOptions};

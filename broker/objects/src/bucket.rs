@@ -17,11 +17,11 @@ use crate::answer::Refusal;
 use crate::failure::{meaning, refusal, tell};
 use crate::open::{Login, Opened, open};
 use crate::page::{Wanted, head};
-use crate::upload::{Upload, part};
+use crate::upload::{Upload, length};
 
-/// Objects up to this size are put with one request, larger ones in parts of it: 8 MiB. S3 wants 5 MiB or
+/// Objects below this size are put with one request, others in parts of it: 8 MiB. S3 wants 5 MiB or
 /// more, and takes 10,000 parts: 78 GiB.
-pub const PART_BYTES: u64 = 8 << 20;
+const PART_BYTES: u64 = 8 << 20;
 /// What S3 and Google take as a name, in bytes; Azure takes as many characters.
 const KEY_MAX_BYTES: usize = 1024;
 
@@ -33,7 +33,7 @@ pub struct Limits {
     pub request: Duration,
     /// For a connection.
     pub connect: Duration,
-    /// See [`PART_BYTES`].
+    /// Of a large object; 8 MiB.
     pub part_bytes: u64,
 }
 
@@ -158,18 +158,16 @@ impl Bucket {
         Ok(path)
     }
 
-    async fn put(&self, key: &str, body: &dyn ObjectBody) -> Result<(), ObjectError> {
+    async fn put(&self, key: &str, body: &mut dyn ObjectBody) -> Result<(), ObjectError> {
         let asked = Asked { doing: "put", key };
         let path = self.begin(&asked).await?;
-        let len = body.len_bytes();
-        let put = if len <= self.part_bytes {
-            let bytes = part(key, body, 0..len).await?;
-            let put = self
-                .store
-                .put_opts(&path, bytes.into(), PutMode::Create.into());
-            put.await.map(drop).map_err(|error| asked.tell(&error))
+        let first = body.part(self.part_bytes).await?;
+        let put = if length(&first) < self.part_bytes {
+            let (whole, create) = (first.into_iter().collect(), PutMode::Create.into());
+            let put = self.store.put_opts(&path, whole, create).await;
+            put.map(drop).map_err(|error| asked.tell(&error))
         } else {
-            self.upload(&asked, &path, body).await
+            self.upload(&asked, &path, (first, body)).await
         };
         put.map_err(|error| match error.failure {
             // The upload is gone, or a folder while its file was made: who knows how far it came.
@@ -185,7 +183,7 @@ impl Bucket {
         &self,
         asked: &Asked<'_>,
         path: &Path,
-        body: &dyn ObjectBody,
+        (first, rest): (Vec<Bytes>, &mut dyn ObjectBody),
     ) -> Result<(), ObjectError> {
         match self.look(asked, path).await {
             Ok(_) => return Err(asked.error(ObjectFailure::AlreadyExists, "it was there before")),
@@ -196,10 +194,10 @@ impl Bucket {
             store: self.store.as_ref(),
             key: asked.key,
             path,
-            body,
+            rest,
             part_bytes: self.part_bytes,
         };
-        upload.run().await
+        upload.run(first).await
     }
 
     async fn look(&self, asked: &Asked<'_>, path: &Path) -> Result<ObjectHead, ObjectError> {
@@ -307,7 +305,7 @@ impl Bucket {
 }
 
 impl Objects for Bucket {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
         Box::pin(self.put(key, body))
     }
 

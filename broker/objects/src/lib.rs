@@ -23,4 +23,4 @@ mod page;
 mod upload;
 
 pub use address::OpenError;
-pub use bucket::{Bucket, Limits, PART_BYTES};
+pub use bucket::{Bucket, Limits};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
@@ -142,7 +142,9 @@ fn s3(
     environment: &[(String, String)],
     options: ClientOptions,
 ) -> Result<Opened> {
-    let mut builder = AmazonS3Builder::new().with_client_options(options);
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(options)
+        .with_unsigned_payload(true);
     builder = told(builder, environment, "AWS_", |builder, key, value| {
         builder.with_config(key, value)
     });
@@ -152,8 +154,14 @@ fn s3(
     let anonymous = config(AmazonS3ConfigKey::SkipSignature);
     // Its directory buckets list in no order.
     let express = config(AmazonS3ConfigKey::S3Express).is_some_and(|text| text == "true");
+    let is_summed = config(AmazonS3ConfigKey::Checksum).is_some();
+    let is_said = is_summed || value_of(environment, "AWS_UNSIGNED_PAYLOAD").is_some();
     if plain {
         builder = builder.with_allow_http(true);
+    }
+    if plain && !is_said {
+        // TLS would see a bit that flips on the way; here the server has to.
+        builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
     }
     let store = builder
         .with_bucket_name(&address.bucket)

@@ -1,11 +1,12 @@
 //! Large objects travel in parts.
 //!
-//! A part that fails is sent again a few times: its number makes that harmless. When one is given up, so
-//! is the upload, and what of it has arrived is thrown away; if not even that can be said, the bucket's
-//! own rule has to (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is
-//! completed.
+//! A part that fails is sent again a few times, from the same memory: its number makes that harmless.
+//! When one is given up, or the body turns out to have no end, so is the upload, and what of it has
+//! arrived is thrown away; if not even that can be said, the bucket's own rule has to
+//! (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is completed.
+//!
+//! Memory: two parts, one on its way and the next one.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,22 +36,18 @@ pub(crate) struct Upload<'a> {
     pub(crate) key: &'a str,
     /// The name in the store.
     pub(crate) path: &'a Path,
-    pub(crate) body: &'a dyn ObjectBody,
+    /// What comes behind the first part.
+    pub(crate) rest: &'a mut dyn ObjectBody,
     pub(crate) part_bytes: u64,
 }
 
 impl Upload<'_> {
     /// Sends all of it. The caller has looked whether the name is free: completion does not.
-    pub(crate) async fn run(self) -> Result<(), ObjectError> {
-        let len = self.body.len_bytes();
-        if len.div_ceil(self.part_bytes) > PARTS_MAX {
-            let why = format!("{len} bytes are more than {PARTS_MAX} parts");
-            return Err(invalid(self.key, why));
-        }
+    pub(crate) async fn run(mut self, first: Vec<Bytes>) -> Result<(), ObjectError> {
         let options = PutMultipartOptions::default().with_retry_policy(Arc::new(Tries));
         let upload = self.store.put_multipart_opts(self.path, options).await;
         let mut upload = upload.map_err(|error| tell(PUT, self.key, &error))?;
-        let sent = self.send(upload.as_mut()).await;
+        let sent = self.send(upload.as_mut(), first).await;
         if sent.is_err() {
             // Whether this succeeds changes nothing for the caller.
             let _ = upload.abort().await;
@@ -58,42 +55,42 @@ impl Upload<'_> {
         sent
     }
 
-    async fn send(&self, upload: &mut dyn MultipartUpload) -> Result<(), ObjectError> {
-        let len = self.body.len_bytes();
-        let mut from = 0;
-        while from < len {
-            let to = len.min(from.saturating_add(self.part_bytes));
-            let part = part(self.key, self.body, from..to).await?;
-            let sent = upload.put_part(part.into()).await;
-            sent.map_err(|error| tell(PUT, self.key, &error))?;
-            from = to;
+    async fn send(
+        &mut self,
+        upload: &mut dyn MultipartUpload,
+        first: Vec<Bytes>,
+    ) -> Result<(), ObjectError> {
+        let told = |error| tell(PUT, self.key, &error);
+        let mut part = first;
+        for _ in 0..PARTS_MAX {
+            let is_full = length(&part) == self.part_bytes;
+            let sending = upload.put_part(part.into_iter().collect());
+            // The next part is read, and judged, while this one is on its way.
+            let next = async {
+                match is_full {
+                    true => self.rest.part(self.part_bytes).await,
+                    false => Ok(Vec::new()),
+                }
+            };
+            let (sent, next) = futures_util::future::join(sending, next).await;
+            part = next?;
+            sent.map_err(told)?;
+            if length(&part) == 0 {
+                return upload.complete().await.map(drop).map_err(told);
+            }
         }
-        let done = upload.complete().await;
-        done.map(drop).map_err(|error| tell(PUT, self.key, &error))
+        Err(ObjectError {
+            doing: PUT,
+            key: self.key.to_owned(),
+            failure: ObjectFailure::Invalid,
+            why: format!("it has more than {PARTS_MAX} parts"),
+        })
     }
 }
 
-/// Reads a part of a body, all of it.
-pub(crate) async fn part(
-    key: &str,
-    body: &dyn ObjectBody,
-    range: Range<u64>,
-) -> Result<Bytes, ObjectError> {
-    let bytes = body.part(range.clone()).await?;
-    if bytes.len() as u64 == range.end - range.start {
-        return Ok(bytes);
-    }
-    let why = format!("bytes {range:?} of the body are {} bytes", bytes.len());
-    Err(invalid(key, why))
-}
-
-fn invalid(key: &str, why: String) -> ObjectError {
-    ObjectError {
-        doing: PUT,
-        key: key.to_owned(),
-        failure: ObjectFailure::Invalid,
-        why,
-    }
+/// Bytes of a part.
+pub(crate) fn length(part: &[Bytes]) -> u64 {
+    part.iter().map(|piece| piece.len() as u64).sum()
 }
 
 /// Sends a part again that may arrive the next time.

@@ -3,8 +3,8 @@
 //!
 //! Floor 3. What decides is pure: the [`Manifest`] answers readers, [`Manifests`] is the machine that
 //! keeps all manifests of one shard, [`Layout`] names objects, [`Footer`] describes one. What meets the
-//! bucket stands beside it: [`compose`] makes an object of a segment, [`verify`] looks whether it is
-//! stored, [`check_named`] and [`check_bytes`] whether it still is what it was, [`ColdReader`] reads.
+//! bucket stands beside it: [`upload`] makes an object of a segment, stores it and looks at it,
+//! [`check_named`] and [`check_bytes`] look whether it still is what it was, [`ColdReader`] reads.
 
 mod codec;
 mod guard;
@@ -24,8 +24,8 @@ pub use machine::{
 };
 pub use manifest::{EpochEnd, ExportedManifest, Manifest, Retention, Unnamed};
 pub use object::{
-    CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentObject, SegmentSource,
-    VerifyError, check_bytes, check_named, check_whole, compose, verify,
+    CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentBytes, SegmentSource,
+    UploadError, VerifyError, check_bytes, check_named, check_whole, upload,
 };
 pub use read::{
     ColdBatches, ColdError, ColdReader, ColdSpec, Counters, Past, ReadLimits, Spawn, TimedOffset,

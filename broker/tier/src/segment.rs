@@ -47,6 +47,16 @@ pub(crate) fn visible(epochs: &[EpochStart], start: Offset, end: Offset) -> Vec<
     shown.filter(|epoch| epoch.offset < end).collect()
 }
 
+/// Whether these are all epochs of a log that begins at `start`, or of more.
+pub(crate) fn span_from(epochs: &[EpochStart], start: Offset) -> bool {
+    ascend(epochs) && epochs.first().is_some_and(|first| first.offset <= start)
+}
+
+/// Whether these are all epochs of `start..end`, and of nothing behind it.
+pub(crate) fn span(epochs: &[EpochStart], start: Offset, end: Offset) -> bool {
+    span_from(epochs, start) && epochs.last().is_some_and(|last| last.offset < end)
+}
+
 /// The epoch that holds an offset.
 pub(crate) fn epoch_at(epochs: &[EpochStart], offset: Offset) -> Option<LeaderEpoch> {
     let covered = epochs.partition_point(|start| start.offset <= offset);

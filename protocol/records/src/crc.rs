@@ -1,11 +1,34 @@
 //! CRC-32C (Castagnoli), the checksum of batches.
 
-use crc_fast::{CrcAlgorithm, checksum_combine, crc32_iscsi};
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine, crc32_iscsi};
 
 /// CRC-32C of `bytes`. Runs on the widest instructions that the CPU has; the choice is made once.
 #[inline]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32_iscsi(bytes)
+}
+
+/// CRC-32C of bytes that come in pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Crc32c(Digest);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+}
+
+impl Crc32c {
+    /// Takes the next ones.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all so far.
+    pub fn value(&self) -> u32 {
+        // A 32-bit CRC has no higher bits.
+        self.0.finalize() as u32
+    }
 }
 
 /// The checksum of `front ++ back` from those of the two; neither is read again.
@@ -46,6 +69,10 @@ mod tests {
         #[test]
         fn parts_are_joined_without_their_bytes(front: Vec<u8>, back: Vec<u8>) {
             let joined = crc32c_joined(crc32c(&front), crc32c(&back), back.len() as u64);
+            let mut pieces = Crc32c::default();
+            pieces.add(&front);
+            pieces.add(&back);
+            prop_assert_eq!(pieces.value(), joined);
             prop_assert_eq!(joined, crc32c(&[front, back].concat()));
         }
 

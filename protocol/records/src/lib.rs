@@ -27,7 +27,7 @@ pub use batch::{Batch, Batches};
 pub use builder::{BatchBuilder, NO_PRODUCER, NewRecord, Producer};
 pub use compression::{Codec, Compression};
 pub use control::{ControlType, EndTxnMarker};
-pub use crc::{crc32c, crc32c_joined};
+pub use crc::{Crc32c, crc32c, crc32c_joined};
 pub use error::{BatchError, RecordFault};
 pub use header::{BODY_AT, BatchHeader, CRC_FROM, HEADER_BYTES, LENGTH_END, PREFIX_BYTES, prefix};
 pub use inspect::{Inspected, Rules, inspect};

@@ -5,14 +5,14 @@ use freshet_metadata::Reply;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
 use crate::disk::{index, offset};
-use crate::message::{Message, Produce, Read, Refusal, Row, Told};
+use crate::message::{Message, Place, Produce, Read, Refusal, Row, Told};
 use crate::network::Host;
 use crate::world::{Alarm, World};
 
 /// How long a client waits for an answer, ms.
 const PATIENCE_MS: u64 = 200;
 /// Batches under way at most.
-const WINDOW: i32 = 3;
+const WINDOW: usize = 3;
 /// For how long a sequence may be refused before it is taken for lost, ms.
 const REFUSED_MS: u64 = 3_000;
 
@@ -35,7 +35,7 @@ pub(crate) struct Producer {
     next: i32,
     open: Vec<Batch>,
     refused_since: Option<u64>,
-    pub(crate) acked: Vec<(Offset, u64)>,
+    pub(crate) acked: Vec<(Place, u64)>,
 }
 
 impl Producer {
@@ -141,12 +141,8 @@ impl World {
         };
         // Nobody knows this producer before its first batch is in.
         let window = if producer.next == 1 { 1 } else { WINDOW };
-        // Counted from the oldest: brokers know five batches again, no more.
-        let oldest = producer
-            .open
-            .first()
-            .map_or(producer.next, |batch| batch.sequence);
-        if producer.next - oldest < window && !ends {
+        // As Java does: others go on while one waits for an answer, which may come after many of them.
+        if producer.open.len() < window && !ends {
             producer.open.push(Batch {
                 value,
                 sequence: producer.next,
@@ -255,7 +251,7 @@ impl World {
         }
     }
 
-    fn produced(&mut self, host: Host, id: u64, outcome: Result<Offset, Refusal>) {
+    fn produced(&mut self, host: Host, id: u64, outcome: Result<Place, Refusal>) {
         let now = self.now;
         let client = self.client(host);
         let at = client.at;
@@ -267,8 +263,8 @@ impl World {
         };
         let batch = &mut producer.open[place];
         match outcome {
-            Ok(offset) => {
-                producer.acked.push((offset, batch.value));
+            Ok(found) => {
+                producer.acked.push((found, batch.value));
                 producer.open.remove(place);
                 producer.refused_since = None;
             }
@@ -353,7 +349,7 @@ impl World {
             producer
                 .acked
                 .last()
-                .map_or(0, |(last, _)| first.min(*last))
+                .map_or(0, |(last, _)| first.min(last.last()))
         });
         needed.min().unwrap_or(0)
     }

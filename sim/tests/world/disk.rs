@@ -8,11 +8,28 @@ use freshet_partition::replication::Divergence;
 use freshet_sim::Throws;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
-use crate::message::Row;
+use crate::message::{Place, Row};
 use crate::world::World;
 
 /// Batches of a producer that are known again.
 const REMEMBERED: usize = 5;
+
+/// What a log knows of a producer.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// From this sequence on all are here.
+    first: i32,
+    /// The latest, with their offsets.
+    latest: VecDeque<(i32, Offset)>,
+}
+
+impl Known {
+    fn is_next(&self, sequence: i32) -> bool {
+        self.latest
+            .back()
+            .is_some_and(|(last, _)| last + 1 == sequence)
+    }
+}
 
 pub(crate) fn offset(len: usize) -> Offset {
     i64::try_from(len).unwrap()
@@ -36,7 +53,7 @@ pub(crate) struct Log {
     pub(crate) is_cached: bool,
     /// Epochs and where they start; one that has just begun may have no row.
     epochs: Vec<(LeaderEpoch, Offset)>,
-    producers: BTreeMap<ProducerId, VecDeque<(i32, Offset)>>,
+    producers: BTreeMap<ProducerId, Known>,
     /// The flush under way, and how far it reaches.
     pub(crate) flushing: Option<(u64, usize)>,
 }
@@ -67,10 +84,16 @@ impl Log {
         if let Some((producer, sequence)) = row.sender {
             let end = self.end();
             let known = self.producers.entry(producer).or_default();
-            if known.len() == REMEMBERED {
-                known.pop_front();
+            if !known.is_next(sequence) {
+                *known = Known {
+                    first: sequence,
+                    ..Known::default()
+                };
             }
-            known.push_back((sequence, end));
+            if known.latest.len() == REMEMBERED {
+                known.latest.pop_front();
+            }
+            known.latest.push_back((sequence, end));
         }
         self.rows.push(row);
         if self.is_cached {
@@ -82,15 +105,20 @@ impl Log {
     pub(crate) fn check(
         &self,
         (producer, sequence): (ProducerId, i32),
-    ) -> Result<Option<Offset>, ()> {
+    ) -> Result<Option<Place>, ()> {
         let Some(known) = self.producers.get(&producer) else {
             return Ok(None);
         };
-        if let Some((_, at)) = known.iter().find(|(known, _)| *known == sequence) {
-            return Ok(Some(*at));
+        let mut latest = known.latest.iter();
+        if let Some((_, at)) = latest.find(|(known, _)| *known == sequence) {
+            return Ok(Some(Place::At(*at)));
         }
-        let follows = known.back().is_some_and(|(last, _)| last + 1 == sequence);
-        follows.then_some(None).ok_or(())
+        if known.is_next(sequence) {
+            return Ok(None);
+        }
+        let oldest = known.latest.front();
+        let older = oldest.filter(|(oldest, _)| (known.first..*oldest).contains(&sequence));
+        older.map(|(_, at)| Some(Place::Below(*at))).ok_or(())
     }
 
     /// As logs answer it (KIP-279).
@@ -183,9 +211,9 @@ impl Log {
         // The checkpoint that a log writes when it starts later has them.
         let mut producers = std::mem::take(&mut self.producers);
         for known in producers.values_mut() {
-            known.retain(|(_, at)| index(*at) < start);
+            known.latest.retain(|(_, at)| index(*at) < start);
         }
-        producers.retain(|_, known| !known.is_empty());
+        producers.retain(|_, known| !known.latest.is_empty());
         *self = Self {
             is_cached: self.is_cached,
             rows: vec![Row::GONE; start],

@@ -19,7 +19,7 @@ use freshet_types::{LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition};
 
 use crate::broker::{Stand, life_of};
 use crate::disk::{index, offset};
-use crate::message::{Entry, Row};
+use crate::message::{Entry, Place, Row};
 use crate::network::Host;
 use crate::told;
 use crate::world::{World, host_of};
@@ -59,6 +59,14 @@ impl Truth {
         self.rows.truncate(common);
         let senders = self.rows.iter().filter_map(|row| row.sender);
         self.sequences = senders.collect();
+    }
+
+    fn has(&self, value: u64, place: Place) -> bool {
+        let is_it = |row: &Row| row.value == value;
+        match place {
+            Place::At(offset) => self.rows.get(index(offset)).is_some_and(is_it),
+            Place::Below(end) => self.rows.iter().take(index(end)).any(is_it),
+        }
     }
 
     /// Whether somebody has read everything, but for what was deleted.
@@ -410,13 +418,13 @@ impl World {
         host: Host,
         at: TopicPartition,
         epoch: LeaderEpoch,
-        (offset, value): (Offset, u64),
+        (place, value): (Place, u64),
     ) {
         let truth = self.witness.truth(at);
-        let row = truth.rows.get(index(offset));
-        if truth.judges(epoch) && row.map(|row| row.value) != Some(value) {
+        if truth.judges(epoch) && !truth.has(value, place) {
+            let row = truth.rows.get(index(place.last()));
             let what = format!(
-                "I1: {host} acknowledges {value} at {offset} of {at}, where {row:?} is committed"
+                "I1: {host} acknowledges {value} {place:?} of {at}, where {row:?} is committed"
             );
             self.witness.flaw(|| what);
         }
@@ -524,10 +532,10 @@ impl World {
             };
             match &client.kind {
                 Kind::Producer(producer) => {
-                    for (offset, value) in producer.acked.iter().filter(|_| producer.is_careful()) {
-                        let row = truth.rows.get(index(*offset));
-                        if row.map(|row| row.value) != Some(*value) {
-                            return Err(format!("I1: {value} is not at {offset} of {at}: {row:?}"));
+                    for (place, value) in producer.acked.iter().filter(|_| producer.is_careful()) {
+                        if !truth.has(*value, *place) {
+                            let row = truth.rows.get(index(place.last()));
+                            return Err(format!("I1: {value} is not {place:?} of {at}: {row:?}"));
                         }
                     }
                 }

@@ -103,6 +103,24 @@ pub(crate) enum Refusal {
     Failed,
 }
 
+/// Where a batch is that is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(Offset),
+    /// A producer sends it again that has written so much since that nobody knows where.
+    Below(Offset),
+}
+
+impl Place {
+    /// It is committed when this offset is.
+    pub(crate) fn last(self) -> Offset {
+        match self {
+            Self::At(offset) => offset,
+            Self::Below(end) => end - 1,
+        }
+    }
+}
+
 /// The controller's answer: with how much of the log it holds, or who else might decide.
 pub(crate) type Told = Result<(Reply, usize), Option<Host>>;
 
@@ -136,7 +154,7 @@ pub(crate) enum Message {
     Produce(Produce),
     Produced {
         id: u64,
-        outcome: Result<Offset, Refusal>,
+        outcome: Result<Place, Refusal>,
     },
     Read(Read),
     ReadDone {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::rows::GROUPS;
 use super::{Fault, Kept};
-use crate::trial::{JAVA_STICKS, JAVA_STICKS_BY, known, trials};
+use crate::trial::{known, trials};
 
 const HEAD: &str = "\
 # Faults
@@ -52,16 +52,7 @@ pub fn faults_page(kept: &str) -> Result<String> {
         }
     }
     page.push_str(&results(&kept));
-    page.push_str(&without_java());
     Ok(page)
-}
-
-fn without_java() -> String {
-    format!(
-        "\nIn {} Java does not write, and franz-go does in its place: {JAVA_STICKS_BY}. That is known, and not \
-         mended; `FRESHET_KNOWN=1` has Java write there all the same.\n",
-        JAVA_STICKS.join(", ")
-    )
 }
 
 fn trials_of(row: u8) -> Vec<String> {

@@ -470,9 +470,11 @@ const PRODUCERS: &[Fault] = &[
     tried(
         49,
         "a retry comes twice, late, or after the leader changed",
-        "it is written once, and its offset is told again",
+        "it is written once, and its offset is told again; one that is older than five batches is a duplicate \
+         without an offset",
         &[
             "a_repeated_batch_is_written_once",
+            "what_is_older_than_five_batches_is_a_duplicate_without_an_offset",
             "sequences_are_known_after_a_kill",
             "promises_are_kept_in_every_life",
         ],

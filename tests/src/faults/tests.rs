@@ -6,7 +6,7 @@ use std::path::Path;
 use super::results::{add, day};
 use super::rows::GROUPS;
 use super::*;
-use crate::trial::{JAVA_STICKS, trials};
+use crate::trial::trials;
 
 #[test]
 fn rows_count_up_and_each_is_tried_or_open() {
@@ -62,19 +62,6 @@ fn the_tests_that_rows_name_exist() {
     {
         let named = text.contains(&format!("fn {test}(")) || text.contains(&format!("\"{test}\""));
         assert!(named, "no test is called {test}");
-    }
-}
-
-#[test]
-fn where_java_does_not_write_is_a_trial_and_is_told() {
-    let page = faults_page("{}").unwrap();
-    let told = page
-        .lines()
-        .find(|line| line.contains("Java does not write"));
-    let told = told.unwrap();
-    for name in JAVA_STICKS {
-        assert!(trials().iter().any(|trial| trial.name == *name), "{name}");
-        assert!(told.contains(name), "{name} is not told: {told}");
     }
 }
 

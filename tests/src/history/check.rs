@@ -28,6 +28,7 @@ impl History {
     fn everything(&self) -> impl Iterator<Item = &Write> {
         self.acked
             .iter()
+            .filter(|write| write.has_place())
             .chain(self.polls.iter().flatten())
             .chain(&self.last_read)
             .chain(self.copies.iter().flat_map(|(_, copy)| copy))
@@ -81,7 +82,12 @@ impl History {
             kept.insert(*seen);
         }
         let mut missing = HashSet::new();
-        for write in self.acked.iter().filter(|write| !kept.contains(*write)) {
+        let values: HashSet<(i32, u64)> = kept.iter().map(|w| (w.partition, w.value)).collect();
+        let is_kept = |write: &&Write| match write.has_place() {
+            true => kept.contains(*write),
+            false => values.contains(&(write.partition, write.value)),
+        };
+        for write in self.acked.iter().filter(|write| !is_kept(write)) {
             let top = highest.get(&write.partition);
             let passed = top.is_some_and(|top| *top > write.offset);
             missing.insert(*write);

@@ -25,11 +25,16 @@ pub struct Write {
     pub value: u64,
     /// The partition that took it.
     pub partition: i32,
-    /// The offset that was promised.
+    /// The offset that was promised; -1 where only that it is stored was (a duplicate of long ago).
     pub offset: i64,
 }
 
 impl Write {
+    /// Whether it was said where it is.
+    pub(crate) fn has_place(&self) -> bool {
+        self.offset >= 0
+    }
+
     pub(crate) fn writer(&self) -> u64 {
         self.value / WRITER
     }

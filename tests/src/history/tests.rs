@@ -54,6 +54,17 @@ fn an_acknowledged_write_that_was_passed_over_is_lost() {
     assert_eq!(history.check(), [Anomaly::LostWrite(at(102, 2))]);
 }
 
+/// A leader knows of an old duplicate that it is stored, and not where.
+#[test]
+fn a_write_that_was_acknowledged_without_a_place_must_be_there() {
+    let mut history = good();
+    history.acked[2].offset = -1;
+    assert_eq!(history.check(), []);
+    history.last_read.remove(2);
+    history.polls.clear();
+    assert_eq!(history.check(), [Anomaly::LostWrite(at(102, -1))]);
+}
+
 #[test]
 fn an_acknowledged_write_missing_at_the_end_is_unseen() {
     let mut history = good();

@@ -230,14 +230,13 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
         return Err(why.context(format!("starting the cluster\n{tails}\n")));
     }
     let mut bits = Bits::new(seed);
-    let mut plan = plan(&mut bits);
-    let told = spare_java(&mut plan, trials);
+    let plan = plan(&mut bits);
     let load = Load::start(plan, &cluster.bootstrap())?;
     let mut stage = Stage {
         cluster,
         load,
         bits,
-        notes: told.into_iter().collect(),
+        notes: Vec::new(),
         may_give_up: false,
         tiered,
     };
@@ -247,40 +246,6 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
         return Err(why.context(format!("the brokers' last words:\n{tails}\n")));
     }
     close(stage)
-}
-
-/// Trials in which a leader of the past still hears clients: others write there, until leaders know what
-/// is older than the batches that they remember (seen in 3 of 7 rings; Kafka's remember as many).
-/// `FRESHET_KNOWN=1` has Java write all the same.
-pub(crate) const JAVA_STICKS: &[&str] = &[
-    "a_bridge_between_two_pairs",
-    "a_leader_that_is_cut_off_promises_nothing",
-    "a_ring_of_five",
-    "deaf_leader",
-    "part_a_leader_from_brokers_but_not_from_clients",
-    "unheard_leader",
-];
-
-/// What happens there to Java.
-pub(crate) const JAVA_STICKS_BY: &str = "Java sends new batches to the new leader while one that is stored \
-    there too waits for the old one's answer; when that comes, the batch is older than the five that leaders \
-    remember, and is out of order for ever";
-
-/// Puts another client in Java's place where Java is known to stick; tells so where it has.
-fn spare_java(plan: &mut Plan, trials: &[&Trial]) -> Option<String> {
-    let sticks = trials
-        .iter()
-        .find(|trial| JAVA_STICKS.contains(&trial.name))?;
-    if tries_what_is_known() {
-        return None;
-    }
-    let java = |writer: &&mut Writer| writer.client == Client::Java;
-    let mut writers: Vec<&mut Writer> = plan.writers.iter_mut().filter(java).collect();
-    for writer in &mut writers {
-        writer.client = Client::FranzGo;
-    }
-    let is_spared = !writers.is_empty();
-    is_spared.then(|| format!("franz-go writes, for Java sticks in {}", sticks.name))
 }
 
 /// A second of records is a segment, and none stays on a disk.

@@ -15,7 +15,7 @@ pub async fn examine_objects(store: &dyn Objects, prefix: &str) {
 
 async fn put(store: &dyn Objects, key: &str, bytes: &'static [u8]) {
     store
-        .put_new(key, &Bytes::from_static(bytes))
+        .put_new(key, &mut Bytes::from_static(bytes))
         .await
         .unwrap();
 }
@@ -49,8 +49,8 @@ async fn what_is_put_is_read(store: &dyn Objects, prefix: &str) {
 async fn nothing_is_overwritten(store: &dyn Objects, prefix: &str) {
     let key = format!("{prefix}a");
     put(store, &key, b"first").await;
-    let second = Bytes::from_static(b"second");
-    let again = store.put_new(&key, &second).await.unwrap_err();
+    let mut second = Bytes::from_static(b"second");
+    let again = store.put_new(&key, &mut second).await.unwrap_err();
     assert_eq!(again.failure, ObjectFailure::AlreadyExists);
     assert_eq!(store.get_range(&key, 0..5).await.unwrap(), "first");
 }

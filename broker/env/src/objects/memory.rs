@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::future::ready;
 use std::ops::{Bound, Range};
 
-use bytes::Bytes;
-use freshet_types::Timestamp;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::{ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects};
@@ -20,8 +19,35 @@ pub struct MemoryObjects {
 fn head(bytes: &Bytes) -> ObjectHead {
     ObjectHead {
         len_bytes: bytes.len() as u64,
-        modified: Timestamp(0),
     }
+}
+
+/// What is taken of a body at a time: a real store takes more, so its parts are cut at fewer places.
+const PART_BYTES: u64 = 300_000;
+
+/// All that a body has.
+///
+/// # Errors
+/// It has no end.
+pub async fn whole(body: &mut dyn ObjectBody) -> Result<Bytes, ObjectError> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let part = body.part(PART_BYTES).await?;
+        let before = bytes.len();
+        part.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        if ((bytes.len() - before) as u64) < PART_BYTES {
+            return Ok(bytes.freeze());
+        }
+    }
+}
+
+fn slice(key: &str, bytes: &Bytes, range: Range<u64>) -> Result<Bytes, ObjectError> {
+    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+    if start > end || end > bytes.len() {
+        return Err(error("get", key, ObjectFailure::Invalid));
+    }
+    Ok(bytes.slice(start..end))
 }
 
 fn error(doing: &'static str, key: &str, failure: ObjectFailure) -> ObjectError {
@@ -46,9 +72,9 @@ impl MemoryObjects {
 }
 
 impl Objects for MemoryObjects {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
         Box::pin(async move {
-            let bytes = body.part(0..body.len_bytes()).await?;
+            let bytes = whole(body).await?;
             let mut objects = self.objects.lock();
             if objects.contains_key(key) {
                 return Err(error("put", key, ObjectFailure::AlreadyExists));
@@ -59,7 +85,8 @@ impl Objects for MemoryObjects {
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
-        Box::pin(async move { self.get("get", key)?.part(range).await })
+        let found = self.get("get", key);
+        Box::pin(ready(found.and_then(|bytes| slice(key, &bytes, range))))
     }
 
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {

@@ -10,13 +10,13 @@ use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use freshet_types::{ErrorKind, Retry, Timestamp};
+use freshet_types::{ErrorKind, Retry};
 
 #[cfg(any(test, feature = "contract"))]
 mod memory;
 
 #[cfg(any(test, feature = "contract"))]
-pub use memory::MemoryObjects;
+pub use memory::{MemoryObjects, whole};
 
 /// What an object store says, some time later.
 pub type ObjectWait<'a, T> = Pin<Box<dyn Future<Output = Result<T, ObjectError>> + Send + 'a>>;
@@ -74,32 +74,19 @@ impl ObjectError {
     }
 }
 
-/// What an object is made of. It is read by parts, and a part that failed to arrive is read again.
-pub trait ObjectBody: Send + Sync {
-    /// Its length.
-    fn len_bytes(&self) -> u64;
-
-    /// The bytes of a range within it.
-    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes>;
+/// What an object is made of, from its first byte to its last. It is read once: who may have to send a
+/// part again keeps it.
+pub trait ObjectBody: Send {
+    /// The next bytes: as many as are asked for, or all that are left. They may lie in several places,
+    /// and nothing is copied to bring them together.
+    fn part(&mut self, bytes: u64) -> ObjectWait<'_, Vec<Bytes>>;
 }
 
 impl ObjectBody for Bytes {
-    fn len_bytes(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
-        let within = usize::try_from(range.start)
-            .ok()
-            .zip(usize::try_from(range.end).ok())
-            .filter(|(start, end)| start <= end && *end <= self.len());
-        let part = within.map(|(start, end)| self.slice(start..end));
-        Box::pin(ready(part.ok_or_else(|| ObjectError {
-            doing: "read a part of",
-            key: "a buffer".to_owned(),
-            failure: ObjectFailure::Invalid,
-            why: format!("bytes {range:?} of {}", self.len()),
-        })))
+    fn part(&mut self, bytes: u64) -> ObjectWait<'_, Vec<Bytes>> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let part = self.split_to(bytes.min(self.len()));
+        Box::pin(ready(Ok(vec![part])))
     }
 }
 
@@ -108,8 +95,6 @@ impl ObjectBody for Bytes {
 pub struct ObjectHead {
     /// Its length.
     pub len_bytes: u64,
-    /// When it was stored, by the store's clock. For people; nothing is decided by it.
-    pub modified: Timestamp,
 }
 
 /// One page of a listing.
@@ -125,13 +110,14 @@ pub struct Listing {
 ///
 /// All that is asked may take a minute, and is answered on whatever thread asks.
 pub trait Objects: Debug + Send + Sync + 'static {
-    /// Stores a new object, whole or not at all. Large ones travel in parts.
+    /// Stores a new object, whole or not at all. A large one travels in parts while its body is read: if
+    /// that fails, nothing is stored.
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken, also by an earlier try of the same put. A store that cannot
-    /// refuse large objects (no conditional completion) may overwrite instead: names are drawn anew for
-    /// every attempt, so it is the same attempt's bytes then.
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()>;
+    /// The body's own. `AlreadyExists` if the name is taken, also by an earlier try of the same put. A store
+    /// that cannot refuse large objects (no conditional completion) may overwrite instead: names are
+    /// drawn anew for every attempt, so it is the same attempt's bytes then.
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()>;
 
     /// Reads a range, all of it.
     ///

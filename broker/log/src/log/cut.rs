@@ -13,11 +13,10 @@ use freshet_types::Offset;
 use super::room::Room;
 use super::save::CheckpointJob;
 use super::{Log, recover};
-use crate::LogError;
 use crate::segment::scan::Scan;
 use crate::segment::{Segment, file_name};
-use crate::state::Producers;
-use crate::state::SNAPSHOT;
+use crate::state::{Epochs, SNAPSHOT};
+use crate::{Beginning, LogError};
 
 /// Where a truncation ends up.
 struct Place {
@@ -160,7 +159,10 @@ impl Log {
         } else {
             active.remove().map_err(failed)?;
         }
-        self.remove_snapshots_above(self.end).map_err(failed)?;
+        // Other records will have their offsets: to be made durable before they do.
+        let end = self.end;
+        let above = |offset| offset > end;
+        self.remove_snapshots(above).map_err(failed)?;
         self.shared
             .disk()
             .sync_dir(&self.shared.path)
@@ -168,11 +170,10 @@ impl Log {
         Ok(())
     }
 
-    /// Removes the snapshots of records that went: other records will have these offsets. To be
-    /// made durable before they do.
-    fn remove_snapshots_above(&self, end: Offset) -> io::Result<()> {
+    /// Removes the snapshots of records that went.
+    fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> io::Result<()> {
         for offset in self.shared.snapshot_files()? {
-            if offset > end {
+            if is_gone(offset) {
                 let name = file_name(offset, SNAPSHOT);
                 self.shared
                     .disk()
@@ -231,9 +232,10 @@ impl Log {
         self.rewind_producers(end)
     }
 
-    /// Throws all records away and starts at `at`. Waits for the device. Nothing may be staged.
-    pub(crate) fn restart_at(&mut self, at: Offset) -> Result<Offset, LogError> {
+    /// Throws all records away and begins there. Waits for the device. Nothing may be staged.
+    pub(crate) fn restart_at(&mut self, beginning: Beginning) -> Result<Offset, LogError> {
         self.shared.usable()?;
+        let at = beginning.at;
         if at < 0 {
             let start = self.shared.log_start.load(Ordering::Acquire);
             let end = self.end;
@@ -246,33 +248,42 @@ impl Log {
         let shared = Arc::clone(&self.shared);
         let _flushing = shared.flushing.lock();
         shared.cuts.fetch_add(1, Ordering::AcqRel);
-        let restarted = self.restart_held(at);
+        let restarted = self.restart_held(beginning);
         shared.cuts.fetch_add(1, Ordering::AcqRel);
         restarted
     }
 
-    fn restart_held(&mut self, at: Offset) -> Result<Offset, LogError> {
+    fn restart_held(&mut self, beginning: Beginning) -> Result<Offset, LogError> {
         let shared = Arc::clone(&self.shared);
+        let Beginning {
+            at,
+            epoch,
+            producers,
+        } = beginning;
         // The new names stay to be synced; the old files need not be.
         shared.dirty.lock().files.clear();
         shared.hot.lock().clear();
-        *shared.epochs.write() = crate::state::Epochs::default();
+        *shared.epochs.write() = Epochs::default();
+        if let Some(epoch) = epoch {
+            shared.epochs.write().assign(epoch, at);
+        }
         let gone = std::mem::take(&mut *shared.segments.write());
         shared.log_start.store(at, Ordering::Release);
         shared.log_end.store(at, Ordering::Release);
         shared.durable.store(at, Ordering::Release);
         shared.flushed.store(at, Ordering::Release);
         self.end = at;
-        self.producers = Producers::default();
+        self.producers = producers;
         self.publish_unstable();
         self.start_segment(at);
+        self.snapshots.clear();
         self.checkpoint().write_held()?;
         let failed = |error: io::Error| shared.fail("emptying", &error);
         for segment in gone.iter().rev() {
             segment.remove().map_err(failed)?;
         }
-        self.snapshots.clear();
-        self.remove_snapshots_above(-1).map_err(failed)?;
+        let stale = |offset| !self.snapshots.contains(&offset);
+        self.remove_snapshots(stale).map_err(failed)?;
         shared.disk().sync_dir(&shared.path).map_err(failed)?;
         Ok(at)
     }

@@ -34,7 +34,7 @@ pub(crate) use save::{CheckpointJob, Saved};
 
 use crate::batch::{Prepared, PreparedBatch};
 use crate::segment::{MAX_SEGMENT_BYTES, Segment};
-use crate::state::Producers;
+use crate::state::{Producers, Repeat};
 use crate::view::Shared;
 use crate::view::hot::{Run, RunBuilder};
 use crate::{AppendError, Appended, LogConfig, LogError, LogView, Origin};
@@ -169,8 +169,8 @@ impl Log {
                 }
                 end = header.next_offset();
             }
-            if let Some(stored) = self.producers.check(header, origin)? {
-                return Ok(Some(self.duplicate(&stored)));
+            if let Some(repeat) = self.producers.check(header, origin)? {
+                return Ok(Some(self.duplicate(&repeat)));
             }
         }
         Ok(None)
@@ -181,17 +181,19 @@ impl Log {
         latest.map_or(-1, |(epoch, _)| epoch)
     }
 
-    fn duplicate(&self, stored: &crate::state::StoredBatch) -> Appended {
+    fn duplicate(&self, repeat: &Repeat) -> Appended {
         use freshet_records::TimestampType::LogAppendTime;
         let stamped = self.config().timestamp_type == LogAppendTime;
+        let (base_offset, last_offset, timestamp) = match *repeat {
+            Repeat::Remembered(stored) => {
+                (stored.base_offset, stored.last_offset, stored.timestamp)
+            }
+            Repeat::Below(end) => (-1, end - 1, Timestamp::NONE),
+        };
         Appended {
-            base_offset: stored.base_offset,
-            last_offset: stored.last_offset,
-            log_append_time: if stamped {
-                stored.timestamp
-            } else {
-                Timestamp::NONE
-            },
+            base_offset,
+            last_offset,
+            log_append_time: if stamped { timestamp } else { Timestamp::NONE },
             log_start: self.shared.log_start.load(Ordering::Acquire),
             duplicate: true,
         }

@@ -2,6 +2,7 @@
 //!
 //! All of it is pure: bytes in, bytes out. Files and directories are the business of `log` and `dir`.
 
+pub(crate) mod beginning;
 pub(crate) mod checkpoint;
 pub(crate) mod committed;
 pub(crate) mod epochs;
@@ -17,5 +18,5 @@ pub(crate) const SNAPSHOT: &str = "producers";
 
 pub(crate) use checkpoint::{Checkpoint, SealedSegment};
 pub(crate) use epochs::Epochs;
-pub(crate) use producers::{Producers, StoredBatch};
+pub(crate) use producers::{Producers, Repeat};
 pub(crate) use stop::StopImage;

@@ -5,6 +5,19 @@
 //! must follow the last sequence, which wraps from `i32::MAX` to 0; a new epoch starts at 0; a
 //! producer never seen, or forgotten, may start anywhere.
 //!
+//! One rule is ours. Within an epoch sequences are stored without a gap, so what lies between the
+//! first that was stored here and the oldest batch that is remembered is stored as well:
+//!
+//! ```text
+//! sequences of an epoch   ·····│━━━━━━ before ━━━━━━│━━━━━━ five batches ━━━━━━│ next
+//!                              not here      stored, but not where       remembered
+//! ```
+//!
+//! A batch that lies wholly in there is a duplicate, though nobody knows its offset any more. Kafka
+//! calls it out of order, and a Java producer then tries until its time is over: it comes to that with
+//! a correct cluster, where one batch waits for a leader of the past while those behind it go to the
+//! new one. Below the first there is no such answer: what never was here must not be acknowledged.
+//!
 //! Open transactions are followed as well (first offset per producer), which is all that the last
 //! stable offset needs; the index of aborted transactions comes with the transaction coordinator.
 
@@ -17,6 +30,9 @@ use crate::{AppendError, Origin};
 
 /// Batches remembered per producer: as many as a client may have in flight.
 pub(crate) const BATCHES_KEPT: usize = 5;
+/// Sequences that are known to be stored, at most: half of all there are, so that what is behind is
+/// never taken for what is ahead.
+pub(crate) const MOST_STORED: u32 = 1 << 30;
 
 /// One stored batch of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +45,29 @@ pub(crate) struct StoredBatch {
     pub(crate) timestamp: Timestamp,
 }
 
+impl StoredBatch {
+    fn count(&self) -> u32 {
+        steps(self.first_sequence, self.last_sequence) + 1
+    }
+}
+
+/// Where a batch is that is stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It is one of those remembered.
+    Remembered(StoredBatch),
+    /// It is older: all of it is somewhere below this offset.
+    Below(Offset),
+}
+
 /// What is known about one producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) epoch: ProducerEpoch,
     /// The latest batches of this epoch, oldest first; empty after a bump by an end marker.
     pub(crate) batches: VecDeque<StoredBatch>,
+    /// Sequences right before the oldest of these that are stored here, too, without a gap.
+    pub(crate) before: u32,
     /// Wall clock of the last append; decides expiry.
     pub(crate) seen: Timestamp,
     /// First offset of the open transaction.
@@ -44,6 +77,17 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    pub(crate) fn new(epoch: ProducerEpoch, seen: Timestamp, open_since: Option<Offset>) -> Self {
+        Self {
+            epoch,
+            batches: VecDeque::new(),
+            before: 0,
+            seen,
+            open_since,
+            used: 0,
+        }
+    }
+
     pub(crate) fn last_sequence(&self) -> i32 {
         self.batches.back().map_or(-1, |batch| batch.last_sequence)
     }
@@ -58,6 +102,76 @@ impl Known {
         };
         self.batches.iter().find(same).copied()
     }
+
+    /// Below which offset a batch is stored that is older than those remembered.
+    fn older(&self, header: &BatchHeader) -> Option<Offset> {
+        let oldest = self.batches.front()?;
+        let back = steps(header.base_sequence, oldest.first_sequence);
+        let count = steps(header.base_sequence, header.last_sequence()) + 1;
+        let is_stored = header.producer_epoch == self.epoch && back <= self.before && count <= back;
+        is_stored.then_some(oldest.base_offset)
+    }
+
+    fn is_next(&self, header: &BatchHeader) -> bool {
+        if header.producer_epoch != self.epoch {
+            return header.base_sequence == 0;
+        }
+        // After a marker bumped the epoch, the last one is -1 and the next is 0.
+        header.base_sequence == following(self.last_sequence())
+    }
+
+    /// What a client's batch is that is none of those remembered.
+    fn check_sequence(&self, header: &BatchHeader) -> Result<Option<Repeat>, AppendError> {
+        let producer = header.producer_id;
+        if !self.is_next(header) {
+            let older = self.older(header).map(Repeat::Below);
+            return older.map(Some).ok_or(AppendError::OutOfOrderSequence {
+                producer,
+                sequence: header.base_sequence,
+                last: self.last_sequence(),
+            });
+        }
+        if self.open_since.is_some() && !header.attributes.is_transactional() {
+            return Err(AppendError::InvalidTransactionState { producer });
+        }
+        Ok(None)
+    }
+
+    fn begin_epoch(&mut self, epoch: ProducerEpoch) {
+        self.epoch = epoch;
+        self.batches.clear();
+        self.before = 0;
+    }
+
+    fn remember(&mut self, batch: StoredBatch) {
+        if self.batches.len() == BATCHES_KEPT {
+            self.forget_oldest();
+        }
+        self.batches.push_back(batch);
+        let oldest = self.batches.front().unwrap_or(&batch);
+        let remembered = steps(oldest.first_sequence, batch.last_sequence) + 1;
+        self.before = self.before.min(MOST_STORED.saturating_sub(remembered));
+    }
+
+    /// Its sequences still count as stored, unless the next batch does not follow: a leader that had
+    /// forgotten the producer took it anywhere, and a replica that had not must not count what is between.
+    fn forget_oldest(&mut self) {
+        let gone = self.batches.pop_front();
+        let known = gone.zip(self.batches.front());
+        let known =
+            known.filter(|(gone, next)| next.first_sequence == following(gone.last_sequence));
+        self.before = known.map_or(0, |(gone, _)| self.before + gone.count());
+    }
+}
+
+/// The sequence behind another.
+fn following(sequence: i32) -> i32 {
+    sequence.checked_add(1).unwrap_or(0)
+}
+
+/// How many steps lead from one sequence up to another, around the end of all if need be.
+fn steps(from: i32, to: i32) -> u32 {
+    to.wrapping_sub(from).cast_unsigned() & i32::MAX.cast_unsigned()
 }
 
 /// All producers of one log.
@@ -92,7 +206,7 @@ impl Producers {
         &self,
         header: &BatchHeader,
         origin: Origin,
-    ) -> Result<Option<StoredBatch>, AppendError> {
+    ) -> Result<Option<Repeat>, AppendError> {
         if !header.has_producer() || origin == Origin::Replica {
             return Ok(None);
         }
@@ -102,7 +216,7 @@ impl Producers {
         if origin == Origin::Client
             && let Some(stored) = known.duplicate(header)
         {
-            return Ok(Some(stored));
+            return Ok(Some(Repeat::Remembered(stored)));
         }
         if header.producer_epoch < known.epoch {
             return Err(AppendError::InvalidProducerEpoch {
@@ -111,14 +225,10 @@ impl Producers {
                 latest: known.epoch,
             });
         }
-        if origin == Origin::Client {
-            check_sequence(known, header)?;
-            if known.open_since.is_some() && !header.attributes.is_transactional() {
-                let producer = header.producer_id;
-                return Err(AppendError::InvalidTransactionState { producer });
-            }
+        match origin {
+            Origin::Client => known.check_sequence(header),
+            Origin::Coordinator | Origin::Replica => Ok(None),
         }
-        Ok(None)
     }
 
     /// A batch was stored; `header` carries its final offsets. At most `max` producers are kept.
@@ -128,30 +238,21 @@ impl Producers {
         }
         let id = header.producer_id;
         self.uses += 1;
-        let known = self.known.entry(id).or_insert_with(|| Known {
-            epoch: header.producer_epoch,
-            batches: VecDeque::new(),
-            seen: now,
-            open_since: None,
-            used: 0,
-        });
+        let fresh = || Known::new(header.producer_epoch, now, None);
+        let known = self.known.entry(id).or_insert_with(fresh);
         self.order.remove(&known.used);
         known.used = self.uses;
         known.seen = now;
         self.order.insert(self.uses, id);
         if known.epoch != header.producer_epoch {
-            known.epoch = header.producer_epoch;
-            known.batches.clear();
+            known.begin_epoch(header.producer_epoch);
         }
         if header.attributes.is_control() {
             if let Some(first) = known.open_since.take() {
                 self.open.remove(&first);
             }
         } else {
-            if known.batches.len() == BATCHES_KEPT {
-                known.batches.pop_front();
-            }
-            known.batches.push_back(StoredBatch {
+            known.remember(StoredBatch {
                 first_sequence: header.base_sequence,
                 last_sequence: header.last_sequence(),
                 base_offset: header.base_offset,
@@ -206,36 +307,6 @@ impl Producers {
             }
         }
     }
-}
-
-impl Known {
-    pub(crate) fn new(epoch: ProducerEpoch, seen: Timestamp, open_since: Option<Offset>) -> Self {
-        Self {
-            epoch,
-            batches: VecDeque::new(),
-            seen,
-            open_since,
-            used: 0,
-        }
-    }
-}
-
-fn check_sequence(known: &Known, header: &BatchHeader) -> Result<(), AppendError> {
-    let last = known.last_sequence();
-    let follows = if header.producer_epoch == known.epoch {
-        // After a marker bumped the epoch, `last` is -1 and the next is 0.
-        header.base_sequence == if last == i32::MAX { 0 } else { last + 1 }
-    } else {
-        header.base_sequence == 0
-    };
-    if follows {
-        return Ok(());
-    }
-    Err(AppendError::OutOfOrderSequence {
-        producer: header.producer_id,
-        sequence: header.base_sequence,
-        last,
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
 use super::{LogView, Shared};
@@ -72,26 +72,38 @@ impl ClosedSegment {
         self.shared.context.readers.submit(job)
     }
 
-    /// Reads a range of its bytes on a reader thread; `done` runs there. Nothing is verified.
+    /// Reads a range of its bytes on a reader thread; `done` runs there. Nothing is verified. `memory` is what
+    /// they are read into, if it is large enough; what it holds is overwritten.
     ///
     /// # Errors
     /// [`ReadError::Io`]: the range does not lie in it, or it was removed before it was opened.
-    pub fn read(&self, range: Range<u64>, done: Done<Bytes, ReadError>) -> Result<(), Busy> {
+    pub fn read(
+        &self,
+        range: Range<u64>,
+        memory: BytesMut,
+        done: Done<BytesMut, ReadError>,
+    ) -> Result<(), Busy> {
         let this = self.clone();
-        let job = Box::new(move || done(this.read_blocking(range).map_err(|e| unreadable(&e))));
+        let job = Box::new(move || {
+            let read = this.read_blocking(range, memory);
+            done(read.map_err(|error| unreadable(&error)));
+        });
         self.shared.context.readers.submit(job)
     }
 
-    fn read_blocking(&self, range: Range<u64>) -> io::Result<Bytes> {
+    fn read_blocking(&self, range: Range<u64>, mut memory: BytesMut) -> io::Result<BytesMut> {
         let within = range.start <= range.end && range.end <= self.size_bytes();
         let length = usize::try_from(range.end.saturating_sub(range.start));
         let (true, Ok(length)) = (within, length) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
-        let mut bytes = vec![0; length];
+        if memory.capacity() < length {
+            memory = BytesMut::zeroed(length);
+        }
+        memory.resize(length, 0);
         let file = self.shared.open_segment(&self.segment)?;
-        file.read_exact_at(&mut bytes, range.start)?;
-        Ok(bytes.into())
+        file.read_exact_at(&mut memory, range.start)?;
+        Ok(memory)
     }
 
     /// The producers as they were at its end: what a snapshot file has (docs/formats/log.md, FRPR).

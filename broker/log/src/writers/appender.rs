@@ -311,7 +311,7 @@ impl Appender {
                 Err(error) => done.give(Err(error)),
             },
             Op::Truncate { to, done } => done.give(log.truncate(to)),
-            Op::RestartAt { at, done } => done.give(log.restart_at(at)),
+            Op::RestartAt { beginning, done } => done.give(log.restart_at(beginning)),
             Op::StartEpoch { epoch, done } => done.give(log.start_epoch(epoch)),
             Op::Fence { epoch, done } => done.give(log.fence(epoch)),
             Op::Retain { now, limit, done } => match log.retain(now, limit) {

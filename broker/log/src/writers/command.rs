@@ -14,7 +14,8 @@ use crate::batch::Prepared;
 use crate::log::Log;
 use crate::view::Shared;
 use crate::{
-    AppendError, Appended, Busy, Done, Here, LogError, LogView, Origin, Progress, WritersOptions,
+    AppendError, Appended, Beginning, Busy, Done, Here, LogError, LogView, Origin, Progress,
+    WritersOptions,
 };
 
 /// A callback that is called even if everybody forgets it: dropped unused, it answers `Closed`.
@@ -83,7 +84,7 @@ pub(super) enum Op {
         done: Answer<Offset>,
     },
     RestartAt {
-        at: Offset,
+        beginning: Beginning,
         done: Answer<Offset>,
     },
     StartEpoch {

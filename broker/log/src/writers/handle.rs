@@ -7,7 +7,9 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use super::command::{Answer, Command, FULL, Op, Queue, QueuedAppend};
 use super::{Replaced, Retained};
 use crate::batch::{Rules, prepare};
-use crate::{Append, AppendError, Busy, Done, Here, LogConfig, LogView, Origin, Progress, Refused};
+use crate::{
+    Append, AppendError, Beginning, Busy, Done, Here, LogConfig, LogView, Origin, Progress, Refused,
+};
 
 /// Changes one log. Cheap to clone. Commands run in the order in which they were sent.
 ///
@@ -113,10 +115,15 @@ impl LogHandle {
         self.send(Op::Truncate { to, done })
     }
 
-    /// Throws all records away and starts at `at`: a follower whose leader's log starts later.
-    pub fn restart_at(&self, at: Offset, done: Done<Offset>) -> Result<(), Busy> {
+    /// Throws all records away and begins elsewhere: what is before that others have.
+    pub fn restart_at(
+        &self,
+        beginning: impl Into<Beginning>,
+        done: Done<Offset>,
+    ) -> Result<(), Busy> {
+        let beginning = beginning.into();
         let done = self.answer(done);
-        self.send(Op::RestartAt { at, done })
+        self.send(Op::RestartAt { beginning, done })
     }
 
     /// A new leader epoch begins at the log end, before its first record.

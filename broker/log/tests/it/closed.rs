@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freshet_log::{Busy, ClosedSegment, Done, LogConfig, ReadError};
 use freshet_records::Batches;
 
@@ -19,7 +19,11 @@ fn ask<T: Send + 'static>(
 }
 
 fn bytes(segment: &ClosedSegment) -> Bytes {
-    ask(|done| segment.read(0..segment.size_bytes(), done)).unwrap()
+    let memory = BytesMut::new();
+    let all = 0..segment.size_bytes();
+    ask(|done| segment.read(all, memory, done))
+        .unwrap()
+        .freeze()
 }
 
 #[test]
@@ -59,10 +63,16 @@ fn closed_segments_are_what_readers_find_in_them() {
         assert_eq!(ends, (segment.base(), segment.end()));
     }
     let beyond = closed[0].size_bytes();
-    assert!(ask(|done| closed[0].read(1..beyond + 1, done)).is_err());
+    let read = |range| ask(|done| closed[0].read(range, BytesMut::new(), done));
+    assert!(read(1..beyond + 1).is_err());
     #[expect(clippy::reversed_empty_ranges, reason = "from whoever asks")]
-    let backwards = ask(|done| closed[0].read(5..3, done));
+    let backwards = read(5..3);
     assert!(backwards.is_err());
+    // Into memory that was used before.
+    let (whole, used) = (bytes(&closed[0]), BytesMut::zeroed(4096));
+    let place = used.as_ptr();
+    let again = ask(|done| closed[0].read(3..20, used, done)).unwrap();
+    assert_eq!((&again[..], again.as_ptr()), (&whole[3..20], place));
     let epochs = view.epochs();
     assert_eq!(epochs.len(), 1);
     // What was opened before retention came stays.

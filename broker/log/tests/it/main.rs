@@ -17,5 +17,6 @@ mod many;
 mod reads;
 mod recovery;
 mod retention;
+mod retries;
 mod support;
 mod truncation;

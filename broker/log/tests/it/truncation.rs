@@ -1,6 +1,7 @@
 //! Cutting the end, as followers do.
 
-use freshet_log::{LogConfig, LogError, LogHandle, Origin};
+use freshet_log::{Beginning, LogConfig, LogError, LogHandle, Origin};
+use freshet_records::Batch;
 use freshet_types::{LeaderEpoch, Offset};
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -141,6 +142,52 @@ fn a_log_can_start_anew_elsewhere() {
         assert_eq!(log.handle.view().log_start(), at);
         assert_eq!(log.values(at), [(at, "x".to_owned())]);
     }
+}
+
+/// Its records are elsewhere, and so is whoever wrote them: what they send again is known.
+#[test]
+fn a_log_that_begins_where_others_end_knows_their_producers() {
+    let rig = Rig::new();
+    let source = rig.open("s-0");
+    let now = source.now;
+    let one = |sequence| session(now, 7, sequence, &["a"]);
+    for sequence in 0..3 {
+        source.append(&one(sequence)).unwrap();
+    }
+    source.roll();
+    let end = source.flush();
+    let closed = source.handle.view().closed_segments(0, end);
+    let (tell, told) = std::sync::mpsc::channel();
+    let done = Box::new(move |producers| tell.send(producers).unwrap());
+    closed[0].producers(done).unwrap();
+    let producers = told.recv().unwrap().unwrap();
+
+    let log = rig.open(LOG);
+    log.append(&session(log.now, 9, 0, &["goes"])).unwrap();
+    log.roll();
+    let beginning = Beginning::after(end, Some(4), &producers).unwrap();
+    let restarted = log.ask(|handle: &LogHandle, done| handle.restart_at(beginning, done));
+    assert_eq!(restarted, Ok(3));
+    // A later leader writes it.
+    let append =
+        |log: &TestLog, batch: &Batch| log.append_as(batch.bytes().clone(), Origin::Client, 5);
+    let check = |log: &TestLog| {
+        let view = log.handle.view();
+        assert_eq!((view.log_start(), view.log_end()), (3, 3));
+        assert_eq!(view.latest_epoch(), Some((4, 3)));
+        assert!(append(log, &one(2)).unwrap().duplicate);
+        assert!(append(log, &one(4)).is_err(), "a gap");
+    };
+    check(&log);
+    drop((source, log, closed));
+    let rig = rig.crash();
+    let log = rig.open(LOG);
+    check(&log);
+    let stored = append(&log, &one(3)).unwrap();
+    assert_eq!((stored.base_offset, stored.duplicate), (3, false));
+    let stranger = append(&log, &session(now, 9, 5, &["a"])).unwrap();
+    assert!(!stranger.duplicate, "what was thrown away is forgotten");
+    assert!(Beginning::after(3, None, b"strange").is_err());
 }
 
 #[test]

@@ -113,7 +113,7 @@ async fn a_put_is_never_sent_twice() {
     for says in [Says::Goodbye, s3_error!("503 Slow Down", "SlowDown")] {
         let server = Scripted::new(&[says]).await;
         let put = server.bucket(&brief());
-        put.put_new("a", &Bytes::from_static(b"a"))
+        put.put_new("a", &mut Bytes::from_static(b"a"))
             .await
             .unwrap_err();
         assert_eq!(server.asked().len(), 1, "{says:?}: {:?}", server.asked());
@@ -126,7 +126,7 @@ async fn a_put_on_a_connection_that_breaks_is_never_sent_twice() {
     let store = server.bucket(&brief());
     let get = store.get_range("a", 0..1).await.unwrap_err();
     assert_eq!(get.failure, NotFound);
-    let put = store.put_new("a", &Bytes::from_static(b"a")).await;
+    let put = store.put_new("a", &mut Bytes::from_static(b"a")).await;
     assert_eq!(put.unwrap_err().failure, Unanswered);
     let asked = (server.asked().len(), server.connections());
     assert_eq!(asked, (2, 1), "{:?}", server.asked());
@@ -195,7 +195,7 @@ async fn two_parts(script: &[Says]) -> (Option<ObjectFailure>, Vec<String>) {
         ..brief()
     };
     let put = server.bucket(&limits);
-    let put = put.put_new("a", &Pattern::of(10)).await;
+    let put = put.put_new("a", &mut Pattern::of(10)).await;
     let asked = server.asked().into_iter();
     let asked = asked.map(|line| line.trim_end_matches(" HTTP/1.1").replace("/bucket/a", ""));
     (put.err().map(|error| error.failure), asked.collect())

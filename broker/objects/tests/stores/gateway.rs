@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::cases::open;
+use crate::line::Line;
 
 /// The bucket that is there.
 pub(crate) const BUCKET: &str = "exam";
@@ -90,13 +91,19 @@ impl Gateway {
     /// The store at a URL there.
     pub(crate) fn open(&self, url: &str, secret: &str, limits: &Limits) -> Bucket {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
-        let environment = [
-            ("AWS_ACCESS_KEY_ID", "freshet"),
-            ("AWS_SECRET_ACCESS_KEY", secret),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-        ];
-        open(url, &environment, limits)
+        open(url, &environment(secret, &endpoint), limits)
+    }
+
+    /// The bucket behind a line that flips a bit, with more said in the environment.
+    pub(crate) fn behind(&self, line: &Line, more: &[(&str, &str)]) -> Bucket {
+        let endpoint = format!("http://127.0.0.1:{}", line.port);
+        let environment = [&environment(SECRET, &endpoint), more].concat();
+        open(&format!("s3://{BUCKET}"), &environment, &Limits::default())
+    }
+
+    /// A line to it, see there.
+    pub(crate) fn line(&self, flips_at: u64) -> Line {
+        Line::to(self.port, flips_at)
     }
 
     /// The bucket, by someone who may.
@@ -118,6 +125,15 @@ impl Gateway {
     pub(crate) fn parts(&self) -> usize {
         files(&self.folder.path().join("data/exam/.sgwtmp"))
     }
+}
+
+fn environment<'a>(secret: &'a str, endpoint: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        ("AWS_ACCESS_KEY_ID", "freshet"),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", endpoint),
+    ]
 }
 
 /// A port that nobody listens at. Below those that the kernel gives to clients, so that none of them has it

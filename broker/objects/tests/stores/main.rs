@@ -19,5 +19,6 @@ mod answers;
 mod cases;
 mod files;
 mod gateway;
+mod line;
 mod s3;
 mod scripted;

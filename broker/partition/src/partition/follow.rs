@@ -1,15 +1,21 @@
 //! A follower's side: where it goes on, and what it does with a leader's answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_log::{Append, AppendError, Appended, Busy, Done, Here, LogError, Origin};
+use freshet_log::{Append, AppendError, Appended, Beginning, Busy, Done, Here, LogError, Origin};
 use freshet_types::{LeaderEpoch, Offset};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::Partition;
 use crate::replica::Stand;
 use crate::replication::{Answer, Divergence, Local, Step, next_step};
+use crate::tiering::BeginningError;
+
+/// How long a replica waits to hear with what it begins, before it asks its leader again.
+const BEGINNING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a follower's next fetch goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,8 @@ enum FollowError {
     Log(#[from] LogError),
     #[error(transparent)]
     Busy(#[from] Busy),
+    #[error("cannot begin anew yet: {0}")]
+    Beginning(#[from] BeginningError),
     #[error("the log has ended")]
     Ended,
     #[error("another leader epoch has begun")]
@@ -134,8 +142,10 @@ impl Partition {
                 loses_committed,
             } => self.cut(epoch, to, loses_committed).await?,
             Step::RestartAt(at) => {
+                let beginning = self.beginning(at).await?;
+                let at = beginning.offset();
                 tracing::info!(log = %self.name(), at, "begins anew where the leader's log does");
-                self.change(epoch, |done| self.log().restart_at(at, done))
+                self.change(epoch, |done| self.log().restart_at(beginning, done))
                     .await?;
                 self.tell_committed(epoch, at);
             }
@@ -143,6 +153,20 @@ impl Partition {
             Step::AwaitLeader => return Ok(Follow::AwaitLeader),
         }
         Ok(Follow::Fetch)
+    }
+
+    /// With what the log begins that has nothing of what its leader has. Where the topic tiers, the
+    /// producers of what is before are in the bucket.
+    pub(crate) async fn beginning(&self, at: Offset) -> Result<Beginning, BeginningError> {
+        let readers = self.replica.around().past_readers.as_ref();
+        match readers.filter(|_| at > 0 && self.view().tiered().is_some()) {
+            Some(readers) => {
+                let finding = readers.beginning(self.id(), at);
+                let found = timeout(BEGINNING_PATIENCE, finding).await;
+                found.unwrap_or(Err(BeginningError::Late))
+            }
+            None => Ok(at.into()),
+        }
     }
 
     /// Stores records and waits until they are flushed.

@@ -5,7 +5,7 @@
 //! everything that was asked for before. Only when it is through, the log's end is known to stand
 //! still, and the new place is taken.
 
-use freshet_log::{Busy, LogError, Progress as _};
+use freshet_log::{Beginning, Busy, Done, LogError, Progress as _};
 use freshet_metadata as metadata;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
@@ -42,6 +42,23 @@ pub struct Copies {
     pub most_behind: u64,
 }
 
+/// Why a leader's log does not begin elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LeadError {
+    /// Somebody else leads, or this broker in another epoch.
+    #[error("this broker does not lead the partition in that epoch")]
+    NotLeader,
+    /// Producers may have written to it.
+    #[error("the log is not empty, or its past is known")]
+    NotEmpty,
+    /// The append thread's queue is full.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The log refused it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
 /// Why a follower's fetch is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaFetchError {
@@ -68,6 +85,7 @@ impl ReplicaFetchError {
 pub(crate) struct Turn {
     to: Stand,
     term: Term,
+    turn: u64,
     through: oneshot::Receiver<Result<(), LogError>>,
 }
 
@@ -110,23 +128,33 @@ impl Partition {
         }
         let (tell, through) = oneshot::channel();
         let done = Box::new(move |result| drop(tell.send(result)));
-        self.replica.step_down(term.leader_epoch);
+        let turn = self.replica.step_down(term.leader_epoch);
         self.past.stir();
         match to {
             Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
             Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,
         }
-        Ok(Some(Turn { to, term, through }))
+        Ok(Some(Turn {
+            to,
+            term,
+            turn,
+            through,
+        }))
     }
 
     /// Waits for the log, then takes the new place. A log that failed has none: the controller hears
     /// of its directory and names another leader.
     pub(crate) fn finish(&self, turn: Turn) -> Stand {
-        let Turn { to, term, through } = turn;
+        let Turn {
+            to,
+            term,
+            turn,
+            through,
+        } = turn;
         let epoch = term.leader_epoch;
         match through.blocking_recv() {
             Ok(Ok(())) => match to {
-                Stand::Leads => self.lead(term),
+                Stand::Leads => self.lead(turn, term),
                 Stand::Follows(leader) => self.replica.follow(Some(leader)),
                 Stand::Waits => self.replica.follow(None),
             },
@@ -139,9 +167,10 @@ impl Partition {
         self.stand()
     }
 
-    fn lead(&self, term: Term) {
+    fn lead(&self, turn: u64, term: Term) {
         let around = self.replica.around();
         let (log_end, flushed) = (self.view().log_end(), self.view().flushed());
+        self.past.hold(self.may_lack_its_past(term.leader_epoch));
         let start = LeaderStart {
             me: around.me,
             log_end,
@@ -153,9 +182,56 @@ impl Partition {
         // What was cut cannot be committed, whatever was known before.
         self.replica.know_committed(start.high_watermark);
         self.replica
-            .lead(Leader::new(term, start), log_end, flushed);
+            .lead(turn, Leader::new(term, start), log_end, flushed);
         // What was flushed since it was asked for was told to nobody.
         self.replica.flushed(self.view().flushed());
+    }
+
+    /// Whether records may be in the bucket that this log should go on behind: it never had any, and
+    /// others have led before. A topic's first leader has nothing to lack.
+    fn may_lack_its_past(&self, epoch: LeaderEpoch) -> bool {
+        let view = self.view();
+        let tiers = view.tiered().is_some() && self.replica.around().past_readers.is_some();
+        tiers && epoch > 0 && view.log_end() == 0
+    }
+
+    /// Has an empty log that leads in `epoch` begin elsewhere: what is before is in the bucket. Nobody
+    /// could write to it meanwhile, since its past was not known.
+    pub(crate) async fn lead_from(
+        &self,
+        epoch: LeaderEpoch,
+        beginning: Beginning,
+    ) -> Result<(), LeadError> {
+        let at = beginning.offset();
+        let (tell, through) = oneshot::channel();
+        let restart = || {
+            if !self.past.is_held() {
+                return Err(LeadError::NotEmpty);
+            }
+            let restarted: Done<Offset> = Box::new(|_| {});
+            self.log().restart_at(beginning, restarted)?;
+            let done = Box::new(move |result| drop(tell.send(result)));
+            Ok(self.log().start_epoch(epoch, done)?)
+        };
+        let gave_way = self.replica.give_way(epoch, restart);
+        let (term, turn, asked) = gave_way.ok_or(LeadError::NotLeader)?;
+        let begun = match asked {
+            Ok(()) => through
+                .await
+                .map_err(|_| LeadError::NotLeader)?
+                .map_err(LeadError::from),
+            Err(error) => Err(error),
+        };
+        if begun.is_ok() {
+            tracing::warn!(
+                log = %self.name(), at, epoch,
+                "the log was empty: it goes on where the bucket ends"
+            );
+            self.replica.know_committed(at);
+        }
+        // As it was before, or with what is in the bucket.
+        self.lead(turn, term);
+        begun
     }
 
     /// A follower has asked for more, and so told how far it is. `image` tells who lives.

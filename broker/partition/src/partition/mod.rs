@@ -294,6 +294,9 @@ impl Partition {
         acks: Acks,
         epoch: Option<LeaderEpoch>,
     ) -> Result<LeaderEpoch, ProduceError> {
+        if self.past.is_held() {
+            return Err(ProduceError::NotLeader);
+        }
         let asked = self.replica.ask_leader(|leader| {
             let (in_sync, needed) = leader.in_sync();
             let present = leader.term().leader_epoch;

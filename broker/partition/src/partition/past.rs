@@ -5,6 +5,7 @@
 //! range" would have consumers jump over it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
@@ -46,6 +47,8 @@ struct Slot {
     wanted_start: Mutex<(LeaderEpoch, Offset)>,
     /// The custodian has something to do.
     turn: Notify,
+    /// Nothing is written before the past is known: the log may have to begin behind it.
+    is_held: AtomicBool,
 }
 
 /// Made when it is first used: with object storage by all that are led, without it by none.
@@ -65,8 +68,21 @@ impl PastSlot {
                 known: watch::Sender::new(None),
                 wanted_start: Mutex::new((-1, 0)),
                 turn: Notify::new(),
+                is_held: AtomicBool::new(false),
             })
         })
+    }
+
+    /// Whether records are refused until the past is known.
+    pub(super) fn hold(&self, held: bool) {
+        if held || self.is_held() {
+            self.get().is_held.store(held, Ordering::Release);
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        let slot = self.0.get();
+        slot.is_some_and(|slot| slot.is_held.load(Ordering::Acquire))
     }
 
     /// Another epoch has begun: who waits in an earlier one waits for nothing.
@@ -107,6 +123,7 @@ impl Partition {
     pub(crate) fn know_past(&self, epoch: LeaderEpoch, past: KnownPast) {
         let start = past.manifest.log_start();
         let before = self.past.get().known.send_replace(Some((epoch, past)));
+        self.past.hold(false);
         if before.is_none_or(|(_, before)| before.manifest.log_start() != start) {
             self.replica.log_start_moved();
         }
@@ -115,6 +132,7 @@ impl Partition {
     /// There is no past any more, or it is another one's business.
     pub(crate) fn forget_past(&self) {
         self.past.get().known.send_replace(None);
+        self.past.hold(false);
     }
 
     /// Where somebody wants the log to begin.
@@ -344,8 +362,6 @@ impl Partition {
         let Past::Known(past) = self.past() else {
             return None;
         };
-        let epochs = past.manifest.epochs();
-        let covered = epochs.partition_point(|start| start.offset <= offset);
-        Some(epochs[covered.checked_sub(1)?].epoch)
+        past.manifest.epoch_at(offset)
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use self::damage::Damage;
 pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
-use crate::replication::{IsrChange, Leader, Moved};
+use crate::replication::{IsrChange, Leader, Moved, Term};
 use crate::tiering::PastReaders;
 use crate::waiters::Waiters;
 
@@ -129,11 +129,14 @@ struct Parked {
 struct State {
     /// Only while it leads.
     leader: Option<Box<Leader>>,
+    /// Sorted by what they wait for.
     parked: VecDeque<Parked>,
     /// Why nothing will be flushed any more.
     failure: Option<LogError>,
     /// A follower that waits for this to be flushed.
     copied: Option<(Offset, Flushed)>,
+    /// Counts the places that were given up.
+    turn: u64,
 }
 
 /// See the module.
@@ -210,22 +213,49 @@ impl Replica {
     }
 
     /// Leads no more and follows nobody: a newer epoch begins. Who waits for an acknowledgement is
-    /// sent to whoever will lead.
-    pub(crate) fn step_down(&self, epoch: LeaderEpoch) {
-        let parked = {
+    /// sent to whoever will lead. Gives the number of the turn that has begun.
+    pub(crate) fn step_down(&self, epoch: LeaderEpoch) -> u64 {
+        let (turn, parked) = {
             let mut state = self.state.lock();
             self.stand.store(Stand::WAITS, Ordering::Release);
             self.is_between.store(true, Ordering::Release);
             self.leader_epoch.store(epoch, Ordering::Release);
             state.leader = None;
             state.copied = None;
-            std::mem::take(&mut state.parked)
+            state.turn += 1;
+            (state.turn, std::mem::take(&mut state.parked))
         };
         for Parked { done, .. } in parked {
             done(Err(ProduceError::NotLeader));
         }
         self.readers.wake();
         self.copiers.wake();
+        turn
+    }
+
+    /// Leads no more for a moment: `act` changes its log while nobody writes to it. Nothing happens
+    /// unless it leads in `epoch`. Gives the term to [`lead`](Self::lead) in afterwards, unless another
+    /// turn has begun by then.
+    pub(crate) fn give_way<T>(
+        &self,
+        epoch: LeaderEpoch,
+        act: impl FnOnce() -> T,
+    ) -> Option<(Term, u64, T)> {
+        let (term, turn, acted, parked) = {
+            let mut state = self.state.lock();
+            let leader = state.leader.take_if(|it| it.term().leader_epoch == epoch)?;
+            self.stand.store(Stand::WAITS, Ordering::Release);
+            self.is_between.store(true, Ordering::Release);
+            state.turn += 1;
+            let parked = std::mem::take(&mut state.parked);
+            (leader.term().clone(), state.turn, act(), parked)
+        };
+        for Parked { done, .. } in parked {
+            done(Err(ProduceError::NotLeader));
+        }
+        self.readers.wake();
+        self.copiers.wake();
+        Some((term, turn, acted))
     }
 
     /// Whether it stepped down for a place that it has not taken yet.
@@ -241,9 +271,12 @@ impl Replica {
         self.readers.wake();
     }
 
-    /// Leads from now on. `flushed` is the log's.
-    pub(crate) fn lead(&self, mut leader: Leader, log_end: Offset, flushed: Offset) {
+    /// Leads from now on, if no other turn has begun since `turn`. `flushed` is the log's.
+    pub(crate) fn lead(&self, turn: u64, mut leader: Leader, log_end: Offset, flushed: Offset) {
         let mut state = self.state.lock();
+        if state.turn != turn {
+            return;
+        }
         let moved = leader.flushed(flushed, self.now());
         self.epoch_start.store(log_end, Ordering::Release);
         state.leader = Some(Box::new(leader));
@@ -321,7 +354,10 @@ impl Replica {
             drop(state);
             done(Err(ProduceError::Append(error.into())));
         } else if leads {
-            state.parked.push_back(Parked { appended, done });
+            // A duplicate may be due long before what waits already; all else comes in order.
+            let is_before = |other: &Parked| other.appended.last_offset <= appended.last_offset;
+            let place = state.parked.partition_point(is_before);
+            state.parked.insert(place, Parked { appended, done });
         } else {
             drop(state);
             done(Err(ProduceError::NotLeader));

@@ -40,8 +40,8 @@ fn lead(replica: &Replica, epoch: i32) {
         now: Millis(0),
         lag_max: Millis(30_000),
     };
-    replica.step_down(epoch);
-    replica.lead(Leader::new(term, start), 0, 0);
+    let turn = replica.step_down(epoch);
+    replica.lead(turn, Leader::new(term, start), 0, 0);
 }
 
 fn appended(last_offset: Offset) -> Appended {
@@ -128,6 +128,62 @@ fn who_waits_for_a_leader_that_steps_down_is_sent_away() {
     lead(&replica, 1);
     replica.flushed(9);
     assert_eq!(replica.high_watermark(), 9);
+}
+
+#[test]
+fn a_duplicate_does_not_wait_for_what_came_before_it() {
+    let replica = alone();
+    let later = [park(&replica, 4), park(&replica, 9)];
+    let (again, old) = (park(&replica, 2), park_old(&replica, 2));
+    let same = park(&replica, 4);
+    replica.flushed(2);
+    assert!(old.try_recv().is_ok_and(|told| told.is_ok()));
+    assert!(again.try_recv().is_err());
+    replica.flushed(3);
+    assert_eq!(again.try_recv(), Ok(true));
+    assert!(later[0].try_recv().is_err());
+    replica.flushed(5);
+    assert_eq!((later[0].try_recv(), same.try_recv()), (Ok(true), Ok(true)));
+    assert!(later[1].try_recv().is_err());
+}
+
+/// What is told of a batch that is stored, but nobody knows any more where: all of it is below `end`.
+fn park_old(
+    replica: &Replica,
+    end: Offset,
+) -> std::sync::mpsc::Receiver<Result<Appended, ProduceError>> {
+    let old = Appended {
+        base_offset: -1,
+        duplicate: true,
+        ..appended(end - 1)
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    replica.park(old, Box::new(move |r| tell.send(r).expect("heard")));
+    told
+}
+
+#[test]
+fn a_retry_of_long_ago_waits_until_all_before_what_is_remembered_is_committed() {
+    let replica = alone();
+    let waiting = park_old(&replica, 5);
+    replica.appended(30);
+    replica.flushed(4);
+    assert!(waiting.try_recv().is_err(), "some of it may be at offset 4");
+    replica.flushed(5);
+    let told = waiting.try_recv().expect("it is committed");
+    assert!(!told.expect("it is stored").is_placed());
+    let told = park_old(&replica, 5).try_recv().expect("committed already");
+    assert!(told.is_ok());
+
+    let waiting = park_old(&replica, 6);
+    replica.step_down(1);
+    assert_eq!(waiting.try_recv(), Ok(Err(ProduceError::NotLeader)));
+    let told = park_old(&replica, 5).try_recv();
+    assert_eq!(
+        told,
+        Ok(Err(ProduceError::NotLeader)),
+        "another one may lead"
+    );
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait};
+use bytes::{Bytes, BytesMut};
+use freshet_env::objects::{ObjectError, ObjectFailure, ObjectWait};
 use freshet_log::ClosedSegment;
 use freshet_tier::{
-    ComposeError, EpochStart, SegmentId, SegmentSource, Stored, VerifyError, compose, verify,
+    EpochStart, SegmentBytes, SegmentId, SegmentSource, Stored, UploadError, upload,
 };
 use freshet_types::{ErrorKind, LeaderEpoch};
 
@@ -33,15 +32,9 @@ pub(super) enum CarryError {
     /// It cannot be read.
     #[error("reading the segment: {0}")]
     Read(#[from] ReadError),
-    /// It is damaged, or was removed meanwhile.
+    /// It is damaged, or was removed meanwhile, or the store does not take it.
     #[error(transparent)]
-    Compose(#[from] ComposeError),
-    /// The store does not take it.
-    #[error(transparent)]
-    Store(#[from] ObjectError),
-    /// It is not what was put there.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
+    Upload(#[from] UploadError),
 }
 
 /// Stores a segment and looks at it. Waits for the store as long as that takes.
@@ -54,15 +47,14 @@ pub(super) async fn carry(
         objects, layout, ..
     } = &shared.parts;
     let partition = carried.partition;
-    let batches = Arc::new(SegmentBytes {
+    let batches = Box::new(Batches {
         partition: Arc::clone(&partition),
         segment: segment.clone(),
         shared: Arc::clone(shared),
-        is_sent: AtomicBool::new(false),
     });
     let key = layout.segment(partition.id(), segment.base(), carried.id);
     let producers = partition.cold(|done| segment.producers(done)).await?;
-    let object = compose(SegmentSource {
+    let source = SegmentSource {
         partition: partition.id(),
         id: carried.id,
         leader_epoch: carried.leader_epoch,
@@ -70,47 +62,31 @@ pub(super) async fn carry(
         start: segment.base(),
         end: segment.end(),
         epochs: carried.epochs,
-        batches: Arc::clone(&batches) as _,
+        batches,
         producers,
         aborted: Bytes::new(),
         spacing: u32::try_from(carried.spacing).unwrap_or(u32::MAX),
-    })
-    .await?;
-    batches.is_sent.store(true, Ordering::Relaxed);
-    match objects.put_new(&key, &object).await {
-        Ok(()) => {}
-        // The answer to the first try may be lost: what is there tells.
-        Err(ObjectError {
-            failure: ObjectFailure::AlreadyExists | ObjectFailure::Unanswered,
-            ..
-        }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    verify(&**objects, &key, &object).await?;
-    Ok(object.stored())
+    };
+    Ok(upload(&**objects, &key, source).await?)
 }
 
-/// A closed segment's bytes, as an object is made of.
-struct SegmentBytes {
+/// A closed segment's bytes, read no faster than they may be sent.
+struct Batches {
     partition: Arc<Partition>,
     segment: ClosedSegment,
     shared: Arc<Shared>,
-    /// It is read a second time: to be sent, no faster than that may be.
-    is_sent: AtomicBool,
 }
 
-impl ObjectBody for SegmentBytes {
+impl SegmentBytes for Batches {
     fn len_bytes(&self) -> u64 {
         self.segment.size_bytes()
     }
 
-    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
+    fn read(&self, range: Range<u64>, memory: BytesMut) -> ObjectWait<'_, BytesMut> {
         Box::pin(async move {
-            if self.is_sent.load(Ordering::Relaxed) {
-                let bytes = range.end.saturating_sub(range.start);
-                self.shared.sent.pass(bytes).await;
-            }
-            let ask = |done| self.segment.read(range, done);
+            let bytes = range.end.saturating_sub(range.start);
+            self.shared.sent.pass(bytes).await;
+            let ask = |done| self.segment.read(range, memory, done);
             let read = self.partition.cold(ask).await;
             read.map_err(|error| ObjectError {
                 doing: "read a part of",

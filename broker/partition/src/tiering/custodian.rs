@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freshet_log::{ClosedSegment, Tiered};
 use freshet_tier::{
-    Answer, Ask, Claim, EpochStart, Manifest, Purpose, Retention, SegmentId, Stored,
+    Answer, Ask, Claim, EpochStart, Manifest, Purpose, Refusal, Retention, SegmentId, Stored,
 };
 use freshet_types::{LeaderEpoch, Offset};
 use tokio::sync::mpsc;
@@ -217,6 +217,7 @@ impl Custodian {
     async fn claim(&self, wish: Wish) -> Result<Manifest, Trouble> {
         let view = self.partition.view();
         let local_start = view.log_start();
+        let is_empty = local_start == view.log_end();
         let claim = Claim {
             // The log knows where it begins on this disk. What was deleted in both tiers the manifest
             // knows.
@@ -224,10 +225,17 @@ impl Custodian {
             local_start,
             log_end: view.log_end(),
             epochs: epochs(&view.epochs()),
-            unclean: self.unclean(),
+            // Where there is nothing, nothing contradicts the bucket.
+            unclean: self.unclean().filter(|_| !is_empty),
         };
-        let Answer::Claimed(manifest) = self.tended.ask(Ask::Claim(claim)).await? else {
-            return Err(strange());
+        let manifest = match self.tended.hear(Ask::Claim(claim)).await? {
+            Ok(Answer::Claimed(manifest)) => manifest,
+            Err(Refusal::Departs { remote_end, .. }) if is_empty && wish != Wish::Leave => {
+                self.begin_anew(remote_end).await?;
+                return Err(Trouble::Off);
+            }
+            Err(refusal) => return Err(refusal.into()),
+            Ok(_) => return Err(strange()),
         };
         // Nothing is put before something is begun, so an attempt of an earlier life is no other's.
         let is_new = manifest.exported() == 0
@@ -238,6 +246,14 @@ impl Custodian {
             self.must_be_new().await?;
         }
         Ok(*manifest)
+    }
+
+    /// All disks have lost the log, or an empty one was chosen: it goes on behind what the bucket has.
+    async fn begin_anew(&self, remote_end: Offset) -> Result<(), Trouble> {
+        let beginning = self.partition.beginning(remote_end).await;
+        let beginning = beginning.map_err(|error| Trouble::Again(error.to_string()))?;
+        let begun = self.partition.lead_from(self.tended.epoch, beginning).await;
+        begun.map_err(|error| Trouble::Again(error.to_string()))
     }
 
     /// A manifest that is new to its shard while the log begins later than at 0: if the bucket has one

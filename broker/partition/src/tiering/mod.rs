@@ -45,6 +45,7 @@ use crate::replica::Stand;
 use custodian::Custodian;
 use patrol::Scrubs;
 pub use rate::{BytesPerSecond, PacedReads, Rate};
+pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
 
 /// What custodians have done, counted for whoever makes metrics of it; each only grows.

@@ -73,7 +73,7 @@ impl PacedReads {
 }
 
 impl Objects for PacedReads {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
         self.objects.put_new(key, body)
     }
 
@@ -116,7 +116,8 @@ mod tests {
     async fn reads_are_as_fast_as_the_rate_of_the_moment() {
         let objects = Arc::new(MemoryObjects::default());
         let bytes = Bytes::from(vec![7; 5000]);
-        objects.put_new("a", &bytes).await.expect("room");
+        let put = objects.put_new("a", &mut bytes.clone()).await;
+        put.expect("room");
         let wanted = Arc::new(AtomicU64::new(10_000));
         let asked = Arc::clone(&wanted);
         let clock = Arc::new(SystemClock::new());

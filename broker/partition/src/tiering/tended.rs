@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use freshet_env::objects::{ObjectBody as _, ObjectError, ObjectFailure};
-use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, SegmentId};
+use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said, SegmentId};
 use freshet_types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::Shared;
@@ -58,12 +58,12 @@ impl Tended {
         let parts = &self.shared.parts;
         let key = parts.layout.manifest(self.at, exported.version);
         let (bytes, version) = (Bytes::from(exported.bytes), exported.version);
-        match parts.objects.put_new(&key, &bytes).await {
+        match parts.objects.put_new(&key, &mut bytes.clone()).await {
             Ok(()) => {}
             // One version has one sequence of bytes: this is it, unless it has another length.
             Err(error) => {
                 let head = parts.objects.head(&key).await;
-                if !head.is_ok_and(|head| head.len_bytes == bytes.len_bytes()) {
+                if !head.is_ok_and(|head| head.len_bytes == bytes.len() as u64) {
                     return Err(failed(&error));
                 }
             }
@@ -129,14 +129,18 @@ impl Tended {
     }
 
     pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+        self.hear(ask).await?.map_err(Trouble::from)
+    }
+
+    /// The same for one who knows what to do about a refusal.
+    pub(super) async fn hear(&self, ask: Ask) -> Result<Said, Trouble> {
         let request = Request {
             partition: self.at,
             leader_epoch: self.epoch,
             ask,
         };
         let said = self.shared.parts.manifests.ask(request).await;
-        let said = said.map_err(|unanswered| Trouble::Again(unanswered.to_string()))?;
-        said.map_err(Trouble::from)
+        said.map_err(|unanswered| Trouble::Again(unanswered.to_string()))
     }
 }
 

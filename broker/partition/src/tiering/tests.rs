@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::objects::{
-    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
+    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, whole,
 };
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
 use freshet_log::{LogConfig, LogDir, Origin, Tiered, Writers, WritersOptions};
@@ -126,7 +126,7 @@ fn is_due(every: &AtomicU64, count: u64) -> bool {
 }
 
 impl Objects for Store {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
         Box::pin(async move {
             self.check(key)?;
             if self.no_manifests.load(Ordering::Relaxed) && key.contains("/manifests/") {
@@ -134,8 +134,9 @@ impl Objects for Store {
             }
             let count = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
             if is_due(&self.tears, count) {
-                let part = body.part(0..body.len_bytes() / 2).await?;
-                self.objects.put_new(key, &part).await?;
+                let mut part = whole(body).await?;
+                part.truncate(part.len() / 2);
+                self.objects.put_new(key, &mut part).await?;
                 return Err(failure(key, ObjectFailure::Unanswered));
             }
             self.objects.put_new(key, body).await?;
@@ -348,7 +349,7 @@ impl Rig {
         let custodians = Arc::new(Custodians::new(CustodiansParts {
             objects: Arc::clone(&store) as Arc<dyn Objects>,
             layout: layout.clone(),
-            manifests,
+            manifests: Arc::clone(&manifests),
             image: watched.clone(),
             rng: Arc::new(SystemRng),
             leaves: Arc::new(move |_| leaving.load(Ordering::Relaxed)),
@@ -365,6 +366,7 @@ impl Rig {
         }));
         let readers = Arc::new(PastReaders::new(
             (Arc::clone(&store) as Arc<dyn Objects>, layout.clone()),
+            Arc::clone(&manifests),
             ReadLimits::default(),
             Arc::default(),
             Handle::current(),

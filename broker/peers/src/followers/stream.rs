@@ -24,6 +24,7 @@ use freshet_client::{ClientConfig, ClientError, Connection};
 use freshet_partition::replication::Answer;
 use freshet_partition::{FetchPoint, Follow, Partition};
 use freshet_types::{NodeId, TopicPartition};
+use freshet_wire::ErrorCode;
 use freshet_wire::fetch::{PartitionData, ReplicaState};
 use freshet_wire::{FetchRequest, FetchResponse};
 use tokio::task::{JoinError, JoinSet};
@@ -428,12 +429,14 @@ impl Stream {
             }
             let (partition, line) = (Arc::clone(partition), line.clone());
             let (me, bytes) = (self.around.node, data.records.len());
+            // Where it begins anew the bucket may be asked.
+            let needs_a_while = data.error_code == ErrorCode::OffsetOutOfRange.code();
             let is_in_sync = || image.partition(at).is_some_and(|p| p.isr.contains(&me));
             let follow = async move {
                 let follow = follow((&line, me), &partition, (point, data), alone).await;
                 (at, follow, bytes)
             };
-            if bytes == 0 || is_in_sync() {
+            if (bytes == 0 && !needs_a_while) || is_in_sync() {
                 under_way.spawn(follow);
             } else {
                 self.roster.store(at);

@@ -54,7 +54,7 @@ fn counters(page: &mut String, readers: &PastReaders) {
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
-fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 14] {
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 16] {
     [
         ("copy_requests", "Segments that were to be copied.", &copies.copies),
         ("copy_errors", "Of these, those that failed and were tried again.", &copies.failed_copies),
@@ -69,7 +69,9 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 14]
         ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),
         ("chunks_wanted", "Chunks that readers wanted.", &reads.wanted),
         ("chunks_hit", "Of these, those that were in memory.", &reads.hits),
+        ("chunks_joined", "Of these, those that somebody was fetching already.", &reads.joined),
         ("chunks_ahead", "Chunks fetched before anybody wanted them.", &reads.prefetched),
+        ("chunks_ahead_hit", "Of these, those that were wanted then.", &reads.prefetch_hits),
     ]
 }
 

@@ -7,6 +7,7 @@
 mod administration;
 mod peers;
 mod replicas;
+mod retries;
 mod rig;
 mod sessions;
 mod versions;

@@ -22,7 +22,7 @@ use crate::rig::{NODE, Raw, Rig, Surroundings, batch, heartbeat};
 const BY_NAME: i16 = 12;
 const LATEST: i16 = 18;
 
-fn three(set: &[(&str, &str)]) -> (Rig, Surroundings) {
+pub(crate) fn three(set: &[(&str, &str)]) -> (Rig, Surroundings) {
     let surroundings = Surroundings {
         others: vec![2, 3],
         racks: true,
@@ -32,7 +32,7 @@ fn three(set: &[(&str, &str)]) -> (Rig, Surroundings) {
 }
 
 /// A topic with one partition on these brokers; the first one leads.
-fn create(raw: &mut Raw, name: &str, replicas: &[i32]) -> TopicId {
+pub(crate) fn create(raw: &mut Raw, name: &str, replicas: &[i32]) -> TopicId {
     let request = CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.to_owned(),
@@ -67,7 +67,7 @@ fn produce_request(topic: TopicId, timeout_ms: i32) -> ProduceRequest {
     }
 }
 
-fn one(mut response: ProduceResponse) -> PartitionProduceResponse {
+pub(crate) fn one(mut response: ProduceResponse) -> PartitionProduceResponse {
     response.responses.remove(0).partition_responses.remove(0)
 }
 
@@ -79,7 +79,7 @@ fn produce(raw: &mut Raw, topic: TopicId, timeout_ms: i32) -> (i16, i64) {
 
 /// What a reader asks of the only partition.
 #[derive(Clone, Copy)]
-struct Ask {
+pub(crate) struct Ask {
     topic: TopicId,
     /// -1 for a consumer.
     replica: i32,
@@ -105,7 +105,7 @@ impl Ask {
         }
     }
 
-    fn replica(rig: &Rig, node: i32, topic: TopicId, offset: i64) -> Self {
+    pub(crate) fn replica(rig: &Rig, node: i32, topic: TopicId, offset: i64) -> Self {
         let image = rig.image();
         let broker = image.broker(NodeId(node)).expect("registered");
         Self {
@@ -144,7 +144,7 @@ impl Ask {
         }
     }
 
-    fn of(self, raw: &mut Raw) -> PartitionData {
+    pub(crate) fn of(self, raw: &mut Raw) -> PartitionData {
         only(raw.call(LATEST, &self.request("")))
     }
 
@@ -190,7 +190,7 @@ fn set_isr(rig: &Rig, topic: TopicId, isr: &[i32]) {
     outcome.expect("a change that holds");
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");

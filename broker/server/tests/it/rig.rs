@@ -20,7 +20,7 @@ use freshet_partition::{
     Directory, DirectoryParts, DirectoryThread, GroupShards, Neighbour, Proposals,
 };
 use freshet_quorum::{Quorum, Solo, SoloOptions};
-use freshet_records::{BatchBuilder, Codec, NewRecord};
+use freshet_records::{BatchBuilder, Codec, NewRecord, Producer};
 use freshet_server::{
     Context, Faces, Identity, Listeners, Parts, PeerDoor, QuorumFace, Stop, Stopper, serve,
 };
@@ -397,7 +397,15 @@ impl Raw {
 
 /// One batch with one record.
 pub(crate) fn batch(value: &[u8]) -> Bytes {
-    let mut builder = BatchBuilder::new(Codec::None);
+    one_record(BatchBuilder::new(Codec::None), value)
+}
+
+/// A batch with one record of a producer.
+pub(crate) fn batch_of(producer: Producer, value: &[u8]) -> Bytes {
+    one_record(BatchBuilder::new(Codec::None).producer(producer), value)
+}
+
+fn one_record(mut builder: BatchBuilder, value: &[u8]) -> Bytes {
     let record = NewRecord {
         timestamp: SystemClock::new().wall(),
         value: Some(value),

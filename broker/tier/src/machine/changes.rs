@@ -7,7 +7,7 @@ use super::request::{Answer, Ask, Claim, Purpose, Refusal, Stored};
 use super::{Decided, Limits};
 use crate::guard::{Guard, holds};
 use crate::manifest::Manifest;
-use crate::segment::{Attempt, Segment, SegmentId, ascend, visible};
+use crate::segment::{Attempt, Segment, SegmentId, span, span_from, visible};
 
 type Judged = Result<Decided, Refusal>;
 
@@ -86,7 +86,7 @@ fn check_claim(claim: &Claim, limits: &Limits) -> Result<(), Refusal> {
             limit,
         });
     }
-    let known = ascend(epochs) && epochs.first().is_some_and(|e| e.offset <= *local_start);
+    let known = span_from(epochs, *local_start);
     known.then_some(()).ok_or(Refusal::Malformed(
         "epochs that do not cover the log".into(),
     ))
@@ -206,10 +206,8 @@ fn check_stored(
             limit,
         });
     }
-    let last = epochs.last();
-    let known = ascend(epochs)
-        && epochs.first().is_some_and(|e| e.offset <= stored.start)
-        && last.is_some_and(|e| e.offset < stored.end && e.epoch <= leader_epoch);
+    let known = span(epochs, stored.start, stored.end)
+        && epochs.last().is_some_and(|e| e.epoch <= leader_epoch);
     if stored.start < 0 || stored.start >= stored.end || !known {
         return Err(Refusal::Malformed(
             "a segment whose epochs do not cover it".into(),

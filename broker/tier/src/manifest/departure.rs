@@ -23,8 +23,7 @@ impl Manifest {
             .filter(|point| both.contains(point))
             .collect();
         points.sort_unstable();
-        let differs =
-            |point: &Offset| epoch_at(&claim.epochs, *point) != self.segments.epoch_at(*point);
+        let differs = |point: &Offset| epoch_at(&claim.epochs, *point) != self.epoch_at(*point);
         let lacks = (claim.log_end < remote_end).then_some(claim.log_end);
         points.into_iter().find(differs).or(lacks)
     }

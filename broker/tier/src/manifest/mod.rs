@@ -27,7 +27,7 @@ pub use due::Retention;
 pub use file::ExportedManifest;
 pub(crate) use segments::Segments;
 
-use crate::segment::{Attempt, EpochStart, Segment, SegmentId};
+use crate::segment::{Attempt, EpochStart, Segment, SegmentId, epoch_at};
 
 /// An object that no reader is sent to any more, or never was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,11 @@ impl Manifest {
     /// its history.
     pub fn epochs(&self) -> &[EpochStart] {
         self.segments.epochs()
+    }
+
+    /// The epoch of a visible record. O(log n).
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        epoch_at(self.epochs(), offset)
     }
 
     /// Bytes of all named objects.

@@ -1,9 +1,9 @@
 //! The named segments, with what makes lookups logarithmic: running maxima of their timestamps
 //! (timestamps need not ascend, their maxima do) and the epochs of all of them in one list.
 
-use freshet_types::{LeaderEpoch, Offset, Timestamp};
+use freshet_types::{Offset, Timestamp};
 
-use crate::segment::{EpochStart, Segment, SegmentId, epoch_at};
+use crate::segment::{EpochStart, Segment, SegmentId};
 
 /// In the order of offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,11 +39,6 @@ impl Segments {
         rest.iter().filter(move |s| s.max_timestamp >= timestamp)
     }
 
-    /// The epoch of a visible offset.
-    pub(crate) fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        epoch_at(&self.epochs, offset)
-    }
-
     /// Adds a segment in its place. One that has the id already gives way: the same change may be
     /// applied twice by who follows.
     pub(crate) fn insert(&mut self, segment: Segment) {
@@ -77,8 +72,8 @@ impl Segments {
         {
             last.end = end;
             last.epochs.retain(|epoch| epoch.offset < end);
+            self.index(0);
         }
-        self.index(0);
         gone
     }
 
@@ -87,6 +82,9 @@ impl Segments {
     }
 
     fn take(&mut self, goes: impl Fn(&Segment) -> bool) -> Vec<Segment> {
+        if !self.list.iter().any(&goes) {
+            return Vec::new();
+        }
         let (gone, stay) = std::mem::take(&mut self.list).into_iter().partition(goes);
         self.list = stay;
         self.index(0);

@@ -1,29 +1,40 @@
 //! A segment as an object: batches as they lie in the log, then what readers need beside them.
 //!
 //! ```text
-//!  source ──one pass: checked, indexed, summed──▶ index, sums, footer      (in memory, below 1 MiB)
-//!    └──────a second time, in parts, each held against its sums──▶ store
+//!  source ──a part is read──▶ checked, indexed, summed ──the same memory──▶ store
+//!                                     └──at the end: index, producers, sums, footer──▶ store
 //! ```
-//! The bytes are read twice and held never: what could change in between is seen by the sums. The
-//! rejected way, to trust the second reading, would store and commit what nobody checked.
+//! The bytes are read once, and what is sent is what was checked. Damage that is found late ends an
+//! upload of which nothing is visible yet. The rejected ways: to check all of it before the first part is
+//! sent takes a second reading, which has to be summed again; to trust that reading stores what
+//! nobody checked.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait};
-use freshet_records::{Batch, BatchError, crc32c};
+use freshet_records::{BatchError, crc32c};
 use freshet_types::{ErrorKind, LeaderEpoch, Offset, TopicPartition};
 
 use super::footer::{Footer, Section, SectionKind};
-use super::index::Index;
-use super::sums::{CHUNK_BYTES, Sums};
+use super::walk::Walk;
 use crate::machine::Stored;
-use crate::segment::{EpochStart, SegmentId, ascend};
+use crate::segment::{EpochStart, SegmentId, span};
 
-/// Batches begin below this, as in a log's segment: positions are 32 bits.
-const MAX_POSITION: u64 = i32::MAX as u64;
+/// Parts that are with the store while the next one is made: the one on its way.
+const LENT: usize = 1;
+
+/// The bytes of a closed segment.
+pub trait SegmentBytes: Send + Sync {
+    /// How many there are.
+    fn len_bytes(&self) -> u64;
+
+    /// Reads a range, into memory whose length and bytes mean nothing: what was read into before, so
+    /// that the kernel need not find and clear new pages each time.
+    fn read(&self, range: Range<u64>, memory: BytesMut) -> ObjectWait<'_, BytesMut>;
+}
 
 /// A closed segment, and what its object is to say of it.
 pub struct SegmentSource {
@@ -42,7 +53,7 @@ pub struct SegmentSource {
     /// The leader epochs of these offsets, ascending; the first one begins at or before `start`.
     pub epochs: Vec<EpochStart>,
     /// Exactly the batches of these offsets, as on the disk. Offsets may lack where a cleaner was.
-    pub batches: Arc<dyn ObjectBody>,
+    pub batches: Box<dyn SegmentBytes>,
     /// The producers as of `end`; not looked into.
     pub producers: Bytes,
     /// The aborted transactions that reach into it; not looked into, may be empty.
@@ -110,181 +121,180 @@ impl ComposeError {
     }
 }
 
-/// A segment, ready to be put. Its memory is its tail: index, producers, aborted transactions, sums and
-/// footer.
-pub struct SegmentObject {
-    footer: Footer,
-    batches: Arc<dyn ObjectBody>,
-    sums: Sums,
-    tail: Bytes,
+/// What was made of a segment, once all of it was given away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Composed {
+    /// What its end says.
+    pub(crate) footer: Footer,
+    pub(crate) size_bytes: u64,
+}
+
+impl Composed {
+    /// What to commit, once it is stored and verified.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored {
+            id: self.footer.id,
+            start: self.footer.start,
+            end: self.footer.end,
+            size_bytes: self.size_bytes,
+            max_timestamp: self.footer.max_timestamp,
+            epochs: self.footer.epochs.clone(),
+        }
+    }
+}
+
+/// A segment on its way to become an object. Memory: two parts, and its end (index, producers, aborted
+/// transactions, sums and footer; below 1 MiB but for many producers).
+pub(crate) struct SegmentObject {
+    source: SegmentSource,
+    walk: Walk,
+    /// Bytes of batches that were read.
+    read: u64,
+    /// What was given away of them and not taken back, oldest first.
+    lent: VecDeque<Bytes>,
+    /// What was made at the end, and what of that is not given away yet.
+    end: Option<(Composed, Bytes)>,
+    trouble: Option<ComposeError>,
 }
 
 impl fmt::Debug for SegmentObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SegmentObject({:?})", self.footer)
+        write!(f, "SegmentObject({:?}, {})", self.source, self.read)
     }
 }
 
-/// Checks a segment, indexes it, and makes it an object. Memory: a chunk, or one batch that is larger.
-///
-/// # Errors
-/// See [`ComposeError`]: damage is told by offset and byte, and no object comes of it.
-pub async fn compose(source: SegmentSource) -> Result<SegmentObject, ComposeError> {
-    check(&source)?;
-    let mut walk = Walk {
-        source: &source,
-        position: 0,
-        next: source.start,
-        index: Index::new(source.spacing),
-        sums: Sums::default(),
-    };
-    walk.all().await?;
-    let (index, mut sums) = (walk.index, walk.sums);
-    let crc = sums.finish();
-    let mut footer = Footer {
-        partition: source.partition,
-        id: source.id,
-        leader_epoch: source.leader_epoch,
-        generation: source.generation,
-        start: source.start,
-        end: source.end,
-        max_timestamp: index.max_timestamp(),
-        epochs: source.epochs,
-        sections: vec![Section {
-            kind: SectionKind::Batches,
-            range: 0..source.batches.len_bytes(),
-            crc,
-        }],
-    };
-    let mut tail = BytesMut::new();
-    for (kind, bytes) in [
-        (SectionKind::Index, index.to_bytes().into()),
-        (SectionKind::ProducersAfter, source.producers),
-        (SectionKind::Aborted, source.aborted),
-        (SectionKind::Sums, Bytes::from(sums.to_bytes())),
-    ] {
-        let from = source.batches.len_bytes() + tail.len() as u64;
-        let range = from..from + bytes.len() as u64;
-        let crc = crc32c(&bytes);
-        footer.sections.push(Section { kind, range, crc });
-        tail.extend_from_slice(&bytes);
-    }
-    tail.extend_from_slice(&footer.to_bytes());
-    Ok(SegmentObject {
-        footer,
-        batches: source.batches,
-        sums,
-        tail: tail.freeze(),
-    })
-}
-
-fn check(source: &SegmentSource) -> Result<(), ComposeError> {
-    let (start, end) = (source.start, source.end);
-    if start < 0 || start >= end {
-        return Err(ComposeError::Malformed("it has no offsets"));
-    }
-    let begins = |first: &EpochStart| first.offset <= start;
-    let within = |last: &EpochStart| last.offset < end;
-    let epochs = &source.epochs;
-    if !ascend(epochs) || !epochs.first().is_some_and(begins) || !epochs.last().is_some_and(within)
-    {
-        return Err(ComposeError::Malformed("epochs of other offsets"));
-    }
-    Ok(())
-}
-
-/// The one pass.
-struct Walk<'a> {
-    source: &'a SegmentSource,
-    position: u64,
-    /// The next batch begins here, or behind.
-    next: Offset,
-    index: Index,
-    sums: Sums,
-}
-
-impl Walk<'_> {
-    async fn all(&mut self) -> Result<(), ComposeError> {
-        let end = self.source.batches.len_bytes();
-        let mut want = CHUNK_BYTES;
-        while self.position < end {
-            let until = end.min(self.position.saturating_add(want));
-            let piece = read(&*self.source.batches, self.position..until).await?;
-            let (taken, needed) = self.take(&piece, until == end)?;
-            self.sums.add(&piece[..taken]);
-            // A batch that is larger than a piece is read whole.
-            want = if taken == 0 { needed } else { CHUNK_BYTES };
+impl SegmentObject {
+    /// Nothing is read yet.
+    ///
+    /// # Errors
+    /// `Malformed`: its offsets and epochs contradict one another.
+    pub(crate) fn new(source: SegmentSource) -> Result<Self, ComposeError> {
+        let (start, end) = (source.start, source.end);
+        if start < 0 || start >= end {
+            return Err(ComposeError::Malformed("it has no offsets"));
         }
-        Ok(())
-    }
-
-    /// Takes the whole batches of a piece: their bytes, and what the next one needs.
-    fn take(&mut self, piece: &Bytes, is_last: bool) -> Result<(usize, u64), ComposeError> {
-        let mut taken = 0;
-        while taken < piece.len() {
-            match Batch::parse(&piece.slice(taken..)) {
-                Ok(batch) => {
-                    self.batch(&batch)?;
-                    taken += batch.bytes().len();
-                }
-                // What no longer fits is damage; nothing is read because a length field says so.
-                Err(BatchError::Truncated { needed_bytes, .. })
-                    if !is_last && needed_bytes as u64 <= self.left() =>
-                {
-                    return Ok((taken, needed_bytes as u64));
-                }
-                Err(what) => return Err(self.damaged(what)),
-            }
+        if !span(&source.epochs, start, end) {
+            return Err(ComposeError::Malformed("epochs of other offsets"));
         }
-        Ok((taken, CHUNK_BYTES))
+        let walk = Walk::new(start..end, source.batches.len_bytes(), source.spacing);
+        Ok(Self {
+            source,
+            walk,
+            read: 0,
+            lent: VecDeque::with_capacity(LENT + 1),
+            end: None,
+            trouble: None,
+        })
     }
 
-    fn left(&self) -> u64 {
-        self.source.batches.len_bytes() - self.position
+    /// What was made, when all batches have turned out to be sound; else, why not, if that is known.
+    pub(crate) fn ended(self) -> Result<Composed, Option<ComposeError>> {
+        self.end.map(|(composed, _)| composed).ok_or(self.trouble)
     }
 
-    fn damaged(&self, what: BatchError) -> ComposeError {
-        ComposeError::Damaged {
-            offset: self.next,
-            position: self.position,
-            what,
+    async fn next(&mut self, bytes: u64) -> Result<Vec<Bytes>, ComposeError> {
+        let mut part = Vec::with_capacity(2);
+        let left = self.source.batches.len_bytes() - self.read;
+        let now = left.min(bytes);
+        if now > 0 {
+            part.push(self.batches(now).await?);
         }
+        if now == left {
+            part.extend(self.rest(bytes - now)?);
+        }
+        Ok(part)
     }
 
-    fn batch(&mut self, batch: &Batch) -> Result<(), ComposeError> {
-        batch.check_crc().map_err(|what| self.damaged(what))?;
-        let header = batch.header();
-        let (position, end) = (self.position, self.source.end);
-        let (from, to) = (header.base_offset, header.next_offset());
-        if from < self.next || to > end {
-            return Err(ComposeError::Misplaced {
-                position,
-                from,
-                to,
-                least: self.next,
-                end,
-            });
-        }
-        let delta = u32::try_from(from - self.source.start).ok();
-        let bytes = u32::try_from(header.size_bytes).ok();
-        let (Some(delta), Some(bytes)) = (delta, bytes.filter(|_| position <= MAX_POSITION)) else {
-            return Err(ComposeError::TooLong { position });
+    /// The next bytes of batches, checked.
+    async fn batches(&mut self, bytes: u64) -> Result<Bytes, ComposeError> {
+        let memory = if self.lent.len() > LENT {
+            // Whoever still holds it keeps it.
+            self.lent
+                .pop_front()
+                .and_then(|sent| sent.try_into_mut().ok())
+        } else {
+            None
         };
-        self.index.add(delta, bytes, header.max_timestamp);
-        self.position += header.size_bytes as u64;
-        self.next = to;
-        Ok(())
+        let range = self.read..self.read + bytes;
+        let part = self
+            .source
+            .batches
+            .read(range.clone(), memory.unwrap_or_default());
+        let part = part.await?.freeze();
+        if part.len() as u64 != bytes {
+            let why = format!("{} bytes of {range:?}", part.len());
+            return Err(refused(ObjectFailure::Unanswered, why).into());
+        }
+        self.walk.take(&part)?;
+        self.read += bytes;
+        self.lent.push_back(part.clone());
+        Ok(part)
+    }
+
+    /// What is left of the end, as far as it fits.
+    fn rest(&mut self, bytes: u64) -> Result<Option<Bytes>, ComposeError> {
+        if self.end.is_none() {
+            self.end = Some(self.make_end()?);
+        }
+        let rest = self.end.as_mut().map(|(_, rest)| {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            rest.split_to(bytes.min(rest.len()))
+        });
+        Ok(rest.filter(|rest| !rest.is_empty()))
+    }
+
+    fn make_end(&mut self) -> Result<(Composed, Bytes), ComposeError> {
+        let walked = self.walk.finish()?;
+        let source = &mut self.source;
+        let batches = Section {
+            kind: SectionKind::Batches,
+            range: 0..self.read,
+            crc: walked.crc,
+        };
+        let mut footer = Footer {
+            partition: source.partition,
+            id: source.id,
+            leader_epoch: source.leader_epoch,
+            generation: source.generation,
+            start: source.start,
+            end: source.end,
+            max_timestamp: walked.max_timestamp,
+            epochs: std::mem::take(&mut source.epochs),
+            sections: vec![batches],
+        };
+        let mut tail = BytesMut::new();
+        for (kind, bytes) in [
+            (SectionKind::Index, walked.index.into()),
+            (
+                SectionKind::ProducersAfter,
+                std::mem::take(&mut source.producers),
+            ),
+            (SectionKind::Aborted, std::mem::take(&mut source.aborted)),
+            (SectionKind::Sums, Bytes::from(walked.sums)),
+        ] {
+            let from = self.read + tail.len() as u64;
+            let range = from..from + bytes.len() as u64;
+            let crc = crc32c(&bytes);
+            footer.sections.push(Section { kind, range, crc });
+            tail.extend_from_slice(&bytes);
+        }
+        tail.extend_from_slice(&footer.to_bytes());
+        let size_bytes = self.read + tail.len() as u64;
+        Ok((Composed { footer, size_bytes }, tail.freeze()))
     }
 }
 
-/// A part of a body, all of it.
-async fn read(body: &dyn ObjectBody, range: Range<u64>) -> Result<Bytes, ObjectError> {
-    let bytes = body.part(range.clone()).await?;
-    if bytes.len() as u64 != range.end - range.start {
-        let why = format!("{} bytes of {range:?}", bytes.len());
-        return Err(refused(ObjectFailure::Unanswered, why));
+impl ObjectBody for SegmentObject {
+    fn part(&mut self, bytes: u64) -> ObjectWait<'_, Vec<Bytes>> {
+        Box::pin(async move {
+            let part = self.next(bytes).await;
+            part.map_err(|error| {
+                let told = refused(ObjectFailure::Invalid, error.to_string());
+                self.trouble = Some(error);
+                told
+            })
+        })
     }
-    Ok(bytes)
 }
 
 fn refused(failure: ObjectFailure, why: String) -> ObjectError {
@@ -293,71 +303,5 @@ fn refused(failure: ObjectFailure, why: String) -> ObjectError {
         key: "a segment".to_owned(),
         failure,
         why,
-    }
-}
-
-impl SegmentObject {
-    /// What its end says.
-    pub fn footer(&self) -> &Footer {
-        &self.footer
-    }
-
-    /// What to commit, once it is stored and verified.
-    pub fn stored(&self) -> Stored {
-        Stored {
-            id: self.footer.id,
-            start: self.footer.start,
-            end: self.footer.end,
-            size_bytes: self.len_bytes(),
-            max_timestamp: self.footer.max_timestamp,
-            epochs: self.footer.epochs.clone(),
-        }
-    }
-
-    /// A range of the batches, as they were when they were checked: whole chunks are read and summed.
-    async fn checked(&self, range: Range<u64>) -> Result<Bytes, ObjectError> {
-        let first = range.start / CHUNK_BYTES;
-        let from = first * CHUNK_BYTES;
-        let until = range.end.next_multiple_of(CHUNK_BYTES);
-        let whole = from..until.min(self.batches.len_bytes());
-        let bytes = read(&*self.batches, whole).await?;
-        let chunk_bytes = usize::try_from(CHUNK_BYTES).unwrap_or(usize::MAX);
-        for (chunk, bytes) in (first..).zip(bytes.chunks(chunk_bytes)) {
-            let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
-            if self.sums.of(chunk) != Some(crc32c(bytes)) {
-                let why = format!("chunk {chunk} has changed since it was checked");
-                return Err(refused(ObjectFailure::Invalid, why));
-            }
-        }
-        let skip = usize::try_from(range.start - from).unwrap_or(usize::MAX);
-        let until = usize::try_from(range.end - from).unwrap_or(usize::MAX);
-        Ok(bytes.slice(skip..until))
-    }
-}
-
-impl ObjectBody for SegmentObject {
-    fn len_bytes(&self) -> u64 {
-        self.batches.len_bytes() + self.tail.len() as u64
-    }
-
-    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
-        Box::pin(async move {
-            let len = self.len_bytes();
-            if range.start > range.end || range.end > len {
-                let why = format!("bytes {range:?} of {len}");
-                return Err(refused(ObjectFailure::Invalid, why));
-            }
-            let border = self.batches.len_bytes();
-            let (from, until) = (range.start.max(border), range.end.max(border));
-            let tail = self.tail.part(from - border..until - border).await?;
-            if range.start >= border {
-                return Ok(tail);
-            }
-            let batches = self.checked(range.start..range.end.min(border)).await?;
-            if tail.is_empty() {
-                return Ok(batches);
-            }
-            Ok([batches, tail].concat().into())
-        })
     }
 }

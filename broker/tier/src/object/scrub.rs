@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_records::envelope::{EnvelopeError, malformed};
-use freshet_records::{crc32c, crc32c_joined};
+use freshet_records::{Crc32c, crc32c, crc32c_joined};
 use freshet_types::{ErrorKind, TopicPartition};
 
 use super::footer::{Footer, Section, SectionKind};
@@ -206,12 +206,11 @@ impl Reading<'_> {
     /// One without sums of its own.
     async fn section(&self, section: &Section) -> Result<(), VerifyError> {
         for _ in 0..2 {
-            let mut crc = 0;
+            let mut crc = Crc32c::default();
             for range in pieces(&section.range) {
-                let bytes = self.whole(range).await?.unwrap_or_default();
-                crc = crc32c_joined(crc, crc32c(&bytes), bytes.len() as u64);
+                crc.add(&self.whole(range).await?.unwrap_or_default());
             }
-            if crc == section.crc {
+            if crc.value() == section.crc {
                 return Ok(());
             }
         }

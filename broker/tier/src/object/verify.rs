@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use freshet_env::Objects;
-use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure};
+use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_records::envelope::{EnvelopeError, malformed};
 use freshet_types::ErrorKind;
 
-use super::compose::SegmentObject;
+use super::compose::Composed;
 use super::footer::{Footer, SectionKind};
 
 /// Longest footer that is read: far above what limits allow (1,000 epochs are 12 KB).
@@ -144,18 +144,18 @@ pub(super) async fn look<'a>(
     })
 }
 
-/// Whether what was put is there: its length, and its footer read back. The bytes between were held
-/// against their checksums when they were sent.
+/// Whether what was put is there: its length, and its footer read back. The bytes between were sent from
+/// the memory in which they were checked.
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub async fn verify(
+pub(crate) async fn verify(
     objects: &dyn Objects,
     key: &str,
-    object: &SegmentObject,
+    composed: &Composed,
 ) -> Result<(), VerifyError> {
     let look = look(objects, key).await?;
-    let expected = object.len_bytes();
+    let expected = composed.size_bytes;
     if look.len_bytes != expected {
         return Err(VerifyError::Length {
             key: key.to_owned(),
@@ -163,7 +163,7 @@ pub async fn verify(
             found: look.len_bytes,
         });
     }
-    if look.footer().await? != *object.footer() {
+    if look.footer().await? != composed.footer {
         let key = key.to_owned();
         return Err(VerifyError::Other { key });
     }

@@ -27,6 +27,8 @@ pub(super) struct Cursor<'a> {
     pub(super) object: &'a Arc<Opened>,
     turn: Turn,
     hand: Vec<(u32, Bytes)>,
+    /// Chunks below this one were asked for.
+    begun: u32,
 }
 
 /// A stretch of one chunk.
@@ -50,6 +52,7 @@ impl<'a> Cursor<'a> {
             object,
             turn,
             hand: Vec::with_capacity(HAND),
+            begun: 0,
         }
     }
 
@@ -208,13 +211,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// All that a read will need is asked for at once, in its client's name.
-    fn begin(&self, position: u64, spec: &ColdSpec) {
+    fn begin(&mut self, position: u64, spec: &ColdSpec) {
         let until = position.saturating_add(spec.max_bytes as u64);
         let until = until.min(self.object.batches_end);
         let last = self.object.chunk_of(until.saturating_sub(1));
-        for chunk in self.object.chunk_of(position) + 1..=last {
+        let next = self.object.chunk_of(position) + 1;
+        for chunk in next.max(self.begun)..=last {
             self.shared.begin(self.object, chunk, self.turn);
         }
+        self.begun = self.begun.max(last + 1);
     }
 
     /// The next batch in pieces; `None` when it does not fit, by its offsets or its bytes.

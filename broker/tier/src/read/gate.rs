@@ -74,7 +74,8 @@ impl Gate {
                 Turn::Spare => (queues.spare_waiting.len(), self.places),
                 Turn::Client(_) => (queues.count, self.room),
             };
-            if waiting >= room && queues.sweep() == 0 {
+            // Only clients give up, so only their queues can be made shorter.
+            if waiting >= room && (turn == Turn::Spare || queues.sweep() == 0) {
                 return Err(ColdError::Busy { waiting });
             }
             match turn {
@@ -243,6 +244,24 @@ mod tests {
         let queues = gate.queues.lock();
         assert_eq!((queues.busy, queues.spare, queues.count), (0, 0, 0));
         assert!(queues.waiting.is_empty() && queues.turns.is_empty());
+    }
+
+    /// A client that has given up makes room for clients, and not for one more spare request.
+    #[tokio::test]
+    async fn spare_ones_have_a_bound_of_their_own() {
+        let gate = Arc::new(Gate::new(2, 100));
+        let _held = gate.enter(Turn::Spare).await.unwrap();
+        let _busy = gate.enter(Turn::Client(1)).await.unwrap();
+        let told = Arc::default();
+        ask(&gate, Turn::Spare, &told);
+        ask(&gate, Turn::Spare, &told);
+        let waiter = Arc::clone(&gate);
+        let gone = tokio::spawn(async move { waiter.enter(Turn::Client(1)).await.map(drop) });
+        settle().await;
+        gone.abort();
+        settle().await;
+        let full = gate.enter(Turn::Spare).await.unwrap_err();
+        assert_eq!(full, ColdError::Busy { waiting: 2 });
     }
 
     #[tokio::test]

@@ -279,13 +279,19 @@ impl ColdReader {
         self.section(place, SectionKind::Aborted).await
     }
 
-    /// The producers as of the end of what the bucket has, as stored: what a replica begins with.
+    /// The producers as of the end of the segment that shows `offset`, as stored: what a replica begins
+    /// with there.
     ///
     /// # Errors
-    /// See [`ColdError`]. `NoSection` where the last segment was cut: its producers are those of its
+    /// See [`ColdError`]. `NoSection` where the segment was cut: its producers are those of its
     /// object's end, which is gone from readers.
-    pub async fn producers_at_end(&self, past: &Past, client: u64) -> Result<Bytes, ColdError> {
-        let segment = segment_at(past, past.manifest.remote_end() - 1)?;
+    pub async fn producers_after(
+        &self,
+        past: &Past,
+        offset: Offset,
+        client: u64,
+    ) -> Result<Bytes, ColdError> {
+        let segment = segment_at(past, offset)?;
         let place = (past.partition, segment, client);
         self.section(place, SectionKind::ProducersAfter).await
     }

@@ -142,22 +142,23 @@ impl Shared {
         segment: &Segment,
         turn: Turn,
     ) -> Result<Arc<Opened>, ColdError> {
-        let (store, segment) = (self.store.clone(), segment.clone());
-        let key = self
-            .layout
-            .segment(partition, segment.object_start, segment.id);
         let place = (&self.opened, segment.id);
-        let open = || async move {
-            let of = (partition, &segment);
-            match opened::open(&store, key.clone(), of).await {
-                // Not what is stored, perhaps, but what came.
-                Err(ColdError::Damaged { .. }) => {
-                    count(&store.counters.damaged);
-                    opened::open(&store, key, of).await
+        let open = || {
+            let (store, segment) = (self.store.clone(), segment.clone());
+            let (start, id) = (segment.object_start, segment.id);
+            let key = self.layout.segment(partition, start, id);
+            async move {
+                let of = (partition, &segment);
+                match opened::open(&store, key.clone(), of).await {
+                    // Not what is stored, perhaps, but what came.
+                    Err(ColdError::Damaged { .. }) => {
+                        count(&store.counters.damaged);
+                        opened::open(&store, key, of).await
+                    }
+                    result => result,
                 }
-                result => result,
+                .map(Arc::new)
             }
-            .map(Arc::new)
         };
         Ok(self.get(place, turn, open).await?.0)
     }

@@ -2,10 +2,9 @@
 //! a new version of a format, with a page in `docs/formats/tier.md` and a reader for the old one.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_env::objects::ObjectBody;
+use freshet_env::objects::whole;
 use freshet_env::{Disk, SystemDisk};
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_types::{Machine, Offset, StoredRecord, Timestamp};
@@ -13,7 +12,7 @@ use freshet_types::{Machine, Offset, StoredRecord, Timestamp};
 use super::support::{HERE, Shard, epochs, id, stored};
 use crate::machine::{Ask, Purpose, Record};
 use crate::manifest::Manifest;
-use crate::object::{Footer, Section, SectionKind, SegmentSource, compose};
+use crate::object::{Footer, Section, SectionKind, SegmentObject, SegmentSource};
 
 fn golden(kind: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{kind}.hex"));
@@ -151,15 +150,15 @@ async fn segment() {
         start: 100,
         end: 200,
         epochs: epochs(&[(2, 90), (5, 150)]),
-        batches: Arc::new(Bytes::from(batches.concat())),
+        batches: Box::new(Bytes::from(batches.concat())),
         producers: Bytes::from_static(b"producers"),
         aborted: Bytes::from_static(b"aborted"),
         spacing: 100,
     };
-    let object = compose(source).await.unwrap();
-    let written = object.part(0..object.len_bytes()).await.unwrap();
+    let mut object = SegmentObject::new(source).unwrap();
+    let written = whole(&mut object).await.unwrap();
     assert_golden("segment", &folded(&written));
     let read = bytes(&golden("segment"));
     let footer = Footer::from_tail(&read, read.len() as u64).unwrap();
-    assert_eq!(&footer, object.footer());
+    assert_eq!(footer, object.ended().unwrap().footer);
 }

@@ -1,5 +1,9 @@
 //! One partition and its machine, asked in one line.
 
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use freshet_env::objects::ObjectWait;
 use freshet_types::{
     LeaderEpoch, Machine, Millis, Now, Offset, StoredRecord, Ticket, Timestamp, TopicId,
     TopicPartition,
@@ -10,12 +14,26 @@ use crate::machine::{
     said_from_bytes, said_to_bytes,
 };
 use crate::manifest::Manifest;
+use crate::object::SegmentBytes;
 use crate::segment::{EpochStart, SegmentId};
 
 pub(super) const HERE: TopicPartition = TopicPartition {
     topic: TopicId([7; 16]),
     partition: 2,
 };
+
+impl SegmentBytes for Bytes {
+    fn len_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read(&self, range: Range<u64>, mut memory: BytesMut) -> ObjectWait<'_, BytesMut> {
+        let at = |position: u64| usize::try_from(position).unwrap();
+        memory.clear();
+        memory.extend_from_slice(&self[at(range.start)..at(range.end)]);
+        Box::pin(std::future::ready(Ok(memory)))
+    }
+}
 
 pub(super) fn id(n: u8) -> SegmentId {
     SegmentId([n; 16])

@@ -43,12 +43,11 @@ impl World {
             return;
         };
         let later = parked.split_off(&end);
-        for (offset, all) in std::mem::replace(parked, later) {
-            for (to, id, value) in all {
-                self.acknowledged(host, at, epoch, (offset, value));
-                let outcome = Ok(offset);
-                self.send(host, to, Message::Produced { id, outcome });
-            }
+        let due = std::mem::replace(parked, later);
+        for (to, id, value, place) in due.into_values().flatten() {
+            self.acknowledged(host, at, epoch, (place, value));
+            let outcome = Ok(place);
+            self.send(host, to, Message::Produced { id, outcome });
         }
     }
 

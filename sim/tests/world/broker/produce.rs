@@ -5,7 +5,7 @@ use freshet_types::TopicPartition;
 
 use super::For;
 use super::replica::Stand;
-use crate::message::{Message, Produce, Refusal, Row};
+use crate::message::{Message, Place, Produce, Refusal, Row};
 use crate::network::Host;
 use crate::rules::Duty;
 use crate::world::World;
@@ -32,8 +32,8 @@ impl World {
         let known = sender
             .filter(|_| deduplicates)
             .map_or(Ok(None), |s| log.check(s));
-        let offset = match known {
-            Ok(Some(offset)) => offset,
+        let place = match known {
+            Ok(Some(place)) => place,
             Ok(None) => {
                 let offset = log.end();
                 log.push(Row {
@@ -44,7 +44,7 @@ impl World {
                 if let Some(brain) = self.replica(host, at).and_then(|r| r.brain()) {
                     brain.appended(offset + 1, now);
                 }
-                offset
+                Place::At(offset)
             }
             Err(()) => return self.refuse(host, (from, id), Refusal::OutOfOrder),
         };
@@ -53,15 +53,16 @@ impl World {
             return;
         };
         let committed = replica.committed;
-        if waits && offset >= committed {
+        if waits && place.last() >= committed {
             if let Stand::Leads { parked, .. } = &mut replica.stand {
-                parked.entry(offset).or_default().push((from, id, value));
+                let waiting = parked.entry(place.last()).or_default();
+                waiting.push((from, id, value, place));
             }
         } else {
             if all {
-                self.acknowledged(host, at, epoch, (offset, value));
+                self.acknowledged(host, at, epoch, (place, value));
             }
-            let outcome = Ok(offset);
+            let outcome = Ok(place);
             self.send(host, from, Message::Produced { id, outcome });
         }
         self.begin_flush(host, at);

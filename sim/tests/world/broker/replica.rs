@@ -14,14 +14,13 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use super::For;
 use crate::agreed::statics;
 use crate::disk::{Log, offset};
-use crate::message::Message;
-use crate::message::Refusal;
+use crate::message::{Message, Place, Refusal};
 use crate::network::Host;
 use crate::rules::Duty;
 use crate::world::{Alarm, World, host_of, node_id};
 
-/// Who is told when a record is committed, with its value.
-pub(crate) type Parked = BTreeMap<Offset, Vec<(Host, u64, u64)>>;
+/// Who is told when a record is committed, with its value, and where it is.
+pub(crate) type Parked = BTreeMap<Offset, Vec<(Host, u64, u64, Place)>>;
 
 /// What it is to its partition.
 pub(crate) enum Stand {
@@ -227,7 +226,7 @@ impl World {
         };
         let stand = std::mem::replace(&mut replica.stand, Stand::Waits);
         if let Stand::Leads { parked, .. } = stand {
-            for (to, id, _) in parked.into_values().flatten() {
+            for (to, id, ..) in parked.into_values().flatten() {
                 let outcome = Err(Refusal::NotLeader);
                 self.send(host, to, Message::Produced { id, outcome });
             }

@@ -3,7 +3,7 @@
 use freshet_log::{ReadError as LogReadError, Retained, TimeQuery};
 
 use super::*;
-use crate::partition::{Ends, Isolation, Past, ReadError, Slice, TrimError};
+use crate::partition::{Ends, Isolation, Past, ProduceError, ReadError, Slice, TrimError};
 
 const UNCOMMITTED: Isolation = Isolation::ReadUncommitted;
 
@@ -566,10 +566,11 @@ async fn what_was_wanted_in_one_epoch_is_not_done_in_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_begins_at_0_needs_no_manifest_to_say_so() {
     let rig = Rig::new();
+    rig.produce(b"first").await;
     rig.door.loses.store(1, Ordering::Relaxed);
     rig.elect_again();
     let partition = rig.partition();
-    rig.produce(b"first").await;
+    rig.produce(b"second").await;
     assert!(matches!(partition.past(), Past::Unknown));
     assert_eq!(partition.first_offset(), Ok(0));
     let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
@@ -603,5 +604,58 @@ async fn disks_are_freed_while_there_is_more_to_copy() {
     assert!(rig.partition().ends().local_start > first, "{manifest:?}");
     assert!(manifest.remote_end() < end, "it was too fast for this test");
     rig.rate.store(u64::MAX, Ordering::Relaxed);
+    rig.stop().await;
+}
+
+/// All disks of a partition are lost, and a broker leads that has nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_log_goes_on_where_the_bucket_ends() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let partition = rig.partition();
+    let (tell, told) = oneshot::channel();
+    let done = Box::new(|restarted| drop(tell.send(restarted)));
+    partition.log().restart_at(0, done).expect("room");
+    assert_eq!(told.await.expect("told"), Ok(0));
+    // Nobody may write what would contradict the bucket, whatever metadata says of the election.
+    rig.door.loses.store(1, Ordering::Relaxed);
+    rig.elect_again();
+    assert_eq!(partition.ends().log_end, 0);
+    let refused = partition.may_produce(Acks::Leader, None);
+    assert_eq!(refused, Err(ProduceError::NotLeader));
+    rig.door.loses.store(0, Ordering::Relaxed);
+    rig.until_ends("behind the bucket", |ends| {
+        (ends.log_start, ends.local_start, ends.high_watermark) == (0, end, end)
+    })
+    .await;
+    assert!(rig.cold_read(0).await.is_ok());
+    assert_eq!(rig.produce(b"new").await, end + 1);
+    assert_eq!(partition.view().latest_epoch().expect("written").1, end);
+    // And it is copied from there.
+    let end = rig.segment().await;
+    assert_eq!(rig.tiered(end).await.log_start(), 0);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_begins_where_an_object_ends() {
+    let rig = Rig::new();
+    let end = rig.away(3).await;
+    let partition = rig.partition();
+    let at = async |least| {
+        let beginning = partition.beginning(least).await;
+        beginning.map(|beginning| beginning.offset()).ok()
+    };
+    // Without them it would store again what was stored.
+    rig.store.away.store(true, Ordering::Relaxed);
+    assert_eq!(at(7).await, None);
+    rig.store.away.store(false, Ordering::Relaxed);
+    assert_eq!(at(7).await, Some(9));
+    assert_eq!(at(0).await, Some(0), "all of it is wanted");
+    assert_eq!(at(1).await, Some(3));
+    assert_eq!(at(3).await, Some(3));
+    assert_eq!(at(4).await, Some(6));
+    assert_eq!(at(end).await, Some(end));
+    assert_eq!(at(end + 1).await, Some(end + 1), "the bucket has less");
     rig.stop().await;
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::{
-    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
+    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, whole,
 };
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_types::{ClusterId, Offset, Timestamp};
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::super::support::{HERE, Shard, epochs, id};
 use crate::layout::Layout;
 use crate::machine::Ask;
-use crate::object::{SegmentObject, SegmentSource, compose, verify};
+use crate::object::{ComposeError, Composed, SegmentObject, SegmentSource, upload};
 use crate::read::{ColdReader, ColdSpec, Past, ReadLimits, Spawn};
 
 /// What becomes of a request.
@@ -41,6 +41,8 @@ pub(super) struct Faulty {
     pub(super) inner: MemoryObjects,
     /// For the next requests for ranges, one each.
     pub(super) faults: Mutex<VecDeque<Fault>>,
+    /// The answer to the next put is lost; behind the first part of it, or behind all.
+    lost_put: Mutex<Option<bool>>,
     /// What was asked for.
     pub(super) gets: Mutex<Vec<(String, Range<u64>)>>,
     /// Requests wait for one of these.
@@ -57,6 +59,7 @@ impl Default for Faulty {
         Self {
             inner: MemoryObjects::default(),
             faults: Mutex::default(),
+            lost_put: Mutex::default(),
             gets: Mutex::default(),
             answers: Semaphore::new(MANY),
             busy: AtomicUsize::new(0),
@@ -85,6 +88,21 @@ impl Faulty {
         *self.faults.lock() = faults.iter().copied().collect();
     }
 
+    pub(super) fn lose_put(&self, is_early: bool) {
+        *self.lost_put.lock() = Some(is_early);
+    }
+
+    async fn put(&self, key: &str, body: &mut dyn ObjectBody) -> Result<(), ObjectError> {
+        let lost = self.lost_put.lock().take();
+        match lost {
+            Some(true) => drop(body.part(1000).await?),
+            _ => self.inner.put_new(key, body).await?,
+        }
+        lost.map_or(Ok(()), |_| {
+            Err(failed("put", key, ObjectFailure::Unanswered))
+        })
+    }
+
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectError> {
         self.gets.lock().push((key.to_owned(), range.clone()));
         let fault = self.faults.lock().pop_front();
@@ -98,12 +116,7 @@ impl Faulty {
         self.busy.fetch_sub(1, Ordering::SeqCst);
         drop(one);
         match fault {
-            Some(Fault::Fail(failure)) => Err(ObjectError {
-                doing: "get",
-                key: key.to_owned(),
-                failure,
-                why: "a fault".to_owned(),
-            }),
+            Some(Fault::Fail(failure)) => Err(failed("get", key, failure)),
             Some(Fault::Silent) => pending().await,
             Some(Fault::Cut(bytes)) => {
                 let whole = self.inner.get_range(key, range).await?;
@@ -120,9 +133,18 @@ impl Faulty {
     }
 }
 
+fn failed(doing: &'static str, key: &str, failure: ObjectFailure) -> ObjectError {
+    ObjectError {
+        doing,
+        key: key.to_owned(),
+        failure,
+        why: "a fault".to_owned(),
+    }
+}
+
 impl Objects for Faulty {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a dyn ObjectBody) -> ObjectWait<'a, ()> {
-        self.inner.put_new(key, body)
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
+        Box::pin(self.put(key, body))
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
@@ -201,11 +223,19 @@ pub(super) fn source(n: u8, stones: &[Stone], start: Offset, end: Offset) -> Seg
         start,
         end,
         epochs: epochs(&[(1, start)]),
-        batches: Arc::new(joined(stones)),
+        batches: Box::new(joined(stones)),
         producers: Bytes::from(vec![n; 100]),
         aborted: Bytes::from(vec![n; 64]),
         spacing: 4096,
     }
+}
+
+/// What is made of a segment, and its bytes.
+pub(super) async fn made(source: SegmentSource) -> Result<(Composed, Bytes), ComposeError> {
+    let mut object = SegmentObject::new(source)?;
+    let bytes = whole(&mut object).await;
+    let composed = object.ended().map_err(|damage| damage.unwrap())?;
+    Ok((composed, bytes.unwrap()))
 }
 
 /// A partition whose past is in the bucket.
@@ -248,18 +278,10 @@ impl Tiered {
         let before = segment.start.checked_sub(1);
         let start = before.map_or(0, |before| self.stones[before].next);
         let end = self.stones[segment.end - 1].next;
-        let object = compose(source(n, &self.stones[segment], start, end))
-            .await
-            .unwrap();
-        let key = self.key(n, start);
-        self.objects.put_new(&key, &object).await.unwrap();
-        verify(&*self.objects, &key, &object).await.unwrap();
+        let source = source(n, &self.stones[segment], start, end);
+        let stored = upload(&*self.objects, &self.key(n, start), source).await;
         self.objects.asked();
-        self.commit(&object);
-    }
-
-    fn commit(&mut self, object: &SegmentObject) {
-        self.shard.append(1, object.stored()).unwrap();
+        self.shard.append(1, stored.unwrap()).unwrap();
     }
 
     pub(super) fn past(&self) -> Past {

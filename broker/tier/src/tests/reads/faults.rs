@@ -218,7 +218,9 @@ async fn sections_are_as_stored() {
         Ok(Bytes::from(vec![2; 64]))
     );
     assert_eq!(
-        reader.producers_at_end(&past, 1).await,
+        reader
+            .producers_after(&past, past.manifest.remote_end() - 1, 1)
+            .await,
         Ok(Bytes::from(vec![2; 100]))
     );
     let before = tiered.objects.asked().len();
@@ -235,7 +237,10 @@ async fn sections_are_as_stored() {
         .unwrap();
     let past = tiered.past();
     assert_eq!(past.manifest.remote_end(), 15);
-    let error = reader.producers_at_end(&past, 1).await.unwrap_err();
+    let error = reader
+        .producers_after(&past, past.manifest.remote_end() - 1, 1)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ColdError::NoSection { .. }), "{error}");
     let got = reader.read(&past, &from(10, 1 << 20)).await.unwrap();
     assert_eq!(

@@ -221,8 +221,7 @@ async fn a_consumer_reads_all_of_it() {
 #[tokio::test]
 async fn cleaned_ends_lead_on() {
     use super::bucket::source;
-    use crate::object::compose;
-    use freshet_env::Objects;
+    use crate::object::upload;
     let stones = [stone(0, &[1], 10), stone(30, &[2], 10)];
     let mut tiered = Tiered::new(stones.to_vec(), &[]).await;
     for (n, list, start, end) in [
@@ -230,13 +229,9 @@ async fn cleaned_ends_lead_on() {
         (2, &[], 10, 20),
         (3, &stones[1..], 20, 40),
     ] {
-        let object = compose(source(n, list, start, end)).await.unwrap();
-        tiered
-            .objects
-            .put_new(&tiered.key(n, start), &object)
-            .await
-            .unwrap();
-        tiered.shard.append(1, object.stored()).unwrap();
+        let (key, source) = (tiered.key(n, start), source(n, list, start, end));
+        let stored = upload(&*tiered.objects, &key, source).await.unwrap();
+        tiered.shard.append(1, stored).unwrap();
     }
     let (past, reader) = (tiered.past(), tiered.reader(plain()));
     for at in [1, 9, 10, 15, 20, 30] {

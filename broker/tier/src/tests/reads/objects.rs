@@ -1,10 +1,11 @@
 //! Segments become objects, and damage does not.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freshet_env::Objects;
 use freshet_env::objects::{MemoryObjects, ObjectBody, ObjectFailure, ObjectWait};
 use freshet_records::BatchError;
@@ -12,10 +13,10 @@ use freshet_types::{ErrorKind, Timestamp};
 use proptest::prelude::*;
 
 use super::super::support::{HERE, epochs, id};
-use super::bucket::{Stone, joined, source, stone, stones};
+use super::bucket::{Faulty, Stone, joined, made, source, stone, stones};
 use crate::object::{
-    CHUNK_BYTES, ComposeError, Footer, SectionKind, SegmentObject, SegmentSource, VerifyError,
-    check_whole, compose, verify,
+    CHUNK_BYTES, ComposeError, Composed, Footer, SectionKind, SegmentBytes, SegmentObject,
+    SegmentSource, UploadError, VerifyError, check_whole, upload, verify,
 };
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -25,47 +26,33 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-fn whole(object: &SegmentObject) -> Bytes {
-    wait(object.part(0..object.len_bytes())).unwrap()
+fn compose(source: SegmentSource) -> Result<(Composed, Bytes), ComposeError> {
+    wait(made(source))
 }
 
-/// Bytes that count what is read of them, and change on demand.
+/// Bytes that count what is read of them.
+#[derive(Clone)]
 struct Disk {
     bytes: Bytes,
-    changed: Bytes,
-    read: AtomicU64,
-    largest: AtomicU64,
-    /// From so many bytes read on it gives the changed ones.
-    turns: u64,
+    read: Arc<AtomicU64>,
 }
 
 impl Disk {
-    fn sound(bytes: Bytes) -> Self {
-        Self {
-            changed: bytes.clone(),
-            read: AtomicU64::new(0),
-            largest: AtomicU64::new(0),
-            turns: u64::MAX,
-            bytes,
-        }
+    fn of(bytes: Bytes) -> Self {
+        let read = Arc::default();
+        Self { bytes, read }
     }
 }
 
-impl ObjectBody for Disk {
+impl SegmentBytes for Disk {
     fn len_bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    fn part(&self, range: Range<u64>) -> ObjectWait<'_, Bytes> {
-        let len = range.end - range.start;
-        let before = self.read.fetch_add(len, Ordering::Relaxed);
-        self.largest.fetch_max(len, Ordering::Relaxed);
-        let now = if before >= self.turns {
-            &self.changed
-        } else {
-            &self.bytes
-        };
-        now.part(range)
+    fn read(&self, range: Range<u64>, memory: BytesMut) -> ObjectWait<'_, BytesMut> {
+        self.read
+            .fetch_add(range.end - range.start, Ordering::Relaxed);
+        self.bytes.read(range, memory)
     }
 }
 
@@ -73,10 +60,9 @@ impl ObjectBody for Disk {
 fn an_object_holds_what_its_footer_says() {
     let stones = stones(40, 100_000);
     let batches = joined(&stones);
-    let object = wait(compose(source(3, &stones, 0, 40))).unwrap();
-    let bytes = whole(&object);
+    let (object, bytes) = compose(source(3, &stones, 0, 40)).unwrap();
     let footer = Footer::from_tail(&bytes, bytes.len() as u64).unwrap();
-    assert_eq!(&footer, object.footer());
+    assert_eq!(footer, object.footer);
     let section = |kind| {
         let range = &footer.section(kind).unwrap().range;
         bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap())
@@ -92,87 +78,125 @@ fn an_object_holds_what_its_footer_says() {
     assert_eq!((footer.partition, stored.epochs), (HERE, epochs(&[(1, 0)])));
 }
 
+/// Parts are cut within headers, batches, chunks and the end, and are full but for the last one.
 #[test]
-fn any_part_is_a_part_of_the_whole() {
-    let stones = stones(12, 300_000);
-    let object = wait(compose(source(1, &stones, 0, 12))).unwrap();
-    let bytes = whole(&object);
-    let len = bytes.len() as u64;
+fn parts_may_be_of_any_size() {
+    let mut stones = stones(400, 100);
+    stones.push(stone(400, &[400], 2 << 20));
+    let (_, bytes) = compose(source(1, &stones, 0, 401)).unwrap();
     let border = joined(&stones).len() as u64;
-    for range in [
-        0..1,
-        5..CHUNK_BYTES + 7,
-        CHUNK_BYTES..2 * CHUNK_BYTES,
-        border - 1..border + 1,
-        border..border,
-        border + 3..len,
-        len..len,
+    for size in [
+        61,
+        777,
+        100_000,
+        CHUNK_BYTES + 7,
+        border - 1,
+        border,
+        border + 1,
+        1 << 40,
     ] {
-        let part = wait(object.part(range.clone())).unwrap();
-        let expected = wait(bytes.part(range.clone())).unwrap();
-        assert_eq!(part, expected, "{range:?}");
-    }
-    for bad in [Range { start: 2, end: 1 }, len..len + 1, 0..len + 1] {
-        let error = wait(object.part(bad)).unwrap_err();
-        assert_eq!(error.failure, ObjectFailure::Invalid);
+        let mut object = SegmentObject::new(source(1, &stones, 0, 401)).unwrap();
+        let mut got = Vec::new();
+        loop {
+            let part = wait(object.part(size)).unwrap().concat();
+            let len = part.len() as u64;
+            got.extend(part);
+            if len < size {
+                break;
+            }
+        }
+        assert!(got == bytes, "parts of {size}");
+        assert!(wait(object.part(size)).unwrap().concat().is_empty());
+        assert_eq!(object.ended().unwrap().size_bytes, bytes.len() as u64);
     }
 }
 
 #[test]
 fn a_large_batch_and_a_cleaned_segment_are_objects_too() {
     let large = [stone(0, &[5], 3 << 20), stone(7, &[9, 8], 10)];
-    let object = wait(compose(source(1, &large, 0, 20))).unwrap();
+    let (object, _) = compose(source(1, &large, 0, 20)).unwrap();
     assert_eq!(object.stored().max_timestamp, Timestamp(9));
-    let nothing = wait(compose(source(1, &[], 0, 20))).unwrap();
+    let (nothing, bytes) = compose(source(1, &[], 0, 20)).unwrap();
     assert_eq!(nothing.stored().max_timestamp, Timestamp::NONE);
-    let bytes = whole(&nothing);
     assert!(Footer::from_tail(&bytes, bytes.len() as u64).is_ok());
 }
 
+/// Two parts are in memory: what was sent is read into again, unless somebody still holds it.
 #[test]
-fn a_segment_is_read_in_pieces() {
+fn a_segment_is_read_once_into_the_memory_of_two_parts() {
     let stones = stones(60, 100_000);
-    let disk = Arc::new(Disk::sound(joined(&stones)));
-    let mut source = source(1, &stones, 0, 60);
-    source.batches = Arc::<Disk>::clone(&disk);
-    wait(compose(source)).unwrap();
-    assert_eq!(disk.largest.load(Ordering::Relaxed), CHUNK_BYTES);
-    let again = disk.read.load(Ordering::Relaxed) - disk.len_bytes();
-    assert!(again <= 7 * 100_100, "{again}");
+    let disk = Disk::of(joined(&stones));
+    let with_disk = || {
+        let mut source = source(1, &stones, 0, 60);
+        source.batches = Box::new(disk.clone());
+        SegmentObject::new(source).unwrap()
+    };
+    let mut object = with_disk();
+    let (mut places, mut before) = (BTreeSet::new(), Vec::new());
+    for _ in 0..5 {
+        let part = wait(object.part(CHUNK_BYTES)).unwrap();
+        places.insert(part[0].as_ptr());
+        before = part;
+    }
+    assert_eq!((places.len(), before.len()), (2, 1));
+    let mut object = with_disk();
+    let held: Vec<_> = (0..6)
+        .flat_map(|_| wait(object.part(CHUNK_BYTES)).unwrap())
+        .collect();
+    assert_eq!(held.concat()[..disk.bytes.len()], disk.bytes);
+    let read = disk.read.load(Ordering::Relaxed);
+    assert_eq!(read, 5 * CHUNK_BYTES + disk.len_bytes());
 }
 
-/// A bit that flips between the check and the put is not stored.
+/// The last bit of the batches is wrong when all before has been sent.
 #[test]
-fn what_changes_after_the_check_is_not_sent() {
-    let stones = stones(5, 1000);
-    let bytes = joined(&stones);
-    let mut changed = bytes.to_vec();
-    // A base offset: no batch's own checksum covers it.
-    changed[7] ^= 1;
-    let disk = Disk {
-        read: AtomicU64::new(0),
-        largest: AtomicU64::new(0),
-        turns: bytes.len() as u64,
-        changed: changed.into(),
-        bytes,
-    };
-    let mut source = source(1, &stones, 0, 5);
-    source.batches = Arc::new(disk);
-    let object = wait(compose(source)).unwrap();
+fn what_is_damaged_at_its_end_is_not_stored() {
+    let stones = stones(30, 100_000);
+    let mut bytes = joined(&stones).to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
     let objects = MemoryObjects::default();
-    let error = wait(objects.put_new("o", &object)).unwrap_err();
-    assert!(error.why.contains("has changed"), "{error}");
+    let error = wait(upload(&objects, "o", with(bytes, &stones))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        matches!(
+            error,
+            UploadError::Compose(ComposeError::Damaged { offset: 29, .. })
+        ),
+        "{error}"
+    );
     assert!(wait(objects.head("o")).is_err());
 }
 
+/// An answer that is lost is asked after if all was sent, and only then.
+#[test]
+fn a_lost_answer_is_asked_after() {
+    let stones = stones(30, 100_000);
+    let objects = Faulty::default();
+    objects.lose_put(false);
+    let stored = wait(upload(&objects, "o", source(1, &stones, 0, 30)));
+    let len_bytes = wait(objects.head("o")).unwrap().len_bytes;
+    assert_eq!(stored.unwrap().size_bytes, len_bytes);
+    objects.lose_put(true);
+    let error = wait(upload(&objects, "p", source(1, &stones, 0, 30))).unwrap_err();
+    assert!(
+        matches!(&error, UploadError::Store(e) if e.failure == ObjectFailure::Unanswered),
+        "{error}"
+    );
+    let error = wait(upload(&objects, "o", source(2, &stones, 0, 30))).unwrap_err();
+    assert!(
+        matches!(error, UploadError::Verify(VerifyError::Other { .. })),
+        "another one has the name: {error}"
+    );
+}
+
 fn refused(source: SegmentSource) -> ComposeError {
-    wait(compose(source)).unwrap_err()
+    compose(source).unwrap_err()
 }
 
 fn with(bytes: Vec<u8>, stones: &[Stone]) -> SegmentSource {
     let end = stones.last().unwrap().next;
     let mut source = source(1, stones, 0, end);
-    source.batches = Arc::new(Bytes::from(bytes));
+    source.batches = Box::new(Bytes::from(bytes));
     source
 }
 
@@ -196,26 +220,32 @@ fn damage_is_told_by_offset_and_byte() {
         matches!(error, ComposeError::Damaged { offset: 1, position, what: BatchError::Truncated { .. } } if position == here),
         "{error}"
     );
-    // A length that claims more than there is, in the first of many pieces: not read, refused.
+    // A length that claims more than there is: nothing is waited for.
     let many = super::bucket::stones(30, 100_000);
     let mut long = joined(&many).to_vec();
     long[8] = 0x70;
-    let disk = Arc::new(Disk::sound(long.into()));
+    let disk = Disk::of(long.into());
     let mut source = with(Vec::new(), &many);
-    source.batches = Arc::<Disk>::clone(&disk);
-    let error = refused(source);
+    source.batches = Box::new(disk.clone());
+    let mut object = SegmentObject::new(source).unwrap();
+    wait(object.part(100)).unwrap_err();
+    assert!(matches!(
+        object.ended(),
+        Err(Some(ComposeError::Damaged {
+            offset: 0,
+            position: 0,
+            ..
+        }))
+    ));
+    assert_eq!(disk.read.load(Ordering::Relaxed), 100);
+    // One that ends within a header.
+    let mut cut = joined(&stones).to_vec();
+    cut.truncate(second + 60);
+    let error = refused(with(cut, &stones));
     assert!(
-        matches!(
-            error,
-            ComposeError::Damaged {
-                offset: 0,
-                position: 0,
-                ..
-            }
-        ),
+        matches!(error, ComposeError::Damaged { offset: 1, position, what: BatchError::Truncated { .. } } if position == here),
         "{error}"
     );
-    assert_eq!(disk.largest.load(Ordering::Relaxed), CHUNK_BYTES);
 }
 
 #[test]
@@ -242,21 +272,20 @@ fn batches_of_other_offsets_are_refused() {
 #[test]
 fn what_was_put_is_looked_at() {
     let stones = stones(30, 100_000);
-    let object = wait(compose(source(1, &stones, 0, 30))).unwrap();
-    let other = wait(compose(source(2, &stones, 0, 30))).unwrap();
+    let (object, bytes) = compose(source(1, &stones, 0, 30)).unwrap();
+    let (other, _) = compose(source(2, &stones, 0, 30)).unwrap();
     let objects = MemoryObjects::default();
     let missing = wait(verify(&objects, "o", &object)).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
-    wait(objects.put_new("o", &object)).unwrap();
+    wait(objects.put_new("o", &mut bytes.clone())).unwrap();
     assert_eq!(wait(verify(&objects, "o", &object)), Ok(()));
     assert_eq!(
         wait(check_whole(&objects, "o")).as_ref(),
-        Ok(object.footer())
+        Ok(&object.footer)
     );
     let wrong = wait(verify(&objects, "o", &other)).unwrap_err();
     assert!(matches!(wrong, VerifyError::Other { .. }), "{wrong}");
 
-    let bytes = whole(&object);
     objects.damage("o", bytes.slice(..bytes.len() - 1));
     let short = wait(verify(&objects, "o", &object)).unwrap_err();
     assert!(matches!(short, VerifyError::Length { .. }), "{short}");
@@ -299,7 +328,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         let in_batch = at % stones[0].bytes.len();
-        let composed = wait(compose(with(bytes, &stones)));
+        let composed = compose(with(bytes, &stones));
         prop_assert!(composed.is_err() || (12..16).contains(&in_batch), "{in_batch}");
     }
 }

@@ -54,7 +54,7 @@ impl Bucket {
         if torn {
             bytes.truncate(bytes.len() / 2);
         }
-        at_once(self.store.put_new(key, &Bytes::from(bytes)))?;
+        at_once(self.store.put_new(key, &mut Bytes::from(bytes)))?;
         match self.layout.parse(PARTITION, key) {
             Some(ObjectName::Segment { id, .. }) => {
                 let rows = self.rows(key);

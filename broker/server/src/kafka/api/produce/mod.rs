@@ -347,35 +347,46 @@ fn node_endpoint(endpoint: Endpoint) -> NodeEndpoint {
 }
 
 fn answer(context: &Context, index: i32, outcome: Option<Outcome>) -> PartitionProduceResponse {
-    match outcome {
-        Some(Ok(appended)) => PartitionProduceResponse {
-            index,
-            base_offset: appended.base_offset,
-            log_append_time_ms: appended.log_append_time.0,
-            log_start_offset: appended.log_start,
-            ..PartitionProduceResponse::default()
-        },
-        Some(Err(refusal)) => {
-            context.metrics.error(refusal.code);
-            PartitionProduceResponse {
+    let told = match outcome {
+        Some(Ok(appended)) if appended.is_placed() => {
+            return PartitionProduceResponse {
                 index,
-                error_code: refusal.code.code(),
-                base_offset: -1,
-                log_append_time_ms: -1,
-                log_start_offset: -1,
-                record_errors: refusal.faults,
-                error_message: refusal.message,
+                base_offset: appended.base_offset,
+                log_append_time_ms: appended.log_append_time.0,
+                log_start_offset: appended.log_start,
                 ..PartitionProduceResponse::default()
-            }
+            };
         }
+        // Clients take this for success with an offset that nobody can tell, which it is. What they are
+        // told of a gap would make a Java producer try again until its time is over.
+        Some(Ok(_)) => Refusal::new(
+            ErrorCode::DuplicateSequenceNumber,
+            "stored already, before the batches whose offsets are remembered",
+        ),
+        Some(Err(refusal)) => refusal,
         // The log threads have ended: the broker is stopping.
-        None => PartitionProduceResponse {
-            index,
-            error_code: ErrorCode::NotLeaderOrFollower.code(),
-            base_offset: -1,
-            log_append_time_ms: -1,
-            log_start_offset: -1,
-            ..PartitionProduceResponse::default()
-        },
+        None => {
+            return PartitionProduceResponse {
+                error_code: ErrorCode::NotLeaderOrFollower.code(),
+                ..unplaced(index)
+            };
+        }
+    };
+    context.metrics.error(told.code);
+    PartitionProduceResponse {
+        error_code: told.code.code(),
+        record_errors: told.faults,
+        error_message: told.message,
+        ..unplaced(index)
+    }
+}
+
+fn unplaced(index: i32) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        ..PartitionProduceResponse::default()
     }
 }

@@ -59,12 +59,16 @@ impl Settings {
             interval_ms,
             copiers,
             copy_bytes_per_second,
+            scrub_interval_ms,
+            scrub_bytes_per_second,
             ..
         } = self.tier();
         Pace {
             interval_ms,
             at_once: copiers,
             bytes_per_second: copy_bytes_per_second,
+            scrub_interval_ms,
+            scrub_bytes_per_second,
         }
     }
 

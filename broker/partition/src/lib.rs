@@ -30,5 +30,6 @@ pub use partition::{
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
 pub use tiering::{
     BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Pace, PacedReads, PastReaders, Rate,
+    ScrubCounts,
 };
 pub use waiters::{Watch, Watcher};

@@ -59,7 +59,12 @@ impl Layout {
 
     /// A segment's object. The start has 20 digits: listings come in the order of offsets.
     pub fn segment(&self, partition: TopicPartition, start: Offset, id: SegmentId) -> String {
-        format!("{}segments/{start:020}-{id}", self.partition(partition))
+        format!("{}{start:020}-{id}", self.segments(partition))
+    }
+
+    /// What all segments of a partition begin with.
+    pub fn segments(&self, partition: TopicPartition) -> String {
+        format!("{}segments/", self.partition(partition))
     }
 
     /// The manifest as of a version.
@@ -134,6 +139,7 @@ mod tests {
         let home = "a/b/freshet/c1/BwcHBwcHBwcHBwcHBwcHBw/3/";
         let name = "00000000000000000042-abababababababababababababababab";
         assert_eq!(segment, format!("{home}segments/{name}"));
+        assert_eq!(layout.segments(at), format!("{home}segments/"));
         let manifest = layout.manifest(at, 5);
         assert_eq!(manifest, format!("{home}manifests/00000000000000000005"));
         let start = 42;

@@ -4,7 +4,7 @@
 //! Floor 3. What decides is pure: the [`Manifest`] answers readers, [`Manifests`] is the machine that
 //! keeps all manifests of one shard, [`Layout`] names objects, [`Footer`] describes one. What meets the
 //! bucket stands beside it: [`upload`] makes an object of a segment, stores it and looks at it,
-//! [`ColdReader`] reads.
+//! [`check_named`] and [`check_bytes`] look whether it still is what it was, [`ColdReader`] reads.
 
 mod codec;
 mod guard;
@@ -25,7 +25,7 @@ pub use machine::{
 pub use manifest::{EpochEnd, ExportedManifest, Manifest, Retention, Unnamed};
 pub use object::{
     CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentBytes, SegmentSource,
-    UploadError, VerifyError, check_whole, upload,
+    UploadError, VerifyError, check_bytes, check_named, check_whole, upload,
 };
 pub use read::{
     ColdBatches, ColdError, ColdReader, ColdSpec, Counters, Past, ReadLimits, Spawn, TimedOffset,

@@ -39,6 +39,14 @@ pub(crate) fn ascend(epochs: &[EpochStart]) -> bool {
     epochs.first().is_some_and(|first| first.epoch >= 0) && epochs.windows(2).all(rises)
 }
 
+/// Those that `start..end` shows of an object's epochs.
+pub(crate) fn visible(epochs: &[EpochStart], start: Offset, end: Offset) -> Vec<EpochStart> {
+    let covering = epochs.partition_point(|epoch| epoch.offset <= start);
+    let from = epochs.get(covering.saturating_sub(1)..).unwrap_or_default();
+    let shown = from.iter().copied();
+    shown.filter(|epoch| epoch.offset < end).collect()
+}
+
 /// Whether these are all epochs of a log that begins at `start`, or of more.
 pub(crate) fn span_from(epochs: &[EpochStart], start: Offset) -> bool {
     ascend(epochs) && epochs.first().is_some_and(|first| first.offset <= start)

@@ -20,6 +20,8 @@ pub(super) struct Carried {
     pub(super) id: SegmentId,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) epochs: Vec<EpochStart>,
+    /// Of the manifest's segment, once it is there.
+    pub(super) generation: u32,
     /// `index.interval.bytes`.
     pub(super) spacing: u64,
 }
@@ -56,7 +58,7 @@ pub(super) async fn carry(
         partition: partition.id(),
         id: carried.id,
         leader_epoch: carried.leader_epoch,
-        generation: 0,
+        generation: carried.generation,
         start: segment.base(),
         end: segment.end(),
         epochs: carried.epochs,

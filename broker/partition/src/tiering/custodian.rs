@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use freshet_log::{ClosedSegment, Tiered};
 use freshet_tier::{
-    Answer, Ask, Claim, EpochStart, Manifest, Purpose, Refusal, Retention, SegmentId,
+    Answer, Ask, Claim, EpochStart, Manifest, Purpose, Refusal, Retention, SegmentId, Stored,
 };
 use freshet_types::{LeaderEpoch, Offset};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Shared;
 use super::carry::{Carried, carry};
+use super::patrol::{Finding, Patrol};
 use super::tended::{Tended, Trouble, strange};
 use crate::manifests::MANIFESTS_TOPIC;
 use crate::partition::{KnownPast, Partition, Past};
@@ -23,6 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Between two looks whether the end is known.
 const UNSETTLED_PAUSE: Duration = Duration::from_millis(200);
+
+type Findings = mpsc::Receiver<Finding>;
 
 /// What is to become of a partition's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +44,9 @@ enum Wish {
 
 /// See the module.
 pub(super) struct Custodian {
-    shared: Arc<Shared>,
-    partition: Arc<Partition>,
-    tended: Tended,
+    pub(super) shared: Arc<Shared>,
+    pub(super) partition: Arc<Partition>,
+    pub(super) tended: Tended,
 }
 
 impl Custodian {
@@ -62,20 +66,29 @@ impl Custodian {
     /// Until another broker leads, or this one in another epoch.
     pub(super) async fn keep(self) {
         let mut pause = FIRST_PAUSE;
+        let mut patrol = None;
         while self.is_leader() {
             let wish = self.wish();
             if wish == Wish::Nothing {
+                patrol = None;
                 self.partition.forget_past();
                 self.partition.past_turn().await;
                 continue;
             }
             // As soon as what earlier leaders wrote is committed; nothing is wrong until then.
             if !self.partition.is_settled() {
-                sleep(self.jittered(UNSETTLED_PAUSE)).await;
+                sleep(self.shared.jittered(UNSETTLED_PAUSE)).await;
                 continue;
             }
+            let new = || Patrol::new(&self.shared, &self.partition);
+            let (patrol, findings) = patrol.get_or_insert_with(new);
             let mut got_on = false;
-            let why = match self.live(wish, &mut got_on).await {
+            let lived = tokio::select! {
+                trouble = self.live(wish, &mut got_on, findings) => trouble,
+                // Most custodians have nothing in a bucket, and room for this each.
+                never = Box::pin(patrol.walk()) => match never {},
+            };
+            let why = match lived {
                 Trouble::Over => return,
                 Trouble::Off => continue,
                 Trouble::Again(why) => why,
@@ -87,7 +100,7 @@ impl Custodian {
             tracing::warn!(%log, why, seconds, "the past cannot be kept now: trying again");
             // What only the shard is needed for does not wait for the store.
             tokio::select! {
-                () = sleep(self.jittered(pause)) => {}
+                () = sleep(self.shared.jittered(pause)) => {}
                 () = self.partition.past_turn() => {}
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -106,23 +119,18 @@ impl Custodian {
         }
     }
 
-    /// Until the next round is due, or somebody cannot wait for it.
-    async fn rest(&self) {
+    /// Until the next round is due, or somebody cannot wait for it, or there is something to see to.
+    async fn rest(&self, findings: &mut Findings) -> Option<Finding> {
         let interval = Duration::from_millis(self.shared.interval_ms());
         tokio::select! {
-            () = sleep(self.jittered(interval)) => {}
-            () = self.partition.past_turn() => {}
+            () = sleep(self.shared.jittered(interval)) => None,
+            () = self.partition.past_turn() => None,
+            finding = findings.recv() => finding,
         }
     }
 
-    /// Between three and five quarters of it: partitions do not ask all at once.
-    fn jittered(&self, pause: Duration) -> Duration {
-        let [dice, ..] = self.shared.parts.rng.id();
-        pause.mul_f32(0.75 + f32::from(dice) / 512.0)
-    }
-
     /// Claims, and goes on until something is in the way. Says whether anything was done before that.
-    async fn live(&self, wish: Wish, got_on: &mut bool) -> Trouble {
+    async fn live(&self, wish: Wish, got_on: &mut bool, findings: &mut Findings) -> Trouble {
         let mut copy = match self.claim(wish).await {
             Ok(manifest) => manifest,
             Err(trouble) => return trouble,
@@ -140,8 +148,11 @@ impl Custodian {
             let is_gone = copy.segments().is_empty() && copy.unnamed().is_empty();
             if wish == Wish::Leave && is_gone {
                 self.partition.past_turn().await;
-            } else {
-                self.rest().await;
+            } else if let Some(finding) = self.rest(findings).await
+                && wish != Wish::Leave
+                && let Err(trouble) = self.see_to(finding, &mut copy, &mut exported_end).await
+            {
+                return trouble;
             }
             if !self.is_leader() {
                 return Trouble::Over;
@@ -363,13 +374,25 @@ impl Custodian {
         let seat = self.shared.seat();
         let seat = self.meanwhile(seat, copy, exported_end).await?;
         let _seat = seat.ok_or(Trouble::Over)?;
+        let what = (segment, Purpose::Append, 0);
+        let stored = self.upload(copy, what, exported_end).await?;
+        self.tended.change(copy, Ask::Commit(stored)).await
+    }
+
+    /// Begins an attempt, and stores its object. An attempt that fails is given up.
+    pub(super) async fn upload(
+        &self,
+        copy: &mut Manifest,
+        (segment, purpose, generation): (&ClosedSegment, Purpose, u32),
+        exported_end: &mut Offset,
+    ) -> Result<Stored, Trouble> {
         let id = SegmentId(self.shared.parts.rng.id());
         let (start, end) = (segment.base(), segment.end());
         let begin = Ask::Begin {
             id,
             start,
             end,
-            purpose: Purpose::Append,
+            purpose,
         };
         self.tended.change(copy, begin).await?;
         let carried = Carried {
@@ -377,6 +400,7 @@ impl Custodian {
             id,
             leader_epoch: self.tended.epoch,
             epochs: within(&epochs(&self.partition.view().epochs()), start, end),
+            generation,
             spacing: self.partition.view().config().index_interval_bytes,
         };
         let counts = &self.shared.parts.counts;
@@ -386,7 +410,7 @@ impl Custodian {
             Ok(stored) => {
                 let bytes = stored.size_bytes;
                 counts.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
-                self.tended.change(copy, Ask::Commit(stored)).await
+                Ok(stored)
             }
             Err(error) => {
                 counts.failed_copies.fetch_add(1, Ordering::Relaxed);
@@ -399,7 +423,7 @@ impl Custodian {
     }
 
     /// Does something that takes long, and between times what somebody waits for.
-    async fn meanwhile<T>(
+    pub(super) async fn meanwhile<T>(
         &self,
         work: impl Future<Output = T>,
         copy: &mut Manifest,

@@ -7,11 +7,15 @@
 //!              └── missed an answer, or refused: with the manifest as it is now ◀──────────────────┘
 //! ```
 //!
+//! Beside that each looks after what lies in the bucket: what nobody knows, and what is damaged there.
+//!
 //! One task for each partition that is led and tiers, on a runtime of the caller's choice. It waits
 //! for the store as long as the store takes; producers and readers never wait for it.
 
 mod carry;
 mod custodian;
+mod mend;
+mod patrol;
 mod rate;
 mod reading;
 mod tended;
@@ -23,6 +27,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use freshet_env::{Clock, Objects, Rng};
 use freshet_metadata::{MetadataImage, Topic};
@@ -38,6 +43,7 @@ use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
 use custodian::Custodian;
+use patrol::Scrubs;
 pub use rate::{BytesPerSecond, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
@@ -57,6 +63,31 @@ pub struct CopyCounts {
     pub deletions: AtomicU64,
     /// Of these, those that failed, and were tried again.
     pub failed_deletions: AtomicU64,
+    /// Of the scrub and the sweep.
+    pub scrub: ScrubCounts,
+}
+
+/// What was seen to that nobody asked for. All but one only grow.
+#[derive(Debug, Default)]
+pub struct ScrubCounts {
+    /// Walks through all that is in the bucket of a partition.
+    pub walks: AtomicU64,
+    /// Segments whose objects were looked at.
+    pub looks: AtomicU64,
+    /// Segments whose objects were read back.
+    pub reads: AtomicU64,
+    /// Bytes of these.
+    pub read_bytes: AtomicU64,
+    /// Objects that were damaged or missing.
+    pub damaged: AtomicU64,
+    /// Of these, those whose segments were stored anew.
+    pub repaired: AtomicU64,
+    /// Those that are damaged or missing now, as far as the leaders here have come.
+    pub damaged_now: AtomicU64,
+    /// Objects that nobody knew, and that were to be deleted.
+    pub swept: AtomicU64,
+    /// Old manifests that were deleted.
+    pub old_manifests: AtomicU64,
 }
 
 /// How custodians go about it; asked for each time.
@@ -69,6 +100,10 @@ pub struct Pace {
     /// Bytes a second of all of them (`remote.log.manager.copy.max.bytes.per.second`); `u64::MAX` for
     /// no bound.
     pub bytes_per_second: u64,
+    /// Between two looks at all that is in the bucket, ms (`freshet.remote.scrub.interval.ms`).
+    pub scrub_interval_ms: u64,
+    /// Bytes a second of what is read back (`freshet.remote.scrub.bytes.per.second`); 0 for none.
+    pub scrub_bytes_per_second: u64,
 }
 
 /// What custodians work with.
@@ -111,11 +146,19 @@ struct Shared {
     seat_count: Mutex<usize>,
     /// Of what is sent.
     sent: Rate,
+    /// What is read back.
+    scrubs: Scrubs,
 }
 
 impl Shared {
     fn interval_ms(&self) -> u64 {
         (self.parts.pace)().interval_ms
+    }
+
+    /// Between three and five quarters of it: partitions do not ask all at once.
+    fn jittered(&self, pause: Duration) -> Duration {
+        let [dice, ..] = self.parts.rng.id();
+        pause.mul_f32(0.75 + f32::from(dice) / 512.0)
     }
 
     /// A seat for one segment. There are as many as the settings say by now; where those are fewer,
@@ -150,6 +193,7 @@ impl Custodians {
             Arc::new(move || pace().bytes_per_second),
         );
         let shared = Shared {
+            scrubs: Scrubs::new(&parts),
             parts,
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),

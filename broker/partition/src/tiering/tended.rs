@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use freshet_env::objects::{ObjectError, ObjectFailure};
-use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said};
-use freshet_types::{LeaderEpoch, TopicPartition};
+use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said, SegmentId};
+use freshet_types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::Shared;
 use super::carry::CarryError;
@@ -77,16 +77,35 @@ impl Tended {
         if copy.unnamed().is_empty() && copy.open().is_empty() {
             return Ok(());
         }
-        let Answer::Doomed { changed, objects } = self.ask(Ask::Collect).await? else {
+        let doomed = self.doomed(copy, Ask::Collect).await?;
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let ids = self.delete(doomed).await?;
+        self.change(copy, Ask::Collected { ids }).await
+    }
+
+    /// What may be deleted, as an answer to `ask`.
+    pub(super) async fn doomed(
+        &self,
+        copy: &mut Manifest,
+        ask: Ask,
+    ) -> Result<Vec<(SegmentId, Offset)>, Trouble> {
+        let Answer::Doomed { changed, objects } = self.ask(ask).await? else {
             return Err(strange());
         };
         follow(copy, &changed)?;
-        if objects.is_empty() {
-            return Ok(());
-        }
+        Ok(objects)
+    }
+
+    /// Deletes objects that are doomed; gives their ids.
+    pub(super) async fn delete(
+        &self,
+        doomed: Vec<(SegmentId, Offset)>,
+    ) -> Result<Vec<SegmentId>, Trouble> {
         let parts = &self.shared.parts;
-        let mut ids = Vec::with_capacity(objects.len());
-        for (id, start) in objects {
+        let mut ids = Vec::with_capacity(doomed.len());
+        for (id, start) in doomed {
             let key = parts.layout.segment(self.at, start, id);
             parts.counts.deletions.fetch_add(1, Ordering::Relaxed);
             match parts.objects.delete(&key).await {
@@ -99,7 +118,7 @@ impl Tended {
                 }
             }
         }
-        self.change(copy, Ask::Collected { ids }).await
+        Ok(ids)
     }
 
     pub(super) async fn change(&self, copy: &mut Manifest, ask: Ask) -> Result<(), Trouble> {

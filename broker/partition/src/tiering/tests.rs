@@ -24,6 +24,7 @@ use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Tim
 use tokio::sync::oneshot;
 
 mod past;
+mod scrub;
 
 use super::*;
 use crate::directory::{Directory, DirectoryParts, DirectoryThread};
@@ -166,7 +167,10 @@ impl Objects for Store {
         after: Option<&'a str>,
         at_most: usize,
     ) -> ObjectWait<'a, Listing> {
-        self.objects.list(prefix, after, at_most)
+        Box::pin(async move {
+            self.check(prefix)?;
+            self.objects.list(prefix, after, at_most).await
+        })
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
@@ -191,6 +195,21 @@ impl ManifestDoor for Here {
     }
 }
 
+/// How often is scrubbed, and how fast: never, until a test wants it.
+struct ScrubPace {
+    interval_ms: AtomicU64,
+    rate: AtomicU64,
+}
+
+impl Default for ScrubPace {
+    fn default() -> Self {
+        Self {
+            interval_ms: AtomicU64::new(u64::MAX),
+            rate: AtomicU64::new(0),
+        }
+    }
+}
+
 /// A broker that leads one partition.
 struct Rig {
     directory: Arc<Directory>,
@@ -202,6 +221,8 @@ struct Rig {
     layout: Layout,
     /// Bytes a second.
     rate: Arc<AtomicU64>,
+    scrub: Arc<ScrubPace>,
+    counts: Arc<CopyCounts>,
     leaves: Arc<AtomicBool>,
     image: watch::Sender<Arc<MetadataImage>>,
     _folder: tempfile::TempDir,
@@ -320,6 +341,9 @@ impl Rig {
         let layout = Layout::new("", &ClusterId("c".into()));
         let rate = Arc::new(AtomicU64::new(u64::MAX));
         let allowed = Arc::clone(&rate);
+        let scrub = Arc::new(ScrubPace::default());
+        let scrubbing = Arc::clone(&scrub);
+        let counts = Arc::<CopyCounts>::default();
         let leaves = Arc::new(AtomicBool::new(false));
         let leaving = Arc::clone(&leaves);
         let custodians = Arc::new(Custodians::new(CustodiansParts {
@@ -334,8 +358,10 @@ impl Rig {
                 interval_ms: 20,
                 at_once: 2,
                 bytes_per_second: allowed.load(Ordering::Relaxed),
+                scrub_interval_ms: scrubbing.interval_ms.load(Ordering::Relaxed),
+                scrub_bytes_per_second: scrubbing.rate.load(Ordering::Relaxed),
             }),
-            counts: Arc::default(),
+            counts: Arc::clone(&counts),
             runtime: Handle::current(),
         }));
         let readers = Arc::new(PastReaders::new(
@@ -368,6 +394,8 @@ impl Rig {
             store,
             layout,
             rate,
+            scrub,
+            counts,
             leaves,
             image,
             _folder: ground.folder,

@@ -2,7 +2,7 @@
 //! that keep their manifests do it.
 //!
 //! That a topic is deleted must be agreed: an image that does not know a topic may be too old. What
-//! was deleted so long ago that the image has forgotten it too stays until somebody scrubs.
+//! was deleted so long ago that the image has forgotten it too stays: nobody lists it.
 
 use std::sync::Arc;
 use std::time::Duration;

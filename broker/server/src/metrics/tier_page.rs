@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use freshet_partition::{CopyCounts, Counters, Directory, Past, PastReaders};
+use freshet_partition::{CopyCounts, Counters, Directory, Past, PastReaders, ScrubCounts};
 
 use crate::metrics::exposition::{head, line, sample};
 
@@ -33,14 +33,22 @@ fn counters(page: &mut String, readers: &PastReaders) {
         head(page, &name, help, "counter");
         line(page, &format!("{name} {}", value.load(Relaxed)));
     }
-    let name = "freshet_remote_cache_bytes";
-    head(
-        page,
-        name,
-        "Bytes of objects that are kept in memory.",
-        "gauge",
-    );
-    line(page, &format!("{name} {}", readers.held_bytes()));
+    let scrub = &readers.copies().scrub;
+    for (name, help, value) in scrubbed(scrub) {
+        let name = format!("freshet_remote_{name}_total");
+        head(page, &name, help, "counter");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
+    }
+    let held = "Bytes of objects that are kept in memory.";
+    let damaged = "Objects that are damaged or gone, as far as the leaders here know.";
+    for (name, help, value) in [
+        ("cache_bytes", held, readers.held_bytes()),
+        ("damaged_objects", damaged, scrub.damaged_now.load(Relaxed)),
+    ] {
+        let name = format!("freshet_remote_{name}");
+        head(page, &name, help, "gauge");
+        line(page, &format!("{name} {value}"));
+    }
 }
 
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
@@ -64,6 +72,20 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 16]
         ("chunks_joined", "Of these, those that somebody was fetching already.", &reads.joined),
         ("chunks_ahead", "Chunks fetched before anybody wanted them.", &reads.prefetched),
         ("chunks_ahead_hit", "Of these, those that were wanted then.", &reads.prefetch_hits),
+    ]
+}
+
+#[rustfmt::skip]
+fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 8] {
+    [
+        ("scrub_walks", "Walks through all objects of a partition.", &scrub.walks),
+        ("scrub_segments", "Segments whose objects were looked at.", &scrub.looks),
+        ("scrub_read_segments", "Segments whose objects were read back.", &scrub.reads),
+        ("scrub_bytes", "Bytes that were read back.", &scrub.read_bytes),
+        ("scrub_damaged", "Objects that were found damaged or gone.", &scrub.damaged),
+        ("scrub_repaired", "Of these, those that were stored anew.", &scrub.repaired),
+        ("swept_objects", "Objects that nobody knew and that were to be deleted.", &scrub.swept),
+        ("manifest_deletes", "Old manifests deleted.", &scrub.old_manifests),
     ]
 }
 

@@ -27,6 +27,10 @@ pub struct TierSettings {
     pub fetch_max_wait_ms: u64,
     /// `remote.list.offsets.request.timeout.ms`: how long ListOffsets does, where it does not say. Dynamic.
     pub list_offsets_wait_ms: u64,
+    /// `freshet.remote.scrub.interval.ms`: how often all that is in object storage is looked at. Dynamic.
+    pub scrub_interval_ms: u64,
+    /// `freshet.remote.scrub.bytes.per.second`: how fast it is read back; 0 for never. Dynamic.
+    pub scrub_bytes_per_second: u64,
     /// `rlmm.config.remote.log.metadata.topic.num.partitions`.
     pub metadata_partitions: i32,
     /// `rlmm.config.remote.log.metadata.topic.replication.factor`.
@@ -55,6 +59,8 @@ impl Layers {
             fetch_bytes_per_second: rate("remote.log.manager.fetch.max.bytes.per.second"),
             fetch_max_wait_ms: self.unsigned("remote.fetch.max.wait.ms"),
             list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
+            scrub_interval_ms: self.unsigned("freshet.remote.scrub.interval.ms"),
+            scrub_bytes_per_second: rate("freshet.remote.scrub.bytes.per.second"),
             metadata_partitions: metadata("rlmm.config.remote.log.metadata.topic.num.partitions"),
             metadata_replication_factor: i16::try_from(replicas).unwrap_or(1),
             metadata_min_insync_replicas: u32::try_from(in_sync).unwrap_or(1),
@@ -89,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_kafkas() {
+    fn defaults_are_kafkas_where_kafka_has_them() {
         let tier = Layers::default().tier();
         let expected = TierSettings {
             enabled: false,
@@ -100,6 +106,8 @@ mod tests {
             fetch_bytes_per_second: u64::MAX,
             fetch_max_wait_ms: 500,
             list_offsets_wait_ms: 30_000,
+            scrub_interval_ms: 86_400_000,
+            scrub_bytes_per_second: 1 << 20,
             metadata_partitions: 50,
             metadata_replication_factor: 3,
             metadata_min_insync_replicas: 2,
@@ -115,6 +123,8 @@ mod tests {
             "remote.log.manager.copier.thread.pool.size=3",
             "remote.log.manager.copy.max.bytes.per.second=1000",
             "rlmm.config.remote.log.metadata.topic.num.partitions=7",
+            "freshet.remote.scrub.bytes.per.second=0",
+            "freshet.remote.scrub.interval.ms=60000",
         ];
         let mut layers = layers(&set).unwrap();
         let name = "remote.log.manager.fetch.max.bytes.per.second";
@@ -125,6 +135,8 @@ mod tests {
         assert_eq!((tier.copiers, tier.metadata_partitions), (3, 7));
         let rates = (tier.copy_bytes_per_second, tier.fetch_bytes_per_second);
         assert_eq!(rates, (1000, 2000));
+        let scrub = (tier.scrub_interval_ms, tier.scrub_bytes_per_second);
+        assert_eq!(scrub, (60_000, 0));
     }
 
     #[test]

@@ -181,6 +181,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .at_least(1)
         .cluster_wide()
         .doc("How long a fetch waits for object storage."),
+    long("freshet.remote.scrub.interval.ms", "86400000")
+        .millis()
+        .at_least(1)
+        .cluster_wide()
+        .doc("How often all of a partition that is in object storage is listed, and each object looked \
+              at. What two listings show that lie an hour apart, and nobody knows, is deleted."),
+    long("freshet.remote.scrub.bytes.per.second", "1048576")
+        .at_least(0)
+        .cluster_wide()
+        .doc("Bytes a second of objects that a broker reads back to see whether they are damaged, at \
+              most once in `freshet.remote.scrub.interval.ms`; 0 for none."),
     long("remote.list.offsets.request.timeout.ms", "30000")
         .millis()
         .at_least(1)

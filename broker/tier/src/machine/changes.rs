@@ -7,7 +7,7 @@ use super::request::{Answer, Ask, Claim, Purpose, Refusal, Stored};
 use super::{Decided, Limits};
 use crate::guard::{Guard, holds};
 use crate::manifest::Manifest;
-use crate::segment::{Attempt, EpochStart, Segment, SegmentId, span, span_from};
+use crate::segment::{Attempt, Segment, SegmentId, span, span_from, visible};
 
 type Judged = Result<Decided, Refusal>;
 
@@ -226,10 +226,6 @@ fn check_stored(
 
 /// A stored object as readers see it.
 fn shown(stored: Stored, (start, end): (Offset, Offset), generation: u32) -> Segment {
-    let epochs = stored.epochs;
-    let covering = epochs.partition_point(|e| e.offset <= start);
-    let visible = epochs[covering.saturating_sub(1)..].iter();
-    let visible: Vec<EpochStart> = visible.copied().filter(|e| e.offset < end).collect();
     Segment {
         id: stored.id,
         object_start: stored.start,
@@ -238,7 +234,7 @@ fn shown(stored: Stored, (start, end): (Offset, Offset), generation: u32) -> Seg
         generation,
         size_bytes: stored.size_bytes,
         max_timestamp: stored.max_timestamp,
-        epochs: visible,
+        epochs: visible(&stored.epochs, start, end),
     }
 }
 

@@ -68,7 +68,8 @@ pub enum Ask {
     /// What of these objects no manifest names, nor will: who has been in a listing for longer than
     /// the grace age without ever being begun.
     Sweep {
-        /// Segment objects of this partition.
+        /// Segment objects of this partition, at most as many as one answer dooms. Each question has
+        /// all of a listing that the asker does not know: the ages of others begin anew.
         listed: Vec<(SegmentId, Offset)>,
     },
     /// To forget objects that are deleted.

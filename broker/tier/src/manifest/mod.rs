@@ -168,6 +168,20 @@ impl Manifest {
         self.segments().iter().map(|s| s.size_bytes).sum()
     }
 
+    /// Which of some objects were never begun, as far as this copy knows: for [`Ask::Sweep`](crate::Ask).
+    /// O(n) of all that is named, whatever was listed.
+    pub fn strangers(
+        &self,
+        listed: impl Iterator<Item = (SegmentId, Offset)>,
+    ) -> Vec<(SegmentId, Offset)> {
+        let mut strangers: BTreeMap<SegmentId, Offset> = listed.collect();
+        let named = self.segments().iter().map(|segment| &segment.id);
+        for id in named.chain(self.open.keys()).chain(self.unnamed.keys()) {
+            strangers.remove(id);
+        }
+        strangers.into_iter().collect()
+    }
+
     /// Whether an id is taken, by whatever became of it.
     pub(crate) fn knows(&self, id: SegmentId) -> bool {
         self.is_named(id) || self.open.contains_key(&id) || self.unnamed.contains_key(&id)

@@ -1,4 +1,4 @@
-//! Whether an object is what it should be: after a put, and in a scrub.
+//! Whether an object is what it should be, as far as its end tells.
 
 use std::ops::Range;
 
@@ -6,12 +6,10 @@ use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_records::envelope::{EnvelopeError, malformed};
-use freshet_records::{crc32c, crc32c_joined};
 use freshet_types::ErrorKind;
 
 use super::compose::Composed;
 use super::footer::{Footer, SectionKind};
-use super::sums::CHUNK_BYTES;
 
 /// Longest footer that is read: far above what limits allow (1,000 epochs are 12 KB).
 pub(crate) const MAX_FOOTER_BYTES: u64 = 1 << 16;
@@ -49,6 +47,14 @@ pub enum VerifyError {
         /// Its name.
         key: String,
     },
+    /// Its footer and the manifest contradict one another.
+    #[error("the footer of {key} and the manifest disagree about {what}")]
+    Disagrees {
+        /// Its name.
+        key: String,
+        /// What about.
+        what: &'static str,
+    },
     /// A section is not what was written.
     #[error("{kind:?} of {key}, bytes {range:?}: checksum mismatch")]
     Section {
@@ -85,14 +91,14 @@ fn failed(key: &str, error: ObjectError) -> VerifyError {
 }
 
 /// An object under its name.
-struct Look<'a> {
-    objects: &'a dyn Objects,
-    key: &'a str,
-    len_bytes: u64,
+pub(super) struct Look<'a> {
+    pub(super) objects: &'a dyn Objects,
+    pub(super) key: &'a str,
+    pub(super) len_bytes: u64,
 }
 
 impl Look<'_> {
-    async fn range(&self, range: Range<u64>) -> Result<Bytes, VerifyError> {
+    pub(super) async fn range(&self, range: Range<u64>) -> Result<Bytes, VerifyError> {
         let expected = range.end - range.start;
         let got = self.objects.get_range(self.key, range).await;
         let bytes = got.map_err(|error| failed(self.key, error))?;
@@ -108,7 +114,7 @@ impl Look<'_> {
         })
     }
 
-    async fn footer(&self) -> Result<Footer, VerifyError> {
+    pub(super) async fn footer(&self) -> Result<Footer, VerifyError> {
         let wrong = |what| VerifyError::Footer {
             key: self.key.to_owned(),
             what,
@@ -125,7 +131,10 @@ impl Look<'_> {
     }
 }
 
-async fn look<'a>(objects: &'a dyn Objects, key: &'a str) -> Result<Look<'a>, VerifyError> {
+pub(super) async fn look<'a>(
+    objects: &'a dyn Objects,
+    key: &'a str,
+) -> Result<Look<'a>, VerifyError> {
     let head = objects.head(key).await;
     let len_bytes = head.map_err(|error| failed(key, error))?.len_bytes;
     Ok(Look {
@@ -159,32 +168,4 @@ pub(crate) async fn verify(
         return Err(VerifyError::Other { key });
     }
     Ok(())
-}
-
-/// Reads an object from end to end and holds every section against its checksum, for the scrub. Memory:
-/// one chunk. Gives the footer, which says whose it is.
-///
-/// # Errors
-/// See [`VerifyError`]; the first section that is damaged is told.
-pub async fn check_whole(objects: &dyn Objects, key: &str) -> Result<Footer, VerifyError> {
-    let look = look(objects, key).await?;
-    let footer = look.footer().await?;
-    for section in &footer.sections {
-        let mut crc = 0;
-        let mut from = section.range.start;
-        while from < section.range.end {
-            let until = section.range.end.min(from + CHUNK_BYTES);
-            let bytes = look.range(from..until).await?;
-            crc = crc32c_joined(crc, crc32c(&bytes), bytes.len() as u64);
-            from = until;
-        }
-        if crc != section.crc {
-            return Err(VerifyError::Section {
-                key: key.to_owned(),
-                kind: section.kind,
-                range: section.range.clone(),
-            });
-        }
-    }
-    Ok(footer)
 }

@@ -243,6 +243,18 @@ fn strangers_in_a_listing_go_after_a_grace_age() {
 }
 
 #[test]
+fn strangers_are_those_that_were_never_begun() {
+    let mut shard = Shard::with(&[(0, 100), (100, 200)]);
+    shard.ask(1, Ask::MoveStart { log_start: 100 }).unwrap();
+    shard
+        .begin(1, &stored(3, 200, 300), Purpose::Append)
+        .unwrap();
+    let listed = (0..6).map(|n| (id(n), i64::from(n) * 10));
+    let strangers = shard.manifest().strangers(listed);
+    assert_eq!(strangers, [(id(0), 0), (id(4), 40), (id(5), 50)]);
+}
+
+#[test]
 fn a_generation_takes_the_place_of_another_at_once() {
     let mut shard = Shard::with(&[(0, 100), (100, 200), (200, 300)]);
     let added = [stored(4, 0, 150), stored(5, 150, 200)];

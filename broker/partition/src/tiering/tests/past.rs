@@ -27,7 +27,7 @@ impl Rig {
     }
 
     /// So many segments of three records, in the bucket and not on the disk any more.
-    async fn away(&self, count: usize) -> Offset {
+    pub(super) async fn away(&self, count: usize) -> Offset {
         let mut end = 0;
         for _ in 0..count {
             end = self.segment().await;
@@ -58,7 +58,7 @@ impl Rig {
         self.custodians.stands(&partition, stand);
     }
 
-    async fn cold_read(&self, from: Offset) -> Result<Slice, ReadError> {
+    pub(super) async fn cold_read(&self, from: Offset) -> Result<Slice, ReadError> {
         let partition = self.partition();
         let read = partition.begin_cold_read((from, 1 << 20), UNCOMMITTED, true, 7)?;
         partition.finish_cold_read(read, UNCOMMITTED).await

@@ -1,0 +1,503 @@
+//! Walks through what is in the bucket of one partition, as long as this broker leads it.
+//!
+//! ```text
+//!  looks: list segments ─▶ old manifests ─▶ each object: is it there, as long, with its footer? ─▶ pause
+//!  reads:                                   each object: all its bytes, no faster than allowed ─▶ pause
+//!              │                                   │
+//!              └ strangers ─▶ custodian: sweep     └ damaged ─▶ custodian: mend
+//! ```
+//! It looks by what the custodian has told readers, and changes nothing that a manifest names: the custodian
+//! does, when it rests. The rejected way, one walk that looks and reads, would notice after weeks that an
+//! object is gone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use freshet_env::objects::{Listing, ObjectError, ObjectFailure};
+use freshet_tier::{
+    Manifest, ObjectName, Segment, SegmentId, VerifyError, check_bytes, check_named,
+};
+use freshet_types::Offset;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::rate::{PacedReads, Rate};
+use super::{CopyCounts, CustodiansParts, ScrubCounts, Shared};
+use crate::partition::{Partition, Past};
+
+/// Partitions of a broker that are looked at, and read back, at a time.
+const LOOKS: usize = 4;
+const READS: usize = 1;
+/// Names in one page of a listing.
+const PAGE: usize = 1000;
+/// Strangers of one walk: as many as one answer dooms. The others come later.
+const MOST_STRANGERS: usize = 1000;
+/// Manifests that stay before the newest one.
+const EARLIER_MANIFESTS: usize = 2;
+/// How often a custodian is asked for what it is kept from, in one walk.
+const MOST_TRIES: u32 = 3;
+
+/// How closely an object is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Look,
+    Read,
+}
+
+/// What all walks of a broker share.
+pub(super) struct Scrubs {
+    /// Who waits for a store that is away keeps its seat: it is asked by few.
+    looks: Semaphore,
+    reads: Semaphore,
+    slow: PacedReads,
+}
+
+impl Scrubs {
+    pub(super) fn new(parts: &CustodiansParts) -> Self {
+        let pace = Arc::clone(&parts.pace);
+        let rate = Arc::new(move || pace().scrub_bytes_per_second);
+        let rate = Rate::new(Arc::clone(&parts.clock), rate);
+        Self {
+            looks: Semaphore::new(LOOKS),
+            reads: Semaphore::new(READS),
+            slow: PacedReads::new(Arc::clone(&parts.objects), rate),
+        }
+    }
+
+    async fn seat(&self, depth: Depth) -> Option<SemaphorePermit<'_>> {
+        let seats = match depth {
+            Depth::Look => &self.looks,
+            Depth::Read => &self.reads,
+        };
+        seats.acquire().await.ok()
+    }
+}
+
+/// What the custodian is to see to, and whom it tells.
+pub(super) enum Finding {
+    /// Objects that nobody knows.
+    Strangers(Vec<(SegmentId, Offset)>, oneshot::Sender<()>),
+    /// A named object that is not what was put there.
+    Damaged(Segment, oneshot::Sender<Mended>),
+}
+
+/// What became of a damaged object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mended {
+    /// Another one is named in its place.
+    Anew,
+    /// It is not named any more.
+    Gone,
+    /// These records are nowhere else here.
+    Never,
+}
+
+/// Where a walk has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Strangers,
+    Manifests,
+    /// The first segment that ends behind this.
+    From(Offset),
+}
+
+/// What one step comes to.
+enum Step {
+    To(Place),
+    Strangers(Vec<(SegmentId, Offset)>),
+    Damaged(Segment, VerifyError),
+    End,
+}
+
+/// One walk after the other.
+struct Walk {
+    depth: Depth,
+    /// `None` between two walks.
+    place: Option<Place>,
+    /// How often the custodian was asked at this place.
+    tries: u32,
+    /// When the walk before ended, ms; and which part of the interval passes until the next one.
+    since: u64,
+    share: f32,
+}
+
+impl Walk {
+    fn go(&mut self, place: Place) {
+        self.place = Some(place);
+        self.tries = 0;
+    }
+}
+
+/// See the module.
+pub(super) struct Patrol {
+    guard: Guard,
+    looks: Walk,
+    reads: Walk,
+}
+
+impl Patrol {
+    /// One that hands over what it finds.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        partition: &Arc<Partition>,
+    ) -> (Self, mpsc::Receiver<Finding>) {
+        let (findings, found) = mpsc::channel(1);
+        let walk = |depth| {
+            // A broker that begins to lead many partitions does not look at all of them at once.
+            let [dice, ..] = shared.parts.rng.id();
+            Walk {
+                depth,
+                place: None,
+                tries: 0,
+                since: shared.parts.clock.monotonic().0,
+                share: f32::from(dice) / 256.0,
+            }
+        };
+        let (looks, reads) = (walk(Depth::Look), walk(Depth::Read));
+        let guard = Guard {
+            shared: Arc::clone(shared),
+            partition: Arc::clone(partition),
+            findings,
+            told: Told {
+                ids: Mutex::default(),
+                counts: Arc::clone(&shared.parts.counts),
+            },
+        };
+        let patrol = Self {
+            guard,
+            looks,
+            reads,
+        };
+        (patrol, found)
+    }
+
+    /// For ever. Who stops it and calls it again goes on where it was, but for an object that was half
+    /// read.
+    pub(super) async fn walk(&mut self) -> Infallible {
+        let Self {
+            guard,
+            looks,
+            reads,
+        } = self;
+        tokio::select! {
+            never = guard.walk(looks) => never,
+            never = guard.walk(reads) => never,
+        }
+    }
+}
+
+/// Objects whose damage has been told.
+struct Told {
+    ids: Mutex<BTreeMap<SegmentId, Depth>>,
+    counts: Arc<CopyCounts>,
+}
+
+impl Told {
+    /// Whether it is new.
+    fn add(&self, id: SegmentId, depth: Depth) -> bool {
+        let is_new = self.ids.lock().insert(id, depth).is_none();
+        if is_new {
+            self.counts.scrub.damaged.fetch_add(1, Ordering::Relaxed);
+            self.now().fetch_add(1, Ordering::Relaxed);
+        }
+        is_new
+    }
+
+    fn retain(&self, stays: impl Fn(&SegmentId, Depth) -> bool) {
+        let mut ids = self.ids.lock();
+        let before = ids.len();
+        ids.retain(|id, depth| stays(id, *depth));
+        let gone = (before - ids.len()) as u64;
+        self.now().fetch_sub(gone, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> &AtomicU64 {
+        &self.counts.scrub.damaged_now
+    }
+}
+
+impl Drop for Told {
+    /// Whoever leads next finds it out anew.
+    fn drop(&mut self) {
+        self.retain(|_, _| false);
+    }
+}
+
+/// What walks have in common.
+struct Guard {
+    shared: Arc<Shared>,
+    partition: Arc<Partition>,
+    findings: mpsc::Sender<Finding>,
+    told: Told,
+}
+
+impl Guard {
+    fn counts(&self) -> &ScrubCounts {
+        &self.shared.parts.counts.scrub
+    }
+
+    fn is_wanted(&self, depth: Depth) -> bool {
+        depth == Depth::Look || (self.shared.parts.pace)().scrub_bytes_per_second > 0
+    }
+
+    async fn pause(&self) {
+        let pause = Duration::from_millis(self.shared.interval_ms());
+        sleep(self.shared.jittered(pause)).await;
+    }
+
+    async fn walk(&self, walk: &mut Walk) -> Infallible {
+        loop {
+            let Some(place) = walk.place else {
+                self.until_due(walk).await;
+                walk.go(match walk.depth {
+                    Depth::Look => Place::Strangers,
+                    Depth::Read => Place::From(0),
+                });
+                continue;
+            };
+            let seat = self.shared.scrubs.seat(walk.depth).await;
+            match self.step(walk.depth, place).await {
+                Ok(Step::To(place)) => walk.go(place),
+                Ok(Step::Strangers(listed)) => {
+                    drop(seat);
+                    self.strangers(walk, listed).await;
+                }
+                Ok(Step::Damaged(segment, wrong)) => {
+                    drop(seat);
+                    self.damaged(walk, segment, &wrong).await;
+                }
+                Ok(Step::End) => self.end(walk),
+                Err(why) => {
+                    let log = self.partition.name();
+                    tracing::debug!(%log, why, "the bucket cannot be looked at now");
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    async fn until_due(&self, walk: &Walk) {
+        loop {
+            let pace = (self.shared.parts.pace)();
+            let interval = Duration::from_millis(pace.scrub_interval_ms).mul_f32(walk.share);
+            let now = self.shared.parts.clock.monotonic().0;
+            let passed = Duration::from_millis(now.saturating_sub(walk.since));
+            let left = interval.saturating_sub(passed);
+            if left.is_zero() && self.is_wanted(walk.depth) {
+                return;
+            }
+            // No longer than that: the settings may become others.
+            let most = Duration::from_millis(pace.interval_ms.max(1));
+            let least = Duration::from_millis(1);
+            sleep(if left.is_zero() {
+                most
+            } else {
+                left.clamp(least, most)
+            })
+            .await;
+        }
+    }
+
+    fn end(&self, walk: &mut Walk) {
+        if let Past::Known(past) = self.partition.past() {
+            let segments = past.manifest.segments();
+            let is_named = |id: &SegmentId| segments.iter().any(|segment| segment.id == *id);
+            self.told.retain(|id, _| is_named(id));
+        }
+        self.counts().walks.fetch_add(1, Ordering::Relaxed);
+        walk.place = None;
+        walk.since = self.shared.parts.clock.monotonic().0;
+        let whole = self.shared.jittered(Duration::from_secs(1));
+        walk.share = whole.as_secs_f32();
+    }
+
+    async fn step(&self, depth: Depth, place: Place) -> Result<Step, String> {
+        let Past::Known(past) = self.partition.past() else {
+            return Err("what is there is not known yet".to_owned());
+        };
+        let manifest = &past.manifest;
+        let refused = |error: ObjectError| error.to_string();
+        let offset = match place {
+            Place::Strangers => {
+                let strangers = self.list_strangers(manifest).await;
+                return strangers.map(Step::Strangers).map_err(refused);
+            }
+            Place::Manifests => {
+                let dropped = self.drop_manifests(manifest.exported()).await;
+                return dropped.map(|()| Step::To(Place::From(0))).map_err(refused);
+            }
+            Place::From(offset) => offset,
+        };
+        let segments = manifest.segments();
+        let behind = segments.partition_point(|segment| segment.end <= offset);
+        let Some(segment) = segments.get(behind) else {
+            return Ok(Step::End);
+        };
+        match self.check(depth, segment).await {
+            Ok(true) => {
+                // Who only looked knows nothing of what was read.
+                let only_looked = depth == Depth::Look;
+                self.told
+                    .retain(|id, told| *id != segment.id || (only_looked && told == Depth::Read));
+                Ok(Step::To(Place::From(segment.end)))
+            }
+            Ok(false) => Ok(Step::End),
+            Err(VerifyError::Store(error)) => Err(error.to_string()),
+            Err(wrong) => Ok(Step::Damaged(segment.clone(), wrong)),
+        }
+    }
+
+    /// Whether an object is sound; `false` if nobody wants to know any more.
+    async fn check(&self, depth: Depth, segment: &Segment) -> Result<bool, VerifyError> {
+        if !self.is_wanted(depth) {
+            return Ok(false);
+        }
+        let objects = &*self.shared.parts.objects;
+        let key = self.key(segment);
+        let footer = check_named(objects, &key, self.partition.id(), segment).await?;
+        let counts = self.counts();
+        if depth == Depth::Look {
+            counts.looks.fetch_add(1, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let slow = &self.shared.scrubs.slow;
+        tokio::select! {
+            checked = check_bytes(slow, &key, &footer, &counts.read_bytes) => checked?,
+            () = self.until_unwanted(depth) => return Ok(false),
+        }
+        counts.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// A rate of 0 would hold up whoever reads for ever.
+    async fn until_unwanted(&self, depth: Depth) {
+        while self.is_wanted(depth) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn key(&self, segment: &Segment) -> String {
+        let layout = &self.shared.parts.layout;
+        layout.segment(self.partition.id(), segment.object_start, segment.id)
+    }
+
+    async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Listing, ObjectError> {
+        self.shared.parts.objects.list(prefix, after, PAGE).await
+    }
+
+    async fn list_strangers(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<Vec<(SegmentId, Offset)>, ObjectError> {
+        let (layout, at) = (&self.shared.parts.layout, self.partition.id());
+        let prefix = layout.segments(at);
+        let mut after: Option<String> = None;
+        let mut strangers = Vec::new();
+        loop {
+            let page = self.page(&prefix, after.as_deref()).await?;
+            let named = page
+                .objects
+                .iter()
+                .filter_map(|(key, _)| match layout.parse(at, key)? {
+                    ObjectName::Segment { start, id } => Some((id, start)),
+                    ObjectName::Manifest { .. } => None,
+                });
+            strangers.append(&mut manifest.strangers(named));
+            after = page.objects.last().map(|(key, _)| key.clone());
+            if !page.more || after.is_none() || strangers.len() >= MOST_STRANGERS {
+                strangers.truncate(MOST_STRANGERS);
+                return Ok(strangers);
+            }
+        }
+    }
+
+    /// Restore takes the newest one. It must be there, and a few before it stay for a human's look.
+    async fn drop_manifests(&self, exported: u64) -> Result<(), ObjectError> {
+        let (parts, at) = (&self.shared.parts, self.partition.id());
+        if exported == 0 {
+            return Ok(());
+        }
+        parts
+            .objects
+            .head(&parts.layout.manifest(at, exported))
+            .await?;
+        let prefix = parts.layout.manifests(at);
+        let mut after: Option<String> = None;
+        let mut stay = VecDeque::new();
+        loop {
+            let page = self.page(&prefix, after.as_deref()).await?;
+            for (key, _) in &page.objects {
+                match parts.layout.parse(at, key) {
+                    Some(ObjectName::Manifest { version }) if version < exported => {}
+                    // They come in the order of versions.
+                    Some(ObjectName::Manifest { .. }) => return Ok(()),
+                    _ => continue,
+                }
+                stay.push_back(key.clone());
+                if stay.len() > EARLIER_MANIFESTS
+                    && let Some(oldest) = stay.pop_front()
+                {
+                    self.delete_manifest(&oldest).await?;
+                }
+            }
+            after = page.objects.last().map(|(key, _)| key.clone());
+            if !page.more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn delete_manifest(&self, key: &str) -> Result<(), ObjectError> {
+        match self.shared.parts.objects.delete(key).await {
+            Err(error) if error.failure != ObjectFailure::NotFound => Err(error),
+            _ => {
+                let old = &self.counts().old_manifests;
+                old.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the custodian answers; nothing if it is kept from that.
+    async fn hand_over<T>(&self, finding: impl FnOnce(oneshot::Sender<T>) -> Finding) -> Option<T> {
+        let (tell, told) = oneshot::channel();
+        self.findings.send(finding(tell)).await.ok()?;
+        told.await.ok()
+    }
+
+    async fn strangers(&self, walk: &mut Walk, listed: Vec<(SegmentId, Offset)>) {
+        walk.tries += 1;
+        let is_enough = listed.is_empty() || walk.tries > MOST_TRIES;
+        let hand_over = async || {
+            let finding = |seen| Finding::Strangers(listed, seen);
+            self.hand_over(finding).await.is_some()
+        };
+        if is_enough || hand_over().await {
+            walk.go(Place::Manifests);
+        }
+    }
+
+    async fn damaged(&self, walk: &mut Walk, segment: Segment, wrong: &VerifyError) {
+        let (id, next) = (segment.id, Place::From(segment.end));
+        if self.told.add(id, walk.depth) {
+            let (log, key) = (self.partition.name(), self.key(&segment));
+            let (start, end) = (segment.start, segment.end);
+            tracing::warn!(%log, key, start, end, what = %wrong, "an object in the bucket is damaged or gone");
+        }
+        walk.tries += 1;
+        if walk.tries > MOST_TRIES {
+            return walk.go(next);
+        }
+        let mended = self.hand_over(|seen| Finding::Damaged(segment, seen));
+        match mended.await {
+            Some(Mended::Anew | Mended::Gone) => self.told.retain(|told, _| *told != id),
+            Some(Mended::Never) => {}
+            None => return,
+        }
+        walk.go(next);
+    }
+}

@@ -1,0 +1,390 @@
+//! What lies in the bucket and is looked after: strangers go, damage is told, and mended from the disk.
+
+use freshet_tier::{EpochStart, Purpose, Segment, SegmentId, Stored};
+
+use super::*;
+
+const STRANGER: SegmentId = SegmentId([9; 16]);
+const GRACE_MS: u64 = 3_600_000;
+
+fn of(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+impl Rig {
+    fn scrub(&self) -> &ScrubCounts {
+        &self.counts.scrub
+    }
+
+    /// From now on everything is looked at all the time, and read at this rate.
+    fn scrubs_at(&self, bytes_per_second: u64) {
+        self.scrub.rate.store(bytes_per_second, Ordering::Relaxed);
+        self.scrub.interval_ms.store(20, Ordering::Relaxed);
+    }
+
+    async fn until_scrubbed(&self, what: &str, is_so: impl Fn(&ScrubCounts) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self.scrub()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", self.scrub());
+    }
+
+    /// So many walks that begin from now on come to their end.
+    async fn walks(&self, more: u64) {
+        let until = of(&self.scrub().walks) + 1 + more;
+        self.until_scrubbed("walked", |scrub| of(&scrub.walks) >= until)
+            .await;
+    }
+
+    fn key(&self, segment: &Segment) -> String {
+        self.layout.segment(AT, segment.object_start, segment.id)
+    }
+
+    async fn bytes(&self, key: &str) -> Bytes {
+        let objects = &self.store.objects;
+        let head = objects.head(key).await.expect("it is there");
+        let bytes = objects.get_range(key, 0..head.len_bytes).await;
+        bytes.expect("read")
+    }
+
+    fn plant(&self, key: &str) {
+        let bytes = Bytes::from_static(b"whatever");
+        self.store.objects.damage(key, bytes);
+    }
+
+    async fn is_there(&self, key: &str) -> bool {
+        self.store.objects.head(key).await.is_ok()
+    }
+
+    /// All batches below `end`, from the bucket.
+    async fn cold(&self, end: Offset) -> Vec<u8> {
+        let (mut bytes, mut next) = (Vec::new(), 0);
+        while next < end {
+            let slice = self.cold_read(next).await.expect("in the bucket");
+            assert!(slice.fetched.next_offset > next, "at {next}");
+            next = slice.fetched.next_offset;
+            bytes.extend_from_slice(&slice.fetched.into_one());
+        }
+        bytes
+    }
+
+    fn say(&self, ask: Ask) {
+        let said = self.door.say(Request {
+            partition: AT,
+            leader_epoch: self.partition().leader_epoch(),
+            ask,
+        });
+        said.expect("it leads");
+    }
+
+    async fn manifests(&self) -> Vec<u64> {
+        let objects = self.objects().await.into_values();
+        let version = |name| match name {
+            ObjectName::Manifest { version } => Some(version),
+            ObjectName::Segment { .. } => None,
+        };
+        objects.filter_map(version).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_knows_goes_after_a_grace_age_and_nothing_else_does() {
+    let rig = Rig::new();
+    let first = rig.segment().await;
+    rig.tiered(first).await;
+    let end = rig.segment().await;
+    let manifest = rig.tiered(end).await;
+    let stranger = rig.layout.segment(AT, 1, STRANGER);
+    // The leader's own copy does not know of this one; the shard does.
+    let open = SegmentId([8; 16]);
+    rig.say(Ask::Begin {
+        id: open,
+        start: end,
+        end: end + 1,
+        purpose: Purpose::Append,
+    });
+    let open = rig.layout.segment(AT, end, open);
+    let foreign = format!("{}notes.txt", rig.layout.segments(AT));
+    let other = TopicPartition { partition: 7, ..AT };
+    let other = rig.layout.segment(other, 1, STRANGER);
+    for key in [&stranger, &open, &foreign, &other] {
+        rig.plant(key);
+    }
+    rig.scrubs_at(0);
+    rig.walks(2).await;
+    rig.door.now.fetch_add(GRACE_MS - 1, Ordering::Relaxed);
+    rig.walks(2).await;
+    assert!(rig.is_there(&stranger).await, "it may be on its way yet");
+    rig.door.now.fetch_add(1, Ordering::Relaxed);
+    rig.until_scrubbed("swept", |scrub| of(&scrub.swept) == 1)
+        .await;
+    rig.until("collected", |manifest| manifest.unnamed().is_empty())
+        .await;
+    rig.walks(2).await;
+    assert!(!rig.is_there(&stranger).await);
+    for key in [&open, &foreign, &other] {
+        assert!(rig.is_there(key).await, "{key}");
+    }
+    rig.check(&manifest).await;
+    assert_eq!((of(&rig.scrub().swept), of(&rig.scrub().damaged)), (1, 0));
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_deleted_or_told_while_the_bucket_is_away() {
+    let rig = Rig::new();
+    for _ in 0..5 {
+        let end = rig.segment().await;
+        rig.tiered(end).await;
+    }
+    let stranger = rig.layout.segment(AT, 1, STRANGER);
+    rig.plant(&stranger);
+    rig.store.away.store(true, Ordering::Relaxed);
+    let before = rig.objects().await;
+    rig.scrubs_at(u64::MAX);
+    for _ in 0..20 {
+        rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(rig.objects().await, before);
+    assert_eq!((of(&rig.scrub().walks), of(&rig.scrub().damaged)), (0, 0));
+    rig.store.away.store(false, Ordering::Relaxed);
+    rig.walks(1).await;
+    assert!(rig.is_there(&stranger).await, "it is seen since now");
+    rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
+    rig.until_scrubbed("swept", |scrub| of(&scrub.swept) == 1)
+        .await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_manifests_go_and_the_newest_stay() {
+    let rig = Rig::new();
+    let mut versions = Vec::new();
+    for _ in 0..6 {
+        let end = rig.segment().await;
+        versions.push(rig.tiered(end).await.exported());
+    }
+    // A leader that does not know that it is none may have stored one that is later.
+    let later = versions[5] + 5;
+    rig.plant(&rig.layout.manifest(AT, later));
+    assert!(rig.manifests().await.len() >= 7);
+    rig.scrubs_at(0);
+    rig.walks(2).await;
+    let stay = rig.manifests().await;
+    assert_eq!(stay[stay.len() - 2..], [versions[5], later]);
+    assert_eq!(
+        stay.len(),
+        4,
+        "two before the newest: {stay:?} of {versions:?}"
+    );
+    rig.check(&rig.manifest().expect("claimed")).await;
+    // While the newest is not there, the others are all there is.
+    let newest = rig.layout.manifest(AT, versions[5]);
+    rig.store.objects.delete(&newest).await.expect("deleted");
+    for version in 1..versions[0] {
+        rig.plant(&rig.layout.manifest(AT, version));
+    }
+    let before = rig.manifests().await;
+    assert!(before.len() > 3, "{before:?}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(rig.manifests().await, before);
+    rig.stop().await;
+}
+
+/// What may become of an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Harm {
+    Flip,
+    Cut,
+    Loss,
+}
+
+async fn harm(rig: &Rig, key: &str, harm: Harm) {
+    let bytes = rig.bytes(key).await;
+    let mut flipped = bytes.to_vec();
+    flipped[70] ^= 1;
+    match harm {
+        Harm::Flip => rig.store.objects.damage(key, flipped.into()),
+        Harm::Cut => rig
+            .store
+            .objects
+            .damage(key, bytes.slice(..bytes.len() / 2)),
+        Harm::Loss => rig.store.objects.delete(key).await.expect("deleted"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_damaged_is_mended_by_what_the_disk_has() {
+    for kind in [Harm::Flip, Harm::Cut, Harm::Loss] {
+        let rig = Rig::new();
+        for _ in 0..2 {
+            rig.segment().await;
+        }
+        let end = rig.segment().await;
+        let before = rig.tiered(end).await.segments()[1].clone();
+        let read = rig.partition();
+        let read = read.read(
+            0,
+            1 << 20,
+            crate::partition::Isolation::ReadUncommitted,
+            true,
+        );
+        let written = read.await.expect("on the disk").fetched.into_one();
+        harm(&rig, &rig.key(&before), kind).await;
+        rig.scrubs_at(0);
+        if kind == Harm::Flip {
+            rig.walks(2).await;
+            let told = of(&rig.scrub().damaged);
+            assert_eq!(told, 0, "nobody has read it");
+            rig.scrubs_at(u64::MAX);
+        }
+        rig.until_scrubbed("mended", |scrub| of(&scrub.repaired) == 1)
+            .await;
+        let manifest = rig.tiered(end).await;
+        let after = &manifest.segments()[1];
+        assert_ne!(after.id, before.id);
+        assert_eq!((after.start, after.end), (before.start, before.end));
+        assert_eq!(after.generation, 1);
+        rig.check(&manifest).await;
+        rig.walks(4).await;
+        let scrub = rig.scrub();
+        let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+        assert_eq!(counts, [1, 1, 0], "{kind:?}");
+        rig.while_hours_pass("collected", |manifest| manifest.unnamed().is_empty())
+            .await;
+        assert!(!rig.is_there(&rig.key(&before)).await);
+        rig.away(1).await;
+        assert_eq!(rig.cold(end).await, written, "{kind:?}");
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_damaged_and_nowhere_else_stays_told() {
+    for kind in [Harm::Flip, Harm::Loss] {
+        let rig = Rig::new();
+        let end = rig.away(2).await;
+        let manifest = rig.tiered(end).await;
+        let segment = &manifest.segments()[0];
+        let key = rig.key(segment);
+        let sound = rig.bytes(&key).await;
+        harm(&rig, &key, kind).await;
+        rig.scrubs_at(u64::MAX);
+        rig.until_scrubbed("found", |scrub| of(&scrub.damaged) == 1)
+            .await;
+        rig.walks(6).await;
+        let scrub = rig.scrub();
+        let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+        assert_eq!(counts, [1, 0, 1], "{kind:?}: told once, and still so");
+        assert!(rig.cold_read(0).await.is_err());
+        assert!(rig.cold_read(segment.end).await.is_ok());
+        assert_eq!(rig.tiered(end).await.segments(), manifest.segments());
+        // Somebody brings it back.
+        rig.store.objects.damage(&key, sound);
+        rig.until_scrubbed("sound", |scrub| of(&scrub.damaged_now) == 0)
+            .await;
+        assert!(rig.cold_read(0).await.is_ok());
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_other_brokers_have_cut_elsewhere_is_mended_from_several_segments() {
+    let rig = Rig::new();
+    let copies = |copies| {
+        rig.configure(|config| config.tiered = Some(Tiered { copies, ..COPIED }));
+    };
+    copies(false);
+    rig.until("claimed", |_| true).await;
+    let first = rig.segment().await;
+    let second = rig.segment().await;
+    // As a leader before has stored it, and it is gone.
+    let id = SegmentId([5; 16]);
+    let (start, end) = (0, second - 1);
+    rig.say(Ask::Begin {
+        id,
+        start,
+        end,
+        purpose: Purpose::Append,
+    });
+    let epoch = rig.partition().leader_epoch();
+    rig.say(Ask::Commit(Stored {
+        id,
+        start,
+        end,
+        size_bytes: 1000,
+        max_timestamp: Timestamp(1),
+        epochs: vec![EpochStart { epoch, offset: 0 }],
+    }));
+    rig.scrubs_at(0);
+    copies(true);
+    rig.until_scrubbed("mended", |scrub| of(&scrub.repaired) == 1)
+        .await;
+    let manifest = rig.tiered(second).await;
+    let shown = manifest.segments().iter();
+    let shown: Vec<_> = shown.map(|s| (s.start, s.end, s.generation)).collect();
+    assert_eq!(
+        shown,
+        [(0, first, 1), (first, end, 1), (end, second, 0)],
+        "what reaches over its end stays hidden"
+    );
+    rig.check(&manifest).await;
+    rig.walks(2).await;
+    assert_eq!(of(&rig.scrub().damaged_now), 0);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_scrub_under_way() {
+    let rig = Rig::new();
+    rig.away(2).await;
+    // A byte a second: what is begun takes hours.
+    rig.scrubs_at(1);
+    rig.until_scrubbed("begun", |scrub| of(&scrub.read_bytes) > 0)
+        .await;
+    let clock = SystemClock::new();
+    let from = clock.monotonic().0;
+    rig.partition().trim(4).await.expect("leads");
+    let took = clock.monotonic().0 - from;
+    assert!(took < 500, "{took} ms");
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    assert_eq!(of(&rig.scrub().reads), 0, "it is still under way");
+    rig.scrub.rate.store(u64::MAX, Ordering::Relaxed);
+    rig.until_scrubbed("done", |scrub| of(&scrub.reads) > 0)
+        .await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_goes_on_where_another_question_went_wrong() {
+    let rig = Rig::new();
+    rig.door.loses.store(5, Ordering::Relaxed);
+    let end = rig.away(3).await;
+    let stranger = rig.layout.segment(AT, 1, STRANGER);
+    rig.plant(&stranger);
+    let manifest = rig.tiered(end).await;
+    harm(&rig, &rig.key(&manifest.segments()[2]), Harm::Cut).await;
+    rig.scrubs_at(u64::MAX);
+    rig.until_scrubbed("found", |scrub| of(&scrub.damaged) == 1)
+        .await;
+    rig.walks(2).await;
+    rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
+    // Should the answer to the sweep be lost, the object is collected as others are.
+    let collected = async {
+        while rig.is_there(&stranger).await
+            || !rig.manifest().expect("claimed").unnamed().is_empty()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    let collected = tokio::time::timeout(patience, collected).await;
+    collected.expect("swept");
+    assert_eq!(of(&rig.scrub().damaged_now), 1);
+    rig.stop().await;
+}

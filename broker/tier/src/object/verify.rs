@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_records::Crc32c;
 use freshet_records::envelope::{EnvelopeError, malformed};
-use freshet_records::{crc32c, crc32c_joined};
 use freshet_types::ErrorKind;
 
 use super::compose::Composed;
@@ -170,15 +170,15 @@ pub async fn check_whole(objects: &dyn Objects, key: &str) -> Result<Footer, Ver
     let look = look(objects, key).await?;
     let footer = look.footer().await?;
     for section in &footer.sections {
-        let mut crc = 0;
+        let mut crc = Crc32c::default();
         let mut from = section.range.start;
         while from < section.range.end {
             let until = section.range.end.min(from + CHUNK_BYTES);
             let bytes = look.range(from..until).await?;
-            crc = crc32c_joined(crc, crc32c(&bytes), bytes.len() as u64);
+            crc.add(&bytes);
             from = until;
         }
-        if crc != section.crc {
+        if crc.value() != section.crc {
             return Err(VerifyError::Section {
                 key: key.to_owned(),
                 kind: section.kind,

@@ -31,7 +31,8 @@ impl Crc32c {
     }
 }
 
-/// The checksum of `front ++ back` from those of the two; neither is read again.
+/// The checksum of `front ++ back` from those of the two; neither is read again. Takes as long as summing
+/// hundreds of KiB: bytes that are at hand in pieces are for [`Crc32c`].
 pub fn crc32c_joined(front: u32, back: u32, back_bytes: u64) -> u32 {
     let (front, back) = (u64::from(front), u64::from(back));
     // The combined value of a 32-bit CRC has no higher bits.

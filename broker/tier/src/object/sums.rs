@@ -6,7 +6,7 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use freshet_records::envelope::{EnvelopeError, malformed};
-use freshet_records::{crc32c, crc32c_joined};
+use freshet_records::{Crc32c, crc32c_joined};
 
 /// Ranges of the batches that are summed, fetched and cached as one: 1 MiB, aligned, the last one shorter.
 pub const CHUNK_BYTES: u64 = 1 << 20;
@@ -14,11 +14,11 @@ pub const CHUNK_BYTES: u64 = 1 << 20;
 const SUM_BYTES: u64 = 4;
 
 /// See the module.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
     done: Vec<u32>,
     /// The last chunk, as far as it has come.
-    open: u32,
+    open: Crc32c,
     open_bytes: u64,
     /// Of everything.
     total: u32,
@@ -30,7 +30,7 @@ impl Sums {
         while !bytes.is_empty() {
             let room = usize::try_from(CHUNK_BYTES - self.open_bytes).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.open = crc32c_joined(self.open, crc32c(now), now.len() as u64);
+            self.open.add(now);
             self.open_bytes += now.len() as u64;
             if self.open_bytes == CHUNK_BYTES {
                 self.close();
@@ -40,9 +40,10 @@ impl Sums {
     }
 
     fn close(&mut self) {
-        self.total = crc32c_joined(self.total, self.open, self.open_bytes);
-        self.done.push(self.open);
-        (self.open, self.open_bytes) = (0, 0);
+        let sum = self.open.value();
+        self.total = crc32c_joined(self.total, sum, self.open_bytes);
+        self.done.push(sum);
+        (self.open, self.open_bytes) = (Crc32c::default(), 0);
     }
 
     /// No more bytes come: the checksum of all of them.
@@ -91,6 +92,8 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    use freshet_records::crc32c;
+
     use super::*;
 
     #[test]

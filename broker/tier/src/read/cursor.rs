@@ -4,9 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_records::{
-    Batch, BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, crc32c, crc32c_joined,
-};
+use freshet_records::{Batch, BatchError, BatchHeader, CRC_FROM, Crc32c, HEADER_BYTES};
 use freshet_types::Offset;
 
 use super::error::ColdError;
@@ -120,13 +118,14 @@ impl<'a> Cursor<'a> {
     ) -> Result<Vec<Piece>, ColdError> {
         let range = position..position + header.size_bytes as u64;
         let pieces = self.pieces(range.clone()).await?;
-        let (mut computed, mut skip) = (0, CRC_FROM);
+        let (mut computed, mut skip) = (Crc32c::default(), CRC_FROM);
         for piece in &pieces {
             let piece = piece.bytes();
             let summed = &piece[skip.min(piece.len())..];
             skip -= skip.min(piece.len());
-            computed = crc32c_joined(computed, crc32c(summed), summed.len() as u64);
+            computed.add(summed);
         }
+        let computed = computed.value();
         if computed == header.crc {
             return Ok(pieces);
         }

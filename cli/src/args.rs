@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{broker, cluster, config, consume, group, produce, text, topic};
+use crate::{broker, cluster, config, consume, group, produce, text, tier, topic};
 
 /// Topics, records, groups and settings of a Freshet or Kafka cluster.
 #[derive(Debug, Parser)]
@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Show and change settings of topics, brokers and groups.
     #[command(subcommand)]
     Config(config::Command),
+    /// Show what is in object storage, pause copying and resume it.
+    #[command(subcommand)]
+    Tier(tier::Command),
     /// List brokers, cordon and drain them, take them out of the cluster.
     #[command(subcommand)]
     Broker(broker::Command),

@@ -10,6 +10,7 @@ mod group;
 mod output;
 mod produce;
 mod text;
+mod tier;
 mod time;
 mod topic;
 
@@ -81,6 +82,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Consume(command) => consume::run(&context, command).await,
         Command::Group(command) => group::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
+        Command::Tier(command) => tier::run(&context, command).await,
         Command::Broker(command) => broker::run(&context, command).await,
         Command::Quorum(command) => cluster::quorum::run(&context, command).await,
         Command::Feature(command) => cluster::feature::run(&context, command).await,

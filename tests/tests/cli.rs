@@ -248,7 +248,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
 }
 
 /// The commands, and what must be there before their examples run.
-const COMMANDS: [(&str, &[&str]); 29] = [
+const COMMANDS: [(&str, &[&str]); 32] = [
     ("topic create", &[]),
     ("topic list", &[]),
     ("topic describe", &[ORDERS, PAYMENTS]),
@@ -275,6 +275,9 @@ const COMMANDS: [(&str, &[&str]); 29] = [
     ("quorum describe", &[]),
     ("quorum add-voter", &[]),
     ("quorum remove-voter", &[]),
+    ("tier status", &[ORDERS]),
+    ("tier pause", &[]),
+    ("tier resume", &[]),
     ("feature list", &[]),
     ("feature set", &[]),
     ("", &[BILLING_TOPIC, BILLING]),
@@ -302,6 +305,8 @@ fn unfit(example: &str) -> Option<&'static str> {
         ("broker drain 3", "there is one broker"),
         ("decommission", "there is one broker"),
         ("-voter 4", "there is one controller"),
+        ("tier pause", "there is no bucket: tests/tiering.rs"),
+        ("tier resume", "there is no bucket: tests/tiering.rs"),
         ("--cancel", "nothing is under way"),
         ("topic delete orders", "it asks at a terminal"),
     ];

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
-    Answer, Broker, Client, Cluster, Cold, Kind, Peer, Raw, Role, Suite, batch, enter, eventually,
-    missing_for_trials, now_ms,
+    Answer, Broker, Client, Cluster, Cold, Kind, Output, Peer, Raw, Role, Suite, batch, enter,
+    eventually, freshet_command, missing_for_trials, now_ms, run,
 };
 use serde_json::json;
 
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     suite.test("closed_segments_are_copied_as_they_are", kafka(), copied);
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
+    suite.test("copying_is_watched_paused_and_resumed", kafka(), commanded);
     // librdkafka writes, and Java reads or gives orders.
     let peers = || {
         let needed = [Client::Java, Client::Librdkafka];
@@ -56,6 +57,68 @@ fn main() -> ExitCode {
         known_by_the_next,
     );
     suite.run()
+}
+
+/// What `freshet tier` prints of the one partition of `t`.
+fn status(broker: &Broker) -> Result<serde_json::Value> {
+    let told = tier(broker, &["status", "--output", "json"])?.success()?;
+    let partitions: Vec<serde_json::Value> = serde_json::from_str(&told)?;
+    ensure!(partitions.len() == 1, "{told}");
+    Ok(partitions[0].clone())
+}
+
+fn tier(broker: &Broker, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(freshet_command());
+    command.arg("tier").args(arguments);
+    command.env("FRESHET_BOOTSTRAP", broker.bootstrap());
+    run(command, "", PATIENCE)
+}
+
+fn commanded() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let broker = broker(bucket.path())?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    raw.create_topic("plain", &[])?;
+    raw.create_topic("t", TIERED)?;
+    let copied = |least: i64| {
+        eventually(PATIENCE, || {
+            let told = status(&broker)?;
+            let end = told["tiered_end"].as_i64();
+            ensure!(end.is_some_and(|end| end >= least), "{told}");
+            Ok(told)
+        })
+    };
+    let end = produce(&mut raw, "t", 24)?;
+    let told = copied(end - 8)?;
+    let expected = (Some("copies"), Some(0), Some(end));
+    let found = (
+        told["state"].as_str(),
+        told["start"].as_i64(),
+        told["end"].as_i64(),
+    );
+    ensure!(found == expected, "{told}");
+    // One that has no bucket is told apart from the one that has.
+    let refused = tier(&broker, &["pause", "t", "plain"])?;
+    ensure!(!refused.status.success(), "{}", refused.stdout);
+    ensure!(
+        refused.stdout.contains("plain does not use object storage"),
+        "{}",
+        refused.stdout
+    );
+    // What is under way is finished.
+    std::thread::sleep(Duration::from_secs(1));
+    let before = status(&broker)?;
+    ensure!(before["state"] == "paused", "{before}");
+    let end = produce(&mut raw, "t", 24)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let after = status(&broker)?;
+    ensure!(
+        after["tiered_end"] == before["tiered_end"],
+        "{before} {after}"
+    );
+    tier(&broker, &["resume", "t"])?.success()?;
+    copied(end - 8)?;
+    Ok(())
 }
 
 fn settings(bucket: &Path) -> [(&'static str, String); 4] {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use freshet_types::{LeaderEpoch, NodeId, Offset, Timestamp};
 use freshet_wire::list_offsets::{
-    EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsTopic, MAX_TIMESTAMP,
+    EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListOffsetsPartition, ListOffsetsTopic,
+    MAX_TIMESTAMP,
 };
 use freshet_wire::{ListOffsetsRequest, ListOffsetsResponse};
 
@@ -23,6 +24,10 @@ pub enum OffsetSpec {
     At(Timestamp),
     /// The record with the largest timestamp.
     MaxTimestamp,
+    /// The first one on the leader's disk (KIP-405).
+    EarliestLocal,
+    /// The last one in object storage, -1 if there is none (KIP-1005).
+    LatestTiered,
 }
 
 impl OffsetSpec {
@@ -32,6 +37,8 @@ impl OffsetSpec {
             Self::Latest => LATEST,
             Self::At(time) => time.0,
             Self::MaxTimestamp => MAX_TIMESTAMP,
+            Self::EarliestLocal => EARLIEST_LOCAL,
+            Self::LatestTiered => LATEST_TIERED,
         }
     }
 }

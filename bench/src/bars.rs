@@ -1,7 +1,9 @@
 //! What Freshet has to reach, so that a table shows it beside what it did reach.
 
+mod stats;
+
+pub(crate) use self::stats::Spread;
 use crate::args::Side;
-use crate::stats::Spread;
 
 /// What a number of Freshet's may be: at most and at least in its unit, and at most as a part of
 /// Kafka's.

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use self::probe::{answers, free_port};
+pub(crate) use self::probe::free_port;
+use self::probe::{answers, page};
 use crate::args::{Side, freshet};
 use crate::cpu;
 
@@ -29,6 +30,8 @@ pub(crate) struct Broker {
     /// From the start of the processes to the first answer of the last of them.
     pub(crate) took: Duration,
     nodes: Vec<Node>,
+    /// Where it tells its metrics, if that was wanted.
+    metrics: Option<SocketAddr>,
 }
 
 /// One process.
@@ -58,6 +61,77 @@ impl Broker {
             Side::Kafka => kafka::prepare(&folder, port)?,
         };
         Self::launch(side, vec![(folder, command, port)])
+    }
+
+    /// Starts Freshet alone with more settings, and more in its environment; it tells its metrics.
+    pub(crate) fn start_tiering(
+        scratch: &Path,
+        settings: &[(&str, String)],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
+        let (port, metrics) = (free_port()?, free_port()?);
+        let folder = made(Side::Freshet, port, scratch)?;
+        let listeners = [
+            ("listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+            ("http.listener", format!("127.0.0.1:{metrics}")),
+        ];
+        let mut command = freshet_with(&folder, &[&listeners, settings].concat())?;
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut broker = Self::launch(Side::Freshet, vec![(folder, command, port)])?;
+        broker.metrics = Some(SocketAddr::from(([127, 0, 0, 1], metrics)));
+        Ok(broker)
+    }
+
+    /// A metric by its name, the sum over all labels; of a broker that tells them.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let address = self.metrics.context("it does not tell its metrics")?;
+        let page = page(address, "/metrics").context("cannot read the metrics")?;
+        let lines = page.lines().filter_map(|line| line.strip_prefix(name));
+        let values = lines.filter(|rest| rest.starts_with([' ', '{']));
+        let values = values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// The folders of a topic's partitions, on all nodes.
+    fn logs(&self, topic: &str) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for node in &self.nodes {
+            let data = fs::read_dir(node.folder.join("data")).context("cannot list the logs")?;
+            let paths = data.map(|entry| Ok(entry?.path()));
+            let paths: Vec<PathBuf> = paths.collect::<std::io::Result<_>>()?;
+            found.extend(paths.into_iter().filter(|path| is_log_of(path, topic)));
+        }
+        Ok(found)
+    }
+
+    /// Bytes of a topic's files on the disk.
+    pub(crate) fn log_bytes(&self, topic: &str) -> Result<u64> {
+        let mut bytes = 0;
+        for file in self.files(topic)? {
+            // One that is deleted meanwhile takes no room.
+            bytes += fs::metadata(file).map_or(0, |file| file.len());
+        }
+        Ok(bytes)
+    }
+
+    fn files(&self, topic: &str) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for log in self.logs(topic)? {
+            for entry in fs::read_dir(log).context("cannot list a log")? {
+                files.push(entry?.path());
+            }
+        }
+        Ok(files)
+    }
+
+    /// Has the kernel forget what it keeps of a topic's files: the next read is the disk's.
+    pub(crate) fn evict(&self, topic: &str) -> Result<()> {
+        rustix::fs::sync();
+        for path in self.files(topic)? {
+            let file = File::open(path).context("cannot open a log")?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+        Ok(())
     }
 
     /// Starts three brokers and controllers as one cluster, and waits until each answers.
@@ -92,6 +166,7 @@ impl Broker {
             side,
             took: Duration::ZERO,
             nodes: Vec::new(),
+            metrics: None,
         };
         for (folder, mut command, port) in prepared {
             let log = File::create(folder.join("broker.log"));
@@ -237,6 +312,13 @@ impl Node {
     }
 }
 
+/// Whether a folder is a log of a topic: `topic-number`.
+fn is_log_of(path: &Path, topic: &str) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix(topic)?.strip_prefix('-'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 fn made(side: Side, port: u16, scratch: &Path) -> Result<PathBuf> {
     let folder = scratch.join(format!("{}-{port}", side.name().to_lowercase()));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -292,9 +374,12 @@ fn freshet_with(folder: &Path, settings: &[(&str, String)]) -> Result<Command> {
         );
     }
     let mut command = Command::new(binary);
-    command.arg("--set").arg("http.listener=127.0.0.1:0");
-    let logs = [("log.dirs", folder.join("data").display().to_string())];
-    for (name, value) in settings.iter().chain(&logs) {
+    let first = [
+        ("http.listener", "127.0.0.1:0".to_owned()),
+        ("log.dirs", folder.join("data").display().to_string()),
+    ];
+    // The last one that is said counts.
+    for (name, value) in first.iter().chain(settings) {
         command.arg("--set").arg(format!("{name}={value}"));
     }
     Ok(command)

@@ -23,8 +23,8 @@ mod report;
 mod rows;
 mod run;
 mod starts;
-mod stats;
 mod threes;
+mod tiers;
 
 use std::process::ExitCode;
 

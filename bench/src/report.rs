@@ -7,9 +7,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::args::{Args, Side};
+use crate::bars::Spread;
 use crate::measure::Sample;
 use crate::rows::{Kind, Per, Row};
-use crate::stats::Spread;
 
 /// A whole run.
 #[derive(Serialize)]
@@ -73,6 +73,7 @@ impl Measured {
             Kind::Load(load)
             | Kind::Three(load)
             | Kind::ThreeRoll(load)
+            | Kind::Tier(_, load)
             | Kind::ThreeMoves { load, .. }
             | Kind::Partitions { load, .. } => {
                 (load.words(), sides.map(|side| load.durability.words(side)))
@@ -138,7 +139,12 @@ fn unit(name: &str, kind: Kind) -> &'static str {
         ("rate", _) => "MB/s",
         ("memory per partition" | "memory per replica", _) => "KiB",
         ("failed", _) => "records",
-        ("p99 moving / calm", _) => "×",
+        ("p99 moving / calm" | "cold / raw", _) => "×",
+        (name, Kind::Tier(..)) if name.ends_with(" / calm") => "×",
+        (name, Kind::Tier(..)) if name.ends_with("CPU") => "CPU-s/GB",
+        (name, Kind::Tier(..)) if name.ends_with("rate") => "MB/s",
+        ("copied" | "lag at the end", _) => "MB",
+        ("copied after", _) => "s",
         ("size", _) => "MB",
         ("throughput kept", _) => "×",
         (name, Kind::Partitions { .. }) if name.starts_with("broker CPU") => "CPU-s/GB",

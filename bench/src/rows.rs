@@ -77,10 +77,23 @@ pub(crate) enum Kind {
     /// From the start of the process to its first answer, with many partitions and their records;
     /// the stop before it, and the resident memory after it.
     Restart { partitions: u32 },
+    /// Work with a bucket on an S3 server.
+    Tier(Tier, Load),
     /// What is installed to run a broker.
     Binary,
     /// Resident memory: after the start, and after everything above.
     Memory,
+}
+
+/// What is done with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Records are produced, and copied.
+    Copy,
+    /// Records that have left the disk are read.
+    Read,
+    /// Records come at fixed times while others are read that have left the disk.
+    Replay,
 }
 
 /// One row.
@@ -191,6 +204,18 @@ const SMALL: Load = Load {
     records: 3_000_000,
     size: 100,
     per: Per::Record,
+    ..PRODUCE
+};
+
+const TIERED: Load = Load {
+    partitions: 1,
+    ..PRODUCE
+};
+
+/// What is read of a bucket: one partition from its beginning.
+pub(crate) const COLD: Load = Load {
+    role: Role::Consume,
+    partitions: 1,
     ..PRODUCE
 };
 
@@ -374,6 +399,36 @@ pub(crate) const ROWS: &[Row] = &[
             ("after clean stop", Bar::at_most(1_000.0)),
             ("after kill -9", Bar::at_most(10_000.0)),
             ("memory per partition", Bar::at_most(4.0)),
+        ],
+    },
+    Row {
+        name: "tier-read",
+        about: "read records that have left the disk; beside their objects' bare download, and reads from disks",
+        kind: Kind::Tier(Tier::Read, COLD),
+        bars: &[("cold / raw", Bar::at_least(0.6))],
+    },
+    Row {
+        name: "tier-copy",
+        about: "produce to a topic that is copied to object storage, and to one that is not; Freshet alone",
+        kind: Kind::Tier(Tier::Copy, TIERED),
+        bars: &[("extra CPU", Bar::at_most(0.25))],
+    },
+    Row {
+        name: "tier-replay",
+        about: "records at fixed times while others are replayed from object storage; Freshet alone",
+        kind: Kind::Tier(
+            Tier::Replay,
+            Load {
+                role: Role::Open,
+                records: 10_000,
+                before: 1_000,
+                rate: 500,
+                ..ONE
+            },
+        ),
+        bars: &[
+            ("ack cold / calm", Bar::at_most(1.2)),
+            ("end to end cold / calm", Bar::at_most(1.2)),
         ],
     },
     Row {

@@ -9,11 +9,12 @@ use tempfile::TempDir;
 use crate::args::{Args, Output, Side, target};
 use crate::broker::{self, Broker};
 use crate::client::{Job, Role, work};
-use crate::measure::{self, Noise, Sample};
+use crate::measure::{self, Noise, Numbers, Sample};
 use crate::report::{self, Measured, Report};
-use crate::rows::{Kind, Load, ROWS, Row, WARM_UP, WARM_UP_THREE};
+use crate::rows::{COLD, Kind, Load, ROWS, Row, Tier, WARM_UP, WARM_UP_THREE};
 use crate::starts::{self, Restarts};
 use crate::threes::{self, Many, Moves};
+use crate::tiers::{self, Tiers};
 
 /// What a started broker does at first is not its idle state.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -113,6 +114,9 @@ impl Stand<'_> {
             Kind::ThreeRoll(load) => self.three_roll(row, &load, &mut measured),
             Kind::Partitions { few, load } => self.partitions(row, few, &load, &mut measured),
             Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
+            Kind::Tier(Tier::Copy, load) => self.tier_copy(&load, &mut measured),
+            Kind::Tier(Tier::Read, load) => self.tier_read(row, &load, &mut measured),
+            Kind::Tier(Tier::Replay, load) => self.tier_replay(row, &load, &mut measured),
             Kind::Binary => self.binary(&mut measured),
             Kind::Memory => self.memory(&mut measured),
         };
@@ -127,13 +131,24 @@ impl Stand<'_> {
     fn turns(
         &self,
         measured: &mut Measured,
+        measure: impl FnMut(usize, &str) -> Result<Sample>,
+    ) -> Result<()> {
+        let all: Vec<_> = (0..self.sides.len()).collect();
+        self.turns_of(&all, measured, measure)
+    }
+
+    /// The same for some sides.
+    fn turns_of(
+        &self,
+        sides: &[usize],
+        measured: &mut Measured,
         mut measure: impl FnMut(usize, &str) -> Result<Sample>,
     ) -> Result<()> {
         let noise = Noise {
             keep: self.args.noisy,
         };
         for round in 0..self.args.rounds() {
-            for at in 0..self.sides.len() {
+            for &at in sides {
                 // What one side left in the page cache is not written at the other's expense.
                 rustix::fs::sync();
                 let sample =
@@ -410,6 +425,99 @@ impl Stand<'_> {
                 ..job
             });
             measure::partitions(broker, other, load, jobs)
+        })
+    }
+
+    /// The job of a load with as many records as the rows `tier-…` shall have.
+    fn sized(&self, load: &Load, broker: &Broker, topic: &str) -> Job {
+        let load = Load {
+            records: self.args.gigabytes * 1_000_000_000 / load.size,
+            ..*load
+        };
+        let (bootstrap, divisor) = (broker.bootstrap(), self.args.divisor());
+        let mut job = load.job(broker.side, bootstrap, topic.into(), divisor);
+        job.config
+            .extend([tiers::SEGMENTS[usize::from(self.args.quick)]]);
+        job
+    }
+
+    /// A new broker and a new bucket each time, so that a disk has room for many pairs.
+    fn tier_copy(&mut self, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.alone();
+        let own: Vec<_> = self.freshets().collect();
+        self.turns_of(&own, measured, |_, _| {
+            let tiers = Tiers::start(self.scratch.path(), Vec::new())?;
+            tiers.copy(&self.sized(load, &tiers.broker, "copy"))
+        })
+    }
+
+    /// Cold records on one broker of its own; the same records on the disks of the two.
+    fn tier_read(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.brokers()?;
+        self.warm_up()?;
+        let both = &self.running()?.both;
+        let job = |broker: &Broker| Job {
+            create: false,
+            remove: false,
+            ..self.sized(load, broker, row.name)
+        };
+        let ids = both.iter().flat_map(Broker::ids).collect();
+        let tiers = Tiers::start(self.scratch.path(), ids)?;
+        let cold = job(&tiers.broker);
+        tiers.fill(&cold)?;
+        for broker in both {
+            work(&Job {
+                role: Role::Produce,
+                create: true,
+                ..job(broker)
+            })?;
+        }
+        let result = self.turns(measured, |at, _| {
+            let (broker, other) = (&both[at], &both[1 - at]);
+            broker.evict(row.name)?;
+            let local = measure::load(broker, other, load, &job(broker))?;
+            let number = |name: &str| local.numbers.get(name).copied().context("no number");
+            let mut sample = match broker.side {
+                Side::Freshet => tiers.read(&cold)?,
+                Side::Kafka => Sample {
+                    numbers: Numbers::new(),
+                    foreign: 0.0,
+                },
+            };
+            let rate = number("throughput")? * load.size as f64 / 1e6;
+            let told = [("local rate", rate), ("local CPU", number("broker CPU")?)];
+            let told = told.map(|(name, number)| (name.to_owned(), number));
+            sample.numbers.extend(told);
+            sample.foreign = sample.foreign.max(local.foreign);
+            Ok(sample)
+        });
+        for broker in both {
+            self.empty(broker, load, row.name)?;
+        }
+        result
+    }
+
+    fn tier_replay(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.alone();
+        let tiers = Tiers::start(self.scratch.path(), Vec::new())?;
+        let read = |topic| Job {
+            create: false,
+            remove: false,
+            ..self.sized(&COLD, &tiers.broker, topic)
+        };
+        let (cold, local) = (read("cold"), read("local"));
+        tiers.fill(&cold)?;
+        work(&Job {
+            role: Role::Produce,
+            create: true,
+            ..local.clone()
+        })?;
+        let own: Vec<_> = self.freshets().collect();
+        self.turns_of(&own, measured, |at, turn| {
+            let topic = format!("{}-{at}-{turn}", row.name);
+            let bootstrap = tiers.broker.bootstrap();
+            let open = load.job(Side::Freshet, bootstrap, topic, self.args.divisor());
+            tiers.replay(&open, [&cold, &local])
         })
     }
 

@@ -32,6 +32,11 @@ fn failover(rounds: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Rows begin with a letter and are no values of options; one that is taken for a row only installs more.
+fn names_a_row(arg: &str) -> bool {
+    arg.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
 /// Builds both sides and measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args
@@ -55,6 +60,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ];
     process::run(&mut cargo(place::root(), &build))?;
     peers::run(&peers::Args::of(&["java", "python"]))?;
+    let rows: Vec<_> = args.rest.iter().filter(|arg| names_a_row(arg)).collect();
+    if rows.is_empty() || rows.iter().any(|row| row.starts_with("tier-")) {
+        peers::run(&peers::Args::of(&["s3"]))?;
+    }
     let release = place::target().join("release");
     let program = release.join("freshet-bench").display().to_string();
     let mut bench = command(place::root(), &program, &args.rest);

@@ -25,6 +25,20 @@ fn ask(address: SocketAddr) -> std::io::Result<[u8; 10]> {
     Ok(answer)
 }
 
+/// What an HTTP server at `address` has under a path.
+pub(crate) fn page(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let limit = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
+}
+
 /// A port on loopback that nobody holds right now.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;

@@ -1,0 +1,256 @@
+//! Freshet with a bucket: what copying costs, how fast cold records are read, and whom that disturbs.
+
+mod gateway;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use freshet_env::Objects;
+
+use self::gateway::Gateway;
+use crate::broker::Broker;
+use crate::client::{Client, Done, Job, Role, work};
+use crate::cpu::Machine;
+use crate::measure::{Numbers, Sample, distrust, foreign};
+
+/// How long copying, or freeing the disk, may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How often a broker is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// What the kernel writes back after a load is not the next one's.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// So that most of a few gigabytes is closed; the second is for a tenth of them.
+pub(crate) const SEGMENTS: [(&str, &str); 2] = [
+    ("segment.bytes", "268435456"),
+    ("segment.bytes", "16777216"),
+];
+const TIERS: (&str, &str) = ("remote.storage.enable", "true");
+const LEAVES: (&str, &str) = ("local.retention.bytes", "1");
+
+/// A broker with a bucket on an S3 server.
+pub(crate) struct Tiers {
+    // Dropped first, while its store is there.
+    pub(crate) broker: Broker,
+    gateway: Gateway,
+    /// Processes that are ours and stand by.
+    others: Vec<u32>,
+}
+
+/// What a piece of work took.
+struct Took {
+    done: Done,
+    cpu: f64,
+}
+
+impl Tiers {
+    /// Starts both, empty, while other processes of ours stand by.
+    pub(crate) fn start(scratch: &Path, others: Vec<u32>) -> Result<Self> {
+        let gateway = Gateway::start(scratch)?;
+        let set = [
+            ("remote.log.storage.system.enable", "true".to_owned()),
+            ("remote.log.storage.url", Gateway::url()),
+            ("remote.log.manager.task.interval.ms", "500".to_owned()),
+            ("log.retention.check.interval.ms", "1000".to_owned()),
+        ];
+        let broker = Broker::start_tiering(scratch, &set, &gateway.environment())?;
+        Ok(Self {
+            broker,
+            gateway,
+            others,
+        })
+    }
+
+    /// A sample of what `measure` does, and what others did meanwhile.
+    fn watched(&self, measure: impl FnOnce(&mut Numbers) -> Result<()>) -> Result<Sample> {
+        let own = [self.broker.ids(), vec![self.gateway.id()]].concat();
+        let ours = [own, self.others.clone()].concat();
+        let (machine, start) = (Machine::look(&ours)?, Instant::now());
+        let mut numbers = Numbers::new();
+        measure(&mut numbers)?;
+        let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
+        Ok(Sample { numbers, foreign })
+    }
+
+    fn work(&self, job: &Job) -> Result<Took> {
+        let mut client = Client::start(job)?;
+        let before = self.broker.cpu()?;
+        let done = client.work()?;
+        let cpu = self.broker.cpu()? - before;
+        client.end()?;
+        Ok(Took { done, cpu })
+    }
+
+    /// The same records to a topic that stays on the disk, and to one that is copied.
+    pub(crate) fn copy(&self, job: &Job) -> Result<Sample> {
+        let topic = |name: &str| Job {
+            topic: name.to_owned(),
+            remove: false,
+            ..job.clone()
+        };
+        let (plain, mut tiered) = (topic("plain"), topic("tiered"));
+        tiered.config.extend([TIERS]);
+        self.watched(|numbers| {
+            let alone = self.work(&plain)?;
+            rustix::fs::sync();
+            sleep(SETTLE);
+            let before = self.broker.cpu()?;
+            let with = self.work(&tiered)?;
+            let end = Instant::now();
+            let lag = self.broker.metric("freshet_remote_copy_lag_bytes")?;
+            self.until_copied()?;
+            let cpu = self.broker.cpu()? - before;
+            let copied = self.broker.metric("freshet_remote_copy_bytes_total")? / 1e9;
+            let produced = (job.records * job.size) as f64 / 1e9;
+            numbers.extend([
+                ("extra CPU".to_owned(), (cpu - alone.cpu) / copied),
+                ("plain CPU".to_owned(), alone.cpu / produced),
+                ("copied".to_owned(), copied * 1000.0),
+                (
+                    "plain rate".to_owned(),
+                    produced * 1000.0 / alone.done.seconds,
+                ),
+                (
+                    "tiered rate".to_owned(),
+                    produced * 1000.0 / with.done.seconds,
+                ),
+                ("lag at the end".to_owned(), lag / 1e6),
+                ("copied after".to_owned(), end.elapsed().as_secs_f64()),
+            ]);
+            Ok(())
+        })
+    }
+
+    /// Waits until all closed segments are in the bucket.
+    fn until_copied(&self) -> Result<()> {
+        self.until("all is copied", || {
+            let some = self.broker.metric("freshet_remote_copy_bytes_total")? > 0.0;
+            Ok(some && self.broker.metric("freshet_remote_copy_lag_segments")? == 0.0)
+        })
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+        let start = Instant::now();
+        while !is_so()? {
+            if start.elapsed() > PATIENCE {
+                bail!("after {PATIENCE:?} not yet: {what}");
+            }
+            sleep(ASK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Makes the topic of `cold` and fills it, with one segment more than is read of it, which stays open;
+    /// waits until the disk has nothing else.
+    pub(crate) fn fill(&self, cold: &Job) -> Result<()> {
+        let segment: u64 = cold.config["segment.bytes"].parse()?;
+        let room = 2 * segment;
+        let mut fill = Job {
+            role: Role::Produce,
+            create: true,
+            remove: false,
+            records: cold.records + room / cold.size,
+            ..cold.clone()
+        };
+        fill.config.extend([TIERS, LEAVES]);
+        work(&fill)?;
+        self.until_copied()?;
+        self.until("the disk is free", || {
+            Ok(self.broker.log_bytes(&cold.topic)? <= room)
+        })
+    }
+
+    /// Cold records, and the bytes of their objects as they are.
+    pub(crate) fn read(&self, cold: &Job) -> Result<Sample> {
+        self.watched(|numbers| {
+            let cold_read = self.work(cold)?;
+            let bytes = (cold.records * cold.size) as f64;
+            let rate = bytes / 1e6 / cold_read.done.seconds;
+            let raw = self.download(bytes as u64)?;
+            numbers.extend([
+                ("cold rate".to_owned(), rate),
+                ("raw rate".to_owned(), raw),
+                ("cold / raw".to_owned(), rate / raw),
+                ("cold CPU".to_owned(), cold_read.cpu / (bytes / 1e9)),
+            ]);
+            Ok(())
+        })
+    }
+
+    /// MB/s of whole objects, one after the other, by the broker's own way to the store.
+    fn download(&self, bytes: u64) -> Result<f64> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let bucket = self.gateway.bucket()?;
+        runtime.block_on(async {
+            let listing = bucket.list("", None, 10_000).await?;
+            let objects = listing.objects.iter();
+            let segments = objects.filter(|(name, _)| name.contains("/segments/"));
+            let (start, mut got) = (Instant::now(), 0);
+            for (name, head) in segments {
+                got += bucket.get_range(name, 0..head.len_bytes).await?.len() as u64;
+                if got >= bytes {
+                    return Ok(got as f64 / 1e6 / start.elapsed().as_secs_f64());
+                }
+            }
+            bail!("only {got} bytes are in the bucket")
+        })
+    }
+
+    /// Records at fixed times: in peace, while cold records are read, while as many are read from the disk.
+    pub(crate) fn replay(&self, open: &Job, [cold, local]: [&Job; 2]) -> Result<Sample> {
+        let job = |name: &str| Job {
+            topic: format!("{}-{name}", open.topic),
+            ..open.clone()
+        };
+        self.watched(|numbers| {
+            let calm = self.work(&job("calm"))?.done;
+            let beside_cold = self.beside(cold, &job("cold"))?;
+            let beside_local = self.beside(local, &job("local"))?;
+            let runs = [
+                ("calm", calm),
+                ("cold", beside_cold),
+                ("local", beside_local),
+            ];
+            for (when, mut done) in runs {
+                distrust(&mut done.more);
+                let kept = done
+                    .more
+                    .into_iter()
+                    .filter(|(name, _)| name.ends_with("p99"));
+                numbers.extend(kept.map(|(name, number)| (format!("{name} {when}"), number)));
+            }
+            for (when, what) in [
+                ("cold", "ack"),
+                ("cold", "end to end"),
+                ("local", "end to end"),
+            ] {
+                let p99 = |when: &str| numbers.get(&format!("{what} p99 {when}")).copied();
+                let both = p99(when).zip(p99("calm")).context("no latencies")?;
+                numbers.insert(format!("{what} {when} / calm"), both.0 / both.1);
+            }
+            Ok(())
+        })
+    }
+
+    /// Does a job while another client reads a topic again and again.
+    fn beside(&self, reads: &Job, job: &Job) -> Result<Done> {
+        let over = AtomicBool::new(false);
+        scope(|threads| {
+            let reader = threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    work(reads)?;
+                }
+                Ok::<_, anyhow::Error>(())
+            });
+            let took = self.work(job);
+            over.store(true, Ordering::Relaxed);
+            reader.join().expect("a reader tells its errors")?;
+            Ok(took?.done)
+        })
+    }
+}

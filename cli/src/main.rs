@@ -11,7 +11,6 @@ mod output;
 mod produce;
 mod text;
 mod tier;
-mod time;
 mod topic;
 
 use std::process::ExitCode;

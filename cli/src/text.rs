@@ -1,5 +1,7 @@
 //! Small things that people type.
 
+pub(crate) mod time;
+
 use std::time::Duration;
 
 /// `host:port`.

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use freshet_client::ConsumerRecord;
 use serde_json::{Value, json};
 
-use crate::time;
+use crate::text::time;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

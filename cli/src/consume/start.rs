@@ -3,7 +3,7 @@
 use freshet_client::Start;
 use freshet_types::Timestamp;
 
-use crate::time;
+use crate::text::time;
 
 /// Where to start, as people say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

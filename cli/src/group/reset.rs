@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::advice::nearest;
 use crate::output::Rows;
-use crate::{Context, text, time};
+use crate::text::time;
+use crate::{Context, text};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true)))]

@@ -7,8 +7,8 @@ use freshet_env::{Objects, Reactors};
 use freshet_metadata::{MetadataImage, MetadataMachine, NewTopic};
 use freshet_objects::Bucket;
 use freshet_partition::{
-    CopyCounts, Custodians, CustodiansParts, MANIFESTS_TOPIC, ManifestDoor, ManifestShards,
-    Neighbour, Pace, PacedReads, Partition, PastReaders, Rate,
+    CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts, GroupShards, MANIFESTS_TOPIC,
+    ManifestDoor, ManifestShards, Neighbour, Pace, PacedReads, Partition, PastReaders, Rate,
 };
 use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
@@ -32,7 +32,8 @@ pub(crate) struct Tiering {
 struct Carrying {
     custodians: Arc<Custodians>,
     readers: Arc<PastReaders>,
-    burying: AbortHandle,
+    /// What goes on beside custodians.
+    beside: [AbortHandle; 2],
     /// One thread for what is written, one for what is read. Dropped last.
     _reactors: [Reactors; 2],
 }
@@ -90,7 +91,7 @@ impl Tiering {
         doors: &Doors,
         wanted: &Wanted,
         identity: &Identity,
-        agreement: &Agreement,
+        (agreement, groups): (&Agreement, Arc<GroupShards>),
     ) -> Result<Self> {
         let shards = ManifestShards::new(Limits::default(), Arc::clone(&doors.clock));
         let shards = Arc::new(shards);
@@ -103,7 +104,13 @@ impl Tiering {
                 let bucket = bucket.context("cannot use remote.log.storage.url")?;
                 tracing::info!(%bucket, "object storage");
                 let objects: Arc<dyn Objects> = Arc::new(bucket);
-                let around = (doors, wanted, identity, agreement);
+                let around = Around {
+                    doors,
+                    wanted,
+                    identity,
+                    agreement,
+                    groups,
+                };
                 Some(carry(objects, &shards, &tier, around)?)
             }
             _ => None,
@@ -127,18 +134,34 @@ impl Tiering {
     /// Carries nothing any more. What was under way is found again by whoever leads next.
     pub(crate) fn end(&self) {
         if let Some(carrying) = &self.carrying {
-            carrying.burying.abort();
+            carrying.beside.iter().for_each(AbortHandle::abort);
             carrying.custodians.stop();
         }
     }
+}
+
+/// What is there when tiering is raised.
+struct Around<'a> {
+    doors: &'a Doors,
+    wanted: &'a Wanted,
+    identity: &'a Identity,
+    agreement: &'a Agreement,
+    groups: Arc<GroupShards>,
 }
 
 fn carry(
     objects: Arc<dyn Objects>,
     shards: &Arc<ManifestShards>,
     tier: &TierSettings,
-    (doors, wanted, identity, agreement): (&Doors, &Wanted, &Identity, &Agreement),
+    around: Around<'_>,
 ) -> Result<Carrying> {
+    let Around {
+        doors,
+        wanted,
+        identity,
+        agreement,
+        groups,
+    } = around;
     let reactors = Reactors::start("tier", 1)?;
     let layout = Layout::new("", &identity.cluster_id);
     let quorum = agreement.quorum();
@@ -156,12 +179,13 @@ fn carry(
     });
     let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
     let (paced, leaving, read) = (settings.clone(), settings.clone(), settings.clone());
+    let exporting = settings.clone();
     let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),
         manifests: Arc::clone(&manifests),
-        image: settings.image,
+        image: settings.image.clone(),
         rng: Arc::clone(&doors.rng),
         leaves: Arc::new(move |partition| leaving.leaves(partition)),
         clock: Arc::clone(&doors.clock),
@@ -170,6 +194,17 @@ fn carry(
         runtime: reactors.next().clone(),
     }));
     let burying = custodians.bury(Arc::clone(shards));
+    let exporter = Exporter::new(ExporterParts {
+        objects: Arc::clone(&objects),
+        layout: layout.clone(),
+        image: settings.image,
+        groups,
+        me: identity.node_id,
+        rng: Arc::clone(&doors.rng),
+        interval_ms: Arc::new(move || exporting.tier().export_interval_ms),
+        counts: Arc::clone(&counts),
+    });
+    let exporting = reactors.next().spawn(exporter.keep()).abort_handle();
     // Readers do not wait while a segment is summed up.
     let reading = Reactors::start("tier-read", 1)?;
     let home = reading.next().clone();
@@ -188,7 +223,7 @@ fn carry(
     Ok(Carrying {
         custodians,
         readers: Arc::new(readers),
-        burying,
+        beside: [burying, exporting],
         _reactors: [reactors, reading],
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod feature;
 pub(crate) mod quorum;
+pub(crate) mod restore;
 mod up;
 
 use std::time::Duration;
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) enum Command {
     /// Show the cluster's id, its brokers and what their disks hold.
     Describe(Describe),
+    /// Bring topics, settings, records and positions back from object storage, when all disks are lost.
+    Restore(restore::Restore),
     /// Run several brokers on this machine, until Ctrl-C.
     Up(up::Up),
 }
@@ -61,7 +64,14 @@ pub(crate) async fn run_alone(
     up::run(output, patience, up).await
 }
 
-pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Restore(args) => restore::run(context, args).await,
+        Command::Describe(_) | Command::Up(_) => describe_all(context).await,
+    }
+}
+
+async fn describe_all(context: &Context) -> anyhow::Result<()> {
     let described = context
         .patience
         .with("describing the cluster", describe(context))

@@ -85,7 +85,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Broker(command) => broker::run(&context, command).await,
         Command::Quorum(command) => cluster::quorum::run(&context, command).await,
         Command::Feature(command) => cluster::feature::run(&context, command).await,
-        Command::Cluster(_) => cluster::run(&context).await,
+        Command::Cluster(command) => cluster::run(&context, command).await,
     }
 }
 

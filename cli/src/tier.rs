@@ -1,7 +1,7 @@
 //! `freshet tier`.
 
 mod pause;
-mod status;
+pub(crate) mod status;
 
 use clap::Subcommand;
 

@@ -31,7 +31,7 @@ pub use request::{
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, ElectLeaders,
     ElectedLeader, FeatureUpdate, FenceBroker, Heartbeat, MorePartitions, NewTopic, PartitionName,
     PastLife, ProducerIdBlock, ProposedIsr, Reassign, Reassignment, RegisterBroker, Reply, Request,
-    TopicRef, UnregisterBroker, UpdateFeatures,
+    RestoreTopics, RestoredTopic, TopicRef, UnregisterBroker, UpdateFeatures,
 };
 pub use state::{
     Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, MetadataImage,

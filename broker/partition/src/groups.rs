@@ -36,8 +36,11 @@ impl Journaled for Groups {
     }
 
     fn may_write(request: &api::Request) -> bool {
-        use api::Request::{Describe, Fetch, Heartbeat, List};
-        !matches!(request, Describe(_) | Fetch(_) | Heartbeat(_) | List(_))
+        use api::Request::{Describe, Fetch, FetchAll, Heartbeat, List};
+        !matches!(
+            request,
+            Describe(_) | Fetch(_) | FetchAll(_) | Heartbeat(_) | List(_)
+        )
     }
 }
 
@@ -62,6 +65,11 @@ impl GroupShards {
     /// All shards.
     pub fn all(&self) -> Vec<Hosted<Groups>> {
         self.0.all()
+    }
+
+    /// The shards that are here, by number.
+    pub(crate) fn hosted(&self) -> Vec<PartitionId> {
+        self.0.numbers()
     }
 }
 

@@ -29,7 +29,7 @@ pub use partition::{
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
 pub use tiering::{
-    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Pace, PacedReads, PastReaders, Rate,
-    ScrubCounts,
+    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts, Pace,
+    PacedReads, PastReaders, Rate, ScrubCounts,
 };
 pub use waiters::{Watch, Watcher};

@@ -54,6 +54,11 @@ impl<M: Journaled + Send + 'static> Shards<M> {
         hosted.ok_or_else(missing)
     }
 
+    /// Which are here.
+    pub(crate) fn numbers(&self) -> Vec<PartitionId> {
+        self.hosted.read().keys().copied().collect()
+    }
+
     /// All that are here.
     pub(crate) fn all(&self) -> Vec<Hosted<M>> {
         self.hosted.read().values().cloned().collect()

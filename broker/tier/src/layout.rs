@@ -4,7 +4,7 @@
 //! key space by prefix spread the load, and one listing gives one partition.
 
 use freshet_records::crc32c;
-use freshet_types::{ClusterId, Offset, PartitionId, TopicPartition};
+use freshet_types::{ClusterId, NodeId, Offset, PartitionId, TopicPartition};
 
 use crate::segment::SegmentId;
 
@@ -49,6 +49,44 @@ impl Layout {
         Self {
             root: format!("{prefix}{slash}freshet/{cluster}"),
         }
+    }
+
+    /// All objects of the cluster begin with this.
+    pub fn home(&self) -> String {
+        format!("{}/", self.root)
+    }
+
+    /// What all exports of topics and settings begin with.
+    pub fn clusters(&self) -> String {
+        format!("{}/cluster/", self.root)
+    }
+
+    /// Topics and settings as of a version of the metadata.
+    pub fn cluster(&self, version: u64) -> String {
+        format!("{}{version:020}", self.clusters())
+    }
+
+    /// What all positions of groups begin with.
+    pub fn all_positions(&self) -> String {
+        format!("{}/groups/", self.root)
+    }
+
+    /// What all positions of groups begin with that one broker has exported.
+    pub fn positions_of(&self, node: NodeId) -> String {
+        format!("{}{node}/", self.all_positions())
+    }
+
+    /// Positions of groups as of a version of the metadata; the `nth` that this broker exports in it.
+    pub fn positions(&self, node: NodeId, version: u64, nth: u32) -> String {
+        format!("{}{version:020}-{nth:010}", self.positions_of(node))
+    }
+
+    /// The version that is in the name of an export.
+    pub fn export_version(key: &str) -> Option<u64> {
+        let (_, name) = key.rsplit_once('/')?;
+        let version = name.split_once('-').map_or(name, |(version, _)| version);
+        let is_ours = version.len() == 20 && version.bytes().all(|it| it.is_ascii_digit());
+        is_ours.then(|| version.parse().ok())?
     }
 
     /// All objects of a partition begin with this.
@@ -151,6 +189,25 @@ mod tests {
         assert_eq!(layout.parse(at, &manifest), Some(named));
         let bare = Layout::new("", &ClusterId("c1".into()));
         assert!(bare.partition(at).starts_with("freshet/c1/"));
+    }
+
+    #[test]
+    fn exports_are_named_in_the_order_of_versions() {
+        let (layout, _) = place();
+        let home = "a/b/freshet/c1";
+        let cluster = layout.cluster(42);
+        assert_eq!(cluster, format!("{home}/cluster/00000000000000000042"));
+        assert!(cluster.starts_with(&layout.clusters()));
+        let positions = layout.positions(NodeId(3), 42, 7);
+        let name = "00000000000000000042-0000000007";
+        assert_eq!(positions, format!("{home}/groups/3/{name}"));
+        assert!(positions.starts_with(&layout.positions_of(NodeId(3))));
+        for key in [&cluster, &positions] {
+            assert_eq!(Layout::export_version(key), Some(42), "{key}");
+        }
+        for strange in ["a/b", "42", "a/42", "a/+0000000000000000042", ""] {
+            assert_eq!(Layout::export_version(strange), None, "{strange}");
+        }
     }
 
     #[test]

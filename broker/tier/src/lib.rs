@@ -7,6 +7,7 @@
 //! [`check_named`] and [`check_bytes`] look whether it still is what it was, [`ColdReader`] reads.
 
 mod codec;
+mod exports;
 mod guard;
 mod layout;
 mod machine;
@@ -17,6 +18,10 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+pub use exports::{
+    ClusterExport, ExportedShard, ExportedTopic, GroupPositions, OwnedSettings, Position,
+    PositionsExport, PositionsOf, SettingsOwner,
+};
 pub use layout::{Layout, ObjectName, shard_of};
 pub use machine::{
     Answer, Ask, Change, Changed, Claim, Limits, Manifests, Purpose, Record, Refusal, Request,

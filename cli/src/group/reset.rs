@@ -225,6 +225,7 @@ async fn store(context: &Context, group: &str, moved: &[Moved]) -> anyhow::Resul
             partition: (m.topic.clone(), m.partition),
             offset: m.to,
             leader_epoch: -1,
+            metadata: String::new(),
         })
         .collect();
     for (_, outcome) in context

@@ -97,7 +97,7 @@ async fn all(context: &Context) -> anyhow::Result<Vec<String>> {
 const OFF: &str = "off";
 
 /// Whether a setting is `true`.
-pub(super) fn setting(configs: &[ConfigEntry], name: &str) -> bool {
+pub(crate) fn setting(configs: &[ConfigEntry], name: &str) -> bool {
     let found = configs.iter().find(|entry| entry.name == name);
     found.is_some_and(|entry| entry.value.as_deref() == Some("true"))
 }

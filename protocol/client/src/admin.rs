@@ -24,7 +24,7 @@ pub use offsets::{FoundOffset, OffsetSpec};
 pub use placement::{NoPlace, Placement, PlacementBroker};
 pub use quorum::{NewVoter, QuorumDescription, QuorumReplica};
 pub use reassignments::{Election, OngoingMove, Reassignment};
-pub use topics::{CreatedTopic, NewTopic, PartitionCopies};
+pub use topics::{CreatedTopic, Floors, NewTopic, PartitionCopies, RestoredTopic};
 
 /// A topic and the index of one of its partitions.
 pub type TopicPartition = (String, freshet_types::PartitionId);

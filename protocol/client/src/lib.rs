@@ -52,10 +52,10 @@ mod producer;
 
 pub use admin::{
     Admin, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
-    ConfigSource, CreatedTopic, Election, FeatureLevel, FoundOffset, GroupDescription,
+    ConfigSource, CreatedTopic, Election, FeatureLevel, Floors, FoundOffset, GroupDescription,
     GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
     NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
-    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, TopicPartition,
+    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, RestoredTopic, TopicPartition,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};

@@ -1,7 +1,8 @@
 //! CreateTopics (key 19).
 //!
 //! Sources: KIP-464 (broker's defaults), KIP-525 (configs in the reply), KIP-599 (throttling),
-//! KIP-516 (topic ids in the reply).
+//! KIP-516 (topic ids in the reply). Tags from 10000 on are our own (KIP-482): a cluster that is restored
+//! asks for topics as they were, and whoever does not know the tags creates others.
 
 use freshet_codec::Message;
 use freshet_types::TopicId;
@@ -19,6 +20,12 @@ pub struct CreateTopicsRequest {
     pub timeout_ms: i32,
     /// Whether to check without creating.
     pub validate_only: bool,
+    /// Ours: the version of the metadata is above this from now on; -1 asks for nothing.
+    #[field(versions = "5+", tag = 10000, default = -1, ignorable)]
+    pub restored_version: i64,
+    /// Ours: producer ids below this are taken; -1 asks for nothing.
+    #[field(versions = "5+", tag = 10001, default = -1, ignorable)]
+    pub restored_producer_id: i64,
 }
 
 /// One topic.
@@ -35,6 +42,12 @@ pub struct CreatableTopic {
     pub assignments: Vec<CreatableReplicaAssignment>,
     /// Settings that differ from the broker's.
     pub configs: Vec<CreatableTopicConfig>,
+    /// Ours: the id that it had; zero for a new one.
+    #[field(versions = "5+", tag = 10000)]
+    pub restored_id: TopicId,
+    /// Ours: the leader epoch that its partitions begin in.
+    #[field(versions = "5+", tag = 10001)]
+    pub restored_epoch: i32,
 }
 
 /// Replicas of one partition, by hand.

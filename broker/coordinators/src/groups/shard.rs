@@ -191,6 +191,7 @@ impl Groups {
                 Reply::Commit(offsets::commit(turn, &mut self.groups, request))
             }
             Request::Fetch(request) => Reply::Fetch(offsets::fetch(&self.groups, request)),
+            Request::FetchAll(_) => Reply::FetchAll(offsets::fetch_all(&self.groups)),
             Request::DeleteOffsets(request) => {
                 Reply::DeleteOffsets(offsets::delete(turn, &self.groups, request))
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freshet_settings::Overrides;
-use freshet_types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
+use freshet_types::{LeaderEpoch, NodeId, PartitionId, ProducerId, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Outcome;
@@ -81,6 +81,7 @@ asks! {
     CordonBroker => Outcome<()>,
     FenceBroker => Outcome<()>,
     CreateTopics => Vec<Outcome<CreatedTopic>>,
+    RestoreTopics => Vec<Outcome<CreatedTopic>>,
     DeleteTopics => Vec<Outcome<DeletedTopic>>,
     CreatePartitions => Vec<Outcome<()>>,
     AlterConfigs => Vec<Outcome<()>>,
@@ -116,6 +117,29 @@ pub struct NewTopic {
     pub assignments: Vec<(PartitionId, Vec<NodeId>)>,
     /// Settings by name; a value of `None` is refused.
     pub configs: Vec<(String, Option<String>)>,
+}
+
+/// Creates topics that a cluster had whose disks are lost; each succeeds or fails alone. Answers come in
+/// the order of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTopics {
+    /// Which.
+    pub topics: Vec<RestoredTopic>,
+    /// The version of the metadata is above this from now on, so that what is called by it goes on.
+    pub version: u64,
+    /// Producer ids below this are handed out: logs that come back know them.
+    pub producer_id: ProducerId,
+    /// Check, change nothing.
+    pub validate_only: bool,
+}
+
+/// A topic to be created as one that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredTopic {
+    /// As it was, with its id.
+    pub topic: NewTopic,
+    /// Its partitions begin in this epoch: above all that clients and object storage know of.
+    pub leader_epoch: LeaderEpoch,
 }
 
 /// What was created, or would have been.

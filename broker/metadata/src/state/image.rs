@@ -351,6 +351,11 @@ impl MetadataImage {
         }
     }
 
+    /// Producer ids below this have been handed out.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
     /// All resources other than topics that have settings.
     pub fn config_owners(&self) -> impl Iterator<Item = (&ConfigOwner, &Arc<Overrides>)> {
         self.configs.iter()

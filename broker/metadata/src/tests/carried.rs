@@ -180,6 +180,16 @@ fn of_topics() -> Vec<Request> {
             validate_only: true,
         }
         .into(),
+        RestoreTopics {
+            topics: vec![RestoredTopic {
+                topic: NewTopic::default(),
+                leader_epoch: 7,
+            }],
+            version: u64::MAX,
+            producer_id: i64::MAX,
+            validate_only: false,
+        }
+        .into(),
         DeleteTopics {
             topics: vec![TopicRef::Name("t".to_owned()), TopicRef::Id(AT.topic)],
         }
@@ -252,7 +262,7 @@ fn every_request_arrives_as_it_was_sent() {
     let all = [of_brokers(), of_topics(), of_replicas()].concat();
     let variants = variants!(Request:
         RegisterBroker Heartbeat UnregisterBroker CordonBroker FenceBroker CreateTopics
-        DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
+        RestoreTopics DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
         AlterPartitions Reassign ElectLeaders AssignDirectories);
     all_arrive(&all, &variants);
 }
@@ -288,7 +298,8 @@ fn every_reply_arrives_as_it_was_sent() {
         Reply::UnregisterBroker(Ok(())),
         Reply::CordonBroker(Err(refused())),
         Reply::FenceBroker(Ok(())),
-        Reply::CreateTopics(vec![Ok(created), Err(refused())]),
+        Reply::CreateTopics(vec![Ok(created.clone()), Err(refused())]),
+        Reply::RestoreTopics(vec![Ok(created)]),
         Reply::DeleteTopics(vec![Ok(deleted)]),
         Reply::CreatePartitions(vec![Ok(()), Err(refused())]),
         Reply::AlterConfigs(Vec::new()),
@@ -302,7 +313,7 @@ fn every_reply_arrives_as_it_was_sent() {
     ];
     let variants = variants!(Reply:
         RegisterBroker Heartbeat UnregisterBroker CordonBroker FenceBroker CreateTopics
-        DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
+        RestoreTopics DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds UpdateFeatures
         AlterPartitions Reassign ElectLeaders AssignDirectories);
     all_arrive(&all, &variants);
 }

@@ -7,6 +7,7 @@ mod partitions;
 mod placement;
 mod properties;
 mod requests;
+mod restoring;
 mod transitions;
 mod world;
 

@@ -14,6 +14,7 @@
 
 mod carry;
 mod custodian;
+mod exports;
 mod mend;
 mod patrol;
 mod rate;
@@ -43,6 +44,7 @@ use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
 use custodian::Custodian;
+pub use exports::{Exporter, ExporterParts};
 use patrol::Scrubs;
 pub use rate::{BytesPerSecond, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
@@ -59,6 +61,10 @@ pub struct CopyCounts {
     pub copied_bytes: AtomicU64,
     /// Manifests that were stored.
     pub exports: AtomicU64,
+    /// Objects with topics and settings, or positions of groups, that were stored.
+    pub cluster_exports: AtomicU64,
+    /// Tries at that which failed.
+    pub failed_cluster_exports: AtomicU64,
     /// Objects that were to be deleted.
     pub deletions: AtomicU64,
     /// Of these, those that failed, and were tried again.

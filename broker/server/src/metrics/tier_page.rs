@@ -54,12 +54,14 @@ fn counters(page: &mut String, readers: &PastReaders) {
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
-fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 16] {
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 18] {
     [
         ("copy_requests", "Segments that were to be copied.", &copies.copies),
         ("copy_errors", "Of these, those that failed and were tried again.", &copies.failed_copies),
         ("copy_bytes", "Bytes stored in segment objects.", &copies.copied_bytes),
         ("manifest_exports", "Manifests stored.", &copies.exports),
+        ("cluster_exports", "Exports of topics and settings, and of positions of groups.", &copies.cluster_exports),
+        ("cluster_export_errors", "Tries at that which failed.", &copies.failed_cluster_exports),
         ("delete_requests", "Objects that were to be deleted.", &copies.deletions),
         ("delete_errors", "Of these, those that failed and were tried again.", &copies.failed_deletions),
         ("fetch_requests", "Ranges asked of the store.", &reads.requests),

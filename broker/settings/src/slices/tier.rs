@@ -31,6 +31,9 @@ pub struct TierSettings {
     pub scrub_interval_ms: u64,
     /// `freshet.remote.scrub.bytes.per.second`: how fast it is read back; 0 for never. Dynamic.
     pub scrub_bytes_per_second: u64,
+    /// `freshet.remote.export.interval.ms`: how often topics, settings and positions are exported, if they
+    /// have changed; 0 for never. Dynamic.
+    pub export_interval_ms: u64,
     /// `rlmm.config.remote.log.metadata.topic.num.partitions`.
     pub metadata_partitions: i32,
     /// `rlmm.config.remote.log.metadata.topic.replication.factor`.
@@ -61,6 +64,7 @@ impl Layers {
             list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
             scrub_interval_ms: self.unsigned("freshet.remote.scrub.interval.ms"),
             scrub_bytes_per_second: rate("freshet.remote.scrub.bytes.per.second"),
+            export_interval_ms: self.unsigned("freshet.remote.export.interval.ms"),
             metadata_partitions: metadata("rlmm.config.remote.log.metadata.topic.num.partitions"),
             metadata_replication_factor: i16::try_from(replicas).unwrap_or(1),
             metadata_min_insync_replicas: u32::try_from(in_sync).unwrap_or(1),
@@ -108,6 +112,7 @@ mod tests {
             list_offsets_wait_ms: 30_000,
             scrub_interval_ms: 86_400_000,
             scrub_bytes_per_second: 1 << 20,
+            export_interval_ms: 10_000,
             metadata_partitions: 50,
             metadata_replication_factor: 3,
             metadata_min_insync_replicas: 2,
@@ -125,6 +130,7 @@ mod tests {
             "rlmm.config.remote.log.metadata.topic.num.partitions=7",
             "freshet.remote.scrub.bytes.per.second=0",
             "freshet.remote.scrub.interval.ms=60000",
+            "freshet.remote.export.interval.ms=250",
         ];
         let mut layers = layers(&set).unwrap();
         let name = "remote.log.manager.fetch.max.bytes.per.second";
@@ -137,6 +143,7 @@ mod tests {
         assert_eq!(rates, (1000, 2000));
         let scrub = (tier.scrub_interval_ms, tier.scrub_bytes_per_second);
         assert_eq!(scrub, (60_000, 0));
+        assert_eq!(tier.export_interval_ms, 250);
     }
 
     #[test]

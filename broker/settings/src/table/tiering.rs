@@ -192,6 +192,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .cluster_wide()
         .doc("Bytes a second of objects that a broker reads back to see whether they are damaged, at \
               most once in `freshet.remote.scrub.interval.ms`; 0 for none."),
+    long("freshet.remote.export.interval.ms", "10000")
+        .millis()
+        .at_least(0)
+        .cluster_wide()
+        .doc("How long at most what a restore needs beside the segments (topics, settings, positions of \
+              groups) waits after a change until it is in object storage; 0 keeps it out: then a cluster \
+              that has lost its disks cannot be restored."),
     long("remote.list.offsets.request.timeout.ms", "30000")
         .millis()
         .at_least(1)

@@ -21,6 +21,8 @@ pub enum Resource {
     AllBrokers,
     /// A group.
     Group(String),
+    /// A subscription of client metrics (KIP-714).
+    ClientMetrics(String),
 }
 
 impl Resource {
@@ -29,12 +31,13 @@ impl Resource {
             Self::Topic(_) => 2,
             Self::Broker(_) | Self::AllBrokers => 4,
             Self::Group(_) => 32,
+            Self::ClientMetrics(_) => 16,
         }
     }
 
     fn name(&self) -> String {
         match self {
-            Self::Topic(name) | Self::Group(name) => name.clone(),
+            Self::Topic(name) | Self::Group(name) | Self::ClientMetrics(name) => name.clone(),
             Self::Broker(id) => id.to_string(),
             Self::AllBrokers => String::new(),
         }
@@ -48,6 +51,7 @@ impl fmt::Display for Resource {
             Self::Broker(id) => write!(f, "broker {id}"),
             Self::AllBrokers => f.write_str("all brokers"),
             Self::Group(name) => write!(f, "group {name:?}"),
+            Self::ClientMetrics(name) => write!(f, "client metrics {name:?}"),
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct NewGroupOffset {
     pub offset: Offset,
     /// Leader epoch of the last record read; -1 if unknown.
     pub leader_epoch: LeaderEpoch,
+    /// A note for whoever reads it.
+    pub metadata: String,
 }
 
 /// Who stores positions: a member of a generation, or nobody in particular.
@@ -181,7 +183,7 @@ pub(crate) async fn commit(
                 partition_index: *partition,
                 committed_offset: new.offset,
                 committed_leader_epoch: new.leader_epoch,
-                committed_metadata: Some(String::new()),
+                committed_metadata: Some(new.metadata.clone()),
             });
     }
     let topic = |(name, partitions): (&str, _)| OffsetCommitRequestTopic {

@@ -1,6 +1,6 @@
 //! Topics: create, widen, delete.
 
-use freshet_types::{NodeId, PartitionId, TopicId};
+use freshet_types::{LeaderEpoch, NodeId, PartitionId, ProducerId, TopicId};
 use freshet_wire::create_partitions::CreatePartitionsTopic;
 use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreatableTopicResult};
 use freshet_wire::delete_topics::DeleteTopicState;
@@ -50,6 +50,26 @@ impl NewTopic {
         self.configs.push((name.into(), value.into()));
         self
     }
+}
+
+/// A topic that there was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredTopic {
+    /// As it was.
+    pub topic: NewTopic,
+    /// The id that it had.
+    pub id: TopicId,
+    /// Its partitions begin in this epoch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// What a cluster must not do again that one before it has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floors {
+    /// The version of its metadata is above this.
+    pub version: u64,
+    /// Producer ids below this are given to nobody.
+    pub producer_id: ProducerId,
 }
 
 /// A topic that was created.
@@ -114,11 +134,42 @@ impl Admin {
         topics: &[NewTopic],
         validate_only: bool,
     ) -> Result<Outcomes<String, CreatedTopic>, ClientError> {
-        let request = CreateTopicsRequest {
+        self.create(CreateTopicsRequest {
             topics: topics.iter().map(creatable).collect(),
-            timeout_ms: millis(self.client.config().request_timeout),
             validate_only,
+            ..CreateTopicsRequest::default()
+        })
+        .await
+    }
+
+    /// Creates topics that a cluster had whose disks are lost, or only checks whether they could be. A
+    /// cluster that is not Freshet does not understand it: the ids that it answers are others.
+    pub async fn restore_topics(
+        &self,
+        topics: &[RestoredTopic],
+        floors: Floors,
+        validate_only: bool,
+    ) -> Result<Outcomes<String, CreatedTopic>, ClientError> {
+        let as_it_was = |restored: &RestoredTopic| CreatableTopic {
+            restored_id: restored.id,
+            restored_epoch: restored.leader_epoch,
+            ..creatable(&restored.topic)
         };
+        self.create(CreateTopicsRequest {
+            topics: topics.iter().map(as_it_was).collect(),
+            validate_only,
+            restored_version: i64::try_from(floors.version).unwrap_or(i64::MAX),
+            restored_producer_id: floors.producer_id,
+            ..CreateTopicsRequest::default()
+        })
+        .await
+    }
+
+    async fn create(
+        &self,
+        mut request: CreateTopicsRequest,
+    ) -> Result<Outcomes<String, CreatedTopic>, ClientError> {
+        request.timeout_ms = millis(self.client.config().request_timeout);
         let refused =
             |r: &freshet_wire::CreateTopicsResponse| r.topics.first().map_or(0, |t| t.error_code);
         let response = self.client.call_controller(&request, refused).await?;

@@ -29,6 +29,7 @@ pub(super) fn positions(
             partition: partition.clone(),
             offset,
             leader_epoch,
+            metadata: String::new(),
         })
         .collect()
 }

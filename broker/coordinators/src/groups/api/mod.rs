@@ -15,7 +15,7 @@ pub use members::{
     Protocol, Sync, Synced,
 };
 pub use offsets::{
-    Commit, CommitTopic, DeleteOffsets, DeletedTopic, Fetch, FetchTopic, FetchedTopic,
+    Commit, CommitTopic, DeleteOffsets, DeletedTopic, Fetch, FetchAll, FetchTopic, FetchedTopic,
     ForgetTopics, OffsetError, PartitionCommit, TopicOutcome,
 };
 
@@ -76,6 +76,8 @@ asks! {
     Commit => Result<Vec<TopicOutcome>, GroupError>;
     /// Read offsets.
     Fetch => Vec<FetchedTopic>;
+    /// Read all offsets; groups that have none are left out.
+    FetchAll => Vec<(std::sync::Arc<str>, Vec<FetchedTopic>)>;
     /// Forget offsets of a group.
     DeleteOffsets => Result<Vec<TopicOutcome>, GroupError>;
     /// Forget all offsets of topics that are gone; answers how many there were.

@@ -91,6 +91,10 @@ pub struct Fetch {
     pub topics: Option<Vec<FetchTopic>>,
 }
 
+/// Read all offsets of all groups, for whoever keeps them elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchAll;
+
 /// Partitions of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchTopic {

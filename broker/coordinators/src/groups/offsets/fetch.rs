@@ -22,6 +22,14 @@ pub(crate) fn fetch(groups: &BTreeMap<Arc<str>, Group>, request: Fetch) -> Vec<F
     }
 }
 
+/// Of all groups that have committed something, in the order of their ids.
+pub(crate) fn fetch_all(groups: &BTreeMap<Arc<str>, Group>) -> Vec<(Arc<str>, Vec<FetchedTopic>)> {
+    let committed = groups.iter().filter(|(_, group)| !group.offsets.is_empty());
+    committed
+        .map(|(id, group)| (Arc::clone(id), all(&group.offsets)))
+        .collect()
+}
+
 fn some(offsets: Option<&Offsets>, asked: FetchTopic) -> FetchedTopic {
     let committed = offsets.and_then(|offsets| offsets.topic(&asked.topic));
     let find = |partition| {

@@ -15,7 +15,7 @@ use super::{OffsetValue, Record};
 pub(super) use commit::commit;
 pub(super) use delete::{delete, forget_all, forget_topics};
 pub(super) use expire::expire;
-pub(super) use fetch::fetch;
+pub(super) use fetch::{fetch, fetch_all};
 
 /// Offsets by topic and partition.
 #[derive(Debug, Default)]

@@ -51,6 +51,45 @@ fn fetch_all(host: &mut Host, group: &str) -> Vec<(String, i32, i64)> {
 }
 
 #[test]
+fn all_offsets_of_all_groups_are_told() {
+    let mut host = Host::usual();
+    let none = host.ask(FetchAll);
+    assert!(none.is_empty(), "{none:?}");
+    let of = |group: &str, topics| Commit {
+        group: group.into(),
+        topics,
+        ..commit("", -1)
+    };
+    let several = vec![topic("u", &[(1, 5), (0, 6)]), topic("t", &[(0, 7)])];
+    host.ask(of("h", several)).expect("stored");
+    host.ask(of("g", vec![topic("t", &[(2, 8)])])).expect("stored");
+    // A group without offsets is left out.
+    host.start(Join {
+        group: "empty".into(),
+        ..join(0)
+    });
+    assert!(host.state("empty").is_some());
+    let told: Vec<_> = host
+        .ask(FetchAll)
+        .into_iter()
+        .flat_map(|(group, topics)| {
+            let each = topics.into_iter().flat_map(|topic| {
+                let name = topic.topic;
+                let offset = |(p, value): (i32, Option<OffsetValue>)| Some((p, value?.offset));
+                let offsets = topic.partitions.into_iter().filter_map(offset);
+                offsets.map(move |(p, offset)| (name.to_string(), p, offset))
+            });
+            let each: Vec<_> = each.collect();
+            each.into_iter()
+                .map(move |(topic, p, offset)| (group.to_string(), topic, p, offset))
+        })
+        .collect();
+    let expected = [("g", "t", 2, 8), ("h", "t", 0, 7), ("h", "u", 0, 6), ("h", "u", 1, 5)];
+    let expected = expected.map(|(g, t, p, o)| (g.to_owned(), t.to_owned(), p, o));
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_consumer_without_a_group_protocol_makes_its_group_by_committing() {
     let mut host = Host::usual();
     let outcome = host.ask(commit("", -1)).expect("stored");

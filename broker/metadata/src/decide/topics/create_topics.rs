@@ -1,4 +1,4 @@
-//! CreateTopics.
+//! CreateTopics, also of topics that there were before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,9 @@ use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::{ConfigResource, Record};
 use crate::replicas::Placement;
-use crate::request::{ConfigChange, CreateTopics, CreatedTopic, NewTopic};
+use crate::request::{
+    ConfigChange, CreateTopics, CreatedTopic, NewTopic, RestoreTopics, RestoredTopic,
+};
 use crate::state::Partition;
 
 pub(crate) fn create_topics(
@@ -19,20 +21,46 @@ pub(crate) fn create_topics(
     request: CreateTopics,
     records: &mut Vec<Record>,
 ) -> Vec<Outcome<CreatedTopic>> {
-    let mut draft = Draft::of(machine, &request);
+    let mut draft = Draft::of(machine, request.topics.iter());
     let create = |topic: &NewTopic| {
         let plan = draft.plan(topic)?;
-        if !request.validate_only {
-            plan.push_records(topic.id, records);
-        }
-        let id = if request.validate_only {
-            TopicId::ZERO
-        } else {
-            topic.id
-        };
-        Ok(plan.answer(id))
+        Ok(plan.carry_out(topic.id, request.validate_only, records))
     };
     request.topics.iter().map(create).collect()
+}
+
+/// The floors hold whatever becomes of the topics: they harm nobody.
+pub(crate) fn restore_topics(
+    machine: &MetadataMachine,
+    request: &RestoreTopics,
+    records: &mut Vec<Record>,
+) -> Vec<Outcome<CreatedTopic>> {
+    if !request.validate_only {
+        if request.version > machine.image.version() {
+            records.push(Record::Version(request.version));
+        }
+        if request.producer_id > machine.image.next_producer_id() {
+            records.push(Record::NextProducerId(request.producer_id));
+        }
+    }
+    let mut draft = Draft::of(machine, request.topics.iter().map(|it| &it.topic));
+    let restore = |restored: &RestoredTopic| {
+        let (topic, leader_epoch) = (&restored.topic, restored.leader_epoch);
+        let refused = |reason| Err(MetadataError::Request { reason });
+        if machine.image.is_deleted(topic.id) {
+            let name = cut(&topic.name);
+            return refused(format!("topic {name:?} of this id has been deleted"));
+        }
+        if leader_epoch < 0 {
+            return refused(format!("leader epoch {leader_epoch} is negative"));
+        }
+        let mut plan = draft.plan(topic)?;
+        for partition in &mut plan.partitions {
+            partition.leader_epoch = leader_epoch;
+        }
+        Ok(plan.carry_out(topic.id, request.validate_only, records))
+    };
+    request.topics.iter().map(restore).collect()
 }
 
 /// What the request has been granted so far.
@@ -47,9 +75,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn of(machine: &'a MetadataMachine, request: &'a CreateTopics) -> Self {
+    fn of(machine: &'a MetadataMachine, topics: impl Iterator<Item = &'a NewTopic>) -> Self {
         let mut seen = BTreeSet::new();
-        let names = request.topics.iter().map(|topic| topic.name.as_str());
+        let names = topics.map(|topic| topic.name.as_str());
         Self {
             machine,
             twice: names.filter(|name| !seen.insert(*name)).collect(),
@@ -180,6 +208,15 @@ struct Plan {
 }
 
 impl Plan {
+    /// The id is zero in the answer when nothing was created.
+    fn carry_out(self, id: TopicId, is_dry: bool, records: &mut Vec<Record>) -> CreatedTopic {
+        if is_dry {
+            return self.answer(TopicId::ZERO);
+        }
+        self.push_records(id, records);
+        self.answer(id)
+    }
+
     fn push_records(&self, id: TopicId, records: &mut Vec<Record>) {
         records.push(Record::Topic {
             id,

@@ -1,0 +1,290 @@
+//! Exports, from a cluster's metadata to what a restore reads.
+
+use std::sync::atomic::AtomicBool;
+
+use freshet_coordinators::groups::{Limits, OffsetValue};
+use freshet_env::objects::{MemoryObjects, ObjectBody, ObjectHead, ObjectWait, Listing};
+use freshet_env::{SystemClock, SystemRng};
+use freshet_metadata::{
+    AllocateProducerIds, Ask as _, CreateTopics, FenceBroker, MetadataMachine, MetadataOptions, NewTopic, PastLife,
+    RegisterBroker, Reply, RestoreTopics,
+};
+use freshet_types::{ClusterId, Machine, Millis, Now, Ticket, Timestamp, TopicId};
+
+use super::*;
+
+/// A store that is away now and then.
+#[derive(Debug, Default)]
+struct Store {
+    objects: MemoryObjects,
+    is_away: AtomicBool,
+}
+
+impl Store {
+    fn may(&self, key: &str) -> Result<(), ObjectError> {
+        match self.is_away.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(ObjectError {
+                doing: "put",
+                key: key.to_owned(),
+                failure: ObjectFailure::Unreachable,
+                why: "it is away".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Objects for Store {
+    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
+        match self.may(key) {
+            Ok(()) => self.objects.put_new(key, body),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: std::ops::Range<u64>) -> ObjectWait<'a, Bytes> {
+        self.objects.get_range(key, range)
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
+        self.objects.head(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        at_most: usize,
+    ) -> ObjectWait<'a, Listing> {
+        self.objects.list(prefix, after, at_most)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
+        self.objects.delete(key)
+    }
+}
+
+/// A cluster's metadata, and brokers that export.
+struct Rig {
+    machine: MetadataMachine,
+    image: watch::Sender<Arc<MetadataImage>>,
+    store: Arc<Store>,
+    layout: Layout,
+    counts: Arc<CopyCounts>,
+}
+
+impl Rig {
+    fn new(brokers: i32) -> Self {
+        let machine = MetadataMachine::new(MetadataOptions::of(Arc::default()));
+        let mut rig = Self {
+            image: watch::Sender::new(Arc::new(machine.image().clone())),
+            machine,
+            store: Arc::default(),
+            layout: Layout::new("", &ClusterId("c".into())),
+            counts: Arc::default(),
+        };
+        for node in 1..=brokers {
+            rig.change(RegisterBroker {
+                node: NodeId(node),
+                incarnation: [1; 16],
+                listeners: Vec::new(),
+                rack: None,
+                directories: Vec::new(),
+                features: Vec::new(),
+                past: PastLife::None,
+            });
+        }
+        rig
+    }
+
+    fn change(&mut self, request: impl Into<freshet_metadata::Request>) -> Reply {
+        let now = Now {
+            monotonic: Millis(1),
+            wall: Timestamp(1_700_000_000_000),
+        };
+        let decision = self.machine.decide(now, Ticket(0), request.into());
+        for record in &decision.records {
+            self.machine.apply(record);
+        }
+        self.image.send_replace(Arc::new(self.machine.image().clone()));
+        let (_, reply) = decision.replies.into_iter().next().expect("an answer");
+        reply
+    }
+
+    fn create(&mut self, name: &str, id: u8) {
+        let topic = NewTopic {
+            name: name.to_owned(),
+            id: TopicId([id; 16]),
+            partitions: 2,
+            replication_factor: 1,
+            configs: vec![("retention.ms".to_owned(), Some("7".to_owned()))],
+            ..NewTopic::default()
+        };
+        let reply = self.change(CreateTopics {
+            topics: vec![topic],
+            validate_only: false,
+        });
+        let created = CreateTopics::answer(reply);
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    fn exporter(&self, node: i32) -> Exporter {
+        let clock = Arc::new(SystemClock::new());
+        Exporter::new(ExporterParts {
+            objects: Arc::clone(&self.store) as _,
+            layout: self.layout.clone(),
+            image: self.image.subscribe(),
+            groups: Arc::new(GroupShards::new(Limits::default(), clock)),
+            me: NodeId(node),
+            rng: Arc::new(SystemRng),
+            interval_ms: Arc::new(|| 1),
+            counts: Arc::clone(&self.counts),
+        })
+    }
+
+    /// Versions that are there.
+    async fn versions(&self) -> Vec<u64> {
+        let listed = self.store.list(&self.layout.clusters(), None, 100).await;
+        let names = listed.expect("it answers").objects.into_iter();
+        names.filter_map(|(key, _)| Layout::export_version(&key)).collect()
+    }
+
+    async fn newest(&self) -> ClusterExport {
+        let version = *self.versions().await.last().expect("an export");
+        let key = self.layout.cluster(version);
+        let head = self.store.head(&key).await.expect("it is there");
+        let bytes = self.store.get_range(&key, 0..head.len_bytes).await;
+        ClusterExport::from_bytes(&bytes.expect("it is there")).expect("whole")
+    }
+}
+
+#[tokio::test]
+async fn what_changes_is_exported_and_three_stay() {
+    let mut rig = Rig::new(1);
+    let mut exporter = rig.exporter(1);
+    for (id, name) in (1..).zip(["a", "b", "c", "d", "__consumer_offsets"]) {
+        rig.create(name, id);
+        exporter.export_cluster().await.expect("exported");
+        // Nothing has changed.
+        exporter.export_cluster().await.expect("exported");
+    }
+    // The broker's own topic is not worth an export.
+    assert_eq!(rig.versions().await.len(), KEPT);
+    assert_eq!(rig.counts.cluster_exports.load(Ordering::Relaxed), 4);
+    let export = rig.newest().await;
+    let by_name = |it: &ExportedTopic| (it.name.clone(), it.clone());
+    let topics: BTreeMap<_, _> = export.topics.iter().map(by_name).collect();
+    assert!(topics.keys().eq(["a", "b", "c", "d"]), "{topics:?}");
+    let first = &topics["a"];
+    assert_eq!((first.id, first.leader_epochs.as_slice()), (TopicId([1; 16]), &[0, 0][..]));
+    assert_eq!(first.configs["retention.ms"], "7");
+    rig.change(AllocateProducerIds { count: 1_000 });
+    exporter.export_cluster().await.expect("exported");
+    assert_eq!(rig.newest().await.next_producer_id, 1_000);
+}
+
+#[tokio::test]
+async fn the_first_of_those_that_are_active_exports() {
+    let mut rig = Rig::new(2);
+    rig.create("a", 1);
+    let (mut first, mut second) = (rig.exporter(1), rig.exporter(2));
+    second.export_cluster().await.expect("nothing to do");
+    assert!(rig.versions().await.is_empty());
+    first.export_cluster().await.expect("exported");
+    let before = rig.versions().await;
+    assert_eq!(before.len(), 1);
+    rig.change(FenceBroker {
+        node: NodeId(1),
+        epoch: 1,
+    });
+    second.export_cluster().await.expect("exported");
+    first.export_cluster().await.expect("nothing to do");
+    let after = rig.versions().await;
+    assert!(after.last() > before.last(), "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_to_be_restored_overwrites_nothing() {
+    let mut before = Rig::new(1);
+    before.create("a", 1);
+    let mut exporter = before.exporter(1);
+    exporter.export_cluster().await.expect("exported");
+    let was = before.newest().await;
+    let mut rig = Rig {
+        store: Arc::clone(&before.store),
+        ..Rig::new(1)
+    };
+    let mut exporter = rig.exporter(1);
+    exporter.export_cluster().await.expect("nothing to do");
+    assert_eq!(rig.newest().await, was);
+    rig.change(RestoreTopics {
+        topics: Vec::new(),
+        version: was.version + 10,
+        producer_id: 0,
+        validate_only: false,
+    });
+    rig.create("b", 2);
+    exporter.export_cluster().await.expect("exported");
+    assert_eq!(rig.newest().await.topics[0].name, "b");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_gets_it_later() {
+    let mut rig = Rig::new(1);
+    rig.create("a", 1);
+    let mut exporter = rig.exporter(1);
+    rig.store.is_away.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let done = exporter.export_cluster().await;
+        assert!(done.is_err());
+        exporter.tell(done);
+    }
+    assert_eq!(rig.counts.failed_cluster_exports.load(Ordering::Relaxed), 2);
+    rig.store.is_away.store(false, Ordering::Relaxed);
+    exporter.export_cluster().await.expect("exported");
+    assert_eq!(rig.newest().await.topics.len(), 1);
+}
+
+#[test]
+fn settings_are_exported_and_secrets_are_not() {
+    let values = [
+        ("log.retention.ms", "5"),
+        ("ssl.keystore.password", "hunter2"),
+        ("listener.name.x.unheard.of", "hunter2"),
+    ];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let values = Arc::new(Overrides::from(values));
+    let told = |owner| owned((&owner, &values)).values.into_keys().collect::<Vec<_>>();
+    assert_eq!(told(ConfigOwner::Cluster), ["log.retention.ms"]);
+    assert_eq!(told(ConfigOwner::Broker(NodeId(1))), ["log.retention.ms"]);
+    assert_eq!(told(ConfigOwner::Group("g".to_owned())).len(), 3);
+}
+
+#[test]
+fn positions_are_as_they_were_committed() {
+    let value = OffsetValue {
+        offset: 7,
+        leader_epoch: 3,
+        metadata: "m".into(),
+        committed_at: Timestamp(1),
+        expires_at: None,
+        topic_id: TopicId::ZERO,
+    };
+    let topic = FetchedTopic {
+        topic: "t".into(),
+        topic_id: TopicId::ZERO,
+        partitions: vec![(4, Some(value)), (5, None)],
+    };
+    let told = positions("g", &[topic]);
+    assert_eq!(told.group, "g");
+    let [of] = told.topics.as_slice() else {
+        panic!("{told:?}");
+    };
+    let expected = Position {
+        partition: 4,
+        offset: 7,
+        leader_epoch: 3,
+        metadata: "m".to_owned(),
+    };
+    assert_eq!((of.topic.as_str(), of.positions.as_slice()), ("t", &[expected][..]));
+}

@@ -1,0 +1,264 @@
+//! `freshet cluster restore`.
+
+mod groups;
+mod plan;
+pub(crate) mod source;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::output::Rows;
+use crate::output::outcome::{FAILED, Failures};
+use crate::{Context, text};
+use groups::Positions;
+use plan::{Plan, PlannedTopic, Standing};
+use source::{Found, Source};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The brokers that are to take over start with empty disks, with the cluster id of before
+(freshet.cluster.id) and with the same bucket. Clients stay away until this has ended: the topics that they
+might create would be in the way. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the
+environment. It may be said again: what is there already stays as it is.
+
+EXAMPLES:
+  freshet cluster restore --from s3://bucket/prefix --dry-run
+  freshet --bootstrap broker-1:9092 cluster restore --from s3://bucket/prefix
+  freshet cluster restore --from file:///mnt/objects --output json")]
+pub(crate) struct Restore {
+    /// The object storage of the cluster, as in remote.log.storage.url.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// Only show what would be restored.
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to look whether the cluster is still alive elsewhere: then it goes on writing to the
+    /// bucket.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = text::duration)]
+    watch: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Restored {
+    cluster_id: String,
+    topics: Vec<Row>,
+    /// Resources other than topics that got their settings back.
+    settings: usize,
+    positions: Positions,
+    remarks: Vec<String>,
+}
+
+/// A topic.
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    id: String,
+    partitions: usize,
+    replicas: i16,
+    /// Bytes of its segments in object storage.
+    bytes: u64,
+    /// Partitions of which nothing is there: they are empty.
+    empty_partitions: usize,
+    /// `missing`, `there`, `restored` or `failed`.
+    status: &'static str,
+    error: Option<String>,
+}
+
+/// Restores what is in the bucket, and shows what came of it.
+pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> {
+    let described = context.client.admin().describe_cluster().await?;
+    let source = Source::open(&args.from, &described.cluster_id)?;
+    let patience = context.patience;
+    let reading = source.read();
+    let found = patience.with("reading the bucket", reading).await?;
+    let view = context.client.all_topics().await?;
+    let present = view.topics.iter().map(|(name, topic)| (name.clone(), topic.id));
+    let plan = Plan::of(&found, &present.collect(), described.nodes.len());
+    refuse_taken(&plan)?;
+    let mut failures = Failures::default();
+    let mut restored = Restored {
+        cluster_id: described.cluster_id,
+        topics: plan.topics.iter().map(row).collect(),
+        settings: 0,
+        positions: Positions::default(),
+        remarks: plan.remarks.clone(),
+    };
+    if args.dry_run {
+        let outcomes = topics::create(context, &plan, true).await?;
+        note(&mut restored.topics, outcomes, "missing", &mut failures);
+        restored.settings = plan.settings.len();
+        restored.positions = groups::count(&found);
+    } else {
+        watch(context, &source, args.watch).await?;
+        carry_out(context, (&plan, &found), &mut restored, &mut failures).await?;
+    }
+    show(context, &restored, args.dry_run)?;
+    failures.into_result(restored.topics.len(), "topic")
+}
+
+fn refuse_taken(plan: &Plan) -> anyhow::Result<()> {
+    let taken = plan.taken();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "the cluster has other topics of the same name: {}; if nobody needs what is in them, stop the \
+         clients that make them, delete them (`freshet topic delete NAME`), and try again",
+        taken.join(", ")
+    )
+}
+
+/// Two clusters of one id would write over each other's past.
+async fn watch(context: &Context, source: &Source, long: Duration) -> anyhow::Result<()> {
+    if long.is_zero() {
+        return Ok(());
+    }
+    let before = source.newest().await?;
+    let what = "looking whether the cluster is alive elsewhere";
+    context.patience.with(what, sleep(long)).await;
+    let after = source.newest().await?;
+    if let Some(new) = after.difference(&before).next() {
+        anyhow::bail!(
+            "a cluster of this id is alive: {new} was written just now; stop all of its brokers first"
+        );
+    }
+    Ok(())
+}
+
+async fn carry_out(
+    context: &Context,
+    (plan, found): (&Plan, &Found),
+    restored: &mut Restored,
+    failures: &mut Failures,
+) -> anyhow::Result<()> {
+    for (resource, changes) in &plan.settings {
+        let admin = context.client.admin();
+        match admin.alter_configs(resource, changes, false).await {
+            Ok(()) => restored.settings += 1,
+            Err(error) => restored.remarks.push(error.to_string()),
+        }
+    }
+    let creating = topics::create(context, plan, false);
+    let outcomes = context.patience.with("creating topics", creating).await?;
+    note(&mut restored.topics, outcomes, "restored", failures);
+    let made = restored.topics.iter().filter(|row| row.status != FAILED);
+    let made: Vec<String> = made.map(|row| row.topic.clone()).collect();
+    let ends = topics::wait(context, plan, &made, &mut restored.remarks).await?;
+    let storing = groups::restore(context, found, &ends, &mut restored.remarks);
+    let positions = context.patience.with("storing positions of groups", storing);
+    restored.positions = positions.await?;
+    Ok(())
+}
+
+fn row(planned: &PlannedTopic) -> Row {
+    let restored = &planned.restored;
+    let held = planned.held.iter().flatten();
+    Row {
+        topic: restored.topic.name.clone(),
+        id: restored.id.to_string(),
+        partitions: planned.held.len(),
+        replicas: restored.topic.replication.unwrap_or(1),
+        bytes: held.map(|held| held.bytes).sum(),
+        empty_partitions: planned.held.iter().filter(|held| held.is_none()).count(),
+        status: match planned.standing {
+            Standing::Missing => "missing",
+            Standing::There | Standing::Taken => "there",
+        },
+        error: None,
+    }
+}
+
+fn note(
+    rows: &mut [Row],
+    outcomes: topics::Created,
+    done: &'static str,
+    failures: &mut Failures,
+) {
+    let mut outcomes: BTreeMap<_, _> = outcomes.into_iter().collect();
+    for row in rows {
+        if let Some(outcome) = outcomes.remove(&row.topic) {
+            row.error = failures.note(outcome);
+            row.status = if row.error.is_some() { FAILED } else { done };
+        }
+    }
+}
+
+fn show(context: &Context, restored: &Restored, is_dry: bool) -> anyhow::Result<()> {
+    let output = context.output;
+    if is_dry {
+        output.heading("nothing was changed; this would be:")?;
+    }
+    output.show(restored, table)?;
+    for sentence in sentences(restored, is_dry) {
+        output.heading(&sentence)?;
+    }
+    Ok(())
+}
+
+fn sentences(restored: &Restored, is_dry: bool) -> Vec<String> {
+    let Positions {
+        groups,
+        stored,
+        kept,
+        cut,
+        lost_records,
+    } = restored.positions;
+    let mut sentences = vec![format!(
+        "{} of {}, settings of {}",
+        text::count(stored, "position"),
+        text::count(groups, "group"),
+        text::count(restored.settings as u64, "resource"),
+    )];
+    if kept > 0 {
+        sentences.push(format!("{} stayed: they were there already", text::count(kept, "position")));
+    }
+    if cut > 0 {
+        sentences.push(format!(
+            "{} moved to where the records end or begin: groups had read at least {} that were on \
+             disks only",
+            text::count(cut, "position"),
+            text::count(lost_records, "record"),
+        ));
+    }
+    if is_dry {
+        sentences.push("positions that lie behind the records will be moved to their end".to_owned());
+    }
+    let remarks = restored.remarks.iter();
+    sentences.extend(remarks.map(|remark| format!("note: {remark}")));
+    sentences
+}
+
+fn table(restored: &Restored) -> Rows {
+    let headings = [
+        "TOPIC",
+        ">PARTITIONS",
+        ">EMPTY",
+        ">REPLICAS",
+        ">BYTES",
+        "STATUS",
+        "ERROR",
+    ];
+    // Most often nothing fails, and then nobody misses the last column.
+    let failed = restored.topics.iter().any(|row| row.error.is_some());
+    let shown = if failed { 7 } else { 6 };
+    let mut rows = Rows::new(&headings[..shown], "the cluster had no topics");
+    for row in &restored.topics {
+        let cells = [
+            row.topic.clone(),
+            row.partitions.to_string(),
+            row.empty_partitions.to_string(),
+            row.replicas.to_string(),
+            text::bytes(row.bytes),
+            row.status.to_owned(),
+            row.error.clone().unwrap_or_else(|| "-".to_owned()),
+        ];
+        rows.push(cells.into_iter().take(shown));
+    }
+    rows
+}

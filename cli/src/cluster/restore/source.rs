@@ -1,0 +1,271 @@
+//! What a bucket knows of a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use freshet_env::Objects;
+use freshet_objects::{Bucket, Limits};
+use freshet_tier::{ClusterExport, GroupPositions, Layout, Manifest, PositionsExport};
+use freshet_types::{ClusterId, LeaderEpoch, Offset, PartitionId, TopicPartition};
+use tokio::task::JoinSet;
+
+/// Manifests that are asked for at a time.
+const AT_ONCE: usize = 32;
+/// Names in one page of a listing.
+const PAGE: usize = 1000;
+/// Behind all that a name of ours can have.
+const BEHIND: char = '~';
+
+/// A bucket, and whose part of it is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    objects: Arc<dyn Objects>,
+    layout: Layout,
+    cluster: ClusterId,
+}
+
+/// All that can be restored.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Topics and settings.
+    pub(crate) cluster: ClusterExport,
+    /// Positions of groups: of each shard the newest.
+    pub(crate) groups: Vec<GroupPositions>,
+    /// The newest version of anything.
+    pub(crate) version: u64,
+    /// Partitions that have something in object storage.
+    pub(crate) held: BTreeMap<TopicPartition, Held>,
+    /// Ids of topics that are in the bucket and in no export: deleted, or younger than it.
+    pub(crate) unnamed: Vec<String>,
+    /// What was damaged, in sentences.
+    pub(crate) damaged: Vec<String>,
+}
+
+/// What a partition has in object storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// First offset that can be read.
+    pub(crate) start: Offset,
+    /// The offset after the last one.
+    pub(crate) end: Offset,
+    /// Bytes of all segments.
+    pub(crate) bytes: u64,
+    /// Segments.
+    pub(crate) segments: usize,
+    /// Who wrote it last.
+    pub(crate) leader_epoch: LeaderEpoch,
+}
+
+impl Source {
+    /// Opens a bucket; nothing is asked of it yet.
+    pub(crate) fn open(url: &str, cluster: &str) -> Result<Self> {
+        let bucket = Bucket::open(url, std::env::vars(), &Limits::default());
+        let cluster = ClusterId(cluster.into());
+        Ok(Self {
+            objects: Arc::new(bucket.with_context(|| format!("cannot use {url}"))?),
+            layout: Layout::new("", &cluster),
+            cluster,
+        })
+    }
+
+    /// The door to the bucket.
+    pub(crate) fn objects(&self) -> &Arc<dyn Objects> {
+        &self.objects
+    }
+
+    /// What objects are called.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The name of whatever was exported last; an export that comes has a later one.
+    pub(crate) async fn newest(&self) -> Result<BTreeSet<String>> {
+        let mut names = self.exports(&self.layout.clusters()).await?;
+        names.extend(self.exports(&self.layout.all_positions()).await?);
+        Ok(names.into_iter().collect())
+    }
+
+    /// All there is.
+    pub(crate) async fn read(&self) -> Result<Found> {
+        let mut damaged = Vec::new();
+        let cluster = self.cluster(&mut damaged).await?;
+        let (groups, version) = self.groups(&mut damaged).await?;
+        let mut held = BTreeMap::new();
+        let partitions = cluster.topics.iter().flat_map(|topic| {
+            let count = i32::try_from(topic.leader_epochs.len()).unwrap_or(i32::MAX);
+            let at = |partition| TopicPartition {
+                topic: topic.id,
+                partition,
+            };
+            (0..count).map(at)
+        });
+        let mut reading = JoinSet::new();
+        for at in partitions {
+            if reading.len() >= AT_ONCE {
+                note(&mut reading, &mut held, &mut damaged).await?;
+            }
+            let source = self.clone();
+            reading.spawn(async move { source.manifest(at).await.map(|found| (at, found)) });
+        }
+        while !reading.is_empty() {
+            note(&mut reading, &mut held, &mut damaged).await?;
+        }
+        Ok(Found {
+            version: version.max(cluster.version),
+            unnamed: self.unnamed(&cluster).await?,
+            cluster,
+            groups,
+            held,
+            damaged,
+        })
+    }
+
+    async fn cluster(&self, damaged: &mut Vec<String>) -> Result<ClusterExport> {
+        let names = self.exports(&self.layout.clusters()).await?;
+        for name in names.iter().rev() {
+            match ClusterExport::from_bytes(&self.get(name).await?) {
+                Ok(export) => return Ok(export),
+                Err(error) => damaged.push(format!("{name}: {error}; an earlier one was taken")),
+            }
+        }
+        if !names.is_empty() {
+            bail!("all exports of cluster {} are damaged", self.cluster);
+        }
+        let others = self.steps("freshet/").await?;
+        let others = match others.is_empty() {
+            true => "no cluster has exported anything there".to_owned(),
+            false => format!(
+                "it has {}: if that is the one, start the new brokers with freshet.cluster.id=ID",
+                others.join(", ")
+            ),
+        };
+        bail!(
+            "the bucket has no export of cluster {}; {others}",
+            self.cluster
+        )
+    }
+
+    /// The groups of all shards, and the newest version that they are of.
+    async fn groups(&self, damaged: &mut Vec<String>) -> Result<(Vec<GroupPositions>, u64)> {
+        let mut newest: BTreeMap<PartitionId, (String, Vec<GroupPositions>)> = BTreeMap::new();
+        let mut version = 0;
+        for name in self.exports(&self.layout.all_positions()).await? {
+            let export = match PositionsExport::from_bytes(&self.get(&name).await?) {
+                Ok(export) => export,
+                Err(error) => {
+                    damaged.push(format!("{name}: {error}; other ones were taken"));
+                    continue;
+                }
+            };
+            version = version.max(export.version);
+            // Its version and number, whichever broker it is of.
+            let order = name.rsplit_once('/').map_or("", |(_, order)| order);
+            for shard in export.shards {
+                let known = newest.get(&shard.shard);
+                if known.is_none_or(|(known, _)| known.as_str() < order) {
+                    newest.insert(shard.shard, (order.to_owned(), shard.groups));
+                }
+            }
+        }
+        let groups = newest.into_values().flat_map(|(_, groups)| groups);
+        Ok((groups.collect(), version))
+    }
+
+    /// The newest manifest of a partition that is whole; and what is said of others.
+    async fn manifest(&self, at: TopicPartition) -> Result<(Option<Held>, Vec<String>)> {
+        let mut damaged = Vec::new();
+        let names = self.names(&self.layout.manifests(at)).await?;
+        for name in names.iter().rev() {
+            match Manifest::restore(&self.get(name).await?) {
+                Ok((of, manifest)) if of == at => {
+                    return Ok((held(&manifest), damaged));
+                }
+                Ok((of, _)) => damaged.push(format!("{name}: it is of {of}")),
+                Err(error) => damaged.push(format!("{name}: {error}")),
+            }
+        }
+        Ok((None, damaged))
+    }
+
+    /// Topics that no export names.
+    async fn unnamed(&self, cluster: &ClusterExport) -> Result<Vec<String>> {
+        let known: BTreeSet<_> = cluster.topics.iter().map(|it| it.id.to_string()).collect();
+        let is_strange = |name: &String| !matches!(name.as_str(), "cluster" | "groups");
+        let steps = self.steps(&self.layout.home()).await?.into_iter();
+        let strange = steps.filter(|name| is_strange(name) && !known.contains(name));
+        Ok(strange.collect())
+    }
+
+    /// What comes next in names that begin with `prefix`, up to a slash; a request for each.
+    async fn steps(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut steps = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let listed = self.objects.list(prefix, after.as_deref(), 1).await?;
+            let Some((key, _)) = listed.objects.first() else {
+                return Ok(steps);
+            };
+            let rest = key.strip_prefix(prefix).unwrap_or(key);
+            let step = rest.split('/').next().unwrap_or(rest).to_owned();
+            after = Some(format!("{prefix}{step}/{BEHIND}"));
+            if steps.last() == Some(&step) {
+                bail!("the listing of {prefix} does not go on behind {key}");
+            }
+            steps.push(step);
+        }
+    }
+
+    /// In the order of names, but for what is no export.
+    async fn exports(&self, prefix: &str) -> Result<Vec<String>> {
+        let names = self.names(prefix).await?.into_iter();
+        Ok(names.filter(|name| Layout::export_version(name).is_some()).collect())
+    }
+
+    async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().map(String::as_str);
+            let listed = self.objects.list(prefix, after, PAGE).await?;
+            let more = listed.more && !listed.objects.is_empty();
+            names.extend(listed.objects.into_iter().map(|(name, _)| name));
+            if !more {
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn get(&self, name: &str) -> Result<Bytes> {
+        let head = self.objects.head(name).await?;
+        Ok(self.objects.get_range(name, 0..head.len_bytes).await?)
+    }
+}
+
+type Looked = (TopicPartition, (Option<Held>, Vec<String>));
+
+/// Waits for one of those that are under way.
+async fn note(
+    reading: &mut JoinSet<Result<Looked>>,
+    all: &mut BTreeMap<TopicPartition, Held>,
+    damaged: &mut Vec<String>,
+) -> Result<()> {
+    let Some(looked) = reading.join_next().await else {
+        return Ok(());
+    };
+    let (at, (found, complaints)) = looked??;
+    all.extend(found.map(|held| (at, held)));
+    damaged.extend(complaints);
+    Ok(())
+}
+
+/// `None` for the manifest of a topic that was deleted.
+fn held(manifest: &Manifest) -> Option<Held> {
+    (!manifest.is_deleted()).then(|| Held {
+        start: manifest.log_start(),
+        end: manifest.remote_end(),
+        bytes: manifest.size_bytes(),
+        segments: manifest.segments().len(),
+        leader_epoch: manifest.leader_epoch(),
+    })
+}

@@ -123,7 +123,7 @@ impl Raw {
         let request = CreateTopicsRequest {
             topics: vec![wanted],
             timeout_ms: 10_000,
-            validate_only: false,
+            ..Default::default()
         };
         let told = self.latest(&request)?;
         ensure!(told.topics[0].error_code == 0, "creating {topic}: {told:?}");

@@ -167,7 +167,9 @@ impl Machine for MetadataMachine {
             Request::CordonBroker(r) => Reply::CordonBroker(brokers::cordon_broker(self, &r, out)),
             Request::FenceBroker(r) => Reply::FenceBroker(brokers::fence_broker(self, now, r, out)),
             Request::CreateTopics(r) => Reply::CreateTopics(topics::create_topics(self, r, out)),
-            Request::RestoreTopics(r) => Reply::RestoreTopics(topics::restore_topics(self, &r, out)),
+            Request::RestoreTopics(r) => {
+                Reply::RestoreTopics(topics::restore_topics(self, &r, out))
+            }
             Request::DeleteTopics(r) => Reply::DeleteTopics(topics::delete_topics(self, r, out)),
             Request::CreatePartitions(r) => {
                 Reply::CreatePartitions(topics::create_partitions(self, r, out))

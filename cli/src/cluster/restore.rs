@@ -78,7 +78,10 @@ pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> 
     let reading = source.read();
     let found = patience.with("reading the bucket", reading).await?;
     let view = context.client.all_topics().await?;
-    let present = view.topics.iter().map(|(name, topic)| (name.clone(), topic.id));
+    let present = view
+        .topics
+        .iter()
+        .map(|(name, topic)| (name.clone(), topic.id));
     let plan = Plan::of(&found, &present.collect(), described.nodes.len());
     refuse_taken(&plan)?;
     let mut failures = Failures::default();
@@ -95,7 +98,14 @@ pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> 
         restored.settings = plan.settings.len();
         restored.positions = groups::count(&found);
     } else {
-        watch(context, &source, args.watch).await?;
+        // One that has been restored in part exports itself.
+        if plan
+            .topics
+            .iter()
+            .all(|it| it.standing == Standing::Missing)
+        {
+            watch(context, &source, args.watch).await?;
+        }
         carry_out(context, (&plan, &found), &mut restored, &mut failures).await?;
     }
     show(context, &restored, args.dry_run)?;
@@ -151,7 +161,9 @@ async fn carry_out(
     let made: Vec<String> = made.map(|row| row.topic.clone()).collect();
     let ends = topics::wait(context, plan, &made, &mut restored.remarks).await?;
     let storing = groups::restore(context, found, &ends, &mut restored.remarks);
-    let positions = context.patience.with("storing positions of groups", storing);
+    let positions = context
+        .patience
+        .with("storing positions of groups", storing);
     restored.positions = positions.await?;
     Ok(())
 }
@@ -174,12 +186,7 @@ fn row(planned: &PlannedTopic) -> Row {
     }
 }
 
-fn note(
-    rows: &mut [Row],
-    outcomes: topics::Created,
-    done: &'static str,
-    failures: &mut Failures,
-) {
+fn note(rows: &mut [Row], outcomes: topics::Created, done: &'static str, failures: &mut Failures) {
     let mut outcomes: BTreeMap<_, _> = outcomes.into_iter().collect();
     for row in rows {
         if let Some(outcome) = outcomes.remove(&row.topic) {
@@ -216,7 +223,10 @@ fn sentences(restored: &Restored, is_dry: bool) -> Vec<String> {
         text::count(restored.settings as u64, "resource"),
     )];
     if kept > 0 {
-        sentences.push(format!("{} stayed: they were there already", text::count(kept, "position")));
+        sentences.push(format!(
+            "{} stayed: they were there already",
+            text::count(kept, "position")
+        ));
     }
     if cut > 0 {
         sentences.push(format!(
@@ -227,7 +237,8 @@ fn sentences(restored: &Restored, is_dry: bool) -> Vec<String> {
         ));
     }
     if is_dry {
-        sentences.push("positions that lie behind the records will be moved to their end".to_owned());
+        sentences
+            .push("positions that lie behind the records will be moved to their end".to_owned());
     }
     let remarks = restored.remarks.iter();
     sentences.extend(remarks.map(|remark| format!("note: {remark}")));

@@ -55,7 +55,8 @@ pub use admin::{
     ConfigSource, CreatedTopic, Election, FeatureLevel, Floors, FoundOffset, GroupDescription,
     GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
     NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
-    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, RestoredTopic, TopicPartition,
+    PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, RestoredTopic,
+    TopicPartition,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};

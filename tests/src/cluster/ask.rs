@@ -133,6 +133,7 @@ pub(crate) fn create_topic(
         topics: vec![wanted],
         timeout_ms: 5_000,
         validate_only: false,
+        ..CreateTopicsRequest::default()
     };
     let told = raw.call(5, &request)?;
     Ok(told.topics.first().context("one topic")?.error_code)

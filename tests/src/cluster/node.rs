@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::disk::Disk;
@@ -227,6 +227,13 @@ impl Node {
     pub fn kill(&mut self) -> Result<()> {
         self.running()?.kill()?;
         self.process = None;
+        Ok(())
+    }
+
+    /// Takes all that it has stored, while it is down.
+    pub fn lose_disk(&mut self) -> Result<()> {
+        ensure!(!self.is_up(), "broker {} is running", self.id);
+        std::fs::remove_dir_all(&self.logs)?;
         Ok(())
     }
 

@@ -114,6 +114,29 @@ impl Cold {
             .with_context(|| format!("{} reads what is away", reader.name()))
     }
 
+    /// One client reads all of it that lies below these ends, by partition, and nothing else.
+    pub fn read_below(&self, reader: Client, bootstrap: &str, ends: &[i64]) -> Result<usize> {
+        let is_below = |number: &u64| {
+            let (partition, offset) = self.acked[number];
+            let end = usize::try_from(partition)
+                .ok()
+                .and_then(|index| ends.get(index));
+            end.is_some_and(|end| offset < *end)
+        };
+        let samples = self
+            .samples
+            .iter()
+            .filter(|sample| is_below(&sample.number));
+        let samples: Vec<Sample> = samples.cloned().collect();
+        let acked = self.acked.iter().filter(|(number, _)| is_below(number));
+        let acked: Acked = acked.map(|(number, place)| (*number, *place)).collect();
+        let shown = fetch(reader, bootstrap, &self.topic)
+            .with_context(|| format!("{} reads what came back", reader.name()))?;
+        compare(&samples, &acked, &shown)
+            .with_context(|| format!("{} reads what came back", reader.name()))?;
+        Ok(samples.len())
+    }
+
     /// Records are found by time wherever they are.
     pub fn look_up(&self, leader: impl Fn() -> Result<Raw>) -> Result<()> {
         let of_first = |sample: &&Sample| sample.partition == 0;

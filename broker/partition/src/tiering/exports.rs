@@ -5,6 +5,9 @@
 //! by each broker, of the shards of groups that it hosts. Two may take themselves for that one for a while:
 //! who has missed something has an earlier version of the metadata, and that is what its objects are
 //! called.
+//!
+//! A cluster that was made anew with the id of one whose disks are lost exports nothing before it is
+//! restored: what it would write could take the place of what it needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +37,8 @@ const KEPT: usize = 3;
 const LISTED: usize = 1000;
 /// Positions of very many groups are exported less often: so many bytes a second.
 const BYTES_PER_SECOND: f32 = 262_144.0;
+/// A restore raises the version of the metadata by more than this, and nothing else does at once.
+const RESTORED: u64 = 1 << 31;
 /// How soon it is noticed that exports are wanted again.
 const OFF_PAUSE: Duration = Duration::from_secs(5);
 
@@ -66,6 +71,8 @@ pub struct Exporter {
     shards_bytes: usize,
     /// Counts what was exported in one version.
     nth: u32,
+    /// Nobody before has exported what this cluster does not have.
+    may_export: bool,
     is_failing: bool,
 }
 
@@ -78,6 +85,7 @@ impl Exporter {
             shards: Vec::new(),
             shards_bytes: 0,
             nth: 0,
+            may_export: false,
             is_failing: false,
         }
     }
@@ -90,10 +98,7 @@ impl Exporter {
                 continue;
             };
             sleep(pause).await;
-            let done = match self.export_cluster().await {
-                Ok(()) => self.export_positions().await,
-                failed => failed,
-            };
+            let done = self.export().await;
             self.tell(done);
         }
     }
@@ -110,7 +115,7 @@ impl Exporter {
 
     fn tell(&mut self, done: Result<(), ObjectError>) {
         match done {
-            Ok(()) => self.is_failing = false,
+            Ok(()) => self.is_failing &= !self.may_export,
             Err(error) => {
                 let failures = &self.parts.counts.failed_cluster_exports;
                 failures.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +129,52 @@ impl Exporter {
         }
     }
 
+    async fn export(&mut self) -> Result<(), ObjectError> {
+        if !self.may_export {
+            if !self.goes_on().await? {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::warn!(
+                        "the bucket has a cluster of this id with topics that this one does not have: if \
+                         its disks are lost, `freshet cluster restore` brings it back; nothing is \
+                         exported before"
+                    );
+                }
+                return Ok(());
+            }
+            (self.may_export, self.is_failing) = (true, false);
+        }
+        self.export_cluster().await?;
+        self.export_positions().await
+    }
+
+    /// Whether this cluster is the one that has exported before, or goes on for it.
+    async fn goes_on(&self) -> Result<bool, ObjectError> {
+        let image = Arc::clone(&self.parts.image.borrow());
+        let names = self.names(&self.parts.layout.clusters()).await?;
+        let Some(newest) = names.last() else {
+            return Ok(true);
+        };
+        let exported = Layout::export_version(newest).unwrap_or(0);
+        if image.version() > exported.saturating_add(RESTORED) {
+            return Ok(true);
+        }
+        if image.version() < exported {
+            return Ok(false);
+        }
+        let head = self.parts.objects.head(newest).await?;
+        let bytes = self
+            .parts
+            .objects
+            .get_range(newest, 0..head.len_bytes)
+            .await?;
+        // One that cannot be read cannot be restored either.
+        let before = ClusterExport::from_bytes(&bytes).map_or_else(|_| Vec::new(), |it| it.topics);
+        let is_known = |topic: &ExportedTopic| {
+            image.topic_by_id(topic.id).is_some() || image.is_deleted(topic.id)
+        };
+        Ok(before.iter().all(is_known))
+    }
+
     async fn export_cluster(&mut self) -> Result<(), ObjectError> {
         let image = Arc::clone(&self.parts.image.borrow());
         let active = image.brokers().filter(|broker| broker.is_active());
@@ -133,29 +184,24 @@ impl Exporter {
         }
         let export = cluster_of(&image);
         let version = export.version;
-        if self.cluster.as_ref().is_some_and(|told| is_same(told, &export)) {
+        if self
+            .cluster
+            .as_ref()
+            .is_some_and(|told| is_same(told, &export))
+        {
             return Ok(());
         }
-        let all = self.parts.layout.clusters();
-        if self.cluster.is_none() && self.newest(&all).await? > Some(version) {
-            tracing::warn!(
-                "the bucket has a later state of this cluster, whose disks must be lost: nothing is \
-                 exported before `freshet cluster restore` has brought it back"
-            );
-        } else {
-            let key = self.parts.layout.cluster(version);
-            let bytes = Bytes::from(export.to_bytes());
-            match self.parts.objects.put_new(&key, &mut bytes.clone()).await {
-                Ok(()) => {}
-                // One version has one sequence of bytes.
-                Err(error) if error.failure == ObjectFailure::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-            self.count();
-            self.keep_newest(&all).await?;
+        let key = self.parts.layout.cluster(version);
+        let bytes = Bytes::from(export.to_bytes());
+        match self.parts.objects.put_new(&key, &mut bytes.clone()).await {
+            Ok(()) => {}
+            // One version has one sequence of bytes.
+            Err(error) if error.failure == ObjectFailure::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
+        self.count();
         self.cluster = Some(export);
-        Ok(())
+        self.keep_newest(&self.parts.layout.clusters()).await
     }
 
     async fn export_positions(&mut self) -> Result<(), ObjectError> {
@@ -206,17 +252,16 @@ impl Exporter {
         let machine = self.parts.groups.shard(shard).ok()?;
         let reply = machine.ask(FetchAll.into()).await.ok()?;
         let groups = FetchAll::answer(reply)?.into_iter();
-        Some(groups.map(|(group, topics)| positions(&group, &topics)).collect())
+        Some(
+            groups
+                .map(|(group, topics)| positions(&group, &topics))
+                .collect(),
+        )
     }
 
     fn count(&self) {
         let exports = &self.parts.counts.cluster_exports;
         exports.fetch_add(1, Ordering::Relaxed);
-    }
-
-    async fn newest(&self, prefix: &str) -> Result<Option<u64>, ObjectError> {
-        let names = self.names(prefix).await?;
-        Ok(names.iter().filter_map(|key| Layout::export_version(key)).max())
     }
 
     async fn keep_newest(&self, prefix: &str) -> Result<(), ObjectError> {
@@ -231,7 +276,9 @@ impl Exporter {
     async fn names(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         let listed = self.parts.objects.list(prefix, None, LISTED).await?;
         let names = listed.objects.into_iter().map(|(key, _)| key);
-        Ok(names.filter(|key| Layout::export_version(key).is_some()).collect())
+        Ok(names
+            .filter(|key| Layout::export_version(key).is_some())
+            .collect())
     }
 }
 
@@ -283,7 +330,9 @@ fn owned((owner, values): (&ConfigOwner, &Arc<Overrides>)) -> OwnedSettings {
     let values = values.iter().filter(|(name, _)| is_open(name));
     OwnedSettings {
         owner,
-        values: values.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        values: values
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
     }
 }
 

@@ -60,6 +60,48 @@ fn create_on(raw: &mut Raw, topic: &str, replicas: &[i32]) -> TopicPartition {
     }
 }
 
+/// As `freshet cluster restore` asks: by tags that no other client sends.
+#[test]
+fn topics_come_back_as_they_were() {
+    let rig = Rig::start(&[]);
+    let mut raw = rig.connect();
+    let id = TopicId([7; 16]);
+    let before = rig.image().version();
+    let floor = before + 1_000_000;
+    let topic = |name: &str, restored_id, restored_epoch| CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: 2,
+        replication_factor: 1,
+        restored_id,
+        restored_epoch,
+        ..CreatableTopic::default()
+    };
+    let ask = |validate_only| CreateTopicsRequest {
+        topics: vec![topic("was", id, 41), topic("new", TopicId::ZERO, 0)],
+        validate_only,
+        restored_version: i64::try_from(floor).unwrap(),
+        restored_producer_id: 9_000,
+        ..CreateTopicsRequest::default()
+    };
+    let told = raw.latest(&ask(true));
+    assert!(
+        told.topics.iter().all(|topic| topic.error_code == 0),
+        "{told:?}"
+    );
+    assert_eq!(rig.image().version(), before);
+    let told = raw.latest(&ask(false));
+    assert_eq!(told.topics[0].topic_id, id, "{told:?}");
+    let image = rig.image();
+    let epochs = |name: &str| -> Vec<i32> {
+        let topic = image.topic(name).unwrap();
+        topic.partitions.iter().map(|it| it.leader_epoch).collect()
+    };
+    assert_eq!((epochs("was"), epochs("new")), (vec![41, 41], vec![0, 0]));
+    assert!(image.version() > floor && image.next_producer_id() >= 9_000);
+    let told = raw.latest(&ask(false));
+    expect(told.topics[0].error_code, ErrorCode::TopicAlreadyExists);
+}
+
 fn reassign(raw: &mut Raw, topic: &str, replicas: Option<&[i32]>, allow: bool) -> i16 {
     let partition = ReassignablePartition {
         partition_index: 0,

@@ -79,7 +79,10 @@ impl ClusterExport {
             body.put_slice(&topic.id.0);
             body.put_i16(topic.replication_factor);
             codec::put_count(&mut body, topic.leader_epochs.len());
-            topic.leader_epochs.iter().for_each(|epoch| body.put_i32(*epoch));
+            topic
+                .leader_epochs
+                .iter()
+                .for_each(|epoch| body.put_i32(*epoch));
             put_values(&mut body, &topic.configs);
         }
         codec::put_count(&mut body, self.settings.len());
@@ -172,7 +175,9 @@ mod tests {
     use super::*;
 
     fn settings(values: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let owned = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let owned = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
     }
 
@@ -225,7 +230,9 @@ mod tests {
         body.put_slice(&[0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
         body.put_slice(b"\0\0\0\x01t");
         body.put_slice(&[9; 16]);
-        body.put_slice(&[0, 1, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 4]);
+        body.put_slice(&[
+            0, 1, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 4,
+        ]);
         body.put_slice(b"\0\0\0\x01\0\0\0\x01n\0\0\0\x01v");
         let sealed = export.to_bytes();
         assert_eq!(sealed[..6], *b"FRCL\0\x01");

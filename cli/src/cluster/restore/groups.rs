@@ -38,7 +38,9 @@ pub(super) fn count(found: &Found) -> Positions {
 fn flat(group: &GroupPositions) -> impl Iterator<Item = (TopicPartition, &Position)> {
     group.topics.iter().flat_map(|of| {
         let at = |position: &Position| (of.topic.clone(), position.partition);
-        of.positions.iter().map(move |position| (at(position), position))
+        of.positions
+            .iter()
+            .map(move |position| (at(position), position))
     })
 }
 
@@ -53,8 +55,10 @@ pub(super) async fn restore(
     let mut lost = BTreeMap::new();
     for group in &found.groups {
         let known = context.client.admin().group_offsets(&group.group).await?;
-        let known: BTreeSet<TopicPartition> =
-            known.into_iter().map(|it| (it.topic, it.partition)).collect();
+        let known: BTreeSet<TopicPartition> = known
+            .into_iter()
+            .map(|it| (it.topic, it.partition))
+            .collect();
         let mut wanted = Vec::new();
         for (at, position) in flat(group) {
             let Some(&(start, end)) = ends.get(&at) else {
@@ -105,7 +109,11 @@ async fn store(context: &Context, group: &str, wanted: &[NewGroupOffset]) -> any
     if wanted.is_empty() {
         return Ok(());
     }
-    let outcomes = context.client.admin().set_group_offsets(group, wanted).await?;
+    let outcomes = context
+        .client
+        .admin()
+        .set_group_offsets(group, wanted)
+        .await?;
     for (_, outcome) in outcomes {
         outcome?;
     }

@@ -80,7 +80,10 @@ impl Plan {
             settings,
             floors: Floors {
                 version: found.version.saturating_add(UNKNOWN_VERSIONS),
-                producer_id: found.cluster.next_producer_id.saturating_add(UNKNOWN_PRODUCERS),
+                producer_id: found
+                    .cluster
+                    .next_producer_id
+                    .saturating_add(UNKNOWN_PRODUCERS),
             },
             remarks,
         }
@@ -88,7 +91,10 @@ impl Plan {
 
     /// Names that belong to other topics by now.
     pub(crate) fn taken(&self) -> Vec<&str> {
-        let taken = self.topics.iter().filter(|it| it.standing == Standing::Taken);
+        let taken = self
+            .topics
+            .iter()
+            .filter(|it| it.standing == Standing::Taken);
         taken.map(|it| it.restored.topic.name.as_str()).collect()
     }
 }
@@ -116,10 +122,16 @@ fn plan_topic(
                 name: topic.name.clone(),
                 partitions: Some(i32::try_from(topic.leader_epochs.len()).unwrap_or(i32::MAX)),
                 replication: Some(topic.replication_factor.clamp(1, most)),
-                configs: configs.map(|(name, value)| (name.clone(), value.clone())).collect(),
+                configs: configs
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
             },
             id: topic.id,
-            leader_epoch: epochs.max().unwrap_or(0).max(0).saturating_add(UNKNOWN_EPOCHS),
+            leader_epoch: epochs
+                .max()
+                .unwrap_or(0)
+                .max(0)
+                .saturating_add(UNKNOWN_EPOCHS),
         },
         standing: match present.get(&topic.name) {
             None => Standing::Missing,
@@ -150,7 +162,9 @@ fn settings(
                 continue;
             }
         };
-        let changes = values.iter().map(|(name, value)| ConfigChange::set(name, value));
+        let changes = values
+            .iter()
+            .map(|(name, value)| ConfigChange::set(name, value));
         let changes: Vec<_> = changes.collect();
         if !changes.is_empty() {
             settings.push((resource, changes));
@@ -193,7 +207,10 @@ mod tests {
                 version: 70,
                 next_producer_id: 2_000,
                 topics: vec![topic],
-                settings: vec![owned(SettingsOwner::Cluster), owned(SettingsOwner::Broker(2))],
+                settings: vec![
+                    owned(SettingsOwner::Cluster),
+                    owned(SettingsOwner::Broker(2)),
+                ],
             },
             groups: Vec::new(),
             version: 75,
@@ -216,7 +233,11 @@ mod tests {
         assert_eq!(topic.restored.topic.partitions, Some(2));
         assert!(topic.held[0].is_none() && topic.held[1].is_some());
         assert!(plan.floors.version > 75 && plan.floors.producer_id > 2_000);
-        assert_eq!(plan.settings.len(), 1, "those of broker 2 are told, not restored");
+        assert_eq!(
+            plan.settings.len(),
+            1,
+            "those of broker 2 are told, not restored"
+        );
         assert_eq!(plan.remarks.len(), 2, "{:?}", plan.remarks);
     }
 

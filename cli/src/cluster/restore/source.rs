@@ -220,7 +220,9 @@ impl Source {
     /// In the order of names, but for what is no export.
     async fn exports(&self, prefix: &str) -> Result<Vec<String>> {
         let names = self.names(prefix).await?.into_iter();
-        Ok(names.filter(|name| Layout::export_version(name).is_some()).collect())
+        Ok(names
+            .filter(|name| Layout::export_version(name).is_some())
+            .collect())
     }
 
     async fn names(&self, prefix: &str) -> Result<Vec<String>> {

@@ -37,7 +37,10 @@ pub(super) async fn create(
     plan: &Plan,
     dry_run: bool,
 ) -> anyhow::Result<Created> {
-    let missing = plan.topics.iter().filter(|it| it.standing == Standing::Missing);
+    let missing = plan
+        .topics
+        .iter()
+        .filter(|it| it.standing == Standing::Missing);
     let missing: Vec<&PlannedTopic> = missing.collect();
     let mut created = Vec::new();
     let mut rest = missing.as_slice();
@@ -68,7 +71,10 @@ fn judged(
     outcomes: Outcomes<String, CreatedTopic>,
     dry_run: bool,
 ) -> Created {
-    let ids: BTreeMap<_, _> = asked.iter().map(|it| (it.topic.name.as_str(), it.id)).collect();
+    let ids: BTreeMap<_, _> = asked
+        .iter()
+        .map(|it| (it.topic.name.as_str(), it.id))
+        .collect();
     let judge = |(name, outcome): (String, Result<CreatedTopic, ClientError>)| {
         let judged = outcome.map_err(anyhow::Error::from).and_then(|created| {
             if !dry_run && ids.get(name.as_str()) != Some(&created.id) {
@@ -93,12 +99,19 @@ pub(super) async fn wait(
     let left = Cell::new(wanted.len());
     let words = |waited: Duration| {
         let waited = waited.as_secs();
-        format!("{} of {} partitions are not back yet ({waited} s) …", left.get(), wanted.len())
+        format!(
+            "{} of {} partitions are not back yet ({waited} s) …",
+            left.get(),
+            wanted.len()
+        )
     };
     let coming = come(context, &wanted, &left);
     context.patience.after(FIRST_WORD, words, coming).await?;
     let made: BTreeSet<&String> = made.iter().collect();
-    let topics = plan.topics.iter().filter(|it| made.contains(&it.restored.topic.name));
+    let topics = plan
+        .topics
+        .iter()
+        .filter(|it| made.contains(&it.restored.topic.name));
     let all: Vec<TopicPartition> = topics.flat_map(partitions).collect();
     let starts = offsets(context, &all, OffsetSpec::Earliest).await?;
     let ends = offsets(context, &all, OffsetSpec::Latest).await?;
@@ -111,7 +124,9 @@ pub(super) async fn wait(
 
 fn partitions(planned: &PlannedTopic) -> impl Iterator<Item = TopicPartition> {
     let name = &planned.restored.topic.name;
-    (0..).take(planned.held.len()).map(|index| (name.clone(), index))
+    (0..)
+        .take(planned.held.len())
+        .map(|index| (name.clone(), index))
 }
 
 /// Partitions that will have records again, and where these end.

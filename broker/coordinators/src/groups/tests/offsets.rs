@@ -62,7 +62,8 @@ fn all_offsets_of_all_groups_are_told() {
     };
     let several = vec![topic("u", &[(1, 5), (0, 6)]), topic("t", &[(0, 7)])];
     host.ask(of("h", several)).expect("stored");
-    host.ask(of("g", vec![topic("t", &[(2, 8)])])).expect("stored");
+    host.ask(of("g", vec![topic("t", &[(2, 8)])]))
+        .expect("stored");
     // A group without offsets is left out.
     host.start(Join {
         group: "empty".into(),
@@ -84,7 +85,12 @@ fn all_offsets_of_all_groups_are_told() {
                 .map(move |(topic, p, offset)| (group.to_string(), topic, p, offset))
         })
         .collect();
-    let expected = [("g", "t", 2, 8), ("h", "t", 0, 7), ("h", "u", 0, 6), ("h", "u", 1, 5)];
+    let expected = [
+        ("g", "t", 2, 8),
+        ("h", "t", 0, 7),
+        ("h", "u", 0, 6),
+        ("h", "u", 1, 5),
+    ];
     let expected = expected.map(|(g, t, p, o)| (g.to_owned(), t.to_owned(), p, o));
     assert_eq!(told, expected);
 }

@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicBool;
 
 use freshet_coordinators::groups::{Limits, OffsetValue};
-use freshet_env::objects::{MemoryObjects, ObjectBody, ObjectHead, ObjectWait, Listing};
+use freshet_env::objects::{Listing, MemoryObjects, ObjectBody, ObjectHead, ObjectWait};
 use freshet_env::{SystemClock, SystemRng};
 use freshet_metadata::{
-    AllocateProducerIds, Ask as _, CreateTopics, FenceBroker, MetadataMachine, MetadataOptions, NewTopic, PastLife,
-    RegisterBroker, Reply, RestoreTopics,
+    AllocateProducerIds, Ask as _, CreateTopics, DeleteTopics, FenceBroker, MetadataMachine,
+    MetadataOptions, NewTopic, PastLife, RegisterBroker, Reply, RestoreTopics, TopicRef,
 };
 use freshet_types::{ClusterId, Machine, Millis, Now, Ticket, Timestamp, TopicId};
 
@@ -106,7 +106,8 @@ impl Rig {
         for record in &decision.records {
             self.machine.apply(record);
         }
-        self.image.send_replace(Arc::new(self.machine.image().clone()));
+        self.image
+            .send_replace(Arc::new(self.machine.image().clone()));
         let (_, reply) = decision.replies.into_iter().next().expect("an answer");
         reply
     }
@@ -146,7 +147,9 @@ impl Rig {
     async fn versions(&self) -> Vec<u64> {
         let listed = self.store.list(&self.layout.clusters(), None, 100).await;
         let names = listed.expect("it answers").objects.into_iter();
-        names.filter_map(|(key, _)| Layout::export_version(&key)).collect()
+        names
+            .filter_map(|(key, _)| Layout::export_version(&key))
+            .collect()
     }
 
     async fn newest(&self) -> ClusterExport {
@@ -176,7 +179,10 @@ async fn what_changes_is_exported_and_three_stay() {
     let topics: BTreeMap<_, _> = export.topics.iter().map(by_name).collect();
     assert!(topics.keys().eq(["a", "b", "c", "d"]), "{topics:?}");
     let first = &topics["a"];
-    assert_eq!((first.id, first.leader_epochs.as_slice()), (TopicId([1; 16]), &[0, 0][..]));
+    assert_eq!(
+        (first.id, first.leader_epochs.as_slice()),
+        (TopicId([1; 16]), &[0, 0][..])
+    );
     assert_eq!(first.configs["retention.ms"], "7");
     rig.change(AllocateProducerIds { count: 1_000 });
     exporter.export_cluster().await.expect("exported");
@@ -207,25 +213,54 @@ async fn the_first_of_those_that_are_active_exports() {
 async fn a_cluster_that_is_to_be_restored_overwrites_nothing() {
     let mut before = Rig::new(1);
     before.create("a", 1);
-    let mut exporter = before.exporter(1);
-    exporter.export_cluster().await.expect("exported");
+    before.exporter(1).export().await.expect("exported");
     let was = before.newest().await;
+    // It has an earlier version, or a later one: it is not the one that exported.
     let mut rig = Rig {
         store: Arc::clone(&before.store),
         ..Rig::new(1)
     };
+    for (id, name) in (2..).zip(["b", "c", "d"]) {
+        let mut exporter = rig.exporter(1);
+        exporter.export().await.expect("nothing to do");
+        assert!(!exporter.may_export);
+        assert_eq!(rig.newest().await, was);
+        rig.create(name, id);
+    }
+    assert!(rig.machine.image().version() > was.version);
     let mut exporter = rig.exporter(1);
-    exporter.export_cluster().await.expect("nothing to do");
-    assert_eq!(rig.newest().await, was);
     rig.change(RestoreTopics {
         topics: Vec::new(),
-        version: was.version + 10,
+        version: was.version + (1 << 32),
         producer_id: 0,
         validate_only: false,
     });
+    exporter.export().await.expect("exported");
+    assert_eq!(rig.newest().await.topics.len(), 3);
+}
+
+#[tokio::test]
+async fn another_process_of_the_same_cluster_goes_on() {
+    let mut rig = Rig::new(1);
+    rig.create("a", 1);
     rig.create("b", 2);
-    exporter.export_cluster().await.expect("exported");
-    assert_eq!(rig.newest().await.topics[0].name, "b");
+    rig.exporter(1).export().await.expect("exported");
+    let topics = vec![TopicRef::Id(TopicId([1; 16]))];
+    rig.change(DeleteTopics { topics });
+    rig.exporter(1).export().await.expect("exported");
+    let newest = rig.newest().await;
+    assert_eq!(newest.topics.len(), 1);
+    // Nothing is known of an export that is damaged.
+    let damaged = rig.layout.cluster(newest.version + 1);
+    let mut body = Bytes::from_static(b"no export");
+    rig.store
+        .put_new(&damaged, &mut body)
+        .await
+        .expect("stored");
+    rig.create("c", 3);
+    rig.create("d", 4);
+    rig.exporter(1).export().await.expect("exported");
+    assert_eq!(rig.newest().await.topics.len(), 3);
 }
 
 #[tokio::test]
@@ -254,7 +289,12 @@ fn settings_are_exported_and_secrets_are_not() {
     ];
     let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let values = Arc::new(Overrides::from(values));
-    let told = |owner| owned((&owner, &values)).values.into_keys().collect::<Vec<_>>();
+    let told = |owner| {
+        owned((&owner, &values))
+            .values
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(told(ConfigOwner::Cluster), ["log.retention.ms"]);
     assert_eq!(told(ConfigOwner::Broker(NodeId(1))), ["log.retention.ms"]);
     assert_eq!(told(ConfigOwner::Group("g".to_owned())).len(), 3);
@@ -286,5 +326,8 @@ fn positions_are_as_they_were_committed() {
         leader_epoch: 3,
         metadata: "m".to_owned(),
     };
-    assert_eq!((of.topic.as_str(), of.positions.as_slice()), ("t", &[expected][..]));
+    assert_eq!(
+        (of.topic.as_str(), of.positions.as_slice()),
+        ("t", &[expected][..])
+    );
 }

@@ -68,6 +68,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Cluster(cluster::Command::Up(up)) = cli.command {
         return cluster::run_alone(&output, &patience, up).await;
     }
+    if let Command::Tier(tier::Command::Verify(args)) = cli.command {
+        return tier::run_alone(output, patience, args).await;
+    }
     let connecting = connect(&cli.global);
     let client = patience.with("contacting the cluster", connecting).await?;
     let context = Context {

@@ -1,8 +1,12 @@
 //! `freshet tier`.
 
 mod pause;
+pub(crate) mod source;
 pub(crate) mod status;
+mod verify;
 
+use crate::output::Output;
+use crate::output::patience::Patience;
 use clap::Subcommand;
 
 use crate::Context;
@@ -15,6 +19,8 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Copy a paused topic again.
     Resume(pause::Resume),
+    /// Check whether what a bucket has of a cluster is all there and undamaged; asks no broker.
+    Verify(verify::Verify),
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
@@ -22,5 +28,15 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Status(args) => status::run(context, args).await,
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
+        Command::Verify(args) => run_alone(context.output, context.patience, args).await,
     }
+}
+
+/// The one command that asks no broker: what it looks at outlives them.
+pub(crate) async fn run_alone(
+    output: Output,
+    patience: Patience,
+    args: verify::Verify,
+) -> anyhow::Result<()> {
+    verify::run(output, patience, args).await
 }

@@ -248,7 +248,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
 }
 
 /// The commands, and what must be there before their examples run.
-const COMMANDS: [(&str, &[&str]); 32] = [
+const COMMANDS: [(&str, &[&str]); 34] = [
     ("topic create", &[]),
     ("topic list", &[]),
     ("topic describe", &[ORDERS, PAYMENTS]),
@@ -278,6 +278,8 @@ const COMMANDS: [(&str, &[&str]); 32] = [
     ("tier status", &[ORDERS]),
     ("tier pause", &[]),
     ("tier resume", &[]),
+    ("tier verify", &[]),
+    ("cluster restore", &[]),
     ("feature list", &[]),
     ("feature set", &[]),
     ("", &[BILLING_TOPIC, BILLING]),
@@ -307,6 +309,8 @@ fn unfit(example: &str) -> Option<&'static str> {
         ("-voter 4", "there is one controller"),
         ("tier pause", "there is no bucket: tests/tiering.rs"),
         ("tier resume", "there is no bucket: tests/tiering.rs"),
+        ("--from s3:", "there is no bucket: tests/restore.rs"),
+        ("--from file:", "there is no bucket: tests/restore.rs"),
         ("--cancel", "nothing is under way"),
         ("topic delete orders", "it asks at a terminal"),
     ];

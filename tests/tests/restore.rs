@@ -4,13 +4,14 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use freshet_records::{Codec, Producer};
+use freshet_records::{Codec, NO_PRODUCER, Producer};
 use freshet_tests::{
     Broker, Client, Cluster, Cold, Kind, Output, Raw, Suite, batch, enter, eventually,
     freshet_command, missing_for_trials, now_ms, run,
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         drill,
     );
     suite.test("what_is_in_the_way_of_a_restore_is_told", kafka(), refused);
+    suite.test("a_bucket_is_verified_without_brokers", kafka(), verified);
     suite.run()
 }
 
@@ -87,16 +89,19 @@ fn standings(told: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Produces with a producer that is known by its numbers; gives the bytes of its last batch, and where
+/// Produces with a producer that is known by its numbers, or with none (-1); gives the bytes of its last batch, and where
 /// the log ends.
 fn produce(raw: &mut Raw, producer: i64, batches: i32) -> Result<(Bytes, i64)> {
     let (mut last, mut end) = (Bytes::new(), 0);
     for n in 0..batches {
         let value = vec![u8::try_from(n % 251)?; BATCH_BYTES];
-        let numbered = Producer {
-            id: producer,
-            epoch: 0,
-            base_sequence: n,
+        let numbered = match producer {
+            -1 => NO_PRODUCER,
+            id => Producer {
+                id,
+                epoch: 0,
+                base_sequence: n,
+            },
         };
         last = batch(Codec::None, numbered, &[(now_ms(), &value)])?;
         let told = raw.produce("t", last.clone())?;
@@ -329,6 +334,68 @@ fn position(bootstrap: &str, group: &str) -> Result<i64> {
     let row = rows.iter().find(|row| row["topic"] == "t");
     let position = row.and_then(|row| row["offset"].as_i64());
     position.with_context(|| told.to_string())
+}
+
+fn verified() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let set = settings(bucket.path(), CLUSTER);
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let mut broker = Broker::start(&set)?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    let tiered = [
+        ("remote.storage.enable", "true"),
+        ("segment.bytes", "1048576"),
+    ];
+    raw.create_topic("t", &tiered)?;
+    let (_, end) = produce(&mut raw, -1, 30)?;
+    eventually(PATIENCE, || {
+        let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
+        ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
+        Ok(())
+    })?;
+    std::thread::sleep(Duration::from_secs(1));
+    broker.kill()?;
+    let url = format!("file://{}", bucket.path().display());
+    let verify = |more: &[&str]| -> Result<(bool, Value)> {
+        let mut arguments = vec!["tier", "verify", "--from", url.as_str(), "--output", "json"];
+        arguments.extend(more);
+        // Nobody is there.
+        let told = command("127.0.0.1:1", &arguments)?;
+        let value = serde_json::from_str(&told.stdout);
+        Ok((
+            told.status.success(),
+            value.with_context(|| told.stderr.clone())?,
+        ))
+    };
+    let (sound, told) = verify(&["--read"])?;
+    ensure!(
+        sound && told["topics"][0]["offsets"].as_i64() >= Some(end - 16),
+        "{told}"
+    );
+    ensure!(told["topics"][0]["segments"].as_i64() >= Some(2), "{told}");
+    let segments = bucket.path().join("freshet").join(CLUSTER);
+    let topic = told["topics"][0]["id"].as_str().context("an id")?;
+    let segments = segments.join(topic).join("0/segments");
+    let mut names: Vec<_> = fs::read_dir(segments)?
+        .map(|it| Ok(it?.path()))
+        .collect::<Result<_>>()?;
+    names.sort();
+    let mut bytes = fs::read(&names[0])?;
+    bytes[5000] ^= 1;
+    fs::write(&names[0], bytes)?;
+    // Its end is as it was; what is in it is not.
+    let (sound, told) = verify(&[])?;
+    ensure!(sound, "{told}");
+    let (sound, told) = verify(&["--read"])?;
+    ensure!(!sound && told["damaged"][0]["start"] == 0, "{told}");
+    fs::remove_file(&names[1])?;
+    let (sound, told) = verify(&[])?;
+    let why = told["damaged"][0]["why"].as_str().unwrap_or_default();
+    ensure!(!sound && why.contains("is not there"), "{told}");
+    Ok(())
 }
 
 fn refused() -> Result<()> {

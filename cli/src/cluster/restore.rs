@@ -2,7 +2,6 @@
 
 mod groups;
 mod plan;
-pub(crate) mod source;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -14,10 +13,10 @@ use tokio::time::sleep;
 
 use crate::output::Rows;
 use crate::output::outcome::{FAILED, Failures};
+use crate::tier::source::{Found, Source};
 use crate::{Context, text};
 use groups::Positions;
 use plan::{Plan, PlannedTopic, Standing};
-use source::{Found, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -6,9 +6,9 @@ use freshet_client::{NewGroupOffset, TopicPartition};
 use freshet_tier::{GroupPositions, Position};
 use serde::Serialize;
 
-use super::source::Found;
 use super::topics::Ends;
 use crate::Context;
+use crate::tier::source::Found;
 
 /// What became of positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

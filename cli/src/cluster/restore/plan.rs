@@ -7,7 +7,7 @@ use freshet_tier::{ClusterExport, ExportedTopic, OwnedSettings, SettingsOwner};
 use freshet_types::{LeaderEpoch, TopicId, TopicPartition};
 use serde::Serialize;
 
-use super::source::{Found, Held};
+use crate::tier::source::{Found, Held};
 
 /// Elections that no export knows of, at most: clients have heard of the epochs that they began.
 const UNKNOWN_EPOCHS: LeaderEpoch = 1_000;
@@ -191,7 +191,6 @@ mod tests {
             start: 0,
             end: 10,
             bytes: 100,
-            segments: 1,
             leader_epoch: 12,
         };
         let at = TopicPartition {

@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 32;
 /// Names in one page of a listing.
 const PAGE: usize = 1000;
+/// What the names of all clusters begin with.
+const CLUSTERS: &str = "freshet/";
 /// Behind all that a name of ours can have.
 const BEHIND: char = '~';
 
@@ -52,22 +54,54 @@ pub(crate) struct Held {
     pub(crate) end: Offset,
     /// Bytes of all segments.
     pub(crate) bytes: u64,
-    /// Segments.
-    pub(crate) segments: usize,
     /// Who wrote it last.
     pub(crate) leader_epoch: LeaderEpoch,
+}
+
+impl Held {
+    /// `None` for the manifest of a topic that was deleted.
+    fn of(manifest: &Manifest) -> Option<Self> {
+        (!manifest.is_deleted()).then(|| Self {
+            start: manifest.log_start(),
+            end: manifest.remote_end(),
+            bytes: manifest.size_bytes(),
+            leader_epoch: manifest.leader_epoch(),
+        })
+    }
 }
 
 impl Source {
     /// Opens a bucket; nothing is asked of it yet.
     pub(crate) fn open(url: &str, cluster: &str) -> Result<Self> {
-        let bucket = Bucket::open(url, std::env::vars(), &Limits::default());
+        Ok(Self::of(open(url)?, cluster))
+    }
+
+    /// Opens a bucket of one cluster only, whichever that is.
+    pub(crate) async fn open_only(url: &str) -> Result<Self> {
+        let objects = open(url)?;
+        let mut clusters = steps(&*objects, CLUSTERS).await?;
+        match (clusters.pop(), clusters.as_slice()) {
+            (None, _) => bail!("no cluster has anything in {url}"),
+            (Some(cluster), []) => Ok(Self::of(objects, &cluster)),
+            (Some(last), others) => bail!(
+                "{url} has several clusters: {}, {last}; say which with --cluster-id ID",
+                others.join(", ")
+            ),
+        }
+    }
+
+    fn of(objects: Arc<dyn Objects>, cluster: &str) -> Self {
         let cluster = ClusterId(cluster.into());
-        Ok(Self {
-            objects: Arc::new(bucket.with_context(|| format!("cannot use {url}"))?),
+        Self {
+            objects,
             layout: Layout::new("", &cluster),
             cluster,
-        })
+        }
+    }
+
+    /// The cluster's id.
+    pub(crate) fn cluster_id(&self) -> &str {
+        &self.cluster.0
     }
 
     /// The door to the bucket.
@@ -107,7 +141,10 @@ impl Source {
                 note(&mut reading, &mut held, &mut damaged).await?;
             }
             let source = self.clone();
-            reading.spawn(async move { source.manifest(at).await.map(|found| (at, found)) });
+            reading.spawn(async move {
+                let (manifest, complaints) = source.manifest(at).await?;
+                Ok((at, (manifest.as_ref().and_then(Held::of), complaints)))
+            });
         }
         while !reading.is_empty() {
             note(&mut reading, &mut held, &mut damaged).await?;
@@ -122,7 +159,8 @@ impl Source {
         })
     }
 
-    async fn cluster(&self, damaged: &mut Vec<String>) -> Result<ClusterExport> {
+    /// Topics and settings, as they were exported last.
+    pub(crate) async fn cluster(&self, damaged: &mut Vec<String>) -> Result<ClusterExport> {
         let names = self.exports(&self.layout.clusters()).await?;
         for name in names.iter().rev() {
             match ClusterExport::from_bytes(&self.get(name).await?) {
@@ -133,7 +171,7 @@ impl Source {
         if !names.is_empty() {
             bail!("all exports of cluster {} are damaged", self.cluster);
         }
-        let others = self.steps("freshet/").await?;
+        let others = steps(&*self.objects, CLUSTERS).await?;
         let others = match others.is_empty() {
             true => "no cluster has exported anything there".to_owned(),
             false => format!(
@@ -148,7 +186,10 @@ impl Source {
     }
 
     /// The groups of all shards, and the newest version that they are of.
-    async fn groups(&self, damaged: &mut Vec<String>) -> Result<(Vec<GroupPositions>, u64)> {
+    pub(crate) async fn groups(
+        &self,
+        damaged: &mut Vec<String>,
+    ) -> Result<(Vec<GroupPositions>, u64)> {
         let mut newest: BTreeMap<PartitionId, (String, Vec<GroupPositions>)> = BTreeMap::new();
         let mut version = 0;
         for name in self.exports(&self.layout.all_positions()).await? {
@@ -174,13 +215,16 @@ impl Source {
     }
 
     /// The newest manifest of a partition that is whole; and what is said of others.
-    async fn manifest(&self, at: TopicPartition) -> Result<(Option<Held>, Vec<String>)> {
+    pub(crate) async fn manifest(
+        &self,
+        at: TopicPartition,
+    ) -> Result<(Option<Manifest>, Vec<String>)> {
         let mut damaged = Vec::new();
         let names = self.names(&self.layout.manifests(at)).await?;
         for name in names.iter().rev() {
             match Manifest::restore(&self.get(name).await?) {
                 Ok((of, manifest)) if of == at => {
-                    return Ok((held(&manifest), damaged));
+                    return Ok((Some(manifest), damaged));
                 }
                 Ok((of, _)) => damaged.push(format!("{name}: it is of {of}")),
                 Err(error) => damaged.push(format!("{name}: {error}")),
@@ -190,31 +234,14 @@ impl Source {
     }
 
     /// Topics that no export names.
-    async fn unnamed(&self, cluster: &ClusterExport) -> Result<Vec<String>> {
+    pub(crate) async fn unnamed(&self, cluster: &ClusterExport) -> Result<Vec<String>> {
         let known: BTreeSet<_> = cluster.topics.iter().map(|it| it.id.to_string()).collect();
         let is_strange = |name: &String| !matches!(name.as_str(), "cluster" | "groups");
-        let steps = self.steps(&self.layout.home()).await?.into_iter();
+        let steps = steps(&*self.objects, &self.layout.home())
+            .await?
+            .into_iter();
         let strange = steps.filter(|name| is_strange(name) && !known.contains(name));
         Ok(strange.collect())
-    }
-
-    /// What comes next in names that begin with `prefix`, up to a slash; a request for each.
-    async fn steps(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut steps = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let listed = self.objects.list(prefix, after.as_deref(), 1).await?;
-            let Some((key, _)) = listed.objects.first() else {
-                return Ok(steps);
-            };
-            let rest = key.strip_prefix(prefix).unwrap_or(key);
-            let step = rest.split('/').next().unwrap_or(rest).to_owned();
-            after = Some(format!("{prefix}{step}/{BEHIND}"));
-            if steps.last() == Some(&step) {
-                bail!("the listing of {prefix} does not go on behind {key}");
-            }
-            steps.push(step);
-        }
     }
 
     /// In the order of names, but for what is no export.
@@ -244,6 +271,32 @@ impl Source {
     }
 }
 
+fn open(url: &str) -> Result<Arc<dyn Objects>> {
+    let bucket = Bucket::open(url, std::env::vars(), &Limits::default());
+    Ok(Arc::new(
+        bucket.with_context(|| format!("cannot use {url}"))?,
+    ))
+}
+
+/// What comes next in names that begin with `prefix`, up to a slash; a request for each.
+async fn steps(objects: &dyn Objects, prefix: &str) -> Result<Vec<String>> {
+    let mut steps = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let listed = objects.list(prefix, after.as_deref(), 1).await?;
+        let Some((key, _)) = listed.objects.first() else {
+            return Ok(steps);
+        };
+        let rest = key.strip_prefix(prefix).unwrap_or(key);
+        let step = rest.split('/').next().unwrap_or(rest).to_owned();
+        if steps.last() == Some(&step) {
+            bail!("the listing of {prefix} does not go on behind {key}");
+        }
+        after = Some(format!("{prefix}{step}/{BEHIND}"));
+        steps.push(step);
+    }
+}
+
 type Looked = (TopicPartition, (Option<Held>, Vec<String>));
 
 /// Waits for one of those that are under way.
@@ -259,15 +312,4 @@ async fn note(
     all.extend(found.map(|held| (at, held)));
     damaged.extend(complaints);
     Ok(())
-}
-
-/// `None` for the manifest of a topic that was deleted.
-fn held(manifest: &Manifest) -> Option<Held> {
-    (!manifest.is_deleted()).then(|| Held {
-        start: manifest.log_start(),
-        end: manifest.remote_end(),
-        bytes: manifest.size_bytes(),
-        segments: manifest.segments().len(),
-        leader_epoch: manifest.leader_epoch(),
-    })
 }

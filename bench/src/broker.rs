@@ -232,6 +232,12 @@ impl Broker {
         self.ids().into_iter().map(cpu::of).sum()
     }
 
+    /// The same of threads whose names begin like this.
+    pub(crate) fn cpu_of(&self, names: &[&str]) -> Result<f64> {
+        let ids = self.ids().into_iter();
+        ids.map(|id| cpu::of_threads(id, names)).sum()
+    }
+
     /// Resident memory now and at its highest, in MiB, over all nodes.
     pub(crate) fn resident(&self) -> Result<(f64, f64)> {
         let mut all = (0.0, 0.0);

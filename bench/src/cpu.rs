@@ -53,6 +53,26 @@ pub(crate) fn of(id: u32) -> Result<f64> {
     Process::read(id).map(|process| process.own)
 }
 
+/// User and system seconds so far of those threads of a process whose names begin like this.
+pub(crate) fn of_threads(id: u32, names: &[&str]) -> Result<f64> {
+    let tasks = format!("/proc/{id}/task");
+    let mut seconds = 0.0;
+    for entry in fs::read_dir(&tasks).with_context(|| format!("process {id} is gone"))? {
+        // A thread may end between the listing and this line.
+        let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else {
+            continue;
+        };
+        let name = stat.split_once('(').map_or("", |(_, rest)| rest);
+        if names.iter().any(|wanted| name.starts_with(wanted)) {
+            let thread = Process::parse(&stat);
+            seconds += thread
+                .with_context(|| format!("{tasks} is not as expected"))?
+                .own;
+        }
+    }
+    Ok(seconds)
+}
+
 /// What the machine did so far, in CPU seconds: all programs, and what of it is ours.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine {
@@ -162,6 +182,16 @@ mod tests {
             kernel: 1.5,
         };
         assert!((after.foreign_since(&before) - 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn threads_are_known_by_their_names() {
+        let id = std::process::id();
+        let all = of_threads(id, &[""]).expect("this process");
+        let whole = of(id).expect("this process");
+        // Both count ticks, at two moments; threads that have ended are in the second only.
+        assert!(all <= whole + 0.05, "{all} {whole}");
+        assert!(of_threads(id, &["nobody has this name"]).is_ok_and(|none| none == 0.0));
     }
 
     #[test]

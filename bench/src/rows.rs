@@ -411,7 +411,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "tier-copy",
         about: "produce to a topic that is copied to object storage, and to one that is not; Freshet alone",
         kind: Kind::Tier(Tier::Copy, TIERED),
-        bars: &[("extra CPU", Bar::at_most(0.25))],
+        bars: &[("copying CPU", Bar::at_most(0.25))],
     },
     Row {
         name: "tier-replay",

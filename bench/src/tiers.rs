@@ -23,6 +23,8 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// What the kernel writes back after a load is not the next one's.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// Threads that do nothing but read closed segments and send them, while nobody else reads.
+const COPYING: [&str; 2] = ["tier-", "log-read-"];
 /// So that most of a few gigabytes is closed; the second is for a tenth of them.
 pub(crate) const SEGMENTS: [(&str, &str); 2] = [
     ("segment.bytes", "268435456"),
@@ -97,15 +99,17 @@ impl Tiers {
             let alone = self.work(&plain)?;
             rustix::fs::sync();
             sleep(SETTLE);
-            let before = self.broker.cpu()?;
+            let before = (self.broker.cpu()?, self.broker.cpu_of(&COPYING)?);
             let with = self.work(&tiered)?;
             let end = Instant::now();
             let lag = self.broker.metric("freshet_remote_copy_lag_bytes")?;
             self.until_copied()?;
-            let cpu = self.broker.cpu()? - before;
+            let cpu = self.broker.cpu()? - before.0;
+            let copying = self.broker.cpu_of(&COPYING)? - before.1;
             let copied = self.broker.metric("freshet_remote_copy_bytes_total")? / 1e9;
             let produced = (job.records * job.size) as f64 / 1e9;
             numbers.extend([
+                ("copying CPU".to_owned(), copying / copied),
                 ("extra CPU".to_owned(), (cpu - alone.cpu) / copied),
                 ("plain CPU".to_owned(), alone.cpu / produced),
                 ("copied".to_owned(), copied * 1000.0),

@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freshet_env::objects::{
     Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects,
 };
+use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
 
 use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Refusal;
@@ -68,6 +69,48 @@ impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bucket({self})")
     }
+}
+
+/// Pieces that keep nothing but themselves.
+fn cut(whole: Bytes, piece: Option<usize>) -> Vec<Bytes> {
+    match piece.filter(|piece| *piece < whole.len()) {
+        Some(piece) => {
+            let pieces = whole.chunks(piece.max(1));
+            pieces.map(Bytes::copy_from_slice).collect()
+        }
+        None => vec![whole],
+    }
+}
+
+/// Brings together what comes, up to `expected` bytes and what came with the last of them; says how much
+/// that is.
+async fn collect(
+    mut coming: impl Stream<Item = Result<Bytes, Error>> + Unpin,
+    expected: u64,
+    piece: usize,
+) -> Result<(Vec<Bytes>, u64), Error> {
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
+    let mut filling = BytesMut::new();
+    while bytes < expected {
+        let Some(mut came) = coming.try_next().await? else {
+            break;
+        };
+        bytes += came.len() as u64;
+        while !came.is_empty() {
+            if filling.capacity() == 0 {
+                filling.reserve(piece);
+            }
+            let fits = came.len().min(piece - filling.len());
+            filling.extend_from_slice(&came.split_to(fits));
+            if filling.len() == piece {
+                pieces.push(std::mem::take(&mut filling).freeze());
+            }
+        }
+    }
+    if !filling.is_empty() {
+        pieces.push(filling.freeze());
+    }
+    Ok((pieces, bytes))
 }
 
 /// One key on its way through an operation.
@@ -217,7 +260,13 @@ impl Bucket {
         Err(asked.tell(&spoken.unwrap_or(error)))
     }
 
-    async fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectError> {
+    /// A range in pieces of a length; in one if there is none.
+    async fn get(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        piece: Option<usize>,
+    ) -> Result<Vec<Bytes>, ObjectError> {
         let asked = Asked { doing: "get", key };
         let path = self.begin(&asked).await?;
         let beyond = |len: u64| {
@@ -229,15 +278,15 @@ impl Bucket {
             let len = self.look(&asked, &path).await?.len_bytes;
             let fine = range.start == range.end && range.end <= len;
             return if fine {
-                Ok(Bytes::new())
+                Ok(Vec::new())
             } else {
                 Err(beyond(len))
             };
         }
-        match self.store.get_range(&path, range.clone()).await {
-            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
+        match self.fetch(&path, &range, piece).await {
+            Ok((pieces, bytes)) if bytes == range.end - range.start => Ok(pieces),
             // Stores give as much as there is.
-            Ok(bytes) => Err(beyond(range.start + bytes.len() as u64)),
+            Ok((_, bytes)) => Err(beyond(range.start + bytes)),
             Err(error) => {
                 let told = asked.tell(&error);
                 if told.failure != ObjectFailure::Unanswered || self.address.keeper != Keeper::Files
@@ -251,6 +300,26 @@ impl Bucket {
                 }
             }
         }
+    }
+
+    /// What a store gives of a range, and how much that is.
+    async fn fetch(
+        &self,
+        path: &Path,
+        range: &Range<u64>,
+        piece: Option<usize>,
+    ) -> Result<(Vec<Bytes>, u64), Error> {
+        let Some(piece) = piece.filter(|_| self.address.keeper != Keeper::Files) else {
+            let whole = self.store.get_range(path, range.clone()).await?;
+            let bytes = whole.len() as u64;
+            return Ok((cut(whole, piece), bytes));
+        };
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            ..GetOptions::default()
+        };
+        let got = self.store.get_opts(path, options).await?;
+        collect(got.into_stream(), range.end - range.start, piece.max(1)).await
     }
 
     async fn names(
@@ -310,7 +379,19 @@ impl Objects for Bucket {
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
-        Box::pin(self.get(key, range))
+        Box::pin(async move {
+            let mut pieces = self.get(key, range, None).await?;
+            Ok(pieces.pop().unwrap_or_default())
+        })
+    }
+
+    fn get_pieces<'a>(
+        &'a self,
+        key: &'a str,
+        range: Range<u64>,
+        piece: usize,
+    ) -> ObjectWait<'a, Vec<Bytes>> {
+        Box::pin(self.get(key, range, Some(piece)))
     }
 
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
@@ -332,5 +413,49 @@ impl Objects for Bucket {
 
     fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
         Box::pin(self.remove(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn collected(came: &[usize], expected: u64, piece: usize) -> (Vec<usize>, u64) {
+        let mut next = 0_u8;
+        let came: Vec<Result<Bytes, Error>> = came
+            .iter()
+            .map(|length| {
+                let bytes: Vec<u8> = std::iter::repeat_with(|| {
+                    next = next.wrapping_add(1);
+                    next
+                })
+                .take(*length)
+                .collect();
+                Ok(bytes.into())
+            })
+            .collect();
+        let (pieces, bytes) = collect(stream::iter(came), expected, piece)
+            .await
+            .expect("nothing fails");
+        let all: Vec<u8> = pieces.iter().flatten().copied().collect();
+        let in_order = (1..).take(all.len()).map(|n: usize| n.to_le_bytes()[0]);
+        assert!(all.iter().copied().eq(in_order), "{all:?}");
+        (pieces.iter().map(Bytes::len).collect(), bytes)
+    }
+
+    #[tokio::test]
+    async fn pieces_are_cut_anew_wherever_answers_are_cut() {
+        assert_eq!(collected(&[3, 4, 1, 2], 10, 4).await, (vec![4, 4, 2], 10));
+        assert_eq!(
+            collected(&[300], 300, 100).await,
+            (vec![100, 100, 100], 300)
+        );
+        assert_eq!(collected(&[1; 7], 7, 3).await, (vec![3, 3, 1], 7));
+        assert_eq!(collected(&[0, 2], 2, 8).await, (vec![2], 2));
+        // Too little, and a store that does not stop.
+        assert_eq!(collected(&[2], 9, 4).await, (vec![2], 2));
+        assert_eq!(collected(&[8, 8, 8], 9, 4).await, (vec![4, 4, 4, 4], 16));
     }
 }

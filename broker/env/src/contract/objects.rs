@@ -44,6 +44,13 @@ async fn what_is_put_is_read(store: &dyn Objects, prefix: &str) {
     }
     let beyond = store.get_range(&key, 5..11).await.unwrap_err();
     assert_eq!(beyond.failure, ObjectFailure::Invalid);
+    let pieces = store.get_pieces(&key, 1..9, 3).await.unwrap();
+    assert_eq!(pieces, ["123", "456", "78"]);
+    let beyond = store.get_pieces(&key, 5..11, 3).await.unwrap_err();
+    assert_eq!(beyond.failure, ObjectFailure::Invalid);
+    let missing = format!("{prefix}missing");
+    let missing = store.get_pieces(&missing, 0..9, 3).await.unwrap_err();
+    assert_eq!(missing.failure, ObjectFailure::NotFound);
 }
 
 async fn nothing_is_overwritten(store: &dyn Objects, prefix: &str) {

@@ -125,6 +125,24 @@ pub trait Objects: Debug + Send + Sync + 'static {
     /// `Invalid` if the object ends before the range does.
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes>;
 
+    /// Reads a range, all of it, in pieces of `piece` bytes, the last of which may be shorter. No piece
+    /// keeps another one in memory. One request, which costs a store less than one for each piece.
+    ///
+    /// # Errors
+    /// As [`Self::get_range`].
+    fn get_pieces<'a>(
+        &'a self,
+        key: &'a str,
+        range: Range<u64>,
+        piece: usize,
+    ) -> ObjectWait<'a, Vec<Bytes>> {
+        Box::pin(async move {
+            let whole = self.get_range(key, range).await?;
+            let pieces = whole.chunks(piece.max(1));
+            Ok(pieces.map(Bytes::copy_from_slice).collect())
+        })
+    }
+
     /// What is known of an object.
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead>;
 

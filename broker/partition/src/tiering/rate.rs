@@ -85,6 +85,19 @@ impl Objects for PacedReads {
         })
     }
 
+    fn get_pieces<'a>(
+        &'a self,
+        key: &'a str,
+        range: Range<u64>,
+        piece: usize,
+    ) -> ObjectWait<'a, Vec<Bytes>> {
+        Box::pin(async move {
+            let bytes = range.end.saturating_sub(range.start);
+            self.rate.pass(bytes).await;
+            self.objects.get_pieces(key, range, piece).await
+        })
+    }
+
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
         self.objects.head(key)
     }

@@ -49,6 +49,16 @@ pub(crate) fn offset(from: &mut &[u8]) -> Result<Offset, EnvelopeError> {
     }
 }
 
+/// No manifest counts as far as this: what is read can always be counted on from.
+pub(crate) const MOST_VERSION: u64 = 1 << 62;
+
+pub(crate) fn version(from: &mut &[u8]) -> Result<u64, EnvelopeError> {
+    match from.try_get_u64()? {
+        version if version <= MOST_VERSION => Ok(version),
+        _ => Err(malformed("a version that nobody counts to")),
+    }
+}
+
 pub(crate) fn flag(from: &mut &[u8]) -> Result<bool, EnvelopeError> {
     match from.try_get_u8()? {
         0 => Ok(false),

@@ -28,12 +28,16 @@ pub(crate) enum Guard {
     ExportedFirst,
     /// T7: what is listed is deleted only if no manifest names it.
     SweepSparesNamed,
+    /// T9: a snapshot, or what is adopted, takes the place of a manifest when all of it is there.
+    WholeOrNothing,
+    /// T9: a manifest from the bucket takes the place of none that knows anything.
+    AdoptedIntoNothing,
 }
 
 #[cfg(test)]
 impl Guard {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::LeaderEpoch,
         Self::RefusalsCommit,
         Self::UniqueId,
@@ -46,6 +50,8 @@ impl Guard {
         Self::GraceAge,
         Self::ExportedFirst,
         Self::SweepSparesNamed,
+        Self::WholeOrNothing,
+        Self::AdoptedIntoNothing,
     ];
 }
 

@@ -6,6 +6,7 @@
 use freshet_records::crc32c;
 use freshet_types::{ClusterId, NodeId, Offset, PartitionId, TopicPartition};
 
+use crate::codec::MOST_VERSION;
 use crate::segment::SegmentId;
 
 /// Which of `shards` partitions of the internal topic keeps a partition's manifest. It is part of the
@@ -124,9 +125,10 @@ impl Layout {
                 let (start, id) = (start.parse().ok()?, parse_id(id)?);
                 ObjectName::Segment { start, id }
             }
-            ("manifests", name) => ObjectName::Manifest {
-                version: name.parse().ok()?,
-            },
+            ("manifests", name) => {
+                let version = name.parse().ok()?;
+                (version <= MOST_VERSION).then_some(ObjectName::Manifest { version })?
+            }
             _ => return None,
         };
         // One spelling for each object: what we would not write is not ours.
@@ -220,6 +222,7 @@ mod tests {
             "segments/00000000000000000042-ab",
             "segments/+0000000000000000042-abababababababababababababababab",
             "manifests/5",
+            "manifests/18446744073709551615",
             "other/5",
             "",
         ] {

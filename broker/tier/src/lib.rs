@@ -27,7 +27,7 @@ pub use machine::{
     Answer, Ask, Change, Changed, Claim, Limits, Manifests, Purpose, Record, Refusal, Request,
     Said, Stored, said_from_bytes, said_to_bytes,
 };
-pub use manifest::{EpochEnd, ExportedManifest, Manifest, Retention, Unnamed};
+pub use manifest::{EpochEnd, ExportedManifest, Head, Manifest, Part, Retention, Unnamed};
 pub use object::{
     CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentBytes, SegmentSource,
     UploadError, VerifyError, check_bytes, check_named, check_whole, upload,

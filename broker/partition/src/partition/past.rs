@@ -135,6 +135,11 @@ impl Partition {
         self.past.hold(false);
     }
 
+    /// Whether the log is empty, and nobody may write to it before its past is known.
+    pub(crate) fn waits_for_past(&self) -> bool {
+        self.past.is_held()
+    }
+
     /// Where somebody wants the log to begin.
     pub(crate) fn wanted_start(&self) -> Offset {
         let (epoch, offset) = *self.past.get().wanted_start.lock();

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use freshet_log::{ClosedSegment, Tiered};
@@ -17,7 +17,6 @@ use super::Shared;
 use super::carry::{Carried, carry};
 use super::patrol::{Finding, Patrol};
 use super::tended::{Tended, Trouble, strange};
-use crate::manifests::MANIFESTS_TOPIC;
 use crate::partition::{KnownPast, Partition, Past};
 
 /// Pause after the first failure; each one after it is twice as long.
@@ -47,6 +46,8 @@ pub(super) struct Custodian {
     pub(super) shared: Arc<Shared>,
     pub(super) partition: Arc<Partition>,
     pub(super) tended: Tended,
+    /// The shard has known of this partition before.
+    has_claimed: AtomicBool,
 }
 
 impl Custodian {
@@ -60,6 +61,7 @@ impl Custodian {
             shared,
             partition,
             tended,
+            has_claimed: AtomicBool::new(false),
         }
     }
 
@@ -217,9 +219,32 @@ impl Custodian {
 
     /// The past is this broker's to keep from now on.
     async fn claim(&self, wish: Wish) -> Result<Manifest, Trouble> {
+        let manifest = self.ask_claim(wish).await?;
+        let has_claimed = self.has_claimed.swap(true, Ordering::Relaxed);
+        // Nothing is put before something is begun, so a topic's first leader finds nothing at first.
+        let begins_at_0 = self.partition.view().log_start() == 0;
+        let may_be_lost = has_claimed || self.tended.epoch > 0 || !begins_at_0;
+        if manifest.is_pristine() && may_be_lost && self.adopt().await? {
+            if self.wish() != wish {
+                return Err(Trouble::Off);
+            }
+            return self.ask_claim(wish).await;
+        }
+        Ok(manifest)
+    }
+
+    async fn ask_claim(&self, wish: Wish) -> Result<Manifest, Trouble> {
         let view = self.partition.view();
         let local_start = view.log_start();
         let is_empty = local_start == view.log_end();
+        let may_move = wish != Wish::Leave || self.partition.waits_for_past();
+        let unclean = match (is_empty, wish) {
+            // Where there is nothing, nothing contradicts the bucket.
+            (true, _) if may_move => None,
+            // All of it is to go, and so may what contradicts the log.
+            (_, Wish::Leave) => Some(self.tended.epoch),
+            _ => self.unclean(),
+        };
         let claim = Claim {
             // The log knows where it begins on this disk. What was deleted in both tiers the manifest
             // knows.
@@ -227,27 +252,29 @@ impl Custodian {
             local_start,
             log_end: view.log_end(),
             epochs: epochs(&view.epochs()),
-            // Where there is nothing, nothing contradicts the bucket.
-            unclean: self.unclean().filter(|_| !is_empty),
+            unclean,
         };
-        let manifest = match self.tended.hear(Ask::Claim(claim)).await? {
-            Ok(Answer::Claimed(manifest)) => manifest,
-            Err(Refusal::Departs { remote_end, .. }) if is_empty && wish != Wish::Leave => {
-                self.begin_anew(remote_end).await?;
-                return Err(Trouble::Off);
+        match self.tended.hear(Ask::Claim(claim)).await? {
+            Ok(Answer::Claimed(manifest)) => Ok(*manifest),
+            Err(Refusal::Departs { remote_end, .. }) if is_empty && may_move => {
+                self.go_behind(remote_end).await?;
+                Err(Trouble::Off)
             }
-            Err(refusal) => return Err(refusal.into()),
-            Ok(_) => return Err(strange()),
-        };
-        // Nothing is put before something is begun, so an attempt of an earlier life is no other's.
-        let is_new = manifest.exported() == 0
-            && manifest.segments().is_empty()
-            && manifest.open().is_empty()
-            && manifest.unnamed().is_empty();
-        if is_new && local_start > 0 {
-            self.must_be_new().await?;
+            Err(refusal) => Err(refusal.into()),
+            Ok(_) => Err(strange()),
         }
-        Ok(*manifest)
+    }
+
+    /// Has an empty log go on behind the bucket, once the shard knows where that ends: who has claimed
+    /// before may not have come as far as to look there.
+    async fn go_behind(&self, remote_end: Offset) -> Result<(), Trouble> {
+        let Answer::Manifest(manifest) = self.tended.ask(Ask::Describe).await? else {
+            return Err(strange());
+        };
+        if manifest.is_pristine() && self.adopt().await? {
+            return Ok(());
+        }
+        self.begin_anew(remote_end).await
     }
 
     /// All disks have lost the log, or an empty one was chosen: it goes on behind what the bucket has.
@@ -256,21 +283,6 @@ impl Custodian {
         let beginning = beginning.map_err(|error| Trouble::Again(error.to_string()))?;
         let begun = self.partition.lead_from(self.tended.epoch, beginning).await;
         begun.map_err(|error| Trouble::Again(error.to_string()))
-    }
-
-    /// A manifest that is new to its shard while the log begins later than at 0: if the bucket has one
-    /// of this partition, the shard has lost it, and so would readers lose what it names.
-    async fn must_be_new(&self) -> Result<(), Trouble> {
-        let parts = &self.shared.parts;
-        let prefix = parts.layout.manifests(self.partition.id());
-        let listed = parts.objects.list(&prefix, None, 1).await;
-        let listed = listed.map_err(|error| Trouble::Again(error.to_string()))?;
-        match listed.objects.first() {
-            None => Ok(()),
-            Some((key, _)) => Err(Trouble::Again(format!(
-                "{MANIFESTS_TOPIC} knows nothing of this partition, and {key} is in the bucket"
-            ))),
-        }
     }
 
     /// The latest epoch whose leader may have less than was acknowledged.

@@ -12,6 +12,7 @@
 //! One task for each partition that is led and tiers, on a runtime of the caller's choice. It waits
 //! for the store as long as the store takes; producers and readers never wait for it.
 
+mod adopt;
 mod carry;
 mod custodian;
 mod exports;

@@ -47,9 +47,7 @@ pub(super) struct Tended {
 impl Tended {
     /// What is on no disk can be restored by the newest manifest in the bucket.
     pub(super) async fn export(&self, copy: &mut Manifest) -> Result<(), Trouble> {
-        let is_empty = copy.segments().is_empty() && copy.unnamed().is_empty();
-        let says_nothing = copy.exported() == 0 && is_empty;
-        if copy.exported() == copy.version() || says_nothing {
+        if copy.exported() == copy.version() || copy.is_pristine() {
             return Ok(());
         }
         let Answer::Export(exported) = self.ask(Ask::Export).await? else {
@@ -60,16 +58,21 @@ impl Tended {
         let (bytes, version) = (Bytes::from(exported.bytes), exported.version);
         match parts.objects.put_new(&key, &mut bytes.clone()).await {
             Ok(()) => {}
-            // One version has one sequence of bytes: this is it, unless it has another length.
-            Err(error) => {
-                let head = parts.objects.head(&key).await;
-                if !head.is_ok_and(|head| head.len_bytes == bytes.len() as u64) {
-                    return Err(failed(&error));
-                }
-            }
+            Err(error) if !self.is_stored(&key, &bytes).await => return Err(failed(&error)),
+            Err(_) => {}
         }
         parts.counts.exports.fetch_add(1, Ordering::Relaxed);
         self.change(copy, Ask::Exported { version }).await
+    }
+
+    /// Whether these bytes are there. Others may be: a part of them, or of a shard that has lost them since.
+    /// The next claim has another version.
+    async fn is_stored(&self, key: &str, bytes: &Bytes) -> bool {
+        let objects = &self.shared.parts.objects;
+        let stored = objects.get_range(key, 0..bytes.len() as u64).await;
+        let head = objects.head(key).await;
+        let is_whole = head.is_ok_and(|head| head.len_bytes == bytes.len() as u64);
+        is_whole && stored.is_ok_and(|stored| stored == *bytes)
     }
 
     /// Objects that nobody is sent to any more go, once their time is over.

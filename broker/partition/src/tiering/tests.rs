@@ -2,7 +2,7 @@
 //! that loses answers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use freshet_tier::{
 use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Timestamp, TopicId};
 use tokio::sync::oneshot;
 
+mod adoption;
 mod past;
 mod scrub;
 
@@ -93,6 +94,8 @@ impl ManifestDoor for Door {
 struct Store {
     objects: MemoryObjects,
     away: AtomicBool,
+    /// Names in a page of a listing at most; 0 for as many as are asked for.
+    page: AtomicUsize,
     /// It takes segments, and nothing else.
     no_manifests: AtomicBool,
     puts: AtomicU64,
@@ -169,7 +172,11 @@ impl Objects for Store {
     ) -> ObjectWait<'a, Listing> {
         Box::pin(async move {
             self.check(prefix)?;
-            self.objects.list(prefix, after, at_most).await
+            let most = match self.page.load(Ordering::Relaxed) {
+                0 => at_most,
+                page => at_most.min(page),
+            };
+            self.objects.list(prefix, after, most).await
         })
     }
 

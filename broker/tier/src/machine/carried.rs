@@ -146,6 +146,11 @@ fn put_ask(out: &mut Vec<u8>, ask: &Ask) {
         }
         Ask::Describe => out.put_u8(13),
         Ask::List => out.put_u8(14),
+        Ask::Adopt { exported, newest } => {
+            out.put_u8(15);
+            put_bytes(out, exported);
+            out.put_u64(*newest);
+        }
     }
 }
 
@@ -195,6 +200,10 @@ fn get_ask(from: &mut &[u8]) -> Result<Ask, EnvelopeError> {
         },
         13 => Ask::Describe,
         14 => Ask::List,
+        15 => Ask::Adopt {
+            exported: bytes(from)?,
+            newest: from.try_get_u64()?,
+        },
         _ => return Err(malformed("a question that this broker does not know")),
     })
 }
@@ -226,7 +235,7 @@ fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
     match answer {
         Answer::Claimed(manifest) => {
             out.put_u8(1);
-            put_changes(out, manifest.parts());
+            put_manifest(out, manifest);
         }
         Answer::Changed(changed) => {
             out.put_u8(2);
@@ -236,8 +245,7 @@ fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
             out.put_u8(3);
             out.put_u64(exported.version);
             out.put_i64(exported.remote_end);
-            codec::put_count(out, exported.bytes.len());
-            out.put_slice(&exported.bytes);
+            put_bytes(out, &exported.bytes);
         }
         Answer::Doomed { changed, objects } => {
             out.put_u8(4);
@@ -246,7 +254,7 @@ fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
         }
         Answer::Manifest(manifest) => {
             out.put_u8(5);
-            put_changes(out, manifest.parts());
+            put_manifest(out, manifest);
         }
         Answer::Partitions(partitions) => {
             out.put_u8(6);
@@ -255,6 +263,7 @@ fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
                 codec::put_partition(out, *partition);
             }
         }
+        Answer::Adopted => out.put_u8(7),
     }
 }
 
@@ -265,11 +274,7 @@ fn get_answer(tag: u8, from: &mut &[u8]) -> Result<Answer, EnvelopeError> {
         3 => Answer::Export(ExportedManifest {
             version: from.try_get_u64()?,
             remote_end: codec::offset(from)?,
-            bytes: {
-                let mut bytes = vec![0; codec::count(from, 1)?];
-                from.try_copy_to_slice(&mut bytes)?;
-                bytes
-            },
+            bytes: bytes(from)?,
         }),
         4 => Answer::Doomed {
             changed: get_changed(from)?,
@@ -277,17 +282,17 @@ fn get_answer(tag: u8, from: &mut &[u8]) -> Result<Answer, EnvelopeError> {
         },
         5 => Answer::Manifest(Box::new(get_manifest(from)?)),
         6 => Answer::Partitions(codec::list(from, codec::ID_BYTES + 4, codec::partition)?),
+        7 => Answer::Adopted,
         _ => return Err(malformed("an answer that this broker does not know")),
     })
 }
 
-fn put_changes(out: &mut Vec<u8>, changes: impl Iterator<Item = Change>) {
+fn put_list<T>(out: &mut Vec<u8>, list: impl Iterator<Item = T>, put: impl Fn(&mut Vec<u8>, T)) {
     let at = out.len();
     out.put_u32(0);
     let mut count = 0;
-    for change in changes {
-        out.put_u16(change.kind());
-        change.put(out);
+    for one in list {
+        put(out, one);
         count += 1;
     }
     let count = u32::try_from(count).expect("limits keep lists far below 2^32");
@@ -301,13 +306,26 @@ fn get_changes(from: &mut &[u8]) -> Result<Vec<Change>, EnvelopeError> {
     })
 }
 
+fn put_manifest(out: &mut Vec<u8>, manifest: &Manifest) {
+    put_list(out, manifest.parts(), |out, part| {
+        out.put_u16(record::part_kind(&part));
+        record::put_part(out, &part);
+    });
+}
+
 fn get_manifest(from: &mut &[u8]) -> Result<Manifest, EnvelopeError> {
-    let parts = get_changes(from)?;
-    Manifest::of_parts(&parts).ok_or(malformed("a manifest whose parts contradict"))
+    let parts = codec::list(from, 2, |from| {
+        let kind = from.try_get_u16()?;
+        record::get_part(kind, from)
+    })?;
+    Manifest::of_parts(parts).ok_or(malformed("a manifest whose parts contradict"))
 }
 
 fn put_changed(out: &mut Vec<u8>, changed: &Changed) {
-    put_changes(out, changed.changes.iter().cloned());
+    put_list(out, changed.changes.iter(), |out, change| {
+        out.put_u16(change.kind());
+        change.put(out);
+    });
     out.put_u64(changed.version);
 }
 
@@ -348,6 +366,7 @@ fn put_refusal(out: &mut Vec<u8>, refusal: &Refusal) {
             out.put_u8(111);
             put_text(out, why);
         }
+        Refusal::NotNew => out.put_u8(112),
     }
 }
 
@@ -381,6 +400,7 @@ fn get_refusal(tag: u8, from: &mut &[u8]) -> Result<Refusal, EnvelopeError> {
             what: text(from)?,
         },
         111 => Refusal::Malformed(text(from)?),
+        112 => Refusal::NotNew,
         _ => return Err(malformed("a refusal that this broker does not know")),
     })
 }
@@ -395,14 +415,22 @@ fn put_offsets<const N: usize>(out: &mut Vec<u8>, tag: u8, offsets: [Offset; N])
     offsets.iter().for_each(|offset| out.put_i64(*offset));
 }
 
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    codec::put_count(out, bytes.len());
+    out.put_slice(bytes);
+}
+
+fn bytes(from: &mut &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut bytes = vec![0; codec::count(from, 1)?];
+    from.try_copy_to_slice(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn put_text(out: &mut Vec<u8>, text: &str) {
-    codec::put_count(out, text.len());
-    out.put_slice(text.as_bytes());
+    put_bytes(out, text.as_bytes());
 }
 
 fn text(from: &mut &[u8]) -> Result<Cow<'static, str>, EnvelopeError> {
-    let mut bytes = vec![0; codec::count(from, 1)?];
-    from.try_copy_to_slice(&mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(|_| malformed("a text that is none"))?;
+    let text = String::from_utf8(bytes(from)?).map_err(|_| malformed("a text that is none"))?;
     Ok(text.into())
 }

@@ -90,7 +90,10 @@ pub(super) fn sweep(
         strangers.iter().map(|(id, _)| *id),
         now,
     );
-    let aged = |id| is_older(&ages.strangers, id, now, limits.grace_ms);
+    // The newest manifest in the bucket may be of a time that the shard has forgotten, and name them.
+    let is_shown = manifest.exported == 0 || manifest.exported == manifest.version;
+    let may = is_shown || !holds(Guard::ExportedFirst);
+    let aged = |id| may && is_older(&ages.strangers, id, now, limits.grace_ms);
     let due = strangers.into_iter().copied();
     let objects: Vec<_> = due.filter(|(id, _)| aged(*id)).collect();
     doom(Vec::new(), objects.clone(), objects)

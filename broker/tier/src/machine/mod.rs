@@ -9,6 +9,7 @@
 //! it first, on the host's monotonic clock: a new host waits a whole grace age again, and a wall
 //! clock that jumps deletes nothing.
 
+mod adopt;
 mod carried;
 mod changes;
 mod collect;
@@ -26,7 +27,7 @@ pub use record::{Change, Record};
 pub use request::{Answer, Ask, Changed, Claim, Purpose, Refusal, Request, Stored};
 
 use crate::guard::{Guard, holds};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Part, Staged};
 
 /// What a manifest may grow to, and how long things last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ impl Default for Limits {
 pub struct Manifests {
     limits: Limits,
     manifests: BTreeMap<TopicPartition, Manifest>,
+    /// What is to take the place of these, as far as it was read back.
+    staged: BTreeMap<TopicPartition, Staged>,
     ages: BTreeMap<TopicPartition, Ages>,
 }
 
@@ -116,6 +119,7 @@ impl Manifests {
         Self {
             limits,
             manifests: BTreeMap::new(),
+            staged: BTreeMap::new(),
             ages: BTreeMap::new(),
         }
     }
@@ -141,6 +145,10 @@ impl Manifests {
         let ask = match ask {
             Ask::Claim(claim) => {
                 return changes::claim(manifest, leader_epoch, &claim, limits);
+            }
+            Ask::Adopt { exported, newest } => {
+                let here = (partition, manifest);
+                return adopt::adopt(here, leader_epoch, &exported, newest);
             }
             Ask::Delete { keep_objects } => return Ok(changes::delete(manifest, keep_objects)),
             Ask::List => {
@@ -192,7 +200,7 @@ impl Manifests {
             }
             Ask::Collected { ids } => Ok(collect::collected(manifest, ids)),
             // Answered above.
-            Ask::Claim(_) | Ask::Delete { .. } | Ask::Describe | Ask::List => {
+            Ask::Claim(_) | Ask::Adopt { .. } | Ask::Delete { .. } | Ask::Describe | Ask::List => {
                 Ok(Decided::already(Vec::new()))
             }
         }
@@ -239,41 +247,25 @@ impl Machine for Manifests {
     fn apply(&mut self, record: &Record) {
         let Record { partition, change } = record;
         match change {
-            Change::Claimed {
-                leader_epoch,
-                log_start,
-                ..
-            }
-            | Change::Head {
-                leader_epoch,
-                log_start,
-                ..
-            } => {
-                let fresh = || Manifest::new(*leader_epoch, *log_start);
-                let manifest = self.manifests.entry(*partition).or_insert_with(fresh);
-                manifest.apply(change);
-            }
-            Change::Deleted { keep_objects: true } => self.forget(*partition),
-            _ => {
-                let Some(manifest) = self.manifests.get_mut(partition) else {
-                    return;
-                };
-                manifest.apply(change);
-                if manifest.deleted && manifest.unnamed.is_empty() {
-                    self.forget(*partition);
-                }
+            Change::Part(part) => self.stage(*partition, part),
+            Change::Whole { parts } => self.take_place(*partition, *parts),
+            change => {
+                // Who writes something else has not read the end of what is staged: it is torn.
+                self.staged.remove(partition);
+                self.change(*partition, change);
             }
         }
     }
 
     fn loaded(&mut self, _: Now) -> Decision<Self> {
         self.ages.clear();
+        self.staged.clear();
         Decision::default()
     }
 
     fn snapshot(&self) -> Vec<Record> {
         let parts = self.manifests.iter().flat_map(|(partition, manifest)| {
-            manifest.parts().map(|change| Record {
+            staged(manifest).map(|change| Record {
                 partition: *partition,
                 change,
             })
@@ -282,7 +274,61 @@ impl Machine for Manifests {
     }
 }
 
+/// The changes that make this manifest of any other, all at once.
+fn staged(manifest: &Manifest) -> impl Iterator<Item = Change> {
+    let parts = 1 + manifest.segments().len() + manifest.open.len() + manifest.unnamed.len();
+    let parts = parts as u64;
+    let whole = std::iter::once(Change::Whole { parts });
+    manifest.parts().map(Change::Part).chain(whole)
+}
+
 impl Manifests {
+    fn stage(&mut self, partition: TopicPartition, part: &Part) {
+        if let Part::Head(head) = part {
+            self.staged.insert(partition, Staged::new(*head));
+        } else if let Some(staged) = self.staged.get_mut(&partition) {
+            staged.take(part.clone());
+        }
+        if !holds(Guard::WholeOrNothing)
+            && let Some(staged) = self.staged.get(&partition)
+        {
+            self.manifests.insert(partition, staged.so_far().clone());
+        }
+    }
+
+    fn take_place(&mut self, partition: TopicPartition, parts: u64) {
+        let staged = self.staged.remove(&partition);
+        if let Some(manifest) = staged.and_then(|staged| staged.whole(parts)) {
+            self.manifests.insert(partition, manifest);
+            // What was a stranger may be named by now.
+            self.ages.remove(&partition);
+        }
+    }
+
+    fn change(&mut self, partition: TopicPartition, change: &Change) {
+        match change {
+            Change::Claimed {
+                leader_epoch,
+                log_start,
+                ..
+            } => {
+                let fresh = || Manifest::new(*leader_epoch, *log_start);
+                let manifest = self.manifests.entry(partition).or_insert_with(fresh);
+                manifest.apply(change);
+            }
+            Change::Deleted { keep_objects: true } => self.forget(partition),
+            _ => {
+                let Some(manifest) = self.manifests.get_mut(&partition) else {
+                    return;
+                };
+                manifest.apply(change);
+                if manifest.deleted && manifest.unnamed.is_empty() {
+                    self.forget(partition);
+                }
+            }
+        }
+    }
+
     fn forget(&mut self, partition: TopicPartition) {
         self.manifests.remove(&partition);
         self.ages.remove(&partition);

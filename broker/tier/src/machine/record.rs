@@ -7,7 +7,7 @@ use super::request::Purpose;
 use freshet_records::envelope::{EnvelopeError, malformed};
 
 use crate::codec;
-use crate::manifest::Unnamed;
+use crate::manifest::{Head, Part, Unnamed};
 use crate::segment::{Attempt, Segment, SegmentId};
 
 const VERSION: u16 = 0;
@@ -85,30 +85,14 @@ pub enum Change {
     /// Nothing. A refusal that nobody but the host of the shard may give waits for its commit: a host
     /// that lost the shard still answers what needs no record, from what it knew then.
     Confirmed,
-    /// Snapshots only: the manifest's own fields.
-    Head {
-        /// Who claimed last.
-        leader_epoch: LeaderEpoch,
-        /// First offset that may be read.
-        log_start: Offset,
-        /// Counts changes.
-        version: u64,
-        /// The version in the bucket.
-        exported: u64,
-        /// Whether only objects are left.
-        deleted: bool,
-    },
-    /// Snapshots only: a named segment.
-    Named {
-        /// As it is visible.
-        segment: Segment,
-    },
-    /// Snapshots only: an object that waits to be deleted.
-    Left {
-        /// Its id.
-        id: SegmentId,
-        /// What is known of it.
-        unnamed: Unnamed,
+    /// A part of a manifest that is to take the place of the present one: a snapshot, or one that is
+    /// adopted. Nobody sees it before it is whole.
+    Part(Part),
+    /// It takes its place, if these are all its parts: who reads a part of an append finds what was
+    /// there before.
+    Whole {
+        /// How many came before this.
+        parts: u64,
     },
 }
 
@@ -137,10 +121,9 @@ impl Change {
             Self::Doomed { .. } => 8,
             Self::Collected { .. } => 9,
             Self::Deleted { .. } => 10,
-            Self::Head { .. } => 11,
-            Self::Named { .. } => 12,
-            Self::Left { .. } => 13,
+            Self::Part(part) => part_kind(part),
             Self::Confirmed => 14,
+            Self::Whole { .. } => 15,
         }
     }
 
@@ -156,9 +139,7 @@ impl Change {
                 out.put_i64(cut.unwrap_or(-1));
             }
             Self::Begun { id, attempt } => put_attempt(out, *id, attempt),
-            Self::Committed { segment } | Self::Named { segment } => {
-                codec::put_segment(out, segment);
-            }
+            Self::Committed { segment } => codec::put_segment(out, segment),
             Self::Abandoned { ids } | Self::Collected { ids } => put_ids(out, ids),
             Self::StartMoved { log_start } => out.put_i64(*log_start),
             Self::Replaced { removed, added } => {
@@ -170,25 +151,8 @@ impl Change {
             Self::Doomed { objects } => put_objects(out, objects),
             Self::Deleted { keep_objects } => out.put_u8(u8::from(*keep_objects)),
             Self::Confirmed => {}
-            Self::Head {
-                leader_epoch,
-                log_start,
-                version,
-                exported,
-                deleted,
-            } => {
-                out.put_i32(*leader_epoch);
-                out.put_i64(*log_start);
-                out.put_u64(*version);
-                out.put_u64(*exported);
-                out.put_u8(u8::from(*deleted));
-            }
-            Self::Left { id, unnamed } => {
-                out.put_slice(&id.0);
-                out.put_i64(unnamed.start);
-                out.put_u64(unnamed.since);
-                out.put_u8(u8::from(unnamed.doomed));
-            }
+            Self::Part(part) => put_part(out, part),
+            Self::Whole { parts } => out.put_u64(*parts),
         }
     }
 
@@ -203,7 +167,10 @@ impl Change {
                     _ => return Err(malformed("a negative cut")),
                 },
             },
-            2 => get_attempt(from)?,
+            2 => {
+                let (id, attempt) = get_attempt(from)?;
+                Self::Begun { id, attempt }
+            }
             3 => Self::Committed {
                 segment: codec::segment(from)?,
             },
@@ -225,28 +192,70 @@ impl Change {
             10 => Self::Deleted {
                 keep_objects: codec::flag(from)?,
             },
-            11 => Self::Head {
-                leader_epoch: from.try_get_i32()?,
-                log_start: codec::offset(from)?,
-                version: from.try_get_u64()?,
-                exported: from.try_get_u64()?,
-                deleted: codec::flag(from)?,
-            },
-            12 => Self::Named {
-                segment: codec::segment(from)?,
-            },
-            13 => Self::Left {
-                id: codec::id(from)?,
-                unnamed: Unnamed {
-                    start: codec::offset(from)?,
-                    since: from.try_get_u64()?,
-                    doomed: codec::flag(from)?,
-                },
-            },
             14 => Self::Confirmed,
-            _ => return Err(malformed("a kind that this broker does not know")),
+            15 => Self::Whole {
+                parts: from.try_get_u64()?,
+            },
+            kind => Self::Part(get_part(kind, from)?),
         })
     }
+}
+
+pub(super) fn part_kind(part: &Part) -> u16 {
+    match part {
+        Part::Head(_) => 11,
+        Part::Named { .. } => 12,
+        Part::Left { .. } => 13,
+        Part::Open { .. } => 16,
+    }
+}
+
+pub(super) fn put_part(out: &mut Vec<u8>, part: &Part) {
+    match part {
+        Part::Head(head) => {
+            out.put_i32(head.leader_epoch);
+            out.put_i64(head.log_start);
+            out.put_u64(head.version);
+            out.put_u64(head.exported);
+            out.put_u8(u8::from(head.deleted));
+        }
+        Part::Named { segment } => codec::put_segment(out, segment),
+        Part::Left { id, unnamed } => {
+            out.put_slice(&id.0);
+            out.put_i64(unnamed.start);
+            out.put_u64(unnamed.since);
+            out.put_u8(u8::from(unnamed.doomed));
+        }
+        Part::Open { id, attempt } => put_attempt(out, *id, attempt),
+    }
+}
+
+pub(super) fn get_part(kind: u16, from: &mut &[u8]) -> Result<Part, EnvelopeError> {
+    Ok(match kind {
+        11 => Part::Head(Head {
+            leader_epoch: from.try_get_i32()?,
+            log_start: codec::offset(from)?,
+            version: codec::version(from)?,
+            exported: from.try_get_u64()?,
+            deleted: codec::flag(from)?,
+        }),
+        12 => Part::Named {
+            segment: codec::segment(from)?,
+        },
+        13 => Part::Left {
+            id: codec::id(from)?,
+            unnamed: Unnamed {
+                start: codec::offset(from)?,
+                since: from.try_get_u64()?,
+                doomed: codec::flag(from)?,
+            },
+        },
+        16 => {
+            let (id, attempt) = get_attempt(from)?;
+            Part::Open { id, attempt }
+        }
+        _ => return Err(malformed("a kind that this broker does not know")),
+    })
 }
 
 fn put_attempt(out: &mut Vec<u8>, id: SegmentId, attempt: &Attempt) {
@@ -256,7 +265,7 @@ fn put_attempt(out: &mut Vec<u8>, id: SegmentId, attempt: &Attempt) {
     out.put_u8(u8::from(attempt.purpose == Purpose::Rewrite));
 }
 
-fn get_attempt(from: &mut &[u8]) -> Result<Change, EnvelopeError> {
+fn get_attempt(from: &mut &[u8]) -> Result<(SegmentId, Attempt), EnvelopeError> {
     let id = codec::id(from)?;
     let (start, end) = (codec::offset(from)?, codec::offset(from)?);
     if start >= end {
@@ -272,7 +281,7 @@ fn get_attempt(from: &mut &[u8]) -> Result<Change, EnvelopeError> {
         end,
         purpose,
     };
-    Ok(Change::Begun { id, attempt })
+    Ok((id, attempt))
 }
 
 pub(super) fn ids(from: &mut &[u8]) -> Result<Vec<SegmentId>, EnvelopeError> {

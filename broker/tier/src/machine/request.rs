@@ -25,6 +25,15 @@ pub enum Ask {
     /// To be the one who changes the manifest: the first thing a leader asks. Whoever asked in an
     /// earlier epoch is refused from then on, and what it was uploading is abandoned.
     Claim(Claim),
+    /// To have the newest manifest in the bucket be the shard's, which has lost it: it names all that
+    /// ever left a disk, and nothing that was deleted. To be claimed then, as any other.
+    Adopt {
+        /// The object's bytes ([`ExportedManifest::bytes`]).
+        exported: Vec<u8>,
+        /// The greatest version that the bucket has a name of, also where its object is damaged: what
+        /// comes goes on behind it.
+        newest: u64,
+    },
     /// To upload an object. Asked, and answered, before its first byte is sent: so every object in
     /// the bucket was known before it was there.
     Begin {
@@ -136,6 +145,8 @@ pub struct Stored {
 pub enum Answer {
     /// The manifest is yours: a copy, to be kept by applying the changes that follow.
     Claimed(Box<Manifest>),
+    /// It is the shard's now, and nobody's before it is claimed.
+    Adopted,
     /// For the copy.
     Changed(Changed),
     /// Put this into the bucket.
@@ -225,6 +236,9 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+    /// A manifest takes the place of none but one that knows nothing.
+    #[error("the shard knows of something in the bucket")]
+    NotNew,
     /// It contradicts itself.
     #[error("malformed request: {0}")]
     Malformed(Cow<'static, str>),
@@ -240,6 +254,7 @@ impl Refusal {
             | Self::NotOpen(_)
             | Self::NotContiguous { .. }
             | Self::NotCurrent
+            | Self::NotNew
             | Self::Departs { .. } => ErrorKind::Conflict,
             Self::Deleted => ErrorKind::NotFound,
             Self::Hole { .. } => ErrorKind::Corrupt,

@@ -13,7 +13,9 @@ impl Manifest {
     #[must_use]
     pub fn follow(&mut self, changed: &Changed) -> bool {
         let shown = changed.changes.iter().filter(|change| change.is_shown());
-        let is_next = self.version + shown.count() as u64 == changed.version;
+        // What this copy has already is told again: something else has raised the version.
+        let is_old = shown.clone().any(|change| self.has(change));
+        let is_next = self.version + shown.count() as u64 == changed.version && !is_old;
         // What was asked twice and heard already is not done twice.
         let is_heard = self.version == changed.version;
         if is_next || is_heard {
@@ -22,6 +24,16 @@ impl Manifest {
                 .for_each(|change| self.apply(change));
         }
         is_next || is_heard
+    }
+
+    /// Whether a change that shows would change nothing.
+    fn has(&self, change: &Change) -> bool {
+        match change {
+            Change::Committed { segment } => self.is_named(segment.id),
+            Change::Replaced { added, .. } => added.iter().all(|s| self.is_named(s.id)),
+            Change::StartMoved { log_start } => self.log_start == *log_start,
+            _ => false,
+        }
     }
 
     /// Applies one change.
@@ -75,85 +87,9 @@ impl Manifest {
                 let gone = self.segments.clear();
                 self.unname(gone);
             }
-            Change::Confirmed => {}
-            Change::Head { .. } => self.begin_anew(change),
-            Change::Named { segment } => self.segments.insert(segment.clone()),
-            Change::Left { id, unnamed } => {
-                self.unnamed.insert(*id, *unnamed);
-            }
+            // Of what is to take its place, and no change of this one.
+            Change::Confirmed | Change::Part(_) | Change::Whole { .. } => {}
         }
-    }
-
-    /// A snapshot in the log is read behind all that it sums up.
-    fn begin_anew(&mut self, head: &Change) {
-        if let Change::Head {
-            leader_epoch,
-            log_start,
-            version,
-            exported,
-            deleted,
-        } = *head
-        {
-            *self = Self::new(leader_epoch, log_start);
-            self.version = version;
-            self.exported = exported;
-            self.deleted = deleted;
-        }
-    }
-
-    /// The changes that make this manifest of nothing. No versions are counted on the way.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Change> {
-        let head = Change::Head {
-            leader_epoch: self.leader_epoch,
-            log_start: self.log_start,
-            version: self.version,
-            exported: self.exported,
-            deleted: self.deleted,
-        };
-        let named = self.segments().iter().map(|segment| Change::Named {
-            segment: segment.clone(),
-        });
-        let open = self.open.iter().map(|(id, attempt)| Change::Begun {
-            id: *id,
-            attempt: *attempt,
-        });
-        let unnamed = self.unnamed.iter().map(|(id, unnamed)| Change::Left {
-            id: *id,
-            unnamed: *unnamed,
-        });
-        std::iter::once(head)
-            .chain(named)
-            .chain(open)
-            .chain(unnamed)
-    }
-
-    /// The manifest of such changes; `None` if they are not those of one.
-    pub(crate) fn of_parts(parts: &[Change]) -> Option<Self> {
-        let (head, rest) = parts.split_first()?;
-        let Change::Head {
-            leader_epoch,
-            log_start,
-            ..
-        } = head
-        else {
-            return None;
-        };
-        let mut manifest = Self::new(*leader_epoch, *log_start);
-        manifest.apply(head);
-        for part in rest {
-            match part {
-                Change::Named { segment } => {
-                    let end = manifest.segments.end();
-                    if end.is_some_and(|end| end != segment.start) {
-                        return None;
-                    }
-                }
-                Change::Begun { .. } | Change::Left { .. } => {}
-                _ => return None,
-            }
-            manifest.apply(part);
-        }
-        Some(manifest)
     }
 
     /// Another leader, or the same one anew.
@@ -167,7 +103,7 @@ impl Manifest {
         self.begin_at(log_start);
     }
 
-    fn abandon_all(&mut self) {
+    pub(crate) fn abandon_all(&mut self) {
         let open: Vec<_> = self.open.keys().copied().collect();
         self.abandon(&open);
     }

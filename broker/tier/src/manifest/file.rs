@@ -55,7 +55,7 @@ impl Manifest {
         let mut body = unseal(KIND, bytes)?;
         let from = &mut body;
         let partition = codec::partition(from)?;
-        let version = from.try_get_u64()?;
+        let version = codec::version(from)?;
         let leader_epoch = from.try_get_i32()?;
         let mut manifest = Self::new(leader_epoch, codec::offset(from)?);
         manifest.version = version;

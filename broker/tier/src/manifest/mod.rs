@@ -17,6 +17,7 @@ mod change;
 mod departure;
 mod due;
 mod file;
+mod parts;
 mod segments;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
 pub use due::Retention;
 pub use file::ExportedManifest;
+pub(crate) use parts::Staged;
+pub use parts::{Head, Part};
 pub(crate) use segments::Segments;
 
 use crate::segment::{Attempt, EpochStart, Segment, SegmentId, epoch_at};
@@ -107,6 +110,13 @@ impl Manifest {
     /// Whether the topic is deleted and only its objects are left to be collected.
     pub fn is_deleted(&self) -> bool {
         self.deleted
+    }
+
+    /// Whether it has never named anything. Such a one is not put into the bucket; so if one of its
+    /// partition is there, its shard has lost what it knew.
+    pub fn is_pristine(&self) -> bool {
+        let never_named = self.unnamed.values().all(|unnamed| unnamed.since == 0);
+        self.segments().is_empty() && never_named && self.exported == 0 && !self.deleted
     }
 
     /// What readers are sent to, in the order of offsets.

@@ -445,3 +445,16 @@ fn a_copy_follows_and_notices_what_it_has_missed() {
     assert!(!copy.follow(&later), "it has missed the commit");
     assert_eq!(copy, before);
 }
+
+#[test]
+fn what_is_told_twice_does_not_hide_what_was_missed() {
+    let mut shard = Shard::with(&[(0, 100)]);
+    shard.ask(1, Ask::MoveStart { log_start: 10 }).unwrap();
+    let mut copy = shard.manifest().clone();
+    shard.append(1, stored(2, 100, 200)).unwrap();
+    let Ok(Answer::Changed(again)) = shard.ask(1, Ask::MoveStart { log_start: 10 }) else {
+        panic!("it is answered again");
+    };
+    assert_eq!(again.version, copy.version() + 1, "as if it were the next");
+    assert!(!copy.follow(&again), "it has missed the commit");
+}

@@ -1,5 +1,6 @@
 //! What the machine decides, as tables; bytes; and a world that lives with it.
 
+mod adoption;
 mod bytes;
 mod decisions;
 mod golden;

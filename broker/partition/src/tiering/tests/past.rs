@@ -18,7 +18,7 @@ impl Rig {
         });
     }
 
-    async fn retain(&self) -> Retained {
+    pub(super) async fn retain(&self) -> Retained {
         let (tell, told) = oneshot::channel();
         let now = SystemClock::new().wall();
         let done = Box::new(|retained| drop(tell.send(retained)));
@@ -44,8 +44,16 @@ impl Rig {
         panic!("it stays: {:?}", self.partition().ends());
     }
 
+    /// The log is empty, as if it had never had anything.
+    pub(super) async fn lose_disk(&self) {
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(|restarted| drop(tell.send(restarted)));
+        self.partition().log().restart_at(0, done).expect("room");
+        assert_eq!(told.await.expect("told"), Ok(0));
+    }
+
     /// The same broker leads in another epoch.
-    fn elect_again(&self) {
+    pub(super) fn elect_again(&self) {
         let partition = self.partition();
         let image = Arc::clone(&self.image.borrow());
         let topic = image.topic("t").expect("created");
@@ -64,7 +72,7 @@ impl Rig {
         partition.finish_cold_read(read, UNCOMMITTED).await
     }
 
-    async fn until_ends(&self, what: &str, is_so: impl Fn(Ends) -> bool) {
+    pub(super) async fn until_ends(&self, what: &str, is_so: impl Fn(Ends) -> bool) {
         for _ in 0..1000 {
             if is_so(self.partition().ends()) {
                 return;
@@ -366,28 +374,6 @@ async fn nothing_is_sent_faster_than_it_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_manifest_that_its_shard_has_lost_is_missed() {
-    let rig = Rig::new();
-    let end = rig.away(2).await;
-    *rig.door.machine.lock() = Manifests::new(Limits::default());
-    rig.elect_again();
-    let partition = rig.partition();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(matches!(partition.past(), Past::Unknown));
-    assert_eq!(partition.first_offset(), Err(ReadError::PastUnknown));
-    let newer = rig.segment().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(rig.retain().await.segments, 0);
-    assert_eq!(partition.ends().local_start, end);
-    assert_eq!(
-        rig.manifest().expect("claimed").remote_end(),
-        end,
-        "nothing is copied to {newer}"
-    );
-    rig.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retention_goes_on_between_off_and_on() {
     let rig = Rig::new();
     let end = rig.away(2).await;
@@ -613,10 +599,7 @@ async fn an_empty_log_goes_on_where_the_bucket_ends() {
     let rig = Rig::new();
     let end = rig.away(2).await;
     let partition = rig.partition();
-    let (tell, told) = oneshot::channel();
-    let done = Box::new(|restarted| drop(tell.send(restarted)));
-    partition.log().restart_at(0, done).expect("room");
-    assert_eq!(told.await.expect("told"), Ok(0));
+    rig.lose_disk().await;
     // Nobody may write what would contradict the bucket, whatever metadata says of the election.
     rig.door.loses.store(1, Ordering::Relaxed);
     rig.elect_again();

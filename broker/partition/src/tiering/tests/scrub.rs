@@ -80,7 +80,7 @@ impl Rig {
         said.expect("it leads");
     }
 
-    async fn manifests(&self) -> Vec<u64> {
+    pub(super) async fn manifests(&self) -> Vec<u64> {
         let objects = self.objects().await.into_values();
         let version = |name| match name {
             ObjectName::Manifest { version } => Some(version),

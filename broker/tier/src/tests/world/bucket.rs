@@ -75,6 +75,19 @@ impl Bucket {
         Ok(())
     }
 
+    /// The newest manifest as its object is, and its version.
+    pub(super) fn newest_object(&self) -> Option<(Vec<u8>, u64)> {
+        let version = self.newest.as_ref()?.version();
+        let key = self.layout.manifest(PARTITION, version);
+        Some((self.bytes(&key)?, version))
+    }
+
+    pub(super) fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        let head = at_once(self.store.head(key)).ok()?;
+        let bytes = at_once(self.store.get_range(key, 0..head.len_bytes)).ok()?;
+        Some(bytes.to_vec())
+    }
+
     pub(super) fn delete(&mut self, key: &str) {
         at_once(self.store.delete(key)).unwrap();
         if let Some(ObjectName::Segment { id, .. }) = self.layout.parse(PARTITION, key) {
@@ -100,9 +113,8 @@ impl Bucket {
 
     /// Reads an object whole; `None` if it is not, or not there.
     pub(super) fn rows(&self, key: &str) -> Option<Rows> {
-        let head = at_once(self.store.head(key)).ok()?;
-        let bytes = at_once(self.store.get_range(key, 0..head.len_bytes)).ok()?;
-        let footer = Footer::from_tail(&bytes, head.len_bytes).ok()?;
+        let bytes = self.bytes(key)?;
+        let footer = Footer::from_tail(&bytes, bytes.len() as u64).ok()?;
         let section = footer.section(SectionKind::Batches)?;
         let mut batches = &bytes[..usize::try_from(section.range.end).ok()?];
         if crc32c(batches) != section.crc {

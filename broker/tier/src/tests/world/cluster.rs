@@ -27,6 +27,20 @@ impl Node {
         offset(self.log.len())
     }
 
+    /// All it has is as the leader of this epoch has it.
+    pub(super) fn has_copied(&mut self, epoch: LeaderEpoch) {
+        self.matched = (epoch, self.log.len());
+    }
+
+    /// Its disk is gone.
+    pub(super) fn lose_all(&mut self) {
+        let life = self.life + 1;
+        *self = Self {
+            life,
+            ..Self::default()
+        };
+    }
+
     /// The epochs of a stretch of its log.
     pub(super) fn epochs(&self, from: Offset, to: Offset) -> Vec<EpochStart> {
         let mut epochs: Vec<EpochStart> = Vec::new();
@@ -62,8 +76,13 @@ impl World {
         } else {
             self.dice.index(NODES)
         };
+        let holds = self.has(Duty::HoldsEmpty);
         let node = &mut self.nodes[at];
         if let Some(leader) = &node.leads {
+            let may_lack = node.log.is_empty() && leader.epoch > 1 && leader.copy.is_none();
+            if may_lack && holds {
+                return;
+            }
             node.log.push((leader.epoch, self.next_value));
             self.next_value += 1;
         }
@@ -77,6 +96,13 @@ impl World {
             return;
         }
         let (epoch, exported_end) = (leader.epoch, leader.exported_end);
+        // Who believes to lead asks nobody, until it hears of another one.
+        if self.nodes[at].leads.is_some() && self.dice.chance(80) {
+            return;
+        }
+        let Some(leader) = self.leader() else {
+            return;
+        };
         let remote_end = leader.copy.as_ref().map(Manifest::remote_end);
         let more = 1 + self.dice.index(8);
         let source = &self.nodes[self.current];
@@ -173,7 +199,12 @@ impl World {
             let has = common(&node.log, &self.committed) == self.committed.len();
             has && node.matched.0 >= since
         };
-        let may = |at: &usize| !self.nodes[*at].is_dead && has_all(&self.nodes[*at]);
+        // Of a cluster that is restored: they all have nothing, and go on behind the bucket.
+        let nobody_has = self.nodes.iter().all(|node| node.log.is_empty());
+        let may = |at: &usize| {
+            let node = &self.nodes[*at];
+            !node.is_dead && (nobody_has || has_all(node))
+        };
         let candidates: Vec<usize> = (0..NODES).filter(may).collect();
         if !candidates.is_empty() {
             let chosen = candidates[self.dice.index(candidates.len())];
@@ -188,7 +219,11 @@ impl World {
         let same = common(&node.log, &self.committed);
         let log_start = self.shard.manifest().map_or(0, |m| m.log_start());
         let joins = offset(same) >= node.local_start && node.end() >= log_start;
-        if node.is_dead || !joins || same == self.committed.len() {
+        // The bucket may have been cut since it has trimmed its disk; it would be refused.
+        let is_doubtful = node.local_start > 0 && node.matched.0 < self.unclean.unwrap_or(0);
+        // Who has nothing at all goes on behind the bucket, and loses nothing of it.
+        let is_idle = node.is_dead || is_doubtful || node.log.is_empty();
+        if is_idle || !joins || same == self.committed.len() {
             return;
         }
         self.committed.clone_from(&node.log);
@@ -206,7 +241,7 @@ impl World {
         }
         let high_watermark = self.high_watermark();
         let leader = Leader::new(self.epoch, self.unclean, high_watermark);
-        self.nodes[at].matched = (self.epoch, self.nodes[at].log.len());
+        self.nodes[at].has_copied(self.epoch);
         self.nodes[at].leads = Some(leader);
         self.is_dirty = true;
     }

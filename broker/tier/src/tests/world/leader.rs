@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use freshet_types::{LeaderEpoch, Offset};
 
 use super::uploads::Task;
-use super::{Caller, Duty, Message, PARTITION, World};
+use super::{Caller, Duty, Message, PARTITION, World, index};
 use crate::machine::{Answer, Ask, Claim, Refusal, Request};
 use crate::manifest::{ExportedManifest, Manifest};
 use crate::segment::SegmentId;
@@ -32,6 +32,10 @@ pub(super) struct Leader {
     waiting: Option<(u64, Ask, u64)>,
     pub(super) tasks: Vec<Task>,
     doomed: Vec<(SegmentId, Offset)>,
+    /// Its manifest was there before.
+    has_claimed: bool,
+    /// Where an empty log is to go on.
+    behind: Offset,
     pub(super) export: Option<(ExportedManifest, u64)>,
 }
 
@@ -51,6 +55,8 @@ impl Leader {
             waiting: None,
             tasks: Vec::new(),
             doomed: Vec::new(),
+            has_claimed: false,
+            behind: 0,
             export: None,
         }
     }
@@ -68,6 +74,12 @@ impl Leader {
         if !follows {
             self.begin_anew();
         }
+    }
+
+    /// Something that a manifest in the bucket would tell.
+    fn has_something(&self) -> bool {
+        let copy = self.copy.as_ref();
+        copy.is_some_and(|copy| !copy.is_pristine())
     }
 
     fn begin_anew(&mut self) {
@@ -103,7 +115,8 @@ impl World {
             local_start,
             log_end: node.end(),
             epochs: node.epochs(local_start, node.end()),
-            unclean: leader.unclean,
+            // Where there is nothing, nothing contradicts the bucket.
+            unclean: leader.unclean.filter(|_| node.end() > 0),
         })
     }
 
@@ -148,7 +161,9 @@ impl World {
         match self.dice.below(100) {
             0..20 => self.begin_append(at, leader),
             20..26 => self.begin_rewrite(leader),
-            26..36 if leader.export.is_none() => leader.outbox.push_back(Ask::Export),
+            26..36 if leader.export.is_none() && leader.has_something() => {
+                leader.outbox.push_back(Ask::Export);
+            }
             36..46 => leader.outbox.push_back(Ask::Collect),
             46..50 => self.sweep(leader),
             50..53 => self.retain(leader),
@@ -249,11 +264,24 @@ impl World {
             (_, Err(Refusal::NotClaimed { .. })) => {
                 leader.begin_anew();
             }
-            (Ask::Claim(_), Ok(Answer::Claimed(manifest))) => {
-                leader.exported_end = manifest.log_start();
-                leader.copy = Some(*manifest);
+            (Ask::Claim(claim), Ok(Answer::Claimed(manifest))) => {
+                self.claimed(leader, &claim, *manifest);
+            }
+            (Ask::Claim(claim), Err(Refusal::Departs { remote_end, .. })) if claim.log_end == 0 => {
+                leader.behind = remote_end;
+                leader.outbox.push_back(Ask::Describe);
             }
             (Ask::Claim(claim), Err(refusal)) => self.cannot_lead(at, leader, &claim, &refusal),
+            (Ask::Describe, Ok(Answer::Manifest(manifest))) => {
+                if !manifest.is_pristine() || !self.adopts(leader) {
+                    self.go_behind(at, leader);
+                }
+            }
+            (Ask::Adopt { .. }, Ok(Answer::Adopted)) => {
+                self.told.adoptions += 1;
+                leader.begin_anew();
+            }
+            (Ask::Describe | Ask::Adopt { .. }, _) => leader.begin_anew(),
             (Ask::Export, Ok(Answer::Export(export))) => {
                 leader.export = Some((export, self.now.0));
             }
@@ -286,12 +314,55 @@ impl World {
         self.is_dirty = true;
     }
 
+    fn claimed(&mut self, leader: &mut Leader, claim: &Claim, manifest: Manifest) {
+        let may_be_lost = leader.epoch > 1 || leader.has_claimed || claim.local_start > 0;
+        leader.has_claimed = true;
+        if manifest.is_pristine() && may_be_lost && self.adopts(leader) {
+            return;
+        }
+        leader.exported_end = manifest.log_start();
+        leader.copy = Some(manifest);
+    }
+
+    /// Whether there is something in the bucket that the shard has lost.
+    fn adopts(&mut self, leader: &mut Leader) -> bool {
+        if !self.has(Duty::AdoptFirst) {
+            return false;
+        }
+        let Some((exported, newest)) = self.bucket.newest_object() else {
+            return false;
+        };
+        leader.outbox.push_back(Ask::Adopt { exported, newest });
+        true
+    }
+
+    /// An empty log goes on where the bucket ends, if nobody has written to it.
+    fn go_behind(&mut self, at: usize, leader: &Leader) {
+        let present = at == self.current && leader.epoch == self.epoch;
+        let end = self.high_watermark();
+        if present && leader.behind != end {
+            let to = leader.behind;
+            self.violation = Some(format!("an empty log goes on at {to} instead of {end}"));
+            return;
+        }
+        if !self.nodes[at].log.is_empty() || leader.behind > end {
+            return;
+        }
+        let past = self.committed[..index(leader.behind)].to_vec();
+        let node = &mut self.nodes[at];
+        node.log = past;
+        node.local_start = leader.behind;
+        node.has_copied(leader.epoch);
+    }
+
     /// A leader that was elected cleanly, with nobody elected uncleanly before, is never refused.
     fn cannot_lead(&mut self, at: usize, leader: &Leader, claim: &Claim, refusal: &Refusal) {
         if at != self.current || leader.epoch != self.epoch {
             return;
         }
-        if self.unclean.is_some() {
+        let is_deleted = matches!(refusal, Refusal::Hole { to, .. } if *to <= self.excused);
+        if self.unclean.is_some() || is_deleted {
+            // What was deleted before the shard forgot it is in neither tier, and nobody knows why.
             // Two unclean elections, or one and a deletion: there are records that nobody has.
             self.is_over = true;
         } else {

@@ -15,8 +15,16 @@ impl World {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
         }
-        let local_start = self.nodes[self.current].local_start;
-        let Some(manifest) = self.shard.manifest().cloned() else {
+        let manifest = self.shard.manifest().cloned();
+        if self.is_forgotten {
+            match &manifest {
+                Some(manifest) if !manifest.is_pristine() => self.remembered(manifest),
+                // Nobody asks the shard; the bucket has it all.
+                _ => return self.restorable(self.highest_start),
+            }
+        }
+        let local_start = self.disk_start();
+        let Some(manifest) = manifest else {
             let lost = local_start > 0;
             return lost
                 .then(|| format!("nothing is tiered, and the disk begins at {local_start}"));
@@ -28,20 +36,30 @@ impl World {
             ));
         }
         self.highest_start = manifest.log_start();
-        self.shown(&manifest, manifest.log_start())
+        self.shown(&manifest, manifest.log_start().max(self.excused))
             .or_else(|| self.same_as_before(&manifest))
-            .or_else(|| {
-                // What a cluster without disks would begin with.
-                let newest = self.bucket.newest.clone();
-                let log_start = manifest.log_start();
-                match newest {
-                    Some(newest) => self
-                        .shown(&newest, log_start.max(newest.log_start()))
-                        .map(|what| format!("restored from the bucket: {what}")),
-                    None if local_start > log_start => Some("nothing to restore from".to_owned()),
-                    None => None,
-                }
-            })
+            .or_else(|| self.restorable(manifest.log_start()))
+    }
+
+    /// What a cluster without disks would begin with.
+    fn restorable(&self, log_start: Offset) -> Option<String> {
+        let log_start = log_start.max(self.excused);
+        match &self.bucket.newest {
+            Some(newest) => self
+                .shown(newest, log_start.max(newest.log_start()))
+                .map(|what| format!("restored from the bucket: {what}")),
+            None if self.disk_start() > log_start => Some("nothing to restore from".to_owned()),
+            None => None,
+        }
+    }
+
+    /// Where the leader's disk begins; it will, if it is empty and the bucket is not.
+    fn disk_start(&self) -> Offset {
+        let node = &self.nodes[self.current];
+        match node.log.is_empty() {
+            true => self.high_watermark(),
+            false => node.local_start,
+        }
     }
 
     /// Whether a manifest shows all that is not on the leader's disk, from `from` on, and shows it as
@@ -52,7 +70,7 @@ impl World {
         if !joined {
             return Some(format!("segments overlap, or leave a hole: {segments:?}"));
         }
-        let local_start = self.nodes[self.current].local_start;
+        let local_start = self.disk_start();
         let first = segments.first().map_or(from, |first| first.start);
         if local_start > from && (first > from || manifest.remote_end() < local_start) {
             let ends = (first, manifest.remote_end());
@@ -96,7 +114,7 @@ impl World {
 
     /// What a reader has missed once, because it was cleaned, does not come back.
     fn same_as_before(&mut self, manifest: &Manifest) -> Option<String> {
-        let local_start = self.nodes[self.current].local_start;
+        let local_start = self.disk_start();
         let is_claimed = manifest.leader_epoch() == self.epoch;
         for segment in manifest.segments() {
             let Some(Some(rows)) = self.bucket.objects.get(&segment.id) else {

@@ -1,5 +1,6 @@
 //! The shard of the internal topic: hosts that decide at once and answer once it is committed, as
-//! docs/decisions/0002 has it, and the log that all of them are loaded from.
+//! docs/decisions/0002 has it, and the log that all of them are loaded from. What a host has not committed
+//! when it loses the shard may be there up to any record.
 
 use std::collections::VecDeque;
 
@@ -9,9 +10,16 @@ use super::{Caller, LIMITS, Message, PARTITION, World};
 use crate::machine::{Answer, Change, Manifests, Record, Refusal, Request};
 use crate::manifest::Manifest;
 
+/// What a host has decided, and not committed yet.
+struct Append {
+    records: Vec<Record>,
+    /// Nobody waits for a snapshot.
+    reply: Option<(Caller, Result<Answer, Refusal>)>,
+}
+
 struct Host {
     machine: Manifests,
-    pending: VecDeque<(Vec<Record>, Caller, Result<Answer, Refusal>)>,
+    pending: VecDeque<Append>,
 }
 
 pub(super) struct Shard {
@@ -26,10 +34,18 @@ impl Host {
     fn of(records: impl Iterator<Item = Record>) -> Self {
         let mut machine = Manifests::new(LIMITS);
         records.for_each(|record| machine.apply(&record));
+        machine.loaded(at(0));
         Self {
             machine,
             pending: VecDeque::new(),
         }
+    }
+}
+
+fn at(now: u64) -> Now {
+    Now {
+        monotonic: Millis(now),
+        wall: Timestamp(0),
     }
 }
 
@@ -57,30 +73,27 @@ impl Shard {
 }
 
 impl World {
-    pub(super) fn ask_host(&mut self, at: usize, caller: Caller, request: Request) {
-        let now = Now {
-            monotonic: Millis(self.now.0),
-            wall: Timestamp(0),
-        };
-        let host = &mut self.shard.hosts[at];
-        let decision = host.machine.decide(now, Ticket(0), request);
+    pub(super) fn ask_host(&mut self, to: usize, caller: Caller, request: Request) {
+        let host = &mut self.shard.hosts[to];
+        let decision = host.machine.decide(at(self.now.0), Ticket(0), request);
         for record in &decision.records {
             host.machine.apply(record);
         }
         for (_, reply) in decision.replies {
-            host.pending
-                .push_back((decision.records.clone(), caller, reply));
+            host.pending.push_back(Append {
+                records: decision.records.clone(),
+                reply: Some((caller, reply)),
+            });
         }
-        self.release(at);
+        self.release(to);
     }
 
     /// What waits for no record is answered, also by a host that lost its shard long ago.
     fn release(&mut self, at: usize) {
         let pending = &mut self.shard.hosts[at].pending;
-        while let Some((records, _, _)) = pending.front()
-            && records.is_empty()
-        {
-            if let Some((_, caller, reply)) = pending.pop_front() {
+        while pending.front().is_some_and(|next| next.records.is_empty()) {
+            let next = pending.pop_front();
+            if let Some((caller, reply)) = next.and_then(|next| next.reply) {
                 self.post
                     .push((self.now.0 + 1, Message::Answer(caller, reply)));
             }
@@ -93,17 +106,36 @@ impl World {
         if self.dice.chance(30) {
             return;
         }
-        let Some((records, caller, reply)) = self.shard.hosts[at].pending.pop_front() else {
+        let Some(Append { records, reply }) = self.shard.hosts[at].pending.pop_front() else {
             return;
         };
+        let before = self.shard.log.len();
+        self.commit(records);
+        match reply {
+            Some((caller, reply)) => self.send(Message::Answer(caller, reply)),
+            // Behind a snapshot the log is trimmed, a little later.
+            None if self.dice.chance(50) => drop(self.shard.log.drain(..before)),
+            None => {}
+        }
+        self.release(at);
+    }
+
+    fn commit(&mut self, records: Vec<Record>) {
         for record in records {
             self.tell(&record.change);
             self.shard.committed.apply(&record);
             self.shard.log.push(record.to_bytes());
         }
         self.is_dirty = true;
-        self.send(Message::Answer(caller, reply));
-        self.release(at);
+    }
+
+    /// The host writes down all it has, behind what it has decided.
+    pub(super) fn write_snapshot(&mut self) {
+        let at = self.shard.newest_host();
+        let host = &mut self.shard.hosts[at];
+        let records = host.machine.snapshot();
+        let reply = None;
+        host.pending.push_back(Append { records, reply });
     }
 
     fn tell(&mut self, change: &Change) {
@@ -116,21 +148,35 @@ impl World {
         }
     }
 
-    /// Another host is loaded, from the log or from a snapshot; the old one does not know.
+    /// Another host is loaded; the old one does not know. What that was about to commit is there as far
+    /// as it was replicated, which nobody is told.
     pub(super) fn move_shard(&mut self) {
-        let shard = &mut self.shard;
-        if self.dice.chance(50) {
-            // As the host writes one: behind the log, which is trimmed a little later.
-            let snapshot = shard.committed.snapshot();
-            if self.dice.chance(50) {
-                shard.log.clear();
-            }
-            shard
-                .log
-                .extend(snapshot.iter().map(StoredRecord::to_bytes));
+        if self.dice.chance(40) {
+            self.write_snapshot();
         }
+        let at = self.shard.newest_host();
+        if self.dice.chance(70) {
+            let pending = &self.shard.hosts[at].pending;
+            let mut under_way: Vec<Record> = pending
+                .iter()
+                .flat_map(|append| append.records.iter().cloned())
+                .collect();
+            let replicated = self.dice.index(under_way.len() + 1);
+            under_way.truncate(replicated);
+            self.commit(under_way);
+        }
+        let shard = &mut self.shard;
         let host = Host::of(shard.log.iter().map(|bytes| read(bytes)));
         assert_eq!(host.machine.get(PARTITION), shard.committed.get(PARTITION));
         shard.hosts.push(host);
+    }
+
+    /// Somebody has emptied the topic.
+    pub(super) fn forget_shard(&mut self) {
+        self.shard.log.clear();
+        self.shard.committed = Manifests::new(LIMITS);
+        self.shard.hosts.push(Host::of(std::iter::empty()));
+        // Ids that nobody knows any more are not drawn again: they have 128 bits.
+        self.drawn.clear();
     }
 }

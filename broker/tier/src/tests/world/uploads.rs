@@ -124,7 +124,7 @@ impl World {
         let ends = appends.flat_map(|task| task.parts.iter().map(|part| part.stored.end));
         let next = ends.max().unwrap_or(0).max(copy.remote_end());
         let limit = if self.has(Duty::BelowWatermark) {
-            leader.high_watermark
+            leader.high_watermark.min(self.nodes[at].end())
         } else {
             self.nodes[at].end()
         };
@@ -299,9 +299,15 @@ impl World {
     /// An upload arrives at the bucket, whoever sent it and however long ago.
     pub(super) fn put(&mut self, caller: Caller, key: &str, bytes: Vec<u8>, what: Upload) {
         let torn = matches!(what, Upload::Segment(_)) && self.dice.chance(4);
-        match self.bucket.put(key, bytes, torn) {
+        match self.bucket.put(key, bytes.clone(), torn) {
             Ok(()) => self.is_dirty = true,
-            Err(error) => assert_eq!(error.failure, ObjectFailure::AlreadyExists),
+            Err(error) => {
+                assert_eq!(error.failure, ObjectFailure::AlreadyExists);
+                let is_other = self.bucket.bytes(key).is_none_or(|stored| stored != bytes);
+                if is_other && matches!(what, Upload::Manifest(_)) {
+                    self.violation = Some(format!("{key} is another one's"));
+                }
+            }
         }
         self.send(Message::IsPut(caller, what));
     }

@@ -1,6 +1,7 @@
 //! Object storage: the bucket, the manifests that this broker keeps, and who carries segments.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use freshet_env::{Objects, Reactors};
@@ -14,7 +15,7 @@ use freshet_peers::quorum::{ManifestDesk, ManifestDeskParts};
 use freshet_quorum::Quorum;
 use freshet_quorum::identity::Identity;
 use freshet_settings::{Layers, StaticSettings, TierSettings};
-use freshet_tier::{Layout, Limits, ReadLimits};
+use freshet_tier::{DiskCache, DiskCacheParts, Layout, Limits, ReadLimits};
 use freshet_types::{NodeId, TopicId};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -33,7 +34,7 @@ struct Carrying {
     custodians: Arc<Custodians>,
     readers: Arc<PastReaders>,
     /// What goes on beside custodians.
-    beside: [AbortHandle; 2],
+    beside: [AbortHandle; 3],
     /// One thread for what is written, one for what is read. Dropped last.
     _reactors: [Reactors; 2],
 }
@@ -180,6 +181,7 @@ fn carry(
     let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
     let (paced, leaving, read) = (settings.clone(), settings.clone(), settings.clone());
     let exporting = settings.clone();
+    let live = settings.clone();
     let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
@@ -213,19 +215,54 @@ fn carry(
         Arc::new(move || read.tier().fetch_bytes_per_second),
     );
     let objects = Arc::new(PacedReads::new(objects, rate));
-    let readers = PastReaders::new(
+    let readers = Arc::new(PastReaders::new(
         (objects, layout),
         manifests,
-        ReadLimits::default(),
+        (limits(tier), disk_cache(doors, tier)?),
         counts,
-        home,
-    );
+        home.clone(),
+    ));
+    let adjusting = home.spawn(adjust(Arc::clone(&readers), live));
     Ok(Carrying {
         custodians,
-        readers: Arc::new(readers),
-        beside: [burying, exporting],
+        readers,
+        beside: [burying, exporting, adjusting.abort_handle()],
         _reactors: [reactors, reading],
     })
+}
+
+/// What readers may take, as of now.
+fn limits(tier: &TierSettings) -> ReadLimits {
+    let limits = ReadLimits {
+        chunk_bytes: tier.readers.batch_bytes,
+        requests: tier.readers.requests,
+        waiting: tier.readers.waiting,
+        ..ReadLimits::default()
+    };
+    limits.keeping_indexes(tier.readers.index_bytes)
+}
+
+/// Follows the settings of the moment.
+async fn adjust(readers: Arc<PastReaders>, mut settings: Settings) {
+    while settings.image.changed().await.is_ok() {
+        readers.adjust(&limits(&settings.tier()));
+    }
+}
+
+fn disk_cache(doors: &Doors, tier: &TierSettings) -> Result<Option<DiskCache>> {
+    let Some(wanted) = &tier.readers.disk else {
+        return Ok(None);
+    };
+    let (dir, bytes) = (wanted.dir.clone(), wanted.bytes);
+    tracing::info!(dir = %dir.display(), bytes, "disk cache of object storage");
+    let cache = DiskCache::start(DiskCacheParts {
+        disk: Arc::clone(&doors.disk),
+        dir,
+        bytes,
+        clock: Arc::clone(&doors.clock),
+        pause: Arc::new(|wait: Duration| Box::pin(tokio::time::sleep(wait))),
+    });
+    Ok(Some(cache.context("no threads for the disk cache")?))
 }
 
 /// The topic that keeps manifests, should there be none yet.

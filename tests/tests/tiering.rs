@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
     Answer, Broker, Client, Cluster, Cold, Kind, Output, Peer, Raw, Role, Suite, batch, enter,
-    eventually, freshet_command, missing_for_trials, now_ms, run,
+    eventually, freshet_command, get, missing_for_trials, now_ms, run,
 };
 use serde_json::json;
 
@@ -39,6 +39,11 @@ fn main() -> ExitCode {
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
     suite.test("copying_is_watched_paused_and_resumed", kafka(), commanded);
+    suite.test(
+        "a_second_replay_is_read_from_the_disk_cache",
+        kafka(),
+        cached,
+    );
     // librdkafka writes, and Java reads or gives orders.
     let peers = || {
         let needed = [Client::Java, Client::Librdkafka];
@@ -280,6 +285,77 @@ fn copied() -> Result<()> {
         "{files_after} objects, {files_before} before"
     );
     Ok(())
+}
+
+/// What is read a second time, with memory for three chunks, is on the disk.
+fn cached() -> Result<()> {
+    let (bucket, cache) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let folder = cache.path().join("chunks").display().to_string();
+    let mut set = settings(bucket.path()).to_vec();
+    set.extend([
+        ("freshet.remote.read.cache.bytes", (4 << 20).to_string()),
+        (
+            "freshet.remote.read.disk.cache.bytes",
+            (32 << 20).to_string(),
+        ),
+        ("freshet.remote.read.disk.cache.dir", folder.clone()),
+    ]);
+    let set: Vec<_> = set.iter().map(|(name, value)| (*name, &**value)).collect();
+    let broker = Broker::start(&set)?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    let topic = [TIERED, &[("local.retention.bytes", "0")]].concat();
+    raw.create_topic("t", &topic)?;
+    let end = produce(&mut raw, "t", 120)?;
+    let away = eventually(PATIENCE, || {
+        let local = raw.offset_at("t", LOCAL)?;
+        ensure!(local.0 == 0 && local.2 + 16 >= end, "{local:?} of {end}");
+        Ok(local.2)
+    })?;
+    let first = replay(&mut raw, "t", away)?;
+    let again = eventually(PATIENCE, || {
+        let before = counted(&broker, "freshet_remote_fetch_requests_total")?;
+        let again = replay(&mut raw, "t", away)?;
+        let asked = counted(&broker, "freshet_remote_fetch_requests_total")? - before;
+        ensure!(asked == 0, "the bucket was asked {asked} times");
+        Ok(again)
+    })?;
+    ensure!(again == first, "another replay gives other records");
+    let hits = counted(&broker, "freshet_remote_disk_cache_hits_total")?;
+    let held = counted(&broker, "freshet_remote_disk_cache_bytes")?;
+    ensure!(hits >= 8 && held >= 8 << 20, "{hits} hits, {held} bytes");
+    let on_disk: u64 = files(Path::new(&folder))?
+        .iter()
+        .map(|path| Ok(fs::metadata(path)?.len()))
+        .sum::<Result<u64>>()?;
+    ensure!(on_disk <= 32 << 20, "{on_disk} bytes are on the disk");
+    Ok(())
+}
+
+/// The batches below `end`, one record each.
+fn replay(raw: &mut Raw, topic: &str, end: i64) -> Result<Vec<u8>> {
+    let mut served = Vec::new();
+    let mut next = 0;
+    while next < end {
+        let told = raw.fetch(topic, next, i32::try_from(BATCH_BYTES)?)?;
+        ensure!(told.error_code == 0, "fetching {next}: {}", told.error_code);
+        let records = told.records.into_bytes();
+        // What is on its way from the bucket is there for the next fetch.
+        if records.is_empty() {
+            continue;
+        }
+        let length = 12 + i32::from_be_bytes(records[8..12].try_into()?);
+        served.extend_from_slice(&records[..usize::try_from(length)?]);
+        next += 1;
+    }
+    Ok(served)
+}
+
+/// A number that the broker counts.
+fn counted(broker: &Broker, name: &str) -> Result<u64> {
+    let (_, page) = get(broker.http()?, "/metrics")?;
+    let told = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+    let found = page.lines().find_map(told);
+    found.with_context(|| format!("{name} is not among the metrics"))
 }
 
 fn away() -> Result<()> {

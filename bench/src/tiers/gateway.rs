@@ -42,7 +42,9 @@ impl Gateway {
         let log = File::create(folder.join("log")).context("cannot create the server's log")?;
         let child = Command::new(program)
             .args(["--port", &format!("127.0.0.1:{port}")])
-            .args(["--region", "us-east-1", "posix", "--sidecar"])
+            // Without it each request has a connection of its own, which no store asks for.
+            .args(["--region", "us-east-1", "--keep-alive"])
+            .args(["posix", "--sidecar"])
             .args([&meta, &data])
             .env("ROOT_ACCESS_KEY", "freshet")
             .env("ROOT_SECRET_KEY", SECRET)

@@ -15,7 +15,7 @@ mod tiering;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
-pub use freshet_tier::{ColdError, Counters};
+pub use freshet_tier::{ColdError, Counters, DiskCounters};
 pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,

@@ -87,11 +87,7 @@ fn listeners(layers: &Layers) -> Result<(), SettingError> {
 fn log_dirs(layers: &Layers) -> Result<(), SettingError> {
     let given = layers.value("log.dirs").unwrap_or(layers.text("log.dir"));
     let mut seen = BTreeSet::new();
-    let plain = |dir: &str| -> PathBuf {
-        let parts = Path::new(dir).components();
-        parts.filter(|part| *part != Component::CurDir).collect()
-    };
-    match items(given).find(|dir| !seen.insert(plain(dir))) {
+    match items(given).find(|dir| !seen.insert(plain_path(dir))) {
         None => Ok(()),
         Some(dir) => Err(SettingError::Value {
             name: "log.dirs".into(),
@@ -99,6 +95,12 @@ fn log_dirs(layers: &Layers) -> Result<(), SettingError> {
             expected: format!("each directory once; {} is there twice", cut(dir, 200)),
         }),
     }
+}
+
+/// A path without what means nothing in it.
+pub(crate) fn plain_path(path: impl AsRef<Path>) -> PathBuf {
+    let parts = path.as_ref().components();
+    parts.filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Whether a listener speaks something that is built. One that asks for encryption or for passwords

@@ -35,7 +35,7 @@ pub use setting::{Importance, Kind, Scope, Setting, Standing, Synonym, Unit, Upd
 pub use slices::{
     CordonedDirs, GroupSettings, LifecycleSettings, LogSettings, MetadataSettings, MoveSettings,
     NodeRoles, NodeSettings, QuorumSettings, ReplicationSettings, SocketSettings, ThrottleSettings,
-    TierSettings, TopicDefaults,
+    TierDiskCache, TierReaderSettings, TierSettings, TopicDefaults,
 };
 pub use statics::{StaticSettings, StaticSettingsBuilder, Warning};
 pub use topic_config::{

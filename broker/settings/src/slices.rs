@@ -18,7 +18,7 @@ use crate::layers::Layers;
 use crate::value::items;
 
 pub use quorum::{NodeRoles, QuorumSettings};
-pub use tier::TierSettings;
+pub use tier::{TierDiskCache, TierReaderSettings, TierSettings};
 
 /// Who this broker is and where its things are. Read once, at start.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,6 +33,7 @@ pub use object::{
     UploadError, VerifyError, check_bytes, check_named, check_whole, upload,
 };
 pub use read::{
-    ColdBatches, ColdError, ColdReader, ColdSpec, Counters, Past, ReadLimits, Spawn, TimedOffset,
+    ColdBatches, ColdError, ColdReader, ColdSpec, Counters, DiskCache, DiskCacheParts,
+    DiskCounters, Past, Pause, ReadLimits, Spawn, TimedOffset,
 };
 pub use segment::{Attempt, EpochStart, Segment, SegmentId};

@@ -7,8 +7,8 @@ use freshet_env::Objects;
 use freshet_log::{Beginning, TimeQuery};
 use freshet_records::envelope::EnvelopeError;
 use freshet_tier::{
-    Answer, Ask, ColdBatches, ColdError, ColdReader, ColdSpec, Counters, Layout, Manifest, Past,
-    ReadLimits, Refusal, Request, TimedOffset,
+    Answer, Ask, ColdBatches, ColdError, ColdReader, ColdSpec, Counters, DiskCache, DiskCounters,
+    Layout, Manifest, Past, ReadLimits, Refusal, Request, TimedOffset,
 };
 use freshet_types::{Offset, TopicPartition};
 use tokio::runtime::Handle;
@@ -61,18 +61,19 @@ impl fmt::Debug for PastReaders {
 }
 
 impl PastReaders {
-    /// All of it runs on `runtime`. `copies` tells what was brought there.
+    /// All of it runs on `runtime`; what leaves memory goes to the disk cache, if there is one. `copies`
+    /// tells what was brought there.
     pub fn new(
         (objects, layout): (Arc<dyn Objects>, Layout),
         manifests: Arc<dyn ManifestDoor>,
-        limits: ReadLimits,
+        (limits, disk): (ReadLimits, Option<DiskCache>),
         copies: Arc<CopyCounts>,
         runtime: Handle,
     ) -> Self {
         let home = runtime.clone();
         let spawn = Arc::new(move |task| drop(home.spawn(task)));
         Self {
-            reader: ColdReader::new(objects, layout, spawn, limits),
+            reader: ColdReader::new(objects, layout, spawn, limits, disk),
             manifests,
             copies,
             runtime,
@@ -87,6 +88,16 @@ impl PastReaders {
     /// What was read so far.
     pub fn counters(&self) -> &Counters {
         self.reader.counters()
+    }
+
+    /// What the disk cache has done, and the bytes that it holds; none without one.
+    pub fn disk(&self) -> Option<(&DiskCounters, u64)> {
+        self.reader.disk()
+    }
+
+    /// Has readers keep, ask and wait within these limits from now on.
+    pub fn adjust(&self, limits: &ReadLimits) {
+        self.reader.adjust(limits);
     }
 
     /// Bytes that are kept in memory now.

@@ -374,7 +374,7 @@ impl Rig {
         let readers = Arc::new(PastReaders::new(
             (Arc::clone(&store) as Arc<dyn Objects>, layout.clone()),
             Arc::clone(&manifests),
-            ReadLimits::default(),
+            (ReadLimits::default(), None),
             Arc::default(),
             Handle::current(),
         ));

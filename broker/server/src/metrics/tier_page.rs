@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use freshet_partition::{CopyCounts, Counters, Directory, Past, PastReaders, ScrubCounts};
+use freshet_partition::{
+    CopyCounts, Counters, Directory, DiskCounters, Past, PastReaders, ScrubCounts,
+};
 
 use crate::metrics::exposition::{head, line, sample};
 
@@ -33,6 +35,9 @@ fn counters(page: &mut String, readers: &PastReaders) {
         head(page, &name, help, "counter");
         line(page, &format!("{name} {}", value.load(Relaxed)));
     }
+    if let Some((counters, held_bytes)) = readers.disk() {
+        disk_cache(page, counters, held_bytes);
+    }
     let scrub = &readers.copies().scrub;
     for (name, help, value) in scrubbed(scrub) {
         let name = format!("freshet_remote_{name}_total");
@@ -49,6 +54,18 @@ fn counters(page: &mut String, readers: &PastReaders) {
         head(page, &name, help, "gauge");
         line(page, &format!("{name} {value}"));
     }
+}
+
+fn disk_cache(page: &mut String, counters: &DiskCounters, held_bytes: u64) {
+    for (name, help, value) in cached(counters) {
+        let name = format!("freshet_remote_disk_cache_{name}_total");
+        head(page, &name, help, "counter");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
+    }
+    let name = "freshet_remote_disk_cache_bytes";
+    let help = "Bytes of chunks that the disk cache has.";
+    head(page, name, help, "gauge");
+    line(page, &format!("{name} {held_bytes}"));
 }
 
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
@@ -74,6 +91,19 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 18]
         ("chunks_joined", "Of these, those that somebody was fetching already.", &reads.joined),
         ("chunks_ahead", "Chunks fetched before anybody wanted them.", &reads.prefetched),
         ("chunks_ahead_hit", "Of these, those that were wanted then.", &reads.prefetch_hits),
+    ]
+}
+
+#[rustfmt::skip]
+fn cached(disk: &DiskCounters) -> [Counted<'_>; 7] {
+    [
+        ("hits", "Chunks that were not in memory and came from the disk cache.", &disk.hits),
+        ("misses", "Chunks that were not in memory and had to come from the store.", &disk.misses),
+        ("late", "Of these, those that the disk cache had and did not give in time.", &disk.late),
+        ("damaged", "Of these, those that were not what had been written.", &disk.damaged),
+        ("write_bytes", "Bytes of chunks written.", &disk.written_bytes),
+        ("write_drops", "Chunks that were not written: the disk was too slow, or rested.", &disk.dropped),
+        ("errors", "Times that the disk failed, was full, or could not be opened.", &disk.failed),
     ]
 }
 
@@ -135,6 +165,23 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_disk_cache_has_its_lines() {
+        let counters = DiskCounters::default();
+        counters.hits.store(3, Relaxed);
+        counters.failed.store(2, Relaxed);
+        let mut page = String::new();
+        disk_cache(&mut page, &counters, 7);
+        for expected in [
+            "freshet_remote_disk_cache_hits_total 3",
+            "freshet_remote_disk_cache_misses_total 0",
+            "freshet_remote_disk_cache_errors_total 2",
+            "freshet_remote_disk_cache_bytes 7",
+        ] {
+            assert!(page.lines().any(|line| line == expected), "{page}");
+        }
+    }
 
     #[test]
     fn a_topic_has_a_line_in_each_family() {

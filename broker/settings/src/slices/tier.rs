@@ -1,11 +1,15 @@
 //! Object storage: the slice, and its rule.
 
+use std::path::PathBuf;
+
 use crate::SettingError;
-use crate::cross::contradiction;
+use crate::cross::{contradiction, plain_path};
 use crate::layers::Layers;
 
 const ENABLE: &str = "remote.log.storage.system.enable";
 const URL: &str = "remote.log.storage.url";
+const DISK_BYTES: &str = "freshet.remote.read.disk.cache.bytes";
+const DISK_DIR: &str = "freshet.remote.read.disk.cache.dir";
 
 /// How segments leave for object storage, and are read there. What of a topic does, the topic says
 /// ([`crate::TopicTier`]).
@@ -27,6 +31,8 @@ pub struct TierSettings {
     pub fetch_max_wait_ms: u64,
     /// `remote.list.offsets.request.timeout.ms`: how long ListOffsets does, where it does not say. Dynamic.
     pub list_offsets_wait_ms: u64,
+    /// What readers may take.
+    pub readers: TierReaderSettings,
     /// `freshet.remote.scrub.interval.ms`: how often all that is in object storage is looked at. Dynamic.
     pub scrub_interval_ms: u64,
     /// `freshet.remote.scrub.bytes.per.second`: how fast it is read back; 0 for never. Dynamic.
@@ -42,7 +48,47 @@ pub struct TierSettings {
     pub metadata_min_insync_replicas: u32,
 }
 
+/// What readers of object storage may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierReaderSettings {
+    /// `remote.log.reader.threads`: requests under way at a time. Dynamic.
+    pub requests: usize,
+    /// `remote.log.reader.max.pending.tasks`: requests that may wait for that.
+    pub waiting: usize,
+    /// `freshet.remote.read.cache.bytes`: batches in memory. Dynamic.
+    pub batch_bytes: u64,
+    /// `remote.log.index.file.cache.total.size.bytes`: what else of objects is in memory. Dynamic.
+    pub index_bytes: u64,
+    /// `freshet.remote.read.disk.cache.dir` and `.bytes`; `None` without a bound. Read once, at start.
+    pub disk: Option<TierDiskCache>,
+}
+
+/// The disk cache of what was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierDiskCache {
+    /// Where.
+    pub dir: PathBuf,
+    /// Bytes at most.
+    pub bytes: u64,
+}
+
 impl Layers {
+    /// What readers of object storage may take.
+    fn tier_readers(&self) -> TierReaderSettings {
+        let bytes = self.unsigned(DISK_BYTES);
+        let dir = self.value(DISK_DIR).filter(|_| bytes > 0);
+        TierReaderSettings {
+            requests: self.size("remote.log.reader.threads"),
+            waiting: self.size("remote.log.reader.max.pending.tasks"),
+            batch_bytes: self.unsigned("freshet.remote.read.cache.bytes"),
+            index_bytes: self.unsigned("remote.log.index.file.cache.total.size.bytes"),
+            disk: dir.map(|dir| TierDiskCache {
+                dir: dir.into(),
+                bytes,
+            }),
+        }
+    }
+
     /// How segments leave for object storage.
     pub fn tier(&self) -> TierSettings {
         let rate = |name| match self.long(name) {
@@ -62,6 +108,7 @@ impl Layers {
             fetch_bytes_per_second: rate("remote.log.manager.fetch.max.bytes.per.second"),
             fetch_max_wait_ms: self.unsigned("remote.fetch.max.wait.ms"),
             list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
+            readers: self.tier_readers(),
             scrub_interval_ms: self.unsigned("freshet.remote.scrub.interval.ms"),
             scrub_bytes_per_second: rate("freshet.remote.scrub.bytes.per.second"),
             export_interval_ms: self.unsigned("freshet.remote.export.interval.ms"),
@@ -72,15 +119,36 @@ impl Layers {
     }
 }
 
-/// Object storage that is switched on is somewhere.
+/// Object storage that is switched on is somewhere, and so is its cache: not among the logs.
 pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
     let tier = layers.tier();
+    disk_cache(layers)?;
     if !tier.enabled || tier.url.is_some() {
         return Ok(());
     }
     let expected = "say where the objects are: s3://bucket/prefix, gs://bucket/prefix, \
                     az://container/prefix or file:///folder";
     Err(contradiction(ENABLE, URL, expected.to_owned()))
+}
+
+fn disk_cache(layers: &Layers) -> Result<(), SettingError> {
+    if layers.unsigned(DISK_BYTES) > 0 && layers.value(DISK_DIR).is_none() {
+        let expected = "say in which folder it is, on a disk that has no logs".to_owned();
+        return Err(contradiction(DISK_BYTES, DISK_DIR, expected));
+    }
+    let Some(dir) = layers.value(DISK_DIR).map(plain_path) else {
+        return Ok(());
+    };
+    let node = layers.node();
+    let mut logs = node.log_dirs.iter().chain([&node.metadata_dir]);
+    match logs.find(|log| dir.starts_with(plain_path(log))) {
+        None => Ok(()),
+        Some(log) => {
+            let log = log.display();
+            let expected = format!("a cache has no place in {log}, where records are");
+            Err(contradiction(DISK_DIR, "log.dirs", expected))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +178,14 @@ mod tests {
             fetch_bytes_per_second: u64::MAX,
             fetch_max_wait_ms: 500,
             list_offsets_wait_ms: 30_000,
+            // Here Kafka's are for threads and files, which these are not.
+            readers: TierReaderSettings {
+                requests: 16,
+                waiting: 4096,
+                batch_bytes: 64 << 20,
+                index_bytes: 24 << 20,
+                disk: None,
+            },
             scrub_interval_ms: 86_400_000,
             scrub_bytes_per_second: 1 << 20,
             export_interval_ms: 10_000,
@@ -144,6 +220,55 @@ mod tests {
         let scrub = (tier.scrub_interval_ms, tier.scrub_bytes_per_second);
         assert_eq!(scrub, (60_000, 0));
         assert_eq!(tier.export_interval_ms, 250);
+    }
+
+    #[test]
+    fn readers_take_what_is_set() {
+        let set = [
+            "remote.log.reader.threads=4",
+            "remote.log.reader.max.pending.tasks=50",
+            "freshet.remote.read.cache.bytes=8388608",
+            "remote.log.index.file.cache.total.size.bytes=3000000",
+            "freshet.remote.read.disk.cache.bytes=1000",
+            "freshet.remote.read.disk.cache.dir=/cache",
+        ];
+        let expected = TierReaderSettings {
+            requests: 4,
+            waiting: 50,
+            batch_bytes: 8 << 20,
+            index_bytes: 3_000_000,
+            disk: Some(TierDiskCache {
+                dir: "/cache".into(),
+                bytes: 1000,
+            }),
+        };
+        assert_eq!(layers(&set).unwrap().tier().readers, expected);
+        // A folder alone is none: nobody has said how much of it may be taken.
+        assert_eq!(layers(&set[5..]).unwrap().tier().readers.disk, None);
+        let dynamic = |name| Setting::dynamic(Scope::Broker, name).is_ok();
+        assert!(dynamic("freshet.remote.read.cache.bytes"));
+        assert!(!dynamic(DISK_BYTES) && !dynamic(DISK_DIR));
+    }
+
+    #[test]
+    fn the_disk_cache_is_somewhere_and_not_among_the_logs() {
+        let refused = |set: &[&str], word: &str| {
+            let error = layers(set).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        refused(&["freshet.remote.read.disk.cache.bytes=1"], DISK_DIR);
+        let logs = "log.dirs=/a/logs,./b";
+        for dir in ["/a/logs", "/a/./logs/cache", "b", "./b/c"] {
+            refused(&[logs, &format!("{DISK_DIR}={dir}")], "log.dirs");
+        }
+        let metadata = "metadata.log.dir=/m";
+        refused(&[logs, metadata, &format!("{DISK_DIR}=/m/c")], "log.dirs");
+        for dir in ["/a", "/a/logs2", "c/b"] {
+            assert!(
+                layers(&[logs, &format!("{DISK_DIR}={dir}")]).is_ok(),
+                "{dir}"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use crate::setting::declare::{boolean, double, int, long, short, string, unset};
 use crate::setting::{Kind, Setting, Valid};
 
-const TIERING: &str = "this part of tiered storage is not built yet";
 const PLUGIN: &str = "object storage is built in; there are no Java plugins";
 const NO_WINDOWS: &str = "a rate is kept from byte to byte, without windows";
 const NO_POOL: &str = "no thread waits for object storage, so none are counted";
@@ -109,12 +108,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     .at_least(0)
     .no_meaning(PLUGIN)
     .doc("Pause between such tries."),
-    long("remote.log.index.file.cache.total.size.bytes", "1073741824")
+    long("remote.log.index.file.cache.total.size.bytes", "25165824")
         .bytes()
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
-        .doc("Bytes of indexes that are kept of segments in object storage."),
+        .doc("Memory for what is kept of objects beside their batches: two thirds for indexes, a third \
+              for aborted transactions and producers. Kafka's default is 1 GiB, but of files on a \
+              disk. This holds the indexes of 250 segments of 1 GiB; one that is not there is one \
+              request."),
     int("remote.log.manager.thread.pool.size", "2")
         .at_least(1)
         .no_meaning(NO_POOL)
@@ -137,15 +138,33 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .millis()
         .at_least(1)
         .doc("How often segments are looked at for copying and expiry."),
-    int("remote.log.reader.threads", "10")
+    int("remote.log.reader.threads", "16")
         .at_least(1)
         .cluster_wide()
-        .not_yet(TIERING)
-        .doc("Threads that read from object storage."),
-    int("remote.log.reader.max.pending.tasks", "100")
+        .doc("Requests to object storage that are under way at a time for readers, 1 MiB each, two at \
+              least; no thread waits for one. Half of them at most read ahead. With Kafka's default, \
+              10, a consumer would have five ahead of it: 50 MB a second where an answer takes 100 ms."),
+    int("remote.log.reader.max.pending.tasks", "4096")
         .at_least(1)
-        .not_yet(TIERING)
-        .doc("Reads from object storage that may wait."),
+        .doc("Readers' requests to object storage that may wait for their turn; then readers are told \
+              to come again. Kafka's default is 100, but of whole answers; here an answer of 8 MiB \
+              takes eight or nine. One that waits holds no thread and next to no memory."),
+    long("freshet.remote.read.cache.bytes", "67108864")
+        .bytes()
+        .at_least(4 << 20)
+        .cluster_wide()
+        .doc("Memory for batches that came from object storage. A quarter of it at most is what is \
+              read ahead of one consumer."),
+    long("freshet.remote.read.disk.cache.bytes", "0")
+        .bytes()
+        .at_least(0)
+        .doc("Bytes of the disk cache behind that memory, at most, in whole MiB; 0 for none. It needs \
+              `freshet.remote.read.disk.cache.dir`."),
+    unset("freshet.remote.read.disk.cache.dir", Kind::String)
+        .valid(Valid::NotEmpty)
+        .doc("Folder of that cache, on a disk that may be lost: nothing in it is synced, and it is \
+              emptied at each start. Never in a directory of `log.dirs`: what it takes there, records \
+              would lack."),
     long(
         "remote.log.manager.copy.max.bytes.per.second",
         "9223372036854775807",

@@ -27,6 +27,25 @@ pub struct Counters {
     pub read_bytes: AtomicU64,
 }
 
+/// What the disk cache has done; each only grows.
+#[derive(Debug, Default)]
+pub struct DiskCounters {
+    /// Chunks that were not in memory and came from there.
+    pub hits: AtomicU64,
+    /// Chunks that were not in memory and did not come from there.
+    pub misses: AtomicU64,
+    /// Of these, those that were there and did not come in time.
+    pub late: AtomicU64,
+    /// Of these, those that were not what had been written.
+    pub damaged: AtomicU64,
+    /// Bytes of chunks written.
+    pub written_bytes: AtomicU64,
+    /// Chunks that were to be written, and were not: the disk is slower than the readers, or rests.
+    pub dropped: AtomicU64,
+    /// Times that the disk failed.
+    pub failed: AtomicU64,
+}
+
 pub(super) fn count(counter: &AtomicU64) {
     count_up(counter, 1);
 }

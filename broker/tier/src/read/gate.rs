@@ -25,14 +25,14 @@ pub(super) enum Turn {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Gate {
-    places: usize,
-    /// How many clients' requests may wait. Of spare ones, as many as there are places.
-    room: usize,
     queues: Mutex<Queues>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
+    places: usize,
+    /// How many clients' requests may wait. Of spare ones, as many as there are places.
+    room: usize,
     busy: usize,
     /// Of the busy ones, those that nobody waits for.
     spare: usize,
@@ -58,11 +58,23 @@ impl Drop for Pass {
 
 impl Gate {
     pub(super) fn new(places: usize, room: usize) -> Self {
-        Self {
-            places: places.max(2),
-            room,
+        let gate = Self {
             queues: Mutex::default(),
-        }
+        };
+        gate.set(places, room);
+        gate
+    }
+
+    fn set(&self, places: usize, room: usize) {
+        let mut queues = self.queues.lock();
+        queues.places = places.max(2);
+        queues.room = room;
+    }
+
+    /// Has so many places from now on; those that are too many are not given again.
+    pub(super) fn resize(self: &Arc<Self>, places: usize, room: usize) {
+        self.set(places, room);
+        self.call();
     }
 
     /// Waits for a place. Who gives up waiting leaves nothing behind.
@@ -71,8 +83,8 @@ impl Gate {
         {
             let mut queues = self.queues.lock();
             let (waiting, room) = match turn {
-                Turn::Spare => (queues.spare_waiting.len(), self.places),
-                Turn::Client(_) => (queues.count, self.room),
+                Turn::Spare => (queues.spare_waiting.len(), queues.places),
+                Turn::Client(_) => (queues.count, queues.room),
             };
             // Only clients give up, so only their queues can be made shorter.
             if waiting >= room && (turn == Turn::Spare || queues.sweep() == 0) {
@@ -92,7 +104,7 @@ impl Gate {
         loop {
             let (call, is_spare) = {
                 let mut queues = self.queues.lock();
-                match queues.next(self.places) {
+                match queues.next() {
                     Some(next) => next,
                     None => return,
                 }
@@ -136,13 +148,13 @@ impl Queues {
         before - self.count
     }
 
-    fn next(&mut self, places: usize) -> Option<(oneshot::Sender<Pass>, bool)> {
-        if self.busy >= places {
+    fn next(&mut self) -> Option<(oneshot::Sender<Pass>, bool)> {
+        if self.busy >= self.places {
             return None;
         }
         let next = match self.next_client() {
             Some(call) => (call, false),
-            None if self.spare < places / 2 => {
+            None if self.spare < self.places / 2 => {
                 let live = std::iter::from_fn(|| self.spare_waiting.pop_front());
                 (live.into_iter().find(|call| !call.is_closed())?, true)
             }
@@ -262,6 +274,27 @@ mod tests {
         settle().await;
         let full = gate.enter(Turn::Spare).await.unwrap_err();
         assert_eq!(full, ColdError::Busy { waiting: 2 });
+    }
+
+    #[tokio::test]
+    async fn places_come_and_go() {
+        let gate = Arc::new(Gate::new(2, 100));
+        let held = [
+            gate.enter(Turn::Client(9)).await.unwrap(),
+            gate.enter(Turn::Client(9)).await.unwrap(),
+        ];
+        let told = Arc::default();
+        ask(&gate, Turn::Client(1), &told);
+        settle().await;
+        assert!(told.lock().is_empty());
+        gate.resize(3, 100);
+        settle().await;
+        assert_eq!(told.lock()[..], [Turn::Client(1)]);
+        gate.resize(2, 0);
+        let full = gate.enter(Turn::Client(1)).await.unwrap_err();
+        assert_eq!(full, ColdError::Busy { waiting: 0 });
+        drop(held);
+        assert_eq!(gate.queues.lock().busy, 0);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! ```text
 //!  offset ─▶ manifest ─▶ segment ─▶ opened (footer, index, sums) ─▶ chunks ─▶ batches, whole
 //!                                        │                            │
-//!                                 kept, bounded in bytes       kept, bounded in bytes
+//!                                 kept, bounded in bytes       kept, bounded in bytes ──▶ disk
 //!                                        └── one fetch for each ──────┴── read ahead ──▶ gate ─▶ store
 //! ```
 //! It answers as a local log does. Every fetch is a task of its own, which the host starts where cold
@@ -13,6 +13,7 @@
 
 mod counters;
 mod cursor;
+mod disk;
 mod error;
 mod gate;
 mod opened;
@@ -30,9 +31,10 @@ use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-pub use counters::Counters;
 use counters::count_up;
+pub use counters::{Counters, DiskCounters};
 use cursor::Cursor;
+pub use disk::{DiskCache, DiskCacheParts, Pause};
 pub use error::ColdError;
 use gate::Turn;
 use opened::Opened;
@@ -48,7 +50,7 @@ use crate::segment::Segment;
 /// Starts a task on the runtime that cold reads have. When it is dropped there, who waits gets an error.
 pub type Spawn = Arc<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
-/// What readers may take.
+/// What readers may take. What is kept, under way and waiting can be adjusted later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// Chunks that are kept, bytes.
@@ -83,6 +85,19 @@ impl Default for ReadLimits {
             streams: 4096,
             read_bytes: 8 << 20,
             section_max_bytes: 32 << 20,
+        }
+    }
+}
+
+impl ReadLimits {
+    /// Keeps so many bytes of what objects have beside batches: indexes above all.
+    #[must_use]
+    pub fn keeping_indexes(self, bytes: u64) -> Self {
+        let section_bytes = bytes / 3;
+        Self {
+            index_bytes: bytes - section_bytes,
+            section_bytes,
+            ..self
         }
     }
 }
@@ -145,14 +160,22 @@ impl fmt::Debug for ColdReader {
 }
 
 impl ColdReader {
-    /// Reads objects of `layout`; fetches run where `spawn` starts them.
+    /// Reads objects of `layout`; fetches run where `spawn` starts them. What leaves memory is kept
+    /// on `disk`, if there is one.
     pub fn new(
         objects: Arc<dyn Objects>,
         layout: Layout,
         spawn: Spawn,
         limits: ReadLimits,
+        disk: Option<DiskCache>,
     ) -> Self {
-        Self(Arc::new(Shared::new(objects, layout, spawn, limits)))
+        let disk = disk.map(Arc::new);
+        Self(Arc::new(Shared::new(objects, layout, spawn, limits, disk)))
+    }
+
+    /// From now on no more than that is kept, under way and waiting. The other limits stay.
+    pub fn adjust(&self, limits: &ReadLimits) {
+        self.0.adjust(limits);
     }
 
     /// What was done so far.
@@ -164,6 +187,12 @@ impl ColdReader {
     /// ([`ReadLimits::requests`] chunks or sections at most), nor what was handed out.
     pub fn held_bytes(&self) -> u64 {
         self.0.held_bytes()
+    }
+
+    /// What the disk cache has done so far, and the bytes that it holds; none without one.
+    pub fn disk(&self) -> Option<(&DiskCounters, u64)> {
+        let disk = self.0.disk.as_ref()?;
+        Some((disk.counters(), disk.held_bytes()))
     }
 
     /// Reads from one segment, as a local log does; where a segment has nothing more, from the next.

@@ -11,13 +11,13 @@ use freshet_env::Objects;
 use freshet_records::crc32c;
 use freshet_types::TopicPartition;
 use quick_cache::UnitWeighter;
-use quick_cache::sync::Cache;
 
 use super::counters::count;
+use super::disk::{DiskCache, Key, Lease};
 use super::error::ColdError;
 use super::gate::{Gate, Turn};
 use super::opened::{self, Opened};
-use super::shelf::{Found, Held, Shelf, bounded};
+use super::shelf::{Bounded, Found, Held, Shelf, bounded};
 use super::store::Store;
 use super::streams::{Progress, Stream};
 use super::{ReadLimits, Spawn};
@@ -64,10 +64,12 @@ pub(super) struct Shared {
     layout: Layout,
     spawn: Spawn,
     gate: Arc<Gate>,
-    chunks: Arc<Shelf<(SegmentId, u32), Chunk>>,
+    chunks: Arc<Shelf<Key, Chunk>>,
+    /// Where they go from there.
+    pub(super) disk: Option<Arc<DiskCache>>,
     opened: Arc<Shelf<SegmentId, Arc<Opened>>>,
     sections: Arc<Shelf<(SegmentId, SectionKind), Bytes>>,
-    streams: Cache<(u64, TopicPartition), Stream, UnitWeighter>,
+    streams: Bounded<(u64, TopicPartition), Stream, UnitWeighter>,
 }
 
 impl Debug for Shared {
@@ -82,19 +84,37 @@ impl Shared {
         layout: Layout,
         spawn: Spawn,
         limits: ReadLimits,
+        disk: Option<Arc<DiskCache>>,
     ) -> Self {
         let streams = limits.streams;
+        let mut chunks = Shelf::new(limits.chunk_bytes, CHUNK_BYTES);
+        if let Some(disk) = disk.clone() {
+            chunks = chunks.leading_to(move |key, chunk: Chunk| {
+                // What was read ahead in vain is worth nothing.
+                if !chunk.fresh.load(Ordering::Relaxed) {
+                    disk.offer(key, chunk.bytes);
+                }
+            });
+        }
         Self {
             limits,
             store: Store::new(objects),
             layout,
             spawn,
             gate: Arc::new(Gate::new(limits.requests, limits.waiting)),
-            chunks: Arc::new(Shelf::new(limits.chunk_bytes, CHUNK_BYTES)),
+            chunks: Arc::new(chunks),
+            disk,
             opened: Arc::new(Shelf::new(limits.index_bytes, OPENED_BYTES)),
             sections: Arc::new(Shelf::new(limits.section_bytes, SECTION_BYTES)),
             streams: bounded(streams as u64, streams, UnitWeighter),
         }
+    }
+
+    pub(super) fn adjust(&self, limits: &ReadLimits) {
+        self.chunks.resize(limits.chunk_bytes);
+        self.opened.resize(limits.index_bytes);
+        self.sections.resize(limits.section_bytes);
+        self.gate.resize(limits.requests, limits.waiting);
     }
 
     /// Bytes that are kept.
@@ -170,23 +190,24 @@ impl Shared {
         chunk: u32,
         turn: Turn,
     ) -> Result<Bytes, ColdError> {
-        let (store, of) = (self.store.clone(), Arc::clone(object));
         let is_spare = turn == Turn::Spare;
-        let fetch = move || async move {
-            let sum = of.sums.of(chunk);
-            let is_right = |bytes: &[u8]| sum == Some(crc32c(bytes));
-            let range = of.range(chunk);
-            let bytes = store
-                .summed(&of.key, of.size_bytes, range, is_right)
-                .await?;
-            if is_spare {
-                count(&store.counters.prefetched);
-            }
-            let fresh = Arc::new(AtomicBool::new(is_spare));
-            Ok(Chunk { bytes, fresh })
+        let wanted = ChunkWanted {
+            store: self.store.clone(),
+            disk: self.disk.clone(),
+            of: Arc::clone(object),
+            chunk,
+            is_spare,
         };
-        let place = (&self.chunks, (object.footer.id, chunk));
-        let (found, came) = self.get(place, turn, fetch).await?;
+        let key = (object.footer.id, chunk);
+        let near = self.disk.as_ref().filter(|_| !self.chunks.has(&key));
+        let near = near.and_then(|disk| disk.lease(&key));
+        let (found, came) = match near {
+            Some(lease) => self.near(lease, wanted, turn).await?,
+            None => {
+                let fetch = move || wanted.fetch();
+                self.get((&self.chunks, key), turn, fetch).await?
+            }
+        };
         if !is_spare {
             let counters = &self.store.counters;
             count(&counters.wanted);
@@ -200,6 +221,34 @@ impl Shared {
             }
         }
         Ok(found.bytes)
+    }
+
+    /// A chunk that is on the disk, it seems. It needs no turn, for the store is not asked for it.
+    async fn near(
+        &self,
+        lease: Lease,
+        wanted: ChunkWanted,
+        turn: Turn,
+    ) -> Result<(Chunk, Came), ColdError> {
+        let key = (wanted.of.footer.id, wanted.chunk);
+        let (duty, coming) = match self.chunks.claim(key) {
+            Ok(found) => return landed(found).await,
+            Err(begun) => begun,
+        };
+        let gate = Arc::clone(&self.gate);
+        (self.spawn)(Box::pin(async move {
+            if let Some(chunk) = wanted.take(lease).await {
+                return duty.land(Ok(chunk));
+            }
+            match gate.enter(turn).await {
+                Ok(pass) => {
+                    duty.land(wanted.fetch().await);
+                    drop(pass);
+                }
+                Err(error) => duty.land(Err(error)),
+            }
+        }));
+        Ok((coming.landed().await?, Came::Fetched))
     }
 
     /// Begins to fetch what will be wanted; nobody waits for it, and what fails is asked for again.
@@ -245,7 +294,8 @@ impl Shared {
         read: &Progress,
     ) {
         // A quarter, so that what comes does not push out what came before it was read.
-        let room = u32::try_from(self.limits.chunk_bytes / CHUNK_BYTES / 4).unwrap_or(u32::MAX);
+        let room = self.chunks.room_bytes() / CHUNK_BYTES / 4;
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
         // A store that throttles is not asked for more than somebody waits for.
         let limit = match self.store.refuses() {
             true => 0,
@@ -275,6 +325,46 @@ impl Shared {
                 shared.begin(&object, chunk, Turn::Spare);
             }
         }));
+    }
+}
+
+/// A chunk that is neither in memory nor on its way.
+struct ChunkWanted {
+    store: Store,
+    disk: Option<Arc<DiskCache>>,
+    of: Arc<Opened>,
+    chunk: u32,
+    is_spare: bool,
+}
+
+impl ChunkWanted {
+    fn is_right(&self, bytes: &[u8]) -> bool {
+        self.of.sums.of(self.chunk) == Some(crc32c(bytes))
+    }
+
+    async fn take(&self, lease: Lease) -> Option<Chunk> {
+        let disk = self.disk.as_ref()?;
+        let bytes = disk.read(lease, |bytes| self.is_right(bytes)).await?;
+        Some(self.chunk(bytes))
+    }
+
+    async fn fetch(self) -> Result<Chunk, ColdError> {
+        if let Some(disk) = &self.disk {
+            disk.missed();
+        }
+        let (of, range) = (&self.of, self.of.range(self.chunk));
+        let is_right = |bytes: &[u8]| self.is_right(bytes);
+        let summed = self.store.summed(&of.key, of.size_bytes, range, is_right);
+        let bytes = summed.await?;
+        Ok(self.chunk(bytes))
+    }
+
+    fn chunk(&self, bytes: Bytes) -> Chunk {
+        if self.is_spare {
+            count(&self.store.counters.prefetched);
+        }
+        let fresh = Arc::new(AtomicBool::new(self.is_spare));
+        Chunk { bytes, fresh }
     }
 }
 

@@ -10,8 +10,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use tokio::sync::watch;
 
 use super::error::ColdError;
@@ -37,11 +37,30 @@ impl<K, V: Held> Weighter<K, V> for Bytes {
     }
 }
 
+/// Gives what is pushed out to whoever has pushed, to drop it, or more, outside of the lock.
+#[derive(Debug, Clone)]
+pub(super) struct Pushed;
+
+impl<K, V> Lifecycle<K, V> for Pushed {
+    type RequestState = Vec<(K, V)>;
+
+    fn on_evict(&self, pushed: &mut Self::RequestState, key: K, value: V) {
+        pushed.push((key, value));
+    }
+}
+
+/// A cache that never holds more than its weight.
+pub(super) type Bounded<K, V, W> = Cache<K, V, W, DefaultHashBuilder, Pushed>;
+
+/// Hears what has left for lack of room.
+type Leave<K, V> = Box<dyn Fn(K, V) + Send + Sync>;
+
 type Landed<V> = Option<Result<V, ColdError>>;
 
 /// See the module.
 pub(super) struct Shelf<K: Eq + Hash, V: Held> {
-    cache: Cache<K, V, Bytes>,
+    cache: Bounded<K, V, Bytes>,
+    leave: Leave<K, V>,
     fetches: Mutex<HashMap<K, watch::Receiver<Landed<V>>>>,
 }
 
@@ -79,7 +98,7 @@ pub(super) struct Fetch<K: Eq + Hash, V: Held> {
 }
 
 /// A cache that never holds more than `weight`.
-pub(super) fn bounded<K, V, W>(weight: u64, things: usize, weigh: W) -> Cache<K, V, W>
+pub(super) fn bounded<K, V, W>(weight: u64, things: usize, weigh: W) -> Bounded<K, V, W>
 where
     K: Eq + Hash,
     V: Clone,
@@ -94,7 +113,7 @@ where
         .build()
         .expect("all that is needed is set");
     let hash = DefaultHashBuilder::default();
-    Cache::with_options(options, weigh, hash, DefaultLifecycle::default())
+    Cache::with_options(options, weigh, hash, Pushed)
 }
 
 impl<K: Eq + Hash + Clone, V: Held> Shelf<K, V> {
@@ -103,8 +122,27 @@ impl<K: Eq + Hash + Clone, V: Held> Shelf<K, V> {
         let things = usize::try_from(bytes / each.max(1)).unwrap_or(usize::MAX);
         Self {
             cache: bounded(bytes, things, Bytes),
+            leave: Box::new(|_, _| {}),
             fetches: Mutex::default(),
         }
+    }
+
+    /// What has to go for something else is given to `leave`.
+    pub(super) fn leading_to(mut self, leave: impl Fn(K, V) + Send + Sync + 'static) -> Self {
+        self.leave = Box::new(leave);
+        self
+    }
+
+    /// Holds so many bytes at most from now on.
+    pub(super) fn resize(&self, bytes: u64) {
+        if self.cache.capacity() != bytes {
+            self.cache.set_capacity(bytes);
+        }
+    }
+
+    /// What it may hold, bytes.
+    pub(super) fn room_bytes(&self) -> u64 {
+        self.cache.capacity()
     }
 
     /// The thing, or the fetch of it.
@@ -157,10 +195,17 @@ impl<K: Eq + Hash, V: Held> Fetch<K, V> {
     where
         K: Clone,
     {
+        let mut pushed = Vec::new();
         if let Ok(value) = &landed {
-            self.shelf.cache.insert(self.key.clone(), value.clone());
+            let (key, value) = (self.key.clone(), value.clone());
+            self.shelf
+                .cache
+                .insert_with_lifecycle(key, value, &mut pushed);
         }
         self.tell.send_replace(Some(landed));
+        for (key, value) in pushed {
+            (self.shelf.leave)(key, value);
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use freshet_types::Retry;
 use super::counters::{Counters, count, count_up};
 use super::error::ColdError;
 
-/// The only place of the readers that asks the store. A disk tier would stand between a shelf and
-/// this.
+/// The only place of the readers that asks the store.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     objects: Arc<dyn Objects>,

@@ -20,7 +20,7 @@ use super::super::support::{HERE, Shard, epochs, id};
 use crate::layout::Layout;
 use crate::machine::Ask;
 use crate::object::{ComposeError, Composed, SegmentObject, SegmentSource, upload};
-use crate::read::{ColdReader, ColdSpec, Past, ReadLimits, Spawn};
+use crate::read::{ColdReader, ColdSpec, DiskCache, Past, ReadLimits, Spawn};
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy)]
@@ -292,9 +292,14 @@ impl Tiered {
     }
 
     pub(super) fn reader(&self, limits: ReadLimits) -> ColdReader {
+        self.reader_on(limits, None)
+    }
+
+    /// With a disk behind its memory.
+    pub(super) fn reader_on(&self, limits: ReadLimits, disk: Option<DiskCache>) -> ColdReader {
         let spawn: Spawn = Arc::new(|task| drop(tokio::spawn(task)));
         let objects: Arc<dyn Objects> = Arc::<Faulty>::clone(&self.objects);
-        ColdReader::new(objects, self.layout.clone(), spawn, limits)
+        ColdReader::new(objects, self.layout.clone(), spawn, limits, disk)
     }
 }
 

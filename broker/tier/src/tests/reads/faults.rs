@@ -185,7 +185,8 @@ async fn who_waits_for_nobody_is_told_or_gone() {
     let past = tiered.past();
     let objects: Arc<dyn Objects> = Arc::<super::bucket::Faulty>::clone(&tiered.objects);
     let nowhere: crate::read::Spawn = Arc::new(drop);
-    let reader = crate::read::ColdReader::new(objects, tiered.layout.clone(), nowhere, plain());
+    let layout = tiered.layout.clone();
+    let reader = crate::read::ColdReader::new(objects, layout, nowhere, plain(), None);
     let error = reader.read(&past, &from(3, 1000)).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.retry()),

@@ -250,6 +250,38 @@ async fn memory_and_requests_are_bounded() {
     assert_eq!(tiered.objects.peak.load(Ordering::SeqCst), 3);
 }
 
+#[tokio::test]
+async fn bounds_are_those_of_the_moment() {
+    let tiered = Tiered::whole(stones(80, 262_000)).await;
+    let limits = ReadLimits {
+        requests: 2,
+        ..plain()
+    };
+    let (past, reader) = (tiered.past(), tiered.reader(limits));
+    let all = async || {
+        tiered.objects.peak.store(0, Ordering::SeqCst);
+        let waits: Vec<Waiting> = (0..80).map(|n| begin(&reader, &past, by(1, n))).collect();
+        for wait in waits {
+            wait.await.unwrap().unwrap();
+        }
+        tiered.objects.peak.load(Ordering::SeqCst)
+    };
+    assert_eq!(all().await, 2);
+    let before = reader.held_bytes();
+    assert!(before > 16 << 20, "{before}");
+    reader.adjust(&ReadLimits {
+        requests: 5,
+        chunk_bytes: 4 << 20,
+        ..limits
+    });
+    assert!(reader.held_bytes() < 5 << 20, "{}", reader.held_bytes());
+    assert_eq!(all().await, 5);
+    assert!(reader.held_bytes() < 5 << 20, "{}", reader.held_bytes());
+    reader.adjust(&limits);
+    assert_eq!(all().await, 2);
+    assert_eq!(reader.held_bytes(), before);
+}
+
 /// A client with a hundred reads under way delays another one by a turn, not by a hundred.
 #[tokio::test]
 async fn a_greedy_client_does_not_stand_before_a_modest_one() {

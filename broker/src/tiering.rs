@@ -179,9 +179,7 @@ fn carry(
         topic: manifests_topic(doors, tier, &quorum, agreement.relay().is_none()),
     });
     let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
-    let (paced, leaving, read) = (settings.clone(), settings.clone(), settings.clone());
-    let exporting = settings.clone();
-    let live = settings.clone();
+    let (paced, leaving, exporting) = (settings.clone(), settings.clone(), settings.clone());
     let counts = Arc::<CopyCounts>::default();
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
@@ -199,7 +197,7 @@ fn carry(
     let exporter = Exporter::new(ExporterParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),
-        image: settings.image,
+        image: settings.image.clone(),
         groups,
         me: identity.node_id,
         rng: Arc::clone(&doors.rng),
@@ -207,28 +205,53 @@ fn carry(
         counts: Arc::clone(&counts),
     });
     let exporting = reactors.next().spawn(exporter.keep()).abort_handle();
-    // Readers do not wait while a segment is summed up.
-    let reading = Reactors::start("tier-read", 1)?;
-    let home = reading.next().clone();
-    let rate = Rate::new(
-        Arc::clone(&doors.clock),
-        Arc::new(move || read.tier().fetch_bytes_per_second),
-    );
-    let objects = Arc::new(PacedReads::new(objects, rate));
-    let readers = Arc::new(PastReaders::new(
+    let readers = Readers::start(
         (objects, layout),
         manifests,
-        (limits(tier), disk_cache(doors, tier)?),
         counts,
-        home.clone(),
-    ));
-    let adjusting = home.spawn(adjust(Arc::clone(&readers), live));
+        (doors, tier, &settings),
+    )?;
     Ok(Carrying {
         custodians,
-        readers,
-        beside: [burying, exporting, adjusting.abort_handle()],
-        _reactors: [reactors, reading],
+        readers: readers.readers,
+        beside: [burying, exporting, readers.adjusting],
+        _reactors: [reactors, readers.reactors],
     })
+}
+
+/// Who reads what is away.
+struct Readers {
+    readers: Arc<PastReaders>,
+    adjusting: AbortHandle,
+    reactors: Reactors,
+}
+
+impl Readers {
+    /// On a thread of their own: they do not wait while a segment is summed up.
+    fn start(
+        (objects, layout): (Arc<dyn Objects>, Layout),
+        manifests: Arc<dyn ManifestDoor>,
+        counts: Arc<CopyCounts>,
+        (doors, tier, settings): (&Doors, &TierSettings, &Settings),
+    ) -> Result<Self> {
+        let reactors = Reactors::start("tier-read", 1)?;
+        let home = reactors.next().clone();
+        let paced = settings.clone();
+        let rate = Rate::new(
+            Arc::clone(&doors.clock),
+            Arc::new(move || paced.tier().fetch_bytes_per_second),
+        );
+        let objects = Arc::new(PacedReads::new(objects, rate));
+        let limits = (limits(tier), disk_cache(doors, tier)?);
+        let readers = PastReaders::new((objects, layout), manifests, limits, counts, home.clone());
+        let readers = Arc::new(readers);
+        let adjusting = home.spawn(adjust(Arc::clone(&readers), settings.clone()));
+        Ok(Self {
+            readers,
+            adjusting: adjusting.abort_handle(),
+            reactors,
+        })
+    }
 }
 
 /// What readers may take, as of now.

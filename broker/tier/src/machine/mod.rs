@@ -191,12 +191,8 @@ impl Manifests {
             }
             Ask::Sweep { listed } => {
                 let ages = self.ages.entry(partition).or_default();
-                Ok(collect::sweep(
-                    manifest,
-                    ages,
-                    &listed,
-                    (now.monotonic, limits),
-                ))
+                let when = (now.monotonic, limits);
+                Ok(collect::sweep(manifest, ages, &listed, when))
             }
             Ask::Collected { ids } => Ok(collect::collected(manifest, ids)),
             // Answered above.

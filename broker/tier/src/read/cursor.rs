@@ -215,9 +215,8 @@ impl<'a> Cursor<'a> {
         let until = until.min(self.object.batches_end);
         let last = self.object.chunk_of(until.saturating_sub(1));
         let next = self.object.chunk_of(position) + 1;
-        for chunk in next.max(self.begun)..=last {
-            self.shared.begin(self.object, chunk, self.turn);
-        }
+        let chunks = next.max(self.begun)..last + 1;
+        self.shared.begin(self.object, chunks, self.turn);
         self.begun = self.begun.max(last + 1);
     }
 

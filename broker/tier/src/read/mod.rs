@@ -17,6 +17,7 @@ mod disk;
 mod error;
 mod gate;
 mod opened;
+mod runs;
 mod shared;
 mod shelf;
 mod store;
@@ -59,7 +60,7 @@ pub struct ReadLimits {
     pub index_bytes: u64,
     /// Sections that are kept (aborted transactions), bytes.
     pub section_bytes: u64,
-    /// Requests to the store under way at a time, a chunk or a section each; at least 2.
+    /// Requests to the store under way at a time, four chunks or a section each; at least 2.
     pub requests: usize,
     /// Requests that may wait for that.
     pub waiting: usize,
@@ -81,7 +82,7 @@ impl Default for ReadLimits {
             section_bytes: 8 << 20,
             requests: 16,
             waiting: 4096,
-            ahead: 8,
+            ahead: 16,
             streams: 4096,
             read_bytes: 8 << 20,
             section_max_bytes: 32 << 20,

@@ -17,7 +17,7 @@ use super::disk::{DiskCache, Key, Lease};
 use super::error::ColdError;
 use super::gate::{Gate, Turn};
 use super::opened::{self, Opened};
-use super::shelf::{Bounded, Found, Held, Shelf, bounded};
+use super::shelf::{Bounded, Fetch, Found, Held, Shelf, bounded};
 use super::store::Store;
 use super::streams::{Progress, Stream};
 use super::{ReadLimits, Spawn};
@@ -62,9 +62,9 @@ pub(super) struct Shared {
     pub(super) limits: ReadLimits,
     pub(super) store: Store,
     layout: Layout,
-    spawn: Spawn,
-    gate: Arc<Gate>,
-    chunks: Arc<Shelf<Key, Chunk>>,
+    pub(super) spawn: Spawn,
+    pub(super) gate: Arc<Gate>,
+    pub(super) chunks: Arc<Shelf<Key, Chunk>>,
     /// Where they go from there.
     pub(super) disk: Option<Arc<DiskCache>>,
     opened: Arc<Shelf<SegmentId, Arc<Opened>>>,
@@ -183,6 +183,16 @@ impl Shared {
         Ok(self.get(place, turn, open).await?.0)
     }
 
+    pub(super) fn wanted(&self, object: &Arc<Opened>, chunk: u32, turn: Turn) -> ChunkWanted {
+        ChunkWanted {
+            store: self.store.clone(),
+            disk: self.disk.clone(),
+            of: Arc::clone(object),
+            chunk,
+            is_spare: turn == Turn::Spare,
+        }
+    }
+
     /// One chunk of an object's batches, held against its checksum.
     pub(super) async fn chunk(
         &self,
@@ -191,13 +201,7 @@ impl Shared {
         turn: Turn,
     ) -> Result<Bytes, ColdError> {
         let is_spare = turn == Turn::Spare;
-        let wanted = ChunkWanted {
-            store: self.store.clone(),
-            disk: self.disk.clone(),
-            of: Arc::clone(object),
-            chunk,
-            is_spare,
-        };
+        let wanted = self.wanted(object, chunk, turn);
         let key = (object.footer.id, chunk);
         let near = self.disk.as_ref().filter(|_| !self.chunks.has(&key));
         let near = near.and_then(|disk| disk.lease(&key));
@@ -251,17 +255,6 @@ impl Shared {
         Ok((coming.landed().await?, Came::Fetched))
     }
 
-    /// Begins to fetch what will be wanted; nobody waits for it, and what fails is asked for again.
-    pub(super) fn begin(self: &Arc<Self>, object: &Arc<Opened>, chunk: u32, turn: Turn) {
-        if self.chunks.has(&(object.footer.id, chunk)) {
-            return;
-        }
-        let (shared, object) = (Arc::clone(self), Arc::clone(object));
-        (self.spawn)(Box::pin(async move {
-            drop(shared.chunk(&object, chunk, turn).await);
-        }));
-    }
-
     /// A chunk has turned out to be damaged in memory.
     pub(super) fn forget(&self, object: &Opened, chunk: u32) {
         self.chunks.forget(&(object.footer.id, chunk));
@@ -305,9 +298,7 @@ impl Shared {
         let before = self.streams.get(&stream);
         let (after, ahead) = Stream::advance(before, read, limit);
         self.streams.insert(stream, after);
-        for chunk in ahead.from..ahead.from + ahead.here {
-            self.begin(object, chunk, Turn::Spare);
-        }
+        self.begin(object, ahead.from..ahead.from + ahead.here, Turn::Spare);
         let Some(next) = next.filter(|_| ahead.behind > 0).cloned() else {
             return;
         };
@@ -321,21 +312,22 @@ impl Shared {
             let until = first
                 .saturating_add(ahead.behind)
                 .min(object.last_chunk() + 1);
-            for chunk in first..until {
-                shared.begin(&object, chunk, Turn::Spare);
-            }
+            shared.begin(&object, first..until, Turn::Spare);
         }));
     }
 }
 
 /// A chunk that is neither in memory nor on its way.
-struct ChunkWanted {
+pub(super) struct ChunkWanted {
     store: Store,
     disk: Option<Arc<DiskCache>>,
     of: Arc<Opened>,
-    chunk: u32,
+    pub(super) chunk: u32,
     is_spare: bool,
 }
+
+/// The duty to fetch one.
+pub(super) type ChunkDuty = Fetch<Key, Chunk>;
 
 impl ChunkWanted {
     fn is_right(&self, bytes: &[u8]) -> bool {
@@ -349,12 +341,37 @@ impl ChunkWanted {
     }
 
     async fn fetch(self) -> Result<Chunk, ColdError> {
+        self.miss();
+        self.ask(2).await
+    }
+
+    fn miss(&self) {
         if let Some(disk) = &self.disk {
             disk.missed();
         }
+    }
+
+    /// What came of it with others, if it is right.
+    pub(super) fn judged(&self, bytes: Bytes) -> Option<Chunk> {
+        self.miss();
+        if self.is_right(&bytes) {
+            return Some(self.chunk(bytes));
+        }
+        count(&self.store.counters.damaged);
+        None
+    }
+
+    /// The second try.
+    pub(super) async fn again(self) -> Result<Chunk, ColdError> {
+        self.ask(1).await
+    }
+
+    async fn ask(self, tries: u32) -> Result<Chunk, ColdError> {
         let (of, range) = (&self.of, self.of.range(self.chunk));
         let is_right = |bytes: &[u8]| self.is_right(bytes);
-        let summed = self.store.summed(&of.key, of.size_bytes, range, is_right);
+        let summed = self
+            .store
+            .summed((&of.key, of.size_bytes), range, is_right, tries);
         let bytes = summed.await?;
         Ok(self.chunk(bytes))
     }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use freshet_env::Objects;
-use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_env::objects::{ObjectError, ObjectFailure, ObjectWait};
 use freshet_types::Retry;
 
 use super::counters::{Counters, count, count_up};
 use super::error::ColdError;
+use crate::object::CHUNK_BYTES;
 
 /// The only place of the readers that asks the store.
 #[derive(Debug, Clone)]
@@ -38,13 +39,13 @@ impl Store {
     /// A range with a checksum.
     pub(super) async fn summed(
         &self,
-        key: &str,
-        size_bytes: u64,
+        (key, size_bytes): (&str, u64),
         range: Range<u64>,
         is_right: impl Fn(&[u8]) -> bool,
+        tries: u32,
     ) -> Result<Bytes, ColdError> {
         let position = range.start;
-        for _ in 0..2 {
+        for _ in 0..tries {
             let bytes = self.range(key, size_bytes, range.clone()).await?;
             // That also sees an answer that is cut.
             if is_right(&bytes) {
@@ -62,16 +63,40 @@ impl Store {
         size_bytes: u64,
         range: Range<u64>,
     ) -> Result<Bytes, ColdError> {
-        count(&self.counters.requests);
         let from = range.start;
-        let got = self.objects.get_range(key, range).await;
+        let got = self.objects.get_range(key, range);
+        let bytes = self.told(got, (key, size_bytes, from)).await?;
+        count_up(&self.counters.fetched_bytes, bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// The same, in chunks.
+    pub(super) async fn pieces(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        range: Range<u64>,
+    ) -> Result<Vec<Bytes>, ColdError> {
+        let from = range.start;
+        let chunk = usize::try_from(CHUNK_BYTES).unwrap_or(usize::MAX);
+        let got = self.objects.get_pieces(key, range, chunk);
+        let pieces = self.told(got, (key, size_bytes, from)).await?;
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        count_up(&self.counters.fetched_bytes, bytes as u64);
+        Ok(pieces)
+    }
+
+    async fn told<T>(
+        &self,
+        got: ObjectWait<'_, T>,
+        (key, size_bytes, from): (&str, u64, u64),
+    ) -> Result<T, ColdError> {
+        count(&self.counters.requests);
+        let got = got.await;
         let refused = matches!(&got, Err(error) if error.retry() != Retry::Never);
         self.refuses.store(refused, Ordering::Relaxed);
         match got {
-            Ok(bytes) => {
-                count_up(&self.counters.fetched_bytes, bytes.len() as u64);
-                Ok(bytes)
-            }
+            Ok(got) => Ok(got),
             Err(error) => {
                 count(&self.counters.failed);
                 match error.failure {

@@ -2,10 +2,12 @@
 //!
 //! Who goes on where the last read ended is a stream. It has nothing ahead of it at first, then one
 //! chunk, then twice as many with each chunk that it finishes, up to a limit: so what is fetched in
-//! vain is never more than what was read. A jump begins anew.
+//! vain is never more than what was read. A jump begins anew. They are asked for when there are enough of
+//! them for a request, so that there is not one for each.
 
 use freshet_types::Offset;
 
+use super::runs::RUN;
 use crate::segment::SegmentId;
 
 /// One client in one partition.
@@ -76,13 +78,22 @@ impl Stream {
         let from = asked.max(read.chunk + 1);
         let until = (read.chunk + stream.window).min(read.last);
         let behind = (read.chunk + stream.window).saturating_sub(read.last);
+        // As many as make a request, unless there are no more, or soon none would be left ahead.
+        let least = RUN.min(stream.window / 2).max(1);
+        let here = (until + 1).saturating_sub(from);
+        let is_last = read.chunk == read.last;
+        let goes_behind = behind >= stream.behind + least || (is_last && behind > stream.behind);
         let ahead = Ahead {
             from,
-            here: (until + 1).saturating_sub(from),
+            here: if here >= least || until == read.last {
+                here
+            } else {
+                0
+            },
             // Once, not with every small read of the last chunk.
-            behind: if behind > stream.behind { behind } else { 0 },
+            behind: if goes_behind { behind } else { 0 },
         };
-        stream.behind = stream.behind.max(behind);
+        stream.behind = stream.behind.max(ahead.behind);
         if ahead.here > 0 {
             stream.ahead = Some((read.segment, until));
         }
@@ -139,7 +150,8 @@ mod tests {
             (2, 2, 0),
             (4, 3, 0),
             (7, 5, 0),
-            (12, 1, 0),
+            // Not one alone, while seven are ahead.
+            (12, 0, 0),
             (10, 0, 0),
             (10, 1, 0),
         ];
@@ -152,7 +164,7 @@ mod tests {
         reads.extend((1..6).map(|n| read(n, n + 1, 15 + u32::try_from(n).unwrap())));
         reads.push(read(6, 7, 20));
         let told = run(&reads, 4);
-        assert_eq!(told[3..], [(20, 1, 2), (21, 0, 3), (21, 0, 4), (21, 0, 0)]);
+        assert_eq!(told[3..], [(20, 1, 2), (21, 0, 0), (21, 0, 4), (21, 0, 0)]);
     }
 
     #[test]

@@ -431,3 +431,34 @@ async fn names_are_asked_for_as_the_layout_has_them() {
         "{asked:?}"
     );
 }
+
+/// What is wrong with one of several chunks that came together harms no other one.
+#[tokio::test]
+async fn of_several_chunks_that_came_together_only_the_damaged_one_is_asked_for_again() {
+    let tiered = tiered().await;
+    let past = tiered.past();
+    let good = Fault::Cut(0);
+    // In the middle of the second chunk of three; the last one is short.
+    let damaged = [Fault::Flip(1_500_000), Fault::Cut(1_000)];
+    for fault in damaged {
+        // The object's end, then its first chunk and the others, whichever is asked for first.
+        for faults in [[good, good, fault], [good, fault, good]] {
+            let reader = tiered.reader(plain());
+            tiered.objects.asked();
+            tiered.objects.fault(&faults);
+            let got = reader.read(&past, &from(0, 8 << 20)).await.unwrap();
+            assert_eq!(got.chunks.concat(), joined(&tiered.stones), "{fault:?}");
+            assert_eq!(reader.counters().damaged.load(Ordering::Relaxed), 1);
+            let asked = tiered.objects.asked();
+            assert_eq!(asked.len(), 4, "{asked:?}");
+        }
+    }
+    // One request that fails is everybody's trouble, and is over with it.
+    let reader = tiered.reader(plain());
+    let refused = Fault::Fail(ObjectFailure::Throttled);
+    tiered.objects.fault(&[good, refused, refused]);
+    let first = reader.read(&past, &from(0, 8 << 20)).await;
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::Busy);
+    let got = reader.read(&past, &from(0, 8 << 20)).await.unwrap();
+    assert_eq!(got.chunks.concat(), joined(&tiered.stones));
+}

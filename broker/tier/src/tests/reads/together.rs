@@ -136,11 +136,9 @@ async fn a_stream_is_read_ahead_and_a_jump_is_not() {
     assert_eq!(counters.prefetch_hits.load(Ordering::Relaxed), prefetched);
     assert!((2..=4).contains(&most), "{most} ahead");
     let asked = tiered.objects.asked();
-    let chunks = asked
-        .iter()
-        .filter(|range| range.start % CHUNK_BYTES == 0)
-        .count();
-    let missed = chunks as u64 - prefetched;
+    let of_batches = asked.iter().filter(|range| range.start % CHUNK_BYTES == 0);
+    let chunks = of_batches.map(|range| (range.end - range.start).div_ceil(CHUNK_BYTES));
+    let missed = chunks.sum::<u64>() - prefetched;
     assert!(missed <= 3, "{missed} were waited for");
 
     let before = counters.prefetched.load(Ordering::Relaxed);
@@ -208,10 +206,8 @@ async fn a_read_of_many_chunks_asks_for_them_at_once() {
     settle().await;
     let mut asked = tiered.objects.asked();
     asked.sort_by_key(|range| range.start);
-    let expected: Vec<_> = (0..4)
-        .map(|n| n * CHUNK_BYTES..(n + 1) * CHUNK_BYTES)
-        .collect();
-    assert_eq!(asked, expected);
+    // The first one alone, since somebody waits for it; the others by one request.
+    assert_eq!(asked, [0..CHUNK_BYTES, CHUNK_BYTES..4 * CHUNK_BYTES]);
     tiered.objects.release();
     let got = wait.await.unwrap().unwrap();
     assert!(got.bytes > 3 << 20 && got.bytes <= 4 << 20);

@@ -32,12 +32,14 @@ pub(crate) enum Guard {
     WholeOrNothing,
     /// T9: a manifest from the bucket takes the place of none that knows anything.
     AdoptedIntoNothing,
+    /// T9: what comes after an adoption has versions that nothing had before.
+    VersionsApart,
 }
 
 #[cfg(test)]
 impl Guard {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::LeaderEpoch,
         Self::RefusalsCommit,
         Self::UniqueId,
@@ -52,6 +54,7 @@ impl Guard {
         Self::SweepSparesNamed,
         Self::WholeOrNothing,
         Self::AdoptedIntoNothing,
+        Self::VersionsApart,
     ];
 }
 

@@ -1,5 +1,5 @@
 //! What the leader of a partition does for its past: closed segments go to the object store, and its
-//! manifest says so (docs/tiering.md, rules T1 to T8).
+//! manifest says so (docs/tiering.md, rules T1 to T9).
 //!
 //! ```text
 //! led here ─▶ claim ─▶ ┌ begin ─▶ put, verify ─▶ commit ┐ ─▶ put manifest, exported ─▶ collect ─▶ rest

@@ -78,6 +78,7 @@ fn judge(
     if adopted.version == 0 || newest < adopted.version || !is_countable {
         return Err(no(format!("{newest} is not the newest version")));
     }
-    adopted.version = newest + VERSIONS_APART;
+    let is_apart = holds(Guard::VersionsApart);
+    adopted.version = newest + if is_apart { VERSIONS_APART } else { 0 };
     Ok(adopted)
 }

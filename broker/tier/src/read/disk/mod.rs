@@ -264,7 +264,8 @@ impl Inner {
     fn fail(&self, doing: &str, error: &io::Error) {
         let until = self.clock.monotonic().0.saturating_add(REST_MS);
         self.rests_until.store(until, Ordering::Relaxed);
-        if error.kind() != ErrorKind::StorageFull {
+        let is_full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+        if !is_full.contains(&error.kind()) {
             *self.volume.lock() = None;
         }
         count(&self.counters.failed);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::bucket::{Fault as BucketFault, Tiered, from, joined, plain, stones};
 use crate::object::CHUNK_BYTES;
-use crate::read::{ColdReader, DiskCache, DiskCacheParts, Past, ReadLimits};
+use crate::read::{ColdReader, ColdSpec, DiskCache, DiskCacheParts, Past, ReadLimits};
 
 /// A cache of so many chunks. Whoever reads waits as long as it takes.
 pub(super) fn cache(disk: impl Disk, dir: &std::path::Path, chunks: u64) -> DiskCache {
@@ -124,31 +124,43 @@ async fn a_replay_does_not_flush_what_others_read() {
 /// What was read ahead and wanted by nobody is not worth a write.
 #[tokio::test]
 async fn what_nobody_wanted_is_not_written() {
-    let tiered = tiered().await;
+    let tiered = Tiered::whole(stones(120, 262_000)).await;
     let disk = FakeDisk::new(1);
     let limits = ReadLimits {
         chunk_bytes: 8 << 20,
-        ahead: 2,
         ..ReadLimits::default()
     };
-    let (past, reader) = (tiered.past(), tiered.reader_on(limits, Some(on(&disk, 30))));
-    // Each stream has chunks fetched ahead of it, and goes away.
-    for at in (0..56).step_by(7) {
-        let mut next = at;
-        for _ in 0..2 {
-            let spec = from(next, 1);
-            next = reader.read(&past, &spec).await.unwrap().next_offset;
-            super::bucket::settle().await;
+    let (past, reader) = (tiered.past(), tiered.reader_on(limits, Some(on(&disk, 40))));
+    let inside = async |client: i64, chunk: i64| {
+        let spec = ColdSpec {
+            client: client.unsigned_abs(),
+            ..from(chunk * 4 + 1, 1)
+        };
+        reader.read(&past, &spec).await.unwrap();
+    };
+    // A stream in the first chunk, for which the second one comes, and which ends there.
+    for at in [0, 1] {
+        reader.read(&past, &from(at, 1)).await.unwrap();
+    }
+    super::bucket::settle().await;
+    assert_eq!(reader.counters().prefetched.load(Ordering::Relaxed), 1);
+    // Those that come again take the room of those that came first.
+    for round in 0..6 {
+        for chunk in 4..10 {
+            inside(chunk, chunk + round % 2).await;
         }
     }
-    replay(&reader, &past).await;
-    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let vain = count(&reader.counters().prefetched) - count(&reader.counters().prefetch_hits);
-    let wanted = count(&reader.counters().wanted);
-    assert!(wanted > 20 && vain > 0, "{wanted} {vain}");
-    let (counters, _) = reader.disk().unwrap();
-    let most = 16 * CHUNK_BYTES;
-    assert!(count(&counters.written_bytes) <= most);
+    for chunk in 10..29 {
+        inside(chunk, chunk).await;
+    }
+    written(&reader, 17).await;
+    tiered.objects.asked();
+    for chunk in [0, 4, 5, 6] {
+        inside(50 + chunk, chunk).await;
+    }
+    assert_eq!(tiered.objects.asked(), []);
+    inside(60, 1).await;
+    assert_eq!(tiered.objects.asked(), [CHUNK_BYTES..2 * CHUNK_BYTES]);
 }
 
 #[tokio::test]
@@ -221,7 +233,7 @@ async fn threads_read_what_was_written_with_a_disk() {
     for n in 0..800_i64 {
         let at = n * 37 % 60;
         let (reader, past) = (reader.clone(), past.clone());
-        let spec = crate::read::ColdSpec {
+        let spec = ColdSpec {
             client: n.unsigned_abs() % 7,
             ..from(at, 1000)
         };

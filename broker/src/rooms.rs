@@ -69,10 +69,7 @@ impl Broker {
         let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
         let limits = group_limits(&layers.groups());
         let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
-        let tiering = {
-            let groups = Arc::clone(&groups);
-            Tiering::raise(doors, wanted, &identity, (&agreement, groups))?
-        };
+        let tiering = Tiering::raise(doors, wanted, &identity, (&agreement, &groups))?;
         let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
         neighbours.extend(tiering.neighbours());
         let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);

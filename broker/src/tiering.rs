@@ -92,7 +92,7 @@ impl Tiering {
         doors: &Doors,
         wanted: &Wanted,
         identity: &Identity,
-        (agreement, groups): (&Agreement, Arc<GroupShards>),
+        (agreement, groups): (&Agreement, &Arc<GroupShards>),
     ) -> Result<Self> {
         let shards = ManifestShards::new(Limits::default(), Arc::clone(&doors.clock));
         let shards = Arc::new(shards);
@@ -147,7 +147,7 @@ struct Around<'a> {
     wanted: &'a Wanted,
     identity: &'a Identity,
     agreement: &'a Agreement,
-    groups: Arc<GroupShards>,
+    groups: &'a Arc<GroupShards>,
 }
 
 fn carry(
@@ -198,7 +198,7 @@ fn carry(
         objects: Arc::clone(&objects),
         layout: layout.clone(),
         image: settings.image.clone(),
-        groups,
+        groups: Arc::clone(groups),
         me: identity.node_id,
         rng: Arc::clone(&doors.rng),
         interval_ms: Arc::new(move || exporting.tier().export_interval_ms),

@@ -73,6 +73,8 @@ pub struct Exporter {
     nth: u32,
     /// Nobody before has exported what this cluster does not have.
     may_export: bool,
+    /// How often it was not so.
+    refused: u32,
     is_failing: bool,
 }
 
@@ -86,6 +88,7 @@ impl Exporter {
             shards_bytes: 0,
             nth: 0,
             may_export: false,
+            refused: 0,
             is_failing: false,
         }
     }
@@ -115,7 +118,7 @@ impl Exporter {
 
     fn tell(&mut self, done: Result<(), ObjectError>) {
         match done {
-            Ok(()) => self.is_failing &= !self.may_export,
+            Ok(()) => self.is_failing = false,
             Err(error) => {
                 let failures = &self.parts.counts.failed_cluster_exports;
                 failures.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +135,9 @@ impl Exporter {
     async fn export(&mut self) -> Result<(), ObjectError> {
         if !self.may_export {
             if !self.goes_on().await? {
-                if !std::mem::replace(&mut self.is_failing, true) {
+                self.refused += 1;
+                // Once may be that others have exported what is not known here yet.
+                if self.refused == 2 {
                     tracing::warn!(
                         "the bucket has a cluster of this id with topics that this one does not have: if \
                          its disks are lost, `freshet cluster restore` brings it back; nothing is \
@@ -141,7 +146,7 @@ impl Exporter {
                 }
                 return Ok(());
             }
-            (self.may_export, self.is_failing) = (true, false);
+            self.may_export = true;
         }
         self.export_cluster().await?;
         self.export_positions().await

@@ -1,5 +1,5 @@
 //! All disks are lost, and the bucket is there: `freshet cluster restore`.
-#![allow(
+#![expect(
     clippy::disallowed_methods,
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]

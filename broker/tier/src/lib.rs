@@ -12,6 +12,7 @@ mod guard;
 mod layout;
 mod machine;
 mod manifest;
+mod newest;
 mod object;
 mod read;
 mod segment;
@@ -28,6 +29,7 @@ pub use machine::{
     Said, Stored, said_from_bytes, said_to_bytes,
 };
 pub use manifest::{EpochEnd, ExportedManifest, Head, Manifest, Part, Retention, Unnamed};
+pub use newest::{NewestManifest, newest_manifest};
 pub use object::{
     CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentBytes, SegmentSource,
     UploadError, VerifyError, check_bytes, check_named, check_whole, upload,

@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_objects::{Bucket, Limits};
-use freshet_tier::{ClusterExport, GroupPositions, Layout, Manifest, PositionsExport};
+use freshet_tier::{
+    ClusterExport, GroupPositions, Layout, Manifest, PositionsExport, newest_manifest,
+};
 use freshet_types::{ClusterId, LeaderEpoch, Offset, PartitionId, TopicPartition};
 use tokio::task::JoinSet;
 
@@ -219,18 +221,16 @@ impl Source {
         &self,
         at: TopicPartition,
     ) -> Result<(Option<Manifest>, Vec<String>)> {
-        let mut damaged = Vec::new();
-        let names = self.names(&self.layout.manifests(at)).await?;
-        for name in names.iter().rev() {
-            match Manifest::restore(&self.get(name).await?) {
-                Ok((of, manifest)) if of == at => {
-                    return Ok((Some(manifest), damaged));
-                }
-                Ok((of, _)) => damaged.push(format!("{name}: it is of {of}")),
-                Err(error) => damaged.push(format!("{name}: {error}")),
-            }
-        }
-        Ok((None, damaged))
+        let found = newest_manifest(&*self.objects, &self.layout, at).await?;
+        let Some(found) = found else {
+            return Ok((None, Vec::new()));
+        };
+        let damaged = found.damaged.into_iter().map(|(version, what)| {
+            let name = self.layout.manifest(at, version);
+            format!("{name}: {what}")
+        });
+        let sound = found.sound.map(|(_, manifest)| *manifest);
+        Ok((sound, damaged.collect()))
     }
 
     /// Topics that no export names.

@@ -28,7 +28,7 @@ use freshet_types::{NodeId, PartitionId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::CopyCounts;
+use super::{CopyCounts, jittered};
 use crate::groups::{GroupShards, OFFSETS_TOPIC};
 
 /// Of each export so many stay.
@@ -111,9 +111,8 @@ impl Exporter {
         let interval = (self.parts.interval_ms)();
         #[expect(clippy::cast_precision_loss, reason = "a pause need not be exact")]
         let slow = Duration::from_secs_f32(self.shards_bytes as f32 / BYTES_PER_SECOND);
-        let [dice, ..] = self.parts.rng.id();
         let pause = Duration::from_millis(interval).max(slow);
-        (interval > 0).then(|| pause.mul_f32(0.75 + f32::from(dice) / 512.0))
+        (interval > 0).then(|| jittered(&*self.parts.rng, pause))
     }
 
     fn tell(&mut self, done: Result<(), ObjectError>) {

@@ -157,6 +157,11 @@ struct Shared {
     scrubs: Scrubs,
 }
 
+fn jittered(rng: &dyn Rng, pause: Duration) -> Duration {
+    let [dice, ..] = rng.id();
+    pause.mul_f32(0.75 + f32::from(dice) / 512.0)
+}
+
 impl Shared {
     fn interval_ms(&self) -> u64 {
         (self.parts.pace)().interval_ms
@@ -164,8 +169,7 @@ impl Shared {
 
     /// Between three and five quarters of it: partitions do not ask all at once.
     fn jittered(&self, pause: Duration) -> Duration {
-        let [dice, ..] = self.parts.rng.id();
-        pause.mul_f32(0.75 + f32::from(dice) / 512.0)
+        jittered(&*self.parts.rng, pause)
     }
 
     /// A seat for one segment. There are as many as the settings say by now; where those are fewer,

@@ -91,9 +91,9 @@ impl ManifestDoor for Door {
 
 /// A store that is away now and then, and loses answers.
 #[derive(Debug, Default)]
-struct Store {
+pub(super) struct Store {
     objects: MemoryObjects,
-    away: AtomicBool,
+    pub(super) away: AtomicBool,
     /// Names in a page of a listing at most; 0 for as many as are asked for.
     page: AtomicUsize,
     /// It takes segments, and nothing else.

@@ -38,3 +38,25 @@ fn partition(from: &mut &[u8]) -> Result<i32, EnvelopeError> {
         _ => Err(malformed("a negative partition")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use freshet_records::envelope::{Kind, seal};
+    use proptest::prelude::prop;
+
+    /// Has any `body` read, and a whole export with one byte changed, and cut there: under a right checksum.
+    pub(super) fn strange(
+        kind: Kind,
+        (body, whole): (&[u8], &[u8]),
+        (at, byte): (prop::sample::Index, u8),
+        read: impl Fn(&[u8]),
+    ) {
+        read(&seal(kind, body));
+        let mut body = whole[10..whole.len() - 4].to_vec();
+        let at = at.index(body.len());
+        body[at] = byte;
+        read(&seal(kind, &body));
+        body.truncate(at);
+        read(&seal(kind, &body));
+    }
+}

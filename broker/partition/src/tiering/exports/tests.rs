@@ -1,9 +1,6 @@
 //! Exports, from a cluster's metadata to what a restore reads.
 
-use std::sync::atomic::AtomicBool;
-
 use freshet_coordinators::groups::{Limits, OffsetValue};
-use freshet_env::objects::{Listing, MemoryObjects, ObjectBody, ObjectHead, ObjectWait};
 use freshet_env::{SystemClock, SystemRng};
 use freshet_metadata::{
     AllocateProducerIds, Ask as _, CreateTopics, DeleteTopics, FenceBroker, MetadataMachine,
@@ -12,57 +9,7 @@ use freshet_metadata::{
 use freshet_types::{ClusterId, Machine, Millis, Now, Ticket, Timestamp, TopicId};
 
 use super::*;
-
-/// A store that is away now and then.
-#[derive(Debug, Default)]
-struct Store {
-    objects: MemoryObjects,
-    is_away: AtomicBool,
-}
-
-impl Store {
-    fn may(&self, key: &str) -> Result<(), ObjectError> {
-        match self.is_away.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => Err(ObjectError {
-                doing: "put",
-                key: key.to_owned(),
-                failure: ObjectFailure::Unreachable,
-                why: "it is away".to_owned(),
-            }),
-        }
-    }
-}
-
-impl Objects for Store {
-    fn put_new<'a>(&'a self, key: &'a str, body: &'a mut dyn ObjectBody) -> ObjectWait<'a, ()> {
-        match self.may(key) {
-            Ok(()) => self.objects.put_new(key, body),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
-    }
-
-    fn get_range<'a>(&'a self, key: &'a str, range: std::ops::Range<u64>) -> ObjectWait<'a, Bytes> {
-        self.objects.get_range(key, range)
-    }
-
-    fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
-        self.objects.head(key)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        at_most: usize,
-    ) -> ObjectWait<'a, Listing> {
-        self.objects.list(prefix, after, at_most)
-    }
-
-    fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
-        self.objects.delete(key)
-    }
-}
+use crate::tiering::tests::Store;
 
 /// A cluster's metadata, and brokers that export.
 struct Rig {
@@ -268,14 +215,14 @@ async fn a_store_that_is_away_gets_it_later() {
     let mut rig = Rig::new(1);
     rig.create("a", 1);
     let mut exporter = rig.exporter(1);
-    rig.store.is_away.store(true, Ordering::Relaxed);
+    rig.store.away.store(true, Ordering::Relaxed);
     for _ in 0..2 {
         let done = exporter.export_cluster().await;
         assert!(done.is_err());
         exporter.tell(done);
     }
     assert_eq!(rig.counts.failed_cluster_exports.load(Ordering::Relaxed), 2);
-    rig.store.is_away.store(false, Ordering::Relaxed);
+    rig.store.away.store(false, Ordering::Relaxed);
     exporter.export_cluster().await.expect("exported");
     assert_eq!(rig.newest().await.topics.len(), 1);
 }

@@ -91,7 +91,8 @@ fn standings(told: &Value) -> Vec<(String, String)> {
 
 /// Produces with a producer that is known by its numbers, or with none (-1); gives the bytes of its last batch, and where
 /// the log ends.
-fn produce(raw: &mut Raw, producer: i64, batches: i32) -> Result<(Bytes, i64)> {
+fn produce(connect: impl Fn() -> Result<Raw>, producer: i64, batches: i32) -> Result<(Bytes, i64)> {
+    let mut raw = connect()?;
     let (mut last, mut end) = (Bytes::new(), 0);
     for n in 0..batches {
         let value = vec![u8::try_from(n % 251)?; BATCH_BYTES];
@@ -104,7 +105,15 @@ fn produce(raw: &mut Raw, producer: i64, batches: i32) -> Result<(Bytes, i64)> {
             },
         };
         last = batch(Codec::None, numbered, &[(now_ms(), &value)])?;
-        let told = raw.produce("t", last.clone())?;
+        // A young leader may not have looked into the bucket yet, and another one may lead soon.
+        let told = eventually(PATIENCE, || {
+            let told = raw.produce("t", last.clone())?;
+            if told.error_code == NOT_LEADER {
+                raw = connect()?;
+            }
+            ensure!(told.error_code != NOT_LEADER, "{told:?}");
+            Ok(told)
+        })?;
         ensure!(told.error_code == 0, "{told:?}");
         end = told.base_offset + 1;
     }
@@ -116,9 +125,12 @@ fn new_producer(raw: &mut Raw) -> Result<i64> {
         transaction_timeout_ms: 60_000,
         ..InitProducerIdRequest::default()
     };
-    let told = raw.latest(&request)?;
-    ensure!(told.error_code == 0, "{told:?}");
-    Ok(told.producer_id)
+    // Ids come from the controller, which a young broker may not have heard yet.
+    eventually(PATIENCE, || {
+        let told = raw.latest(&request)?;
+        ensure!(told.error_code == 0, "{told:?}");
+        Ok(told.producer_id)
+    })
 }
 
 /// The batches of `t`, one record each, from the log start to `end`.
@@ -217,9 +229,9 @@ fn live(cluster: &Cluster, bucket: &Path) -> Result<Before> {
     cluster.create_topic_with("t", (1, 3), &tiered)?;
     cluster.create_topic_with("plain", (2, 3), &[("retention.ms", "86400000")])?;
     cluster.await_whole("t", PATIENCE)?;
-    let mut raw = cluster.connect(cluster.leader("t", 0)?)?;
-    let producer = new_producer(&mut raw)?;
-    let (_, end) = produce(&mut raw, producer, 44)?;
+    let connect = || cluster.connect(cluster.leader("t", 0)?);
+    let producer = new_producer(&mut connect()?)?;
+    let (_, end) = produce(connect, producer, 44)?;
     for (group, to) in [("behind", "3"), ("ahead", "latest")] {
         let reset = [
             "group",
@@ -234,11 +246,11 @@ fn live(cluster: &Cluster, bucket: &Path) -> Result<Before> {
         command(&bootstrap, &reset)?.success()?;
     }
     let tiered = eventually(PATIENCE, || {
-        let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
+        let (code, _, last) = connect()?.offset_at("t", LATEST_TIERED)?;
         ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
         Ok(last + 1)
     })?;
-    let batches = batches(&mut raw, end)?;
+    let batches = batches(&mut connect()?, end)?;
     // It says what it would do of a cluster that lives as well.
     eventually(PATIENCE, || {
         let told = restore(&bootstrap, bucket, &["--dry-run"])?;
@@ -350,7 +362,7 @@ fn verified() -> Result<()> {
         ("segment.bytes", "1048576"),
     ];
     raw.create_topic("t", &tiered)?;
-    let (_, end) = produce(&mut raw, -1, 30)?;
+    let (_, end) = produce(|| Raw::connect(broker.bootstrap()), -1, 30)?;
     eventually(PATIENCE, || {
         let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
         ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");

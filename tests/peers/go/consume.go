@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -32,6 +33,10 @@ func fetch(o options) {
 		panic(err)
 	}
 	ends, err := admin.ListEndOffsets(ctx, o.topic)
+	if err == nil {
+		// A partition that could not be asked would otherwise pass for an empty one.
+		err = errors.Join(starts.Error(), ends.Error())
+	}
 	if err != nil {
 		panic(err)
 	}

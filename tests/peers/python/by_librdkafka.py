@@ -1,15 +1,24 @@
 """confluent-kafka-python, that is librdkafka."""
 
 import sys
+import time
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
 import peer
 
 IDENTITY = ("librdkafka", confluent_kafka.libversion()[0])
 LIMIT_S = 30
+# What a partition answers while its leader changes; clients ask again.
+MOVING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 
 
 def settings(options, **more):
@@ -77,10 +86,22 @@ def show(member, message):
     return True
 
 
+def watermarks(consumer, partition):
+    """First and end offset. librdkafka asks once, of whom it takes for the leader; a young leader makes it ask again."""
+    until = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=LIMIT_S)
+        except KafkaException as failed:
+            if failed.args[0].code() not in MOVING or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
 def fetch(options):
     consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}))
     found = consumer.list_topics(options.topic, timeout=LIMIT_S).topics[options.topic].partitions
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(options.topic, p), timeout=LIMIT_S) for p in found}
+    ends = {p: watermarks(consumer, TopicPartition(options.topic, p)) for p in found}
     consumer.assign([TopicPartition(options.topic, p, OFFSET_BEGINNING) for p in found])
     ended = peer.end_of_input() if options.tail else None
     unread = {p for p, (low, high) in ends.items() if low < high}

@@ -1,0 +1,92 @@
+//! One folder for each kind of object, and what all of them do alike.
+
+pub(crate) mod cluster;
+pub(crate) mod topic;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::controller::Action;
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::time::Instant;
+
+use crate::context::{Context, Word};
+use crate::failure::Failure;
+
+/// Every object is looked at again after this long, even if nothing was heard of it.
+pub(crate) const RESYNC: Duration = Duration::from_secs(120);
+
+/// The objects of a kind in a namespace, or in all.
+pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// One reconcile: counted, timed, and given only what can be read.
+pub(crate) async fn reconcile<K, W>(
+    context: &Arc<Context>,
+    guard: &DeserializeGuard<K>,
+    work: impl FnOnce(Arc<Context>, K) -> W,
+) -> Result<Action, Failure>
+where
+    K: Resource<DynamicType = ()> + Clone,
+    W: Future<Output = Result<Action, Failure>>,
+{
+    let kind = K::kind(&());
+    let object = match &guard.0 {
+        Ok(object) => object.clone(),
+        Err(invalid) => {
+            // The schema lets no such object in: it was written before the schema was.
+            let word = Word {
+                warning: true,
+                reason: "Unreadable",
+                action: "Read",
+                note: format!(
+                    "this {kind} cannot be read and is left alone: {}",
+                    invalid.error
+                ),
+            };
+            tracing::warn!(kind = %kind, object = guard.name_any(), error = %invalid.error, "an object cannot be read");
+            context.tell(guard, word).await;
+            return Ok(Action::await_change());
+        }
+    };
+    context.metrics.begin(&kind);
+    let start = Instant::now();
+    let ended = work(Arc::clone(context), object).await;
+    let result = ended.as_ref().err().map_or("ok", Failure::word);
+    let now = context.now().as_millisecond() as f64 / 1e3;
+    context.metrics.end(&kind, result, start.elapsed(), now);
+    if ended.is_ok() {
+        context.failures.forget(guard);
+    }
+    ended
+}
+
+/// What to do after a reconcile that failed: the same again, later and later.
+pub(crate) fn again<K>(
+    guard: Arc<DeserializeGuard<K>>,
+    failure: &Failure,
+    context: Arc<Context>,
+) -> Action
+where
+    K: Resource<DynamicType = ()> + Debug,
+{
+    let kind = K::kind(&());
+    let object = guard.name_any();
+    let namespace = guard.namespace().unwrap_or_default();
+    if failure.is_conflict() {
+        tracing::debug!(kind = %kind, namespace, object, %failure, "somebody else wrote meanwhile");
+        return Action::requeue(Duration::from_millis(200));
+    }
+    let pause = context.failures.pause(&*guard);
+    tracing::warn!(kind = %kind, namespace, object, %failure, pause_ms = pause.as_millis(), "will be tried again");
+    Action::requeue(pause)
+}

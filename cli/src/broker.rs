@@ -5,13 +5,12 @@ mod decommission;
 mod describe;
 mod drain;
 mod list;
-mod survey;
 
 use clap::Subcommand;
+use freshet_client::{Seen, Survey};
+use freshet_types::NodeId;
 
 use crate::Context;
-
-pub(crate) use survey::{Held, Survey, name as named};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,4 +37,12 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Drain(args) => drain::run(context, args).await,
         Command::Decommission(args) => decommission::run(context, args).await,
     }
+}
+
+/// A broker, or a sentence that names those there are.
+fn broker(survey: &Survey, id: NodeId) -> anyhow::Result<&Seen> {
+    survey.brokers.get(&id).ok_or_else(|| {
+        let known: Vec<_> = survey.brokers.keys().map(ToString::to_string).collect();
+        anyhow::anyhow!("there is no broker {id}; brokers: {}", known.join(", "))
+    })
 }

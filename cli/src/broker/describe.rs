@@ -1,13 +1,12 @@
 //! `freshet broker describe`.
 
 use clap::Args;
-use freshet_client::LogDir;
+use freshet_client::{Held, LogDir, Seen, Survey};
 use freshet_types::NodeId;
 use serde::Serialize;
 
-use super::Survey;
+use super::broker;
 use super::list::size;
-use super::survey::{Held, Seen};
 use crate::Context;
 use crate::output::Rows;
 
@@ -52,9 +51,9 @@ struct Directory {
 }
 
 pub(super) async fn run(context: &Context, args: Describe) -> anyhow::Result<()> {
-    let survey = Survey::take(context);
+    let survey = Survey::take(&context.client);
     let survey = context.patience.with("describing a broker", survey).await?;
-    let described = describe(&survey, survey.broker(NodeId(args.id))?);
+    let described = describe(&survey, broker(&survey, NodeId(args.id))?);
     context.output.heading(&heading(&described))?;
     context.output.show(&described, table)
 }

@@ -3,18 +3,18 @@
 //! All that is under way is known to the cluster and nothing else: whoever runs this again goes on
 //! where it ended.
 
-mod plan;
 mod work;
 
 use clap::Args;
+use freshet_client::{Drain as Plan, Move, Survey};
 use freshet_types::NodeId;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Survey;
+use super::broker;
+use super::describe::some_of;
 use crate::output::Rows;
 use crate::{Context, text};
-use plan::Plan;
 use work::Work;
 
 #[derive(Debug, Args)]
@@ -57,8 +57,9 @@ pub(super) async fn run(context: &Context, args: Drain) -> anyhow::Result<()> {
     if args.dry_run {
         let survey = look(context, node).await?;
         let plan = Plan::of_broker(&survey, node);
-        plan.check(node)?;
-        return context.output.show(&plan.moves, table);
+        check(&plan, node)?;
+        let moves = plan.moves.iter().map(Moved::of).collect();
+        return context.output.show(&moves, table);
     }
     let drained = empty(context, node, args.batch).await?;
     let sentence = format!(
@@ -71,13 +72,70 @@ pub(super) async fn run(context: &Context, args: Drain) -> anyhow::Result<()> {
     context.output.say(&drained, &sentence)
 }
 
+/// A move as it is shown.
+#[derive(Debug, Serialize)]
+struct Moved {
+    topic: String,
+    partition: i32,
+    now: Vec<i32>,
+    then: Vec<i32>,
+    bytes: u64,
+}
+
+impl Moved {
+    fn of(planned: &Move) -> Self {
+        let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
+        Self {
+            topic: planned.partition.0.clone(),
+            partition: planned.partition.1,
+            now: ids(&planned.now),
+            then: ids(&planned.then),
+            bytes: planned.bytes,
+        }
+    }
+}
+
+/// Refuses a drain that could not end, and says what to do.
+fn check(plan: &Plan, node: NodeId) -> anyhow::Result<()> {
+    let mut reasons = Vec::new();
+    if !plan.leaderless.is_empty() {
+        let missing: Vec<_> = plan.missing.iter().map(ToString::to_string).collect();
+        reasons.push(format!(
+            "nobody leads {}, so nobody could copy them; start broker {} first",
+            some_of(&plan.leaderless),
+            missing.join(", ")
+        ));
+    }
+    if !plan.placeless.is_empty() {
+        reasons.push(format!(
+            "no other broker is left for {}; start another broker, uncordon one, or keep fewer \
+             copies (`freshet topic alter NAME --replication-factor N`)",
+            some_of(&plan.placeless)
+        ));
+    }
+    if !plan.roomless.is_empty() {
+        reasons.push(format!(
+            "no other broker has room for {} ({}); make room, or start another broker",
+            some_of(&plan.roomless),
+            text::bytes(plan.roomless_bytes)
+        ));
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "broker {node} cannot be drained, and nothing was changed:\n  {}",
+        reasons.join("\n  ")
+    )
+}
+
 async fn look(context: &Context, node: NodeId) -> anyhow::Result<Survey> {
-    let survey = Survey::take(context);
+    let survey = Survey::take(&context.client);
     let survey = context
         .patience
         .with("looking at the cluster", survey)
         .await?;
-    survey.broker(node)?;
+    broker(&survey, node)?;
     Ok(survey)
 }
 
@@ -85,7 +143,7 @@ async fn look(context: &Context, node: NodeId) -> anyhow::Result<Survey> {
 pub(super) async fn empty(context: &Context, node: NodeId, batch: u32) -> anyhow::Result<Drained> {
     let start = Instant::now();
     let survey = look(context, node).await?;
-    Plan::of_broker(&survey, node).check(node)?;
+    check(&Plan::of_broker(&survey, node), node)?;
     context.client.admin().cordon_broker(node, true).await?;
     let mut work = Work::new(context, survey, node, batch as usize);
     let (partitions, bytes) = work.amount();
@@ -108,7 +166,7 @@ pub(super) async fn empty(context: &Context, node: NodeId, batch: u32) -> anyhow
     })
 }
 
-fn table(moves: &Vec<plan::Move>) -> Rows {
+fn table(moves: &Vec<Moved>) -> Rows {
     let headings = ["TOPIC", ">PARTITION", "NOW", "THEN", ">SIZE"];
     let mut rows = Rows::new(&headings, "it keeps nothing that would move");
     for planned in moves {

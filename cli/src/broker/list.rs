@@ -1,10 +1,9 @@
 //! `freshet broker list`.
 
 use clap::Args;
+use freshet_client::{Seen, Survey};
 use serde::Serialize;
 
-use super::Survey;
-use super::survey::Seen;
 use crate::output::Rows;
 use crate::{Context, text};
 
@@ -29,7 +28,7 @@ struct Listed {
 }
 
 pub(super) async fn run(context: &Context, _: List) -> anyhow::Result<()> {
-    let survey = Survey::take(context);
+    let survey = Survey::take(&context.client);
     let survey = context.patience.with("listing brokers", survey).await?;
     let listed = |seen: &Seen| Listed {
         id: seen.node.id.0,

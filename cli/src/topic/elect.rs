@@ -4,9 +4,9 @@ use clap::Args;
 use freshet_client::{Election, TopicPartition};
 use freshet_wire::ErrorCode;
 
-use crate::broker::named;
 use crate::output::outcome::Items;
 use crate::{Context, text};
+use freshet_client::partition_name as named;
 
 #[derive(Debug, Args)]
 #[command(

@@ -1,17 +1,16 @@
 //! How many brokers keep a topic's partitions.
 
-use freshet_client::{NoPlace, Reassignment};
+use freshet_client::{Held, NoPlace, Reassignment, Survey};
 use freshet_types::NodeId;
 
 use super::reassign;
 use crate::Context;
-use crate::broker::{Held, Survey};
 use crate::output::outcome::Failures;
 
 /// Gives every partition of a topic this many replicas, and says for how many that takes a move. The
 /// preferred leader stays.
 pub(super) async fn change(context: &Context, topic: &str, factor: usize) -> anyhow::Result<usize> {
-    let survey = Survey::take(context);
+    let survey = Survey::take(&context.client);
     let survey = context
         .patience
         .with("looking at the cluster", survey)

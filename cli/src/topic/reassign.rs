@@ -6,10 +6,10 @@ use freshet_types::NodeId;
 use serde::Serialize;
 
 use super::elect::partitions;
-use crate::broker::named;
 use crate::output::Rows;
 use crate::output::outcome::Items;
 use crate::{Context, text};
+use freshet_client::partition_name as named;
 
 #[derive(Debug, Args)]
 #[command(

@@ -7,6 +7,7 @@
 //! | [`Producer`] | batches by partition; retries that neither lose, duplicate nor reorder |
 //! | [`Consumer`] | reads chosen partitions from an offset or a time |
 //! | [`Connection`] | one connection to one broker, for those who know which |
+//! | [`Survey`], [`Drain`] | brokers and partitions at one moment; where those of a broker could go |
 //! | [`GroupConsumer`] | shares topics with the other members of a classic group |
 //!
 //! Every queue is bounded: requests of a connection, bytes of the producer, bytes of the consumer.
@@ -46,9 +47,11 @@ mod cluster;
 mod config;
 mod connection;
 mod consumer;
+mod drain;
 mod error;
 mod group;
 mod producer;
+mod survey;
 
 pub use admin::{
     Admin, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
@@ -62,6 +65,7 @@ pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, WallClock};
 pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
+pub use drain::{Drain, Move};
 pub use error::ClientError;
 pub use group::{
     Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupConfig, GroupConsumer,
@@ -70,3 +74,4 @@ pub use group::{
 pub use producer::{
     Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,
 };
+pub use survey::{Held, Seen, Survey, partition_name};

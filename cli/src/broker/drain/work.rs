@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use freshet_client::{Reassignment, TopicPartition};
+use freshet_client::{Drain as Plan, Held, Move, Reassignment, Survey, TopicPartition};
 use freshet_types::NodeId;
 use freshet_wire::ErrorCode;
 use tokio::time::{Instant, sleep};
 
-use super::plan::Plan;
-use crate::broker::survey::{Held, Survey, partitions};
+use super::check;
 use crate::{Context, advice, text};
 
 /// How often the moves are looked at.
@@ -66,7 +65,7 @@ impl<'a> Work<'a> {
 
     pub(super) async fn until_empty(&mut self) -> anyhow::Result<()> {
         loop {
-            self.survey.partitions = partitions(self.context).await?;
+            self.survey.partitions = Survey::partitions(&self.context.client).await?;
             let kept = self.survey.kept_by(self.node).cloned();
             let (moving, waiting): (Vec<_>, Vec<_>) =
                 kept.partition(|held| held.removing.contains(&self.node));
@@ -90,17 +89,13 @@ impl<'a> Work<'a> {
         }
         let plan = Plan::of_some(&self.survey, self.node, waiting);
         self.refused.clear();
-        if let Err(error) = plan.check(self.node) {
+        if let Err(error) = check(&plan, self.node) {
             self.refused.push(error.to_string());
         }
         if plan.moves.is_empty() {
             return Ok(0);
         }
-        let change = |planned: &super::plan::Move| Reassignment {
-            partition: planned.of(),
-            replicas: Some(planned.then.iter().copied().map(NodeId).collect()),
-        };
-        let changes: Vec<_> = plan.moves.iter().map(change).collect();
+        let changes: Vec<_> = plan.moves.iter().map(Move::reassignment).collect();
         let outcomes = self.context.client.admin().reassign(&changes).await?;
         let mut begun = 0;
         for (_, outcome) in outcomes {
@@ -130,7 +125,7 @@ impl<'a> Work<'a> {
 
     /// Looks at the brokers again, and says how far it is.
     async fn look(&mut self, moving: &[Held], waiting: &[Held]) -> anyhow::Result<()> {
-        self.survey = Survey::take(self.context).await?;
+        self.survey = Survey::take(&self.context.client).await?;
         self.looked = Instant::now();
         if !self.context.patience.is_quiet() {
             eprintln!("{}", self.words(moving, waiting));

@@ -2,49 +2,53 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freshet_client::{NoPlace, Placement, TopicPartition};
 use freshet_types::NodeId;
-use serde::Serialize;
 
-use crate::broker::describe::some_of;
-use crate::broker::survey::{Held, Survey};
-use crate::text;
+use crate::{Held, NoPlace, Placement, Reassignment, Survey, TopicPartition};
 
 /// One partition's move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Move {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) now: Vec<i32>,
-    pub(super) then: Vec<i32>,
-    pub(super) bytes: u64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// Who keeps it now, the preferred leader first.
+    pub now: Vec<NodeId>,
+    /// Who will.
+    pub then: Vec<NodeId>,
+    /// How large it is.
+    pub bytes: u64,
 }
 
 impl Move {
-    /// Which partition.
-    pub(super) fn of(&self) -> TopicPartition {
-        (self.topic.clone(), self.partition)
+    /// As brokers are asked for it.
+    pub fn reassignment(&self) -> Reassignment {
+        Reassignment {
+            partition: self.partition.clone(),
+            replicas: Some(self.then.clone()),
+        }
     }
 }
 
 /// Moves, and why there are not more.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) moves: Vec<Move>,
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    /// What can move, and where to.
+    pub moves: Vec<Move>,
     /// Nobody leads them: there is nobody to copy from.
-    leaderless: Vec<String>,
+    pub leaderless: Vec<String>,
     /// Brokers that are down and keep those.
-    missing: BTreeSet<NodeId>,
+    pub missing: BTreeSet<NodeId>,
     /// All brokers that could take them keep them already.
-    placeless: Vec<String>,
+    pub placeless: Vec<String>,
     /// Some could take them, and have no room.
-    roomless: Vec<String>,
-    roomless_bytes: u64,
+    pub roomless: Vec<String>,
+    /// How large those are.
+    pub roomless_bytes: u64,
 }
 
-impl Plan {
+impl Drain {
     /// A plan for all that `node` keeps and that is not on its way out.
-    pub(super) fn of_broker(survey: &Survey, node: NodeId) -> Self {
+    pub fn of_broker(survey: &Survey, node: NodeId) -> Self {
         let sizes = survey.sizes();
         let mut placement = survey.placement(Some(node));
         let mut plan = Self::default();
@@ -56,7 +60,7 @@ impl Plan {
     }
 
     /// A plan for some of it.
-    pub(super) fn of_some(survey: &Survey, node: NodeId, some: &[Held]) -> Self {
+    pub fn of_some(survey: &Survey, node: NodeId, some: &[Held]) -> Self {
         let sizes = survey.sizes();
         let mut placement = survey.placement(Some(node));
         let mut plan = Self::default();
@@ -92,12 +96,11 @@ impl Plan {
         let bytes = sizes.get(&held.partition).copied().unwrap_or(0);
         match placement.choose(&target, bytes) {
             Ok(heir) => {
-                let then = target.iter().map(|n| if *n == node { heir.0 } else { n.0 });
+                let then = target.iter().map(|n| if *n == node { heir } else { *n });
                 self.moves.push(Move {
-                    topic: held.partition.0.clone(),
-                    partition: held.partition.1,
-                    now: target.iter().map(|n| n.0).collect(),
+                    partition: held.partition.clone(),
                     then: then.collect(),
+                    now: target,
                     bytes,
                 });
             }
@@ -109,47 +112,16 @@ impl Plan {
         }
     }
 
-    /// Refuses a drain that could not end, and says what to do.
-    pub(super) fn check(&self, node: NodeId) -> anyhow::Result<()> {
-        let mut reasons = Vec::new();
-        if !self.leaderless.is_empty() {
-            let missing: Vec<_> = self.missing.iter().map(ToString::to_string).collect();
-            reasons.push(format!(
-                "nobody leads {}, so nobody could copy them; start broker {} first",
-                some_of(&self.leaderless),
-                missing.join(", ")
-            ));
-        }
-        if !self.placeless.is_empty() {
-            reasons.push(format!(
-                "no other broker is left for {}; start another broker, uncordon one, or keep fewer \
-                 copies (`freshet topic alter NAME --replication-factor N`)",
-                some_of(&self.placeless)
-            ));
-        }
-        if !self.roomless.is_empty() {
-            reasons.push(format!(
-                "no other broker has room for {} ({}); make room, or start another broker",
-                some_of(&self.roomless),
-                text::bytes(self.roomless_bytes)
-            ));
-        }
-        if reasons.is_empty() {
-            return Ok(());
-        }
-        anyhow::bail!(
-            "broker {node} cannot be drained, and nothing was changed:\n  {}",
-            reasons.join("\n  ")
-        )
+    /// Whether a drain could end: everything that has to move can.
+    pub fn can_end(&self) -> bool {
+        self.leaderless.is_empty() && self.placeless.is_empty() && self.roomless.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use freshet_client::{ClusterNode, LogDir, LogDirPartition};
-
     use super::*;
-    use crate::broker::survey::Seen;
+    use crate::{ClusterNode, LogDir, LogDirPartition, Seen};
 
     fn broker(id: i32, free: i64) -> (NodeId, Seen) {
         let dir = LogDir {
@@ -199,10 +171,11 @@ mod tests {
     fn each_replica_finds_an_heir_in_its_place() {
         let all = vec![held(0, &[1, 2]), held(1, &[2, 3]), held(2, &[3, 1])];
         let survey = survey(&[(1, 500), (2, 500), (3, 500)], all);
-        let plan = Plan::of_broker(&survey, NodeId(1));
+        let plan = Drain::of_broker(&survey, NodeId(1));
         let then: Vec<_> = plan.moves.iter().map(|m| m.then.clone()).collect();
-        assert_eq!(then, [vec![3, 2], vec![3, 2]]);
-        assert!(plan.check(NodeId(1)).is_ok());
+        let to = |ids: [i32; 2]| ids.map(NodeId).to_vec();
+        assert_eq!(then, [to([3, 2]), to([3, 2])]);
+        assert!(plan.can_end());
     }
 
     #[test]
@@ -211,26 +184,29 @@ mod tests {
         moving.adding = vec![NodeId(3)];
         moving.removing = vec![NodeId(1)];
         let survey = survey(&[(1, 500), (2, 500), (3, 500)], vec![moving]);
-        assert_eq!(Plan::of_broker(&survey, NodeId(1)).moves, []);
+        assert_eq!(Drain::of_broker(&survey, NodeId(1)).moves, []);
     }
 
     #[test]
-    fn what_would_be_stuck_is_refused_by_name() {
-        let refusal = |brokers: &[(i32, i64)], held: Held| {
-            let survey = survey(brokers, vec![held]);
-            let refused = Plan::of_broker(&survey, NodeId(1)).check(NodeId(1));
-            refused.unwrap_err().to_string()
+    fn what_would_be_stuck_is_named() {
+        let drain = |brokers: &[(i32, i64)], held: Held| {
+            let drain = Drain::of_broker(&survey(brokers, vec![held]), NodeId(1));
+            assert!(!drain.can_end());
+            drain
         };
-        let said = refusal(&[(1, 500), (2, 500)], held(0, &[1, 2]));
-        assert!(
-            said.contains("t-0") && said.contains("--replication-factor"),
-            "{said}"
+        let nowhere = drain(&[(1, 500), (2, 500)], held(0, &[1, 2]));
+        assert_eq!(nowhere.placeless, ["t-0"]);
+        let full = drain(&[(1, 500), (2, 59)], held(0, &[1]));
+        assert_eq!(
+            (full.roomless, full.roomless_bytes),
+            (vec!["t-0".to_owned()], 60)
         );
-        let said = refusal(&[(1, 500), (2, 59)], held(0, &[1]));
-        assert!(said.contains("room for t-0 (60 B)"), "{said}");
         let mut dead = held(0, &[1, 9]);
         dead.leader = None;
-        let said = refusal(&[(1, 500), (2, 500)], dead);
-        assert!(said.contains("start broker 9 first"), "{said}");
+        assert!(
+            drain(&[(1, 500), (2, 500)], dead)
+                .missing
+                .contains(&NodeId(9))
+        );
     }
 }

@@ -24,7 +24,7 @@ All settings: docs/settings.md. Logging: FRESHET_LOG=debug, or FRESHET_LOG=fresh
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Settings, one NAME=VALUE a line, as in Kafka's server.properties
+    /// Settings, one NAME=VALUE a line, as in Kafka's server.properties; ${env:NAME} is a variable of the environment
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -111,6 +111,8 @@ impl Args {
             let place = path.display().to_string();
             let text = std::fs::read(path).with_context(|| format!("cannot read {place}"))?;
             let text = String::from_utf8(text).with_context(|| format!("{place} is not UTF-8"))?;
+            let text = filled_in(&text, |name| std::env::var(name).ok())
+                .map_err(|why| anyhow::anyhow!("{place}: {why}"))?;
             builder = builder.file(&place, &text)?;
         }
         for argument in &self.set {
@@ -120,9 +122,60 @@ impl Args {
     }
 }
 
+/// Puts variables of the environment in where a file says `${env:NAME}`, as Kafka's
+/// `EnvVarConfigProvider` does (KIP-887): an address or a zone that only the machine knows.
+fn filled_in(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    const BEGIN: &str = "${env:";
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        let end = after
+            .find(['}', '\n'])
+            .filter(|end| after[*end..].starts_with('}'));
+        let end = end.ok_or_else(|| format!("{BEGIN} without a closing bracket"))?;
+        let name = &after[..end];
+        let value = variable(name).ok_or_else(|| {
+            format!("${{env:{name}}}: there is no such variable in the environment")
+        })?;
+        // What a variable holds is a value, never a line or an escape of its own.
+        if value.contains(['\n', '\r', '\\']) {
+            return Err(format!("${{env:{name}}} holds a line break or a backslash"));
+        }
+        filled.push_str(before);
+        filled.push_str(&value);
+        rest = &after[end + 1..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_may_ask_the_environment() {
+        let variable = |name: &str| match name {
+            "HOST" => Some("10.0.0.1".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "TWO" => Some("a\nnode.id=7".to_owned()),
+            _ => None,
+        };
+        let filled = |text| filled_in(text, variable);
+        assert_eq!(
+            filled("a=${env:HOST}:1,${env:HOST}:2\nb=${env:EMPTY}\n").unwrap(),
+            "a=10.0.0.1:1,10.0.0.1:2\nb=\n"
+        );
+        assert_eq!(filled("a=$HOME ${x}").unwrap(), "a=$HOME ${x}");
+        for wrong in [
+            "a=${env:NONE}",
+            "a=${env:HOST\nb=}",
+            "a=${env:TWO}",
+            "${env:",
+        ] {
+            assert!(filled(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_filter_that_means_nothing_is_told() {

@@ -306,7 +306,11 @@ impl Layers {
         let parse = |name| self.value(name).map(endpoint::parse_listeners);
         NodeSettings {
             node_id: self.node_id(),
-            rack: self.value("broker.rack").map(str::to_owned),
+            // Whoever takes it from a place that may be empty means that there is none.
+            rack: self
+                .value("broker.rack")
+                .filter(|rack| !rack.is_empty())
+                .map(str::to_owned),
             cluster_id: self.value("freshet.cluster.id").map(str::to_owned),
             metadata_dir: self.value("metadata.log.dir").map_or(first, PathBuf::from),
             log_dirs,

@@ -1,10 +1,262 @@
-//! `Cluster`.
+//! `Cluster`: pools of pods that are brokers and controllers.
+//!
+//! A look at a cluster, from its name alone:
+//!
+//! 1. [`fetch`]: everything there is, anew.
+//! 2. [`validate`]: the spec, or sentences that say what is wrong with it. Nobody reads it afterwards.
+//! 3. [`plan`]: numbers of brokers, voters, who leaves.
+//! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
+//! 5. [`build`], [`apply`]: the objects; what differs is written.
+//! 6. [`shift`] again: the next pod is restarted, if one is old and the brokers let it go.
+//! 7. [`status`].
+//!
+//! Nothing is remembered from one look to the next.
 
+mod apply;
+mod brokers;
+mod build;
+mod fetch;
+mod names;
+mod plan;
+mod shift;
+mod status;
+mod validate;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::context::Context;
+use freshet_api::{Cluster, ConditionType};
+use freshet_client::Client;
+use futures_util::StreamExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Resource, ResourceExt};
+
+use self::fetch::{Kind, Observed};
+use self::names::{CLUSTER, LIVE};
+use self::plan::Plan;
+use self::status::Found;
+use self::validate::{Defaults, Wanted, validate};
+use crate::context::{Context, Word};
+use crate::controllers::{RESYNC, again, api, reconcile};
+use crate::failure::Failure;
+
+/// Clusters that are looked at at the same time.
+const AT_ONCE: u16 = 8;
+/// What happens shortly after one another is one look.
+const TOGETHER: Duration = Duration::from_millis(200);
+/// While something is under way that nobody tells of.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Looks after the Clusters of a namespace, or of all, until nothing is watched any more.
-pub(crate) async fn run(_context: &Arc<Context>, _namespace: Option<&str>) {
-    std::future::pending::<()>().await;
+pub(crate) async fn run(context: &Arc<Context>, namespace: Option<&str>) {
+    let clusters: Api<DeserializeGuard<Cluster>> = api(&context.client, namespace);
+    let ours = watcher::Config::default().labels(CLUSTER).page_size(500);
+    let client = &context.client;
+    Controller::new(clusters, watcher::Config::default())
+        .with_config(Config::default().concurrency(AT_ONCE).debounce(TOGETHER))
+        .watches(api::<StatefulSet>(client, namespace), ours.clone(), |set| {
+            owner(&set)
+        })
+        .watches(api::<Service>(client, namespace), ours.clone(), |service| {
+            owner(&service)
+        })
+        .watches(
+            api::<PersistentVolumeClaim>(client, namespace),
+            ours.clone(),
+            |claim| owner(&claim),
+        )
+        .watches(api::<Pod>(client, namespace), ours, |pod| owner(&pod))
+        .run(
+            |guard, context| async move { reconcile(&context, &guard, look).await },
+            again,
+            Arc::clone(context),
+        )
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+/// The cluster that an object belongs to.
+fn owner<K: Resource>(object: &K) -> Option<ObjectRef<DeserializeGuard<Cluster>>> {
+    let name = object.labels().get(CLUSTER)?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
+}
+
+/// One look.
+async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure> {
+    let defaults = Defaults {
+        image: &context.broker_image,
+        domain: &context.domain,
+    };
+    if cluster.metadata.deletion_timestamp.is_some() {
+        // What belongs to it goes with it. Volumes stay or go as they were told to.
+        return Ok(Action::await_change());
+    }
+    let mut found = Found::default();
+    let wanted = match validate(&cluster, &defaults) {
+        Ok(wanted) => wanted,
+        Err(refused) => {
+            found.refused = refused.0;
+            return end(&context, &cluster, None, &Observed::default(), &found).await;
+        }
+    };
+    let observed = Observed::fetch(&context.client, &wanted.names).await?;
+    match Plan::of(&wanted, &observed, &BTreeSet::new()) {
+        Ok(plan) => found.plan = Some(plan),
+        Err(why) => found.impossible = Some((why.reason, why.message)),
+    }
+    if !cluster.spec.paused
+        && let Some(plan) = found.plan.take()
+    {
+        found.plan = Some(carry_out(&context, &wanted, plan, &observed, &mut found).await?);
+    }
+    if let Some((pod, reason)) = found.rolled.pod.as_ref().filter(|_| found.rolled.restarted) {
+        let word = Word {
+            warning: false,
+            reason,
+            action: "Restart",
+            note: format!(
+                "pod {pod} was restarted; {} more are to follow",
+                found.rolled.left - 1
+            ),
+        };
+        context.tell(&cluster, word).await;
+    }
+    end(&context, &cluster, Some(&wanted), &observed, &found).await
+}
+
+/// Everything that changes something.
+async fn carry_out(
+    context: &Context,
+    wanted: &Wanted,
+    mut plan: Plan,
+    observed: &Observed,
+    found: &mut Found,
+) -> Result<Plan, Failure> {
+    let client = reach(context, wanted, observed, found).await;
+    let leaving: Vec<_> = plan.leaving().cloned().collect();
+    if let Some(client) = client.as_ref().filter(|_| !leaving.is_empty()) {
+        found.drained = shift::drain(context, client, wanted, &leaving, observed).await?;
+        if let Ok(further) = Plan::of(wanted, observed, &found.drained.empty) {
+            plan = further;
+        }
+    }
+    let before = live_before(wanted, observed);
+    let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
+    match &client {
+        Some(client) => {
+            let changed = shift::live(client, wanted, &before).await?;
+            if !changed.is_empty() {
+                tracing::info!(cluster = wanted.names.cluster, settings = ?changed, "set without a restart");
+            }
+        }
+        // What is to fall back to its default is not forgotten before it has.
+        None => set.extend(before),
+    }
+    let given = build::given(observed);
+    let objects = build::objects(wanted, &plan, &given, &set);
+    found.written = apply::apply(context, wanted, &objects, observed).await?;
+    let occupied = |kind, name: &str| {
+        matches!(kind, Kind::StatefulSet | Kind::ConfigMap) && is_occupied(wanted, &plan, name)
+    };
+    found.written += apply::sweep(context, wanted, &objects, observed, occupied).await?;
+    found.written += shift::volumes(context, wanted, &plan, observed).await?;
+    if wanted.monitoring.as_ref().is_some_and(|m| m.pod_monitor) && !observed.knows_pod_monitors {
+        found.warnings.push(
+            "there are no PodMonitors here: the Prometheus operator is not installed".to_owned(),
+        );
+    }
+    if let Some(client) = &client {
+        shift::settle(context, client, wanted, &plan, observed).await?;
+    }
+    // What was written now is seen at the next look.
+    if found.written == 0 {
+        let active = active_controller(client.as_ref()).await;
+        found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
+    }
+    Ok(plan)
+}
+
+/// Whether a pool that the spec has no more has brokers that are not empty.
+fn is_occupied(wanted: &Wanted, plan: &Plan, name: &str) -> bool {
+    let mut pools = plan.pools.iter();
+    pools.any(|pool| wanted.names.pool(&pool.name) == name && pool.replicas > 0)
+}
+
+/// A client of the cluster, once one of its brokers serves.
+async fn reach(
+    context: &Context,
+    wanted: &Wanted,
+    observed: &Observed,
+    found: &mut Found,
+) -> Option<Client> {
+    if !observed.pods.iter().any(status::is_ready) {
+        found.unreachable = Some("no broker serves".to_owned());
+        return None;
+    }
+    match context.clusters.client(&[wanted.names.replication()]).await {
+        Ok(client) => Some(client),
+        Err(error) => {
+            found.unreachable = Some(format!("the brokers cannot be asked: {error}"));
+            None
+        }
+    }
+}
+
+async fn active_controller(client: Option<&Client>) -> Option<i32> {
+    let quorum = client?.admin().describe_quorum().await.ok()?;
+    Some(quorum.leader?.0)
+}
+
+/// The settings that were set by us before, as they are noted on the cluster's first Service.
+fn live_before(wanted: &Wanted, observed: &Observed) -> BTreeSet<String> {
+    let service = observed.object(Kind::Service, &wanted.names.headless());
+    let noted = service.and_then(|service| service["metadata"]["annotations"][LIVE].as_str());
+    let names = noted
+        .unwrap_or_default()
+        .split(',')
+        .filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// Tells what was found, and says when to look again.
+async fn end(
+    context: &Context,
+    cluster: &Cluster,
+    wanted: Option<&Wanted>,
+    observed: &Observed,
+    found: &Found,
+) -> Result<Action, Failure> {
+    let given = build::given(observed);
+    let status = status::status(cluster, wanted, observed, found, &given, context.now());
+    let said = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+                kind: ConditionType| {
+        conditions.iter().find(|c| c.type_ == kind.name()).cloned()
+    };
+    let valid = said(&status.conditions, ConditionType::Valid);
+    let before = cluster
+        .status
+        .as_ref()
+        .and_then(|s| said(&s.conditions, ConditionType::Valid));
+    let new = valid.as_ref().map(|c| &c.message) != before.as_ref().map(|c| &c.message);
+    if let Some(valid) = valid.filter(|valid| new && valid.status == "False") {
+        let word = Word {
+            warning: true,
+            reason: "NotCarriedOut",
+            action: "Validate",
+            note: valid.message,
+        };
+        context.tell(cluster, word).await;
+    }
+    status::write(context, cluster, &status).await?;
+    let waits = found.rolled.left > 0
+        || found.drained.left > 0
+        || found.written > 0
+        || found.unreachable.is_some();
+    Ok(Action::requeue(if waits { SOON } else { RESYNC }))
 }

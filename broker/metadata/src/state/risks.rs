@@ -26,6 +26,18 @@ pub struct StopRisk {
     pub at: TopicPartition,
     /// What would happen.
     pub risk: Risk,
+    /// It would be so as well with every replica in sync: there are too few of them, and no waiting
+    /// mends that.
+    pub lasting: bool,
+}
+
+/// What a stop risks of a partition whose replicas are all in sync.
+fn at_best(copies: usize, rules: &Rules) -> Option<Risk> {
+    let others = copies.saturating_sub(1);
+    if others == 0 {
+        return Some(Risk::LastCopy);
+    }
+    (others < rules.min_insync(copies)).then_some(Risk::BelowMinInsync)
 }
 
 impl MetadataImage {
@@ -41,7 +53,12 @@ impl MetadataImage {
                     partition,
                 };
                 let risk = self.stop_risk(node, state, &rules);
-                risks.extend(risk.map(|risk| StopRisk { at, risk }));
+                let at_best = at_best(state.replicas.len(), &rules);
+                risks.extend(risk.map(|risk| StopRisk {
+                    at,
+                    risk,
+                    lasting: at_best == Some(risk),
+                }));
             }
         }
         risks

@@ -741,7 +741,18 @@ fn what_a_stop_would_risk() {
     let below = Risk::BelowMinInsync;
     let all = of(&[("b-0", below), ("b-2", below), ("c-0", Risk::LastCopy)]);
     assert_eq!(risks(&cluster, 1), all);
+    let lasting = |cluster: &Cluster, node| {
+        let risks = cluster.image().stop_risks(NodeId(node), &layers);
+        let lasting = risks.into_iter().filter(|risk| risk.lasting);
+        let mut named: Vec<_> = lasting.map(|r| name(cluster, r.at)).collect();
+        named.sort_unstable();
+        named
+    };
+    // Two copies that must both have a record, and one copy: no waiting makes these safe.
+    assert_eq!(lasting(&cluster, 1), ["b-0", "b-2", "c-0"]);
     cluster.second(&[1, 2]);
+    // What is worse than it has to be is worth waiting for.
+    assert_eq!(lasting(&cluster, 1), ["b-0", "c-0"]);
     let lone = [
         ("a-0", below),
         ("b-0", below),

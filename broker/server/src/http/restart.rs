@@ -37,6 +37,7 @@ pub(super) async fn before(context: &Context) -> Result<Value, Unknown> {
         "broker": node.0,
         "safe": risks.is_empty() && quorum.is_none(),
         "counts": counts(&risks),
+        "lasting": risks.iter().filter(|r| r.lasting).count(),
         "risks": risks.iter().take(NAMED).map(|r| risk(&image, r)).collect::<Vec<_>>(),
         "quorum": quorum,
     }))
@@ -82,6 +83,7 @@ fn word(risk: Risk) -> &'static str {
 fn risk(image: &MetadataImage, risk: &StopRisk) -> Value {
     let mut named = name(image, risk.at);
     named["risk"] = word(risk.risk).into();
+    named["lasting"] = risk.lasting.into();
     named
 }
 

@@ -1,0 +1,299 @@
+//! What people and programs are told of a cluster.
+
+use freshet_api::{
+    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, RollingStatus,
+};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use super::build::{Given, addresses};
+use super::fetch::Observed;
+use super::plan::{Plan, PlannedPool};
+use super::shift::{Drained, Rolled};
+use super::validate::Wanted;
+use crate::conditions::Conditions;
+use crate::context::{Context, MANAGER};
+use crate::failure::Failure;
+
+/// All that a look at a cluster has found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Why the spec cannot be carried out.
+    pub(crate) refused: Vec<String>,
+    /// Why the plan cannot be: a word and a sentence.
+    pub(crate) impossible: Option<(&'static str, String)>,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) rolled: Rolled,
+    pub(crate) drained: Drained,
+    /// What a person should look at.
+    pub(crate) warnings: Vec<String>,
+    /// Objects that were written at this look.
+    pub(crate) written: usize,
+    /// Why brokers could not be asked.
+    pub(crate) unreachable: Option<String>,
+}
+
+/// The status that follows.
+pub(crate) fn status(
+    cluster: &Cluster,
+    wanted: Option<&Wanted>,
+    observed: &Observed,
+    found: &Found,
+    given: &Given,
+    now: Timestamp,
+) -> ClusterStatus {
+    let before = cluster.status.clone().unwrap_or_default();
+    let mut said = Conditions::new(&before.conditions, cluster.metadata.generation, now);
+    let mut status = ClusterStatus {
+        observed_generation: cluster.metadata.generation,
+        ..ClusterStatus::default()
+    };
+    if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
+        describe(&mut status, wanted, plan, observed, given);
+        status.rolling = rolling(&found.rolled);
+    } else {
+        // Nothing was looked at: what was known stays known.
+        status = ClusterStatus {
+            observed_generation: cluster.metadata.generation,
+            ..before
+        };
+    }
+    if cluster.spec.paused {
+        said.say(
+            ConditionType::Paused,
+            true,
+            "Paused",
+            "spec.paused is true: nothing is changed",
+        );
+    }
+    conditions(&mut said, &status, found);
+    status.conditions = said.finish();
+    status
+}
+
+fn describe(
+    status: &mut ClusterStatus,
+    wanted: &Wanted,
+    plan: &Plan,
+    observed: &Observed,
+    given: &Given,
+) {
+    status.cluster_id = Some(plan.cluster_id.clone());
+    status.voters = plan.voters.keys().copied().collect();
+    status.pools = plan
+        .pools
+        .iter()
+        .map(|pool| of_pool(wanted, pool, observed))
+        .collect();
+    let all = status.pools.iter();
+    let (ready, has) = all.fold((0, 0), |(r, h), pool| (r + pool.ready, h + pool.replicas));
+    status.brokers = Some(format!("{ready}/{has}"));
+    if let Some(scaled) = &wanted.scaled {
+        let pool = status.pools.iter().find(|pool| pool.name == *scaled);
+        status.replicas = pool.map(|pool| pool.replicas);
+        status.selector = Some(format!(
+            "{}={},{}={scaled}",
+            super::names::CLUSTER,
+            wanted.names.cluster,
+            super::names::POOL
+        ));
+    }
+    let listeners = addresses(wanted, given);
+    status.listeners = listeners
+        .into_iter()
+        .map(|(name, bootstrap_servers)| ListenerStatus {
+            name,
+            bootstrap_servers,
+        })
+        .collect();
+    let internal = wanted
+        .listeners
+        .iter()
+        .position(|l| l.kind == freshet_api::ListenerType::Internal);
+    status.bootstrap_servers = match internal {
+        Some(at) => status.listeners[at].bootstrap_servers.clone(),
+        None => Some(wanted.names.replication()),
+    };
+    status.version = version(plan, observed);
+}
+
+fn of_pool(wanted: &Wanted, pool: &PlannedPool, observed: &Observed) -> PoolStatus {
+    let set = observed.set(&wanted.names.pool(&pool.name));
+    let newest = set.and_then(|set| set.status.as_ref()?.update_revision.clone());
+    let there = pool
+        .nodes
+        .iter()
+        .filter(|node| node.ordinal < pool.replicas);
+    let pods: Vec<_> = there
+        .clone()
+        .filter_map(|node| observed.pod(&node.pod))
+        .collect();
+    let count = |which: &dyn Fn(&Pod) -> bool| {
+        let counted = pods.iter().filter(|pod| which(pod)).count();
+        i32::try_from(counted).unwrap_or(i32::MAX)
+    };
+    PoolStatus {
+        name: pool.name.clone(),
+        replicas: pool.replicas,
+        ready: count(&is_ready),
+        updated: count(&|pod| {
+            newest.is_some() && pod.labels().get("controller-revision-hash") == newest.as_ref()
+        }),
+        brokers: there
+            .map(|node| BrokerStatus {
+                pod: node.pod.clone(),
+                id: node.id,
+            })
+            .collect(),
+    }
+}
+
+/// Whether a pod serves.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
+    let ready = conditions
+        .unwrap_or_default()
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True");
+    ready && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// The tag of the image that all pods have; `None` while they differ.
+fn version(plan: &Plan, observed: &Observed) -> Option<String> {
+    let mut tags = plan.nodes().filter_map(|node| {
+        let image = observed
+            .pod(&node.pod)?
+            .spec
+            .as_ref()?
+            .containers
+            .first()?
+            .image
+            .clone()?;
+        let name = image.split('@').next().unwrap_or_default().to_owned();
+        let tag = name.rsplit('/').next()?.split_once(':')?.1.to_owned();
+        Some(tag)
+    });
+    let first = tags.next()?;
+    tags.all(|tag| tag == first).then_some(first)
+}
+
+fn rolling(rolled: &Rolled) -> Option<RollingStatus> {
+    if rolled.left == 0 {
+        return None;
+    }
+    Some(RollingStatus {
+        left: i32::try_from(rolled.left).unwrap_or(i32::MAX),
+        pod: rolled.pod.as_ref().map(|(pod, _)| pod.clone()),
+        reason: rolled.pod.as_ref().map(|(_, reason)| (*reason).to_owned()),
+        waiting_for: rolled.waits_for.clone(),
+    })
+}
+
+fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found) {
+    if let Some((reason, message)) = &found.impossible {
+        said.say(ConditionType::Valid, false, reason, message);
+    } else if found.refused.is_empty() {
+        said.say(ConditionType::Valid, true, "Accepted", "");
+    } else {
+        said.say(
+            ConditionType::Valid,
+            false,
+            "InvalidSpec",
+            found.refused.join("; "),
+        );
+    }
+    let (reason, message) = under_way(status, found);
+    said.say(
+        ConditionType::Progressing,
+        reason != "AsWanted",
+        reason,
+        message,
+    );
+    if !found.warnings.is_empty() {
+        said.say(
+            ConditionType::Warning,
+            true,
+            "LookHere",
+            found.warnings.join("; "),
+        );
+    }
+    let (ready, reason, message) = ready(status, found);
+    said.say(ConditionType::Ready, ready, reason, message);
+}
+
+/// What is under way, the most telling thing first.
+fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
+    if let Some(stuck) = &found.drained.stuck {
+        return ("CannotScaleIn", stuck.clone());
+    }
+    if found.drained.left > 0 {
+        let left = found.drained.left;
+        return (
+            "ScalingIn",
+            format!("{left} partitions have yet to leave brokers that go"),
+        );
+    }
+    if let Some(rolling) = &status.rolling {
+        let pod = rolling.pod.as_deref().unwrap_or("a pod");
+        let message = match &rolling.waiting_for {
+            Some(why) => format!("{} pods to restart; {pod} waits for {why}", rolling.left),
+            None => format!("{} pods to restart; {pod} is under way", rolling.left),
+        };
+        return ("RollingRestart", message);
+    }
+    let missing = status
+        .pools
+        .iter()
+        .map(|pool| pool.replicas - pool.ready)
+        .sum::<i32>();
+    if missing > 0 {
+        return ("PodsComing", format!("{missing} pods are not ready"));
+    }
+    if found.written > 0 {
+        return ("Writing", format!("{} objects were changed", found.written));
+    }
+    ("AsWanted", String::new())
+}
+
+fn ready(status: &ClusterStatus, found: &Found) -> (bool, &'static str, String) {
+    if !found.refused.is_empty() || found.impossible.is_some() {
+        return (
+            false,
+            "NotCarriedOut",
+            "the spec is not carried out, see condition Valid".to_owned(),
+        );
+    }
+    let brokers = status.brokers.clone().unwrap_or_default();
+    if status.pools.is_empty() || status.pools.iter().any(|pool| pool.ready < pool.replicas) {
+        return (false, "PodsNotReady", format!("{brokers} pods are ready"));
+    }
+    if let Some(why) = &found.unreachable {
+        return (false, "BrokersNotReached", why.clone());
+    }
+    (true, "Serving", format!("{brokers} pods are ready"))
+}
+
+/// Writes the status, if it is another one than before.
+pub(crate) async fn write(
+    context: &Context,
+    cluster: &Cluster,
+    status: &ClusterStatus,
+) -> Result<bool, Failure> {
+    if cluster.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Cluster> = Api::namespaced(context.client.clone(), &namespace);
+    let name = cluster.name_any();
+    let patch = json!({ "apiVersion": "freshet.dev/v1", "kind": "Cluster", "status": status });
+    let params = PatchParams::apply(MANAGER).force();
+    let what = format!("the status of cluster {name} cannot be written");
+    api.patch_status(&name, &params, &Patch::Apply(patch))
+        .await
+        .map_err(Failure::kubernetes(what))?;
+    context.metrics.wrote("ClusterStatus");
+    Ok(true)
+}

@@ -25,6 +25,7 @@ mod faults;
 mod history;
 mod http;
 mod kafka_server;
+mod kube;
 mod line;
 mod load;
 mod peer;
@@ -44,6 +45,7 @@ pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, re
 pub use faults::{Kept, Outcome, faults_page, fold};
 pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
+pub use kube::{KubeCluster, Kubectl, PodSeen, missing_for_kube};
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
 pub use peer::{Answer, Peer, Role};

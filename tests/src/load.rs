@@ -385,7 +385,8 @@ fn sample(number: u64, partitions: i32, bits: &mut Bits) -> Sample {
     }
 }
 
-fn read(shown: &crate::line::Shown) -> Result<Read> {
+/// A record of a load, as a reader is shown it.
+pub(crate) fn read(shown: &crate::line::Shown) -> Result<Read> {
     let key = shown.key.as_ref().context("a record without a key")?;
     let number = String::from_utf8(STANDARD.decode(key)?)?;
     Ok(Read {

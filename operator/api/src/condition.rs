@@ -10,7 +10,8 @@ pub enum ConditionType {
     Ready,
     /// The spec can be carried out. False says what is wrong with it; nothing is done meanwhile.
     Valid,
-    /// Something is under way: pods are made, restarted or taken away, replicas move.
+    /// Something is under way: pods are made, restarted or taken away, replicas move. Tools that
+    /// wait for an object (`kstatus`, Helm 4) know this name.
     Progressing,
     /// All is as asked, and still a person should look: the message says at what.
     Warning,
@@ -24,7 +25,7 @@ impl ConditionType {
         match self {
             Self::Ready => READY,
             Self::Valid => "Valid",
-            Self::Progressing => "Progressing",
+            Self::Progressing => "Reconciling",
             Self::Warning => "Warning",
             Self::Paused => "Paused",
         }

@@ -92,6 +92,7 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     let defaults = Defaults {
         image: &context.broker_image,
         domain: &context.domain,
+        operator_namespace: &context.own_namespace,
     };
     if cluster.metadata.deletion_timestamp.is_some() {
         // What belongs to it goes with it. Volumes stay or go as they were told to.
@@ -196,6 +197,8 @@ async fn reach(
     found: &mut Found,
 ) -> Option<Client> {
     if !observed.pods.iter().any(status::is_ready) {
+        // Whoever comes back has other addresses, and may be another cluster.
+        context.clusters.forget(&[wanted.names.replication()]);
         found.unreachable = Some("no broker serves".to_owned());
         return None;
     }

@@ -30,7 +30,9 @@ pub(crate) struct Wanted {
     pub(crate) cluster_id: Option<String>,
     pub(crate) windows: Vec<MaintenanceWindow>,
     pub(crate) monitoring: Option<Monitoring>,
+    /// Whether there is a NetworkPolicy, and where the operator that it lets in is.
     pub(crate) network_policy: bool,
+    pub(crate) operator_namespace: String,
     /// Who wants all pods restarted changes this word.
     pub(crate) restart: Option<String>,
     /// The pool that `spec.replicas` is for.
@@ -61,6 +63,7 @@ impl Wanted {
 pub(crate) struct Defaults<'a> {
     pub(crate) image: &'a str,
     pub(crate) domain: &'a str,
+    pub(crate) operator_namespace: &'a str,
 }
 
 /// Why a spec cannot be carried out: a sentence for each thing.
@@ -153,6 +156,7 @@ pub(crate) fn validate(cluster: &Cluster, defaults: &Defaults<'_>) -> Result<Wan
         windows: spec.maintenance_windows.clone(),
         monitoring: spec.monitoring.clone(),
         network_policy: spec.network_policy,
+        operator_namespace: defaults.operator_namespace.to_owned(),
         restart: cluster.annotations().get(RESTART).cloned(),
         scaled: spec
             .pools
@@ -277,6 +281,7 @@ mod tests {
             &Defaults {
                 image: "i",
                 domain: "d",
+                operator_namespace: "o",
             },
         )
     }

@@ -36,7 +36,7 @@ pub(super) fn network(wanted: &Wanted) -> Option<Object> {
     let tcp = |port: i32| json!({ "port": port, "protocol": "TCP" });
     let own = json!({ "podSelector": { "matchLabels": wanted.names.selector() } });
     let operator = json!({
-        "namespaceSelector": {},
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": wanted.operator_namespace } },
         "podSelector": { "matchLabels": { "app.kubernetes.io/name": "freshet-operator" } },
     });
     let mut open: Vec<_> = wanted.listeners.iter().map(|l| tcp(l.port)).collect();

@@ -14,6 +14,7 @@ fn built(text: &str, given: &Given) -> (Wanted, Vec<Object>) {
     let defaults = Defaults {
         image: "freshet.dev/broker:0.1.0",
         domain: "cluster.local",
+        operator_namespace: "freshet-system",
     };
     let wanted = validate(&cluster, &defaults).expect("a sound spec");
     let plan = Plan::of(&wanted, &Observed::default(), &BTreeSet::new()).expect("a plan");

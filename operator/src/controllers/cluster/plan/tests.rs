@@ -14,6 +14,7 @@ fn wanted(spec: Value) -> Wanted {
     let defaults = Defaults {
         image: "freshet.dev/broker:1",
         domain: "cluster.local",
+        operator_namespace: "freshet-system",
     };
     validate(&cluster, &defaults).expect("a sound spec")
 }

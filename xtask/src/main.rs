@@ -10,6 +10,7 @@
 
 mod bench;
 mod docs;
+mod image;
 mod peers;
 mod place;
 mod process;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Args),
     /// Write the generated pages again.
     Docs,
+    /// Make container images of our programs, without a container daemon.
+    Image(image::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Faults => soak::faults(),
         Command::Bench(args) => bench::run(&args),
         Command::Docs => docs::run(),
+        Command::Image(args) => image::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

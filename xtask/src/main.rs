@@ -11,6 +11,7 @@
 mod bench;
 mod docs;
 mod image;
+mod kube;
 mod peers;
 mod place;
 mod process;
@@ -48,6 +49,8 @@ enum Command {
     Docs,
     /// Make container images of our programs, without a container daemon.
     Image(image::Args),
+    /// Run a real Kubernetes on this machine, for tests.
+    Kube(kube::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Docs => docs::run(),
         Command::Image(args) => image::run(&args),
+        Command::Kube(args) => kube::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

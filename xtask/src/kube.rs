@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process;
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -171,27 +172,28 @@ fn running(layout: &Layout) -> Result<Cluster> {
 
 /// Becomes a command inside of the cluster, so that its signals and its exit code are the command's.
 fn exec(cluster: &Cluster, words: &[OsString]) -> Result<()> {
-    let mut command = cluster.enter(&words[0], &words[1..])?;
+    let [nsenter, flags @ ..] = cluster.door()?;
+    let mut folder = OsString::from("--wdns=");
+    folder.push(std::env::current_dir().context("the current folder is gone")?);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(cluster.layout.bin()).chain(std::env::split_paths(&path));
-    command
+    let error = process::Command::new(nsenter)
+        .args(flags)
+        .arg(folder)
+        .arg("--")
+        .args(words)
         .env("PATH", std::env::join_paths(folders)?)
-        .env("KUBECONFIG", cluster.layout.kubeconfig());
-    Err(command.exec()).context("cannot enter the cluster")
+        .env("KUBECONFIG", cluster.layout.kubeconfig())
+        .exec();
+    Err(error).context("cannot enter the cluster")
 }
 
 fn env(cluster: &Cluster) -> Result<()> {
-    let enter = cluster.enter("", &[""; 0])?;
-    let words: Vec<_> = std::iter::once(enter.get_program())
-        .chain(enter.get_args())
-        .map(|word| word.to_string_lossy())
-        .filter(|word| !word.is_empty())
-        .collect();
     println!(
-        "export KUBECONFIG='{}'\nexport PATH='{}':\"$PATH\"\nexport FRESHET_KUBE='{}'",
+        "export KUBECONFIG='{}'\nexport PATH='{}':\"$PATH\"\nexport FRESHET_KUBE='{} --'",
         cluster.layout.kubeconfig().display(),
         cluster.layout.bin().display(),
-        words.join(" ")
+        cluster.door()?.join(" ")
     );
     Ok(())
 }

@@ -44,12 +44,6 @@ pub(crate) fn start_first(cluster: &mut Cluster) -> Result<()> {
 
 /// Starts those that call the API server, once it answers.
 pub(crate) fn start_second(cluster: &mut Cluster) -> Result<()> {
-    daemons::wait(
-        cluster,
-        "the API server answers",
-        Duration::from_secs(120),
-        || Ok(cluster.kubectl(&["get", "--raw=/readyz"]).is_ok()),
-    )?;
     start(cluster, SECOND)
 }
 
@@ -164,6 +158,11 @@ fn kube_controller_manager(layout: &Layout) -> Vec<String> {
     ]));
     args.extend([
         format!("--service-cluster-ip-range={SERVICES}"),
+        // Its default is a folder of the machine, which it makes.
+        format!(
+            "--flex-volume-plugin-dir={}",
+            layout.state().join("plugins").display()
+        ),
         format!("--root-ca-file={pki}/ca.crt"),
         format!("--client-ca-file={pki}/ca.crt"),
         format!("--cluster-signing-cert-file={pki}/ca.crt"),

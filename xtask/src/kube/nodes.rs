@@ -111,8 +111,11 @@ pub(crate) fn load(cluster: &Cluster, nodes: &[Node], archives: &[PathBuf]) -> R
     Ok(())
 }
 
-/// Loads everything that one node has into another, so that pods may go to either.
-pub(crate) fn copy_images(cluster: &Cluster, from: Node, to: Node) -> Result<()> {
+/// Loads everything that one node has into others.
+pub(crate) fn copy_images(cluster: &Cluster, from: Node, to: &[Node]) -> Result<()> {
+    if to.is_empty() {
+        return Ok(());
+    }
     let list = read(ctr(&cluster.layout, from).args(["images", "list", "--quiet"]))?;
     let ours: Vec<_> = list.lines().filter(|name| copied(name)).collect();
     if ours.is_empty() {
@@ -125,7 +128,7 @@ pub(crate) fn copy_images(cluster: &Cluster, from: Node, to: Node) -> Result<()>
             .arg(&archive)
             .args(&ours),
     )?;
-    load(cluster, &[to], std::slice::from_ref(&archive))?;
+    load(cluster, to, std::slice::from_ref(&archive))?;
     fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
@@ -42,8 +43,7 @@ struct DaemonStatus {
 pub(crate) fn run(cluster: &Cluster, json: bool) -> Result<()> {
     let status = look(cluster);
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-        return Ok(());
+        return tell(&serde_json::to_string_pretty(&status)?);
     }
     let phase = match status.phase {
         Phase::Up if cluster.is_up() => "up",
@@ -51,7 +51,7 @@ pub(crate) fn run(cluster: &Cluster, json: bool) -> Result<()> {
         Phase::Kept => "down, with its state kept",
         Phase::Unfinished => "neither up nor down: `up` or `down` cleans it up",
     };
-    println!("cluster     {phase}\nkubeconfig  {}\n", status.kubeconfig);
+    let kubeconfig = status.kubeconfig;
     let mut nodes = table(&["NODE", "ZONE", "ADDRESS", "READY", "KUBELET", "PODS"]);
     for node in status.nodes {
         let ready = node
@@ -78,8 +78,14 @@ pub(crate) fn run(cluster: &Cluster, json: bool) -> Result<()> {
             mib,
         ]);
     }
-    println!("{nodes}\n\n{daemons}");
-    Ok(())
+    tell(&format!(
+        "cluster     {phase}\nkubeconfig  {kubeconfig}\n\n{nodes}\n\n{daemons}"
+    ))
+}
+
+/// Prints a text; whoever reads only its beginning, as `head` does, is no reason to panic.
+fn tell(text: &str) -> Result<()> {
+    writeln!(io::stdout(), "{text}").context("cannot print the status")
 }
 
 fn table(head: &[&str]) -> Table {

@@ -34,11 +34,13 @@ pub(crate) fn run(layout: &Layout, wanted: u8) -> Result<()> {
         cluster.save()?;
         prepare(&mut cluster)?;
     }
+    let before = cluster.ledger.nodes.clone();
     control::start_first(&mut cluster)?;
     nodes::start(&mut cluster, &nodes)?;
+    share_images(&cluster, &before)?;
+    furnish(&cluster)?;
     control::start_second(&mut cluster)?;
     join(&mut cluster, &nodes)?;
-    furnish(&cluster)?;
     prove(&cluster)?;
     cluster.ledger.phase = Phase::Up;
     cluster.save()?;
@@ -52,15 +54,29 @@ pub(crate) fn run(layout: &Layout, wanted: u8) -> Result<()> {
 /// Adds one node to a cluster that is up, with all images that the first one has.
 pub(crate) fn add_node(cluster: &mut Cluster) -> Result<()> {
     let start = Instant::now();
-    let node = nodes::next(cluster)?;
+    let (node, before) = (nodes::next(cluster)?, cluster.ledger.nodes.clone());
     nodes::start(cluster, &[node])?;
-    if let Some(first) = cluster.ledger.nodes.first().copied().filter(|n| *n != node) {
-        nodes::copy_images(cluster, first, node)?;
-    }
+    share_images(cluster, &before)?;
     join(cluster, &[node])?;
     let seconds = start.elapsed().as_secs_f64();
     say(&format!("{} is there after {seconds:.1} s", node.name()));
     Ok(())
+}
+
+/// Loads all images of a node that was there before into those that were not, so that pods may go to any.
+fn share_images(cluster: &Cluster, before: &[Node]) -> Result<()> {
+    let Some(first) = before.first() else {
+        return Ok(());
+    };
+    let is_new = |node: &Node| !before.contains(node);
+    let new: Vec<_> = cluster
+        .ledger
+        .nodes
+        .iter()
+        .copied()
+        .filter(is_new)
+        .collect();
+    nodes::copy_images(cluster, *first, &new)
 }
 
 /// The cluster that there is, if it is of use; otherwise what is left of it is removed.
@@ -117,8 +133,8 @@ fn prepare(cluster: &mut Cluster) -> Result<()> {
     config::for_control(&layout)
 }
 
-/// Starts kubelets and waits until their nodes are ready. A kept state says that they are, so what counts is
-/// that they have spoken since.
+/// Starts kubelets and waits until their nodes are ready. A kept state says that they are, so what counts for
+/// a node that spoke before is that it has spoken since.
 pub(crate) fn join(cluster: &mut Cluster, nodes: &[Node]) -> Result<()> {
     let before = status::leases(cluster)?;
     for node in nodes {
@@ -127,22 +143,34 @@ pub(crate) fn join(cluster: &mut Cluster, nodes: &[Node]) -> Result<()> {
     wait_ready(cluster, nodes, &before)
 }
 
-/// Waits until nodes are ready that have renewed their leases since `before`.
+/// Waits until nodes are ready, and have renewed the leases that they had before.
 fn wait_ready(cluster: &Cluster, nodes: &[Node], before: &BTreeMap<String, String>) -> Result<()> {
     for node in nodes {
         let name = node.name();
         let what = format!("{name} is ready");
         daemons::wait(cluster, &what, Duration::from_secs(120), || {
-            let lease = status::leases(cluster)?.remove(&name);
-            let spoke = lease.is_some_and(|lease| before.get(&name) != Some(&lease));
-            Ok(spoke && status::ready(cluster)?.contains(&name))
+            if !status::ready(cluster)?.contains(&name) {
+                return Ok(false);
+            }
+            let Some(earlier) = before.get(&name) else {
+                return Ok(true);
+            };
+            Ok(status::leases(cluster)?.get(&name) != Some(earlier))
         })?;
     }
     Ok(())
 }
 
-/// Gives the cluster its default class of volumes and its names.
+/// Gives the cluster its default class of volumes and its names, once the API server takes objects.
 fn furnish(cluster: &Cluster) -> Result<()> {
+    let patience = Duration::from_secs(120);
+    daemons::wait(cluster, "the API server answers", patience, || {
+        let ready = cluster.kubectl(&["get", "--raw=/readyz"]).is_ok();
+        Ok(ready
+            && cluster
+                .kubectl(&["get", "namespace", "kube-system"])
+                .is_ok())
+    })?;
     let objects = cluster.layout.config().join("cluster.yaml");
     let objects = objects.display().to_string();
     let apply = ["apply", "--server-side", "--filename", &objects];
@@ -159,7 +187,6 @@ fn prove(cluster: &Cluster) -> Result<()> {
     let claim = cluster.layout.config().join("claim.yaml");
     let claim = claim.display().to_string();
     let about = |verb| [verb, "--filename", &claim];
-    // Only with the account of a new namespace can anything be made in it.
     cluster.kubectl(&about("apply"))?;
     daemons::wait(cluster, "the default class gives volumes", patience, || {
         let phase = "--output=jsonpath={.status.phase}";

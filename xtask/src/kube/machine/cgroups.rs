@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,22 @@ pub(crate) fn refusal() -> Option<String> {
     (!missing.is_empty()).then(|| format!("no cgroup controllers {}", missing.join(", ")))
 }
 
+/// Joins the cgroup named first and becomes the rest, under the same process id.
+const JOIN: &str = r#"echo $$ >"$0" && exec "$@""#;
+
+/// A command that is in the group of the daemons from its first instruction on.
+pub(crate) fn join(what: &Command) -> Result<Command> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", JOIN])
+        .arg(for_daemons()?)
+        .arg(what.get_program())
+        .args(what.get_args());
+    Ok(command)
+}
+
 /// Makes the group of the daemons; returns the file that a process joins it by.
-pub(crate) fn for_daemons() -> Result<PathBuf> {
+fn for_daemons() -> Result<PathBuf> {
     let hierarchies = hierarchies()?;
     let pids = hierarchies.iter().find(|path| path.ends_with("pids"));
     let root = pids.or(hierarchies.first()).context("no cgroups at all")?;

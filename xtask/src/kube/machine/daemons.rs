@@ -10,11 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::ledger::{Cluster, Process};
-use super::cgroups;
 use crate::process::say;
-
-/// Joins the cgroup named first and becomes the rest, under the same process id.
-const JOIN: &str = r#"echo $$ >"$0" && exec "$@""#;
 
 /// Starts a program that outlives us; its output goes to `logs/<name>.log`. Running already is fine.
 pub(crate) fn start(
@@ -32,7 +28,7 @@ pub(crate) fn start(
     cluster.save()
 }
 
-/// Starts a command in a session of its own, in the cluster's cgroup.
+/// Starts a command that outlives us, in a session of its own.
 pub(crate) fn detach(cluster: &Cluster, name: &str, what: &Command) -> Result<Process> {
     let logs = cluster.layout.logs();
     let log = OpenOptions::new()
@@ -41,8 +37,6 @@ pub(crate) fn detach(cluster: &Cluster, name: &str, what: &Command) -> Result<Pr
         .open(logs.join(format!("{name}.log")))
         .with_context(|| format!("cannot write a log in {}", logs.display()))?;
     let child = Command::new("setsid")
-        .args(["sh", "-c", JOIN])
-        .arg(cgroups::for_daemons()?)
         .arg(what.get_program())
         .args(what.get_args())
         .current_dir(cluster.layout.state())

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use super::super::layout::{DNS, NODE_BRIDGE, Node, SERVICES, control};
 use super::super::ledger::{Cluster, Process, Sysctl};
-use super::daemons;
+use super::{cgroups, daemons};
 use crate::process::read;
 
 /// Fixed places of programs that cannot be told others.
@@ -42,21 +42,25 @@ const WISHES: &[(&str, &str)] = &[
 const INOTIFY: (&str, u64) = ("/proc/sys/fs/inotify/max_user_instances", 1024);
 
 impl Cluster {
-    /// A command inside of the cluster's namespaces.
+    /// The words before a command that is to run in the cluster's namespaces.
+    pub(crate) fn door(&self) -> Result<[String; 4]> {
+        let holder = self.ledger.holder.filter(Process::alive);
+        let holder = holder.context("the cluster's namespaces are gone")?;
+        let target = format!("--target={}", holder.pid);
+        Ok(["nsenter", &target, "--net", "--mount"].map(str::to_owned))
+    }
+
+    /// A command in the cluster's namespaces and in its cgroup, so that `down` finds it if we cannot wait for
+    /// its end.
     pub(crate) fn enter<S: AsRef<OsStr>>(
         &self,
         program: impl AsRef<OsStr>,
         args: &[S],
     ) -> Result<Command> {
-        let holder = self.ledger.holder.filter(Process::alive);
-        let holder = holder.context("the cluster's namespaces are gone")?;
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--target={}", holder.pid))
-            .args(["--net", "--mount", "--"])
-            .arg(program)
-            .args(args);
-        Ok(command)
+        let [nsenter, flags @ ..] = self.door()?;
+        let mut command = Command::new(nsenter);
+        command.args(flags).arg("--").arg(program).args(args);
+        cgroups::join(&command)
     }
 
     /// Runs something inside, silently.
@@ -112,7 +116,7 @@ fn hold(cluster: &mut Cluster) -> Result<()> {
     unshare
         .args(["--net", "--mount", "--propagation", "private"])
         .arg(&pause);
-    let holder = daemons::detach(cluster, "holder", &unshare)?;
+    let holder = daemons::detach(cluster, "holder", &cgroups::join(&unshare)?)?;
     cluster.ledger.holder = Some(holder);
     cluster.save()?;
     // Its namespaces are its own from the moment that it has become the program.

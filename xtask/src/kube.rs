@@ -24,6 +24,7 @@ use std::process;
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 
+use crate::process::say;
 use layout::Layout;
 use ledger::Cluster;
 use machine::daemons;
@@ -88,6 +89,8 @@ enum Command {
     Env,
     /// Only build the cluster's programs.
     Build,
+    /// Say whether a cluster can run on this machine, and what keeps it from that.
+    Check,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,19 +109,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Some(cluster) => status::run(&cluster, *output == Format::Json),
             None => bail!("there is no cluster; `cargo xtask kube up` starts one"),
         },
+        Command::Check => {
+            refuse(refusal())?;
+            say("Kubernetes can run here");
+            Ok(())
+        }
         changing => {
-            needs::check(&layout)?;
+            // Before the lock, which is a file: a machine that cannot have a cluster is left as it is.
+            match changing {
+                Command::Up { .. } => refuse(refusal())?,
+                Command::Build => refuse(joined(&needs::build_refusals(&layout)))?,
+                _ => {}
+            }
             let _lock = lock(&layout)?;
             change(&layout, changing)
         }
     }
 }
 
-/// Why a cluster cannot run on this machine, if it cannot.
-#[expect(dead_code, reason = "the test step that asks comes with the operator")]
-pub(crate) fn refusal() -> Option<String> {
-    let refusals = needs::refusals(&Layout::of_user());
+fn refuse(refusal: Option<String>) -> Result<()> {
+    refusal.map_or(Ok(()), |why| bail!("Kubernetes cannot run here: {why}"))
+}
+
+fn joined(refusals: &[String]) -> Option<String> {
     (!refusals.is_empty()).then(|| refusals.join("; "))
+}
+
+/// Why a cluster cannot run on this machine, if it cannot.
+pub(crate) fn refusal() -> Option<String> {
+    joined(&needs::refusals(&Layout::of_user()))
 }
 
 /// What only one of us may do at a time.
@@ -149,7 +168,7 @@ fn change(layout: &Layout, command: &Command) -> Result<()> {
             let cluster = running(layout)?;
             nodes::load(&cluster, &cluster.ledger.nodes, archives)
         }
-        Command::Exec { .. } | Command::Env | Command::Status { .. } => {
+        Command::Exec { .. } | Command::Env | Command::Status { .. } | Command::Check => {
             bail!("this changes nothing and takes no lock")
         }
     }

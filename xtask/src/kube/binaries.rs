@@ -197,6 +197,8 @@ fn go(
     progress: &str,
 ) -> Result<()> {
     let cache = go_cache(layout);
+    let scratch = cache.join("scratch");
+    fs::create_dir_all(&scratch).context("cannot make a folder to build in")?;
     let mut build = command(&folder(module), "go", &["build", "-trimpath", "-ldflags"]);
     build
         .arg(linker_flags(module)?)
@@ -206,6 +208,9 @@ fn go(
         .env("CGO_ENABLED", "0")
         .env("GOMODCACHE", cache.join("modules"))
         .env("GOCACHE", cache.join("objects"))
+        // On the disk of the programs, for two reasons: linking takes a gigabyte, which a `/tmp` in memory may
+        // not have; and a program that runs can be renamed over, but not written to.
+        .env("GOTMPDIR", &scratch)
         // Go makes its cache read-only unless told otherwise, and then nobody can remove it.
         .env("GOFLAGS", "-modcacherw -mod=readonly -buildvcs=false");
     let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::binaries;
 use super::layout::Layout;
@@ -59,29 +59,22 @@ pub(crate) fn refusals(layout: &Layout) -> Vec<String> {
             state.display()
         ));
     }
-    let built = binaries::built(layout).unwrap_or(false);
-    if !built {
-        refusals.extend(go_refusal());
-    }
-    refusals.extend(disk_refusal(
-        layout,
-        if built { RUN_BYTES } else { BUILD_BYTES },
-    ));
+    refusals.extend(build_refusals(layout));
     refusals
+}
+
+/// Everything that keeps the programs from being built here; nothing when they are there or can be.
+pub(crate) fn build_refusals(layout: &Layout) -> Vec<String> {
+    if binaries::built(layout).unwrap_or(false) {
+        return disk_refusal(layout, RUN_BYTES).into_iter().collect();
+    }
+    let go = go_refusal().into_iter();
+    go.chain(disk_refusal(layout, BUILD_BYTES)).collect()
 }
 
 /// Installs the packages that are missing.
 pub(crate) fn install() -> Result<()> {
     system::require(PROGRAMS)
-}
-
-/// An error with all refusals, if there are any.
-pub(crate) fn check(layout: &Layout) -> Result<()> {
-    let refusals = refusals(layout);
-    if refusals.is_empty() {
-        return Ok(());
-    }
-    bail!("Kubernetes cannot run here: {}", refusals.join("; "))
 }
 
 /// Something that the kernel must let us do; tried in namespaces that end with the try.

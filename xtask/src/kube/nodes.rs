@@ -15,6 +15,9 @@ use super::{certs, config};
 use crate::image::{Contents, Image, Part};
 use crate::process::{read, say};
 
+/// Archives above so many bytes may take a while to load.
+const NOTEWORTHY: u64 = 16 << 20;
+
 /// Prepares nodes and starts their containerds. They are in the ledger first.
 pub(crate) fn start(cluster: &mut Cluster, nodes: &[Node]) -> Result<()> {
     for node in nodes {
@@ -92,6 +95,14 @@ pub(crate) fn next(cluster: &Cluster) -> Result<Node> {
 /// Loads image archives into nodes, all nodes at once.
 pub(crate) fn load(cluster: &Cluster, nodes: &[Node], archives: &[PathBuf]) -> Result<()> {
     for archive in archives {
+        let size = fs::metadata(archive).map_or(0, |found| found.len());
+        if size > NOTEWORTHY {
+            let (archive, mib) = (archive.display(), size >> 20);
+            say(&format!(
+                "loading {archive}, {mib} MiB, into {}",
+                spell(nodes)
+            ));
+        }
         let start = Instant::now();
         each(nodes, |node| {
             let mut import = ctr(&cluster.layout, node);
@@ -121,6 +132,7 @@ pub(crate) fn copy_images(cluster: &Cluster, from: Node, to: &[Node]) -> Result<
     if ours.is_empty() {
         return Ok(());
     }
+    say(&format!("copying {} images of {}", ours.len(), from.name()));
     let archive = cluster.layout.run().join("images.tar");
     read(
         ctr(&cluster.layout, from)
@@ -153,7 +165,8 @@ fn each(nodes: &[Node], what: impl Fn(Node) -> Result<()> + Sync) -> Result<()> 
     })
 }
 
-fn spell(nodes: &[Node]) -> String {
+/// The names of nodes, for a person to read.
+pub(crate) fn spell(nodes: &[Node]) -> String {
     let names: Vec<_> = nodes.iter().map(|node| node.name()).collect();
     names.join(", ")
 }

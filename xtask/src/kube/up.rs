@@ -24,8 +24,8 @@ pub(crate) fn run(layout: &Layout, wanted: u8) -> Result<()> {
     }
     if cluster.is_up() && complete(&cluster, &nodes) {
         say(&format!(
-            "the cluster is up already, with {} nodes",
-            nodes.len()
+            "the cluster is up already: {}",
+            nodes::spell(&nodes)
         ));
         return Ok(());
     }
@@ -34,6 +34,8 @@ pub(crate) fn run(layout: &Layout, wanted: u8) -> Result<()> {
         cluster.save()?;
         prepare(&mut cluster)?;
     }
+    // What fell since is started again; while we wait for it, only what falls anew is an error.
+    cluster.ledger.daemons.retain(|_, process| process.alive());
     let before = cluster.ledger.nodes.clone();
     control::start_first(&mut cluster)?;
     nodes::start(&mut cluster, &nodes)?;
@@ -44,10 +46,8 @@ pub(crate) fn run(layout: &Layout, wanted: u8) -> Result<()> {
     prove(&cluster)?;
     cluster.ledger.phase = Phase::Up;
     cluster.save()?;
-    let (count, seconds) = (nodes.len(), start.elapsed().as_secs_f64());
-    say(&format!(
-        "the cluster is up, with {count} nodes, after {seconds:.1} s"
-    ));
+    let (nodes, seconds) = (nodes::spell(&nodes), start.elapsed().as_secs_f64());
+    say(&format!("the cluster is up after {seconds:.1} s: {nodes}"));
     Ok(())
 }
 

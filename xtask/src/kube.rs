@@ -179,7 +179,10 @@ fn lock(layout: &Layout) -> Result<File> {
     let file = layout.root().join("lock");
     fs::create_dir_all(layout.root()).context("cannot make the cache")?;
     let lock = File::create(&file).with_context(|| format!("cannot open {}", file.display()))?;
-    lock.lock().context("cannot lock the cluster")?;
+    if lock.try_lock().is_err() {
+        say("waiting: somebody else builds or changes the cluster");
+        lock.lock().context("cannot lock the cluster")?;
+    }
     Ok(lock)
 }
 

@@ -114,6 +114,7 @@ pub(crate) fn build(layout: &Layout) -> Result<()> {
         stamp::write(&stamps, &wanted(module)?)?;
     }
     // Nine gigabytes, which only the next version would want a part of.
+    say("removing what the programs were built from");
     let _ = fs::remove_file(log(layout));
     fs::remove_dir_all(go_cache(layout))
         .context("cannot remove what the programs were built from")?;

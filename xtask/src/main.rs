@@ -10,6 +10,8 @@
 
 mod bench;
 mod docs;
+mod image;
+mod kube;
 mod peers;
 mod place;
 mod process;
@@ -45,6 +47,10 @@ enum Command {
     Bench(bench::Args),
     /// Write the generated pages again.
     Docs,
+    /// Make container images of our programs, without a container daemon.
+    Image(image::Args),
+    /// Run a real Kubernetes on this machine, for tests.
+    Kube(kube::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
         Command::Faults => soak::faults(),
         Command::Bench(args) => bench::run(&args),
         Command::Docs => docs::run(),
+        Command::Image(args) => image::run(&args),
+        Command::Kube(args) => kube::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@
 //! nothing. The cache may be deleted at any time.
 
 mod recipes;
-mod stamp;
+pub(crate) mod stamp;
 pub(crate) mod system;
 
 use std::fs;

@@ -5,8 +5,11 @@ use anyhow::{Result, bail};
 use crate::place;
 use crate::process::{command, exists, read, run, say};
 
-/// A program and the Debian package that brings it.
+/// A program and the Debian package that brings it. One that is on no search path has its whole path.
 const PACKAGES: &[(&str, &str)] = &[
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
     ("faketime", "faketime"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
@@ -17,7 +20,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mvn", "maven"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
     ("python3", "python3-venv"),
+    ("runc", "runc"),
+    ("setsid", "util-linux"),
     ("strace", "strace"),
     ("tc", "iproute2"),
     ("unshare", "util-linux"),
@@ -49,11 +56,13 @@ pub(crate) fn require(programs: &[&str]) -> Result<()> {
     apt(&args).map(drop)
 }
 
-fn missing(programs: &[&str], exists: impl Fn(&str) -> bool) -> Vec<&'static str> {
+/// The packages that bring those of `programs` that are not there, each once.
+pub(crate) fn missing(programs: &[&str], exists: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let absent = PACKAGES
         .iter()
         .filter(|(name, _)| programs.contains(name) && !exists(name));
     let mut packages: Vec<_> = absent.map(|(_, package)| *package).collect();
+    packages.sort_unstable();
     packages.dedup();
     packages
 }

@@ -1,0 +1,3 @@
+module freshet.dev/xtask/kube/pause
+
+go 1.26.0

@@ -1,0 +1,221 @@
+//! `cargo xtask kube`: a real Kubernetes on this machine, for tests.
+//!
+//! The control plane, kubelets and containerds are processes in namespaces of their own; see docs/kube.md.
+
+mod binaries;
+mod certs;
+mod config;
+mod control;
+mod down;
+mod layout;
+mod ledger;
+mod machine;
+mod needs;
+mod nodes;
+mod status;
+mod up;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process;
+
+use anyhow::{Context, Result, bail};
+use clap::{Subcommand, ValueEnum};
+
+use crate::process::say;
+use layout::Layout;
+use ledger::Cluster;
+use machine::daemons;
+
+/// What `cargo xtask kube` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the cluster, and install and build what it needs.
+    Up {
+        /// How many nodes it shall have, each a kubelet and a containerd of its own.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(layout::MOST_NODES)))]
+        nodes: u8,
+    },
+    /// Stop the cluster and remove all that it made.
+    Down {
+        /// Keep objects, volumes and images for the next `up`.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Add one node to the cluster.
+    AddNode,
+    /// Kill a node's kubelet, as a crash would. Its pods go on.
+    StopNode {
+        /// For example node-2.
+        name: String,
+    },
+    /// Start a node's kubelet again.
+    StartNode {
+        /// For example node-2.
+        name: String,
+    },
+    /// Load image archives into all nodes.
+    LoadImage {
+        /// What `cargo xtask image` or `docker save` wrote.
+        #[arg(required = true, value_name = "TAR")]
+        archives: Vec<PathBuf>,
+    },
+    /// Show nodes and daemons.
+    Status {
+        /// How it is shown.
+        #[arg(long, short, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+    /// Run a command where pods and services can be reached, with kubectl and helm at hand.
+    Exec {
+        /// The command and its arguments.
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "CMD"
+        )]
+        words: Vec<OsString>,
+    },
+    /// Print lines to `eval` that set KUBECONFIG, PATH and FRESHET_KUBE.
+    Env,
+    /// Only build the cluster's programs.
+    Build,
+    /// Say whether a cluster can run on this machine, and what keeps it from that.
+    Check,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// Does what was asked for.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let layout = Layout::of_user();
+    match &args.command {
+        Command::Exec { words } => exec(&running(&layout)?, words),
+        Command::Env => env(&running(&layout)?),
+        Command::Status { output } => match Cluster::find(&layout)? {
+            Some(cluster) => status::run(&cluster, *output == Format::Json),
+            None => bail!("there is no cluster; `cargo xtask kube up` starts one"),
+        },
+        Command::Check => {
+            refuse(refusal())?;
+            say("Kubernetes can run here");
+            Ok(())
+        }
+        changing => {
+            // Before the lock, which is a file: a machine that cannot have a cluster is left as it is.
+            match changing {
+                Command::Up { .. } => refuse(refusal())?,
+                Command::Build => refuse(joined(&needs::build_refusals(&layout)))?,
+                _ => {}
+            }
+            let _lock = lock(&layout)?;
+            change(&layout, changing)
+        }
+    }
+}
+
+fn refuse(refusal: Option<String>) -> Result<()> {
+    refusal.map_or(Ok(()), |why| bail!("Kubernetes cannot run here: {why}"))
+}
+
+fn joined(refusals: &[String]) -> Option<String> {
+    (!refusals.is_empty()).then(|| refusals.join("; "))
+}
+
+/// Why a cluster cannot run on this machine, if it cannot.
+pub(crate) fn refusal() -> Option<String> {
+    joined(&needs::refusals(&Layout::of_user()))
+}
+
+/// What only one of us may do at a time.
+fn change(layout: &Layout, command: &Command) -> Result<()> {
+    match command {
+        Command::Up { nodes } => {
+            needs::install()?;
+            binaries::build(layout)?;
+            up::run(layout, *nodes)
+        }
+        Command::Build => binaries::build(layout),
+        Command::Down { keep } => match Cluster::find(layout)? {
+            Some(cluster) => down::run(cluster, *keep),
+            None => bail!("there is no cluster to stop"),
+        },
+        Command::AddNode => up::add_node(&mut running(layout)?),
+        Command::StopNode { name } => {
+            let mut cluster = running(layout)?;
+            let node = nodes::named(&cluster, name)?;
+            daemons::kill(&mut cluster, &[node.kubelet()])
+        }
+        Command::StartNode { name } => {
+            let mut cluster = running(layout)?;
+            let node = nodes::named(&cluster, name)?;
+            up::join(&mut cluster, &[node])
+        }
+        Command::LoadImage { archives } => {
+            let cluster = running(layout)?;
+            nodes::load(&cluster, &cluster.ledger.nodes, archives)
+        }
+        Command::Exec { .. } | Command::Env | Command::Status { .. } | Command::Check => {
+            bail!("this changes nothing and takes no lock")
+        }
+    }
+}
+
+/// Waits until nobody else changes the cluster.
+fn lock(layout: &Layout) -> Result<File> {
+    let file = layout.root().join("lock");
+    fs::create_dir_all(layout.root()).context("cannot make the cache")?;
+    let lock = File::create(&file).with_context(|| format!("cannot open {}", file.display()))?;
+    if lock.try_lock().is_err() {
+        say("waiting: somebody else builds or changes the cluster");
+        lock.lock().context("cannot lock the cluster")?;
+    }
+    Ok(lock)
+}
+
+/// The cluster, which must be up.
+fn running(layout: &Layout) -> Result<Cluster> {
+    let cluster = Cluster::find(layout)?.filter(Cluster::is_up);
+    cluster.context("the cluster is not up; `cargo xtask kube up` starts it")
+}
+
+/// Becomes a command inside of the cluster, so that its signals and its exit code are the command's.
+fn exec(cluster: &Cluster, words: &[OsString]) -> Result<()> {
+    let [nsenter, flags @ ..] = cluster.door()?;
+    let mut folder = OsString::from("--wdns=");
+    folder.push(std::env::current_dir().context("the current folder is gone")?);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(cluster.layout.bin()).chain(std::env::split_paths(&path));
+    let error = process::Command::new(nsenter)
+        .args(flags)
+        .arg(folder)
+        .arg("--")
+        .args(words)
+        .env("PATH", std::env::join_paths(folders)?)
+        .env("KUBECONFIG", cluster.layout.kubeconfig())
+        .exec();
+    Err(error).context("cannot enter the cluster")
+}
+
+fn env(cluster: &Cluster) -> Result<()> {
+    println!(
+        "export KUBECONFIG='{}'\nexport PATH='{}':\"$PATH\"\nexport FRESHET_KUBE='{} --'",
+        cluster.layout.kubeconfig().display(),
+        cluster.layout.bin().display(),
+        cluster.door()?.join(" ")
+    );
+    Ok(())
+}

@@ -51,6 +51,8 @@ pub use status::{BrokerStatus, ClusterStatus, ListenerStatus, PoolStatus, Rollin
         .message("a cluster needs controllers: one pool must have the role controller"),
     validation = Rule::new("self.pools.exists(p, !has(p.roles) || 'broker' in p.roles)")
         .message("a cluster needs brokers: one pool must have the role broker"),
+    validation = Rule::new("!has(self.listeners) || self.listeners.all(l, self.listeners.exists_one(m, m.port == l.port))")
+        .message("each listener needs a port of its own"),
     validation = Rule::new("!has(oldSelf.clusterId) || (has(self.clusterId) && self.clusterId == oldSelf.clusterId)")
         .message("clusterId cannot change: disks and buckets belong to the cluster of that id")
 )]

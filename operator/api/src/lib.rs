@@ -16,6 +16,7 @@
 mod cluster;
 mod condition;
 mod config;
+mod definitions;
 mod topic;
 
 pub use cluster::{
@@ -25,17 +26,7 @@ pub use cluster::{
 };
 pub use condition::{ConditionType, READY};
 pub use config::{ConfigMap, ConfigValue};
+pub use definitions::{GROUP, definitions};
 pub use topic::{
     ClusterRef, DeletionPolicy, External, ReplicasChange, Topic, TopicSpec, TopicStatus,
 };
-
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
-
-/// The API group of all kinds.
-pub const GROUP: &str = "freshet.dev";
-
-/// Every definition, in the order in which they are installed.
-pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![Cluster::crd(), Topic::crd()]
-}

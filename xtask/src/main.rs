@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod charts;
 mod docs;
 mod image;
 mod kube;
@@ -47,6 +48,10 @@ enum Command {
     Bench(bench::Args),
     /// Write the generated pages again.
     Docs,
+    /// Write the definitions of our kinds into `crds/` and the charts.
+    Crds,
+    /// Check the Helm charts, or write what of them is generated.
+    Charts(charts::Args),
     /// Make container images of our programs, without a container daemon.
     Image(image::Args),
     /// Run a real Kubernetes on this machine, for tests.
@@ -62,6 +67,8 @@ fn main() -> ExitCode {
         Command::Faults => soak::faults(),
         Command::Bench(args) => bench::run(&args),
         Command::Docs => docs::run(),
+        Command::Crds => charts::definitions(),
+        Command::Charts(args) => charts::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Kube(args) => kube::run(&args),
     };

@@ -17,8 +17,8 @@ use summary::Line;
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only these steps and what they need: tidy, unit, build, peers, oracle, wire,
-    /// faults, trials.
+    /// Run only these steps and what they need: tidy, unit, charts, build, peers,
+    /// oracle, wire, faults, trials.
     #[arg(value_name = "STEP")]
     only: Vec<String>,
     /// Go on with the next step after one that failed.

@@ -64,12 +64,17 @@ const QUICK: &[(&str, Rule)] = &[
     ("leftovers", |tree| Ok(leftovers::check(tree))),
     ("links", |tree| Ok(links::check(tree))),
     ("docs", |tree| Ok(docs::check(tree))),
+    ("charts", |_| crate::charts::findings()),
     ("fmt", |_| outside::fmt()),
 ];
 
 /// Rules that compile or ask the network.
 const SLOW: &[(&str, Rule)] = &[
-    ("generated", |_| crate::docs::stale()),
+    ("generated", |_| {
+        let mut stale = crate::docs::stale()?;
+        stale.extend(crate::charts::stale()?);
+        Ok(stale)
+    }),
     ("clippy", |_| outside::clippy()),
     ("deny", |_| deny::check()),
 ];

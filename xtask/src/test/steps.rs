@@ -8,7 +8,7 @@ use cargo_metadata::MetadataCommand;
 use super::count::{self, Count};
 use crate::place;
 use crate::process::{self, cargo, say};
-use crate::{peers, soak, tidy};
+use crate::{charts, peers, soak, tidy};
 
 /// A step, the steps that must come before it, and how it runs.
 pub(crate) struct Step {
@@ -28,6 +28,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "unit",
         needs: &[],
         run: unit,
+    },
+    Step {
+        name: "charts",
+        needs: &[],
+        run: charts,
     },
     Step {
         name: "build",
@@ -63,6 +68,16 @@ pub(crate) const STEPS: &[Step] = &[
 
 fn tidy() -> Result<Count> {
     tidy::run(&tidy::Args::default()).map(|()| Count::one(true))
+}
+
+/// The Helm charts, as Helm sees them.
+fn charts() -> Result<Count> {
+    let told = charts::step()?;
+    Ok(Count {
+        passed: told.passed,
+        failed: told.failed,
+        skipped: told.skipped,
+    })
 }
 
 /// Everything inside of the crates, and what the black-box tests are made of.

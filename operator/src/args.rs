@@ -27,6 +27,11 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Print the definitions of all kinds as YAML.
     Crds,
+    /// Ask an address of plain HTTP, such as an operator's `/readyz`: exit code 0 if the answer is 200.
+    Probe {
+        /// What to ask, `http://HOST:PORT/PATH`
+        url: String,
+    },
 }
 
 /// How to run.

@@ -19,6 +19,7 @@ mod failure;
 mod http;
 mod lease;
 mod metrics;
+mod probe;
 mod start;
 
 use std::process::ExitCode;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// All metrics of the operator.
 pub(crate) struct Metrics {
     registry: Registry,
+    at_work: IntGauge,
     reconciles: IntCounterVec,
     seconds: HistogramVec,
     under_way: IntGaugeVec,
@@ -54,7 +55,16 @@ impl Metrics {
         registry
             .register(Box::new(last.clone()))
             .expect("each name once");
+        let at_work = IntGauge::new(
+            "freshet_operator_at_work",
+            "1 for the operator that works, 0 for one that waits for the Lease.",
+        );
+        let at_work = at_work.expect("names are sound");
+        registry
+            .register(Box::new(at_work.clone()))
+            .expect("each name once");
         Self {
+            at_work,
             reconciles: counter(
                 "freshet_operator_reconciles_total",
                 "Reconciles that ended, by how.",
@@ -84,6 +94,11 @@ impl Metrics {
             last,
             registry,
         }
+    }
+
+    /// This operator works from now on.
+    pub(crate) fn at_work(&self) {
+        self.at_work.set(1);
     }
 
     /// A reconcile has begun.
@@ -129,5 +144,48 @@ impl Metrics {
         // Writing into memory fails only for names that no test would pass.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Each metric with all that it can have.
+    fn all() -> String {
+        let metrics = Metrics::new();
+        metrics.at_work();
+        metrics.begin("Topic");
+        metrics.end("Topic", "ok", Duration::from_secs(1), 1.0);
+        metrics.resources("Topic", 1, 0);
+        metrics.wrote("Topic");
+        metrics.restarted("Config");
+        metrics.render()
+    }
+
+    #[test]
+    fn dashboards_and_alerts_ask_for_what_is_counted() {
+        let files = [
+            include_str!("../../charts/freshet-operator/dashboards/operator.json"),
+            include_str!("../../charts/freshet-operator/rules/operator.yaml"),
+        ];
+        let page = all();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let known: BTreeSet<&str> = samples
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        for file in files {
+            let words = file.split(|c| !is_name(c));
+            let asked: BTreeSet<&str> = words
+                .filter(|w| w.starts_with("freshet_operator_"))
+                .collect();
+            assert!(!asked.is_empty());
+            for name in asked {
+                assert!(known.contains(name), "nobody counts {name}: {known:?}");
+            }
+        }
     }
 }

@@ -18,15 +18,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, Command, LogFormat, Run};
 use crate::context::{Context, ContextParts};
-use crate::{controllers, http, lease};
+use crate::{controllers, http, lease, probe};
 
 /// How often the API server is asked whether our kinds are there.
 const AGAIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    if let Some(Command::Crds) = args.command {
-        print!("{}", definitions()?);
-        return Ok(());
+    match args.command {
+        Some(Command::Crds) => {
+            print!("{}", definitions()?);
+            return Ok(());
+        }
+        Some(Command::Probe { url }) => return probe::ask(&url),
+        None => {}
     }
     log_lines(args.run.log_format);
     // It waits for answers nearly all of the time: one thread is enough, and takes less memory.
@@ -100,6 +104,7 @@ async fn serve(args: Run) -> Result<()> {
             tracing::info!("waiting for the Lease");
             lease::won(held).await?;
         }
+        context.metrics.at_work();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), ?namespaces, "at work");
         look_after(&context, namespaces, held).await
     };

@@ -29,7 +29,10 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
 /// `has()` would be true of it and no comparison would be sound.
 fn no_nulls(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    let named = schema.properties.iter_mut().flat_map(|map| map.values_mut());
+    let named = schema
+        .properties
+        .iter_mut()
+        .flat_map(|map| map.values_mut());
     named.for_each(no_nulls);
     match &mut schema.items {
         Some(JSONSchemaPropsOrArray::Schema(one)) => no_nulls(one),

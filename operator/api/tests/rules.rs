@@ -93,7 +93,11 @@ fn with(more: Value) -> Value {
 fn every_rule_can_be_read() {
     for kind in ["Cluster", "Topic"] {
         let compiled = compile_schema(&schema(kind));
-        assert!(!compiled.has_errors(), "{:?}", compiled.compilation_errors());
+        assert!(
+            !compiled.has_errors(),
+            "{:?}",
+            compiled.compilation_errors()
+        );
     }
 }
 
@@ -199,9 +203,7 @@ fn a_cluster_has_a_name_for_services() {
 #[test]
 fn replicas_are_said_once() {
     let of = |replicas: Value, pools: &[Value]| {
-        let pool = |(at, replicas): (usize, &Value)| {
-            json!({"name": format!("p{at}"), "replicas": replicas, "storage": {"size": "1Gi"}})
-        };
+        let pool = |(at, replicas): (usize, &Value)| json!({"name": format!("p{at}"), "replicas": replicas, "storage": {"size": "1Gi"}});
         let pools: Vec<Value> = pools.iter().enumerate().map(pool).collect();
         cluster(json!({"replicas": replicas, "pools": pools}))
     };
@@ -236,7 +238,8 @@ fn a_cluster_has_both_roles() {
     let controllers = pooled(json!({"roles": ["controller"]}));
     refused("Cluster", &controllers, None, "needs brokers");
     let mut apart = brokers;
-    let more = json!({"name": "c", "replicas": 3, "roles": ["controller"], "storage": {"size": "1Gi"}});
+    let more =
+        json!({"name": "c", "replicas": 3, "roles": ["controller"], "storage": {"size": "1Gi"}});
     apart["spec"]["pools"]
         .as_array_mut()
         .expect("pools")
@@ -252,14 +255,22 @@ fn the_roles_of_a_pool_stay() {
         let same = pooled(same.clone());
         accepted("Cluster", &same, Some(&same));
     }
-    refused("Cluster", &pooled(said.clone()), Some(&pooled(both.clone())), why);
+    refused(
+        "Cluster",
+        &pooled(said.clone()),
+        Some(&pooled(both.clone())),
+        why,
+    );
     refused("Cluster", &pooled(both), Some(&pooled(said)), why);
 }
 
 #[test]
 fn a_cluster_keeps_its_id() {
     let of = |id: Value| with(json!({"clusterId": id}));
-    let (one, other) = (json!("AAAAAAAAAAAAAAAAAAAAAA"), json!("BBBBBBBBBBBBBBBBBBBBBB"));
+    let (one, other) = (
+        json!("AAAAAAAAAAAAAAAAAAAAAA"),
+        json!("BBBBBBBBBBBBBBBBBBBBBB"),
+    );
     let why = "clusterId cannot change";
     accepted("Cluster", &of(one.clone()), Some(&of(one.clone())));
     accepted("Cluster", &of(one.clone()), Some(&of(Value::Null)));
@@ -277,7 +288,12 @@ fn volumes_only_grow() {
         accepted("Cluster", &of(larger, json!("fast")), Some(&before));
     }
     for smaller in [json!("9Gi"), json!("10G"), json!(10)] {
-        refused("Cluster", &of(smaller, json!("fast")), Some(&before), "volumes only grow");
+        refused(
+            "Cluster",
+            &of(smaller, json!("fast")),
+            Some(&before),
+            "volumes only grow",
+        );
     }
     let why = "the class of a volume cannot change";
     for class in [json!("slow"), Value::Null] {
@@ -302,7 +318,11 @@ fn what_cannot_be_a_volume_is_refused() {
 #[test]
 fn listeners_have_ports_of_their_own() {
     let of = |listener: Value| with(json!({"listeners": [listener]}));
-    accepted("Cluster", &of(json!({"name": "internal", "port": 9092})), None);
+    accepted(
+        "Cluster",
+        &of(json!({"name": "internal", "port": 9092})),
+        None,
+    );
     for taken in [9090, 9091, 9644] {
         let listener = of(json!({"name": "internal", "port": taken}));
         refused("Cluster", &listener, None, "used by the brokers themselves");
@@ -333,7 +353,11 @@ fn a_selector_is_for_selecting() {
     let selector = json!({"matchLabels": {"team": "shop"}});
     let why = "a selector belongs to from: Selector";
     accepted("Cluster", &of(json!({"from": "All"})), None);
-    accepted("Cluster", &of(json!({"from": "All", "selector": null})), None);
+    accepted(
+        "Cluster",
+        &of(json!({"from": "All", "selector": null})),
+        None,
+    );
     let selected = of(json!({"from": "Selector", "selector": selector}));
     accepted("Cluster", &selected, None);
     let useless = of(json!({"from": "Same", "selector": selector}));

@@ -22,6 +22,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
     ("python3", "python3-venv"),
     ("runc", "runc"),
     ("setsid", "util-linux"),
@@ -32,6 +34,8 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// What the trials of a cluster make their networks and disks with.
 pub(crate) const TRIALS: &[&str] = &["ip", "iptables", "mkfs.ext4", "strace", "tc", "unshare"];
+/// What dashboards and alerts are tried with.
+pub(crate) const MONITORING: &[&str] = &["prometheus", "promtool"];
 /// What comes with the library that one trial sets clocks by; the others go without it.
 pub(crate) const CLOCKS: &[&str] = &["faketime"];
 

@@ -120,6 +120,9 @@ fn oracle() -> Result<Count> {
 
 /// Other people's clients against our processes: every black-box test that is no fault test.
 fn wire() -> Result<Count> {
+    if let Err(why) = peers::system::require(peers::system::MONITORING) {
+        say(&format!("the test of dashboards will be skipped: {why:#}"));
+    }
     black_box(|name| !FAULTS.contains(&name) && name != TRIALS)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -20,78 +21,71 @@ pub(crate) struct Metrics {
     restarts: IntCounterVec,
 }
 
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn keep<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let made = made.expect("names are sound");
+        let registered = self.0.register(Box::new(made.clone()));
+        registered.expect("each name once");
+        made
+    }
+
+    fn counter(&self, name: &str, about: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, about), labels))
+    }
+
+    fn gauge(&self, name: &str, about: &str, labels: &[&str]) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(Opts::new(name, about), labels))
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let registry = Registry::new();
-        let counter = |name: &str, about: &str, labels: &[&str]| {
-            let made = IntCounterVec::new(Opts::new(name, about), labels).expect("names are sound");
-            registry
-                .register(Box::new(made.clone()))
-                .expect("each name once");
-            made
-        };
-        let gauge = |name: &str, about: &str, labels: &[&str]| {
-            let made = IntGaugeVec::new(Opts::new(name, about), labels).expect("names are sound");
-            registry
-                .register(Box::new(made.clone()))
-                .expect("each name once");
-            made
-        };
-        let buckets = vec![0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
-        let seconds = HistogramOpts::new(
-            "freshet_operator_reconcile_seconds",
-            "How long reconciles took.",
-        );
-        let seconds =
-            HistogramVec::new(seconds.buckets(buckets), &["kind"]).expect("names are sound");
-        registry
-            .register(Box::new(seconds.clone()))
-            .expect("each name once");
-        let last = Opts::new(
-            "freshet_operator_last_success_seconds",
-            "When a reconcile last went well, in seconds of the epoch.",
-        );
-        let last = GaugeVec::new(last, &["kind"]).expect("names are sound");
-        registry
-            .register(Box::new(last.clone()))
-            .expect("each name once");
+        let make = Maker(&registry);
         let at_work = IntGauge::new(
             "freshet_operator_at_work",
             "1 for the operator that works, 0 for one that waits for the Lease.",
         );
-        let at_work = at_work.expect("names are sound");
-        registry
-            .register(Box::new(at_work.clone()))
-            .expect("each name once");
+        let seconds = HistogramOpts::new(
+            "freshet_operator_reconcile_seconds",
+            "How long reconciles took.",
+        );
+        let seconds = seconds.buckets(vec![0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]);
+        let last = Opts::new(
+            "freshet_operator_last_success_seconds",
+            "When a reconcile last went well, in seconds of the epoch.",
+        );
         Self {
-            at_work,
-            reconciles: counter(
+            at_work: make.keep(at_work),
+            reconciles: make.counter(
                 "freshet_operator_reconciles_total",
                 "Reconciles that ended, by how.",
                 &["kind", "result"],
             ),
-            under_way: gauge(
+            under_way: make.gauge(
                 "freshet_operator_reconciles_under_way",
                 "Reconciles that have begun and not ended.",
                 &["kind"],
             ),
-            resources: gauge(
+            resources: make.gauge(
                 "freshet_operator_resources",
                 "Objects by their Ready condition.",
                 &["kind", "ready"],
             ),
-            writes: counter(
+            writes: make.counter(
                 "freshet_operator_writes_total",
                 "Writes to the API server, by kind of object.",
                 &["kind"],
             ),
-            restarts: counter(
+            restarts: make.counter(
                 "freshet_operator_restarts_total",
                 "Pods restarted, by reason.",
                 &["reason"],
             ),
-            seconds,
-            last,
+            seconds: make.keep(HistogramVec::new(seconds, &["kind"])),
+            last: make.keep(GaugeVec::new(last, &["kind"])),
             registry,
         }
     }

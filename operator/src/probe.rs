@@ -24,11 +24,9 @@ pub(crate) fn ask(url: &str) -> Result<()> {
     let mut stream = stream.with_context(|| format!("cannot connect to {first}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .context("cannot ask")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes());
+    sent.context("cannot ask")?;
     let mut answer = Vec::new();
     // What came before a read failed may tell all that matters.
     let read = stream.take(MOST_BYTES).read_to_end(&mut answer);
@@ -81,16 +79,19 @@ mod tests {
         for (status, well) in [("200 OK", true), ("503 Service Unavailable", false)] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = listener.local_addr().expect("an address");
-            let serving = thread::spawn(move || {
+            let serve = move || {
                 let (mut stream, _) = listener.accept().expect("a caller");
                 let mut asked = [0; 512];
                 let count = stream.read(&mut asked).expect("a request");
                 let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
                 stream.write_all(answer.as_bytes()).expect("an answer");
                 String::from_utf8_lossy(&asked[..count]).into_owned()
+            };
+            let (told, asked) = thread::scope(|scope| {
+                let serving = scope.spawn(serve);
+                let told = ask(&format!("http://{address}/readyz"));
+                (told, serving.join().expect("it ends"))
             });
-            let told = ask(&format!("http://{address}/readyz"));
-            let asked = serving.join().expect("it ends");
             assert!(asked.starts_with("GET /readyz HTTP/1.1\r\n"), "{asked}");
             assert_eq!(told.is_ok(), well, "{told:?}");
         }

@@ -1,7 +1,3 @@
-{{- define "freshet-operator.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-{{- end }}
-
 {{/* The name of all objects: that of the release, with the chart's unless it is part of it. */}}
 {{- define "freshet-operator.fullname" -}}
 {{- if .Values.fullnameOverride }}
@@ -16,8 +12,9 @@
 {{- end }}
 {{- end }}
 
+{{/* The name is the same whatever objects are called: NetworkPolicies of Clusters let the operator in by it. */}}
 {{- define "freshet-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "freshet-operator.name" . }}
+app.kubernetes.io/name: freshet-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 

@@ -101,6 +101,14 @@ fn every_rule_can_be_read() {
     }
 }
 
+/// The API server reckons with the longest text, and takes no definition whose rules could cost too much.
+#[test]
+fn what_rules_read_is_bounded() {
+    let of_storage = "/properties/spec/properties/pools/items/properties/storage/properties/size";
+    let size = schema("Cluster").pointer(of_storage).cloned();
+    assert_eq!(size.expect("a size")["maxLength"], 32);
+}
+
 #[test]
 fn no_field_may_be_null() {
     for kind in ["Cluster", "Topic"] {

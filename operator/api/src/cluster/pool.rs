@@ -73,6 +73,8 @@ pub enum Role {
 )]
 pub struct Storage {
     /// How large, such as `100Gi`. It may grow later, if the class allows that.
+    // Without a bound the API server holds the rules for too costly, and refuses the definition.
+    #[schemars(extend("maxLength" = 32))]
     pub size: Quantity,
     /// The StorageClass; without it the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,8 @@
 //! The rules in the definitions: each refuses what it is for, and nothing else.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "one of these tests reads the examples of the checkout"
+)]
 
 use freshet_api::definitions;
 use kube_cel::{Validator, compile_schema};
@@ -372,4 +376,24 @@ fn a_selector_is_for_selecting() {
     refused("Cluster", &useless, None, why);
     let missing = of(json!({"from": "Selector", "selector": null}));
     refused("Cluster", &missing, None, why);
+}
+
+#[test]
+fn examples_pass() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../charts/freshet-operator/examples"
+    );
+    let mut judged = 0;
+    for entry in std::fs::read_dir(folder).expect("examples") {
+        let text = std::fs::read_to_string(entry.expect("a file").path()).expect("text");
+        for part in text.split("\n---\n") {
+            let object: Value = serde_saphyr::from_str(part).expect("YAML");
+            if object["apiVersion"] == "freshet.dev/v1" {
+                accepted(object["kind"].as_str().expect("a kind"), &object, None);
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged >= 7, "{judged}");
 }

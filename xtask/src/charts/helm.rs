@@ -48,7 +48,7 @@ pub(super) fn check(write: bool) -> Result<Told> {
     let Some(helm) = find() else {
         told.skipped = 1;
         say(
-            "SKIPPED charts: there is no helm; `cargo xtask kube` builds one, FRESHET_HELM names one",
+            "SKIPPED charts: there is no helm; `cargo xtask kube build` builds one, FRESHET_HELM names one",
         );
         return Ok(told);
     };

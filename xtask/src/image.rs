@@ -69,12 +69,9 @@ struct Made {
 
 /// Makes the images and prints one line for each: archive, reference, digest.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(place::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata failed")?;
+    let metadata = metadata()?;
     let recipes = choose(&args.only, |package| has(&metadata, package))?;
+    build(&recipes, args.debug)?;
     for recipe in recipes {
         let made = make(recipe, args, &metadata)?;
         println!(
@@ -85,6 +82,33 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The images of all our programs, as `cargo xtask test` takes them: release builds.
+pub(crate) fn for_tests() -> Result<Vec<PathBuf>> {
+    let args = Args {
+        only: RECIPES
+            .iter()
+            .map(|recipe| recipe.name.to_owned())
+            .collect(),
+        debug: false,
+        tag: None,
+        out: None,
+    };
+    let metadata = metadata()?;
+    build(&RECIPES.iter().collect::<Vec<_>>(), args.debug)?;
+    let made = RECIPES
+        .iter()
+        .map(|recipe| Ok(make(recipe, &args, &metadata)?.archive));
+    made.collect()
+}
+
+fn metadata() -> Result<Metadata> {
+    MetadataCommand::new()
+        .manifest_path(place::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cargo metadata failed")
 }
 
 fn has(metadata: &Metadata, package: &str) -> bool {
@@ -144,7 +168,9 @@ fn make(recipe: &Recipe, args: &Args, metadata: &Metadata) -> Result<Made> {
         None => place::target().join("images"),
     };
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let programs = build(recipe, args.debug)?;
+    let folder = place::target().join(if args.debug { "debug" } else { "release" });
+    let programs = recipe.programs.iter();
+    let programs: Vec<_> = programs.map(|(_, program)| folder.join(program)).collect();
     let image = assemble(recipe, &programs, tag, &version)?;
     let archive = out.join(format!("{}-{tag}.tar", recipe.name));
     let digest = image.write(&archive)?;
@@ -156,19 +182,16 @@ fn make(recipe: &Recipe, args: &Args, metadata: &Metadata) -> Result<Made> {
     })
 }
 
-/// Builds the programs; returns where they are.
-fn build(recipe: &Recipe, debug: bool) -> Result<Vec<PathBuf>> {
+/// Builds the programs of all images at one time: Cargo would build what they share anew for each.
+fn build(recipes: &[&Recipe], debug: bool) -> Result<()> {
     let mut args = vec!["build"];
     if !debug {
         args.push("--release");
     }
-    for (package, _) in recipe.programs {
+    for (package, _) in recipes.iter().flat_map(|recipe| recipe.programs) {
         args.extend(["--package", package]);
     }
-    process::run(&mut cargo(place::root(), &args))?;
-    let folder = place::target().join(if debug { "debug" } else { "release" });
-    let programs = recipe.programs.iter();
-    Ok(programs.map(|(_, program)| folder.join(program)).collect())
+    process::run(&mut cargo(place::root(), &args)).map(drop)
 }
 
 /// What is in an image: below, what changes seldom; above, the programs.

@@ -18,7 +18,7 @@ mod up;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context, Result, bail};
@@ -140,6 +140,45 @@ pub(crate) fn refusal() -> Option<String> {
     joined(&needs::refusals(&Layout::of_user()))
 }
 
+/// A cluster for tests: new when they begin, gone when they end.
+pub(crate) struct Borrowed(Layout);
+
+impl Borrowed {
+    /// Raises it, with these images in it. One that is there is taken down first: a run that was killed may
+    /// have left it.
+    pub(crate) fn up(nodes: u8, images: &[PathBuf]) -> Result<Self> {
+        let layout = Layout::of_user();
+        let _lock = lock(&layout)?;
+        if Cluster::find(&layout)?.is_some() {
+            change(&layout, &Command::Down { keep: false })?;
+        }
+        change(&layout, &Command::Up { nodes })?;
+        let borrowed = Self(layout);
+        let archives = images.to_vec();
+        change(&borrowed.0, &Command::LoadImage { archives })?;
+        Ok(borrowed)
+    }
+
+    /// Cargo in a folder, inside of the cluster.
+    pub(crate) fn cargo(&self, folder: &Path, args: &[&str]) -> Result<process::Command> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let words: Vec<_> = std::iter::once(cargo.as_str())
+            .chain(args.iter().copied())
+            .map(OsString::from)
+            .collect();
+        inside(&running(&self.0)?, folder, &words)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let down = lock(&self.0).and_then(|_lock| change(&self.0, &Command::Down { keep: false }));
+        if let Err(why) = down {
+            say(&format!("the cluster was not taken down: {why:#}"));
+        }
+    }
+}
+
 /// What only one of us may do at a time.
 fn change(layout: &Layout, command: &Command) -> Result<()> {
     match command {
@@ -194,20 +233,27 @@ fn running(layout: &Layout) -> Result<Cluster> {
 
 /// Becomes a command inside of the cluster, so that its signals and its exit code are the command's.
 fn exec(cluster: &Cluster, words: &[OsString]) -> Result<()> {
+    let folder = std::env::current_dir().context("the current folder is gone")?;
+    let error = inside(cluster, &folder, words)?.exec();
+    Err(error).context("cannot enter the cluster")
+}
+
+/// A command inside of the cluster.
+fn inside(cluster: &Cluster, at: &Path, words: &[OsString]) -> Result<process::Command> {
     let [nsenter, flags @ ..] = cluster.door()?;
     let mut folder = OsString::from("--wdns=");
-    folder.push(std::env::current_dir().context("the current folder is gone")?);
+    folder.push(at);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(cluster.layout.bin()).chain(std::env::split_paths(&path));
-    let error = process::Command::new(nsenter)
+    let mut command = process::Command::new(nsenter);
+    command
         .args(flags)
         .arg(folder)
         .arg("--")
         .args(words)
         .env("PATH", std::env::join_paths(folders)?)
-        .env("KUBECONFIG", cluster.layout.kubeconfig())
-        .exec();
-    Err(error).context("cannot enter the cluster")
+        .env("KUBECONFIG", cluster.layout.kubeconfig());
+    Ok(command)
 }
 
 fn env(cluster: &Cluster) -> Result<()> {

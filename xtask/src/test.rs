@@ -18,7 +18,7 @@ use summary::Line;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only these steps and what they need: tidy, unit, charts, build, peers,
-    /// oracle, wire, faults, trials.
+    /// oracle, wire, faults, trials, kube.
     #[arg(value_name = "STEP")]
     only: Vec<String>,
     /// Go on with the next step after one that failed.

@@ -8,7 +8,7 @@ use cargo_metadata::MetadataCommand;
 use super::count::{self, Count};
 use crate::place;
 use crate::process::{self, cargo, say};
-use crate::{charts, peers, soak, tidy};
+use crate::{charts, image, kube, peers, soak, tidy};
 
 /// A step, the steps that must come before it, and how it runs.
 pub(crate) struct Step {
@@ -64,6 +64,11 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &["build", "peers"],
         run: trials,
     },
+    Step {
+        name: "kube",
+        needs: &["build", "peers"],
+        run: kube,
+    },
 ];
 
 fn tidy() -> Result<Count> {
@@ -97,6 +102,8 @@ fn build() -> Result<Count> {
         "freshet-broker",
         "--package",
         "freshet-cli",
+        "--package",
+        "freshet-operator",
     ];
     process::run(&mut cargo(place::root(), &args)).map(|_| Count::one(true))
 }
@@ -123,7 +130,7 @@ fn wire() -> Result<Count> {
     if let Err(why) = peers::system::require(peers::system::MONITORING) {
         say(&format!("the test of dashboards will be skipped: {why:#}"));
     }
-    black_box(|name| !FAULTS.contains(&name) && name != TRIALS)
+    black_box(|name| !FAULTS.contains(&name) && !APART.contains(&name))
 }
 
 /// Starts, stops and kills.
@@ -146,6 +153,41 @@ fn trials() -> Result<Count> {
 
 /// The test program of the trials.
 const TRIALS: &str = "cluster";
+/// The test program of the operator.
+const KUBE: &str = "kube";
+/// Those that have a step of their own.
+const APART: &[&str] = &[TRIALS, KUBE];
+
+/// Nodes of the Kubernetes that the operator is tested on.
+const NODES: u8 = 3;
+
+/// The operator on a real Kubernetes, which is raised for it and goes with it.
+fn kube() -> Result<Count> {
+    if let Some(why) = kube::refusal() {
+        say(&format!(
+            "SKIPPED kube: a Kubernetes cannot run here: {why}"
+        ));
+        return Ok(Count {
+            skipped: 1,
+            ..Count::default()
+        });
+    }
+    let images = image::for_tests()?;
+    let cluster = kube::Borrowed::up(NODES, &images)?;
+    let mut command = cluster.cargo(
+        place::root(),
+        &[
+            "test",
+            "--no-fail-fast",
+            "--package",
+            "freshet-tests",
+            "--test",
+            KUBE,
+        ],
+    )?;
+    command.args(["--", "--test-threads=1"]);
+    counted(&mut command)
+}
 
 /// Runs the chosen test programs of `freshet-tests`.
 fn black_box(chosen: impl Fn(&str) -> bool) -> Result<Count> {
@@ -173,10 +215,15 @@ const ELSEWHERE: &str = "cargo xtask test runs it";
 /// Runs `cargo test` and counts.
 fn tests(args: &[&str]) -> Result<Count> {
     let mut command = cargo(place::root(), &["test", "--no-fail-fast"]);
-    told(command.args(args));
+    counted(command.args(args))
+}
+
+/// Runs a command that runs tests, and counts.
+fn counted(command: &mut Command) -> Result<Count> {
+    told(command);
     let mut count = Count::default();
     let (mut skipped, mut elsewhere) = (Vec::new(), 0);
-    let fine = process::watch(&mut command, |line| {
+    let fine = process::watch(command, |line| {
         count += Count::read(line).unwrap_or_default();
         match count::ignored(line) {
             Some(name) if name.ends_with(ELSEWHERE) => elsewhere += 1,

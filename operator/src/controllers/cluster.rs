@@ -160,7 +160,13 @@ async fn carry_out(
         None => set.extend(before),
     }
     let given = build::given(observed);
-    let objects = build::objects(wanted, &plan, &given, &set);
+    let mut objects = build::objects(wanted, &plan, &given, &set);
+    found.lacking = build::lacking(wanted, &plan, &given);
+    if found.lacking.is_some() {
+        objects.retain(|object| !matches!(object.kind, Kind::ConfigMap | Kind::StatefulSet));
+        found.written = apply::apply(context, wanted, &objects, observed).await?;
+        return Ok(plan);
+    }
     found.written = apply::apply(context, wanted, &objects, observed).await?;
     let occupied = |kind, name: &str| {
         matches!(kind, Kind::StatefulSet | Kind::ConfigMap) && is_occupied(wanted, &plan, name)
@@ -257,7 +263,8 @@ async fn end(
         context.tell(cluster, word).await;
     }
     status::write(context, cluster, &status).await?;
-    let waits = found.rolled.left > 0
+    let waits = found.lacking.is_some()
+        || found.rolled.left > 0
         || found.drained.left > 0
         || found.written > 0
         || found.unreachable.is_some();

@@ -14,7 +14,7 @@ use super::names::WRITTEN;
 use super::plan::Plan;
 use super::validate::Wanted;
 
-pub(crate) use services::{addresses, given};
+pub(crate) use services::{addresses, given, lacking};
 
 /// What load balancers and nodes have given to Services, by their names: `host:port`, or a port.
 pub(crate) type Given = BTreeMap<String, services::Reached>;
@@ -52,7 +52,7 @@ pub(crate) fn objects(
     for pool in &plan.pools {
         // A pool that the spec has no more is left as it is until it is empty.
         if let Some(of) = &pool.wanted {
-            let settings = files::digest(wanted, plan, given);
+            let settings = files::digest(wanted, plan);
             objects.push(sets::set(wanted, pool, of, &settings));
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
     pub(crate) written: usize,
+    /// An address that is not known yet.
+    pub(crate) lacking: Option<String>,
     /// Why brokers could not be asked.
     pub(crate) unreachable: Option<String>,
 }
@@ -226,6 +228,9 @@ fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found) {
 
 /// What is under way, the most telling thing first.
 fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
+    if let Some(why) = &found.lacking {
+        return ("AddressesComing", why.clone());
+    }
     if let Some(stuck) = &found.drained.stuck {
         return ("CannotScaleIn", stuck.clone());
     }

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use freshet_api::ListenerType;
-
 use super::super::names::{CONTROLLER_PORT, HTTP_PORT, REPLICATION_PORT};
 use super::super::plan::{Node, Plan, PlannedPool};
 use super::super::validate::Wanted;
@@ -41,7 +39,7 @@ pub(super) fn of_pool(
 /// A digest of what a restart is needed for when it changes: what all files share, and how listeners
 /// are called. What only one pod has (its number, its addresses) is not in it, so that a broker more
 /// restarts no other.
-pub(super) fn digest(wanted: &Wanted, plan: &Plan, given: &Given) -> String {
+pub(super) fn digest(wanted: &Wanted, plan: &Plan) -> String {
     let mut shared = shared(wanted, plan);
     // A voter that comes or goes is told to the others by the quorum itself.
     shared.remove("controller.quorum.bootstrap.servers");
@@ -50,19 +48,7 @@ pub(super) fn digest(wanted: &Wanted, plan: &Plan, given: &Given) -> String {
         .iter()
         .map(|l| (&l.name, l.port, &l.advertised_host, l.advertised_port_base))
         .collect();
-    let by_balancer = wanted
-        .listeners
-        .iter()
-        .filter(|l| l.kind == ListenerType::LoadBalancer);
-    let balancers: Vec<_> = by_balancer
-        .flat_map(|l| {
-            plan.nodes()
-                .map(|n| given.get(&wanted.names.of_broker(&l.name, n.id)))
-        })
-        .filter(Option::is_none)
-        .collect();
-    // Load balancers that have no address yet: a pod that was started before one had must be again.
-    super::digest(&format!("{shared:?}{listeners:?}{}", balancers.len()))
+    super::digest(&format!("{shared:?}{listeners:?}"))
 }
 
 fn shared(wanted: &Wanted, plan: &Plan) -> BTreeMap<String, String> {
@@ -127,7 +113,7 @@ fn own(wanted: &Wanted, node: &Node, given: &Given) -> Vec<(String, String)> {
             wanted.names.host(&node.pod)
         ));
         for listener in &wanted.listeners {
-            // Without an address yet the listener waits for it: the pod is restarted with it.
+            // Files are written when all addresses are known, see `lacking`.
             let Some(address) = advertised(wanted, listener, node, given) else {
                 continue;
             };

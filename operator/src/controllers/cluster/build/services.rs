@@ -164,6 +164,24 @@ pub(super) fn advertised(
     Some(format!("{host}:{port}"))
 }
 
+/// A listener and a broker whose address is not known yet. Until it is, no file is written: a pod that
+/// was started without it would have to be started again.
+pub(crate) fn lacking(wanted: &Wanted, plan: &Plan, given: &Given) -> Option<String> {
+    let brokers = || plan.nodes().filter(|node| node.broker);
+    let lacks = |listener: &&Listener| {
+        brokers().any(|node| advertised(wanted, listener, node, given).is_none())
+    };
+    let listener = wanted.listeners.iter().find(lacks)?;
+    let who = brokers().find(|node| advertised(wanted, listener, node, given).is_none())?;
+    let service = wanted.names.of_broker(&listener.name, who.id);
+    Some(match listener.kind {
+        ListenerType::LoadBalancer => {
+            format!("the load balancer of Service {service} has no address yet")
+        }
+        _ => format!("Service {service} has no port yet"),
+    })
+}
+
 fn filled(template: &str, wanted: &Wanted, node: &Node) -> String {
     template
         .replace("{id}", &node.id.to_string())

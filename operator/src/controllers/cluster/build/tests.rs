@@ -118,3 +118,20 @@ fn a_broker_more_restarts_no_other() {
         "copies of new topics are a static setting"
     );
 }
+
+#[test]
+fn no_file_is_written_before_all_addresses_are_known() {
+    let lacks = |given: &Given| {
+        let cluster: Cluster = serde_saphyr::from_str(FULL).expect("a Cluster");
+        let defaults = Defaults {
+            image: "i",
+            domain: "cluster.local",
+            operator_namespace: "freshet-system",
+        };
+        let wanted = validate(&cluster, &defaults).expect("a sound spec");
+        let plan = Plan::of(&wanted, &Observed::default(), &BTreeSet::new()).expect("a plan");
+        lacking(&wanted, &plan, given)
+    };
+    assert_eq!(lacks(&ports()), None);
+    assert!(lacks(&Given::new()).is_some_and(|why| why.contains("big-outside-4")));
+}

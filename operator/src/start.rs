@@ -1,6 +1,6 @@
 //! The order of a start, and of its end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,8 +26,10 @@ const AGAIN: Duration = Duration::from_secs(3);
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Some(Command::Crds) => {
-            print!("{}", definitions()?);
-            return Ok(());
+            let text = definitions()?;
+            return std::io::stdout()
+                .write_all(text.as_bytes())
+                .context("cannot print");
         }
         Some(Command::Probe { url }) => return probe::ask(&url),
         None => {}

@@ -37,6 +37,13 @@ const CHOSEN: &[(&str, &str)] = &[
 /// Dashboards of what does not run here. The operator's own tests hold its queries against its metrics.
 const EXEMPT: &[&str] = &["operator.json"];
 
+/// Alerts that a broker leaves behind that is killed.
+const MISSED: &[&str] = &[
+    "FreshetBrokersAway",
+    "FreshetBrokerNotScraped",
+    "FreshetUnderReplicated",
+];
+
 fn main() -> ExitCode {
     // Clusters have a network of their own.
     let alone = enter().or_else(missing_for_trials);
@@ -142,14 +149,24 @@ fn answered() -> Result<()> {
         }
         open = still.into_iter().map(|(question, _)| question).collect();
     }
-    let rules = eventually(PATIENCE, || prometheus.rules())?;
+    let rules = eventually(PATIENCE, || prometheus.all_is_well())?;
     eprintln!(
         "{count} queries of dashboards have answers after {:.1} s, {rules} rules were evaluated; exempt, because no \
          operator runs here: {}",
         started.elapsed().as_secs_f64(),
         EXEMPT.join(", ")
     );
-    Ok(())
+    // Whoever goes is missed.
+    cluster.node(3).kill()?;
+    eventually(PATIENCE, || {
+        let states = prometheus.states()?;
+        for name in MISSED {
+            let state = states.get(*name).map(String::as_str);
+            let told = matches!(state, Some("pending" | "firing"));
+            ensure!(told, "{name} is {state:?}, with a broker killed");
+        }
+        Ok(())
+    })
 }
 
 /// Every query of every dashboard, and what their variables are filled from.
@@ -380,23 +397,30 @@ impl Prometheus {
         Ok(())
     }
 
-    /// How many rules there are, once all of them were evaluated well.
-    fn rules(&self) -> Result<usize> {
+    /// The state of each alert, once all of them were evaluated well.
+    fn states(&self) -> Result<BTreeMap<String, String>> {
         let data = self.ask("/api/v1/rules?type=alert")?;
         let groups = data["groups"].as_array().context("groups")?;
         let rules = groups.iter().flat_map(|group| group["rules"].as_array());
-        let mut health: BTreeMap<String, String> = BTreeMap::new();
-        let mut firing = Vec::new();
+        let mut states = BTreeMap::new();
         for rule in rules.flatten() {
             let name = rule["name"].as_str().context("a name")?;
-            health.insert(name.to_owned(), rule["health"].to_string());
-            if rule["state"] == "firing" {
-                firing.push(name.to_owned());
-            }
             ensure!(rule["health"] == "ok", "{name}: {rule}");
+            let state = rule["state"].as_str().context("a state")?;
+            states.insert(name.to_owned(), state.to_owned());
         }
-        ensure!(health.len() > 20, "{health:?}");
-        ensure!(firing.is_empty(), "all is well, and still: {firing:?}");
-        Ok(health.len())
+        ensure!(states.len() > 20, "{states:?}");
+        Ok(states)
+    }
+
+    /// How many rules there are, while nothing is wrong.
+    fn all_is_well(&self) -> Result<usize> {
+        let states = self.states()?;
+        let told: Vec<_> = states
+            .iter()
+            .filter(|(_, state)| *state != "inactive")
+            .collect();
+        ensure!(told.is_empty(), "all is well, and still: {told:?}");
+        Ok(states.len())
     }
 }

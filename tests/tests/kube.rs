@@ -1,8 +1,12 @@
 //! The operator on a real Kubernetes: installed by Helm, asked by `kubectl`, under load of real clients.
 //!
 //! The tests are one story and run in their order; `cargo xtask test kube` raises the Kubernetes.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "black-box tests drive real processes by the real clock"
+)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use freshet_tests::{Client, KubeCluster, Kubectl, Load, Plan, Suite, Writer, missing_for_kube};
+use freshet_tests::{
+    Client, KubeCluster, Kubectl, Load, Plan, PodSeen, Suite, Writer, missing_for_kube,
+};
 use serde_json::json;
 
 const NAMESPACE: &str = "streams";
@@ -26,6 +32,7 @@ struct Story {
     load: Option<Load>,
 }
 
+type Pods = BTreeMap<String, PodSeen>;
 type Shared = Arc<Mutex<Story>>;
 type Chapter = fn(&mut Story) -> Result<()>;
 
@@ -43,10 +50,7 @@ const CHAPTERS: &[(&str, Chapter)] = &[
         "a_setting_that_needs_no_restart_restarts_nobody",
         live_setting,
     ),
-    (
-        "a_setting_that_needs_a_restart_rolls_one_by_one",
-        rolling_setting,
-    ),
+    ("an_image_is_rolled_out_and_back_again", rolled_back),
     (
         "an_operator_that_is_killed_goes_on_with_the_roll",
         killed_mid_roll,
@@ -56,6 +60,7 @@ const CHAPTERS: &[(&str, Chapter)] = &[
         "a_pod_that_is_killed_and_a_volume_that_is_lost_come_back",
         lost_volume,
     ),
+    ("a_node_is_drained_and_comes_back", drained),
     ("a_topic_that_was_changed_by_hand_is_put_right", drift),
     ("nothing_that_was_acknowledged_is_lost", judged),
     (
@@ -240,21 +245,41 @@ fn live_setting(story: &mut Story) -> Result<()> {
     Ok(())
 }
 
-fn rolling_setting(story: &mut Story) -> Result<()> {
+/// Another image under way, and the first one again before it is everywhere.
+fn rolled_back(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
     let before = cluster.pods()?;
-    cluster.change(&json!({ "config": { "num.partitions": 3 } }))?;
-    let worst = rolled(&cluster, &before)?;
-    ensure!(worst <= 1, "{worst} pods were away at one time");
+    let image = |tag: &str| json!({ "image": format!("freshet.dev/broker:{tag}") });
+    let began = Instant::now();
+    cluster.change(&image(&format!("{}-next", tag())))?;
+    let look = || Ok((restarted(&cluster, &before)? > 0).then_some(()));
+    cluster
+        .ctl
+        .until("the first pod has the new image", PROGRESS, look)?;
+    cluster.change(&image(&tag()))?;
+    cluster.settled()?;
+    say("an image half way out and back again", began.elapsed());
+    let after = restarted(&cluster, &before)?;
+    ensure!(
+        after < before.len(),
+        "{after} pods were restarted, although most had the right image"
+    );
+    let version = cluster.ctl.get(&[&cluster.object()])?["status"]["version"].clone();
+    ensure!(version == tag().as_str(), "{version}");
     load(story)?.await_progress(PROGRESS)?;
     Ok(())
 }
 
+/// How many pods are others than before, or away.
+fn restarted(cluster: &KubeCluster, before: &Pods) -> Result<usize> {
+    let now = cluster.pods()?;
+    let other =
+        |(name, pod): &(&String, &PodSeen)| now.get(*name).is_none_or(|now| now.uid != pod.uid);
+    Ok(before.iter().filter(other).count())
+}
+
 /// Waits until every pod is another one; says how many were away at one time, at most.
-fn rolled(
-    cluster: &KubeCluster,
-    before: &std::collections::BTreeMap<String, freshet_tests::PodSeen>,
-) -> Result<usize> {
+fn rolled(cluster: &KubeCluster, before: &Pods) -> Result<usize> {
     let mut worst = 0;
     let look = || {
         let now = cluster.pods()?;
@@ -284,24 +309,12 @@ fn rolled(
     Ok(worst)
 }
 
+/// A setting that needs a restart; the operator dies when the first pod goes.
 fn killed_mid_roll(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
     let before = cluster.pods()?;
-    cluster.ctl.ok(&[
-        "annotate",
-        "--overwrite",
-        &cluster.object(),
-        "freshet.dev/restart=again",
-    ])?;
-    let look = || {
-        let now = cluster.pods()?;
-        let new = before
-            .iter()
-            .filter(|(name, pod)| now.get(*name).is_none_or(|now| now.uid != pod.uid))
-            .count();
-        ensure!(new > 0, "nobody was restarted yet");
-        Ok(Some(new))
-    };
+    cluster.change(&json!({ "config": { "num.partitions": 3 } }))?;
+    let look = || Ok(Some(restarted(&cluster, &before)?).filter(|count| *count > 0));
     let (new, _) = cluster.ctl.until("the first pod goes", PROGRESS, look)?;
     KubeCluster::kill_operator()?;
     ensure!(
@@ -392,6 +405,34 @@ fn lost_volume(story: &mut Story) -> Result<()> {
     cluster
         .ctl
         .until("the new volume has everything", PROGRESS, synced)?;
+    load(story)?.await_progress(PROGRESS)?;
+    Ok(())
+}
+
+/// Its pod goes, under the eyes of the disruption budget; its volume is on that node, so it waits for it.
+fn drained(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    let node = cluster.pods()?["demo-main-1"].node.clone();
+    cluster.ctl.ok(&[
+        "drain",
+        &node,
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--force",
+        "--timeout=100s",
+    ])?;
+    load(story)?.await_progress(PROGRESS)?;
+    let told = || {
+        let (_, reason, message) = cluster.ctl.condition(&cluster.object(), "Reconciling")?;
+        ensure!(reason == "PodsComing", "{reason} {message}");
+        Ok(Some(()))
+    };
+    cluster
+        .ctl
+        .until("the cluster says that a pod is missing", PROGRESS, told)?;
+    cluster.ctl.ok(&["uncordon", &node])?;
+    cluster.settled()?;
+    cluster.has_brokers(3)?;
     load(story)?.await_progress(PROGRESS)?;
     Ok(())
 }

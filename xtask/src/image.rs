@@ -84,9 +84,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The images of all our programs, as `cargo xtask test` takes them: release builds.
+/// The images of all our programs, as `cargo xtask test` takes them: release builds. The broker's comes a
+/// second time, by another name, to be rolled out.
 pub(crate) fn for_tests() -> Result<Vec<PathBuf>> {
-    let args = Args {
+    let mut args = Args {
         only: RECIPES
             .iter()
             .map(|recipe| recipe.name.to_owned())
@@ -100,7 +101,10 @@ pub(crate) fn for_tests() -> Result<Vec<PathBuf>> {
     let made = RECIPES
         .iter()
         .map(|recipe| Ok(make(recipe, &args, &metadata)?.archive));
-    made.collect()
+    let mut made = made.collect::<Result<Vec<_>>>()?;
+    args.tag = Some(concat!(env!("CARGO_PKG_VERSION"), "-next").to_owned());
+    made.push(make(&RECIPES[0], &args, &metadata)?.archive);
+    Ok(made)
 }
 
 fn metadata() -> Result<Metadata> {

@@ -119,7 +119,8 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 
-    /// Deleting the Cluster does nothing while this is true: brokers and disks stay, until it is false.
+    /// While this is true the API server refuses to delete the Cluster (unless its whole namespace is deleted). The
+    /// chart's policy sees to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deletion_protection: bool,
 

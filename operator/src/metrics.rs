@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// All metrics of the operator.
@@ -19,6 +19,30 @@ pub(crate) struct Metrics {
     resources: IntGaugeVec,
     writes: IntCounterVec,
     restarts: IntCounterVec,
+    topics: IntCounterVec,
+    drift: IntCounter,
+}
+
+/// What was done to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TopicChange {
+    Created,
+    Configured,
+    Widened,
+    Replicated,
+    Deleted,
+}
+
+impl TopicChange {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Widened => "widened",
+            Self::Replicated => "replicated",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 struct Maker<'a>(&'a Registry);
@@ -79,6 +103,15 @@ impl Metrics {
                 "Writes to the API server, by kind of object.",
                 &["kind"],
             ),
+            topics: make.counter(
+                "freshet_operator_topic_changes_total",
+                "Changes made to topics, by what was done.",
+                &["change"],
+            ),
+            drift: make.keep(IntCounter::new(
+                "freshet_operator_topic_drift_reverted_total",
+                "Topics that somebody else had changed, and that were set back.",
+            )),
             restarts: make.counter(
                 "freshet_operator_restarts_total",
                 "Pods restarted, by reason.",
@@ -132,6 +165,16 @@ impl Metrics {
         self.restarts.with_label_values(&[reason]).inc();
     }
 
+    /// A topic was changed.
+    pub(crate) fn topic_changed(&self, change: TopicChange) {
+        self.topics.with_label_values(&[change.word()]).inc();
+    }
+
+    /// What somebody else had changed on a topic was set back.
+    pub(crate) fn drift_reverted(&self) {
+        self.drift.inc();
+    }
+
     /// All of it, as Prometheus reads it.
     pub(crate) fn render(&self) -> String {
         let mut text = Vec::new();
@@ -156,6 +199,7 @@ mod tests {
         metrics.resources("Topic", 1, 0);
         metrics.wrote("Topic");
         metrics.restarted("Config");
+        metrics.topic_changed(TopicChange::Created);
         metrics.render()
     }
 

@@ -139,15 +139,12 @@ async fn look_after(
     namespaces: Vec<Option<String>>,
     held: Option<watch::Receiver<bool>>,
 ) -> Result<()> {
-    let works = namespaces.into_iter().map(|namespace| {
+    let clusters = namespaces.iter().map(|namespace| {
         let context = Arc::clone(context);
-        async move {
-            tokio::join!(
-                controllers::cluster::run(&context, namespace.as_deref()),
-                controllers::topic::run(&context, namespace.as_deref()),
-            )
-        }
+        async move { controllers::cluster::run(&context, namespace.as_deref()).await }
     });
+    // Topics of one namespace may have rivals in another: one looks after all.
+    let topics = controllers::topic::run(context, &namespaces);
     let lost = async {
         match held {
             Some(mut held) => lease::lost(&mut held).await,
@@ -155,7 +152,7 @@ async fn look_after(
         }
     };
     tokio::select! {
-        _ = join_all(works) => anyhow::bail!("nothing is watched any more"),
+        _ = async { tokio::join!(join_all(clusters), topics) } => anyhow::bail!("nothing is watched any more"),
         () = lost => anyhow::bail!("somebody else has the Lease"),
     }
 }

@@ -21,7 +21,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// The name in the status.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ready => READY,
             Self::Valid => "Valid",

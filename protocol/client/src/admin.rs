@@ -5,6 +5,7 @@ mod configs;
 mod features;
 mod group_offsets;
 mod groups;
+mod many;
 mod offsets;
 mod placement;
 mod quorum;

@@ -21,6 +21,7 @@ use pool::Pool;
 
 pub use pool::Lane;
 pub(crate) use retry::{Attempts, random_bits};
+pub(crate) use view::topic_view;
 pub use view::{Broker, ClusterView, PartitionView, TopicView};
 
 /// A client of one cluster. Cheap to clone; connections and the picture of the cluster are shared.

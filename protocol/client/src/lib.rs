@@ -67,6 +67,7 @@ pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
 pub use drain::{Drain, Move};
 pub use error::ClientError;
+pub use freshet_wire::ErrorCode;
 pub use group::{
     Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupConfig, GroupConsumer,
     MemberView, Shares, TopicPartitions,
@@ -74,4 +75,4 @@ pub use group::{
 pub use producer::{
     Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,
 };
-pub use survey::{Held, Seen, Survey, partition_name};
+pub use survey::{Held, NoCopies, Seen, Survey, partition_name};

@@ -1,5 +1,7 @@
 //! Brokers and partitions at one moment: what whoever moves or restarts brokers looks at.
 
+mod factor;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::{
     Admin, Client, ClientError, ClusterNode, LogDir, OngoingMove, Placement, PlacementBroker,
     TopicPartition,
 };
+
+pub use factor::NoCopies;
 
 /// How long one broker may take to answer before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -10,6 +10,9 @@ use freshet_wire::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, Reque
 use super::Admin;
 use crate::ClientError;
 
+/// The wire's number for topics.
+pub(super) const TOPIC: i8 = 2;
+
 /// Something that has settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Resource {
@@ -28,7 +31,7 @@ pub enum Resource {
 impl Resource {
     fn code(&self) -> i8 {
         match self {
-            Self::Topic(_) => 2,
+            Self::Topic(_) => TOPIC,
             Self::Broker(_) | Self::AllBrokers => 4,
             Self::Group(_) => 32,
             Self::ClientMetrics(_) => 16,
@@ -253,7 +256,7 @@ impl Admin {
     }
 }
 
-fn entry(told: DescribeConfigsResourceResult) -> ConfigEntry {
+pub(super) fn entry(told: DescribeConfigsResourceResult) -> ConfigEntry {
     ConfigEntry {
         name: told.name,
         value: told.value.filter(|_| !told.is_sensitive),
@@ -264,7 +267,7 @@ fn entry(told: DescribeConfigsResourceResult) -> ConfigEntry {
     }
 }
 
-fn alterable(change: &ConfigChange) -> AlterableConfig {
+pub(super) fn alterable(change: &ConfigChange) -> AlterableConfig {
     let (config_operation, value) = match &change.operation {
         ConfigOperation::Set(value) => (0, Some(value)),
         ConfigOperation::Unset => (1, None),

@@ -161,7 +161,8 @@ impl ClusterView {
     }
 }
 
-fn topic_view(told: MetadataResponseTopic, before: Option<&TopicView>) -> TopicView {
+/// A topic as it was told, with what is known better from `before`.
+pub(crate) fn topic_view(told: MetadataResponseTopic, before: Option<&TopicView>) -> TopicView {
     let before = before.filter(|b| b.id == told.topic_id);
     let mut partitions: Vec<_> = told
         .partitions

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use freshet_api::{Cluster, Topic};
-use futures_util::future::join_all;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -139,10 +138,7 @@ async fn look_after(
     namespaces: Vec<Option<String>>,
     held: Option<watch::Receiver<bool>>,
 ) -> Result<()> {
-    let clusters = namespaces.iter().map(|namespace| {
-        let context = Arc::clone(context);
-        async move { controllers::cluster::run(&context, namespace.as_deref()).await }
-    });
+    let clusters = controllers::cluster::run(context, &namespaces);
     // Topics of one namespace may have rivals in another: one looks after all.
     let topics = controllers::topic::run(context, &namespaces);
     let lost = async {
@@ -152,7 +148,7 @@ async fn look_after(
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(join_all(clusters), topics) } => anyhow::bail!("nothing is watched any more"),
+        _ = async { tokio::join!(clusters, topics) } => anyhow::bail!("nothing is watched any more"),
         () = lost => anyhow::bail!("somebody else has the Lease"),
     }
 }

@@ -508,7 +508,10 @@ fn deleted_and_back(story: &mut Story) -> Result<()> {
     let first = id(&cluster)?;
     cluster.change(&json!({ "deletionProtection": true }))?;
     let refused = cluster.ctl.run(&["delete", &cluster.object()], "")?;
-    ensure!(!refused.status.success() && refused.stderr.contains("is protected"), "{refused:?}");
+    ensure!(
+        !refused.status.success() && refused.stderr.contains("is protected"),
+        "{refused:?}"
+    );
     cluster.change(&json!({ "deletionProtection": false }))?;
     cluster.ctl.ok(&["delete", &cluster.object()])?;
     let gone = || Ok(cluster.pods()?.is_empty().then_some(()));

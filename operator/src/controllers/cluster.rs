@@ -26,14 +26,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_api::{Cluster, ConditionType};
+use freshet_api::{Cluster, ConditionType, READY};
 use freshet_client::Client;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Resource, ResourceExt};
 
@@ -50,15 +51,55 @@ use crate::failure::Failure;
 const AT_ONCE: u16 = 8;
 /// What happens shortly after one another is one look.
 const TOGETHER: Duration = Duration::from_millis(200);
+/// How often it is counted who is ready.
+const COUNT: Duration = Duration::from_secs(10);
 /// While something is under way that nobody tells of.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Looks after the Clusters of a namespace, or of all, until nothing is watched any more.
-pub(crate) async fn run(context: &Arc<Context>, namespace: Option<&str>) {
+/// Looks after the Clusters of these namespaces (`None` is all), until nothing is watched any more.
+pub(crate) async fn run(context: &Arc<Context>, namespaces: &[Option<String>]) {
+    let (stores, works): (Vec<_>, Vec<_>) = namespaces
+        .iter()
+        .map(|namespace| watch(context, namespace.as_deref()))
+        .unzip();
+    tokio::select! {
+        _ = join_all(works) => {}
+        () = count(context, &stores) => {}
+    }
+}
+
+/// Counts those that are ready, and those that are not.
+async fn count(context: &Context, stores: &[Store<DeserializeGuard<Cluster>>]) {
+    loop {
+        let all = stores.iter().flat_map(Store::state);
+        let (ready, other): (Vec<_>, Vec<_>) = all.partition(|guard| is_ready(guard));
+        context
+            .metrics
+            .resources("Cluster", ready.len(), other.len());
+        tokio::time::sleep(COUNT).await;
+    }
+}
+
+fn is_ready(guard: &DeserializeGuard<Cluster>) -> bool {
+    let status = guard
+        .0
+        .as_ref()
+        .ok()
+        .and_then(|cluster| cluster.status.as_ref());
+    let conditions = status.map(|status| status.conditions.as_slice());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|c| c.type_ == READY && c.status == "True")
+}
+
+/// What is watched in one namespace, or in all.
+fn watch(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+) -> (Store<DeserializeGuard<Cluster>>, impl Future<Output = ()>) {
     let clusters: Api<DeserializeGuard<Cluster>> = api(&context.client, namespace);
     let ours = watcher::Config::default().labels(CLUSTER).page_size(500);
     let client = &context.client;
-    Controller::new(clusters, watcher::Config::default())
+    let controller = Controller::new(clusters, watcher::Config::default())
         .with_config(Config::default().concurrency(AT_ONCE).debounce(TOGETHER))
         .watches(api::<StatefulSet>(client, namespace), ours.clone(), |set| {
             owner(&set)
@@ -71,14 +112,16 @@ pub(crate) async fn run(context: &Arc<Context>, namespace: Option<&str>) {
             ours.clone(),
             |claim| owner(&claim),
         )
-        .watches(api::<Pod>(client, namespace), ours, |pod| owner(&pod))
+        .watches(api::<Pod>(client, namespace), ours, |pod| owner(&pod));
+    let store = controller.store();
+    let work = controller
         .run(
             |guard, context| async move { reconcile(&context, &guard, look).await },
             again,
             Arc::clone(context),
         )
-        .for_each(|_| std::future::ready(()))
-        .await;
+        .for_each(|_| std::future::ready(()));
+    (store, work)
 }
 
 /// The cluster that an object belongs to.
@@ -241,8 +284,7 @@ async fn end(
     observed: &Observed,
     found: &Found,
 ) -> Result<Action, Failure> {
-    let given = build::given(observed);
-    let status = status::status(cluster, wanted, observed, found, &given, context.now());
+    let status = status::status(cluster, wanted, observed, found, context.now());
     let said = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
                 kind: ConditionType| {
         conditions.iter().find(|c| c.type_ == kind.name()).cloned()

@@ -46,7 +46,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "oracle",
-        needs: &["peers"],
+        needs: &["build", "peers"],
         run: oracle,
     },
     Step {
@@ -122,6 +122,8 @@ fn oracle() -> Result<Count> {
     ] {
         count += tests(&["--package", package, "--test", test, "--", "--ignored"])?;
     }
+    // What brokers say about the operator's questions.
+    count += tests(&["--package", "freshet-operator", "real::", "--", "--ignored"])?;
     Ok(count)
 }
 

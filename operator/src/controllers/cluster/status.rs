@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use super::build::{Given, addresses};
+use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
 use super::shift::{Drained, Rolled};
@@ -44,7 +44,6 @@ pub(crate) fn status(
     wanted: Option<&Wanted>,
     observed: &Observed,
     found: &Found,
-    given: &Given,
     now: Timestamp,
 ) -> ClusterStatus {
     let before = cluster.status.clone().unwrap_or_default();
@@ -54,7 +53,7 @@ pub(crate) fn status(
         ..ClusterStatus::default()
     };
     if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
-        describe(&mut status, wanted, plan, observed, given);
+        describe(&mut status, wanted, plan, observed);
         status.rolling = rolling(&found.rolled);
     } else {
         // Nothing was looked at: what was known stays known.
@@ -76,13 +75,7 @@ pub(crate) fn status(
     status
 }
 
-fn describe(
-    status: &mut ClusterStatus,
-    wanted: &Wanted,
-    plan: &Plan,
-    observed: &Observed,
-    given: &Given,
-) {
+fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: &Observed) {
     status.cluster_id = Some(plan.cluster_id.clone());
     status.voters = plan.voters.keys().copied().collect();
     status.pools = plan
@@ -103,7 +96,7 @@ fn describe(
             super::names::POOL
         ));
     }
-    let listeners = addresses(wanted, given);
+    let listeners = addresses(wanted, &given(observed));
     status.listeners = listeners
         .into_iter()
         .map(|(name, bootstrap_servers)| ListenerStatus {

@@ -275,6 +275,8 @@ fn feels(topic: &Guarded) -> Option<u64> {
     Some(hash((
         meta.generation,
         meta.deletion_timestamp.is_some(),
+        // Whoever annotates an object wants it to be looked at now.
+        meta.annotations.as_ref(),
         topic.0.is_err(),
     )))
 }

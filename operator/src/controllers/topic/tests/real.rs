@@ -113,7 +113,7 @@ impl Scene {
 }
 
 #[tokio::test]
-#[ignore = "starts the broker that FRESHET_BROKER names"]
+#[ignore = "starts the broker that FRESHET_BROKER names: cargo xtask test runs it"]
 async fn a_broker_answers_as_the_plans_expect() {
     let binary = std::env::var("FRESHET_BROKER").expect("FRESHET_BROKER names a broker's binary");
     let broker = Broker::start(&binary).await;

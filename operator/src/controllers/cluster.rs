@@ -207,10 +207,10 @@ async fn carry_out(
     found.lacking = build::lacking(wanted, &plan, &given);
     if found.lacking.is_some() {
         objects.retain(|object| !matches!(object.kind, Kind::ConfigMap | Kind::StatefulSet));
-        found.written = apply::apply(context, wanted, &objects, observed).await?;
+        found.note(apply::apply(context, wanted, &objects, observed).await?);
         return Ok(plan);
     }
-    found.written = apply::apply(context, wanted, &objects, observed).await?;
+    found.note(apply::apply(context, wanted, &objects, observed).await?);
     let occupied = |kind, name: &str| {
         matches!(kind, Kind::StatefulSet | Kind::ConfigMap) && is_occupied(wanted, &plan, name)
     };

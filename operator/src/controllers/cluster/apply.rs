@@ -10,15 +10,25 @@ use super::validate::Wanted;
 use crate::context::{Context, MANAGER};
 use crate::failure::Failure;
 
-/// Makes the objects as they shall be; says how many had to be written.
+/// What came of writing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// How many objects had to be written.
+    pub(crate) written: usize,
+    /// Objects of these names are there and are not this cluster's. They are left alone: cluster `a` with a pool
+    /// `b-c` and cluster `a-b` with a pool `c` would share a StatefulSet.
+    pub(crate) taken: Vec<String>,
+}
+
+/// Makes the objects as they shall be.
 pub(crate) async fn apply(
     context: &Context,
     wanted: &Wanted,
     objects: &[Object],
     observed: &Observed,
-) -> Result<usize, Failure> {
+) -> Result<Applied, Failure> {
     let params = PatchParams::apply(MANAGER).force();
-    let mut written = 0;
+    let mut applied = Applied::default();
     for object in objects {
         if object.kind == Kind::PodMonitor && !observed.knows_pod_monitors {
             continue;
@@ -29,6 +39,15 @@ pub(crate) async fn apply(
         }
         let api = object.kind.api(&context.client, &wanted.names.namespace);
         let what = format!("{} {} cannot be written", object.kind.name(), object.name);
+        if seen.is_none() {
+            let there = api.get_metadata_opt(&object.name).await;
+            if there.map_err(Failure::kubernetes(what.clone()))?.is_some() {
+                applied
+                    .taken
+                    .push(format!("{} {}", object.kind.name(), object.name));
+                continue;
+            }
+        }
         if object.kind == Kind::StatefulSet
             && seen.is_some_and(|seen| claims_differ(&object.value, seen))
         {
@@ -58,9 +77,9 @@ pub(crate) async fn apply(
             new = seen.is_none(),
             "written"
         );
-        written += 1;
+        applied.written += 1;
     }
-    Ok(written)
+    Ok(applied)
 }
 
 /// Deletes what we made once and is wanted no more.

@@ -1,14 +1,17 @@
 //! What people and programs are told of a cluster.
 
 use freshet_api::{
-    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, RollingStatus,
+    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, READY,
+    RollingStatus,
 };
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
+use super::apply::Applied;
 use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
@@ -17,6 +20,9 @@ use super::validate::Wanted;
 use crate::conditions::Conditions;
 use crate::context::{Context, MANAGER};
 use crate::failure::Failure;
+
+/// From so many pods on the loss of one harms nobody.
+const MOST_SURVIVE: i32 = 3;
 
 /// All that a look at a cluster has found.
 #[derive(Debug, Default)]
@@ -38,6 +44,20 @@ pub(crate) struct Found {
     pub(crate) unreachable: Option<String>,
 }
 
+impl Found {
+    /// Notes what came of writing.
+    pub(crate) fn note(&mut self, applied: Applied) {
+        self.written += applied.written;
+        if !applied.taken.is_empty() {
+            let names = applied.taken.join(", ");
+            let message = format!(
+                "{names}: there already, and not of this cluster. Give the Cluster or its pool another name"
+            );
+            self.impossible = Some(("NameTaken", message));
+        }
+    }
+}
+
 /// The status that follows.
 pub(crate) fn status(
     cluster: &Cluster,
@@ -47,6 +67,7 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> ClusterStatus {
     let before = cluster.status.clone().unwrap_or_default();
+    let was_ready = is_true(&before.conditions, READY);
     let mut said = Conditions::new(&before.conditions, cluster.metadata.generation, now);
     let mut status = ClusterStatus {
         observed_generation: cluster.metadata.generation,
@@ -70,9 +91,15 @@ pub(crate) fn status(
             "spec.paused is true: nothing is changed",
         );
     }
-    conditions(&mut said, &status, found);
+    conditions(&mut said, &status, found, was_ready);
     status.conditions = said.finish();
     status
+}
+
+fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    conditions
+        .iter()
+        .any(|c| c.type_ == kind && c.status == "True")
 }
 
 fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: &Observed) {
@@ -187,7 +214,7 @@ fn rolling(rolled: &Rolled) -> Option<RollingStatus> {
     })
 }
 
-fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found) {
+fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found, was_ready: bool) {
     if let Some((reason, message)) = &found.impossible {
         said.say(ConditionType::Valid, false, reason, message);
     } else if found.refused.is_empty() {
@@ -215,7 +242,7 @@ fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found) {
             found.warnings.join("; "),
         );
     }
-    let (ready, reason, message) = ready(status, found);
+    let (ready, reason, message) = ready(status, found, was_ready);
     said.say(ConditionType::Ready, ready, reason, message);
 }
 
@@ -256,7 +283,8 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
     ("AsWanted", String::new())
 }
 
-fn ready(status: &ClusterStatus, found: &Found) -> (bool, &'static str, String) {
+/// A cluster that serves goes on serving while one of its pods restarts: whoever watches is not to be alarmed.
+fn ready(status: &ClusterStatus, found: &Found, was_ready: bool) -> (bool, &'static str, String) {
     if !found.refused.is_empty() || found.impossible.is_some() {
         return (
             false,
@@ -265,7 +293,10 @@ fn ready(status: &ClusterStatus, found: &Found) -> (bool, &'static str, String) 
         );
     }
     let brokers = status.brokers.clone().unwrap_or_default();
-    if status.pools.is_empty() || status.pools.iter().any(|pool| pool.ready < pool.replicas) {
+    let all: i32 = status.pools.iter().map(|pool| pool.replicas).sum();
+    let away = all - status.pools.iter().map(|pool| pool.ready).sum::<i32>();
+    let bearable = was_ready && away == 1 && all >= MOST_SURVIVE;
+    if status.pools.is_empty() || (away > 0 && !bearable) {
         return (false, "PodsNotReady", format!("{brokers} pods are ready"));
     }
     if let Some(why) = &found.unreachable {
@@ -294,4 +325,77 @@ pub(crate) async fn write(
         .map_err(Failure::kubernetes(what))?;
     context.metrics.wrote("ClusterStatus");
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(ready: &[(i32, i32)]) -> ClusterStatus {
+        let pool = |(at, (ready, replicas)): (usize, &(i32, i32))| PoolStatus {
+            name: format!("p{at}"),
+            replicas: *replicas,
+            ready: *ready,
+            updated: 0,
+            brokers: Vec::new(),
+        };
+        ClusterStatus {
+            pools: ready.iter().enumerate().map(pool).collect(),
+            ..ClusterStatus::default()
+        }
+    }
+
+    fn is_ready(counts: &[(i32, i32)], found: &Found, was_ready: bool) -> bool {
+        ready(&pools(counts), found, was_ready).0
+    }
+
+    #[test]
+    fn one_pod_away_alarms_nobody_once_the_cluster_has_served() {
+        let well = Found::default();
+        assert!(is_ready(&[(3, 3)], &well, false));
+        assert!(!is_ready(&[(2, 3)], &well, false), "it has never served");
+        assert!(is_ready(&[(2, 3)], &well, true));
+        assert!(!is_ready(&[(1, 3)], &well, true));
+        assert!(
+            !is_ready(&[(2, 3), (2, 3)], &well, true),
+            "one of each pool are two"
+        );
+        assert!(!is_ready(&[(0, 1)], &well, true), "the only one");
+        assert!(!is_ready(&[], &well, true));
+    }
+
+    #[test]
+    fn a_spec_that_is_not_carried_out_is_not_ready() {
+        let refused = Found {
+            refused: vec!["config.x: unknown".to_owned()],
+            ..Found::default()
+        };
+        assert!(!is_ready(&[(3, 3)], &refused, true));
+        let mut taken = Found::default();
+        taken.note(Applied {
+            written: 1,
+            taken: vec!["StatefulSet a-b-c".to_owned()],
+        });
+        assert_eq!(
+            taken.impossible.as_ref().map(|(reason, _)| *reason),
+            Some("NameTaken")
+        );
+        assert!(!is_ready(&[(3, 3)], &taken, true));
+        let away = Found {
+            unreachable: Some("no broker serves".to_owned()),
+            ..Found::default()
+        };
+        assert!(!is_ready(&[(3, 3)], &away, true));
+    }
+
+    #[test]
+    fn what_is_under_way_is_told_by_the_most_telling_thing() {
+        let mut found = Found::default();
+        assert_eq!(under_way(&pools(&[(3, 3)]), &found).0, "AsWanted");
+        assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "PodsComing");
+        found.drained.left = 4;
+        assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "ScalingIn");
+        found.drained.stuck = Some("broker 4 cannot leave".to_owned());
+        assert_eq!(under_way(&pools(&[(3, 3)]), &found).0, "CannotScaleIn");
+    }
 }

@@ -102,8 +102,6 @@ fn build() -> Result<Count> {
         "freshet-broker",
         "--package",
         "freshet-cli",
-        "--package",
-        "freshet-operator",
     ];
     process::run(&mut cargo(place::root(), &args)).map(|_| Count::one(true))
 }

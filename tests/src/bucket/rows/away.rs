@@ -17,6 +17,9 @@ const REFUSALS: [Fault; 3] = [
     Fault::Refuse(500, "InternalError"),
     Fault::Refuse(429, "TooManyRequests"),
 ];
+/// A partition that is refused several times in a row waits longer each time, up to a minute: who is
+/// unlucky six times is not behind before this has passed.
+const UNLUCKY: Duration = Duration::from_secs(180);
 /// Each of them says it for so long.
 const WHILE: Duration = Duration::from_secs(2);
 const TOPICS: [&str; 4] = ["t0", "t1", "t2", "t3"];
@@ -40,7 +43,7 @@ fn now_and_then(stage: &Stage, books: &[Book], raw: &mut Raw) -> Result<()> {
     let before = pending(books, raw)?;
     let rules = REFUSALS.map(|fault| Rule::new(fault, Asked::brings).one_in(5));
     stage.store.proxy.set(rules);
-    eventually(RECOVERY, || {
+    eventually(UNLUCKY, || {
         let now = pending(books, raw)?;
         let mut pairs = before.iter().zip(&now);
         ensure!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use freshet_client::{Client, Drain, Move, Survey};
+use freshet_client::{Client, Drain, Move, Reassignment, Survey};
 use freshet_types::NodeId;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -30,7 +30,18 @@ pub(crate) struct Drained {
     pub(crate) stuck: Option<String>,
 }
 
-/// Does the next step of emptying brokers. Nothing begins that could not end.
+/// What to do next about brokers that leave.
+#[derive(Debug, Default)]
+struct Next {
+    /// Volumes that are to say that their broker is being emptied.
+    mark: Vec<Node>,
+    /// Brokers that are to get nothing more.
+    cordon: Vec<NodeId>,
+    moves: Vec<Reassignment>,
+    drained: Drained,
+}
+
+/// Does the next step of emptying brokers.
 pub(crate) async fn drain(
     context: &Context,
     client: &Client,
@@ -41,62 +52,97 @@ pub(crate) async fn drain(
     let survey = Survey::take(client)
         .await
         .map_err(Failure::brokers("the cluster cannot be looked at"))?;
+    let marked = |node: &&Node| is_marked(wanted, node, observed);
+    let marked = leaving.iter().filter(marked).map(|node| node.id).collect();
+    let next = next(&survey, leaving, &marked);
+    for node in &next.mark {
+        mark(context, wanted, node, observed).await?;
+    }
     let admin = client.admin();
-    let mut drained = Drained::default();
+    for id in &next.cordon {
+        let what = format!("broker {id} cannot be cordoned");
+        admin
+            .cordon_broker(*id, true)
+            .await
+            .map_err(Failure::brokers(what))?;
+    }
+    if !next.moves.is_empty() {
+        // One that is refused for a moment is asked for again at the next look.
+        let what = "the partitions of brokers that leave cannot be moved";
+        admin
+            .reassign(&next.moves)
+            .await
+            .map_err(Failure::brokers(what))?;
+    }
+    Ok(next.drained)
+}
+
+/// Marked, cordoned, emptied: one after the other, since between two looks others make topics. A broker
+/// counts as empty only when it was cordoned before it was looked at. Nothing begins that could not end.
+fn next(survey: &Survey, leaving: &[Node], marked: &BTreeSet<i32>) -> Next {
+    let staying = cordoned(survey, leaving);
+    let mut next = Next::default();
     for node in leaving {
         let id = NodeId(node.id);
         let kept = survey.kept_by(id).count();
         let Some(seen) = survey.brokers.get(&id) else {
             // It never registered, or is forgotten already.
-            if kept == 0 {
-                drained.empty.insert(node.id);
-            }
+            next.count(node, kept);
             continue;
         };
-        if !seen.is_cordoned() {
-            let plan = Drain::of_broker(&survey, id);
+        let is_marked = marked.contains(&node.id);
+        if !is_marked {
+            let plan = Drain::of_broker(&staying, id);
             if !plan.can_end() {
-                drained.stuck = Some(why(node, &plan));
-                drained.left += kept;
+                next.drained.stuck = Some(why(node, &plan));
+                next.drained.left += kept.max(1);
                 continue;
             }
-            mark(context, wanted, node, observed, true).await?;
-            let what = format!("broker {id} cannot be cordoned");
-            admin
-                .cordon_broker(id, true)
-                .await
-                .map_err(Failure::brokers(what))?;
+            next.mark.push(node.clone());
         }
-        if kept == 0 {
-            drained.empty.insert(node.id);
+        // One that does not answer does not say whether it is cordoned; it is told once.
+        if !seen.is_cordoned() && (seen.dirs.is_some() || !is_marked) {
+            next.cordon.push(id);
+            next.drained.left += kept.max(1);
             continue;
         }
-        drained.left += kept;
-        let moving = survey
+        next.count(node, kept);
+        let (moving, waiting): (Vec<_>, Vec<_>) = survey
             .kept_by(id)
-            .filter(|held| held.removing.contains(&id))
-            .count();
-        let waiting: Vec<_> = survey
-            .kept_by(id)
-            .filter(|held| !held.removing.contains(&id))
             .cloned()
-            .collect();
-        let room = AT_ONCE.saturating_sub(moving).min(waiting.len());
-        let plan = Drain::of_some(&survey, id, &waiting[..room]);
+            .partition(|held| held.removing.contains(&id));
+        let room = AT_ONCE.saturating_sub(moving.len()).min(waiting.len());
+        let plan = Drain::of_some(&staying, id, &waiting[..room]);
         if !plan.can_end() {
-            drained.stuck = Some(why(node, &plan));
+            next.drained.stuck = Some(why(node, &plan));
         }
-        let moves: Vec<_> = plan.moves.iter().map(Move::reassignment).collect();
-        if !moves.is_empty() {
-            let what = format!("the partitions of broker {id} cannot be moved");
-            // One that is refused for a moment is asked for again at the next look.
-            admin
-                .reassign(&moves)
-                .await
-                .map_err(Failure::brokers(what))?;
+        next.moves.extend(plan.moves.iter().map(Move::reassignment));
+    }
+    next
+}
+
+impl Next {
+    fn count(&mut self, node: &Node, kept: usize) {
+        self.drained.left += kept;
+        if kept == 0 {
+            self.drained.empty.insert(node.id);
         }
     }
-    Ok(drained)
+}
+
+/// The cluster as if all that leave were cordoned: none of them takes what another one has.
+fn cordoned(survey: &Survey, leaving: &[Node]) -> Survey {
+    let mut survey = survey.clone();
+    for node in leaving {
+        let dirs = survey
+            .brokers
+            .get_mut(&NodeId(node.id))
+            .and_then(|seen| seen.dirs.as_mut());
+        for dir in dirs.into_iter().flatten() {
+            dir.cordoned = true;
+        }
+    }
+    survey
 }
 
 fn why(node: &Node, plan: &Drain) -> String {
@@ -176,17 +222,22 @@ pub(crate) async fn settle(
     Ok(())
 }
 
+fn is_marked(wanted: &Wanted, node: &Node, observed: &Observed) -> bool {
+    let claim = wanted.names.claim(&node.pod);
+    let mut claims = observed.claims.iter();
+    claims.any(|c| c.name_any() == claim && c.annotations().contains_key(DRAINING))
+}
+
 /// Says on a volume that the operator empties its broker: what people cordon is theirs.
 async fn mark(
     context: &Context,
     wanted: &Wanted,
     node: &Node,
     observed: &Observed,
-    draining: bool,
 ) -> Result<(), Failure> {
     let claim = wanted.names.claim(&node.pod);
     if observed.claims.iter().any(|c| c.name_any() == claim) {
-        write_mark(context, wanted, &claim, draining).await?;
+        write_mark(context, wanted, &claim, true).await?;
     }
     Ok(())
 }
@@ -208,4 +259,127 @@ async fn write_mark(
         .map_err(Failure::kubernetes(what))?;
     context.metrics.wrote("PersistentVolumeClaim");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_client::{ClusterNode, Held, LogDir, Seen};
+
+    use super::*;
+
+    fn node(id: i32) -> Node {
+        Node {
+            pod: format!("a-main-{id}"),
+            ordinal: id,
+            id,
+            broker: true,
+            controller: false,
+        }
+    }
+
+    fn broker(id: i32, cordoned: bool) -> (NodeId, Seen) {
+        let dir = LogDir {
+            path: "/d".to_owned(),
+            error: None,
+            total_bytes: 1000,
+            usable_bytes: 500,
+            cordoned,
+            partitions: Vec::new(),
+        };
+        let node = ClusterNode {
+            id: NodeId(id),
+            host: "h".to_owned(),
+            port: 1,
+            rack: None,
+            fenced: false,
+        };
+        let dirs = Some(vec![dir]);
+        (NodeId(id), Seen { node, dirs })
+    }
+
+    fn held(partition: i32, replicas: &[i32]) -> Held {
+        let replicas: Vec<_> = replicas.iter().copied().map(NodeId).collect();
+        Held {
+            partition: ("t".to_owned(), partition),
+            leader: replicas.first().copied(),
+            isr: replicas.clone(),
+            replicas,
+            adding: Vec::new(),
+            removing: Vec::new(),
+        }
+    }
+
+    fn survey(cordoned: &[i32], partitions: Vec<Held>) -> Survey {
+        Survey {
+            brokers: (1..=5)
+                .map(|id| broker(id, cordoned.contains(&id)))
+                .collect(),
+            partitions,
+        }
+    }
+
+    const MARKED: [i32; 2] = [4, 5];
+
+    #[test]
+    fn a_broker_is_not_empty_before_it_was_cordoned() {
+        let leaving = [node(4), node(5)];
+        let first = next(&survey(&[], vec![]), &leaving, &BTreeSet::new());
+        assert_eq!(first.mark, leaving);
+        assert_eq!(first.cordon, [NodeId(4), NodeId(5)]);
+        assert!(
+            first.drained.empty.is_empty() && first.drained.left > 0,
+            "a topic may be made meanwhile"
+        );
+        let then = next(&survey(&[4, 5], vec![]), &leaving, &MARKED.into());
+        assert_eq!(then.drained.empty, MARKED.into());
+        assert!(then.mark.is_empty() && then.cordon.is_empty());
+        assert_eq!(then.drained.left, 0);
+    }
+
+    #[test]
+    fn those_that_leave_take_nothing_from_each_other() {
+        let all = (0..20).map(|at| held(at, &[4, 1])).collect();
+        let leaving = [node(4), node(5)];
+        let then = next(&survey(&[4], all), &leaving, &BTreeSet::from([4]));
+        assert_eq!(then.moves.len(), 20);
+        let heirs = then
+            .moves
+            .iter()
+            .filter_map(|m| m.replicas.as_ref())
+            .map(|r| r[0].0);
+        assert!(
+            heirs.clone().all(|id| id == 2 || id == 3),
+            "{:?}",
+            heirs.collect::<Vec<_>>()
+        );
+        assert_eq!(then.drained.left, 21);
+    }
+
+    #[test]
+    fn what_could_not_end_does_not_begin() {
+        let all = vec![held(0, &[1, 2, 3, 4])];
+        let stuck = next(&survey(&[], all), &[node(4), node(5)], &BTreeSet::new());
+        assert!(
+            stuck
+                .drained
+                .stuck
+                .is_some_and(|why| why.contains("broker 4 cannot leave"))
+        );
+        assert_eq!(stuck.mark, [node(5)], "the other one can");
+        assert!(!stuck.cordon.contains(&NodeId(4)));
+        assert!(!stuck.drained.empty.contains(&4));
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_is_cordoned_once() {
+        let mut away = survey(&[], vec![]);
+        let silent = away.brokers.get_mut(&NodeId(5)).expect("broker 5");
+        silent.dirs = None;
+        silent.node.fenced = true;
+        let first = next(&away, &[node(5)], &BTreeSet::new());
+        assert_eq!(first.cordon, [NodeId(5)]);
+        let then = next(&away, &[node(5)], &BTreeSet::from([5]));
+        assert!(then.cordon.is_empty());
+        assert_eq!(then.drained.empty, BTreeSet::from([5]));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use freshet_client::{Client, Drain, Move, Reassignment, Survey};
+use freshet_client::{Client, Drain, Held, Move, Reassignment, Survey};
 use freshet_types::NodeId;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -67,12 +67,14 @@ pub(crate) async fn drain(
             .map_err(Failure::brokers(what))?;
     }
     if !next.moves.is_empty() {
-        // One that is refused for a moment is asked for again at the next look.
         let what = "the partitions of brokers that leave cannot be moved";
-        admin
-            .reassign(&next.moves)
-            .await
-            .map_err(Failure::brokers(what))?;
+        let outcomes = admin.reassign(&next.moves).await;
+        for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
+            // It is asked for again at the next look.
+            if let Err(error) = outcome {
+                tracing::warn!(cluster = wanted.names.cluster, ?partition, %error, "does not move yet");
+            }
+        }
     }
     Ok(next.drained)
 }
@@ -111,6 +113,10 @@ fn next(survey: &Survey, leaving: &[Node], marked: &BTreeSet<i32>) -> Next {
             .kept_by(id)
             .cloned()
             .partition(|held| held.removing.contains(&id));
+        // One that two of them keep moves away from one now, and from the other at the next look: a
+        // partition has one move.
+        let planned = |held: &Held| next.moves.iter().any(|m| m.partition == held.partition);
+        let waiting: Vec<_> = waiting.into_iter().filter(|held| !planned(held)).collect();
         let room = AT_ONCE.saturating_sub(moving.len()).min(waiting.len());
         let plan = Drain::of_some(&staying, id, &waiting[..room]);
         if !plan.can_end() {
@@ -263,7 +269,7 @@ async fn write_mark(
 
 #[cfg(test)]
 mod tests {
-    use freshet_client::{ClusterNode, Held, LogDir, Seen};
+    use freshet_client::{ClusterNode, LogDir, Seen};
 
     use super::*;
 
@@ -353,6 +359,30 @@ mod tests {
             heirs.collect::<Vec<_>>()
         );
         assert_eq!(then.drained.left, 21);
+    }
+
+    #[test]
+    fn what_two_of_them_keep_has_one_move_at_a_time() {
+        let all = vec![held(0, &[5, 4, 1])];
+        let leaving = [node(4), node(5)];
+        let first = next(&survey(&[4, 5], all), &leaving, &MARKED.into());
+        let replicas: Vec<_> = first
+            .moves
+            .iter()
+            .filter_map(|m| m.replicas.clone())
+            .collect();
+        assert_eq!(replicas.len(), 1, "{replicas:?}");
+        let mut moving = held(0, &[5, 2, 1, 4]);
+        moving.adding = vec![NodeId(2)];
+        moving.removing = vec![NodeId(4)];
+        let then = next(&survey(&[4, 5], vec![moving]), &leaving, &MARKED.into());
+        let replicas: Vec<_> = then
+            .moves
+            .iter()
+            .filter_map(|m| m.replicas.clone())
+            .collect();
+        assert_eq!(replicas, [vec![NodeId(3), NodeId(2), NodeId(1)]]);
+        assert_eq!(then.drained.left, 2);
     }
 
     #[test]

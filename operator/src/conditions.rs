@@ -57,6 +57,13 @@ impl Conditions {
     }
 }
 
+/// Whether a condition is there and true.
+pub(crate) fn holds(conditions: &[Condition], kind: ConditionType) -> bool {
+    conditions
+        .iter()
+        .any(|c| c.type_ == kind.name() && c.status == "True")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,4 @@
 //! What the checkout carries for Kubernetes is what the code says: definitions, examples, links.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "these tests read the checkout and run the operator's binary"
-)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The operator on a real Kubernetes: installed by Helm, asked by `kubectl`, under load of real clients.
 //!
 //! The tests are one story and run in their order; `cargo xtask test kube` raises the Kubernetes.
-#![allow(
+#![expect(
     clippy::disallowed_methods,
     reason = "black-box tests drive real processes by the real clock"
 )]

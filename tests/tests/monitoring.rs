@@ -1,6 +1,6 @@
 //! A real Prometheus scrapes a real cluster: every query of every dashboard has an answer, every rule can
 //! be evaluated, and alerts are raised when they should.
-#![allow(
+#![expect(
     clippy::disallowed_methods,
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]

@@ -1,8 +1,4 @@
 //! The rules in the definitions: each refuses what it is for, and nothing else.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "one of these tests reads the examples of the checkout"
-)]
 
 use freshet_api::definitions;
 use kube_cel::{Validator, compile_schema};

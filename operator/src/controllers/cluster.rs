@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_api::{Cluster, ConditionType, READY};
+use freshet_api::{Cluster, ConditionType};
 use freshet_client::Client;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -43,6 +43,7 @@ use self::names::{CLUSTER, LIVE};
 use self::plan::Plan;
 use self::status::Found;
 use self::validate::{Defaults, Wanted, validate};
+use crate::conditions::holds;
 use crate::context::{Context, Word};
 use crate::controllers::{RESYNC, again, api, reconcile};
 use crate::failure::Failure;
@@ -87,8 +88,7 @@ fn is_ready(guard: &DeserializeGuard<Cluster>) -> bool {
         .ok()
         .and_then(|cluster| cluster.status.as_ref());
     let conditions = status.map(|status| status.conditions.as_slice());
-    let mut conditions = conditions.unwrap_or_default().iter();
-    conditions.any(|c| c.type_ == READY && c.status == "True")
+    holds(conditions.unwrap_or_default(), ConditionType::Ready)
 }
 
 /// What is watched in one namespace, or in all.

@@ -1,11 +1,9 @@
 //! What people and programs are told of a cluster.
 
 use freshet_api::{
-    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, READY,
-    RollingStatus,
+    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, RollingStatus,
 };
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -17,7 +15,7 @@ use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
 use super::shift::{Drained, Rolled};
 use super::validate::Wanted;
-use crate::conditions::Conditions;
+use crate::conditions::{Conditions, holds};
 use crate::context::{Context, MANAGER};
 use crate::failure::Failure;
 
@@ -67,7 +65,7 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> ClusterStatus {
     let before = cluster.status.clone().unwrap_or_default();
-    let was_ready = is_true(&before.conditions, READY);
+    let was_ready = holds(&before.conditions, ConditionType::Ready);
     let mut said = Conditions::new(&before.conditions, cluster.metadata.generation, now);
     let mut status = ClusterStatus {
         observed_generation: cluster.metadata.generation,
@@ -94,12 +92,6 @@ pub(crate) fn status(
     conditions(&mut said, &status, found, was_ready);
     status.conditions = said.finish();
     status
-}
-
-fn is_true(conditions: &[Condition], kind: &str) -> bool {
-    conditions
-        .iter()
-        .any(|c| c.type_ == kind && c.status == "True")
 }
 
 fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: &Observed) {

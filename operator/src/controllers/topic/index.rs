@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use freshet_api::{READY, Topic};
+use freshet_api::{ConditionType, Topic};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Guarded;
+use crate::conditions::holds;
 
 /// An object by its namespace and name.
 pub(super) type Id = (String, String);
@@ -180,10 +181,8 @@ pub(super) fn reference((namespace, name): &Id) -> ObjectRef<Guarded> {
 }
 
 fn is_ready(topic: &Topic) -> bool {
-    let conditions = topic.status.iter().flat_map(|s| &s.conditions);
-    conditions
-        .into_iter()
-        .any(|c| c.type_ == READY && c.status == "True")
+    let conditions = topic.status.as_ref().map(|s| s.conditions.as_slice());
+    holds(conditions.unwrap_or_default(), ConditionType::Ready)
 }
 
 #[cfg(test)]

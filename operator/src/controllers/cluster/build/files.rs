@@ -97,21 +97,18 @@ fn own(wanted: &Wanted, node: &Node, given: &Given) -> Vec<(String, String)> {
     let mut roles = Vec::new();
     let mut bound = Vec::new();
     let mut told = Vec::new();
+    let host = wanted.names.host(&node.pod);
+    let mut open = |name: &str, port: i32| {
+        bound.push(format!("{name}://:{port}"));
+        told.push(format!("{name}://{host}:{port}"));
+    };
     if node.controller {
         roles.push("controller");
-        bound.push(format!("CONTROLLER://:{CONTROLLER_PORT}"));
-        told.push(format!(
-            "CONTROLLER://{}:{CONTROLLER_PORT}",
-            wanted.names.host(&node.pod)
-        ));
+        open("CONTROLLER", CONTROLLER_PORT);
     }
     if node.broker {
         roles.push("broker");
-        bound.push(format!("REPLICATION://:{REPLICATION_PORT}"));
-        told.push(format!(
-            "REPLICATION://{}:{REPLICATION_PORT}",
-            wanted.names.host(&node.pod)
-        ));
+        open("REPLICATION", REPLICATION_PORT);
         for listener in &wanted.listeners {
             // Files are written when all addresses are known, see `lacking`.
             let Some(address) = advertised(wanted, listener, node, given) else {

@@ -9,7 +9,7 @@ use super::*;
 const MINIMAL: &str = include_str!("golden/minimal.in.yaml");
 const FULL: &str = include_str!("golden/full.in.yaml");
 
-fn built(text: &str, given: &Given) -> (Wanted, Vec<Object>) {
+fn planned(text: &str) -> (Wanted, Plan) {
     let cluster: Cluster = serde_saphyr::from_str(text).expect("a Cluster");
     let defaults = Defaults {
         image: "freshet.dev/broker:0.1.0",
@@ -18,6 +18,11 @@ fn built(text: &str, given: &Given) -> (Wanted, Vec<Object>) {
     };
     let wanted = validate(&cluster, &defaults).expect("a sound spec");
     let plan = Plan::of(&wanted, &Observed::default(), &BTreeSet::new()).expect("a plan");
+    (wanted, plan)
+}
+
+fn built(text: &str, given: &Given) -> (Wanted, Vec<Object>) {
+    let (wanted, plan) = planned(text);
     let live = wanted.live.keys().map(ToString::to_string).collect();
     let objects = objects(&wanted, &plan, given, &live);
     (wanted, objects)
@@ -121,17 +126,8 @@ fn a_broker_more_restarts_no_other() {
 
 #[test]
 fn no_file_is_written_before_all_addresses_are_known() {
-    let lacks = |given: &Given| {
-        let cluster: Cluster = serde_saphyr::from_str(FULL).expect("a Cluster");
-        let defaults = Defaults {
-            image: "i",
-            domain: "cluster.local",
-            operator_namespace: "freshet-system",
-        };
-        let wanted = validate(&cluster, &defaults).expect("a sound spec");
-        let plan = Plan::of(&wanted, &Observed::default(), &BTreeSet::new()).expect("a plan");
-        lacking(&wanted, &plan, given)
-    };
+    let (wanted, plan) = planned(FULL);
+    let lacks = |given: &Given| lacking(&wanted, &plan, given);
     assert_eq!(lacks(&ports()), None);
     assert!(lacks(&Given::new()).is_some_and(|why| why.contains("big-outside-4")));
 }

@@ -56,7 +56,7 @@ pub struct Pool {
 pub enum Role {
     /// Keeps records, and serves clients.
     Broker,
-    /// Keeps the metadata. Of all with this role three make the quorum, or one if there are not three.
+    /// Keeps the metadata. Those that do nothing else all vote; without such, three of the others, or one.
     Controller,
 }
 

@@ -27,6 +27,19 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Print the definitions of all kinds as YAML.
     Crds,
+    /// Let go of all Topics, so that deleting them waits for no operator. Topics and records stay.
+    ///
+    /// For an operator that is uninstalled; one at work takes hold of them again.
+    Release {
+        /// Of these namespaces, separated by commas; none for all
+        #[arg(
+            long,
+            env = "FRESHET_NAMESPACES",
+            value_delimiter = ',',
+            value_name = "NAMES"
+        )]
+        namespaces: Vec<String>,
+    },
     /// Ask an address of plain HTTP, such as an operator's `/readyz`: exit code 0 if the answer is 200.
     Probe {
         /// What to ask, `http://HOST:PORT/PATH`

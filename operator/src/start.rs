@@ -23,6 +23,10 @@ use crate::{controllers, http, lease, probe};
 const AGAIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    // It waits for answers nearly all of the time: one thread is enough, and takes less memory.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match args.command {
         Some(Command::Crds) => {
             let text = definitions()?;
@@ -31,14 +35,23 @@ pub(crate) fn run(args: Args) -> Result<()> {
                 .context("cannot print");
         }
         Some(Command::Probe { url }) => return probe::ask(&url),
+        Some(Command::Release { namespaces }) => return runtime.block_on(release(&namespaces)),
         None => {}
     }
     log_lines(args.run.log_format);
-    // It waits for answers nearly all of the time: one thread is enough, and takes less memory.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     runtime.block_on(serve(args.run))
+}
+
+async fn release(namespaces: &[String]) -> Result<()> {
+    let client = connect().await?;
+    let released = controllers::topic::release(&client, &scope(namespaces)).await?;
+    println!("let go of {released} Topics");
+    Ok(())
+}
+
+async fn connect() -> Result<Client> {
+    let client = Client::try_default().await;
+    client.context("no Kubernetes is configured: run it in a pod, or set KUBECONFIG")
 }
 
 /// The definitions of all kinds, as one YAML file.
@@ -69,9 +82,7 @@ fn log_lines(format: LogFormat) {
 }
 
 async fn serve(args: Run) -> Result<()> {
-    let client = Client::try_default()
-        .await
-        .context("no Kubernetes is configured: run it in a pod, or set KUBECONFIG")?;
+    let client = connect().await?;
     let context = Context::new(ContextParts {
         client: client.clone(),
         identity: args.identity.clone(),

@@ -50,12 +50,12 @@ pub(crate) fn peers() -> PathBuf {
 }
 
 /// The folder of the peer programs in this checkout.
-fn sources() -> PathBuf {
+pub(crate) fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
 /// The folder of programs that had to be compiled, beside the test binary in the target folder.
-fn built(name: &str) -> Result<PathBuf> {
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     let profile = test
         .ancestors()

@@ -92,14 +92,24 @@ pub struct Seen {
 }
 
 impl Load {
-    /// Starts all clients of a plan.
+    /// Starts all clients of a plan on this machine.
     pub fn start(plan: Plan, bootstrap: &str) -> Result<Self> {
+        Self::start_by(plan, |client, role, options| {
+            Peer::start(client, role, bootstrap, options)
+        })
+    }
+
+    /// Starts all clients of a plan wherever `start` does.
+    pub fn start_by(
+        plan: Plan,
+        start: impl Fn(Client, Role, &[(&str, &str)]) -> Result<Peer>,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let abandon = Arc::new(AtomicBool::new(false));
         let tail = [("topic", plan.topic.as_str()), ("tail", "true")];
         let mut readers = Vec::new();
         for client in &plan.readers {
-            let mut peer = Peer::start(*client, Role::Fetch, bootstrap, &tail)?;
+            let mut peer = start(*client, Role::Fetch, &tail)?;
             let shown = Shown::default();
             let (heard, abandon) = (Arc::clone(&shown), Arc::clone(&abandon));
             let thread = thread::spawn(move || listen(&mut peer, &heard, &abandon));
@@ -113,7 +123,7 @@ impl Load {
                 ("acks", "all"),
                 ("idempotent", &idempotent),
             ];
-            let peer = Peer::start(writer.client, Role::Produce, bootstrap, &options)?;
+            let peer = start(writer.client, Role::Produce, &options)?;
             let notes = Shared::default();
             let feeder = Feeder {
                 peer,

@@ -62,6 +62,17 @@ impl Peer {
         bootstrap: &str,
         options: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_as(client, role, bootstrap, options, |command| command)
+    }
+
+    /// The same by another command, which `by` makes of the one that would run here.
+    pub(crate) fn start_as(
+        client: Client,
+        role: Role,
+        bootstrap: &str,
+        options: &[(&str, &str)],
+        by: impl FnOnce(Command) -> Command,
+    ) -> Result<Self> {
         let mut command = client.command()?;
         let role_name = match role {
             Role::Produce => "produce",
@@ -73,7 +84,7 @@ impl Peer {
         for (name, value) in options {
             command.args([&format!("--{name}"), *value]);
         }
-        let mut peer = Self::spawn(client, role, command)?;
+        let mut peer = Self::spawn(client, role, by(command))?;
         match peer.next(START_LIMIT)? {
             Line::Ready { .. } => Ok(peer),
             other => bail!("{} began with {other:?}", client.name()),

@@ -20,6 +20,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -27,7 +28,10 @@ use clap::{Subcommand, ValueEnum};
 use crate::process::say;
 use layout::Layout;
 use ledger::Cluster;
-use machine::daemons;
+use machine::{cgroups, daemons};
+
+/// How long killed pods may take to be gone.
+const PODS_END: Duration = Duration::from_secs(10);
 
 /// What `cargo xtask kube` takes.
 #[derive(clap::Args)]
@@ -56,6 +60,9 @@ enum Command {
     StopNode {
         /// For example node-2.
         name: String,
+        /// Kill its pods too.
+        #[arg(long)]
+        pods: bool,
     },
     /// Start a node's kubelet again.
     StartNode {
@@ -193,10 +200,14 @@ fn change(layout: &Layout, command: &Command) -> Result<()> {
             None => bail!("there is no cluster to stop"),
         },
         Command::AddNode => up::add_node(&mut running(layout)?),
-        Command::StopNode { name } => {
+        Command::StopNode { name, pods } => {
             let mut cluster = running(layout)?;
             let node = nodes::named(&cluster, name)?;
-            daemons::kill(&mut cluster, &[node.kubelet()])
+            daemons::kill(&mut cluster, &[node.kubelet()])?;
+            if *pods {
+                cgroups::kill_pods(node, PODS_END)?;
+            }
+            Ok(())
         }
         Command::StartNode { name } => {
             let mut cluster = running(layout)?;
@@ -252,7 +263,9 @@ fn inside(cluster: &Cluster, at: &Path, words: &[OsString]) -> Result<process::C
         .arg("--")
         .args(words)
         .env("PATH", std::env::join_paths(folders)?)
-        .env("KUBECONFIG", cluster.layout.kubeconfig());
+        .env("KUBECONFIG", cluster.layout.kubeconfig())
+        // Tests take nodes away by the program that they were started by.
+        .env("FRESHET_XTASK", std::env::current_exe()?);
     Ok(command)
 }
 

@@ -141,7 +141,8 @@ impl Bucket {
     /// `environment` is the process's: who asks, and of which server. S3 reads `AWS_*` as the AWS tools do
     /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, container and instance roles; no profiles),
     /// Google `GOOGLE_*` and `SERVICE_ACCOUNT`, Azure `AZURE_*`; see `object_store`'s builders for all names.
-    /// An endpoint that begins with `http://` is spoken to without TLS.
+    /// An endpoint that begins with `http://` is spoken to without TLS. `FRESHET_CREDENTIALS_DIR` names a folder
+    /// with a file for each such name, which win; keys for S3 are read again when their files change.
     ///
     /// # Errors
     /// The address is none, its folder is not there, or the environment contradicts itself.
@@ -151,12 +152,11 @@ impl Bucket {
         limits: &Limits,
     ) -> Result<Self, OpenError> {
         let address = Address::parse(url)?;
-        let environment: Vec<_> = environment.into_iter().collect();
         let Opened {
             store,
             login,
             sorted,
-        } = open(&address, &environment, limits)?;
+        } = open(&address, environment, limits)?;
         Ok(Self {
             address,
             store,

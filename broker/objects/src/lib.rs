@@ -18,6 +18,7 @@ mod address;
 mod answer;
 mod bucket;
 mod failure;
+mod mounted;
 mod open;
 mod page;
 mod upload;

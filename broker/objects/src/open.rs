@@ -17,6 +17,7 @@ use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Connector;
 use crate::bucket::Limits;
 use crate::failure::words;
+use crate::mounted;
 
 /// A client of a store.
 pub(crate) struct Opened {
@@ -56,9 +57,11 @@ fn login<T: Send + Sync + 'static>(
 /// Makes the client. Nothing is asked of the store yet.
 pub(crate) fn open(
     address: &Address,
-    environment: &[(String, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
     limits: &Limits,
 ) -> Result<Opened, OpenError> {
+    let said = mounted::said(environment).map_err(|why| wrong(address, why))?;
+    let environment = &said.names;
     if address.keeper != Keeper::Files {
         // reqwest takes whichever is installed; another one that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -68,7 +71,10 @@ pub(crate) fn open(
         .with_connect_timeout(limits.connect);
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),
-        Keeper::S3 => (s3(address, environment, options), "AWS_*"),
+        Keeper::S3 => {
+            let keys = said.folder.as_deref().and_then(mounted::Keys::in_folder);
+            (s3(address, environment, keys, options), "AWS_*")
+        }
         Keeper::Google => (google(address, environment, options), "GOOGLE_*"),
         Keeper::Azure => (azure(address, environment, options), "AZURE_*"),
     };
@@ -140,6 +146,7 @@ fn files(address: &Address) -> Result<Opened, OpenError> {
 fn s3(
     address: &Address,
     environment: &[(String, String)],
+    keys: Option<mounted::Keys>,
     options: ClientOptions,
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new()
@@ -162,6 +169,9 @@ fn s3(
     if plain && !is_said {
         // TLS would see a bit that flips on the way; here the server has to.
         builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
+    }
+    if let Some(keys) = keys {
+        builder = builder.with_credentials(Arc::new(keys));
     }
     let store = builder
         .with_bucket_name(&address.bucket)

@@ -57,3 +57,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s:%s" $image (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
 {{- end }}
+
+{{/* Labels and annotations of what is made after an uninstall, and goes with its end: context and weight. */}}
+{{- define "freshet-operator.releaseMetadata" -}}
+{{- $root := index . 0 -}}
+labels:
+  app.kubernetes.io/name: freshet-operator-release
+  app.kubernetes.io/instance: {{ $root.Release.Name }}
+  app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+  {{- with $root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+annotations:
+  helm.sh/hook: post-delete
+  helm.sh/hook-weight: {{ index . 1 | quote }}
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

@@ -155,7 +155,8 @@ pub struct Tiering {
     #[schemars(regex(pattern = "^(s3|gs|az)://"))]
     pub url: String,
     /// A Secret whose entries say who asks, and of which server: `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, … Without it the pods' own identity counts.
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, … It is mounted as files: keys for S3 that
+    /// change there count within two minutes, without a restart. Without it the pods' own identity counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretName>,
     /// Whether topics use it that do not say (`remote.storage.enable`). Kafka has no such default,

@@ -31,7 +31,7 @@ use freshet_client::Client;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -204,7 +204,10 @@ async fn carry_out(
     }
     let given = build::given(observed);
     let mut objects = build::objects(wanted, &plan, &given, &set);
-    found.lacking = build::lacking(wanted, &plan, &given);
+    found.lacking = match build::lacking(wanted, &plan, &given) {
+        Some(why) => Some(("AddressesComing", why)),
+        None => lacking_secret(context, wanted).await?,
+    };
     if found.lacking.is_some() {
         objects.retain(|object| !matches!(object.kind, Kind::ConfigMap | Kind::StatefulSet));
         found.note(apply::apply(context, wanted, &objects, observed).await?);
@@ -230,6 +233,22 @@ async fn carry_out(
         found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
     }
     Ok(plan)
+}
+
+/// Without its Secret no pod could start: none is restarted before it is there.
+async fn lacking_secret(
+    context: &Context,
+    wanted: &Wanted,
+) -> Result<Option<(&'static str, String)>, Failure> {
+    let Some(name) = wanted.credentials() else {
+        return Ok(None);
+    };
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &wanted.names.namespace);
+    let found = secrets.get_metadata_opt(name).await;
+    let what = format!("Secret {name} cannot be looked for");
+    let found = found.map_err(Failure::kubernetes(what))?;
+    let why = || format!("there is no Secret {name}, which spec.tiering.credentials names");
+    Ok(found.is_none().then(|| ("SecretMissing", why())))
 }
 
 /// Whether a pool that the spec has no more has brokers that are not empty.

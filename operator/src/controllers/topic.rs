@@ -15,6 +15,7 @@ mod fetch;
 mod index;
 mod plan;
 mod refusal;
+mod release;
 #[cfg(test)]
 mod samples;
 mod status;
@@ -47,6 +48,8 @@ use plan::{Before, Changes, Plan, plan};
 use status::{Report, is_settled};
 use validate::{Objection, Wanted, validate};
 use watch::Watched;
+
+pub(crate) use release::release;
 
 /// A Topic, or why it cannot be read.
 type Guarded = DeserializeGuard<Topic>;

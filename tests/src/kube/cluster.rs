@@ -44,16 +44,17 @@ pub struct PodSeen {
 
 impl KubeCluster {
     /// Installs the operator as the README says, with images that were loaded before.
-    pub fn install_operator(tag: &str) -> Result<()> {
+    pub fn install_operator(tag: &str, values: &[&str]) -> Result<()> {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/freshet-operator");
         let chart = chart.canonicalize().context("there is no chart")?;
         let image = format!("image.tag={tag}");
         let broker = format!("brokerImage=freshet.dev/broker:{tag}");
-        helm(&[
+        let chart = chart.display().to_string();
+        let mut arguments = vec![
             "upgrade",
             "--install",
             "freshet",
-            &chart.display().to_string(),
+            &chart,
             "--namespace",
             OPERATOR,
             "--create-namespace",
@@ -65,8 +66,33 @@ impl KubeCluster {
             "image.pullPolicy=Never",
             "--set",
             &broker,
-        ])?;
+        ];
+        for value in values {
+            arguments.extend(["--set", value]);
+        }
+        helm(&arguments)?;
         Ok(())
+    }
+
+    /// `helm test`, which asks the operator how it is.
+    pub fn test_operator() -> Result<()> {
+        helm(&["test", "freshet", "--namespace", OPERATOR, "--timeout=60s"])?;
+        Ok(())
+    }
+
+    /// The operator's address and its node.
+    pub fn operator_pod() -> Result<(String, String)> {
+        let ctl = Kubectl::in_namespace("default")?;
+        let pods = ctl.get(&[
+            "pods",
+            "--namespace",
+            OPERATOR,
+            "--selector=app.kubernetes.io/name=freshet-operator",
+        ])?;
+        let pod = &pods["items"][0];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let found = text(&pod["status"]["podIP"]).zip(text(&pod["spec"]["nodeName"]));
+        found.context("the operator has no address")
     }
 
     /// Takes the operator away.
@@ -92,16 +118,7 @@ impl KubeCluster {
 
     /// What the operator counts, by name and labels.
     pub fn operator_metrics() -> Result<BTreeMap<String, f64>> {
-        let ctl = Kubectl::in_namespace("default")?;
-        let pods = ctl.get(&[
-            "pods",
-            "--namespace",
-            OPERATOR,
-            "--selector=app.kubernetes.io/name=freshet-operator",
-        ])?;
-        let ip = pods["items"][0]["status"]["podIP"]
-            .as_str()
-            .context("the operator has no address")?;
+        let (ip, _) = Self::operator_pod()?;
         let told = crate::http::get(&format!("{ip}:8080"), "/metrics")?;
         ensure!(told.0 == 200, "{}", told.1);
         let line = |line: &str| {
@@ -116,25 +133,19 @@ impl KubeCluster {
             .collect())
     }
 
-    /// Asks for a cluster with a listener for clients outside of pods.
-    pub fn create(namespace: &str, name: &str, replicas: i32, tag: &str) -> Result<Self> {
+    /// Asks for a cluster of an image that was loaded before.
+    pub fn create(namespace: &str, name: &str, spec: &Value, tag: &str) -> Result<Self> {
         let cluster = Self {
             ctl: Kubectl::in_namespace(namespace)?,
             name: name.to_owned(),
         };
+        let mut spec = spec.clone();
+        spec["image"] = format!("freshet.dev/broker:{tag}").into();
+        spec["imagePullPolicy"] = "Never".into();
         cluster.ctl.apply(&manifest(&json!({
             "apiVersion": "freshet.dev/v1", "kind": "Cluster",
             "metadata": { "name": name, "namespace": namespace },
-            "spec": {
-                "replicas": replicas,
-                "imagePullPolicy": "Never",
-                "image": format!("freshet.dev/broker:{tag}"),
-                "pools": [{ "name": "main", "storage": { "size": "2Gi" } }],
-                "listeners": [
-                    { "name": "internal", "port": 9092 },
-                    { "name": "outside", "port": 9094, "type": "NodePort" },
-                ],
-            },
+            "spec": spec,
         })))?;
         Ok(cluster)
     }

@@ -43,9 +43,14 @@ pub struct Kubectl {
 impl Kubectl {
     /// In a namespace, which is made if it is not there.
     pub fn in_namespace(namespace: &str) -> Result<Self> {
+        Self::in_guarded(namespace, "restricted")
+    }
+
+    /// The same; what pods may do there is at most what this level of Kubernetes' pod security says.
+    pub(super) fn in_guarded(namespace: &str, level: &str) -> Result<Self> {
         let made = json(&serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": { "name": namespace, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+            "metadata": { "name": namespace, "labels": { "pod-security.kubernetes.io/enforce": level } },
         }));
         let own = Self {
             namespace: namespace.to_owned(),

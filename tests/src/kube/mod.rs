@@ -2,6 +2,8 @@
 
 mod cluster;
 mod ctl;
+mod guest;
 
 pub use cluster::{KubeCluster, PodSeen};
 pub use ctl::{Kubectl, missing_for_kube};
+pub use guest::{Guest, end_node, start_node};

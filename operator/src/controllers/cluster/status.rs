@@ -36,8 +36,8 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
     pub(crate) written: usize,
-    /// An address that is not known yet.
-    pub(crate) lacking: Option<String>,
+    /// What has to be there before pods can be: a reason and a sentence.
+    pub(crate) lacking: Option<(&'static str, String)>,
     /// Why brokers could not be asked.
     pub(crate) unreachable: Option<String>,
 }
@@ -240,8 +240,8 @@ fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found, was_
 
 /// What is under way, the most telling thing first.
 fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
-    if let Some(why) = &found.lacking {
-        return ("AddressesComing", why.clone());
+    if let Some(lacking) = &found.lacking {
+        return lacking.clone();
     }
     if let Some(stuck) = &found.drained.stuck {
         return ("CannotScaleIn", stuck.clone());

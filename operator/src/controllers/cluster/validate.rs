@@ -52,6 +52,12 @@ pub(crate) struct WantedPool {
 }
 
 impl Wanted {
+    /// The Secret by which brokers reach object storage.
+    pub(crate) fn credentials(&self) -> Option<&str> {
+        let secret = self.tiering.as_ref()?.credentials.as_ref()?;
+        Some(&secret.name)
+    }
+
     /// Whether volumes go with the cluster.
     pub(crate) fn volumes_go(pool: &WantedPool) -> bool {
         pool.storage.on_deletion == VolumeRetention::Delete

@@ -12,7 +12,7 @@ use crate::controllers;
 use crate::failure::Failure;
 
 /// Holds an object until its topic is deleted.
-const FINALIZER: &str = "freshet.dev/topic";
+pub(super) const FINALIZER: &str = "freshet.dev/topic";
 
 /// Whether the object has our finalizer.
 pub(super) fn is_held(topic: &Topic) -> bool {
@@ -20,14 +20,12 @@ pub(super) fn is_held(topic: &Topic) -> bool {
 }
 
 /// The finalizers that the object shall have, if those are others.
-fn finalizers(topic: &Topic, held: bool) -> Option<Vec<String>> {
-    if is_held(topic) == held {
+pub(super) fn finalizers(topic: &impl ResourceExt, held: bool) -> Option<Vec<String>> {
+    let has = topic.finalizers();
+    if has.iter().any(|one| one == FINALIZER) == held {
         return None;
     }
-    let others = topic
-        .finalizers()
-        .iter()
-        .filter(|other| *other != FINALIZER);
+    let others = has.iter().filter(|other| *other != FINALIZER);
     let mut all: Vec<_> = others.cloned().collect();
     if held {
         all.push(FINALIZER.to_owned());

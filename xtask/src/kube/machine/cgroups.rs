@@ -128,9 +128,9 @@ fn open_up(group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All groups of the branch, children before parents.
-fn groups() -> Result<Vec<PathBuf>> {
-    let branches = hierarchies()?.into_iter().map(|root| root.join(BRANCH));
+/// All groups below a part of the tree, children before parents.
+fn groups(part: &str) -> Result<Vec<PathBuf>> {
+    let branches = hierarchies()?.into_iter().map(|root| root.join(part));
     let mut groups: Vec<_> = branches.filter(|path| path.is_dir()).collect();
     let mut at = 0;
     while at < groups.len() {
@@ -147,8 +147,12 @@ fn groups() -> Result<Vec<PathBuf>> {
 
 /// Everything that runs in the branch.
 pub(crate) fn processes() -> Result<BTreeSet<i32>> {
+    processes_in(BRANCH)
+}
+
+fn processes_in(part: &str) -> Result<BTreeSet<i32>> {
     let mut found = BTreeSet::new();
-    for group in groups()? {
+    for group in groups(part)? {
         let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
         found.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok()));
     }
@@ -157,9 +161,18 @@ pub(crate) fn processes() -> Result<BTreeSet<i32>> {
 
 /// Kills everything in the branch, and what it starts meanwhile, until nothing is left.
 pub(crate) fn kill(patience: Duration) -> Result<()> {
+    kill_in(BRANCH, patience)
+}
+
+/// Kills a node's pods. Its kubelet must be gone, or it starts others.
+pub(crate) fn kill_pods(node: Node, patience: Duration) -> Result<()> {
+    kill_in(pods_of(node).trim_start_matches('/'), patience)
+}
+
+fn kill_in(part: &str, patience: Duration) -> Result<()> {
     let start = Instant::now();
     loop {
-        let left = processes()?;
+        let left = processes_in(part)?;
         if left.is_empty() {
             return Ok(());
         }
@@ -176,7 +189,7 @@ pub(crate) fn kill(patience: Duration) -> Result<()> {
 
 /// Removes the branch, which must be empty of processes.
 pub(crate) fn remove() -> Result<()> {
-    for group in groups()? {
+    for group in groups(BRANCH)? {
         // The kernel lets go of a group a moment after its last process.
         let mut tries = 0;
         while let Err(error) = fs::remove_dir(&group) {

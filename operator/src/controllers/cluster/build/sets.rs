@@ -17,6 +17,8 @@ const GRACE_SECONDS: i64 = 90;
 const USER: i64 = 65_532;
 /// Where the files are.
 const FILES: &str = "/etc/freshet";
+/// Where the Secret for object storage is.
+const CREDENTIALS: &str = "/etc/freshet-credentials";
 
 /// The files of a pool's pods.
 pub(super) fn files(
@@ -134,6 +136,13 @@ fn template(wanted: &Wanted, pool: &PlannedPool, of: &WantedPool, settings: &str
     if let Some(class) = &more.priority_class_name {
         put("priorityClassName", json!(class));
     }
+    if let Some(secret) = wanted.credentials() {
+        let mode = 0o440;
+        push(
+            &mut spec["volumes"],
+            json!({ "name": "credentials", "secret": { "secretName": secret, "defaultMode": mode } }),
+        );
+    }
     json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec })
 }
 
@@ -194,13 +203,24 @@ fn container(wanted: &Wanted, of: &WantedPool) -> Value {
     if let Some(resources) = &of.resources {
         container["resources"] = json!(resources);
     }
-    if let Some(secret) = wanted.tiering.as_ref().and_then(|t| t.credentials.as_ref()) {
-        merge(
-            &mut container,
-            json!({ "envFrom": [{ "secretRef": { "name": secret.name } }] }),
+    if wanted.credentials().is_some() {
+        // As files, they are no part of what a process shows of itself, and may change while it runs.
+        push(
+            &mut container["env"],
+            json!({ "name": "FRESHET_CREDENTIALS_DIR", "value": CREDENTIALS }),
+        );
+        push(
+            &mut container["volumeMounts"],
+            json!({ "name": "credentials", "mountPath": CREDENTIALS, "readOnly": true }),
         );
     }
     container
+}
+
+fn push(list: &mut Value, item: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(item);
+    }
 }
 
 fn port(name: &str, port: i32) -> Value {

@@ -1,0 +1,241 @@
+//! What came of it, and how everything goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use freshet_tests::{Client, KubeCluster, Kubectl, Load, Plan, Seen, Writer};
+use serde_json::{Value, json};
+
+use super::{COLD, NAMESPACE, PROGRESS, Story, TOPIC, of, say, spec, tag};
+
+/// A cluster of one broker becomes ready within this time.
+const SOON: Duration = Duration::from_secs(60);
+
+pub(super) fn judged(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    ensure!(
+        story.loads.len() == 2,
+        "clients are missing, see the tests before"
+    );
+    for load in std::mem::take(&mut story.loads) {
+        let topic = load.topic().to_owned();
+        judge(load.finish(|| cluster.read(&topic))?).with_context(|| topic)?;
+    }
+    are_cold(
+        &cluster,
+        &story.guests.as_ref().context("there is no bucket")?.2,
+    )
+}
+
+fn judge(seen: Seen) -> Result<()> {
+    let anomalies = seen.history.check();
+    ensure!(
+        seen.history.acked.len() > 1000,
+        "only {} records were acknowledged",
+        seen.history.acked.len()
+    );
+    eprintln!(
+        "{} sent, {} acknowledged, {} read at the end; half within {:.1?}, the longest {:.1?}",
+        seen.history.sent.len(),
+        seen.history.acked.len(),
+        seen.history.last_read.len(),
+        seen.percentile(0.5),
+        seen.percentile(1.0),
+    );
+    if let Some(first) = anomalies.first() {
+        bail!("{} anomalies, the first is {first}", anomalies.len());
+    }
+    if let Some((number, why)) = seen.given_up.first() {
+        bail!(
+            "{} records were given up, the first is {number}: {why}",
+            seen.given_up.len()
+        );
+    }
+    Ok(())
+}
+
+/// What was read just now had left the disks, most of it, and is whole in the bucket.
+fn are_cold(cluster: &KubeCluster, bucket: &str) -> Result<()> {
+    let told = cluster.freshet(&["tier", "status", COLD, "--output", "json"])?;
+    let told: Vec<Value> = serde_json::from_str(&told)?;
+    ensure!(told.len() == 3, "{told:?}");
+    for partition in &told {
+        let at = |name: &str| partition[name].as_i64().context("a partition nobody leads");
+        ensure!(
+            at("local_start")? > at("start")? && at("tiered_end")? > 0,
+            "it is on the disks still: {partition}"
+        );
+    }
+    let told = cluster.freshet(&[
+        "tier", "verify", "--from", bucket, "--read", "--output", "json",
+    ])?;
+    let told: Value = serde_json::from_str(&told)?;
+    ensure!(
+        told["damaged"].as_array().is_some_and(Vec::is_empty),
+        "{told}"
+    );
+    Ok(())
+}
+
+pub(super) fn deleted_and_back(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    let before = cluster.read(TOPIC)?.len();
+    let id = |cluster: &KubeCluster| -> Result<String> {
+        let object = cluster.ctl.get(&[&cluster.object()])?;
+        Ok(object["status"]["clusterId"]
+            .as_str()
+            .context("it has no id")?
+            .to_owned())
+    };
+    let first = id(&cluster)?;
+    cluster.change(&json!({ "deletionProtection": true }))?;
+    let refused = cluster.ctl.run(&["delete", &cluster.object()], "")?;
+    ensure!(
+        !refused.status.success() && refused.stderr.contains("is protected"),
+        "{refused:?}"
+    );
+    cluster.change(&json!({ "deletionProtection": false }))?;
+    cluster.ctl.ok(&["delete", &cluster.object()])?;
+    let gone = || Ok(cluster.pods()?.is_empty().then_some(()));
+    cluster
+        .ctl
+        .until("all pods are gone", Duration::from_secs(120), gone)?;
+    // Its Topics go while it is away, and strand nothing.
+    cluster
+        .ctl
+        .ok(&["delete", "topics.freshet.dev/spread", "--timeout=30s"])?;
+    let again = KubeCluster::create(NAMESPACE, "demo", &spec(story, "3Gi")?, &tag())?;
+    again.settled()?;
+    ensure!(id(&again)? == first, "it is another cluster now");
+    again.has_brokers(3)?;
+    let after = again.read(TOPIC)?.len();
+    ensure!(after == before, "{before} records became {after}");
+    again.topic_ready(TOPIC)?;
+    story.cluster = Some(Arc::new(again));
+    Ok(())
+}
+
+/// There is none here, so the test gives the addresses, as a controller of load balancers does.
+pub(super) fn load_balancers(_: &mut Story) -> Result<()> {
+    let spec = json!({
+        "replicas": 1,
+        "pools": [{ "name": "main", "storage": { "size": "1Gi" } }],
+        "listeners": [{ "name": "public", "port": 9094, "type": "LoadBalancer" }],
+    });
+    let cluster = KubeCluster::create(NAMESPACE, "lb", &spec, &tag())?;
+    let waits = || {
+        let (_, reason, message) = cluster.ctl.condition(&cluster.object(), "Reconciling")?;
+        ensure!(reason == "AddressesComing", "{reason} {message}");
+        Ok(Some(()))
+    };
+    cluster
+        .ctl
+        .until("it says what it waits for", SOON, waits)?;
+    ensure!(
+        cluster.pods()?.is_empty(),
+        "a pod began without its address"
+    );
+    for (service, address) in [
+        ("lb-public-bootstrap", "10.200.0.200"),
+        ("lb-public-1", "10.200.0.201"),
+    ] {
+        let given = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": address }] } } });
+        cluster.ctl.ok(&[
+            "patch",
+            "service",
+            service,
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &given.to_string(),
+        ])?;
+    }
+    say("a cluster of one behind load balancers", cluster.ready()?);
+    let listeners = cluster.ctl.get(&[&cluster.object()])?["status"]["listeners"].clone();
+    ensure!(
+        listeners[0]["bootstrapServers"] == "10.200.0.200:9094",
+        "{listeners}"
+    );
+    cluster.topic("calls", &json!({ "partitions": 1, "replicas": 1 }))?;
+    cluster.topic_ready("calls")?;
+    let plan = Plan {
+        topic: "calls".to_owned(),
+        partitions: 1,
+        writers: vec![Writer {
+            client: Client::Librdkafka,
+            idempotent: true,
+        }],
+        readers: Vec::new(),
+        rate: 100,
+    };
+    Load::start(plan, "10.200.0.200:9094")?.await_progress(PROGRESS)?;
+    Ok(())
+}
+
+/// With its Clusters and Topics, some of which want their topic deleted first.
+pub(super) fn namespace(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    cluster.topic(
+        "brief",
+        &json!({ "partitions": 1, "replicas": 3, "deletionPolicy": "Delete" }),
+    )?;
+    cluster.topic_ready("brief")?;
+    cluster
+        .ctl
+        .ok(&["delete", "namespace", NAMESPACE, "--timeout=120s"])?;
+    Ok(())
+}
+
+/// A Topic that waits for the deletion of its topic does not hold its namespace when nobody is there to delete.
+pub(super) fn uninstall(_: &mut Story) -> Result<()> {
+    let ctl = Kubectl::in_namespace("leftovers")?;
+    let spec =
+        json!({ "replicas": 1, "pools": [{ "name": "main", "storage": { "size": "1Gi" } }] });
+    let cluster = KubeCluster::create("leftovers", "last", &spec, &tag())?;
+    cluster.ready()?;
+    let doomed = json!({ "partitions": 1, "replicas": 1, "deletionPolicy": "Delete" });
+    cluster.topic("held", &doomed)?;
+    cluster.topic_ready("held")?;
+    let held = ctl.get(&["topics.freshet.dev/held"])?["metadata"]["finalizers"].clone();
+    ensure!(held[0] == "freshet.dev/topic", "nothing holds it: {held}");
+    KubeCluster::uninstall_operator()?;
+    ctl.ok(&["delete", "namespace", "leftovers", "--timeout=120s"])?;
+    let jobs = ctl.get(&["jobs", "--namespace=freshet-system"])?;
+    ensure!(
+        jobs["items"].as_array().is_some_and(Vec::is_empty),
+        "{jobs}"
+    );
+    let kept = ctl.get(&["customresourcedefinitions/clusters.freshet.dev"]);
+    ensure!(
+        kept.is_ok(),
+        "the definitions went with the chart, and with them all objects"
+    );
+    Ok(())
+}
+
+/// Without any right beyond one namespace: a cluster comes, grows, shrinks and goes.
+pub(super) fn one_namespace(_: &mut Story) -> Result<()> {
+    const TEAM: &str = "team";
+    let ctl = Kubectl::in_namespace(TEAM)?;
+    KubeCluster::install_operator(&tag(), &["watchNamespaces={team}"])?;
+    let pool = |size: &str| json!([{ "name": "main", "storage": { "size": size } }]);
+    let spec = json!({ "replicas": 1, "pools": pool("1Gi") });
+    let cluster = KubeCluster::create(TEAM, "own", &spec, &tag())?;
+    cluster.settled()?;
+    cluster.topic(
+        "own",
+        &json!({ "partitions": 1, "replicas": 1, "deletionPolicy": "Delete" }),
+    )?;
+    cluster.topic_ready("own")?;
+    cluster.change(&json!({ "replicas": 2, "pools": pool("2Gi") }))?;
+    cluster.has_brokers(2)?;
+    cluster.settled()?;
+    cluster.change(&json!({ "replicas": 1, "config": { "num.partitions": 2 } }))?;
+    cluster.has_brokers(1)?;
+    cluster.settled()?;
+    ctl.ok(&["delete", "topics.freshet.dev/own", "--timeout=60s"])?;
+    ctl.ok(&["delete", &cluster.object(), "--timeout=60s"])?;
+    ctl.ok(&["delete", "namespace", TEAM, "--timeout=120s"])?;
+    KubeCluster::uninstall_operator()
+}

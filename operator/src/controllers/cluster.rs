@@ -225,7 +225,7 @@ async fn carry_out(
         );
     }
     if let Some(client) = &client {
-        shift::settle(context, client, wanted, &plan, observed).await?;
+        found.ending = shift::settle(context, client, wanted, &plan, observed).await?;
     }
     // What was written now is seen at the next look.
     if found.written == 0 {
@@ -327,6 +327,7 @@ async fn end(
     let waits = found.lacking.is_some()
         || found.rolled.left > 0
         || found.drained.left > 0
+        || found.ending > 0
         || found.written > 0
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))

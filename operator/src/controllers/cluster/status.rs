@@ -36,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
     pub(crate) written: usize,
+    /// Brokers that have left, and of whose end the others do not know yet.
+    pub(crate) ending: usize,
     /// What has to be there before pods can be: a reason and a sentence.
     pub(crate) lacking: Option<(&'static str, String)>,
     /// Why brokers could not be asked.
@@ -252,6 +254,10 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
             "ScalingIn",
             format!("{left} partitions have yet to leave brokers that go"),
         );
+    }
+    if found.ending > 0 {
+        let message = format!("{} brokers that have left are ending", found.ending);
+        return ("ScalingIn", message);
     }
     if let Some(rolling) = &status.rolling {
         let pod = rolling.pod.as_deref().unwrap_or("a pod");

@@ -9,7 +9,7 @@ use super::super::names::{CONTROLLER_PORT, HTTP_PORT, POOL, REPLICATION_PORT, RE
 use super::super::plan::PlannedPool;
 use super::super::validate::{Wanted, WantedPool};
 use super::files::VOLUME;
-use super::{Object, merge, object};
+use super::{Object, object};
 
 /// How long a stop may take: leaders move away, then logs are flushed.
 const GRACE_SECONDS: i64 = 90;

@@ -178,19 +178,21 @@ fn why(node: &Node, plan: &Drain) -> String {
     )
 }
 
-/// Forgets brokers that are gone, and lets those work again that were called back.
+/// Forgets brokers that are gone, and lets those work again that were called back. Says how many are gone
+/// and still end: nobody tells when the cluster has seen that.
 pub(crate) async fn settle(
     context: &Context,
     client: &Client,
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     let marked = |claim: &&PersistentVolumeClaim| claim.annotations().contains_key(DRAINING);
     let marked: Vec<_> = observed.claims.iter().filter(marked).collect();
     if marked.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let mut ending = 0;
     let admin = client.admin();
     let cluster = admin
         .describe_cluster()
@@ -216,7 +218,11 @@ pub(crate) async fn settle(
                     .map_err(Failure::brokers(what))?;
             }
             write_mark(context, wanted, &claim.name_any(), false).await?;
-        } else if !leaves && registered.is_some_and(|node| node.fenced) {
+        } else if let Some(node) = registered.filter(|_| !leaves) {
+            if !node.fenced {
+                ending += 1;
+                continue;
+            }
             let what = format!("broker {id} cannot be forgotten");
             admin
                 .unregister_broker(NodeId(id))
@@ -225,7 +231,7 @@ pub(crate) async fn settle(
             tracing::info!(cluster = wanted.names.cluster, broker = id, "has left");
         }
     }
-    Ok(())
+    Ok(ending)
 }
 
 fn is_marked(wanted: &Wanted, node: &Node, observed: &Observed) -> bool {

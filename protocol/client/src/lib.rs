@@ -7,7 +7,7 @@
 //! | [`Producer`] | batches by partition; retries that neither lose, duplicate nor reorder |
 //! | [`Consumer`] | reads chosen partitions from an offset or a time |
 //! | [`Connection`] | one connection to one broker, for those who know which |
-//! | [`Survey`], [`Drain`] | brokers and partitions at one moment; where those of a broker could go |
+//! | [`Survey`], [`Drain`], [`Fill`] | brokers and partitions at one moment; where those of a broker could go, and which a new one gets |
 //! | [`GroupConsumer`] | shares topics with the other members of a classic group |
 //!
 //! Every queue is bounded: requests of a connection, bytes of the producer, bytes of the consumer.
@@ -49,6 +49,7 @@ mod connection;
 mod consumer;
 mod drain;
 mod error;
+mod fill;
 mod group;
 mod producer;
 mod survey;
@@ -67,6 +68,7 @@ pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
 pub use drain::{Drain, Move};
 pub use error::ClientError;
+pub use fill::Fill;
 pub use freshet_wire::ErrorCode;
 pub use group::{
     Assignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupConfig, GroupConsumer,

@@ -94,7 +94,7 @@ impl Seen {
     }
 
     /// Bytes left for new partitions.
-    fn free_bytes(&self) -> Option<u64> {
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
         let open = self.dirs.iter().flatten().filter(|dir| !dir.cordoned);
         most_left(open).map(i64::unsigned_abs)
     }

@@ -1,5 +1,6 @@
 //! `Cluster`: brokers and controllers, as pools of pods.
 
+mod balancing;
 mod listener;
 mod pool;
 mod status;
@@ -11,9 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigMap;
 
+pub use balancing::Balancing;
 pub use listener::{Listener, ListenerType};
 pub use pool::{Pool, PoolTemplate, Role, Storage, VolumeRetention};
-pub use status::{BrokerStatus, ClusterStatus, ListenerStatus, PoolStatus, RollingStatus};
+pub use status::{
+    BrokerStatus, ClusterStatus, FillingStatus, ListenerStatus, PoolStatus, RollingStatus,
+};
 
 /// A cluster: what it shall be like. The operator makes it so, and keeps it so.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -114,6 +118,10 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub maintenance_windows: Vec<MaintenanceWindow>,
+
+    /// What moves partitions from broker to broker, beside what has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancing: Option<Balancing>,
 
     /// The operator looks, and changes nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -20,9 +20,9 @@ mod definitions;
 mod topic;
 
 pub use cluster::{
-    AllowedTopics, BrokerStatus, Cluster, ClusterSpec, ClusterStatus, From, Listener,
-    ListenerStatus, ListenerType, MaintenanceWindow, Monitoring, Pool, PoolStatus, PoolTemplate,
-    Role, RollingStatus, SecretName, Storage, Tiering, VolumeRetention, Weekday,
+    AllowedTopics, Balancing, BrokerStatus, Cluster, ClusterSpec, ClusterStatus, FillingStatus,
+    From, Listener, ListenerStatus, ListenerType, MaintenanceWindow, Monitoring, Pool, PoolStatus,
+    PoolTemplate, Role, RollingStatus, SecretName, Storage, Tiering, VolumeRetention, Weekday,
 };
 pub use condition::{ConditionType, READY};
 pub use config::{ConfigMap, ConfigValue};

@@ -7,7 +7,8 @@
 //! 3. [`plan`]: numbers of brokers, voters, who leaves.
 //! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
 //! 5. [`build`], [`apply`]: the objects; what differs is written.
-//! 6. [`shift`] again: the next pod is restarted, if one is old and the brokers let it go.
+//! 6. [`shift`] again: the next pod is restarted, if one is old and the brokers let it go; new brokers get
+//!    their share.
 //! 7. [`status`].
 //!
 //! Nothing is remembered from one look to the next.
@@ -171,6 +172,9 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
         };
         context.tell(&cluster, word).await;
     }
+    for word in found.filled.words() {
+        context.tell(&cluster, word).await;
+    }
     end(&context, &cluster, Some(&wanted), &observed, &found).await
 }
 
@@ -218,7 +222,7 @@ async fn carry_out(
         matches!(kind, Kind::StatefulSet | Kind::ConfigMap) && is_occupied(wanted, &plan, name)
     };
     found.written += apply::sweep(context, wanted, &objects, observed, occupied).await?;
-    found.written += shift::volumes(context, wanted, &plan, observed).await?;
+    found.written += shift::volumes(context, wanted, &plan, observed, client.is_some()).await?;
     if wanted.monitoring.as_ref().is_some_and(|m| m.pod_monitor) && !observed.knows_pod_monitors {
         found.warnings.push(
             "there are no PodMonitors here: the Prometheus operator is not installed".to_owned(),
@@ -232,6 +236,14 @@ async fn carry_out(
         let active = active_controller(client.as_ref()).await;
         found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
     }
+    let scene = shift::Scene {
+        wanted,
+        plan: &plan,
+        observed,
+        client: client.as_ref(),
+        rolled: Some(&found.rolled).filter(|_| found.written == 0),
+    };
+    found.filled = shift::fill(context, &scene).await?;
     Ok(plan)
 }
 
@@ -328,6 +340,7 @@ async fn end(
         || found.rolled.left > 0
         || found.drained.left > 0
         || found.ending > 0
+        || !found.filled.brokers.is_empty()
         || found.written > 0
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))

@@ -47,6 +47,9 @@ pub struct ClusterStatus {
     /// The rolling restart that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling: Option<RollingStatus>,
+    /// The partitions that move to new brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filling: Option<FillingStatus>,
 }
 
 /// What there is of a pool.
@@ -100,6 +103,20 @@ pub struct RollingStatus {
     /// Why it is restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+/// New brokers that get their share.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FillingStatus {
+    /// Which.
+    pub brokers: Vec<i32>,
+    /// Replicas that have yet to come, about; absent while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<i32>,
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,

@@ -16,6 +16,8 @@ pub(crate) const NODE_ID: &str = "freshet.dev/node-id";
 pub(crate) const CLUSTER_ID: &str = "freshet.dev/cluster-id";
 /// On a volume: its broker is being emptied by the operator.
 pub(crate) const DRAINING: &str = "freshet.dev/draining";
+/// On a volume: its broker is new, and gets its share of partitions. Who puts it there asks for it.
+pub(crate) const FILLING: &str = "freshet.dev/filling";
 /// On what the operator wrote: a digest of it.
 pub(crate) const WRITTEN: &str = "freshet.dev/written";
 /// On a Cluster or a pod: restart, when the word is another one than before.

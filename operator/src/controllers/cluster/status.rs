@@ -1,7 +1,8 @@
 //! What people and programs are told of a cluster.
 
 use freshet_api::{
-    BrokerStatus, Cluster, ClusterStatus, ConditionType, ListenerStatus, PoolStatus, RollingStatus,
+    BrokerStatus, Cluster, ClusterStatus, ConditionType, FillingStatus, ListenerStatus, PoolStatus,
+    RollingStatus,
 };
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::apply::Applied;
 use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
-use super::shift::{Drained, Rolled};
+use super::shift::{Drained, Filled, Rolled, named};
 use super::validate::Wanted;
 use crate::conditions::{Conditions, holds};
 use crate::context::{Context, MANAGER};
@@ -32,6 +33,7 @@ pub(crate) struct Found {
     pub(crate) plan: Option<Plan>,
     pub(crate) rolled: Rolled,
     pub(crate) drained: Drained,
+    pub(crate) filled: Filled,
     /// What a person should look at.
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
@@ -76,6 +78,7 @@ pub(crate) fn status(
     if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
         describe(&mut status, wanted, plan, observed);
         status.rolling = rolling(&found.rolled);
+        status.filling = filling(&found.filled);
     } else {
         // Nothing was looked at: what was known stays known.
         status = ClusterStatus {
@@ -208,6 +211,15 @@ fn rolling(rolled: &Rolled) -> Option<RollingStatus> {
     })
 }
 
+fn filling(filled: &Filled) -> Option<FillingStatus> {
+    let count = |left| i32::try_from(left).unwrap_or(i32::MAX);
+    (!filled.brokers.is_empty()).then(|| FillingStatus {
+        brokers: filled.brokers.iter().copied().collect(),
+        left: filled.left.map(count),
+        waiting_for: filled.waits_for.clone(),
+    })
+}
+
 fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found, was_ready: bool) {
     if let Some((reason, message)) = &found.impossible {
         said.say(ConditionType::Valid, false, reason, message);
@@ -275,10 +287,24 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
     if missing > 0 {
         return ("PodsComing", format!("{missing} pods are not ready"));
     }
+    if !found.filled.brokers.is_empty() {
+        return ("FillingBrokers", being_filled(&found.filled));
+    }
     if found.written > 0 {
         return ("Writing", format!("{} objects were changed", found.written));
     }
     ("AsWanted", String::new())
+}
+
+fn being_filled(filled: &Filled) -> String {
+    let brokers = named(&filled.brokers);
+    match (&filled.waits_for, filled.left) {
+        (Some(why), _) => format!("new {brokers} have yet to get their share: it waits for {why}"),
+        (None, left) => {
+            let left = left.unwrap_or_default();
+            format!("about {left} replicas have yet to move to new {brokers}")
+        }
+    }
 }
 
 /// A cluster that serves goes on serving while one of its pods restarts: whoever watches is not to be alarmed.

@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) image_pull_secrets: Vec<String>,
     pub(crate) cluster_id: Option<String>,
     pub(crate) windows: Vec<MaintenanceWindow>,
+    /// Whether new brokers get their share of partitions.
+    pub(crate) fill_new_brokers: bool,
     pub(crate) monitoring: Option<Monitoring>,
     /// Whether there is a NetworkPolicy, and where the operator that it lets in is.
     pub(crate) network_policy: bool,
@@ -160,6 +162,7 @@ pub(crate) fn validate(cluster: &Cluster, defaults: &Defaults<'_>) -> Result<Wan
             .collect(),
         cluster_id: spec.cluster_id.clone(),
         windows: spec.maintenance_windows.clone(),
+        fill_new_brokers: spec.balancing.as_ref().is_some_and(|b| b.fill_new_brokers),
         monitoring: spec.monitoring.clone(),
         network_policy: spec.network_policy,
         operator_namespace: defaults.operator_namespace.to_owned(),

@@ -7,12 +7,13 @@ use freshet_types::NodeId;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::fetch::Observed;
-use super::super::names::{DRAINING, NODE_ID};
+use super::super::names::{DRAINING, FILLING, NODE_ID};
 use super::super::plan::{Node, Plan};
 use super::super::validate::Wanted;
+use super::fill::ASKED;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -217,7 +218,12 @@ pub(crate) async fn settle(
                     .await
                     .map_err(Failure::brokers(what))?;
             }
-            write_mark(context, wanted, &claim.name_any(), false).await?;
+            // What it kept it has given away: it comes back as a new one.
+            let mut marks = json!({ DRAINING: null });
+            if wanted.fill_new_brokers {
+                marks[FILLING] = ASKED.into();
+            }
+            write_marks(context, wanted, &claim.name_any(), &marks).await?;
         } else if let Some(node) = registered.filter(|_| !leaves) {
             if !node.fenced {
                 ending += 1;
@@ -249,19 +255,19 @@ async fn mark(
 ) -> Result<(), Failure> {
     let claim = wanted.names.claim(&node.pod);
     if observed.claims.iter().any(|c| c.name_any() == claim) {
-        write_mark(context, wanted, &claim, true).await?;
+        write_marks(context, wanted, &claim, &json!({ DRAINING: "true" })).await?;
     }
     Ok(())
 }
 
-async fn write_mark(
+/// Writes annotations on a volume; those that are null are taken away.
+pub(super) async fn write_marks(
     context: &Context,
     wanted: &Wanted,
     claim: &str,
-    draining: bool,
+    marks: &Value,
 ) -> Result<(), Failure> {
-    let word = draining.then_some("true");
-    let patch = Patch::Merge(json!({ "metadata": { "annotations": { DRAINING: word } } }));
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": marks } }));
     let claims: Api<PersistentVolumeClaim> =
         Api::namespaced(context.client.clone(), &wanted.names.namespace);
     let what = format!("volume {claim} cannot be marked");

@@ -7,22 +7,26 @@ use serde_json::{Value, json};
 
 use super::super::apply::amount;
 use super::super::fetch::Observed;
-use super::super::names::{CLUSTER_ID, NODE_ID};
+use super::super::names::{CLUSTER_ID, FILLING, NODE_ID};
 use super::super::plan::{Node, Plan, PlannedPool};
 use super::super::validate::Wanted;
+use super::fill::ASKED;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Writes on each volume whose it is, and asks for more room where it has less than wanted.
+/// Writes on each volume whose it is, and asks for more room where it has less than wanted. In a cluster that
+/// serves already, a volume that had no number is a new broker's.
 pub(crate) async fn volumes(
     context: &Context,
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
+    serves: bool,
 ) -> Result<usize, Failure> {
     let api: Api<PersistentVolumeClaim> =
         Api::namespaced(context.client.clone(), &wanted.names.namespace);
     let mut written = 0;
+    let fills = serves && wanted.fill_new_brokers;
     for pool in &plan.pools {
         for node in &pool.nodes {
             let name = wanted.names.claim(&node.pod);
@@ -33,7 +37,8 @@ pub(crate) async fn volumes(
             else {
                 continue;
             };
-            let Some(patch) = patch(plan, pool, node, claim) else {
+            let fills = fills && node.broker && !pool.leaving.contains(node);
+            let Some(patch) = patch(plan, pool, node, claim, fills) else {
                 continue;
             };
             let what = format!("volume {name} cannot be written");
@@ -54,12 +59,16 @@ fn patch(
     pool: &PlannedPool,
     node: &Node,
     claim: &PersistentVolumeClaim,
+    fills: bool,
 ) -> Option<Value> {
     let mut patch = json!({});
     let has = |name: &str| claim.annotations().get(name).map(String::as_str);
     let id = node.id.to_string();
     if has(NODE_ID) != Some(&id) || has(CLUSTER_ID) != Some(&plan.cluster_id) {
         patch["metadata"] = json!({ "annotations": { NODE_ID: id, CLUSTER_ID: plan.cluster_id } });
+        if fills && has(NODE_ID).is_none() {
+            patch["metadata"]["annotations"][FILLING] = ASKED.into();
+        }
     }
     let wanted = pool
         .wanted
@@ -82,4 +91,47 @@ fn patch(
         patch["spec"] = json!({ "resources": { "requests": { "storage": wanted } } });
     }
     (patch != json!({})).then_some(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(annotations: &Value, fills: bool) -> Option<Value> {
+        let node = Node {
+            pod: "a-main-3".to_owned(),
+            ordinal: 3,
+            id: 4,
+            broker: true,
+            controller: false,
+        };
+        let pool = PlannedPool {
+            name: "main".to_owned(),
+            wanted: None,
+            replicas: 4,
+            nodes: vec![node.clone()],
+            leaving: Vec::new(),
+        };
+        let plan = Plan {
+            cluster_id: "c".to_owned(),
+            pools: Vec::new(),
+            voters: std::collections::BTreeMap::new(),
+        };
+        let claim = json!({ "metadata": { "annotations": annotations } });
+        let claim = serde_json::from_value(claim).expect("a volume");
+        let patch = patch(&plan, &pool, &node, &claim, fills)?;
+        Some(patch["metadata"]["annotations"].clone())
+    }
+
+    #[test]
+    fn a_volume_is_new_when_it_gets_its_first_number() {
+        let numbers = json!({ NODE_ID: "4", CLUSTER_ID: "c" });
+        assert_eq!(patched(&json!({}), false), Some(numbers.clone()));
+        let mut new = numbers.clone();
+        new[FILLING] = ASKED.into();
+        assert_eq!(patched(&json!({}), true), Some(new));
+        assert_eq!(patched(&numbers, true), None, "it is known");
+        let elsewhere = json!({ NODE_ID: "4" });
+        assert_eq!(patched(&elsewhere, true), Some(numbers), "it has records");
+    }
 }

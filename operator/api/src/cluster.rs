@@ -3,6 +3,7 @@
 mod balancing;
 mod listener;
 mod pool;
+mod rolling;
 mod status;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -15,6 +16,7 @@ use crate::config::ConfigMap;
 pub use balancing::Balancing;
 pub use listener::{Listener, ListenerType};
 pub use pool::{Pool, PoolTemplate, Role, Storage, VolumeRetention};
+pub use rolling::{AtOnce, Rolling};
 pub use status::{
     BrokerStatus, ClusterStatus, FillingStatus, ListenerStatus, PoolStatus, RollingStatus,
 };
@@ -118,6 +120,10 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub maintenance_windows: Vec<MaintenanceWindow>,
+
+    /// How pods are restarted for changes. Without it one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
 
     /// What moves partitions from broker to broker, beside what has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

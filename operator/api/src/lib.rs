@@ -20,9 +20,10 @@ mod definitions;
 mod topic;
 
 pub use cluster::{
-    AllowedTopics, Balancing, BrokerStatus, Cluster, ClusterSpec, ClusterStatus, FillingStatus,
-    From, Listener, ListenerStatus, ListenerType, MaintenanceWindow, Monitoring, Pool, PoolStatus,
-    PoolTemplate, Role, RollingStatus, SecretName, Storage, Tiering, VolumeRetention, Weekday,
+    AllowedTopics, AtOnce, Balancing, BrokerStatus, Cluster, ClusterSpec, ClusterStatus,
+    FillingStatus, From, Listener, ListenerStatus, ListenerType, MaintenanceWindow, Monitoring,
+    Pool, PoolStatus, PoolTemplate, Role, Rolling, RollingStatus, SecretName, Storage, Tiering,
+    VolumeRetention, Weekday,
 };
 pub use condition::{ConditionType, READY};
 pub use config::{ConfigMap, ConfigValue};

@@ -160,19 +160,8 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     {
         found.plan = Some(carry_out(&context, &wanted, plan, &observed, &mut found).await?);
     }
-    if let Some((pod, reason)) = found.rolled.pod.as_ref().filter(|_| found.rolled.restarted) {
-        let word = Word {
-            warning: false,
-            reason,
-            action: "Restart",
-            note: format!(
-                "pod {pod} was restarted; {} more are to follow",
-                found.rolled.left - 1
-            ),
-        };
-        context.tell(&cluster, word).await;
-    }
-    for word in found.filled.words() {
+    let words = found.rolled.word().into_iter();
+    for word in words.chain(found.filled.words()) {
         context.tell(&cluster, word).await;
     }
     end(&context, &cluster, Some(&wanted), &observed, &found).await

@@ -1,5 +1,7 @@
-//! What a stop of a broker would risk, and what it still owes after a start. Rolling restarts
-//! ask here first.
+//! What a stop of brokers would risk, and what one still owes after a start. Rolling restarts ask
+//! here first.
+
+use std::collections::BTreeSet;
 
 use freshet_settings::Layers;
 use freshet_types::{NodeId, TopicPartition};
@@ -7,11 +9,11 @@ use freshet_types::{NodeId, TopicPartition};
 use super::image::{MetadataImage, Partition};
 use crate::replicas::Rules;
 
-/// What happens to a partition when a broker stops; the worst first.
+/// What happens to a partition when brokers stop; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Risk {
-    /// Nobody else has everything acknowledged: while the broker is away nobody can lead, and if
-    /// its disk is lost so are the records.
+    /// Nobody else has everything acknowledged: while they are away nobody can lead, and if their
+    /// disks are lost so are the records.
     LastCopy,
     /// Others have everything, but none of them is up: nobody can lead.
     Offline,
@@ -19,19 +21,19 @@ pub enum Risk {
     BelowMinInsync,
 }
 
-/// One partition that a stop of a broker puts at risk.
+/// One partition that a stop of brokers puts at risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopRisk {
     /// Which.
     pub at: TopicPartition,
     /// What would happen.
     pub risk: Risk,
-    /// It would be so as well with every replica in sync: there are too few of them, and no waiting
-    /// mends that.
+    /// It would be so as well if one of them stopped alone, with every replica in sync: there are too
+    /// few of them, and neither waiting nor stopping one by one mends that.
     pub lasting: bool,
 }
 
-/// What a stop risks of a partition whose replicas are all in sync.
+/// What a stop of one broker risks of a partition whose replicas are all in sync.
 fn at_best(copies: usize, rules: &Rules) -> Option<Risk> {
     let others = copies.saturating_sub(1);
     if others == 0 {
@@ -41,9 +43,10 @@ fn at_best(copies: usize, rules: &Rules) -> Option<Risk> {
 }
 
 impl MetadataImage {
-    /// What a stop of `node` would risk now, partition by partition; empty when it may go. Looks at
-    /// all partitions. `layers` are the settings of the cluster, for `min.insync.replicas`.
-    pub fn stop_risks(&self, node: NodeId, layers: &Layers) -> Vec<StopRisk> {
+    /// What it would risk now if all of these stopped at the same time, partition by partition;
+    /// empty when they may. What each alone would risk does not add up to it. Looks at all
+    /// partitions. `layers` are the settings of the cluster, for `min.insync.replicas`.
+    pub fn stop_risks(&self, stopping: &BTreeSet<NodeId>, layers: &Layers) -> Vec<StopRisk> {
         let mut risks = Vec::new();
         for topic in self.topics() {
             let rules = Rules::of(layers, &topic.configs);
@@ -52,7 +55,7 @@ impl MetadataImage {
                     topic: topic.id,
                     partition,
                 };
-                let risk = self.stop_risk(node, state, &rules);
+                let risk = self.stop_risk(stopping, state, &rules);
                 let at_best = at_best(state.replicas.len(), &rules);
                 risks.extend(risk.map(|risk| StopRisk {
                     at,
@@ -64,11 +67,17 @@ impl MetadataImage {
         risks
     }
 
-    fn stop_risk(&self, node: NodeId, partition: &Partition, rules: &Rules) -> Option<Risk> {
-        if !partition.clean().any(|clean| clean == node) {
+    fn stop_risk(
+        &self,
+        stopping: &BTreeSet<NodeId>,
+        partition: &Partition,
+        rules: &Rules,
+    ) -> Option<Risk> {
+        let stops = |node: &NodeId| stopping.contains(node);
+        if !partition.clean().any(|clean| stops(&clean)) {
             return None;
         }
-        let mut others = partition.clean().filter(|clean| *clean != node).peekable();
+        let mut others = partition.clean().filter(|clean| !stops(clean)).peekable();
         if others.peek().is_none() {
             return Some(Risk::LastCopy);
         }
@@ -76,7 +85,7 @@ impl MetadataImage {
         if !others.any(up) {
             return Some(Risk::Offline);
         }
-        let in_sync = partition.isr.iter().filter(|n| **n != node && up(**n));
+        let in_sync = partition.isr.iter().filter(|n| !stops(n) && up(**n));
         (in_sync.count() < rules.min_insync(partition.replicas.len()))
             .then_some(Risk::BelowMinInsync)
     }

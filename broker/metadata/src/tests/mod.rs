@@ -8,6 +8,7 @@ mod placement;
 mod properties;
 mod requests;
 mod restoring;
+mod risks;
 mod transitions;
 mod world;
 

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use self::restart::NoAnswer;
 use crate::kafka::{Context, lags};
 use crate::stop::Stop;
 
@@ -92,7 +93,7 @@ async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Byt
             let lags = lags(context).await;
             text(StatusCode::OK, context.metrics.render(context, &lags))
         }
-        "/admin/pre-restart" => told(restart::before(context).await),
+        "/admin/pre-restart" => told(restart::before(context, request.uri().query()).await),
         "/admin/post-restart" => told(restart::after(context).await),
         "/" => text(StatusCode::OK, format!("freshet: {PATHS}\n")),
         _ => text(StatusCode::NOT_FOUND, format!("try one of {PATHS}\n")),
@@ -122,13 +123,12 @@ fn ready(context: &Context) -> Response<Full<Bytes>> {
 }
 
 /// A state as JSON. One that is not known is no answer: whoever waits for a good one waits on.
-fn told(state: Result<serde_json::Value, restart::Unknown>) -> Response<Full<Bytes>> {
+fn told(state: Result<serde_json::Value, NoAnswer>) -> Response<Full<Bytes>> {
+    let error = |error: String| serde_json::json!({ "error": error });
     let (status, body) = match state {
         Ok(state) => (StatusCode::OK, state),
-        Err(restart::Unknown(error)) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            serde_json::json!({ "error": error }),
-        ),
+        Err(NoAnswer::Bad(why)) => (StatusCode::BAD_REQUEST, error(why)),
+        Err(NoAnswer::Unknown(why)) => (StatusCode::SERVICE_UNAVAILABLE, error(why)),
     };
     let mut response = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
     *response.status_mut() = status;

@@ -1,9 +1,10 @@
 //! May this broker restart, and is it back? `/admin/pre-restart` and `/admin/post-restart`, for
-//! whoever restarts brokers one by one.
+//! whoever restarts brokers one by one, or some at a time: `/admin/pre-restart?with=2,3` asks what would be
+//! at risk if brokers 2 and 3 stopped together with this one.
 //!
 //! A cluster has ten thousands of partitions: answers count all of them and name the first 100.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_metadata::{MetadataImage, Risk, StopRisk};
 use freshet_quorum::{QuorumStatus, ReplicaStatus};
@@ -14,27 +15,52 @@ use crate::kafka::Context;
 
 /// Partitions that an answer names.
 const NAMED: usize = 100;
+/// Brokers that may be named beside the one that is asked.
+const WITH: usize = 1_000;
 /// How long the active controller may take to confirm that we know all it decided.
 const PATIENCE_MS: i32 = 5_000;
 /// A voter that was silent for this long is not there.
 const SILENCE_MS: i64 = 2_000;
 
 /// Why there is no answer.
-pub(super) struct Unknown(pub(super) String);
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// What was asked makes no sense.
+    Bad(String),
+    /// It is not known now.
+    Unknown(String),
+}
 
-/// What a restart of this broker would risk now.
-pub(super) async fn before(context: &Context) -> Result<Value, Unknown> {
+/// What a restart of this broker would risk now, and of those with it that `query` names.
+pub(super) async fn before(context: &Context, query: Option<&str>) -> Result<Value, NoAnswer> {
+    let with = with(query)?;
     let image = known(context).await?;
     let node = context.identity.node_id;
-    let mut risks = image.stop_risks(node, &context.layers());
-    risks.sort_by_key(|risk| risk.risk);
     let quorum = match &context.voters {
         Some(voters) => voters.status().await.ok(),
         None => None,
     };
-    let quorum = quorum.and_then(|status| majority_at_risk(&status, node));
+    if context.voters.is_some() && quorum.is_none() && !with.is_empty() {
+        let reason = "the quorum does not answer, so it is not known who votes";
+        return Err(NoAnswer::Unknown(reason.to_owned()));
+    }
+    for other in &with {
+        let votes = |status: &QuorumStatus| {
+            let mut all = status.voters.iter().chain(&status.observers);
+            all.any(|replica| replica.peer.id.node == *other)
+        };
+        if image.broker(*other).is_none() && !quorum.as_ref().is_some_and(votes) {
+            return Err(NoAnswer::Bad(format!("with: nobody has number {other}")));
+        }
+    }
+    let mut stopping = with.clone();
+    stopping.insert(node);
+    let mut risks = image.stop_risks(&stopping, &context.layers());
+    risks.sort_by_key(|risk| risk.risk);
+    let quorum = quorum.and_then(|status| majority_at_risk(&status, &stopping));
     Ok(json!({
         "broker": node.0,
+        "with": with.iter().map(|other| other.0).collect::<Vec<_>>(),
         "safe": risks.is_empty() && quorum.is_none(),
         "counts": counts(&risks),
         "lasting": risks.iter().filter(|r| r.lasting).count(),
@@ -44,7 +70,7 @@ pub(super) async fn before(context: &Context) -> Result<Value, Unknown> {
 }
 
 /// Whether everything that this broker keeps is in sync again.
-pub(super) async fn after(context: &Context) -> Result<Value, Unknown> {
+pub(super) async fn after(context: &Context) -> Result<Value, NoAnswer> {
     let image = known(context).await?;
     let node = context.identity.node_id;
     let fenced = image.broker(node).is_none_or(|broker| broker.fenced);
@@ -59,10 +85,33 @@ pub(super) async fn after(context: &Context) -> Result<Value, Unknown> {
     }))
 }
 
+/// The brokers that a query names, `with=2,3`.
+fn with(query: Option<&str>) -> Result<BTreeSet<NodeId>, NoAnswer> {
+    let Some(query) = query else {
+        return Ok(BTreeSet::new());
+    };
+    let Some(list) = query.strip_prefix("with=") else {
+        let reason = format!("{query}: only with=ID,ID,… can be asked");
+        return Err(NoAnswer::Bad(reason));
+    };
+    let mut named = BTreeSet::new();
+    for text in list.split(',') {
+        let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        let Some(id) = text.parse().ok().filter(|_| digits) else {
+            return Err(NoAnswer::Bad(format!("with: {text:?} is no number")));
+        };
+        named.insert(NodeId(id));
+        if named.len() > WITH {
+            return Err(NoAnswer::Bad(format!("with: {WITH} can be named")));
+        }
+    }
+    Ok(named)
+}
+
 /// An old image could call safe what is not.
-async fn known(context: &Context) -> Result<std::sync::Arc<MetadataImage>, Unknown> {
+async fn known(context: &Context) -> Result<std::sync::Arc<MetadataImage>, NoAnswer> {
     let caught_up = context.catch_up_within(PATIENCE_MS).await;
-    caught_up.map_err(|refusal| Unknown(refusal.message))?;
+    caught_up.map_err(|refusal| NoAnswer::Unknown(refusal.message))?;
     Ok(context.image())
 }
 
@@ -92,11 +141,13 @@ fn name(image: &MetadataImage, at: TopicPartition) -> Value {
     json!({ "topic": topic, "partition": at.partition })
 }
 
-/// Why the other voters would be no majority, if waiting for them could help: somebody is away.
-fn majority_at_risk(status: &QuorumStatus, node: NodeId) -> Option<String> {
-    let votes = |voter: &&ReplicaStatus| voter.peer.id.node == node;
-    status.voters.iter().find(votes)?;
-    let others: Vec<_> = status.voters.iter().filter(|v| !votes(v)).collect();
+/// Why the other voters would be no majority, if waiting for them or stopping one by one could help.
+fn majority_at_risk(status: &QuorumStatus, stopping: &BTreeSet<NodeId>) -> Option<String> {
+    let stops = |voter: &&ReplicaStatus| stopping.contains(&voter.peer.id.node);
+    let (stop, others): (Vec<_>, Vec<_>) = status.voters.iter().partition(stops);
+    if stop.is_empty() {
+        return None;
+    }
     let majority = status.voters.len() / 2 + 1;
     let leads = |voter: &&ReplicaStatus| Some(voter.peer.id.node) == status.leader;
     // All times are of the leader's clock, which may be another than ours; its own is now.
@@ -106,7 +157,8 @@ fn majority_at_risk(status: &QuorumStatus, node: NodeId) -> Option<String> {
         heard.is_some_and(|(now, then)| now.0.saturating_sub(then.0) <= SILENCE_MS)
     };
     let up = others.iter().filter(here).count();
-    (others.len() >= majority && up < majority).then(|| {
+    let helps = others.len() >= majority || stop.len() > 1;
+    (helps && up < majority).then(|| {
         format!(
             "only {up} of the {} other controllers are up, and {majority} must be",
             others.len()
@@ -149,12 +201,56 @@ mod tests {
         let now = Some(100_000);
         let fresh = Some(99_000);
         let at_risk = |fetches: &[Option<i64>], node| {
-            majority_at_risk(&status(fetches), NodeId(node)).is_some()
+            majority_at_risk(&status(fetches), &[NodeId(node)].into()).is_some()
         };
         assert!(!at_risk(&[now, fresh, fresh], 2));
         assert!(at_risk(&[now, fresh, Some(1)], 2), "3 is away");
         assert!(at_risk(&[now, fresh, None], 1), "3 was never heard of");
         assert!(!at_risk(&[now, fresh, Some(1)], 9), "9 does not vote");
         assert!(!at_risk(&[now], 1), "waiting would not help");
+    }
+
+    #[test]
+    fn voters_that_stop_together_leave_a_majority() {
+        let now = Some(100_000);
+        let at_risk = |fetches: &[Option<i64>], nodes: &[i32]| {
+            let stopping = nodes.iter().copied().map(NodeId).collect();
+            majority_at_risk(&status(fetches), &stopping).is_some()
+        };
+        assert!(!at_risk(&[now; 5], &[1, 2]));
+        assert!(at_risk(&[now; 5], &[1, 2, 3]));
+        assert!(at_risk(&[now; 3], &[1, 2]), "each alone may");
+        assert!(at_risk(&[now; 2], &[1, 2]), "one by one is less bad");
+        assert!(!at_risk(&[now; 3], &[2, 8, 9]), "one of them votes");
+        assert!(at_risk(&[now, now, now, now, Some(1)], &[1, 2]));
+        assert!(!at_risk(&[now; 3], &[]));
+    }
+
+    #[test]
+    fn brokers_are_named_by_numbers() {
+        let named = |query: &str| with(Some(query)).map(|all| all.iter().map(|n| n.0).collect());
+        assert_eq!(with(None), Ok(BTreeSet::new()));
+        assert_eq!(named("with=3,2,3"), Ok(vec![2, 3]));
+        assert_eq!(named("with=0"), Ok(vec![0]));
+        let most: Vec<_> = (0..1_000).map(|id: i32| id.to_string()).collect();
+        assert!(named(&format!("with={}", most.join(","))).is_ok());
+        let bad = [
+            "with=",
+            "with=2,",
+            "with=-1",
+            "with=+1",
+            "with=2147483648",
+            "with=a",
+            "with=2&with=3",
+            "with",
+            "",
+            "without=2",
+        ];
+        for query in bad {
+            let told = with(Some(query));
+            assert!(matches!(told, Err(NoAnswer::Bad(_))), "{query}: {told:?}");
+        }
+        let more = format!("with={},1000", most.join(","));
+        assert!(matches!(with(Some(&more)), Err(NoAnswer::Bad(_))));
     }
 }

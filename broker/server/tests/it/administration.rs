@@ -390,6 +390,31 @@ fn a_restart_says_what_it_risks_and_when_it_is_over() {
 }
 
 #[test]
+fn several_that_stop_together_are_judged_together() {
+    let rig = three();
+    let mut raw = rig.connect();
+    let ask = |with: &str| {
+        let (status, body) = rig.page(&format!("/admin/pre-restart?{with}"));
+        let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        (status, told)
+    };
+    create_on(&mut raw, "pair", &[1, 2]);
+    let (status, told) = ask("with=3");
+    assert_eq!((status, &told["safe"]), (200, &true.into()));
+    assert_eq!(told["with"], serde_json::json!([3]));
+    let (_, told) = ask("with=3,2,1");
+    assert_eq!(told["safe"], false);
+    assert_eq!(told["counts"]["last-copy"], 1);
+    assert_eq!(told["lasting"], 0, "one by one they may");
+    assert_eq!(told["with"], serde_json::json!([1, 2, 3]));
+    for bad in ["with=9", "with=two", "with=", "when=2", "with=2&with=3"] {
+        let (status, told) = ask(bad);
+        assert_eq!(status, 400, "{bad}");
+        assert!(told["error"].is_string(), "{bad}: {told}");
+    }
+}
+
+#[test]
 fn a_cluster_of_many_partitions_is_counted_and_not_listed() {
     let rig = three();
     let mut raw = rig.connect();

@@ -100,6 +100,12 @@ pub struct RollingStatus {
     /// The pod that is restarted now, or will be next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// Pods that were restarted, and are not back yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<String>,
+    /// Why the pods of its rack do not restart with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone_since: Option<String>,
     /// Why it is restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

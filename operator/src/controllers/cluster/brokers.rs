@@ -1,5 +1,6 @@
 //! What brokers say of themselves over HTTP: may this one restart, and is it back?
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,9 @@ const LONGEST: usize = 256 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct BeforeRestart {
     safe: bool,
+    /// Those that it was asked about beside itself. A broker of an older version is asked in vain.
+    #[serde(default)]
+    with: Vec<i32>,
     /// Why the other controllers would be no majority.
     quorum: Option<String>,
     /// Partitions at risk whatever one waits for: they have too few copies.
@@ -39,6 +43,12 @@ struct Counts {
 }
 
 impl BeforeRestart {
+    /// Whether this is what was asked: about a stop together with these, in any order.
+    pub(crate) fn is_about(&self, others: &[i32]) -> bool {
+        let sorted = |ids: &[i32]| ids.iter().copied().collect::<BTreeSet<_>>();
+        sorted(&self.with) == sorted(others)
+    }
+
     /// What to wait for; `None` when the broker may stop now. What no waiting mends is not waited for.
     pub(crate) fn waits_for(&self) -> Option<String> {
         if let Some(why) = &self.quorum {
@@ -69,9 +79,13 @@ pub(crate) struct AfterRestart {
     pub(crate) count: usize,
 }
 
-/// May the broker at this address stop?
-pub(crate) async fn before_restart(ip: &str) -> Result<BeforeRestart, String> {
-    ask(ip, "/admin/pre-restart").await
+/// May the broker at this address stop, together with these?
+pub(crate) async fn before_restart(ip: &str, others: &[i32]) -> Result<BeforeRestart, String> {
+    if others.is_empty() {
+        return ask(ip, "/admin/pre-restart").await;
+    }
+    let ids: Vec<_> = others.iter().map(ToString::to_string).collect();
+    ask(ip, &format!("/admin/pre-restart?with={}", ids.join(","))).await
 }
 
 /// Is it in sync again?
@@ -127,6 +141,14 @@ mod tests {
             r#"{"broker":1,"safe":true,"counts":{"last-copy":0,"offline":0,"below-min-insync":0},"risks":[],"quorum":null,"lasting":0}"#,
         );
         assert_eq!(safe.waits_for(), None);
+        assert!(
+            safe.is_about(&[]) && !safe.is_about(&[2]),
+            "an older broker"
+        );
+        let three = told(
+            r#"{"broker":1,"with":[2,3],"safe":true,"counts":{"last-copy":0,"offline":0,"below-min-insync":0}}"#,
+        );
+        assert!(three.is_about(&[3, 2]) && !three.is_about(&[2]));
         let single = told(
             r#"{"broker":1,"safe":false,"counts":{"last-copy":3,"offline":0,"below-min-insync":0},"risks":[],"quorum":null,"lasting":3}"#,
         );

@@ -24,6 +24,8 @@ pub(crate) const WRITTEN: &str = "freshet.dev/written";
 pub(crate) const RESTART: &str = "freshet.dev/restart";
 /// On the cluster's first Service: the settings that were set without a restart.
 pub(crate) const LIVE: &str = "freshet.dev/live-settings";
+/// On a node, and on its pods: where it stands.
+pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 /// On a pod: a digest of the settings that it was started with.
 pub(crate) const SETTINGS: &str = "freshet.dev/settings";
 

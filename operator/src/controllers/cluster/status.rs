@@ -77,7 +77,8 @@ pub(crate) fn status(
     };
     if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
         describe(&mut status, wanted, plan, observed);
-        status.rolling = rolling(&found.rolled);
+        let is_away = |pod: &String| !observed.pod(pod).is_some_and(is_ready);
+        status.rolling = rolling(&found.rolled, before.rolling, is_away);
         status.filling = filling(&found.filled);
     } else {
         // Nothing was looked at: what was known stays known.
@@ -199,12 +200,25 @@ fn version(plan: &Plan, observed: &Observed) -> Option<String> {
     tags.all(|tag| tag == first).then_some(first)
 }
 
-fn rolling(rolled: &Rolled) -> Option<RollingStatus> {
-    if rolled.left == 0 {
+/// Which pods went together is known from the last status, until they are back.
+fn rolling(
+    rolled: &Rolled,
+    before: Option<RollingStatus>,
+    is_away: impl Fn(&String) -> bool,
+) -> Option<RollingStatus> {
+    let mut together = rolled.restarted.clone();
+    let mut alone_since = rolled.alone_since.clone();
+    if let Some(before) = before.filter(|_| together.is_empty()) {
+        together = before.together.into_iter().filter(is_away).collect();
+        alone_since = alone_since.or(before.alone_since.filter(|_| !together.is_empty()));
+    }
+    if rolled.left == 0 && together.is_empty() {
         return None;
     }
     Some(RollingStatus {
         left: i32::try_from(rolled.left).unwrap_or(i32::MAX),
+        together,
+        alone_since,
         pod: rolled.pod.as_ref().map(|(pod, _)| pod.clone()),
         reason: rolled.pod.as_ref().map(|(_, reason)| (*reason).to_owned()),
         waiting_for: rolled.waits_for.clone(),
@@ -272,12 +286,7 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
         return ("ScalingIn", message);
     }
     if let Some(rolling) = &status.rolling {
-        let pod = rolling.pod.as_deref().unwrap_or("a pod");
-        let message = match &rolling.waiting_for {
-            Some(why) => format!("{} pods to restart; {pod} waits for {why}", rolling.left),
-            None => format!("{} pods to restart; {pod} is under way", rolling.left),
-        };
-        return ("RollingRestart", message);
+        return ("RollingRestart", restarting(rolling));
     }
     let missing = status
         .pools
@@ -296,6 +305,24 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
     ("AsWanted", String::new())
 }
 
+fn restarting(rolling: &RollingStatus) -> String {
+    let left = rolling.left;
+    let pod = rolling.pod.as_deref().unwrap_or("a pod");
+    let mut message = match (&rolling.waiting_for, rolling.together.as_slice()) {
+        (_, [_, _, ..]) => {
+            let pods = rolling.together.join(", ");
+            format!("{left} pods to restart; {pods} are under way")
+        }
+        (Some(why), _) => format!("{left} pods to restart; {pod} waits for {why}"),
+        (None, [one]) => format!("{left} pods to restart; {one} is under way"),
+        (None, []) => format!("{left} pods to restart; {pod} is next"),
+    };
+    if let Some(why) = &rolling.alone_since {
+        message += &format!(". The others of its rack do not go with it: {why}");
+    }
+    message
+}
+
 fn being_filled(filled: &Filled) -> String {
     let brokers = named(&filled.brokers);
     match (&filled.waits_for, filled.left) {
@@ -307,7 +334,8 @@ fn being_filled(filled: &Filled) -> String {
     }
 }
 
-/// A cluster that serves goes on serving while one of its pods restarts: whoever watches is not to be alarmed.
+/// A cluster that serves goes on serving while one of its pods restarts, or some of which the brokers have said that
+/// they may: whoever watches is not to be alarmed.
 fn ready(status: &ClusterStatus, found: &Found, was_ready: bool) -> (bool, &'static str, String) {
     if !found.refused.is_empty() || found.impossible.is_some() {
         return (
@@ -319,7 +347,9 @@ fn ready(status: &ClusterStatus, found: &Found, was_ready: bool) -> (bool, &'sta
     let brokers = status.brokers.clone().unwrap_or_default();
     let all: i32 = status.pools.iter().map(|pool| pool.replicas).sum();
     let away = all - status.pools.iter().map(|pool| pool.ready).sum::<i32>();
-    let bearable = was_ready && away == 1 && all >= MOST_SURVIVE;
+    let together = status.rolling.as_ref().map_or(0, |r| r.together.len());
+    let few = i32::try_from(together.max(1)).unwrap_or(i32::MAX);
+    let bearable = was_ready && away <= few && all >= MOST_SURVIVE;
     if status.pools.is_empty() || (away > 0 && !bearable) {
         return (false, "PodsNotReady", format!("{brokers} pods are ready"));
     }
@@ -421,5 +451,80 @@ mod tests {
         assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "ScalingIn");
         found.drained.stuck = Some("broker 4 cannot leave".to_owned());
         assert_eq!(under_way(&pools(&[(3, 3)]), &found).0, "CannotScaleIn");
+    }
+
+    #[test]
+    fn pods_that_went_together_are_known_until_they_are_back() {
+        let names = |ids: &[i32]| -> Vec<_> { ids.iter().map(|id| format!("a-{id}")).collect() };
+        let went = Rolled {
+            left: 6,
+            pod: Some(("a-1".to_owned(), "ImageChanged")),
+            restarted: names(&[1, 4, 7]),
+            ..Rolled::default()
+        };
+        let all_there = |_: &String| false;
+        let first = rolling(&went, None, all_there).expect("it is under way");
+        assert_eq!(first.together, names(&[1, 4, 7]));
+        let waits = Rolled {
+            left: 3,
+            waits_for: Some("pod a-4 to be ready".to_owned()),
+            ..Rolled::default()
+        };
+        let then = rolling(&waits, Some(first), |pod| pod != "a-1").expect("it goes on");
+        assert_eq!(then.together, names(&[4, 7]));
+        let mut status = pools(&[(7, 9)]);
+        status.rolling = Some(then.clone());
+        assert!(ready(&status, &Found::default(), true).0);
+        assert!(
+            restarting(&then).contains("a-4, a-7 are under way"),
+            "{}",
+            restarting(&then)
+        );
+        // One more is away than was sent away.
+        let mut less = pools(&[(6, 9)]);
+        less.rolling.clone_from(&status.rolling);
+        assert!(!ready(&less, &Found::default(), true).0);
+        let last = rolling(&Rolled::default(), Some(then.clone()), |_| true);
+        assert_eq!(last.map(|last| last.left), Some(0), "two are coming");
+        assert_eq!(rolling(&Rolled::default(), Some(then), all_there), None);
+    }
+
+    #[test]
+    fn why_a_pod_went_alone_is_told_until_it_is_back() {
+        let went = Rolled {
+            left: 2,
+            restarted: vec!["a-1".to_owned()],
+            alone_since: Some("3 partitions".to_owned()),
+            ..Rolled::default()
+        };
+        let first = rolling(&went, None, |_| false).expect("it is under way");
+        let waits = Rolled {
+            left: 1,
+            ..Rolled::default()
+        };
+        let then = rolling(&waits, Some(first), |_| true).expect("it goes on");
+        assert!(restarting(&then).ends_with("do not go with it: 3 partitions"));
+        let back = rolling(&waits, Some(then), |_| false).expect("it goes on");
+        assert_eq!((back.together.len(), back.alone_since), (0, None));
+    }
+
+    #[test]
+    fn new_brokers_are_told_of_when_nothing_more_telling_is_under_way() {
+        let mut found = Found::default();
+        found.filled.brokers = [4, 5].into();
+        found.filled.left = Some(7);
+        let (reason, message) = under_way(&pools(&[(3, 3)]), &found);
+        assert_eq!(reason, "FillingBrokers");
+        assert_eq!(
+            message,
+            "about 7 replicas have yet to move to new brokers 4, 5"
+        );
+        found.filled.waits_for = Some("the rolling restart".to_owned());
+        let (_, message) = under_way(&pools(&[(3, 3)]), &found);
+        assert!(message.ends_with("it waits for the rolling restart"));
+        assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "PodsComing");
+        let told = filling(&found.filled).map(|filling| (filling.brokers, filling.left));
+        assert_eq!(told, Some((vec![4, 5], Some(7))));
+        assert_eq!(filling(&Filled::default()), None);
     }
 }

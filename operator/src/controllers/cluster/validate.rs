@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use freshet_api::{
-    Cluster, ConfigMap, Listener, ListenerType, MaintenanceWindow, Monitoring, Pool, PoolTemplate,
-    Role, Storage, Tiering, VolumeRetention,
+    AtOnce, Cluster, ConfigMap, Listener, ListenerType, MaintenanceWindow, Monitoring, Pool,
+    PoolTemplate, Role, Storage, Tiering, VolumeRetention,
 };
 use freshet_settings::{Scope, Setting, StaticSettingsBuilder, Update};
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) image_pull_secrets: Vec<String>,
     pub(crate) cluster_id: Option<String>,
     pub(crate) windows: Vec<MaintenanceWindow>,
+    /// Which pods restart at the same time.
+    pub(crate) at_once: AtOnce,
     /// Whether new brokers get their share of partitions.
     pub(crate) fill_new_brokers: bool,
     pub(crate) monitoring: Option<Monitoring>,
@@ -162,6 +164,7 @@ pub(crate) fn validate(cluster: &Cluster, defaults: &Defaults<'_>) -> Result<Wan
             .collect(),
         cluster_id: spec.cluster_id.clone(),
         windows: spec.maintenance_windows.clone(),
+        at_once: spec.rolling.as_ref().map_or(AtOnce::Pod, |r| r.at_once),
         fill_new_brokers: spec.balancing.as_ref().is_some_and(|b| b.fill_new_brokers),
         monitoring: spec.monitoring.clone(),
         network_policy: spec.network_policy,

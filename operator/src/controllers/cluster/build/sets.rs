@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::fetch::Kind;
-use super::super::names::{CONTROLLER_PORT, HTTP_PORT, POOL, REPLICATION_PORT, RESTART, SETTINGS};
+use super::super::names::{
+    CONTROLLER_PORT, HTTP_PORT, POOL, REPLICATION_PORT, RESTART, SETTINGS, ZONE,
+};
 use super::super::plan::PlannedPool;
 use super::super::validate::{Wanted, WantedPool};
 use super::files::VOLUME;
@@ -160,10 +162,7 @@ fn spread(wanted: &Wanted, of: &WantedPool) -> Value {
             "labelSelector": { "matchLabels": wanted.names.selector() },
         })
     };
-    json!([
-        over("topology.kubernetes.io/zone"),
-        over("kubernetes.io/hostname")
-    ])
+    json!([over(ZONE), over("kubernetes.io/hostname")])
 }
 
 fn container(wanted: &Wanted, of: &WantedPool) -> Value {
@@ -180,7 +179,7 @@ fn container(wanted: &Wanted, of: &WantedPool) -> Value {
         "env": [
             field("POD_NAME", "metadata.name"),
             field("FRESHET_HOST", "status.hostIP"),
-            field("FRESHET_ZONE", "metadata.labels['topology.kubernetes.io/zone']"),
+            field("FRESHET_ZONE", &format!("metadata.labels['{ZONE}']")),
         ],
         "ports": ports,
         "startupProbe": probe("/livez", 1, 600),

@@ -1,67 +1,24 @@
-//! Rolling restarts: one pod at a time, when the brokers say that it may go.
+//! Rolling restarts: one pod or one rack at a time, when the brokers say that it may go.
 //!
 //! Nothing is remembered between two looks. Which pods are old is seen on the pods; whether the last
 //! one is back is asked of all brokers before the next one goes. So an operator that is restarted at
 //! any step goes on with the next.
 
+mod order;
+mod pods;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
-use kube::{Resource, ResourceExt};
 
+use self::order::{Next, next};
+use self::pods::{Seen, look};
 use super::super::brokers;
 use super::super::fetch::Observed;
-use super::super::names::{RESTART, SETTINGS};
-use super::super::plan::{Node, Plan};
+use super::super::plan::Plan;
 use super::super::validate::Wanted;
 use super::windows;
-use crate::context::Context;
+use crate::context::{Context, Word};
 use crate::failure::Failure;
-
-/// Words of a container that will not start as it is.
-const BROKEN: &[&str] = &[
-    "CrashLoopBackOff",
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-];
-
-/// One pod, as a restart sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    node: Node,
-    /// What makes it old; `None` if it is as it shall be.
-    old: Option<&'static str>,
-    state: State,
-    ip: Option<String>,
-    uid: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    /// It serves.
-    Ready,
-    /// It is not there, or on its way.
-    Coming,
-    /// It will not start as it is, or no node takes it.
-    Broken(String),
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Next {
-    /// All is as it shall be.
-    Nothing,
-    /// Something has to come back first.
-    Wait(String),
-    /// This one, without asking: it serves nobody.
-    Mend(Seen),
-    /// This one, if the brokers say yes.
-    Ask(Seen),
-}
 
 /// How far a rolling restart is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,8 +29,32 @@ pub(crate) struct Rolled {
     pub(crate) pod: Option<(String, &'static str)>,
     /// What it waits for.
     pub(crate) waits_for: Option<String>,
-    /// Whether it was restarted now.
-    pub(crate) restarted: bool,
+    /// Those that were restarted now.
+    pub(crate) restarted: Vec<String>,
+    /// Why the others of its rack do not go with it.
+    pub(crate) alone_since: Option<String>,
+}
+
+impl Rolled {
+    /// What people are told of a restart.
+    pub(crate) fn word(&self) -> Option<Word> {
+        let (_, reason) = self.pod.as_ref().filter(|_| !self.restarted.is_empty())?;
+        let which = match self.restarted.as_slice() {
+            [one] => format!("pod {one} was"),
+            several => format!("pods {} were", several.join(", ")),
+        };
+        let left = self.left.saturating_sub(self.restarted.len());
+        let mut note = format!("{which} restarted; {left} more are to follow");
+        if let Some(why) = &self.alone_since {
+            note += &format!(". The others of its rack did not go with it: {why}");
+        }
+        Some(Word {
+            warning: false,
+            reason,
+            action: "Restart",
+            note,
+        })
+    }
 }
 
 /// Does the next step of a rolling restart, if there is one to do.
@@ -89,42 +70,41 @@ pub(crate) async fn roll(
         left: seen.iter().filter(|seen| seen.old.is_some()).count(),
         ..Rolled::default()
     };
-    let (chosen, asked) = match next(&seen, active) {
+    let (first, others, asked) = match next(&seen, active, wanted.at_once) {
         Next::Nothing => return Ok(rolled),
         Next::Wait(why) => {
             rolled.waits_for = Some(why);
             return Ok(rolled);
         }
-        Next::Mend(chosen) => (chosen, false),
-        Next::Ask(chosen) => (chosen, true),
+        Next::Mend(broken) => (broken, Vec::new(), false),
+        Next::Ask(first, others) => (first, others, true),
     };
-    let reason = chosen.old.unwrap_or("Changed");
-    rolled.pod = Some((chosen.node.pod.clone(), reason));
+    let reason = first.old.unwrap_or("Changed");
+    rolled.pod = Some((first.node.pod.clone(), reason));
+    let mut going = vec![first];
     if asked {
-        rolled.waits_for = obstacle(wanted, &seen, &chosen, context.now()).await;
+        rolled.waits_for = obstacle(wanted, &seen, context.now()).await;
+        if rolled.waits_for.is_none() && !others.is_empty() {
+            rolled.alone_since = judge(&going[0], &others).await;
+        }
+        if rolled.waits_for.is_none() && (others.is_empty() || rolled.alone_since.is_some()) {
+            rolled.waits_for = judge(&going[0], &[]).await;
+        }
         if rolled.waits_for.is_some() {
             return Ok(rolled);
         }
+        if rolled.alone_since.is_none() {
+            going.extend(others);
+        }
     }
-    restart(context, wanted, &chosen).await?;
-    context.metrics.restarted(reason);
-    tracing::info!(
-        cluster = wanted.names.cluster,
-        namespace = wanted.names.namespace,
-        pod = chosen.node.pod,
-        broker = chosen.node.id,
-        reason,
-        "restarted"
-    );
-    rolled.restarted = true;
+    rolled.restarted = restart_all(context, wanted, &going).await?;
     Ok(rolled)
 }
 
-/// What keeps the chosen pod from going.
+/// What keeps any pod from going.
 async fn obstacle(
     wanted: &Wanted,
     seen: &[Seen],
-    chosen: &Seen,
     now: k8s_openapi::jiff::Timestamp,
 ) -> Option<String> {
     if !windows::open(&wanted.windows, now) {
@@ -143,11 +123,52 @@ async fn obstacle(
             Err(why) => return Some(format!("an answer of broker {} ({why})", other.node.id)),
         }
     }
-    let ip = chosen.ip.as_deref().unwrap_or_default();
-    match brokers::before_restart(ip).await {
+    None
+}
+
+/// What the first one waits for before it stops together with the others; `None` if nothing.
+async fn judge(first: &Seen, others: &[Seen]) -> Option<String> {
+    let ip = first.ip.as_deref().unwrap_or_default();
+    let ids: Vec<_> = others.iter().map(|other| other.node.id).collect();
+    match brokers::before_restart(ip, &ids).await {
+        Ok(before) if !before.is_about(&ids) => Some(format!(
+            "broker {} to be of a version that judges several at once",
+            first.node.id
+        )),
         Ok(before) => before.waits_for(),
-        Err(why) => Some(format!("an answer of broker {} ({why})", chosen.node.id)),
+        Err(why) => Some(format!("an answer of broker {} ({why})", first.node.id)),
     }
+}
+
+/// Restarts all of these; says which were. One that cannot be restarted now is next at the next look.
+async fn restart_all(
+    context: &Context,
+    wanted: &Wanted,
+    going: &[Seen],
+) -> Result<Vec<String>, Failure> {
+    let mut restarted = Vec::new();
+    for chosen in going {
+        match restart(context, wanted, chosen).await {
+            Ok(()) => {}
+            Err(error) if restarted.is_empty() => return Err(error),
+            Err(error) => {
+                tracing::warn!(cluster = wanted.names.cluster, %error, "not restarted with the others");
+                continue;
+            }
+        }
+        let reason = chosen.old.unwrap_or("Changed");
+        context.metrics.restarted(reason);
+        tracing::info!(
+            cluster = wanted.names.cluster,
+            namespace = wanted.names.namespace,
+            pod = chosen.node.pod,
+            broker = chosen.node.id,
+            reason,
+            "restarted"
+        );
+        restarted.push(chosen.node.pod.clone());
+    }
+    Ok(restarted)
 }
 
 async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<(), Failure> {
@@ -170,136 +191,5 @@ async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<()
     }
 }
 
-/// Which pod is next. What is broken and old is mended first: it serves nobody, and may be what
-/// everything waits for. The active controller goes last, so that it is elected anew but once.
-fn next(seen: &[Seen], active: Option<i32>) -> Next {
-    let old = || seen.iter().filter(|seen| seen.old.is_some());
-    if old().next().is_none() {
-        return Next::Nothing;
-    }
-    if let Some(broken) = old().find(|seen| matches!(seen.state, State::Broken(_))) {
-        return Next::Mend(broken.clone());
-    }
-    for other in seen {
-        match &other.state {
-            State::Ready => {}
-            State::Coming => return Next::Wait(format!("pod {} to be ready", other.node.pod)),
-            State::Broken(why) => return Next::Wait(format!("pod {}: {why}", other.node.pod)),
-        }
-    }
-    let order = |seen: &&Seen| {
-        (
-            Some(seen.node.id) == active,
-            !seen.node.controller,
-            seen.node.id,
-        )
-    };
-    old()
-        .min_by_key(order)
-        .map_or(Next::Nothing, |chosen| Next::Ask(chosen.clone()))
-}
-
-fn look(wanted: &Wanted, plan: &Plan, observed: &Observed) -> Vec<Seen> {
-    let of_pool = |pool: &super::super::plan::PlannedPool| {
-        let set = observed.set(&wanted.names.pool(&pool.name));
-        let there = pool
-            .nodes
-            .iter()
-            .filter(|node| node.ordinal < pool.replicas);
-        let seen = there.map(|node| seen(node, observed.pod(&node.pod), set));
-        seen.collect::<Vec<_>>()
-    };
-    plan.pools.iter().flat_map(of_pool).collect()
-}
-
-fn seen(
-    node: &Node,
-    pod: Option<&Pod>,
-    set: Option<&k8s_openapi::api::apps::v1::StatefulSet>,
-) -> Seen {
-    let Some(pod) = pod else {
-        return Seen {
-            node: node.clone(),
-            old: None,
-            state: State::Coming,
-            ip: None,
-            uid: None,
-        };
-    };
-    let going = pod.meta().deletion_timestamp.is_some();
-    Seen {
-        node: node.clone(),
-        old: set.filter(|_| !going).and_then(|set| old(pod, set)),
-        state: if going { State::Coming } else { state(pod) },
-        ip: pod.status.as_ref().and_then(|s| s.pod_ip.clone()),
-        uid: pod.uid(),
-    }
-}
-
-/// Why a pod is not as its StatefulSet says; `None` if it is, or that is not known yet.
-fn old(pod: &Pod, set: &k8s_openapi::api::apps::v1::StatefulSet) -> Option<&'static str> {
-    let status = set.status.as_ref()?;
-    if status.observed_generation != set.meta().generation {
-        return None;
-    }
-    let template = set.spec.as_ref()?.template.clone();
-    let told = |name: &str| {
-        template
-            .metadata
-            .as_ref()
-            .and_then(|m| m.annotations.as_ref()?.get(name).cloned())
-    };
-    let has = |name: &str| pod.annotations().get(name).cloned();
-    if has(RESTART) != told(RESTART) {
-        return Some("RestartAsked");
-    }
-    let revision = pod.labels().get("controller-revision-hash");
-    if revision == status.update_revision.as_ref() {
-        return None;
-    }
-    let image = |spec: Option<&k8s_openapi::api::core::v1::PodSpec>| {
-        spec.and_then(|s| s.containers.first()?.image.clone())
-    };
-    if image(pod.spec.as_ref()) != image(template.spec.as_ref()) {
-        return Some("ImageChanged");
-    }
-    if has(SETTINGS) != told(SETTINGS) {
-        return Some("SettingsChanged");
-    }
-    Some("PodChanged")
-}
-
-fn state(pod: &Pod) -> State {
-    let Some(status) = &pod.status else {
-        return State::Coming;
-    };
-    let conditions = status.conditions.as_deref().unwrap_or_default();
-    let is = |kind: &str, value: &str| {
-        conditions
-            .iter()
-            .find(|c| c.type_ == kind && c.status == value)
-    };
-    if is("Ready", "True").is_some() {
-        return State::Ready;
-    }
-    if let Some(stuck) = is("PodScheduled", "False") {
-        let why = stuck.message.clone().unwrap_or_default();
-        return State::Broken(format!("no node takes it: {why}"));
-    }
-    let containers = status.container_statuses.as_deref().unwrap_or_default();
-    let waiting = containers
-        .iter()
-        .filter_map(|c| c.state.as_ref()?.waiting.as_ref());
-    for waiting in waiting {
-        let reason = waiting.reason.as_deref().unwrap_or_default();
-        if BROKEN.contains(&reason) {
-            let message = waiting.message.as_deref().unwrap_or_default();
-            return State::Broken(format!("{reason} {message}").trim().to_owned());
-        }
-    }
-    State::Coming
-}
-
 #[cfg(test)]
-#[path = "roll/tests.rs"]
 mod tests;

@@ -1,5 +1,10 @@
+use freshet_api::AtOnce;
+use kube::ResourceExt;
 use serde_json::json;
 
+use super::super::super::names::{RESTART, SETTINGS};
+use super::super::super::plan::Node;
+use super::pods::{State, old, state};
 use super::*;
 
 fn node(id: i32, controller: bool) -> Node {
@@ -18,6 +23,7 @@ fn pod(id: i32, old: Option<&'static str>, state: State) -> Seen {
         old,
         state,
         ip: Some("10.0.0.1".to_owned()),
+        zone: None,
         uid: None,
     }
 }
@@ -26,7 +32,11 @@ const OLD: Option<&str> = Some("ImageChanged");
 
 fn chosen(next: Next) -> i32 {
     match next {
-        Next::Ask(seen) | Next::Mend(seen) => seen.node.id,
+        Next::Ask(seen, others) => {
+            assert_eq!(others, [], "one at a time");
+            seen.node.id
+        }
+        Next::Mend(seen) => seen.node.id,
         other => panic!("nobody was chosen: {other:?}"),
     }
 }
@@ -38,10 +48,10 @@ fn the_active_controller_goes_last() {
         pod(1, OLD, State::Ready),
         pod(5, OLD, State::Ready),
     ];
-    assert_eq!(chosen(next(&all, Some(0))), 1);
-    assert_eq!(chosen(next(&all[..1], Some(0))), 0);
+    assert_eq!(chosen(next(&all, Some(0), AtOnce::Pod)), 1);
+    assert_eq!(chosen(next(&all[..1], Some(0), AtOnce::Pod)), 0);
     assert_eq!(
-        chosen(next(&all[1..], Some(0))),
+        chosen(next(&all[1..], Some(0), AtOnce::Pod)),
         1,
         "controllers before brokers"
     );
@@ -50,12 +60,16 @@ fn the_active_controller_goes_last() {
 #[test]
 fn nobody_goes_while_somebody_is_away() {
     let coming = [pod(0, OLD, State::Ready), pod(1, None, State::Coming)];
-    assert!(matches!(next(&coming, None), Next::Wait(why) if why.contains("a-main-1")));
+    assert!(
+        matches!(next(&coming, None, AtOnce::Pod), Next::Wait(why) if why.contains("a-main-1"))
+    );
     let broken = [
         pod(0, OLD, State::Ready),
         pod(1, None, State::Broken("CrashLoopBackOff".into())),
     ];
-    assert!(matches!(next(&broken, None), Next::Wait(why) if why.contains("CrashLoopBackOff")));
+    assert!(
+        matches!(next(&broken, None, AtOnce::Pod), Next::Wait(why) if why.contains("CrashLoopBackOff"))
+    );
 }
 
 #[test]
@@ -65,19 +79,131 @@ fn what_is_broken_and_old_is_mended_without_asking() {
         pod(1, OLD, State::Broken("no node takes it".into())),
         pod(2, None, State::Coming),
     ];
-    assert!(matches!(next(&all, None), Next::Mend(seen) if seen.node.id == 1));
+    assert!(matches!(next(&all, None, AtOnce::Pod), Next::Mend(seen) if seen.node.id == 1));
 }
 
 #[test]
 fn an_old_pod_that_is_starting_is_left_to_start() {
     // It may be reading its logs; a restart would make it begin again.
     let all = [pod(0, OLD, State::Coming)];
-    assert!(matches!(next(&all, None), Next::Wait(_)));
+    assert!(matches!(next(&all, None, AtOnce::Pod), Next::Wait(_)));
+}
+
+/// The ids that would go together, the first one first.
+fn rack(seen: &[Seen], active: Option<i32>) -> Vec<i32> {
+    match next(seen, active, AtOnce::Rack) {
+        Next::Ask(first, others) => {
+            let ids = others.iter().map(|seen| seen.node.id);
+            std::iter::once(first.node.id).chain(ids).collect()
+        }
+        other => panic!("nobody was chosen: {other:?}"),
+    }
+}
+
+fn at(id: i32, zone: &str) -> Seen {
+    Seen {
+        zone: Some(zone.to_owned()),
+        ..pod(id, OLD, State::Ready)
+    }
+}
+
+/// Nine pods over three zones; 0, 1 and 2 vote.
+fn nine() -> Vec<Seen> {
+    let zones = ["a", "b", "c"];
+    (0..9).map(|id| at(id, zones[id as usize % 3])).collect()
+}
+
+#[test]
+fn old_pods_of_a_rack_go_together_and_the_rack_of_the_active_controller_last() {
+    let mut all = nine();
+    assert_eq!(rack(&all, Some(0)), [1, 4, 7]);
+    for id in [1, 4, 7] {
+        all[id].old = None;
+    }
+    assert_eq!(rack(&all, Some(0)), [2, 5, 8]);
+    for id in [2, 5, 8] {
+        all[id].old = None;
+    }
+    assert_eq!(rack(&all, Some(0)), [3, 6, 0], "it is the last to go alone");
+    assert_eq!(rack(&all, Some(1)), [0, 3, 6], "1 is done already");
+}
+
+#[test]
+fn a_rack_that_has_begun_one_by_one_goes_on_with_those_left() {
+    let mut all = nine();
+    all[1].old = None;
+    assert_eq!(rack(&all, Some(0)), [2, 5, 8], "controllers first");
+    all[2].old = None;
+    all[5].old = None;
+    assert_eq!(rack(&all, Some(0)), [4, 7]);
+}
+
+#[test]
+fn a_pod_without_a_zone_is_a_rack_of_its_own() {
+    let mut all = nine();
+    for seen in &mut all {
+        seen.zone = None;
+    }
+    all[5].zone = Some("a".to_owned());
+    assert_eq!(rack(&all, Some(0)), [1]);
+    assert_eq!(rack(&all[3..], None), [3]);
+    assert_eq!(rack(&all[5..], None), [5]);
+}
+
+#[test]
+fn controllers_that_are_no_brokers_go_before_the_brokers_of_their_rack() {
+    let mut all = nine();
+    for seen in &mut all[..3] {
+        seen.node.broker = false;
+    }
+    assert_eq!(rack(&all, Some(0)), [1]);
+    assert_eq!(rack(&[&all[..1], &all[3..]].concat(), Some(0)), [3, 6]);
+    let two = [at(1, "a"), at(2, "a")].map(|mut seen| {
+        seen.node.broker = false;
+        seen
+    });
+    assert_eq!(rack(&two, Some(1)), [2, 1], "whether both may is asked");
+}
+
+#[test]
+fn no_rack_goes_while_somebody_is_away_and_what_is_broken_is_mended_alone() {
+    let mut all = nine();
+    all[8].old = None;
+    all[8].state = State::Coming;
+    assert!(matches!(next(&all, None, AtOnce::Rack), Next::Wait(_)));
+    all[4].state = State::Broken("CrashLoopBackOff".into());
+    assert!(matches!(next(&all, None, AtOnce::Rack), Next::Mend(seen) if seen.node.id == 4));
+}
+
+#[test]
+fn people_hear_which_pods_were_restarted_and_why_one_went_alone() {
+    let mut rolled = Rolled {
+        left: 9,
+        pod: Some(("a-main-1".to_owned(), "ImageChanged")),
+        ..Rolled::default()
+    };
+    assert!(rolled.word().is_none(), "nothing was restarted");
+    rolled.restarted = vec!["a-main-1".to_owned(), "a-main-4".to_owned()];
+    let note = |rolled: &Rolled| rolled.word().map(|word| word.note).unwrap_or_default();
+    assert_eq!(
+        note(&rolled),
+        "pods a-main-1, a-main-4 were restarted; 7 more are to follow"
+    );
+    rolled.restarted.pop();
+    rolled.alone_since = Some("only 1 of the 1 other controllers".to_owned());
+    assert_eq!(
+        note(&rolled),
+        "pod a-main-1 was restarted; 8 more are to follow. The others of its rack did not go with it: \
+         only 1 of the 1 other controllers"
+    );
 }
 
 #[test]
 fn nothing_old_is_nothing_to_do() {
-    assert_eq!(next(&[pod(0, None, State::Coming)], None), Next::Nothing);
+    assert_eq!(
+        next(&[pod(0, None, State::Coming)], None, AtOnce::Pod),
+        Next::Nothing
+    );
 }
 
 fn set(revision: &str) -> k8s_openapi::api::apps::v1::StatefulSet {

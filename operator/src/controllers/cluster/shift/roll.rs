@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 
 use self::order::{Next, next};
 use self::pods::{Seen, look};
-use super::super::brokers;
+use super::super::brokers::{self, BeforeRestart};
 use super::super::fetch::Observed;
 use super::super::plan::Plan;
 use super::super::validate::Wanted;
@@ -84,11 +84,10 @@ pub(crate) async fn roll(
     let mut going = vec![first];
     if asked {
         rolled.waits_for = obstacle(wanted, &seen, context.now()).await;
-        if rolled.waits_for.is_none() && !others.is_empty() {
-            rolled.alone_since = judge(&going[0], &others).await;
-        }
-        if rolled.waits_for.is_none() && (others.is_empty() || rolled.alone_since.is_some()) {
-            rolled.waits_for = judge(&going[0], &[]).await;
+        if rolled.waits_for.is_none() {
+            let verdict = verdict(&going[0], &others).await;
+            rolled.waits_for = verdict.waits_for;
+            rolled.alone_since = verdict.alone_since;
         }
         if rolled.waits_for.is_some() {
             return Ok(rolled);
@@ -126,17 +125,42 @@ async fn obstacle(
     None
 }
 
-/// What the first one waits for before it stops together with the others; `None` if nothing.
-async fn judge(first: &Seen, others: &[Seen]) -> Option<String> {
+/// What the brokers say of a rack.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Verdict {
+    /// Why not even the first one may go now.
+    waits_for: Option<String>,
+    /// Why the others may not go with it.
+    alone_since: Option<String>,
+}
+
+/// Asks the first one what would be at risk if it stopped together with the others; if they may not, if it stopped
+/// alone.
+async fn verdict(first: &Seen, others: &[Seen]) -> Verdict {
     let ip = first.ip.as_deref().unwrap_or_default();
     let ids: Vec<_> = others.iter().map(|other| other.node.id).collect();
-    match brokers::before_restart(ip, &ids).await {
-        Ok(before) if !before.is_about(&ids) => Some(format!(
-            "broker {} to be of a version that judges several at once",
-            first.node.id
+    let mut verdict = Verdict::default();
+    if !ids.is_empty() {
+        let told = brokers::before_restart(ip, &ids).await;
+        verdict.alone_since = objection(first, &ids, told);
+        if verdict.alone_since.is_none() {
+            return verdict;
+        }
+    }
+    let told = brokers::before_restart(ip, &[]).await;
+    verdict.waits_for = objection(first, &[], told);
+    verdict
+}
+
+/// What is against a stop of the first one with those of these ids, by its own answer.
+fn objection(first: &Seen, ids: &[i32], told: Result<BeforeRestart, String>) -> Option<String> {
+    let id = first.node.id;
+    match told {
+        Ok(before) if before.is_about(ids) => before.waits_for(),
+        Ok(_) => Some(format!(
+            "broker {id} to be of a version that judges several at once"
         )),
-        Ok(before) => before.waits_for(),
-        Err(why) => Some(format!("an answer of broker {} ({why})", first.node.id)),
+        Err(why) => Some(format!("an answer of broker {id} ({why})")),
     }
 }
 

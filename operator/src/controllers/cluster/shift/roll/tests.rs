@@ -176,6 +176,29 @@ fn no_rack_goes_while_somebody_is_away_and_what_is_broken_is_mended_alone() {
 }
 
 #[test]
+fn a_rack_goes_together_only_if_the_broker_says_so_of_all_of_it() {
+    let against = |ids: &[i32], told: &str| {
+        let told = serde_json::from_str(told).map_err(|_| told.to_owned());
+        objection(&at(1, "a"), ids, told).unwrap_or_default()
+    };
+    let safe =
+        r#"{ "safe": true, "counts": { "last-copy": 0, "offline": 0, "below-min-insync": 0 } }"#;
+    let safe_together = safe.replace(r#"{ "safe""#, r#"{ "with": [4, 7], "safe""#);
+    assert_eq!(against(&[7, 4], &safe_together), "");
+    assert_eq!(against(&[], safe), "");
+    // An older broker answers for itself alone, whatever it is asked.
+    assert!(against(&[7, 4], safe).contains("version"));
+    let last_copies = safe_together
+        .replace("true", "false")
+        .replace(r#""last-copy": 0"#, r#""last-copy": 3"#);
+    assert!(against(&[4, 7], &last_copies).starts_with("3 partitions"));
+    assert_eq!(
+        against(&[4], "no answer within 8 s"),
+        "an answer of broker 1 (no answer within 8 s)"
+    );
+}
+
+#[test]
 fn people_hear_which_pods_were_restarted_and_why_one_went_alone() {
     let mut rolled = Rolled {
         left: 9,

@@ -175,12 +175,12 @@ impl Metrics {
         self.drift.inc();
     }
 
-    /// All of it, as Prometheus reads it.
+    /// All of it, and what the process uses, as Prometheus reads it.
     pub(crate) fn render(&self) -> String {
         let mut text = Vec::new();
         // Writing into memory fails only for names that no test would pass.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
-        String::from_utf8(text).unwrap_or_default()
+        String::from_utf8(text).unwrap_or_default() + &freshet_env::process::exposition()
     }
 }
 
@@ -215,11 +215,11 @@ mod tests {
             .filter_map(|line| line.split(['{', ' ']).next())
             .collect();
         let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let is_asked =
+            |word: &&str| word.starts_with("freshet_operator_") || word.starts_with("process_");
         for file in files {
             let words = file.split(|c| !is_name(c));
-            let asked: BTreeSet<&str> = words
-                .filter(|w| w.starts_with("freshet_operator_"))
-                .collect();
+            let asked: BTreeSet<&str> = words.filter(is_asked).collect();
             assert!(!asked.is_empty());
             for name in asked {
                 assert!(known.contains(name), "nobody counts {name}: {known:?}");

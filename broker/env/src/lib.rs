@@ -10,6 +10,7 @@ pub mod disk;
 pub mod host;
 pub mod limits;
 pub mod objects;
+pub mod process;
 mod reactors;
 mod rng;
 pub mod sockets;

@@ -12,6 +12,7 @@ mod replica;
 pub mod replication;
 mod shards;
 mod tiering;
+mod traffic;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
@@ -32,4 +33,5 @@ pub use tiering::{
     BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts, Pace,
     PacedReads, PastReaders, Rate, ScrubCounts,
 };
+pub use traffic::Traffic;
 pub use waiters::{Watch, Watcher};

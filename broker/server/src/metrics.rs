@@ -1,11 +1,14 @@
 //! What the broker counts, in Prometheus' text form. Handles are resolved once; nothing on the hot
 //! path looks a label up.
 
+mod directory_page;
 mod exposition;
 mod log_page;
 mod partition_page;
 mod replication_page;
 mod tier_page;
+mod topic_page;
+mod unclean;
 
 use std::sync::OnceLock;
 
@@ -16,6 +19,8 @@ use prometheus::{
 };
 
 use crate::kafka::{Context, Lag, served};
+
+pub(crate) use unclean::count as count_unclean_elections;
 
 /// Codes below this are counted by name; Kafka's go to about 135.
 const CODES: usize = 160;
@@ -39,6 +44,7 @@ pub(crate) struct Metrics {
     fetch_sessions: IntGauge,
     partitions: IntGauge,
     stuck_threads: IntGauge,
+    unclean_elections: IntCounter,
     cluster: replication_page::Seen,
 }
 
@@ -137,6 +143,10 @@ impl Metrics {
                 "freshet_stuck_threads",
                 "Threads that have been at one piece of work for seconds.",
             ),
+            unclean_elections: make.counter(
+                "freshet_unclean_leader_elections_total",
+                "Elections that may have lost records, decided by this node since it started.",
+            ),
             cluster: replication_page::Seen::default(),
             registry,
         }
@@ -192,12 +202,18 @@ impl Metrics {
         TextEncoder::new()
             .encode(&families, &mut page)
             .expect("writing to memory cannot fail");
-        let partitions = partition_page::render(&context.partitions, lags);
-        page.extend_from_slice(partitions.as_bytes());
-        let replication = replication_page::render(context, &self.cluster);
-        page.extend_from_slice(replication.as_bytes());
-        page.extend_from_slice(tier_page::render(&context.partitions).as_bytes());
-        page.extend_from_slice(log_page::render(context.writers.metrics()).as_bytes());
+        let open = context.partitions.all();
+        let dirs = context.writers.dirs();
+        for text in [
+            directory_page::render(dirs, &open, &context.partitions),
+            partition_page::render(open, lags),
+            replication_page::render(context, &self.cluster),
+            tier_page::render(&context.partitions),
+            log_page::render(context.writers.metrics()),
+            freshet_env::process::exposition(),
+        ] {
+            page.extend_from_slice(text.as_bytes());
+        }
         String::from_utf8(page).expect("the text format is UTF-8")
     }
 

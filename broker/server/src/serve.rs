@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::http;
 use crate::kafka::{ConnectionLimits, Context, KafkaListener, ListenerShared};
+use crate::metrics;
 use crate::stop::Stop;
 
 /// Bound sockets.
@@ -49,6 +50,10 @@ pub fn serve(
         let face = KafkaListener::new(shared, Arc::clone(&reactors));
         tasks.push(tokio::spawn(face.serve(listener, grace)));
     }
+    tasks.push(tokio::spawn(metrics::count_unclean_elections(
+        Arc::clone(context),
+        stop.clone(),
+    )));
     if let Some(listener) = listeners.http {
         tasks.push(tokio::spawn(http::serve(
             Arc::clone(context),

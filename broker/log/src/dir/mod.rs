@@ -81,6 +81,8 @@ pub struct LogDir {
     leftovers: Mutex<Vec<PathBuf>>,
     failure: OnceLock<LogError>,
     available_bytes: AtomicI64,
+    /// Size of its file system, by the last look.
+    total_bytes: AtomicU64,
     /// When that was last asked for, ms.
     looked_ms: AtomicU64,
     fsync_micros: AtomicU64,
@@ -144,6 +146,7 @@ impl LogDir {
             leftovers: Mutex::new(leftovers),
             failure: OnceLock::new(),
             available_bytes: AtomicI64::new(signed(space.available_bytes)),
+            total_bytes: AtomicU64::new(space.total_bytes),
             looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
             write_micros: AtomicU64::new(0),
@@ -173,6 +176,7 @@ impl LogDir {
             leftovers: Mutex::default(),
             failure: OnceLock::from(failure),
             available_bytes: AtomicI64::new(0),
+            total_bytes: AtomicU64::new(0),
             looked_ms: AtomicU64::new(0),
             fsync_micros: AtomicU64::new(0),
             write_micros: AtomicU64::new(0),
@@ -247,6 +251,15 @@ impl LogDir {
     pub fn space(&self) -> Result<Space, OpenError> {
         let space = self.disk.space(&self.path);
         space.map_err(|error| io_error("asking for the room of", &self.path, &error))
+    }
+
+    /// The same by the last look, without asking the device, which may hang. A flush thread looks
+    /// every two seconds, and more often while there is something to flush.
+    pub fn known_space(&self) -> Space {
+        Space {
+            total_bytes: self.total_bytes.load(Ordering::Relaxed),
+            available_bytes: self.available_bytes(),
+        }
     }
 
     /// Whether the last process that used it stopped cleanly.
@@ -487,6 +500,7 @@ impl LogDir {
             Ok(space) => {
                 let available = signed(space.available_bytes);
                 self.available_bytes.store(available, Ordering::Relaxed);
+                self.total_bytes.store(space.total_bytes, Ordering::Relaxed);
             }
             Err(error) => {
                 tracing::warn!(dir = %self.path.display(), %error, "cannot ask for free space");

@@ -70,6 +70,7 @@ impl MetadataImage {
                     unclean.pop_front();
                 }
                 unclean.push_back(Arc::clone(election));
+                self.unclean_applied += 1;
             }
             Record::Version(version) => self.version = *version,
         }

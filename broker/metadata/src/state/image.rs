@@ -242,6 +242,7 @@ pub struct MetadataImage {
     pub(crate) features: Arc<BTreeMap<String, i16>>,
     pub(crate) next_producer_id: ProducerId,
     pub(crate) unclean: Arc<VecDeque<Arc<UncleanElection>>>,
+    pub(crate) unclean_applied: u64,
     pub(crate) deleted: Arc<VecDeque<TopicId>>,
     pub(crate) version: u64,
 }
@@ -260,6 +261,7 @@ impl Default for MetadataImage {
             features: Arc::default(),
             next_producer_id: 0,
             unclean: Arc::default(),
+            unclean_applied: 0,
             deleted: Arc::default(),
             version: 0,
         }
@@ -281,6 +283,13 @@ impl MetadataImage {
     /// The latest elections that may have lost records, the oldest first; at most 100.
     pub fn unclean_elections(&self) -> impl Iterator<Item = &Arc<UncleanElection>> {
         self.unclean.iter()
+    }
+
+    /// How many elections that may have lost records were applied here, to this image and those before
+    /// it. A snapshot keeps only the latest, so nodes may differ in it, and it is less after one: for
+    /// comparing two images of one node.
+    pub fn unclean_applied(&self) -> u64 {
+        self.unclean_applied
     }
 
     /// Whether it is agreed that a topic was deleted. False also for one that was never heard of, and

@@ -320,6 +320,21 @@ fn what_a_broker_lost_does_not_lead() {
 }
 
 #[test]
+fn all_unclean_elections_are_counted_and_the_latest_are_kept() {
+    let mut cluster = Cluster::watched(2);
+    cluster.create_on("cache", &[[1].as_slice(); 150]);
+    let of_cache = ConfigTarget::Topic("cache".into());
+    cluster.set(of_cache, "freshet.durability", "page-cache");
+    let last = epoch(&cluster, 1);
+    cluster.second(&[2]);
+    cluster.ask(another(1, PastLife::Crashed(last))).unwrap();
+    cluster.beat(1);
+    let image = cluster.image();
+    assert_eq!(image.unclean_elections().count(), 100);
+    assert_eq!(image.unclean_applied(), 150);
+}
+
+#[test]
 fn an_unclean_leader_that_comes_to_nothing_takes_nobody_along() {
     let mut cluster = Cluster::watched(3);
     cluster.create_on("t", &[&[1, 2, 3]]);

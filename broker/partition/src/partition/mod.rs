@@ -25,6 +25,7 @@ use self::past::PastSlot;
 pub use self::past::{ColdRead, KnownPast, Past};
 use crate::replica::{ProduceDone, Replica, Reporter, Stand};
 use crate::replication::Leader;
+use crate::traffic::Traffic;
 use crate::waiters::{Waiters, Watch, Watcher};
 
 /// What must be true before a produce is acknowledged.
@@ -185,6 +186,11 @@ impl Partition {
         self.log.load_full()
     }
 
+    /// What goes through all partitions of its topic here.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.replica.traffic
+    }
+
     /// What this broker is to the partition.
     pub fn stand(&self) -> Stand {
         self.replica.stand()
@@ -272,9 +278,15 @@ impl Partition {
             Err(refusal) => return done(Err(refusal)),
         };
         let replica = Arc::clone(&self.replica);
-        let stored = move |result: Result<Appended, AppendError>| match result {
-            Ok(appended) if acks == Acks::All => replica.park(appended, done),
-            other => done(other.map_err(ProduceError::from)),
+        let bytes = batch.len() as u64;
+        let stored = move |result: Result<Appended, AppendError>| {
+            if let Ok(appended) = &result {
+                count(&replica.traffic, appended, bytes);
+            }
+            match result {
+                Ok(appended) if acks == Acks::All => replica.park(appended, done),
+                other => done(other.map_err(ProduceError::from)),
+            }
         };
         let append = Append {
             batches: batch,
@@ -505,5 +517,13 @@ fn latest(before: Option<TimedOffset>, found: Option<TimedOffset>) -> Option<Tim
     match (before, found) {
         (Some(before), Some(found)) if found.timestamp <= before.timestamp => Some(before),
         (before, found) => found.or(before),
+    }
+}
+
+/// What a producer had stored; a retry that was answered from memory is not stored again.
+fn count(traffic: &Traffic, appended: &Appended, bytes: u64) {
+    if !appended.duplicate {
+        let records = appended.last_offset - appended.base_offset + 1;
+        traffic.produced(bytes, u64::try_from(records).unwrap_or(0));
     }
 }

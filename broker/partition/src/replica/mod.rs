@@ -25,6 +25,7 @@ pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
 use crate::replication::{IsrChange, Leader, Moved, Term};
 use crate::tiering::PastReaders;
+use crate::traffic::{Traffic, TrafficByTopic};
 use crate::waiters::Waiters;
 
 /// Told once how a produce ended; runs on a log thread, or on the producing one, and must not block.
@@ -88,6 +89,7 @@ pub(crate) struct Surroundings {
     /// Consumers read from followers, so those hear at once what is committed.
     pub(crate) by_rack: bool,
     pub(crate) counts: Arc<IsrCounts>,
+    pub(crate) traffic: Arc<TrafficByTopic>,
     pub(crate) damage: Arc<Damage>,
     /// Who reads from object storage, where there is any.
     pub(crate) past_readers: Option<Arc<PastReaders>>,
@@ -143,6 +145,8 @@ struct State {
 pub(crate) struct Replica {
     at: TopicPartition,
     around: Arc<Surroundings>,
+    /// What goes through the topic here.
+    pub(crate) traffic: Arc<Traffic>,
     stand: AtomicI32,
     /// The last place is given up, and none is taken yet.
     is_between: AtomicBool,
@@ -171,6 +175,7 @@ impl Replica {
         Self {
             at,
             around: Arc::clone(around),
+            traffic: around.traffic.of(at.topic),
             stand: AtomicI32::new(Stand::WAITS),
             is_between: AtomicBool::new(false),
             leader_epoch: AtomicI32::new(-1),

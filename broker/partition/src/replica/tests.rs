@@ -12,6 +12,7 @@ fn alone() -> Replica {
         lag_max: Millis(30_000),
         by_rack: false,
         counts: Arc::default(),
+        traffic: Arc::default(),
         damage: Arc::default(),
         past_readers: None,
     };

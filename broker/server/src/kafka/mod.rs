@@ -14,6 +14,7 @@ mod producer_ids;
 mod registry;
 mod sessions;
 
+pub(crate) use api::describe_log_dirs::shown;
 pub(crate) use connection::ConnectionLimits;
 pub(crate) use connection::listener::{KafkaListener, ListenerShared};
 pub use context::{

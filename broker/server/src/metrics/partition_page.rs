@@ -1,14 +1,16 @@
-//! What there is once for each partition, as exposition text. It is written anew for each scrape:
+//! What there is once for each partition and for each topic, as exposition text. It is written anew for each scrape:
 //! kept in handles, two scrapes at a time would clear each other's series, and series of what is
 //! gone would stay.
 
-use freshet_partition::Directory;
+use std::sync::Arc;
+
+use freshet_partition::Partition;
 
 use crate::kafka::Lag;
 use crate::metrics::exposition::{head, line, sample};
-use crate::metrics::signed;
+use crate::metrics::{signed, topic_page};
 
-/// Partitions, and lags of groups, that one scrape may show.
+/// Partitions, topics, and lags of groups, that one scrape may show: this many of each.
 const SHOWN: usize = 10_000;
 
 /// One partition at one moment.
@@ -22,8 +24,7 @@ struct Row {
 }
 
 /// Reads the partitions and writes all families.
-pub(super) fn render(partitions: &Directory, lags: &[Lag]) -> String {
-    let mut open = partitions.all();
+pub(super) fn render(mut open: Vec<Arc<Partition>>, lags: &[Lag]) -> String {
     open.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let hidden = open.len().saturating_sub(SHOWN);
     let rows: Vec<Row> = open
@@ -40,7 +41,13 @@ pub(super) fn render(partitions: &Directory, lags: &[Lag]) -> String {
         .collect();
     let mut page = partition_families(&rows);
     let hidden_lags = lag_family(&mut page, lags, SHOWN);
-    left_out(&mut page, &[("partitions", hidden), ("lags", hidden_lags)]);
+    let hidden_topics = topic_page::render(&mut page, &open, SHOWN);
+    let counts = [
+        ("partitions", hidden),
+        ("topics", hidden_topics),
+        ("lags", hidden_lags),
+    ];
+    left_out(&mut page, &counts);
     page
 }
 
@@ -97,7 +104,7 @@ fn lag_family(page: &mut String, lags: &[Lag], most: usize) -> usize {
 fn left_out(page: &mut String, counts: &[(&str, usize)]) {
     const NAME: &str = "freshet_series_left_out";
     let help = format!(
-        "Partitions and lags that this page does not show, because it shows {SHOWN} of each."
+        "Partitions, topics and lags that this page does not show, because it shows {SHOWN} of each."
     );
     head(page, NAME, &help, "gauge");
     for (of, count) in counts {

@@ -20,6 +20,7 @@ use freshet_wire::{
 };
 use parking_lot::Mutex;
 
+use crate::replicas::until;
 use crate::rig::{NODE, Raw, Rig, Surroundings, heartbeat};
 
 fn three() -> Rig {
@@ -252,6 +253,10 @@ fn an_unclean_election_is_only_for_those_without_a_leader() {
         1,
         "it is on record"
     );
+    until("it is counted", || {
+        let (_, page) = rig.page("/metrics");
+        page.contains("\nfreshet_unclean_leader_elections_total 1\n")
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 )]
 
 mod administration;
+mod metrics;
 mod peers;
 mod replicas;
 mod retries;

@@ -79,6 +79,8 @@ fn what_is_older_than_five_batches_is_a_duplicate_without_an_offset() {
     raw.send(&record(topic, producer, 0, 0));
     let told = one(raw.latest(&record(topic, producer, 8, -1)));
     assert_eq!(placed(&told), (0, 8), "nothing was stored twice");
+    let counted = rig.series("freshet_topic_produced_records_total{topic=\"t\"}");
+    assert_eq!(counted, Some(9.0), "nor counted");
 }
 
 #[test]

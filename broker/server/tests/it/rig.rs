@@ -178,6 +178,22 @@ impl Rig {
         (status.expect("a status"), body.to_owned())
     }
 
+    /// Where logs are.
+    pub(crate) fn log_dir(&self) -> std::path::PathBuf {
+        self.writers.dirs()[0].path().to_owned()
+    }
+
+    /// What a series of `/metrics` says; none if there is no such series.
+    pub(crate) fn series(&self, name: &str) -> Option<f64> {
+        let (_, page) = self.page("/metrics");
+        let mut values = page
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = values.next()?.parse().expect("a number");
+        assert_eq!(values.next(), None, "{name} twice");
+        Some(value)
+    }
+
     /// A new connection.
     pub(crate) fn connect(&self) -> Raw {
         let stream = TcpStream::connect(self.address).expect("the broker listens");

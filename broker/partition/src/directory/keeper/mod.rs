@@ -170,6 +170,7 @@ impl Keeper {
             lag_max: Millis(lag_max_ms),
             by_rack: replicas.by_rack,
             counts: Arc::clone(&directory.isr_counts),
+            traffic: Arc::default(),
             damage: Arc::default(),
             past_readers: parts.past_readers.clone(),
         });

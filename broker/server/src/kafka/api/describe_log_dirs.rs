@@ -141,7 +141,7 @@ fn topic(name: &str, mut partitions: Vec<DescribeLogDirsPartition>) -> DescribeL
 }
 
 /// Clients compare directories with what they know by their absolute paths.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use freshet_codec::Payload;
 use freshet_log::ReadError as LogReadError;
 use freshet_partition::{
-    ColdRead, Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice,
+    ColdRead, Ends, Isolation, Partition, ReadError, ReplicaFetch, Seen, Slice, Traffic,
 };
 use freshet_types::{NodeId, Offset};
 use freshet_wire::ErrorCode;
@@ -30,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) seen: Option<(Arc<Partition>, Seen)>,
     /// All that the client may read it has, so there is nothing to do before the next move.
     pub(super) caught_up: bool,
+    /// Counts the records once they are sent; none without any.
+    pub(super) traffic: Option<Arc<Traffic>>,
 }
 
 impl Outcome {
@@ -42,6 +44,7 @@ impl Outcome {
             nearer: None,
             seen: None,
             caught_up: false,
+            traffic: None,
         }
     }
 
@@ -162,6 +165,7 @@ impl ColdLook {
             Ok(Ok(Slice { fetched, ends })) => Outcome {
                 ends: Some(ends),
                 records: fetched.chunks.into_iter().collect(),
+                traffic: Some(Arc::clone(partition.traffic())),
                 ..nothing
             },
             Ok(Err(error)) => failed(&partition, &error),
@@ -215,6 +219,7 @@ pub(super) async fn look(
     Look::Done(match read {
         Ok(Slice { fetched, ends }) => {
             let ends = told(ends, isolation);
+            let has_records = fetched.bytes > 0;
             Outcome {
                 error: ErrorCode::None,
                 ends: Some(ends),
@@ -222,6 +227,7 @@ pub(super) async fn look(
                 diverging: None,
                 nearer: None,
                 caught_up: is_caught_up(from, isolation, ends),
+                traffic: has_records.then(|| Arc::clone(partition.traffic())),
                 seen: Some((partition, seen)),
             }
         }

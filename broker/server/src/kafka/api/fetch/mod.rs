@@ -219,9 +219,11 @@ fn respond(
         if outcome.error != ErrorCode::None {
             context.metrics.error(outcome.error);
         }
-        context
-            .metrics
-            .fetched(outcome.records.len(), reader.is_replica());
+        let bytes = outcome.records.len();
+        context.metrics.fetched(bytes, reader.is_replica());
+        if let Some(traffic) = outcome.traffic.take().filter(|_| !reader.is_replica()) {
+            traffic.fetched(bytes as u64);
+        }
         let is_news = is_session && settle(agenda, slot, &outcome);
         if let Some(item) = agenda.item(slot)
             && (is_news || !only_news)

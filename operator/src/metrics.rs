@@ -215,8 +215,11 @@ mod tests {
             .filter_map(|line| line.split(['{', ' ']).next())
             .collect();
         let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
-        let is_asked =
-            |word: &&str| word.starts_with("freshet_operator_") || word.starts_with("process_");
+        let is_asked = |word: &&str| {
+            ["freshet_", "process_"]
+                .iter()
+                .any(|start| word.starts_with(start))
+        };
         for file in files {
             let words = file.split(|c| !is_name(c));
             let asked: BTreeSet<&str> = words.filter(is_asked).collect();

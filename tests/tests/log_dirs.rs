@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER};
-use freshet_tests::{Broker, Client, Kind, Raw, Suite, Tools, batch, eventually, now_ms};
+use freshet_tests::{Broker, Client, Kind, Raw, Suite, Tools, batch, eventually, get, now_ms};
 use freshet_wire::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use freshet_wire::describe_log_dirs::DescribeLogDirsPartition;
 use freshet_wire::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
@@ -233,6 +233,11 @@ fn unreadable() -> Result<()> {
     fs::write(&lost, "no directory")?;
     home.start_again()?;
     ensure!(home.held(&lost, there)?.is_none(), "it is told as offline");
+    let (_, page) = get(home.broker.http()?, "/metrics")?;
+    for (dir, offline) in [(&home.dirs[0], 0), (&lost, 1)] {
+        let line = format!("freshet_log_directory_offline{{directory=\"{dir}\"}} {offline}\n");
+        ensure!(page.contains(&line), "{line} is missing in {page}");
+    }
     ensure!(home.produce(here)? == 1, "the rest is served");
     let refused = home.raw.produce(there, record(10)?)?;
     ensure!(refused.error_code != 0, "{refused:?}");

@@ -90,7 +90,7 @@ fn figures() -> Vec<Figure> {
         ),
         gauge(
             "freshet_memory_limit_bytes",
-            "Memory that the process and what runs beside it in its container may use; absent without a limit.",
+            "Memory that there is for the process: what its container may use, or what the machine has.",
             memory_limit().map(|limit| limit as f64),
         ),
     ];
@@ -152,13 +152,22 @@ fn open_fds() -> Option<u64> {
     }
 }
 
-/// The smallest limit of the control group that this process is in, and of those around it.
 fn memory_limit() -> Option<u64> {
-    let groups = read("/proc/self/cgroup")?;
-    smallest_limit(Path::new("/sys/fs/cgroup"), &groups)
+    let groups = read("/proc/self/cgroup");
+    let group = groups.and_then(|groups| smallest_limit(Path::new("/sys/fs/cgroup"), &groups));
+    let machine = read("/proc/meminfo").and_then(|text| machine_bytes(&text));
+    group.into_iter().chain(machine).min()
 }
 
-/// `groups` is what `/proc/self/cgroup` says. In a container its own group commonly looks like the
+fn machine_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The smallest limit of the control group that this process is in, and of those around it. `groups` is what `/proc/self/cgroup` says. In a container its own group commonly looks like the
 /// root, and what is outside cannot be seen.
 fn smallest_limit(root: &Path, groups: &str) -> Option<u64> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -197,6 +206,7 @@ mod tests {
             ("process_max_fds", "gauge"),
             ("process_start_time_seconds", "gauge"),
             ("process_threads", "gauge"),
+            ("freshet_memory_limit_bytes", "gauge"),
         ] {
             assert!(page.contains(&format!("# TYPE {name} {kind}\n")), "{page}");
             assert!(value(&page, name) > 0.0, "{page}");
@@ -228,6 +238,13 @@ mod tests {
         let now = clock_gettime(ClockId::Realtime).tv_sec as f64;
         // The machine's own start is told in whole seconds.
         assert!(start < now + 2.0 && start > now - 3600.0, "{start} {now}");
+    }
+
+    #[test]
+    fn a_machine_tells_its_memory_in_kibibytes() {
+        let text = "MemTotal:       16384 kB\nMemFree:         8192 kB\n";
+        assert_eq!(machine_bytes(text), Some(16 << 20));
+        assert_eq!(machine_bytes("MemFree: 8192 kB\n"), None);
     }
 
     #[test]

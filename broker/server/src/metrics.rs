@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 
 use freshet_wire::{ApiKey, ErrorCode};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::kafka::{Context, Lag, served};
@@ -74,6 +74,15 @@ impl Maker<'_> {
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.keep(IntGauge::new(name, help))
     }
+
+    /// Of requests, by API.
+    fn latency(&self) -> HistogramVec {
+        let opts = HistogramOpts::new(
+            "freshet_request_seconds",
+            "From request read to reply ready.",
+        );
+        self.keep(HistogramVec::new(opts.buckets(LATENCY.to_vec()), &["api"]))
+    }
 }
 
 impl Metrics {
@@ -85,14 +94,7 @@ impl Metrics {
             Opts::new("freshet_requests_total", "Requests received, by API."),
             &["api"],
         ));
-        let latency = make.keep(prometheus::HistogramVec::new(
-            HistogramOpts::new(
-                "freshet_request_seconds",
-                "From request read to reply ready.",
-            )
-            .buckets(LATENCY.to_vec()),
-            &["api"],
-        ));
+        let latency = make.latency();
         let errors = make.keep(IntCounterVec::new(
             Opts::new(
                 "freshet_errors_total",

@@ -296,7 +296,8 @@ mod tests {
     fn every_query_asks_for_what_is_chosen() {
         for (board, panel) in panels() {
             for (query, _) in panel.queries {
-                let metrics: Vec<&str> = query.split("freshet_").skip(1).collect();
+                let of = |start: &str| query.split(start).skip(1).collect::<Vec<&str>>();
+                let metrics = [of("freshet_"), of("process_")].concat();
                 // A label of that name within written-out matchers is no metric.
                 for rest in metrics.into_iter().filter(|rest| !rest.starts_with("dev_")) {
                     let is_name = |c: char| c.is_ascii_lowercase() || c == '_';

@@ -35,6 +35,10 @@ pub(super) const BOARD: Board = Board {
             title: "Disks and memory",
             panels: DISKS,
         },
+        Row {
+            title: "Processes",
+            panels: PROCESSES,
+        },
     ],
 };
 
@@ -230,11 +234,41 @@ const WAITS: &[Panel] = &[
 
 const DISKS: &[Panel] = &[
     Panel {
-        title: "On disk",
-        about: "Bytes of logs.",
+        title: "Disks in use",
+        about: "How much of the file systems of log directories is taken, by whomever. Alerts come at 90 %, and when it will be all within 12 hours.",
+        unit: "percentunit",
+        show: Show::Lines,
+        queries: &[(
+            "1 - freshet_log_directory_available_bytes{@} / freshet_log_directory_total_bytes{@}",
+            "{{pod}} {{directory}}",
+        )],
+    },
+    Panel {
+        title: "Left on disks",
+        about: "Bytes that the file systems of log directories have left.",
         unit: "bytes",
         show: Show::Lines,
-        queries: &[("sum by (pod) (freshet_log_size_bytes{@})", "{{pod}}")],
+        queries: &[(
+            "freshet_log_directory_available_bytes{@}",
+            "{{pod}} {{directory}}",
+        )],
+    },
+    Panel {
+        title: "In log directories",
+        about: "Bytes of segments of the partitions in each log directory.",
+        unit: "bytes",
+        show: Show::Lines,
+        queries: &[(
+            "freshet_log_directory_size_bytes{@}",
+            "{{pod}} {{directory}}",
+        )],
+    },
+    Panel {
+        title: "Log directories offline",
+        about: "Log directories that have failed or could not be opened.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[("sum by (pod) (freshet_log_directory_offline{@})", "{{pod}}")],
     },
     Panel {
         title: "Written",
@@ -322,9 +356,63 @@ const DISKS: &[Panel] = &[
     },
     Panel {
         title: "Series left out",
-        about: "Partitions and lags that a broker does not show, because it shows 10,000 of each. Above 0 the sums on these pages are too low.",
+        about: "Partitions, topics and lags that a broker does not show, because it shows 10,000 of each. Above 0 the sums on these pages are too low.",
         unit: "short",
         show: Show::Lines,
         queries: &[("freshet_series_left_out{@}", "{{pod}} {{of}}")],
+    },
+];
+
+const PROCESSES: &[Panel] = &[
+    Panel {
+        title: "Processors",
+        about: "Processors that each broker keeps busy.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[(
+            "rate(process_cpu_seconds_total{@}[$__rate_interval])",
+            "{{pod}}",
+        )],
+    },
+    Panel {
+        title: "Memory",
+        about: "What each broker has in RAM, and what its container or machine has for it.",
+        unit: "bytes",
+        show: Show::Lines,
+        queries: &[
+            ("process_resident_memory_bytes{@}", "{{pod}}"),
+            ("freshet_memory_limit_bytes{@}", "{{pod}} limit"),
+        ],
+    },
+    Panel {
+        title: "File descriptors in use",
+        about: "Connections and files that are open, of those that may be. The last eighth, at most 1,024, are kept for logs.",
+        unit: "percentunit",
+        show: Show::Lines,
+        queries: &[("process_open_fds{@} / process_max_fds{@}", "{{pod}}")],
+    },
+    Panel {
+        title: "Threads",
+        about: "Threads of each broker. They do not grow with its load.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[("process_threads{@}", "{{pod}}")],
+    },
+    Panel {
+        title: "Up since",
+        about: "How long each broker has been running.",
+        unit: "s",
+        show: Show::Lines,
+        queries: &[("time() - process_start_time_seconds{@}", "{{pod}}")],
+    },
+    Panel {
+        title: "Restarts",
+        about: "Restarts within the last hour. A roll is one.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[(
+            "changes(max by (pod) (process_start_time_seconds{@})[1h:15s])",
+            "{{pod}}",
+        )],
     },
 ];

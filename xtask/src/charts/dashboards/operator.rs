@@ -23,6 +23,10 @@ pub(super) const BOARD: Board = Board {
             title: "What it does",
             panels: WORK,
         },
+        Row {
+            title: "Its process",
+            panels: PROCESS,
+        },
     ],
 };
 
@@ -125,6 +129,56 @@ const WORK: &[Panel] = &[
         queries: &[(
             "sum by (reason) (increase(freshet_operator_restarts_total{@}[1h]))",
             "{{reason}}",
+        )],
+    },
+];
+
+/// Other things in its namespace may have metrics of such names.
+const PROCESS: &[Panel] = &[
+    Panel {
+        title: "Processors",
+        about: "Processors that it keeps busy.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[(
+            "rate(process_cpu_seconds_total{@}[$__rate_interval]) and on (namespace, pod) freshet_operator_at_work{@}",
+            "{{pod}}",
+        )],
+    },
+    Panel {
+        title: "Memory",
+        about: "What it has in RAM, and what its container or machine has for it.",
+        unit: "bytes",
+        show: Show::Lines,
+        queries: &[
+            (
+                "process_resident_memory_bytes{@} and on (namespace, pod) freshet_operator_at_work{@}",
+                "{{pod}}",
+            ),
+            (
+                "freshet_memory_limit_bytes{@} and on (namespace, pod) freshet_operator_at_work{@}",
+                "{{pod}} limit",
+            ),
+        ],
+    },
+    Panel {
+        title: "File descriptors",
+        about: "Connections and files that are open.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[(
+            "process_open_fds{@} and on (namespace, pod) freshet_operator_at_work{@}",
+            "{{pod}}",
+        )],
+    },
+    Panel {
+        title: "Up since",
+        about: "How long it has been running.",
+        unit: "s",
+        show: Show::Lines,
+        queries: &[(
+            "time() - process_start_time_seconds{@} and on (namespace, pod) freshet_operator_at_work{@}",
+            "{{pod}}",
         )],
     },
 ];

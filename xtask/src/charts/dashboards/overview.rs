@@ -72,10 +72,13 @@ const HEALTH: &[Panel] = &[
     },
     Panel {
         title: "Unclean elections",
-        about: "Elections that may have lost records, among the latest 100 of the cluster.",
+        about: "Elections of the last day that may have lost records.",
         unit: "short",
         show: Show::Zero,
-        queries: &[("max(freshet_unclean_elections{@})", "unclean")],
+        queries: &[(
+            "sum(increase(freshet_unclean_leader_elections_total{@}[1d]))",
+            "unclean",
+        )],
     },
     Panel {
         title: "Partitions that cannot be opened",
@@ -92,6 +95,23 @@ const HEALTH: &[Panel] = &[
         queries: &[("sum(freshet_stuck_threads{@})", "stuck")],
     },
     Panel {
+        title: "Log directories offline",
+        about: "Log directories that have failed or could not be opened.",
+        unit: "short",
+        show: Show::Zero,
+        queries: &[("sum(freshet_log_directory_offline{@})", "offline")],
+    },
+    Panel {
+        title: "Fullest disk",
+        about: "How much is taken of the file system of a log directory that has the least left.",
+        unit: "percentunit",
+        show: Show::Number,
+        queries: &[(
+            "max(1 - freshet_log_directory_available_bytes{@} / freshet_log_directory_total_bytes{@})",
+            "in use",
+        )],
+    },
+    Panel {
         title: "Partitions",
         about: "Partitions of the cluster that have a leader.",
         unit: "short",
@@ -103,7 +123,7 @@ const HEALTH: &[Panel] = &[
         about: "Bytes of logs on the disks of all brokers, copies counted.",
         unit: "bytes",
         show: Show::Number,
-        queries: &[("sum(freshet_log_size_bytes{@})", "on disks")],
+        queries: &[("sum(freshet_log_directory_size_bytes{@})", "on disks")],
     },
     Panel {
         title: "Lag of all groups",

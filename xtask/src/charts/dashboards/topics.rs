@@ -13,7 +13,7 @@ pub(super) const BOARD: Board = Board {
         Variable {
             name: "topic",
             title: "Topic",
-            from: "freshet_log_size_bytes{namespace=\"$namespace\",freshet_dev_cluster=\"$cluster\"}",
+            from: "freshet_topic_log_size_bytes{namespace=\"$namespace\",freshet_dev_cluster=\"$cluster\"}",
             label: "topic",
             many: true,
         },
@@ -37,11 +37,11 @@ pub(super) const BOARD: Board = Board {
 const RECORDS: &[Panel] = &[
     Panel {
         title: "Written",
-        about: "Offsets given out each second, in all partitions of a topic.",
+        about: "Records that producers have stored each second, in all partitions of a topic.",
         unit: "cps",
         show: Show::Stack,
         queries: &[(
-            "topk(20, sum by (topic) (clamp_min(max by (topic, partition) (deriv(freshet_log_end_offset{@}[$__rate_interval])), 0)))",
+            "topk(20, sum by (topic) (rate(freshet_topic_produced_records_total{@}[$__rate_interval])))",
             "{{topic}}",
         )],
     },
@@ -79,12 +79,32 @@ const RECORDS: &[Panel] = &[
 
 const BYTES: &[Panel] = &[
     Panel {
+        title: "Produced",
+        about: "Bytes of batches that producers have stored each second.",
+        unit: "Bps",
+        show: Show::Stack,
+        queries: &[(
+            "topk(20, sum by (topic) (rate(freshet_topic_produced_bytes_total{@}[$__rate_interval])))",
+            "{{topic}}",
+        )],
+    },
+    Panel {
+        title: "Sent to consumers",
+        about: "Bytes of batches that consumers are sent each second.",
+        unit: "Bps",
+        show: Show::Stack,
+        queries: &[(
+            "topk(20, sum by (topic) (rate(freshet_topic_fetched_bytes_total{@}[$__rate_interval])))",
+            "{{topic}}",
+        )],
+    },
+    Panel {
         title: "On disks",
         about: "Bytes on the disks of all brokers, copies counted.",
         unit: "bytes",
         show: Show::Stack,
         queries: &[(
-            "topk(20, sum by (topic) (freshet_log_size_bytes{@}))",
+            "topk(20, sum by (topic) (freshet_topic_log_size_bytes{@}))",
             "{{topic}}",
         )],
     },
@@ -126,6 +146,6 @@ const ALL: &[Panel] = &[
         about: "Bytes on the disks of all brokers, copies counted.",
         unit: "bytes",
         show: Show::Table,
-        queries: &[("sum by (topic) (freshet_log_size_bytes{@})", "")],
+        queries: &[("sum by (topic) (freshet_topic_log_size_bytes{@})", "")],
     },
 ];

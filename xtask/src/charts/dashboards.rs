@@ -131,23 +131,9 @@ impl Board {
     fn templating(&self) -> Vec<Value> {
         let source = json!({
             "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus",
-            "refresh": 1, "hide": 0, "includeAll": false, "multi": false, "current": {}, "options": [],
-            "regex": "",
+            "refresh": 1, "hide": 0, "includeAll": false, "multi": false, "options": [], "regex": "",
         });
-        let variable = |variable: &Variable| {
-            let all = json!({"text": "All", "value": "$__all"});
-            let query = format!("label_values({}, {})", variable.from, variable.label);
-            json!({
-                "name": variable.name, "label": variable.title, "type": "query",
-                "datasource": {"type": "prometheus", "uid": SOURCE},
-                "definition": query, "query": {"query": query, "refId": variable.name},
-                "refresh": 2, "sort": 1, "hide": 0, "regex": "", "options": [],
-                "includeAll": variable.many, "multi": variable.many,
-                "allValue": variable.many.then_some(".*"),
-                "current": if variable.many { all } else { json!({}) },
-            })
-        };
-        let chosen = self.variables.iter().map(variable);
+        let chosen = self.variables.iter().map(Variable::json);
         std::iter::once(source).chain(chosen).collect()
     }
 
@@ -174,6 +160,25 @@ impl Board {
             top += height;
         }
         made
+    }
+}
+
+impl Variable {
+    fn json(&self) -> Value {
+        let query = format!("label_values({}, {})", self.from, self.label);
+        let mut json = json!({
+            "name": self.name, "label": self.title, "type": "query",
+            "datasource": {"type": "prometheus", "uid": SOURCE},
+            "definition": query, "query": query,
+            "refresh": 2, "sort": 1, "hide": 0, "regex": "", "options": [],
+            "includeAll": self.many, "multi": self.many,
+        });
+        // Without a choice Grafana takes the first one.
+        if self.many {
+            json["allValue"] = json!(".*");
+            json["current"] = json!({"text": "All", "value": "$__all"});
+        }
+        json
     }
 }
 
@@ -235,14 +240,15 @@ impl Panel {
             Show::Number | Show::Zero => json!({
                 "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
                 "colorMode": "value", "graphMode": "none", "textMode": "auto", "justifyMode": "auto",
-                "orientation": "auto",
+                "orientation": "auto", "showPercentChange": false, "wideLayout": true,
+                "percentChangeColorMode": "standard",
             }),
             Show::Lines | Show::Stack => json!({
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
                 "tooltip": {"mode": "multi", "sort": "desc"},
             }),
             Show::Table => json!({
-                "showHeader": true, "cellHeight": "sm",
+                "showHeader": true, "cellHeight": "sm", "frameIndex": 0,
                 "sortBy": [{"displayName": "Value", "desc": true}],
             }),
         }
@@ -305,6 +311,38 @@ mod tests {
                     let chosen = ["{@", "{namespace=\"$namespace\""];
                     let chosen = chosen.iter().any(|start| matchers.starts_with(start));
                     assert!(chosen, "{board}: {query}");
+                }
+            }
+        }
+    }
+
+    /// What `dashboard`, `stat` and `table` of Grafana's published schemas require (the JSON Schemas of
+    /// grafana-foundation-sdk), as far as it is not plain from the code above.
+    #[test]
+    fn what_grafana_requires_is_there() {
+        let required: &[(&str, &[&str])] = &[
+            (
+                "stat",
+                &["showPercentChange", "wideLayout", "percentChangeColorMode"],
+            ),
+            ("table", &["frameIndex", "showHeader"]),
+        ];
+        for board in BOARDS {
+            let json = board.json();
+            for variable in json["templating"]["list"].as_array().expect("variables") {
+                let fields = variable.as_object().expect("an object");
+                assert!(fields.values().all(|field| !field.is_null()), "{variable}");
+                assert!(variable["query"].is_string(), "{variable}");
+                let current = fields.get("current");
+                assert!(
+                    current.is_none_or(|it| it["value"].is_string()),
+                    "{variable}"
+                );
+            }
+            for panel in json["panels"].as_array().expect("panels") {
+                let of_type = required.iter().find(|(kind, _)| panel["type"] == *kind);
+                for option in of_type.into_iter().flat_map(|(_, options)| *options) {
+                    assert!(panel["options"].get(option).is_some(), "{option}: {panel}");
                 }
             }
         }

@@ -1,21 +1,15 @@
-//! Credentials as files: a folder with one file for each name that the environment could say, as Kubernetes
-//! mounts a Secret. Unlike an environment it may say something else while the process runs.
+//! Credentials as files: a folder with one file for each name that the environment could say.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
+use freshet_env::objects::mounted::{Mounted, Written};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 /// The variable that names the folder.
 pub(crate) const FOLDER: &str = "FRESHET_CREDENTIALS_DIR";
-/// What is longer is no credential.
-const MOST_BYTES: u64 = 64 << 10;
 
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const KEY: &str = "AWS_SECRET_ACCESS_KEY";
@@ -25,7 +19,7 @@ const TOKEN: &str = "AWS_SESSION_TOKEN";
 pub(crate) struct Said {
     pub(crate) names: Vec<(String, String)>,
     /// Where some of them come from.
-    pub(crate) folder: Option<PathBuf>,
+    pub(crate) folder: Option<Mounted>,
 }
 
 /// All that is said: by the environment, and before it by the folder that it names.
@@ -34,14 +28,16 @@ pub(crate) fn said(
 ) -> Result<Said, String> {
     let mut names: Vec<_> = environment.into_iter().collect();
     let folder = names.iter().find(|(name, _)| name == FOLDER);
-    let Some(folder) = folder.map(|(_, folder)| PathBuf::from(folder)) else {
+    let Some(folder) = folder.map(|(_, folder)| Mounted::at(folder)) else {
         return Ok(Said {
             names,
             folder: None,
         });
     };
-    let files = files(&folder)
-        .map_err(|why| format!("{FOLDER}={} cannot be read: {why}", folder.display()))?;
+    let files = folder.all().map_err(|why| {
+        let folder = folder.folder().display();
+        format!("{FOLDER}={folder} cannot be read: {why}")
+    })?;
     names.retain(|(name, _)| !files.iter().any(|(file, _)| file == name));
     names.extend(files);
     Ok(Said {
@@ -50,79 +46,44 @@ pub(crate) fn said(
     })
 }
 
-/// Names and contents of a folder's files.
-fn files(folder: &Path) -> io::Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        // Kubernetes keeps folders of its own beside them, whose names begin with dots.
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or(".");
-        if !name.starts_with('.') && path.is_file() {
-            files.push((name.to_owned(), text(&path)?));
-        }
-    }
-    Ok(files)
-}
-
-/// A file without the end of its line.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a mounted Secret is on no disk that records are on"
-)]
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(MOST_BYTES)
-        .read_to_string(&mut text)?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text)
-}
-
 /// Keys for S3 that are read again when their files have changed.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    folder: PathBuf,
-    read: Mutex<Option<(Stamp, Arc<AwsCredential>)>>,
+    folder: Mounted,
+    read: Mutex<Option<(Written, Arc<AwsCredential>)>>,
 }
-
-/// When the files were written.
-type Stamp = [Option<SystemTime>; 3];
 
 impl Keys {
     /// `None` if the folder has no keys: then others are asked who asks.
-    pub(crate) fn in_folder(folder: &Path) -> Option<Self> {
-        let has = |name| folder.join(name).is_file();
-        (has(KEY_ID) && has(KEY)).then(|| Self {
-            folder: folder.to_owned(),
+    pub(crate) fn of(folder: &Mounted) -> Option<Self> {
+        (folder.has(KEY_ID) && folder.has(KEY)).then(|| Self {
+            folder: folder.clone(),
             read: Mutex::default(),
         })
     }
 
-    fn stamp(&self) -> Stamp {
-        [KEY_ID, KEY, TOKEN].map(|name| fs::metadata(self.folder.join(name)).ok()?.modified().ok())
-    }
-
     fn read(&self) -> io::Result<AwsCredential> {
-        let file = |name| text(&self.folder.join(name));
+        let token = self.folder.value(TOKEN).ok();
         Ok(AwsCredential {
-            key_id: file(KEY_ID)?,
-            secret_key: file(KEY)?,
-            token: file(TOKEN).ok().filter(|token| !token.is_empty()),
+            key_id: self.folder.value(KEY_ID)?,
+            secret_key: self.folder.value(KEY)?,
+            token: token.filter(|token| !token.is_empty()),
         })
     }
 
     fn current(&self) -> io::Result<Arc<AwsCredential>> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.stamp();
-        if let Some((stamp, keys)) = &*read
-            && *stamp == before
+        let written = || self.folder.written(&[KEY_ID, KEY, TOKEN]);
+        let before = written();
+        if let Some((known, keys)) = &*read
+            && *known == before
         {
             return Ok(Arc::clone(keys));
         }
         let keys = Arc::new(self.read()?);
         // An id and a key of two moments are a pair for one request at most: it is refused, and the next
         // one reads them again.
-        *read = (self.stamp() == before).then(|| (before, Arc::clone(&keys)));
+        *read = (written() == before).then(|| (before, Arc::clone(&keys)));
         Ok(keys)
     }
 }
@@ -136,7 +97,7 @@ impl CredentialProvider for Keys {
             store: "S3",
             source: format!(
                 "the keys in {} cannot be read: {why}",
-                self.folder.display()
+                self.folder.folder().display()
             )
             .into(),
         })
@@ -149,7 +110,9 @@ impl CredentialProvider for Keys {
     reason = "the files of a Secret are real ones"
 )]
 mod tests {
-    use std::time::Duration;
+    use std::fs::{self, File};
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -174,7 +137,10 @@ mod tests {
             all,
             [own("AWS_REGION", "eu-central-1"), own("AWS_TIMEOUT", "5s")]
         );
-        assert!(Keys::in_folder(folder.path()).is_none(), "it has no keys");
+        assert!(
+            Keys::of(&Mounted::at(folder.path())).is_none(),
+            "it has no keys"
+        );
     }
 
     #[test]
@@ -202,7 +168,7 @@ mod tests {
             }
         };
         put("first", 1);
-        let keys = Keys::in_folder(folder.path()).unwrap();
+        let keys = Keys::of(&Mounted::at(folder.path())).unwrap();
         assert_eq!(keys.get_credential().await.unwrap().key_id, "first");
         let again = keys.get_credential().await.unwrap();
         assert!(Arc::ptr_eq(&again, &keys.get_credential().await.unwrap()));

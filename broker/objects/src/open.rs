@@ -72,7 +72,7 @@ pub(crate) fn open(
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),
         Keeper::S3 => {
-            let keys = said.folder.as_deref().and_then(mounted::Keys::in_folder);
+            let keys = said.folder.as_ref().and_then(mounted::Keys::of);
             (s3(address, environment, keys, options), "AWS_*")
         }
         Keeper::Google => (google(address, environment, options), "GOOGLE_*"),

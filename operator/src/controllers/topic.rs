@@ -15,7 +15,6 @@ mod fetch;
 mod index;
 mod plan;
 mod refusal;
-mod release;
 #[cfg(test)]
 mod samples;
 mod status;
@@ -49,7 +48,7 @@ use status::{Report, is_settled};
 use validate::{Objection, Wanted, validate};
 use watch::Watched;
 
-pub(crate) use release::release;
+pub(crate) use farewell::release;
 
 /// A Topic, or why it cannot be read.
 type Guarded = DeserializeGuard<Topic>;

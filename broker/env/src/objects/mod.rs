@@ -14,6 +14,7 @@ use freshet_types::{ErrorKind, Retry};
 
 #[cfg(any(test, feature = "contract"))]
 mod memory;
+pub mod mounted;
 
 #[cfg(any(test, feature = "contract"))]
 pub use memory::{MemoryObjects, whole};

@@ -3,6 +3,8 @@
 //! The finalizer must not hold an object for ever, since that holds its namespace: where nobody can be
 //! asked, or brokers refuse, it goes after [`LIMIT`] with a word about what is left behind.
 
+mod release;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use super::{Topics, refusal};
 use crate::context::Word;
 use crate::failure::Failure;
 use crate::metrics::TopicChange;
+
+pub(crate) use release::release;
 
 /// How long deleting is tried.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -10,7 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use super::write::{FINALIZER, finalizers};
+use super::super::write::{FINALIZER, finalizers};
 use crate::controllers;
 
 /// Topics in one answer.

@@ -1,0 +1,75 @@
+//! A folder of small files that stand for names and values, as Kubernetes mounts a Secret. Unlike an
+//! environment it may say something else while the process runs.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What is longer is cut off: it is none of what people put into Secrets.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// One such folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted(PathBuf);
+
+/// When some of its files were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written(Vec<Option<SystemTime>>);
+
+impl Mounted {
+    /// The one that is there. Nothing is looked at yet.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Names and values of all files, in no order. Files whose names begin with a dot are the kubelet's own.
+    ///
+    /// # Errors
+    /// The folder or a file cannot be read, or a file is no UTF-8.
+    pub fn all(&self) -> io::Result<Vec<(String, String)>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or(".");
+            if !name.starts_with('.') && path.is_file() {
+                all.push((name.to_owned(), self.value(name)?));
+            }
+        }
+        Ok(all)
+    }
+
+    /// One value: a file's first 64 KiB, without the end of the last line.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no UTF-8.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a mounted Secret is on no disk that records are on"
+    )]
+    pub fn value(&self, name: &str) -> io::Result<String> {
+        let mut text = String::new();
+        File::open(self.0.join(name))?
+            .take(MOST_BYTES)
+            .read_to_string(&mut text)?;
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        Ok(text)
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.join(name).is_file()
+    }
+
+    /// When these files were written; another answer means that they may say something else now.
+    pub fn written(&self, names: &[&str]) -> Written {
+        let at = |name: &&str| fs::metadata(self.0.join(name)).ok()?.modified().ok();
+        Written(names.iter().map(at).collect())
+    }
+}

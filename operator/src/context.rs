@@ -8,6 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 
 use crate::clusters::Clusters;
+use crate::controllers::cluster::Door;
 use crate::failure::Failures;
 use crate::metrics::Metrics;
 
@@ -19,7 +20,9 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) recorder: Recorder,
     /// Clients of Kafka's protocol, one for each cluster.
-    pub(crate) clusters: Clusters,
+    pub(crate) clusters: Arc<Clusters>,
+    /// The way to brokers that the controller of Clusters takes.
+    pub(crate) door: Arc<dyn Door>,
     pub(crate) metrics: Metrics,
     /// How often in a row objects have failed.
     pub(crate) failures: Failures,
@@ -43,6 +46,18 @@ pub(crate) struct ContextParts {
 
 impl Context {
     pub(crate) fn new(parts: ContextParts) -> Arc<Self> {
+        let clusters = Arc::new(Clusters::default());
+        let door = Arc::clone(&clusters);
+        Self::of(parts, clusters, door)
+    }
+
+    /// With another way to brokers than over the network.
+    #[cfg(test)]
+    pub(crate) fn with_door(parts: ContextParts, door: Arc<dyn Door>) -> Arc<Self> {
+        Self::of(parts, Arc::default(), door)
+    }
+
+    fn of(parts: ContextParts, clusters: Arc<Clusters>, door: Arc<dyn Door>) -> Arc<Self> {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
             instance: Some(parts.identity),
@@ -50,7 +65,8 @@ impl Context {
         Arc::new(Self {
             recorder: Recorder::new(parts.client.clone(), reporter),
             client: parts.client,
-            clusters: Clusters::default(),
+            clusters,
+            door,
             metrics: Metrics::new(),
             failures: Failures::default(),
             broker_image: parts.broker_image,

@@ -16,6 +16,7 @@
 mod apply;
 mod brokers;
 mod build;
+mod door;
 mod fetch;
 mod names;
 mod plan;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_api::{Cluster, ConditionType};
-use freshet_client::Client;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -39,6 +39,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Resource, ResourceExt};
 
+use self::door::Brokers;
+pub(crate) use self::door::Door;
 use self::fetch::{Kind, Observed};
 use self::names::{CLUSTER, LIVE};
 use self::plan::Plan;
@@ -177,7 +179,7 @@ async fn carry_out(
 ) -> Result<Plan, Failure> {
     let client = reach(context, wanted, observed, found).await;
     let leaving: Vec<_> = plan.leaving().cloned().collect();
-    if let Some(client) = client.as_ref().filter(|_| !leaving.is_empty()) {
+    if let Some(client) = client.as_deref().filter(|_| !leaving.is_empty()) {
         found.drained = shift::drain(context, client, wanted, &leaving, observed).await?;
         if let Ok(further) = Plan::of(wanted, observed, &found.drained.empty) {
             plan = further;
@@ -185,7 +187,7 @@ async fn carry_out(
     }
     let before = live_before(wanted, observed);
     let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
-    match &client {
+    match client.as_deref() {
         Some(client) => {
             let changed = shift::live(client, wanted, &before).await?;
             if !changed.is_empty() {
@@ -217,19 +219,19 @@ async fn carry_out(
             "there are no PodMonitors here: the Prometheus operator is not installed".to_owned(),
         );
     }
-    if let Some(client) = &client {
+    if let Some(client) = client.as_deref() {
         found.ending = shift::settle(context, client, wanted, &plan, observed).await?;
     }
     // What was written now is seen at the next look.
     if found.written == 0 {
-        let active = active_controller(client.as_ref()).await;
+        let active = active_controller(client.as_deref()).await;
         found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
     }
     let scene = shift::Scene {
         wanted,
         plan: &plan,
         observed,
-        client: client.as_ref(),
+        client: client.as_deref(),
         rolled: Some(&found.rolled).filter(|_| found.written == 0),
     };
     found.filled = shift::fill(context, &scene).await?;
@@ -258,20 +260,20 @@ fn is_occupied(wanted: &Wanted, plan: &Plan, name: &str) -> bool {
     pools.any(|pool| wanted.names.pool(&pool.name) == name && pool.replicas > 0)
 }
 
-/// A client of the cluster, once one of its brokers serves.
+/// The brokers of the cluster, once one of them serves.
 async fn reach(
     context: &Context,
     wanted: &Wanted,
     observed: &Observed,
     found: &mut Found,
-) -> Option<Client> {
+) -> Option<Arc<dyn Brokers>> {
     if !observed.pods.iter().any(status::is_ready) {
         // Whoever comes back has other addresses, and may be another cluster.
-        context.clusters.forget(&[wanted.names.replication()]);
+        context.door.forget(&[wanted.names.replication()]);
         found.unreachable = Some("no broker serves".to_owned());
         return None;
     }
-    match context.clusters.client(&[wanted.names.replication()]).await {
+    match context.door.reach(&[wanted.names.replication()]).await {
         Ok(client) => Some(client),
         Err(error) => {
             found.unreachable = Some(format!("the brokers cannot be asked: {error}"));
@@ -280,8 +282,8 @@ async fn reach(
     }
 }
 
-async fn active_controller(client: Option<&Client>) -> Option<i32> {
-    let quorum = client?.admin().describe_quorum().await.ok()?;
+async fn active_controller(client: Option<&dyn Brokers>) -> Option<i32> {
+    let quorum = client?.describe_quorum().await.ok()?;
     Some(quorum.leader?.0)
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use freshet_client::{Client, Drain, Held, Move, Reassignment, Survey};
+use freshet_client::{Drain, Held, Move, Reassignment, Survey};
 use freshet_types::NodeId;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::super::door::Brokers;
 use super::super::fetch::Observed;
 use super::super::names::{DRAINING, FILLING, NODE_ID};
 use super::super::plan::{Node, Plan};
@@ -45,12 +46,13 @@ struct Next {
 /// Does the next step of emptying brokers.
 pub(crate) async fn drain(
     context: &Context,
-    client: &Client,
+    client: &dyn Brokers,
     wanted: &Wanted,
     leaving: &[Node],
     observed: &Observed,
 ) -> Result<Drained, Failure> {
-    let survey = Survey::take(client)
+    let survey = client
+        .survey()
         .await
         .map_err(Failure::brokers("the cluster cannot be looked at"))?;
     let marked = |node: &&Node| is_marked(wanted, node, observed);
@@ -59,17 +61,16 @@ pub(crate) async fn drain(
     for node in &next.mark {
         mark(context, wanted, node, observed).await?;
     }
-    let admin = client.admin();
     for id in &next.cordon {
         let what = format!("broker {id} cannot be cordoned");
-        admin
-            .cordon_broker(*id, true)
+        client
+            .cordon(*id, true)
             .await
             .map_err(Failure::brokers(what))?;
     }
     if !next.moves.is_empty() {
         let what = "the partitions of brokers that leave cannot be moved";
-        let outcomes = admin.reassign(&next.moves).await;
+        let outcomes = client.reassign(&next.moves).await;
         for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
             // It is asked for again at the next look.
             if let Err(error) = outcome {
@@ -183,7 +184,7 @@ fn why(node: &Node, plan: &Drain) -> String {
 /// and still end: nobody tells when the cluster has seen that.
 pub(crate) async fn settle(
     context: &Context,
-    client: &Client,
+    client: &dyn Brokers,
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
@@ -194,8 +195,7 @@ pub(crate) async fn settle(
         return Ok(0);
     }
     let mut ending = 0;
-    let admin = client.admin();
-    let cluster = admin
+    let cluster = client
         .describe_cluster()
         .await
         .map_err(Failure::brokers("the brokers cannot be listed"))?;
@@ -213,8 +213,8 @@ pub(crate) async fn settle(
         if stays {
             if registered.is_some() {
                 let what = format!("broker {id} cannot be uncordoned");
-                admin
-                    .cordon_broker(NodeId(id), false)
+                client
+                    .cordon(NodeId(id), false)
                     .await
                     .map_err(Failure::brokers(what))?;
             }
@@ -230,8 +230,8 @@ pub(crate) async fn settle(
                 continue;
             }
             let what = format!("broker {id} cannot be forgotten");
-            admin
-                .unregister_broker(NodeId(id))
+            client
+                .unregister(NodeId(id))
                 .await
                 .map_err(Failure::brokers(what))?;
             tracing::info!(cluster = wanted.names.cluster, broker = id, "has left");

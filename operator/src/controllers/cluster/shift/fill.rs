@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freshet_client::{Client, Fill, Held, Move, Reassignment, Survey};
+use freshet_client::{Fill, Held, Move, Reassignment, Survey};
 use freshet_types::NodeId;
 use kube::ResourceExt;
 use serde_json::json;
 
+use super::super::door::Brokers;
 use super::super::fetch::Observed;
 use super::super::names::{FILLING, NODE_ID};
 use super::super::plan::{Node, Plan};
@@ -33,7 +34,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) wanted: &'a Wanted,
     pub(crate) plan: &'a Plan,
     pub(crate) observed: &'a Observed,
-    pub(crate) client: Option<&'a Client>,
+    pub(crate) client: Option<&'a dyn Brokers>,
     /// How far restarts are; `None` if nobody has looked yet.
     pub(crate) rolled: Option<&'a Rolled>,
 }
@@ -120,7 +121,8 @@ pub(crate) async fn fill(context: &Context, scene: &Scene<'_>) -> Result<Filled,
         next.filled.brokers = marks.new.keys().copied().collect();
         next.filled.waits_for = busy(scene);
         if let (None, Some(client)) = (&next.filled.waits_for, scene.client) {
-            let survey = Survey::take(client)
+            let survey = client
+                .survey()
                 .await
                 .map_err(Failure::brokers("the cluster cannot be looked at"))?;
             next = self::next(&survey, &marks.new);
@@ -148,9 +150,13 @@ pub(crate) async fn fill(context: &Context, scene: &Scene<'_>) -> Result<Filled,
     Ok(next.filled)
 }
 
-async fn reassign(client: &Client, wanted: &Wanted, moves: &[Reassignment]) -> Result<(), Failure> {
+async fn reassign(
+    client: &dyn Brokers,
+    wanted: &Wanted,
+    moves: &[Reassignment],
+) -> Result<(), Failure> {
     let what = "partitions cannot be moved to new brokers";
-    let outcomes = client.admin().reassign(moves).await;
+    let outcomes = client.reassign(moves).await;
     for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
         // It is asked for again at the next look.
         if let Err(error) = outcome {

@@ -2,32 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freshet_client::{Client, ConfigChange, ConfigEntry, ConfigSource, Resource};
+use freshet_client::{ConfigChange, ConfigEntry, ConfigSource};
 
+use super::super::door::Brokers;
 use super::super::validate::Wanted;
 use crate::failure::Failure;
 
 /// Makes them so; says which had to be changed. `before` are the names that were set by us before: one
 /// that the spec names no more falls back to its default.
 pub(crate) async fn live(
-    client: &Client,
+    client: &dyn Brokers,
     wanted: &Wanted,
     before: &BTreeSet<String>,
 ) -> Result<Vec<String>, Failure> {
     let what = "the settings of the cluster cannot be read";
-    let admin = client.admin();
-    let seen = admin
-        .describe_configs(&Resource::AllBrokers)
-        .await
-        .map_err(Failure::brokers(what))?;
+    let seen = client.settings().await.map_err(Failure::brokers(what))?;
     let changes = changes(&wanted.live, before, &seen);
     if changes.is_empty() {
         return Ok(Vec::new());
     }
     let what = "the settings of the cluster cannot be changed";
-    let changed = admin
-        .alter_configs(&Resource::AllBrokers, &changes, false)
-        .await;
+    let changed = client.set(&changes).await;
     changed.map_err(Failure::brokers(what))?;
     Ok(changes.into_iter().map(|change| change.name).collect())
 }

@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 
 use self::order::{Next, next};
 use self::pods::{Seen, look};
-use super::super::brokers::{self, BeforeRestart};
+use super::super::brokers::BeforeRestart;
 use super::super::fetch::Observed;
 use super::super::plan::Plan;
 use super::super::validate::Wanted;
@@ -83,9 +83,9 @@ pub(crate) async fn roll(
     rolled.pod = Some((first.node.pod.clone(), reason));
     let mut going = vec![first];
     if asked {
-        rolled.waits_for = obstacle(wanted, &seen, context.now()).await;
+        rolled.waits_for = obstacle(context, wanted, &seen).await;
         if rolled.waits_for.is_none() {
-            let verdict = verdict(&going[0], &others).await;
+            let verdict = verdict(context, &going[0], &others).await;
             rolled.waits_for = verdict.waits_for;
             rolled.alone_since = verdict.alone_since;
         }
@@ -101,17 +101,13 @@ pub(crate) async fn roll(
 }
 
 /// What keeps any pod from going.
-async fn obstacle(
-    wanted: &Wanted,
-    seen: &[Seen],
-    now: k8s_openapi::jiff::Timestamp,
-) -> Option<String> {
-    if !windows::open(&wanted.windows, now) {
+async fn obstacle(context: &Context, wanted: &Wanted, seen: &[Seen]) -> Option<String> {
+    if !windows::open(&wanted.windows, context.now()) {
         return Some("the next maintenance window".to_owned());
     }
     for other in seen.iter().filter(|seen| seen.node.broker) {
         let ip = other.ip.as_deref().unwrap_or_default();
-        match brokers::after_restart(ip).await {
+        match context.door.after_restart(ip).await {
             Ok(after) if after.in_sync => {}
             Ok(after) => {
                 return Some(format!(
@@ -136,18 +132,18 @@ struct Verdict {
 
 /// Asks the first one what would be at risk if it stopped together with the others; if they may not, if it stopped
 /// alone.
-async fn verdict(first: &Seen, others: &[Seen]) -> Verdict {
+async fn verdict(context: &Context, first: &Seen, others: &[Seen]) -> Verdict {
     let ip = first.ip.as_deref().unwrap_or_default();
     let ids: Vec<_> = others.iter().map(|other| other.node.id).collect();
     let mut verdict = Verdict::default();
     if !ids.is_empty() {
-        let told = brokers::before_restart(ip, &ids).await;
+        let told = context.door.before_restart(ip, &ids).await;
         verdict.alone_since = objection(first, &ids, told);
         if verdict.alone_since.is_none() {
             return verdict;
         }
     }
-    let told = brokers::before_restart(ip, &[]).await;
+    let told = context.door.before_restart(ip, &[]).await;
     verdict.waits_for = objection(first, &[], told);
     verdict
 }

@@ -1,0 +1,119 @@
+//! The door to brokers: all that a look at a cluster asks of them. Tests answer in their place.
+
+use std::sync::Arc;
+
+use freshet_client::{
+    Client, ClientError, ClusterDescription, ConfigChange, ConfigEntry, Outcomes,
+    QuorumDescription, Reassignment, Resource, Survey, TopicPartition,
+};
+use freshet_types::NodeId;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::brokers::{self, AfterRestart, BeforeRestart};
+use crate::clusters::Clusters;
+
+/// What brokers answer over Kafka's protocol.
+pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, ClientError>>;
+/// What one broker answers over HTTP; else a sentence that says why it does not.
+pub(crate) type Word<'a, T> = BoxFuture<'a, Result<T, String>>;
+
+/// The way to brokers.
+pub(crate) trait Door: Send + Sync {
+    /// The brokers of the cluster at these addresses, once one of them answers.
+    fn reach<'a>(&'a self, bootstrap: &'a [String]) -> Answer<'a, Arc<dyn Brokers>>;
+    /// Lets go of a cluster's connections.
+    fn forget(&self, bootstrap: &[String]);
+    /// May the broker at this address stop, together with these?
+    fn before_restart<'a>(&'a self, ip: &'a str, others: &'a [i32]) -> Word<'a, BeforeRestart>;
+    /// Is it in sync again?
+    fn after_restart<'a>(&'a self, ip: &'a str) -> Word<'a, AfterRestart>;
+}
+
+/// The brokers of one cluster.
+pub(crate) trait Brokers: Send + Sync {
+    /// Brokers and partitions.
+    fn survey(&self) -> Answer<'_, Survey>;
+    /// The brokers that are registered, those that are down too.
+    fn describe_cluster(&self) -> Answer<'_, ClusterDescription>;
+    /// Who votes, and who leads.
+    fn describe_quorum(&self) -> Answer<'_, QuorumDescription>;
+    /// What all brokers are set to.
+    fn settings(&self) -> Answer<'_, Vec<ConfigEntry>>;
+    /// Changes what all brokers are set to.
+    fn set<'a>(&'a self, changes: &'a [ConfigChange]) -> Answer<'a, ()>;
+    /// Keeps new partitions away from a broker, or lets them come again.
+    fn cordon(&self, id: NodeId, cordoned: bool) -> Answer<'_, ()>;
+    /// Moves partitions; each has its own outcome.
+    fn reassign<'a>(
+        &'a self,
+        moves: &'a [Reassignment],
+    ) -> Answer<'a, Outcomes<TopicPartition, ()>>;
+    /// Forgets a broker.
+    fn unregister(&self, id: NodeId) -> Answer<'_, ()>;
+}
+
+impl Door for Clusters {
+    fn reach<'a>(&'a self, bootstrap: &'a [String]) -> Answer<'a, Arc<dyn Brokers>> {
+        let reached = async {
+            let client = self.client(bootstrap).await?;
+            Ok(Arc::new(client) as Arc<dyn Brokers>)
+        };
+        reached.boxed()
+    }
+
+    fn forget(&self, bootstrap: &[String]) {
+        self.forget(bootstrap);
+    }
+
+    fn before_restart<'a>(&'a self, ip: &'a str, others: &'a [i32]) -> Word<'a, BeforeRestart> {
+        brokers::before_restart(ip, others).boxed()
+    }
+
+    fn after_restart<'a>(&'a self, ip: &'a str) -> Word<'a, AfterRestart> {
+        brokers::after_restart(ip).boxed()
+    }
+}
+
+impl Brokers for Client {
+    fn survey(&self) -> Answer<'_, Survey> {
+        Survey::take(self).boxed()
+    }
+
+    fn describe_cluster(&self) -> Answer<'_, ClusterDescription> {
+        async { self.admin().describe_cluster().await }.boxed()
+    }
+
+    fn describe_quorum(&self) -> Answer<'_, QuorumDescription> {
+        async { self.admin().describe_quorum().await }.boxed()
+    }
+
+    fn settings(&self) -> Answer<'_, Vec<ConfigEntry>> {
+        async { self.admin().describe_configs(&Resource::AllBrokers).await }.boxed()
+    }
+
+    fn set<'a>(&'a self, changes: &'a [ConfigChange]) -> Answer<'a, ()> {
+        let altered = async move {
+            let admin = self.admin();
+            admin
+                .alter_configs(&Resource::AllBrokers, changes, false)
+                .await
+        };
+        altered.boxed()
+    }
+
+    fn cordon(&self, id: NodeId, cordoned: bool) -> Answer<'_, ()> {
+        async move { self.admin().cordon_broker(id, cordoned).await }.boxed()
+    }
+
+    fn reassign<'a>(
+        &'a self,
+        moves: &'a [Reassignment],
+    ) -> Answer<'a, Outcomes<TopicPartition, ()>> {
+        async move { self.admin().reassign(moves).await }.boxed()
+    }
+
+    fn unregister(&self, id: NodeId) -> Answer<'_, ()> {
+        async move { self.admin().unregister_broker(id).await }.boxed()
+    }
+}

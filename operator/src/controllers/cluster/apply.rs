@@ -1,6 +1,8 @@
 //! Writes what differs, and nothing else.
 
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::Value;
 
 use super::build::Object;
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 /// What came of writing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// How many objects had to be written.
+    /// How many objects had to be written, those with them that are to be made again when they are gone.
     pub(crate) written: usize,
     /// Objects of these names are there and are not this cluster's. They are left alone: cluster `a` with a pool
     /// `b-c` and cluster `a-b` with a pool `c` would share a StatefulSet.
@@ -37,32 +39,36 @@ pub(crate) async fn apply(
         if seen.is_some_and(|seen| !differs(&object.value, seen)) {
             continue;
         }
+        if seen.is_some_and(is_going) {
+            // It takes no changes that matter. What is wanted is made when it is gone.
+            applied.written += 1;
+            continue;
+        }
         let api = object.kind.api(&context.client, &wanted.names.namespace);
         let what = format!("{} {} cannot be written", object.kind.name(), object.name);
         if seen.is_none() {
             let there = api.get_metadata_opt(&object.name).await;
-            if there.map_err(Failure::kubernetes(what.clone()))?.is_some() {
+            let there = there.map_err(Failure::kubernetes(what.clone()))?;
+            // One without our labels may still be ours: somebody has taken them away.
+            if there.is_some_and(|there| !is_owned(there.owner_references(), wanted)) {
                 applied
                     .taken
                     .push(format!("{} {}", object.kind.name(), object.name));
                 continue;
             }
         }
-        if object.kind == Kind::StatefulSet
-            && seen.is_some_and(|seen| claims_differ(&object.value, seen))
+        if let Some(seen) = seen
+            && object.kind == Kind::StatefulSet
+            && claims_differ(&object.value, seen)
         {
-            // A template for volumes cannot change: the set goes, its pods stay, and the new one takes them.
-            let orphan = DeleteParams {
-                propagation_policy: Some(PropagationPolicy::Orphan),
-                ..DeleteParams::default()
-            };
-            api.delete(&object.name, &orphan)
-                .await
-                .map_err(Failure::kubernetes(what.clone()))?;
+            let orphaned = api.delete(&object.name, &orphan(seen)).await;
+            orphaned.map_err(Failure::kubernetes(what))?;
             tracing::info!(
                 set = object.name,
-                "made again, for larger volumes; its pods stay"
+                "is made again, for larger volumes; its pods stay"
             );
+            applied.written += 1;
+            continue;
         }
         let patch = Patch::Apply(&object.value);
         api.patch(&object.name, &params, &patch)
@@ -82,6 +88,28 @@ pub(crate) async fn apply(
     Ok(applied)
 }
 
+/// A template for volumes cannot change: the set goes, its pods stay, and the next one takes them. It goes
+/// only when its pods are let go, which takes a moment: the next look makes the new one.
+fn orphan(seen: &Value) -> DeleteParams {
+    DeleteParams::orphan().preconditions(this_one(seen))
+}
+
+/// The very object that was looked at: one of the same name may have come meanwhile.
+fn this_one(seen: &Value) -> Preconditions {
+    Preconditions {
+        uid: seen["metadata"]["uid"].as_str().map(str::to_owned),
+        resource_version: None,
+    }
+}
+
+fn is_going(seen: &Value) -> bool {
+    seen["metadata"]["deletionTimestamp"].is_string()
+}
+
+fn is_owned(owners: &[OwnerReference], wanted: &Wanted) -> bool {
+    owners.iter().any(|owner| owner.uid == wanted.uid)
+}
+
 /// Deletes what we made once and is wanted no more.
 pub(crate) async fn sweep(
     context: &Context,
@@ -93,18 +121,15 @@ pub(crate) async fn sweep(
     let mut deleted = 0;
     for ((kind, name), seen) in &observed.objects {
         let stays = objects.iter().any(|o| o.kind == *kind && o.name == *name);
-        let ours = seen["metadata"]["ownerReferences"][0]["uid"] == wanted.uid.as_str();
+        let owners = seen["metadata"]["ownerReferences"].as_array();
+        let ours = owners
+            .into_iter()
+            .flatten()
+            .any(|owner| owner["uid"] == wanted.uid.as_str());
         if stays || !ours || keep(*kind, name) {
             continue;
         }
-        let uid = seen["metadata"]["uid"].as_str().map(str::to_owned);
-        let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid,
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
+        let params = DeleteParams::default().preconditions(this_one(seen));
         let api = kind.api(&context.client, &wanted.names.namespace);
         match api.delete(name, &params).await {
             Ok(_) => {
@@ -142,14 +167,59 @@ fn claims_differ(wanted: &Value, seen: &Value) -> bool {
     !holds(&seen["resources"], &wanted["resources"])
 }
 
-/// Whether all that `part` says is so in `whole`. Lists have the same length: the order of ports and
-/// variables is ours. Amounts are equal when they count the same, as `1024Mi` and `1Gi`; what is
+/// The fields by which the API server tells the elements of a list apart. Others may add elements to
+/// such a list, and whoever applies it does not take theirs away.
+fn keys(list: &str, element: &Value) -> &'static [&'static str] {
+    match list {
+        "ports" if element["containerPort"].is_i64() => &["containerPort", "protocol"],
+        "ports" => &["port", "protocol"],
+        "containers" | "env" | "volumes" | "imagePullSecrets" => &["name"],
+        "volumeMounts" => &["mountPath"],
+        "topologySpreadConstraints" => &["topologyKey", "whenUnsatisfiable"],
+        "ownerReferences" => &["uid"],
+        _ => &[],
+    }
+}
+
+/// Maps that the API server replaces as a whole. A label more in a selector selects other pods.
+const WHOLE: &[&str] = &[
+    "selector",
+    "podSelector",
+    "namespaceSelector",
+    "labelSelector",
+    "nodeSelector",
+];
+
+/// Whether a field has all that `part` says of it.
+fn field_holds(name: &str, whole: &Value, part: &Value) -> bool {
+    if WHOLE.contains(&name) {
+        return whole == part;
+    }
+    let (Value::Array(all), Value::Array(part_of)) = (whole, part) else {
+        return holds(whole, part);
+    };
+    let is_there = |part: &Value| {
+        let keys = keys(name, part).iter().filter(|key| !part[**key].is_null());
+        let same = |whole: &&Value| keys.clone().all(|key| whole[*key] == part[*key]);
+        all.iter()
+            .find(same)
+            .is_some_and(|whole| holds(whole, part))
+    };
+    let is_keyed = part_of.iter().all(|part| !keys(name, part).is_empty());
+    if is_keyed && !part_of.is_empty() {
+        return part_of.iter().all(is_there);
+    }
+    holds(whole, part)
+}
+
+/// Whether all that `part` says is so in `whole`. Lists without keys have the same length: they are
+/// ours as a whole. Amounts are equal when they count the same, as `1024Mi` and `1Gi`; what is
 /// empty may be absent, since the API server drops it.
 fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part
             .iter()
-            .all(|(name, part)| holds(whole.get(name).unwrap_or(&Value::Null), part)),
+            .all(|(name, part)| field_holds(name, whole.get(name).unwrap_or(&Value::Null), part)),
         (Value::Null, Value::Object(part)) => part.values().all(|part| holds(&Value::Null, part)),
         (Value::Array(whole), Value::Array(part)) => {
             whole.len() == part.len()
@@ -217,10 +287,13 @@ mod tests {
             &wanted,
             &json!({ "spec": { "ports": [{ "port": 2 }] } })
         ));
-        assert!(differs(
-            &wanted,
-            &json!({ "spec": { "ports": [{ "port": 1 }, { "port": 2 }] } })
-        ));
+        let more = json!({ "spec": { "ports": [{ "port": 2 }, { "port": 1 }] } });
+        assert!(!differs(&wanted, &more), "the other port is theirs");
+        let wider = json!({ "selector": { "a": "1" } });
+        let other = json!({ "selector": { "a": "1", "b": "2" } });
+        assert!(differs(&wider, &other), "it selects less");
+        let listed = json!({ "args": ["a"] });
+        assert!(differs(&listed, &json!({ "args": ["a", "b"] })));
         assert!(differs(&wanted, &json!({ "spec": {} })));
     }
 

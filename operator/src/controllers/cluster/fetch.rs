@@ -153,9 +153,18 @@ impl Observed {
         self.sets.iter().find(|set| set.name_any() == name)
     }
 
-    /// How many pods a pool's StatefulSet has now; `None` without one.
+    /// How many pods a pool has now; `None` if there are none. While its StatefulSet is made again around
+    /// its pods there is no other word than theirs, and some may be leaving that are not empty.
     pub(crate) fn replicas(&self, name: &str) -> Option<i32> {
-        self.set(name)?.spec.as_ref()?.replicas
+        if let Some(set) = self.set(name) {
+            return set.spec.as_ref()?.replicas;
+        }
+        let ordinal = |pod: &Pod| -> Option<i32> {
+            let pod = pod.name_any();
+            pod.strip_prefix(name)?.strip_prefix('-')?.parse().ok()
+        };
+        let last = self.pods.iter().filter_map(ordinal).max()?;
+        Some(last + 1)
     }
 
     /// A pod.

@@ -1,6 +1,8 @@
 //! One folder for each kind of object, and what all of them do alike.
 
 pub(crate) mod cluster;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod topic;
 
 use std::fmt::Debug;

@@ -336,3 +336,6 @@ async fn end(
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))
 }
+
+#[cfg(test)]
+mod tests;

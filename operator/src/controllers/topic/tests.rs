@@ -10,8 +10,8 @@ use serde_json::json;
 use super::samples::{at, topic};
 use super::*;
 use crate::context::ContextParts;
+use crate::controllers::fake::Kube;
 use kafka::Kafka;
-use kube::Kube;
 
 /// The condition of what is under way.
 const PROGRESSING: &str = freshet_api::ConditionType::Progressing.name();

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use freshet_client::{ClientConfig, NewTopic};
+use freshet_client::{Client, ClientConfig, NewTopic};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 

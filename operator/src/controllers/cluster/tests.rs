@@ -1,0 +1,115 @@
+//! Whole looks at a Cluster, before a Kubernetes and brokers of this process, with whatever can go wrong.
+
+mod brokers;
+mod deaths;
+mod faults;
+mod hands;
+mod world;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::controllers::fake::Key;
+use world::World;
+
+/// Where the Cluster is.
+const NAMESPACE: &str = "shop";
+/// The Cluster.
+const CLUSTER_KEY: ClusterKey = ClusterKey;
+
+struct ClusterKey;
+
+impl ClusterKey {
+    fn key(&self) -> Key {
+        Key::new("clusters", NAMESPACE, "demo")
+    }
+}
+
+const CREATION: &str = "creation";
+const ROLL: &str = "roll";
+const GROWTH: &str = "growth of volumes";
+const OUT: &str = "3 to 5";
+const IN: &str = "5 to 3";
+const IN_AND_GROWTH: &str = "5 to 3, and growth of volumes";
+/// All stories.
+const STORIES: [&str; 6] = [CREATION, ROLL, GROWTH, OUT, IN, IN_AND_GROWTH];
+
+/// Something that happens to a Cluster, and what there is when it is over.
+struct Story {
+    name: &'static str,
+    /// Before.
+    start: World,
+    /// What is changed in the spec.
+    change: Value,
+    /// What there is at the end, without any fault.
+    end: BTreeMap<String, Value>,
+    /// Requests that it takes without any fault.
+    calls: u64,
+}
+
+impl Story {
+    async fn new(name: &'static str, start: World, change: Value) -> Self {
+        let mut world = start.fork();
+        world.change(&change);
+        world.converge().await;
+        assert_eq!(world.breaches(), Vec::<String>::new(), "{name}");
+        Self {
+            name,
+            start,
+            change,
+            end: world.all(),
+            calls: world.faults.calls(),
+        }
+    }
+
+    /// The story of this name.
+    async fn named(name: &'static str) -> Self {
+        let larger =
+            json!([{ "name": "main", "storage": { "size": "2Gi", "onDeletion": "Delete" } }]);
+        let (before, change) = match name {
+            CREATION => (0, json!({})),
+            ROLL => (3, json!({ "image": "freshet.dev/broker:2" })),
+            GROWTH => (3, json!({ "pools": larger })),
+            OUT => (3, json!({ "replicas": 5 })),
+            IN => (5, json!({ "replicas": 3 })),
+            IN_AND_GROWTH => (5, json!({ "replicas": 3, "pools": larger })),
+            other => unreachable!("{other} is no story"),
+        };
+        let start = match before {
+            0 => World::new(3),
+            before => World::settled(before).await,
+        };
+        Self::new(name, start, change).await
+    }
+
+    /// It begins.
+    fn begin(&self) -> World {
+        let world = self.start.fork();
+        world.change(&self.change);
+        world
+    }
+
+    /// It has ended as it does without faults, and nothing happened that must not.
+    fn assert_ended(&self, world: &World, how: &str) {
+        let name = self.name;
+        assert_eq!(world.breaches(), Vec::<String>::new(), "{name}, {how}");
+        assert_eq!(world.collected(), Vec::<String>::new(), "{name}, {how}");
+        if name != ROLL {
+            let now = world.pods();
+            let before = self.start.pods();
+            let stay = before.iter().filter(|(pod, _)| now.contains_key(*pod));
+            let restarted: Vec<_> = stay.filter(|(pod, uid)| now[*pod] != **uid).collect();
+            assert!(restarted.is_empty(), "{name}, {how}: {restarted:?}");
+        }
+        let all = world.all();
+        for (object, expected) in &self.end {
+            assert_eq!(all.get(object), Some(expected), "{name}, {how}: {object}");
+        }
+        let more: Vec<_> = all
+            .keys()
+            .filter(|key| !self.end.contains_key(*key))
+            .collect();
+        assert!(more.is_empty(), "{name}, {how}: {more:?}");
+    }
+}

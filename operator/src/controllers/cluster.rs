@@ -7,8 +7,8 @@
 //! 3. [`plan`]: numbers of brokers, voters, who leaves.
 //! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
 //! 5. [`build`], [`apply`]: the objects; what differs is written.
-//! 6. [`shift`] again: the next pod is restarted, if one is old and the brokers let it go; new brokers get
-//!    their share.
+//! 6. [`shift`] again: the next vote is given or taken, if the quorum is to change; the next pod is
+//!    restarted, if one is old and the brokers let it go; new brokers get their share.
 //! 7. [`status`].
 //!
 //! Nothing is remembered from one look to the next.
@@ -42,6 +42,7 @@ use kube::{Api, Resource, ResourceExt};
 use self::fetch::{Kind, Observed};
 use self::names::{CLUSTER, LIVE};
 use self::plan::Plan;
+use self::shift::Seated;
 use self::status::Found;
 use self::validate::{Defaults, Wanted, validate};
 use crate::conditions::holds;
@@ -151,7 +152,7 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
         }
     };
     let observed = Observed::fetch(&context.client, &wanted.names).await?;
-    match Plan::of(&wanted, &observed, &BTreeSet::new()) {
+    match Plan::of(&wanted, &observed, None, &BTreeSet::new()) {
         Ok(plan) => found.plan = Some(plan),
         Err(why) => found.impossible = Some((why.reason, why.message)),
     }
@@ -162,6 +163,15 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     }
     let words = found.rolled.word().into_iter();
     for word in words.chain(found.filled.words()) {
+        context.tell(&cluster, word).await;
+    }
+    if let Some((reason, sentence)) = &found.seated.changed {
+        let word = Word {
+            warning: false,
+            reason,
+            action: "ChangeQuorum",
+            note: sentence.clone(),
+        };
         context.tell(&cluster, word).await;
     }
     end(&context, &cluster, Some(&wanted), &observed, &found).await
@@ -176,25 +186,19 @@ async fn carry_out(
     found: &mut Found,
 ) -> Result<Plan, Failure> {
     let client = reach(context, wanted, observed, found).await;
+    let quorum = match &client {
+        Some(client) => shift::describe(client).await,
+        None => None,
+    };
+    let voters = quorum.as_ref().map(shift::voters);
+    let replan = |empty: &BTreeSet<i32>| Plan::of(wanted, observed, voters.as_ref(), empty);
+    plan = replan(&BTreeSet::new()).unwrap_or(plan);
     let leaving: Vec<_> = plan.leaving().cloned().collect();
     if let Some(client) = client.as_ref().filter(|_| !leaving.is_empty()) {
         found.drained = shift::drain(context, client, wanted, &leaving, observed).await?;
-        if let Ok(further) = Plan::of(wanted, observed, &found.drained.empty) {
-            plan = further;
-        }
+        plan = replan(&found.drained.empty).unwrap_or(plan);
     }
-    let before = live_before(wanted, observed);
-    let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
-    match &client {
-        Some(client) => {
-            let changed = shift::live(client, wanted, &before).await?;
-            if !changed.is_empty() {
-                tracing::info!(cluster = wanted.names.cluster, settings = ?changed, "set without a restart");
-            }
-        }
-        // What is to fall back to its default is not forgotten before it has.
-        None => set.extend(before),
-    }
+    let set = set_live(client.as_ref(), wanted, observed).await?;
     let given = build::given(observed);
     let mut objects = build::objects(wanted, &plan, &given, &set);
     found.lacking = match build::lacking(wanted, &plan, &given) {
@@ -222,15 +226,23 @@ async fn carry_out(
     }
     // What was written now is seen at the next look.
     if found.written == 0 {
-        let active = active_controller(client.as_ref()).await;
-        found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
+        if let (Some(client), Some(quorum)) = (&client, &quorum) {
+            let around = (observed, &found.drained.empty);
+            found.seated = shift::seat(client, wanted, &plan, quorum, around).await;
+        }
+        // A restart is asked of the quorum as it is.
+        if found.seated.changed.is_none() {
+            let roles = shift::roles(quorum.as_ref(), &plan);
+            found.rolled = shift::roll(context, wanted, &plan, observed, &roles).await?;
+        }
     }
     let scene = shift::Scene {
         wanted,
         plan: &plan,
         observed,
         client: client.as_ref(),
-        rolled: Some(&found.rolled).filter(|_| found.written == 0),
+        rolled: Some(&found.rolled)
+            .filter(|_| found.written == 0 && found.seated.changed.is_none()),
     };
     found.filled = shift::fill(context, &scene).await?;
     Ok(plan)
@@ -250,6 +262,26 @@ async fn lacking_secret(
     let found = found.map_err(Failure::kubernetes(what))?;
     let why = || format!("there is no Secret {name}, which spec.tiering.credentials names");
     Ok(found.is_none().then(|| ("SecretMissing", why())))
+}
+
+/// Sets what needs no restart; gives the names of all that is set by us now.
+async fn set_live(
+    client: Option<&Client>,
+    wanted: &Wanted,
+    observed: &Observed,
+) -> Result<BTreeSet<String>, Failure> {
+    let before = live_before(wanted, observed);
+    let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
+    let Some(client) = client else {
+        // What is to fall back to its default is not forgotten before it has.
+        set.extend(before);
+        return Ok(set);
+    };
+    let changed = shift::live(client, wanted, &before).await?;
+    if !changed.is_empty() {
+        tracing::info!(cluster = wanted.names.cluster, settings = ?changed, "set without a restart");
+    }
+    Ok(set)
 }
 
 /// Whether a pool that the spec has no more has brokers that are not empty.
@@ -278,11 +310,6 @@ async fn reach(
             None
         }
     }
-}
-
-async fn active_controller(client: Option<&Client>) -> Option<i32> {
-    let quorum = client?.admin().describe_quorum().await.ok()?;
-    Some(quorum.leader?.0)
 }
 
 /// The settings that were set by us before, as they are noted on the cluster's first Service.
@@ -330,6 +357,7 @@ async fn end(
         || found.drained.left > 0
         || found.ending > 0
         || !found.filled.brokers.is_empty()
+        || found.seated != Seated::default()
         || found.written > 0
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))

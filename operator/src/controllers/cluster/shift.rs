@@ -1,8 +1,10 @@
-//! Changes that go from one broker to the next: restarts, brokers that leave or are new, settings at run time.
+//! Changes that go from one broker to the next: restarts, brokers that leave or are new, votes,
+//! settings at run time.
 
 mod drain;
 mod fill;
 mod live;
+mod quorum;
 mod roll;
 mod volumes;
 mod windows;
@@ -10,5 +12,6 @@ mod windows;
 pub(crate) use drain::{Drained, drain, settle};
 pub(crate) use fill::{Filled, Scene, fill, named};
 pub(crate) use live::live;
+pub(crate) use quorum::{Roles, Seated, describe, roles, seat, voters};
 pub(crate) use roll::{Rolled, roll};
 pub(crate) use volumes::volumes;

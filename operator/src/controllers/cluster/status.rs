@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
-use super::shift::{Drained, Filled, Rolled, named};
+use super::shift::{Drained, Filled, Rolled, Seated, named};
 use super::validate::Wanted;
 use crate::conditions::{Conditions, holds};
 use crate::context::{Context, MANAGER};
@@ -34,6 +34,7 @@ pub(crate) struct Found {
     pub(crate) rolled: Rolled,
     pub(crate) drained: Drained,
     pub(crate) filled: Filled,
+    pub(crate) seated: Seated,
     /// What a person should look at.
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
@@ -102,7 +103,9 @@ pub(crate) fn status(
 
 fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: &Observed) {
     status.cluster_id = Some(plan.cluster_id.clone());
-    status.voters = plan.voters.keys().copied().collect();
+    let planned = || plan.controllers.keys().copied().collect();
+    let voters = plan.voters.as_ref();
+    status.voters = voters.map_or_else(planned, |ids| ids.iter().copied().collect());
     status.pools = plan
         .pools
         .iter()
@@ -285,6 +288,15 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
         let message = format!("{} brokers that have left are ending", found.ending);
         return ("ScalingIn", message);
     }
+    if let Some((_, sentence)) = &found.seated.changed {
+        return ("QuorumChanging", sentence.clone());
+    }
+    if let Some(why) = &found.seated.waits_for {
+        return (
+            "QuorumChanging",
+            format!("who votes changes: waits for {why}"),
+        );
+    }
     if let Some(rolling) = &status.rolling {
         return ("RollingRestart", restarting(rolling));
     }
@@ -447,6 +459,13 @@ mod tests {
         let mut found = Found::default();
         assert_eq!(under_way(&pools(&[(3, 3)]), &found).0, "AsWanted");
         assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "PodsComing");
+        found.seated.waits_for = Some("broker 2 to be empty".to_owned());
+        let (reason, message) = under_way(&pools(&[(3, 3)]), &found);
+        assert_eq!(reason, "QuorumChanging");
+        assert!(
+            message.ends_with("waits for broker 2 to be empty"),
+            "{message}"
+        );
         found.drained.left = 4;
         assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "ScalingIn");
         found.drained.stuck = Some("broker 4 cannot leave".to_owned());

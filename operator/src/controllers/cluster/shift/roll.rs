@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 
 use self::order::{Next, next};
-use self::pods::{Seen, look};
+use self::pods::{Seen, State, look};
 use super::super::brokers::{self, BeforeRestart};
 use super::super::fetch::Observed;
 use super::super::plan::Plan;
 use super::super::validate::Wanted;
-use super::windows;
+use super::{Roles, windows};
 use crate::context::{Context, Word};
 use crate::failure::Failure;
 
@@ -63,14 +63,15 @@ pub(crate) async fn roll(
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
-    active: Option<i32>,
+    roles: &Roles,
 ) -> Result<Rolled, Failure> {
-    let seen = look(wanted, plan, observed);
+    let mut seen = look(wanted, plan, observed);
+    seen.iter_mut().for_each(|seen| note_role(seen, roles));
     let mut rolled = Rolled {
         left: seen.iter().filter(|seen| seen.old.is_some()).count(),
         ..Rolled::default()
     };
-    let (first, others, asked) = match next(&seen, active, wanted.at_once) {
+    let (first, others, asked) = match next(&seen, roles.active, wanted.at_once) {
         Next::Nothing => return Ok(rolled),
         Next::Wait(why) => {
             rolled.waits_for = Some(why);
@@ -212,6 +213,14 @@ async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<()
             "pod {} cannot be deleted",
             chosen.node.pod
         ))(error)),
+    }
+}
+
+/// A role changes with a start, and no template says which pod has which. One that is not ready may be
+/// starting with its new role already.
+fn note_role(seen: &mut Seen, roles: &Roles) {
+    if seen.old.is_none() && seen.state == State::Ready && roles.changed.contains(&seen.node.id) {
+        seen.old = Some("RoleChanged");
     }
 }
 

@@ -8,7 +8,8 @@
 //! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
 //! 5. [`build`], [`apply`]: the objects; what differs is written.
 //! 6. [`shift`] again: the next vote is given or taken, if the quorum is to change; the next pod is
-//!    restarted, if one is old and the brokers let it go; new brokers get their share.
+//!    restarted, if one is old and the brokers let it go; new brokers get their share; the level of the
+//!    metadata is set, when all brokers can work with it.
 //! 7. [`status`].
 //!
 //! Nothing is remembered from one look to the next.
@@ -161,20 +162,27 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     {
         found.plan = Some(carry_out(&context, &wanted, plan, &observed, &mut found).await?);
     }
-    let words = found.rolled.word().into_iter();
-    for word in words.chain(found.filled.words()) {
-        context.tell(&cluster, word).await;
-    }
-    if let Some((reason, sentence)) = &found.seated.changed {
-        let word = Word {
-            warning: false,
-            reason,
-            action: "ChangeQuorum",
-            note: sentence.clone(),
-        };
-        context.tell(&cluster, word).await;
-    }
+    tell(&context, &cluster, &found).await;
     end(&context, &cluster, Some(&wanted), &observed, &found).await
+}
+
+/// Tells people what was done.
+async fn tell(context: &Context, cluster: &Cluster, found: &Found) {
+    let seated = found.seated.changed.clone();
+    let seated = seated.map(|(reason, sentence)| (reason, "ChangeQuorum", sentence));
+    let levelled = found.levelled.changed.clone();
+    let levelled = levelled.map(|note| ("MetadataVersionChanged", "UpdateFeatures", note));
+    let changed = [seated, levelled].into_iter().flatten();
+    let changed = changed.map(|(reason, action, note)| Word {
+        warning: false,
+        reason,
+        action,
+        note,
+    });
+    let words = found.rolled.word().into_iter().chain(found.filled.words());
+    for word in words.chain(changed) {
+        context.tell(cluster, word).await;
+    }
 }
 
 /// Everything that changes something.
@@ -236,16 +244,31 @@ async fn carry_out(
             found.rolled = shift::roll(context, wanted, &plan, observed, &roles).await?;
         }
     }
+    afterwards(context, client.as_ref(), (wanted, &plan, observed), found).await?;
+    Ok(plan)
+}
+
+/// What is for calm times.
+async fn afterwards(
+    context: &Context,
+    client: Option<&Client>,
+    (wanted, plan, observed): (&Wanted, &Plan, &Observed),
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let is_seen = found.written == 0 && found.seated.changed.is_none();
     let scene = shift::Scene {
         wanted,
-        plan: &plan,
+        plan,
         observed,
-        client: client.as_ref(),
-        rolled: Some(&found.rolled)
-            .filter(|_| found.written == 0 && found.seated.changed.is_none()),
+        client,
+        rolled: Some(&found.rolled).filter(|_| is_seen),
     };
     found.filled = shift::fill(context, &scene).await?;
-    Ok(plan)
+    if let Some(client) = client {
+        let is_calm = is_seen && found.rolled.left == 0;
+        found.levelled = shift::level(client, wanted, plan, observed, is_calm).await;
+    }
+    Ok(())
 }
 
 /// Without its Secret no pod could start: none is restarted before it is there.
@@ -358,6 +381,7 @@ async fn end(
         || found.ending > 0
         || !found.filled.brokers.is_empty()
         || found.seated != Seated::default()
+        || found.levelled.waits_for.is_some()
         || found.written > 0
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))

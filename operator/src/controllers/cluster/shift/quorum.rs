@@ -334,7 +334,7 @@ fn controller_place(address: &str) -> Option<(&str, u16)> {
 
 #[cfg(test)]
 #[path = "quorum/tests.rs"]
-mod tests;
+pub(super) mod tests;
 
 #[cfg(test)]
 #[expect(
@@ -342,4 +342,4 @@ mod tests;
     reason = "processes of real brokers need files"
 )]
 #[path = "quorum/real.rs"]
-mod real;
+pub(super) mod real;

@@ -72,7 +72,10 @@ pub(crate) async fn roll(
         ..Rolled::default()
     };
     let (first, others, asked) = match next(&seen, roles.active, wanted.at_once) {
-        Next::Nothing => return Ok(rolled),
+        Next::Nothing => {
+            rolled.waits_for = trouble(&seen);
+            return Ok(rolled);
+        }
         Next::Wait(why) => {
             rolled.waits_for = Some(why);
             return Ok(rolled);
@@ -99,6 +102,14 @@ pub(crate) async fn roll(
     }
     rolled.restarted = restart_all(context, wanted, &going).await?;
     Ok(rolled)
+}
+
+/// A pod that is as it shall be, and does not start.
+fn trouble(seen: &[Seen]) -> Option<String> {
+    seen.iter().find_map(|seen| match &seen.state {
+        State::Broken(why) => Some(format!("pod {}: {why}", seen.node.pod)),
+        State::Ready | State::Coming => None,
+    })
 }
 
 /// What keeps any pod from going.

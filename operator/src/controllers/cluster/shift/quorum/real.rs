@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use freshet_client::{ClientConfig, ConfigChange, Resource, Survey};
@@ -19,6 +20,9 @@ use super::*;
 /// How long the quorum may take to be as it shall.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Worlds of this process so far.
+static WORLDS: AtomicUsize = AtomicUsize::new(0);
+
 /// One process, and what it has.
 struct Running {
     process: Child,
@@ -28,13 +32,14 @@ struct Running {
 }
 
 /// What Kubernetes would have.
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
     wanted: Wanted,
-    observed: Observed,
+    pub(crate) observed: Observed,
     pods: BTreeMap<String, Running>,
     /// Each pod ever started has an address of its own.
     addresses: BTreeMap<String, String>,
+    first_address: usize,
     binary: String,
     /// Changes of the quorum, in their order.
     done: Vec<String>,
@@ -43,13 +48,14 @@ struct World {
 }
 
 impl World {
-    fn new(pools: &[Value]) -> Self {
+    pub(crate) fn new(pools: &[Value]) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             wanted: wanted(&json!(pools)),
             observed: Observed::default(),
             pods: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            first_address: WORLDS.fetch_add(1, Ordering::Relaxed) * 50 + 2,
             binary: std::env::var("FRESHET_BROKER").expect("FRESHET_BROKER names a broker"),
             done: Vec::new(),
             waits_for: None,
@@ -57,16 +63,17 @@ impl World {
     }
 
     fn address(&mut self, pod: &str) -> String {
-        // All of 127.0.0.0/8 is this machine: ports can be those of pods, and runs do not meet.
+        // All of 127.0.0.0/8 is this machine: ports can be those of pods, and worlds do not meet.
         let run = std::process::id();
-        let (high, low, next) = (run / 250 % 250 + 2, run % 250 + 2, self.addresses.len() + 2);
+        let (high, low) = (run / 250 % 250 + 2, run % 250 + 2);
+        let next = self.first_address + self.addresses.len();
         let known = self.addresses.entry(pod.to_owned());
         known
             .or_insert_with(|| format!("127.{high}.{low}.{next}"))
             .clone()
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let brokers = self.pods.iter().filter(|(_, running)| running.broker);
         let at = brokers.map(|(pod, _)| format!("{}:{REPLICATION_PORT}", self.addresses[pod]));
         let config = ClientConfig::new(at.collect::<Vec<_>>());
@@ -109,7 +116,12 @@ impl World {
     }
 
     fn observe(&mut self) {
-        let pod = |pod: &String| serde_json::from_value(json!({ "metadata": { "name": pod } }));
+        // They were waited for.
+        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        let pod = |pod: &String| {
+            let pod = json!({ "metadata": { "name": pod }, "status": ready });
+            serde_json::from_value(pod)
+        };
         let pods = self.pods.keys().map(|name| pod(name).expect("a Pod"));
         self.observed.pods = pods.collect();
         for (pod, running) in &self.pods {
@@ -210,6 +222,12 @@ impl World {
         Plan::of(&self.wanted, &self.observed, voters, empty).expect("a plan")
     }
 
+    /// The plan as the quorum is.
+    pub(crate) async fn planned(&self) -> Plan {
+        let voting = voters(&self.quorum().await);
+        self.plan(Some(&voting), &BTreeSet::new())
+    }
+
     /// One look, as the controller does it. Gives whether there was nothing to do.
     async fn look(&mut self) -> bool {
         if self.pods.is_empty() {
@@ -259,7 +277,7 @@ impl World {
     }
 
     /// Looks until there is nothing to do, and gives what was done.
-    async fn settle(&mut self) -> Vec<String> {
+    pub(crate) async fn settle(&mut self) -> Vec<String> {
         let until = Instant::now() + LIMIT;
         while !self.look().await {
             let (done, why) = (&self.done, &self.waits_for);

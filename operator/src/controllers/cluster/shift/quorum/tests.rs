@@ -9,7 +9,7 @@ use super::*;
 const NOW: i64 = 100_000;
 const AGREED: i64 = 5_000;
 
-pub(super) fn wanted(pools: &Value) -> Wanted {
+pub(crate) fn wanted(pools: &Value) -> Wanted {
     let cluster: Cluster = serde_json::from_value(json!({
         "apiVersion": "freshet.dev/v1", "kind": "Cluster",
         "metadata": { "name": "demo", "namespace": "shop", "uid": "00112233-4455-6677-8899-aabbccddeeff" },
@@ -24,7 +24,7 @@ pub(super) fn wanted(pools: &Value) -> Wanted {
     validate(&cluster, &defaults).expect("a sound spec")
 }
 
-pub(super) fn pool(name: &str, roles: &[&str], replicas: i32) -> Value {
+pub(crate) fn pool(name: &str, roles: &[&str], replicas: i32) -> Value {
     json!({ "name": name, "roles": roles, "replicas": replicas, "storage": { "size": "1Gi" } })
 }
 
@@ -53,7 +53,7 @@ fn there(pools: &[(&str, i32)]) -> Observed {
     observed
 }
 
-pub(super) fn volume(pod: &str, id: i32) -> PersistentVolumeClaim {
+pub(crate) fn volume(pod: &str, id: i32) -> PersistentVolumeClaim {
     serde_json::from_value(json!({ "metadata": {
         "name": format!("data-{pod}"), "annotations": { NODE_ID: id.to_string() },
     }}))

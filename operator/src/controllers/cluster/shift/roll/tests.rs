@@ -316,4 +316,20 @@ fn states_of_pods() {
         "state": { "waiting": { "reason": "CrashLoopBackOff" } },
     }] });
     assert_eq!(of(crash), State::Broken("CrashLoopBackOff".into()));
+    let refused = json!({ "containerStatuses": [{
+        "name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
+        "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } },
+        "lastState": { "terminated": { "exitCode": 1, "message":
+            "{\"level\":\"INFO\"}\nfreshet-broker: the controller refuses this broker: broker 1 cannot work \
+             with level 2 of feature freshet.metadata.version\n" } },
+    }] });
+    let why = "CrashLoopBackOff freshet-broker: the controller refuses this broker: broker 1 cannot work \
+               with level 2 of feature freshet.metadata.version";
+    assert_eq!(of(refused.clone()), State::Broken(why.into()));
+    // It is told also when no other pod is to be restarted any more.
+    let mut last = pod(0, None, state(&real("r", "i", "s", refused)));
+    let told = trouble(&[pod(1, None, State::Ready), last.clone()]);
+    assert!(told.is_some_and(|said| said.ends_with(why)));
+    last.state = State::Coming;
+    assert_eq!(trouble(&[last]), None);
 }

@@ -95,6 +95,13 @@ pub struct ClusterSpec {
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
 
+    /// The level of the metadata's format (the feature `freshet.metadata.version`), such as `1`. It is
+    /// set once all brokers run a version that can work with it; an image of an older version that
+    /// cannot does not start then. Without it the level stays where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,3}$"))]
+    pub metadata_version: Option<String>,
+
     /// When images are pulled: as in a pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(Always|IfNotPresent|Never)$"))]

@@ -7,8 +7,9 @@
 //! 3. [`plan`]: numbers of brokers, voters, who leaves.
 //! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
 //! 5. [`build`], [`apply`]: the objects; what differs is written.
-//! 6. [`shift`] again: the next pod is restarted, if one is old and the brokers let it go; new brokers get
-//!    their share.
+//! 6. [`shift`] again: the next vote is given or taken, if the quorum is to change; the next pod is
+//!    restarted, if one is old and the brokers let it go; new brokers get their share; the level of the
+//!    metadata is set, when all brokers can work with it.
 //! 7. [`status`].
 //!
 //! Nothing is remembered from one look to the next.
@@ -44,6 +45,7 @@ pub(crate) use self::door::Door;
 use self::fetch::{Kind, Observed};
 use self::names::{CLUSTER, LIVE};
 use self::plan::Plan;
+use self::shift::Seated;
 use self::status::Found;
 use self::validate::{Defaults, Wanted, validate};
 use crate::conditions::holds;
@@ -153,7 +155,7 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
         }
     };
     let observed = Observed::fetch(&context.client, &wanted.names).await?;
-    match Plan::of(&wanted, &observed, &BTreeSet::new()) {
+    match Plan::of(&wanted, &observed, None, &BTreeSet::new()) {
         Ok(plan) => found.plan = Some(plan),
         Err(why) => found.impossible = Some((why.reason, why.message)),
     }
@@ -162,11 +164,27 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     {
         found.plan = Some(carry_out(&context, &wanted, plan, &observed, &mut found).await?);
     }
-    let words = found.rolled.word().into_iter();
-    for word in words.chain(found.filled.words()) {
-        context.tell(&cluster, word).await;
-    }
+    tell(&context, &cluster, &found).await;
     end(&context, &cluster, Some(&wanted), &observed, &found).await
+}
+
+/// Tells people what was done.
+async fn tell(context: &Context, cluster: &Cluster, found: &Found) {
+    let seated = found.seated.changed.clone();
+    let seated = seated.map(|(reason, sentence)| (reason, "ChangeQuorum", sentence));
+    let levelled = found.levelled.changed.clone();
+    let levelled = levelled.map(|note| ("MetadataVersionChanged", "UpdateFeatures", note));
+    let changed = [seated, levelled].into_iter().flatten();
+    let changed = changed.map(|(reason, action, note)| Word {
+        warning: false,
+        reason,
+        action,
+        note,
+    });
+    let words = found.rolled.word().into_iter().chain(found.filled.words());
+    for word in words.chain(changed) {
+        context.tell(cluster, word).await;
+    }
 }
 
 /// Everything that changes something.
@@ -178,25 +196,20 @@ async fn carry_out(
     found: &mut Found,
 ) -> Result<Plan, Failure> {
     let client = reach(context, wanted, observed, found).await;
+    let client = client.as_deref();
+    let quorum = match client {
+        Some(client) => shift::describe(client).await,
+        None => None,
+    };
+    let voters = quorum.as_ref().map(shift::voters);
+    let replan = |empty: &BTreeSet<i32>| Plan::of(wanted, observed, voters.as_ref(), empty);
+    plan = replan(&BTreeSet::new()).unwrap_or(plan);
     let leaving: Vec<_> = plan.leaving().cloned().collect();
-    if let Some(client) = client.as_deref().filter(|_| !leaving.is_empty()) {
+    if let Some(client) = client.filter(|_| !leaving.is_empty()) {
         found.drained = shift::drain(context, client, wanted, &leaving, observed).await?;
-        if let Ok(further) = Plan::of(wanted, observed, &found.drained.empty) {
-            plan = further;
-        }
+        plan = replan(&found.drained.empty).unwrap_or(plan);
     }
-    let before = live_before(wanted, observed);
-    let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
-    match client.as_deref() {
-        Some(client) => {
-            let changed = shift::live(client, wanted, &before).await?;
-            if !changed.is_empty() {
-                tracing::info!(cluster = wanted.names.cluster, settings = ?changed, "set without a restart");
-            }
-        }
-        // What is to fall back to its default is not forgotten before it has.
-        None => set.extend(before),
-    }
+    let set = set_live(client, wanted, observed).await?;
     let given = build::given(observed);
     let mut objects = build::objects(wanted, &plan, &given, &set);
     found.lacking = match build::lacking(wanted, &plan, &given) {
@@ -219,23 +232,46 @@ async fn carry_out(
             "there are no PodMonitors here: the Prometheus operator is not installed".to_owned(),
         );
     }
-    if let Some(client) = client.as_deref() {
+    if let Some(client) = client {
         found.ending = shift::settle(context, client, wanted, &plan, observed).await?;
     }
     // What was written now is seen at the next look.
     if found.written == 0 {
-        let active = active_controller(client.as_deref()).await;
-        found.rolled = shift::roll(context, wanted, &plan, observed, active).await?;
+        if let (Some(client), Some(quorum)) = (client, &quorum) {
+            let around = (observed, &found.drained.empty);
+            found.seated = shift::seat(client, wanted, &plan, quorum, around).await;
+        }
+        // A restart is asked of the quorum as it is.
+        if found.seated.changed.is_none() {
+            let roles = shift::roles(quorum.as_ref(), &plan);
+            found.rolled = shift::roll(context, wanted, &plan, observed, &roles).await?;
+        }
     }
+    afterwards(context, client, (wanted, &plan, observed), found).await?;
+    Ok(plan)
+}
+
+/// What is for calm times.
+async fn afterwards(
+    context: &Context,
+    client: Option<&dyn Brokers>,
+    (wanted, plan, observed): (&Wanted, &Plan, &Observed),
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let is_seen = found.written == 0 && found.seated.changed.is_none();
     let scene = shift::Scene {
         wanted,
-        plan: &plan,
+        plan,
         observed,
-        client: client.as_deref(),
-        rolled: Some(&found.rolled).filter(|_| found.written == 0),
+        client,
+        rolled: Some(&found.rolled).filter(|_| is_seen),
     };
     found.filled = shift::fill(context, &scene).await?;
-    Ok(plan)
+    if let Some(client) = client {
+        let is_calm = is_seen && found.rolled.left == 0;
+        found.levelled = shift::level(client, wanted, plan, observed, is_calm).await;
+    }
+    Ok(())
 }
 
 /// Without its Secret no pod could start: none is restarted before it is there.
@@ -252,6 +288,26 @@ async fn lacking_secret(
     let found = found.map_err(Failure::kubernetes(what))?;
     let why = || format!("there is no Secret {name}, which spec.tiering.credentials names");
     Ok(found.is_none().then(|| ("SecretMissing", why())))
+}
+
+/// Sets what needs no restart; gives the names of all that is set by us now.
+async fn set_live(
+    client: Option<&dyn Brokers>,
+    wanted: &Wanted,
+    observed: &Observed,
+) -> Result<BTreeSet<String>, Failure> {
+    let before = live_before(wanted, observed);
+    let mut set: BTreeSet<String> = wanted.live.keys().map(ToString::to_string).collect();
+    let Some(client) = client else {
+        // What is to fall back to its default is not forgotten before it has.
+        set.extend(before);
+        return Ok(set);
+    };
+    let changed = shift::live(client, wanted, &before).await?;
+    if !changed.is_empty() {
+        tracing::info!(cluster = wanted.names.cluster, settings = ?changed, "set without a restart");
+    }
+    Ok(set)
 }
 
 /// Whether a pool that the spec has no more has brokers that are not empty.
@@ -280,11 +336,6 @@ async fn reach(
             None
         }
     }
-}
-
-async fn active_controller(client: Option<&dyn Brokers>) -> Option<i32> {
-    let quorum = client?.describe_quorum().await.ok()?;
-    Some(quorum.leader?.0)
 }
 
 /// The settings that were set by us before, as they are noted on the cluster's first Service.
@@ -332,6 +383,8 @@ async fn end(
         || found.drained.left > 0
         || found.ending > 0
         || !found.filled.brokers.is_empty()
+        || found.seated != Seated::default()
+        || found.levelled.waits_for.is_some()
         || found.written > 0
         || found.unreachable.is_some();
     Ok(Action::requeue(if waits { SOON } else { RESYNC }))

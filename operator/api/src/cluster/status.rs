@@ -21,6 +21,9 @@ pub struct ClusterStatus {
     /// Version of the brokers, if all have the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The level of the metadata's format that is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_version: Option<String>,
     /// Brokers in words: ready and wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers: Option<String>,

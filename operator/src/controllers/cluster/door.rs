@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use freshet_client::{
-    Client, ClientError, ClusterDescription, ConfigChange, ConfigEntry, Outcomes,
-    QuorumDescription, Reassignment, Resource, Survey, TopicPartition,
+    Client, ClientError, ClusterDescription, ConfigChange, ConfigEntry, FeatureLevel, NewVoter,
+    Outcomes, QuorumDescription, Reassignment, Resource, Survey, TopicPartition,
 };
-use freshet_types::NodeId;
+use freshet_types::{NodeId, TopicId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -38,6 +38,16 @@ pub(crate) trait Brokers: Send + Sync {
     fn describe_cluster(&self) -> Answer<'_, ClusterDescription>;
     /// Who votes, and who leads.
     fn describe_quorum(&self) -> Answer<'_, QuorumDescription>;
+    /// Gives a controller that has caught up a vote.
+    fn add_voter<'a>(&'a self, voter: &'a NewVoter) -> Answer<'a, ()>;
+    /// Takes the vote of a controller in this directory.
+    fn remove_voter(&self, id: NodeId, directory: TopicId) -> Answer<'_, ()>;
+    /// Levels of features, as any broker tells them.
+    fn features(&self) -> Answer<'_, Vec<FeatureLevel>>;
+    /// The same of one broker: what it can work with.
+    fn features_of(&self, id: NodeId) -> Answer<'_, Vec<FeatureLevel>>;
+    /// Sets levels; `down` allows lower ones.
+    fn update_features<'a>(&'a self, levels: &'a [(String, i16)], down: bool) -> Answer<'a, ()>;
     /// What all brokers are set to.
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>>;
     /// Changes what all brokers are set to.
@@ -86,6 +96,26 @@ impl Brokers for Client {
 
     fn describe_quorum(&self) -> Answer<'_, QuorumDescription> {
         async { self.admin().describe_quorum().await }.boxed()
+    }
+
+    fn add_voter<'a>(&'a self, voter: &'a NewVoter) -> Answer<'a, ()> {
+        async move { self.admin().add_voter(voter).await }.boxed()
+    }
+
+    fn remove_voter(&self, id: NodeId, directory: TopicId) -> Answer<'_, ()> {
+        async move { self.admin().remove_voter(id, directory).await }.boxed()
+    }
+
+    fn features(&self) -> Answer<'_, Vec<FeatureLevel>> {
+        async { self.admin().features().await }.boxed()
+    }
+
+    fn features_of(&self, id: NodeId) -> Answer<'_, Vec<FeatureLevel>> {
+        async move { self.admin().features_of(id).await }.boxed()
+    }
+
+    fn update_features<'a>(&'a self, levels: &'a [(String, i16)], down: bool) -> Answer<'a, ()> {
+        async move { self.admin().update_features(levels, down, false).await }.boxed()
     }
 
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>> {

@@ -3,6 +3,8 @@
 //! A broker's number belongs to its volume. It is looked for in this order: on the volume, in the file that
 //! the pod was last started with, else the lowest number that nobody has. It never comes from a pod's name.
 
+mod voters;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -12,16 +14,17 @@ use super::fetch::{Kind, Observed};
 use super::names::{CLUSTER_ID, NODE_ID};
 use super::validate::{Wanted, WantedPool};
 
-/// Voters of a quorum without a pool of its own.
-const VOTERS: usize = 3;
-
 /// Which brokers there shall be.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) cluster_id: String,
     pub(crate) pools: Vec<PlannedPool>,
-    /// Node ids of the voters, with their pods.
-    pub(crate) voters: BTreeMap<i32, String>,
+    /// Node ids of those that vote or shall vote, with their pods: where others find the quorum.
+    pub(crate) controllers: BTreeMap<i32, String>,
+    /// Node ids of those that vote, as the quorum says; `None` when it was not asked.
+    pub(crate) voters: Option<BTreeSet<i32>>,
+    /// Node ids of those that shall vote. [`super::shift`] goes there step by step.
+    pub(crate) shall_vote: BTreeSet<i32>,
 }
 
 /// A pool, also one that is going.
@@ -30,7 +33,8 @@ pub(crate) struct PlannedPool {
     pub(crate) name: String,
     /// `None` when the spec has it no more: its pods are emptied, then it goes.
     pub(crate) wanted: Option<WantedPool>,
-    /// Pods that the StatefulSet shall have now: as many as wanted, and those that are not empty yet.
+    /// Pods that the StatefulSet shall have now: as many as wanted, and those that are not empty yet,
+    /// or vote still.
     pub(crate) replicas: i32,
     /// All of them, in the order of their ordinals.
     pub(crate) nodes: Vec<Node>,
@@ -45,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) ordinal: i32,
     pub(crate) id: i32,
     pub(crate) broker: bool,
+    /// Whether it may vote: those that do both are controllers only while they vote, or shall.
     pub(crate) controller: bool,
 }
 
@@ -56,10 +61,12 @@ pub(crate) struct Impossible {
 }
 
 impl Plan {
-    /// Plans; `empty` are leaving brokers that keep nothing any more.
+    /// Plans. `voters` are those of the quorum, `None` when it cannot be asked: then nobody's vote is
+    /// taken for lost. `empty` are leaving brokers that keep nothing any more.
     pub(crate) fn of(
         wanted: &Wanted,
         observed: &Observed,
+        voters: Option<&BTreeSet<i32>>,
         empty: &BTreeSet<i32>,
     ) -> Result<Self, Impossible> {
         let written = Written::read(wanted, observed);
@@ -78,18 +85,25 @@ impl Plan {
         for gone in gone_pools(wanted, observed) {
             pools.push(planned(wanted, &gone, None, observed, &mut numbers));
         }
-        let voters = voters(&pools, &written);
+        let voting = voters.unwrap_or(&written.controllers);
+        let shall_vote = voters::chosen(&pools, voting)?;
+        let mut controllers = BTreeMap::new();
         for pool in &mut pools {
             for node in pool.nodes.iter_mut().chain(&mut pool.leaving) {
-                node.controller = voters.contains_key(&node.id);
+                let votes = voting.contains(&node.id) || shall_vote.contains(&node.id);
+                node.controller = votes || !node.broker;
+                if votes {
+                    controllers.insert(node.id, node.pod.clone());
+                }
             }
-            stay(pool, empty);
+            stay(pool, |id| voting.contains(&id) || !empty.contains(&id));
         }
-        no_voter_leaves(&pools)?;
         Ok(Self {
             cluster_id,
             pools,
-            voters,
+            controllers,
+            voters: voters.cloned(),
+            shall_vote,
         })
     }
 
@@ -108,7 +122,8 @@ impl Plan {
 #[derive(Debug, Default)]
 struct Written {
     ids: BTreeMap<String, i32>,
-    voters: BTreeSet<i32>,
+    brokers: BTreeSet<i32>,
+    controllers: BTreeSet<i32>,
 }
 
 impl Written {
@@ -135,8 +150,12 @@ impl Written {
                 continue;
             };
             written.ids.insert(pod.to_owned(), id);
-            if line("process.roles").is_some_and(|roles| roles.contains("controller")) {
-                written.voters.insert(id);
+            let roles = line("process.roles").unwrap_or_default();
+            if roles.contains("broker") {
+                written.brokers.insert(id);
+            }
+            if roles.contains("controller") {
+                written.controllers.insert(id);
             }
         }
         written
@@ -194,9 +213,10 @@ fn planned(
 ) -> PlannedPool {
     let shall = pool.map_or(0, |pool| pool.replicas);
     let has = observed.replicas(&wanted.names.pool(name)).unwrap_or(0);
-    // Whether a pool that the spec has no more has brokers is asked of the brokers; it costs nothing
-    // to look at one that has none.
-    let broker = pool.is_none_or(|pool| pool.broker);
+    let written = numbers.written;
+    // Nobody says any more what a pool did that the spec has no more: its files do.
+    let only_controls =
+        |id: &i32| written.controllers.contains(id) && !written.brokers.contains(id);
     let node = |ordinal| {
         let pod = wanted.names.pod(name, ordinal);
         let id = numbers.of_pod(&pod, &wanted.names.claim(&pod));
@@ -204,7 +224,7 @@ fn planned(
             pod,
             ordinal,
             id,
-            broker,
+            broker: pool.map_or_else(|| !only_controls(&id), |pool| pool.broker),
             controller: pool.is_some_and(|pool| pool.controller),
         }
     };
@@ -219,10 +239,10 @@ fn planned(
     }
 }
 
-/// Pods go from the highest ordinal down, and only those that are empty: all below stay, with those
-/// that are not.
-fn stay(pool: &mut PlannedPool, empty: &BTreeSet<i32>) {
-    let occupied = |node: &&Node| !empty.contains(&node.id);
+/// Pods go from the highest ordinal down, and only those that are needed no more: all below stay,
+/// with those that are.
+fn stay(pool: &mut PlannedPool, is_needed: impl Fn(i32) -> bool) {
+    let occupied = |node: &&Node| is_needed(node.id);
     if let Some(last) = pool.leaving.iter().rfind(occupied) {
         pool.replicas = last.ordinal + 1;
     }
@@ -239,70 +259,6 @@ fn gone_pools(wanted: &Wanted, observed: &Observed) -> Vec<String> {
     let pools = names.filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned()));
     let known = |pool: &String| wanted.pools.iter().any(|p| p.name == *pool);
     pools.filter(|pool| !known(pool)).collect()
-}
-
-/// Those who vote: all of the pools that do nothing else; without such pools three of the others, or
-/// one. Who votes goes on.
-fn voters(pools: &[PlannedPool], written: &Written) -> BTreeMap<i32, String> {
-    let all = || {
-        pools
-            .iter()
-            .flat_map(|pool| pool.nodes.iter().chain(&pool.leaving))
-    };
-    let pair = |node: &Node| (node.id, node.pod.clone());
-    let mut voters: BTreeMap<_, _> = all()
-        .filter(|n| written.voters.contains(&n.id))
-        .map(pair)
-        .collect();
-    let candidates: Vec<_> = pools
-        .iter()
-        .flat_map(|pool| &pool.nodes)
-        .filter(|node| node.controller)
-        .collect();
-    let own: Vec<_> = candidates
-        .iter()
-        .filter(|node| !node.broker)
-        .copied()
-        .collect();
-    let (from, most) = if own.is_empty() {
-        (candidates, VOTERS)
-    } else {
-        let most = own.len();
-        (own, most)
-    };
-    // An even number survives no more losses than the odd one below it.
-    let most = most.min(from.len());
-    let most = if most % 2 == 0 {
-        most.saturating_sub(1)
-    } else {
-        most
-    };
-    for node in from {
-        if voters.len() >= most {
-            break;
-        }
-        voters.insert(node.id, node.pod.clone());
-    }
-    voters
-}
-
-fn no_voter_leaves(pools: &[PlannedPool]) -> Result<(), Impossible> {
-    let leaving = pools.iter().flat_map(|pool| &pool.leaving);
-    let voters: Vec<_> = leaving
-        .filter(|node| node.controller)
-        .map(|n| n.pod.clone())
-        .collect();
-    if voters.is_empty() {
-        return Ok(());
-    }
-    Err(Impossible {
-        reason: "QuorumWouldShrink",
-        message: format!(
-            "{} would go, and with it a vote of the quorum. Keep as many pods, or make another one a \
-             voter first (`freshet quorum add-voter`, `freshet quorum remove-voter`)",
-            voters.join(", ")
-        ),
-    })
 }
 
 /// The cluster that the volumes belong to; a new one has the id of its object.

@@ -1,14 +1,19 @@
-//! Changes that go from one broker to the next: restarts, brokers that leave or are new, settings at run time.
+//! Changes that go from one broker to the next: restarts, brokers that leave or are new, votes,
+//! settings at run time, the level of the metadata.
 
 mod drain;
 mod fill;
+mod level;
 mod live;
+mod quorum;
 mod roll;
 mod volumes;
 mod windows;
 
 pub(crate) use drain::{Drained, drain, settle};
 pub(crate) use fill::{Filled, Scene, fill, named};
+pub(crate) use level::{Levelled, level};
 pub(crate) use live::live;
+pub(crate) use quorum::{Roles, Seated, describe, roles, seat, voters};
 pub(crate) use roll::{Rolled, roll};
 pub(crate) use volumes::volumes;

@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
-use super::shift::{Drained, Filled, Rolled, named};
+use super::shift::{Drained, Filled, Levelled, Rolled, Seated, named};
 use super::validate::Wanted;
 use crate::conditions::{Conditions, holds};
 use crate::context::{Context, MANAGER};
@@ -34,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) rolled: Rolled,
     pub(crate) drained: Drained,
     pub(crate) filled: Filled,
+    pub(crate) seated: Seated,
+    pub(crate) levelled: Levelled,
     /// What a person should look at.
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
@@ -47,6 +49,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Why something of the spec is not carried out: a word and a sentence.
+    fn not_carried_out(&self) -> Option<&(&'static str, String)> {
+        self.impossible.as_ref().or(self.levelled.refused.as_ref())
+    }
+
     /// Notes what came of writing.
     pub(crate) fn note(&mut self, applied: Applied) {
         self.written += applied.written;
@@ -77,6 +84,8 @@ pub(crate) fn status(
     };
     if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
         describe(&mut status, wanted, plan, observed);
+        let level = found.levelled.now.map(|level| level.to_string());
+        status.metadata_version = level.or(before.metadata_version);
         let is_away = |pod: &String| !observed.pod(pod).is_some_and(is_ready);
         status.rolling = rolling(&found.rolled, before.rolling, is_away);
         status.filling = filling(&found.filled);
@@ -102,7 +111,9 @@ pub(crate) fn status(
 
 fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: &Observed) {
     status.cluster_id = Some(plan.cluster_id.clone());
-    status.voters = plan.voters.keys().copied().collect();
+    let planned = || plan.controllers.keys().copied().collect();
+    let voters = plan.voters.as_ref();
+    status.voters = voters.map_or_else(planned, |ids| ids.iter().copied().collect());
     status.pools = plan
         .pools
         .iter()
@@ -235,7 +246,7 @@ fn filling(filled: &Filled) -> Option<FillingStatus> {
 }
 
 fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found, was_ready: bool) {
-    if let Some((reason, message)) = &found.impossible {
+    if let Some((reason, message)) = found.not_carried_out() {
         said.say(ConditionType::Valid, false, reason, message);
     } else if found.refused.is_empty() {
         said.say(ConditionType::Valid, true, "Accepted", "");
@@ -285,6 +296,15 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
         let message = format!("{} brokers that have left are ending", found.ending);
         return ("ScalingIn", message);
     }
+    if let Some((_, sentence)) = &found.seated.changed {
+        return ("QuorumChanging", sentence.clone());
+    }
+    if let Some(why) = &found.seated.waits_for {
+        return (
+            "QuorumChanging",
+            format!("who votes changes: waits for {why}"),
+        );
+    }
     if let Some(rolling) = &status.rolling {
         return ("RollingRestart", restarting(rolling));
     }
@@ -294,7 +314,15 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
         .map(|pool| pool.replicas - pool.ready)
         .sum::<i32>();
     if missing > 0 {
-        return ("PodsComing", format!("{missing} pods are not ready"));
+        let message = match &found.rolled.waits_for {
+            Some(why) => format!("{missing} pods are not ready: {why}"),
+            None => format!("{missing} pods are not ready"),
+        };
+        return ("PodsComing", message);
+    }
+    if let Some(why) = &found.levelled.waits_for {
+        let message = format!("the metadata version waits for {why}");
+        return ("MetadataVersionWaits", message);
     }
     if !found.filled.brokers.is_empty() {
         return ("FillingBrokers", being_filled(&found.filled));
@@ -337,7 +365,7 @@ fn being_filled(filled: &Filled) -> String {
 /// A cluster that serves goes on serving while one of its pods restarts, or some of which the brokers have said that
 /// they may: whoever watches is not to be alarmed.
 fn ready(status: &ClusterStatus, found: &Found, was_ready: bool) -> (bool, &'static str, String) {
-    if !found.refused.is_empty() || found.impossible.is_some() {
+    if !found.refused.is_empty() || found.not_carried_out().is_some() {
         return (
             false,
             "NotCarriedOut",
@@ -443,10 +471,37 @@ mod tests {
     }
 
     #[test]
+    fn a_level_that_cannot_be_is_told_and_one_that_waits_is_no_fault() {
+        let mut found = Found::default();
+        found.levelled.waits_for = Some("all pods to be restarted and ready".to_owned());
+        assert!(is_ready(&[(3, 3)], &found, true));
+        assert_eq!(
+            under_way(&pools(&[(3, 3)]), &found).0,
+            "MetadataVersionWaits"
+        );
+        found.levelled.refused = Some(("MetadataVersionNotSupported", "1 to 1".to_owned()));
+        assert!(!is_ready(&[(3, 3)], &found, true));
+        assert_eq!(
+            found.not_carried_out().map(|(reason, _)| *reason),
+            Some("MetadataVersionNotSupported")
+        );
+    }
+
+    #[test]
     fn what_is_under_way_is_told_by_the_most_telling_thing() {
         let mut found = Found::default();
         assert_eq!(under_way(&pools(&[(3, 3)]), &found).0, "AsWanted");
         assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "PodsComing");
+        found.rolled.waits_for = Some("pod a-main-0: CrashLoopBackOff".to_owned());
+        let (_, message) = under_way(&pools(&[(2, 3)]), &found);
+        assert!(message.ends_with("a-main-0: CrashLoopBackOff"), "{message}");
+        found.seated.waits_for = Some("broker 2 to be empty".to_owned());
+        let (reason, message) = under_way(&pools(&[(3, 3)]), &found);
+        assert_eq!(reason, "QuorumChanging");
+        assert!(
+            message.ends_with("waits for broker 2 to be empty"),
+            "{message}"
+        );
         found.drained.left = 4;
         assert_eq!(under_way(&pools(&[(2, 3)]), &found).0, "ScalingIn");
         found.drained.stuck = Some("broker 4 cannot leave".to_owned());

@@ -32,8 +32,19 @@ const GROWTH: &str = "growth of volumes";
 const OUT: &str = "3 to 5";
 const IN: &str = "5 to 3";
 const IN_AND_GROWTH: &str = "5 to 3, and growth of volumes";
+const MORE_VOTERS: &str = "1 to 3";
+const FEWER_VOTERS: &str = "3 to 1";
 /// All stories.
-const STORIES: [&str; 6] = [CREATION, ROLL, GROWTH, OUT, IN, IN_AND_GROWTH];
+const STORIES: [&str; 8] = [
+    CREATION,
+    ROLL,
+    GROWTH,
+    OUT,
+    IN,
+    IN_AND_GROWTH,
+    MORE_VOTERS,
+    FEWER_VOTERS,
+];
 
 /// Something that happens to a Cluster, and what there is when it is over.
 struct Story {
@@ -67,6 +78,10 @@ impl Story {
     async fn named(name: &'static str) -> Self {
         let larger =
             json!([{ "name": "main", "storage": { "size": "2Gi", "onDeletion": "Delete" } }]);
+        let copies = match name {
+            MORE_VOTERS | FEWER_VOTERS => 1,
+            _ => 3,
+        };
         let (before, change) = match name {
             CREATION => (0, json!({})),
             ROLL => (3, json!({ "image": "freshet.dev/broker:2" })),
@@ -74,11 +89,13 @@ impl Story {
             OUT => (3, json!({ "replicas": 5 })),
             IN => (5, json!({ "replicas": 3 })),
             IN_AND_GROWTH => (5, json!({ "replicas": 3, "pools": larger })),
+            MORE_VOTERS => (1, json!({ "replicas": 3 })),
+            FEWER_VOTERS => (3, json!({ "replicas": 1 })),
             other => unreachable!("{other} is no story"),
         };
         let start = match before {
             0 => World::new(3),
-            before => World::settled(before).await,
+            before => World::settled(before, copies).await,
         };
         Self::new(name, start, change).await
     }
@@ -95,7 +112,8 @@ impl Story {
         let name = self.name;
         assert_eq!(world.breaches(), Vec::<String>::new(), "{name}, {how}");
         assert_eq!(world.collected(), Vec::<String>::new(), "{name}, {how}");
-        if name != ROLL {
+        // How many brokers there are decides how many copies a topic has that does not say: a restart.
+        if ![ROLL, MORE_VOTERS, FEWER_VOTERS].contains(&name) {
             let now = world.pods();
             let before = self.start.pods();
             let stay = before.iter().filter(|(pod, _)| now.contains_key(*pod));

@@ -25,6 +25,8 @@ pub(crate) struct Wanted {
     pub(crate) live: BTreeMap<&'static str, String>,
     pub(crate) tiering: Option<Tiering>,
     pub(crate) image: String,
+    /// The level that the metadata shall have; without it that stays where it is.
+    pub(crate) metadata_version: Option<i16>,
     pub(crate) image_pull_policy: Option<String>,
     pub(crate) image_pull_secrets: Vec<String>,
     pub(crate) cluster_id: Option<String>,
@@ -137,6 +139,7 @@ pub(crate) fn validate(cluster: &Cluster, defaults: &Defaults<'_>) -> Result<Wan
     let listeners = listeners(&spec.listeners, &mut refused);
     let brokers = pools.iter().filter(|p| p.broker).map(|p| p.replicas).sum();
     let (statics, live) = settings(&spec.config, brokers, &mut refused);
+    let metadata_version = level(spec.metadata_version.as_deref(), &mut refused);
     if !refused.is_empty() {
         return Err(Refused(refused));
     }
@@ -156,6 +159,7 @@ pub(crate) fn validate(cluster: &Cluster, defaults: &Defaults<'_>) -> Result<Wan
             .image
             .clone()
             .unwrap_or_else(|| defaults.image.to_owned()),
+        metadata_version,
         image_pull_policy: spec.image_pull_policy.clone(),
         image_pull_secrets: spec
             .image_pull_secrets
@@ -197,6 +201,17 @@ fn wanted_pool(pool: &Pool, shared: Option<i32>, refused: &mut Vec<String>) -> W
         resources: pool.resources.clone(),
         template: pool.template.clone().unwrap_or_default(),
     }
+}
+
+fn level(given: Option<&str>, refused: &mut Vec<String>) -> Option<i16> {
+    let given = given?;
+    let level = given.parse().ok().filter(|level| *level > 0);
+    if level.is_none() {
+        refused.push(format!(
+            "metadataVersion {given:?} is no level: give a number, as in `freshet feature list`"
+        ));
+    }
+    level
 }
 
 /// Without any there is one for the same Kubernetes.
@@ -351,6 +366,17 @@ mod tests {
         let own =
             json!({ "config": { "default.replication.factor": 2, "min.insync.replicas": 1 } });
         assert_eq!(told(own), ("2".to_owned(), "1".to_owned()));
+    }
+
+    #[test]
+    fn a_metadata_version_is_a_number() {
+        let level = |spec| validated(spec).expect("sound").metadata_version;
+        assert_eq!(level(json!({})), None);
+        assert_eq!(level(json!({ "metadataVersion": "2" })), Some(2));
+        for bad in ["4.1-IV0", "0", "-1", "99999", ""] {
+            let said = refused(json!({ "metadataVersion": bad }));
+            assert!(said.contains("is no level"), "{said}");
+        }
     }
 
     #[test]

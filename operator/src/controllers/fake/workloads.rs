@@ -43,6 +43,8 @@ pub(crate) struct Workloads {
     addresses: u32,
     /// Pods that the operator has deleted and that have not come back, with the UID they had.
     restarting: BTreeMap<String, String>,
+    /// Whether two pods may be away because of deletions.
+    two_may_go: bool,
     started: Vec<Started>,
     /// Pods that are not wanted any more.
     condemned: BTreeSet<String>,
@@ -55,6 +57,10 @@ impl Workloads {
     /// Containers that have started since this was asked last.
     pub(crate) fn started(&mut self) -> Vec<Started> {
         std::mem::take(&mut self.started)
+    }
+
+    pub(crate) fn let_two_go(&mut self, may: bool) {
+        self.two_may_go = may;
     }
 
     /// Pods that were deleted for good since this was asked last.
@@ -85,7 +91,7 @@ impl Workloads {
                 };
                 self.restarting.retain(|name, uid| !back(name, uid));
                 let mut others = self.restarting.keys().filter(|name| **name != key.name);
-                if let Some(other) = others.next() {
+                if let Some(other) = others.next().filter(|_| !self.two_may_go) {
                     self.breaches
                         .push(format!("{} goes while {other} is away", key.name));
                 }
@@ -151,6 +157,7 @@ impl Workloads {
             };
             if !owners.iter().any(|o| there.contains(text(&o["uid"]))) {
                 if key.plural == "pods" {
+                    self.restarting.remove(&key.name);
                     self.condemned.insert(key.name.clone());
                 }
                 objects.delete(&key, None);
@@ -171,6 +178,7 @@ impl Workloads {
             adopt(objects, &pod, &owner(&set));
             let wanted = ordinal(&pod.name, &key.name).is_some_and(|ordinal| ordinal < replicas);
             if !wanted && !is_going(&value) {
+                self.restarting.remove(&pod.name);
                 self.condemned.insert(pod.name.clone());
                 objects.delete(&pod, None);
             }

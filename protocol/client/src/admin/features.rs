@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use freshet_types::NodeId;
 use freshet_wire::update_features::{FeatureUpdateKey, SAFE_DOWNGRADE, UPGRADE};
-use freshet_wire::{ApiVersionsRequest, UpdateFeaturesRequest, UpdateFeaturesResponse};
+use freshet_wire::{
+    ApiVersionsRequest, ApiVersionsResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+};
 
 use super::{Admin, millis};
 use crate::ClientError;
@@ -20,26 +23,14 @@ pub struct FeatureLevel {
 }
 
 impl Admin {
-    /// All features, by name.
+    /// All features, by name, as any broker knows them.
     pub async fn features(&self) -> Result<Vec<FeatureLevel>, ClientError> {
-        let request = ApiVersionsRequest {
-            client_software_name: "freshet".to_owned(),
-            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..ApiVersionsRequest::default()
-        };
-        let response = self.client.call_any(&request).await?;
-        let what = || "features cannot be listed".to_owned();
-        ClientError::check(response.error_code, None, what)?;
-        let mut features: BTreeMap<String, FeatureLevel> = BTreeMap::new();
-        for told in response.supported_features {
-            let feature = features.entry(told.name).or_default();
-            feature.supported = Some((told.min_version, told.max_version));
-        }
-        for told in response.finalized_features {
-            features.entry(told.name).or_default().finalized = Some(told.max_version_level);
-        }
-        let named = |(name, feature)| FeatureLevel { name, ..feature };
-        Ok(features.into_iter().map(named).collect())
+        levels(self.client.call_any(&greeting()).await?)
+    }
+
+    /// The same, as one broker knows them: another may be of another version.
+    pub async fn features_of(&self, node: NodeId) -> Result<Vec<FeatureLevel>, ClientError> {
+        levels(self.client.call_broker(node, &greeting()).await?)
     }
 
     /// Finalizes levels, all or none.
@@ -73,4 +64,27 @@ impl Admin {
             ClientError::check(result.error_code, result.error_message.as_deref(), what)
         })
     }
+}
+
+fn greeting() -> ApiVersionsRequest {
+    ApiVersionsRequest {
+        client_software_name: "freshet".to_owned(),
+        client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..ApiVersionsRequest::default()
+    }
+}
+
+fn levels(response: ApiVersionsResponse) -> Result<Vec<FeatureLevel>, ClientError> {
+    let what = || "features cannot be listed".to_owned();
+    ClientError::check(response.error_code, None, what)?;
+    let mut features: BTreeMap<String, FeatureLevel> = BTreeMap::new();
+    for told in response.supported_features {
+        let feature = features.entry(told.name).or_default();
+        feature.supported = Some((told.min_version, told.max_version));
+    }
+    for told in response.finalized_features {
+        features.entry(told.name).or_default().finalized = Some(told.max_version_level);
+    }
+    let named = |(name, feature)| FeatureLevel { name, ..feature };
+    Ok(features.into_iter().map(named).collect())
 }

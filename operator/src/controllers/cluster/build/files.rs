@@ -58,13 +58,15 @@ fn shared(wanted: &Wanted, plan: &Plan) -> BTreeMap<String, String> {
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     let mut put = |name: &str, value: String| lines.insert(name.to_owned(), value);
-    let voters = plan.voters.values();
+    let voters = plan.controllers.values();
     let voters = voters.map(|pod| format!("{}:{CONTROLLER_PORT}", wanted.names.host(pod)));
     put(
         "controller.quorum.bootstrap.servers",
         voters.collect::<Vec<_>>().join(","),
     );
-    put("controller.quorum.auto.join.enable", "true".to_owned());
+    // Who votes is said here alone: a controller that joined by itself would vote again when it
+    // restarts after it was removed.
+    put("controller.quorum.auto.join.enable", "false".to_owned());
     put("controller.listener.names", "CONTROLLER".to_owned());
     put("inter.broker.listener.name", "REPLICATION".to_owned());
     put("listener.security.protocol.map", protocols(wanted));

@@ -190,6 +190,8 @@ fn container(wanted: &Wanted, of: &WantedPool) -> Value {
             { "name": "files", "mountPath": FILES, "readOnly": true },
             { "name": "tmp", "mountPath": "/tmp" },
         ],
+        // A broker that ends says why in its last line; so the pod says it, too.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,

@@ -17,7 +17,7 @@ fn planned(text: &str) -> (Wanted, Plan) {
         operator_namespace: "freshet-system",
     };
     let wanted = validate(&cluster, &defaults).expect("a sound spec");
-    let plan = Plan::of(&wanted, &Observed::default(), &BTreeSet::new()).expect("a plan");
+    let plan = Plan::of(&wanted, &Observed::default(), None, &BTreeSet::new()).expect("a plan");
     (wanted, plan)
 }
 

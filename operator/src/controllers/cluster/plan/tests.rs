@@ -65,7 +65,23 @@ fn carried_out(wanted: &Wanted, plan: &Plan) -> Observed {
 }
 
 fn planned(wanted: &Wanted, observed: &Observed) -> Plan {
-    Plan::of(wanted, observed, &BTreeSet::new()).expect("a plan")
+    Plan::of(wanted, observed, None, &BTreeSet::new()).expect("a plan")
+}
+
+/// A plan, with what the quorum says and with brokers that are empty.
+fn asked(wanted: &Wanted, observed: &Observed, voters: &[i32], empty: &[i32]) -> Plan {
+    let (voters, empty) = (set_of(voters), set_of(empty));
+    Plan::of(wanted, observed, Some(&voters), &empty).expect("a plan")
+}
+
+fn set_of(ids: &[i32]) -> BTreeSet<i32> {
+    ids.iter().copied().collect()
+}
+
+/// Numbers of those that are started as controllers.
+fn controllers(plan: &Plan) -> Vec<i32> {
+    let all = plan.nodes().filter(|node| node.controller);
+    all.map(|node| node.id).collect()
 }
 
 fn ids(plan: &Plan) -> Vec<(String, i32)> {
@@ -92,7 +108,7 @@ fn new_brokers_get_the_lowest_numbers() {
     let plan = planned(&combined(3), &Observed::default());
     let pods = [("demo-main-0", 1), ("demo-main-1", 2), ("demo-main-2", 3)];
     assert_eq!(ids(&plan), pods.map(|(pod, id)| (pod.to_owned(), id)));
-    assert_eq!(plan.voters.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(plan.shall_vote, set_of(&[1, 2, 3]));
     assert_eq!(plan.cluster_id, "ABEiM0RVZneImaq7zN3u_w");
 }
 
@@ -133,7 +149,7 @@ fn a_cluster_that_comes_back_has_the_id_of_its_volumes() {
         ],
         ..Observed::default()
     };
-    let refused = Plan::of(&combined(3), &mixed, &BTreeSet::new()).unwrap_err();
+    let refused = Plan::of(&combined(3), &mixed, None, &BTreeSet::new()).unwrap_err();
     assert_eq!(refused.reason, "VolumesOfAnotherCluster");
 }
 
@@ -143,27 +159,43 @@ fn who_votes_goes_on_when_there_are_more() {
     let plan = planned(&three, &Observed::default());
     let observed = carried_out(&three, &plan);
     let five = planned(&combined(5), &observed);
-    assert_eq!(five.voters, plan.voters);
+    assert_eq!(five.controllers, plan.controllers);
     assert_eq!(five.pools[0].replicas, 5);
-    let controllers: Vec<_> = five
-        .nodes()
-        .filter(|n| n.controller)
-        .map(|n| n.id)
-        .collect();
-    assert_eq!(controllers, [1, 2, 3]);
+    assert_eq!(controllers(&five), [1, 2, 3]);
+    let others = asked(&combined(5), &observed, &[2, 4, 5], &[]);
+    assert_eq!(
+        others.shall_vote,
+        set_of(&[2, 4, 5]),
+        "who votes is preferred"
+    );
 }
 
 #[test]
-fn an_even_number_votes_as_the_odd_one_below() {
+fn three_of_those_that_do_both_vote_or_one() {
     for (pods, voters) in [(1, 1), (2, 1), (3, 3), (4, 3), (9, 3)] {
         let plan = planned(&combined(pods), &Observed::default());
-        assert_eq!(plan.voters.len(), voters, "{pods}");
+        assert_eq!(plan.shall_vote.len(), voters, "{pods}");
     }
-    let own =
-        wanted(json!({ "pools": [pool("ctl", &["controller"], 5), pool("main", &["broker"], 4)] }));
-    let plan = planned(&own, &Observed::default());
-    assert_eq!(plan.voters.len(), 5);
-    assert!(plan.voters.values().all(|pod| pod.starts_with("demo-ctl-")));
+}
+
+fn apart(controllers: i32) -> Wanted {
+    let pools = [
+        pool("ctl", &["controller"], controllers),
+        pool("main", &["broker"], 4),
+    ];
+    wanted(json!({ "pools": pools }))
+}
+
+#[test]
+fn all_of_those_that_do_nothing_else_vote() {
+    for pods in [1, 2, 3, 4, 5] {
+        let plan = planned(&apart(pods), &Observed::default());
+        let voters: Vec<_> = (1..=pods).collect();
+        assert_eq!(plan.shall_vote, set_of(&voters));
+        assert_eq!(controllers(&plan), voters, "no file is without a role");
+        let mut voters = plan.controllers.values();
+        assert!(voters.all(|pod| pod.starts_with("demo-ctl-")));
+    }
 }
 
 #[test]
@@ -172,7 +204,7 @@ fn whoever_leaves_stays_until_it_is_empty() {
     let observed = carried_out(&five, &planned(&five, &Observed::default()));
     let three = combined(3);
     let left = |empty: &[i32]| {
-        let plan = Plan::of(&three, &observed, &empty.iter().copied().collect()).expect("a plan");
+        let plan = asked(&three, &observed, &[1, 2, 3], empty);
         let leaving: Vec<_> = plan.leaving().map(|n| n.id).collect();
         assert_eq!(leaving, [4, 5]);
         assert_eq!(
@@ -187,17 +219,141 @@ fn whoever_leaves_stays_until_it_is_empty() {
     assert_eq!(left(&[4, 5]), 3);
 }
 
+/// Voters and empty brokers at one look; pods that stay then, and who is started as a controller.
+type Looks<'a> = &'a [(&'a [i32], &'a [i32], i32, &'a [i32])];
+
+fn assert_looks(wanted: &Wanted, observed: &Observed, pool: usize, looks: Looks<'_>) {
+    for (voters, empty, replicas, roles) in looks {
+        let plan = asked(wanted, observed, voters, empty);
+        assert_eq!(plan.pools[pool].replicas, *replicas, "{voters:?} {empty:?}");
+        assert_eq!(controllers(&plan), *roles, "{voters:?} {empty:?}");
+    }
+}
+
 #[test]
-fn a_voter_does_not_leave() {
+fn a_voter_leaves_when_it_votes_no_more() {
     let three = combined(3);
     let observed = carried_out(&three, &planned(&three, &Observed::default()));
-    let refused = Plan::of(&combined(2), &observed, &BTreeSet::new()).unwrap_err();
-    assert_eq!(refused.reason, "QuorumWouldShrink");
-    assert!(
-        refused.message.contains("demo-main-2"),
-        "{}",
-        refused.message
+    let one = combined(1);
+    assert_eq!(planned(&one, &observed).shall_vote, set_of(&[1]));
+    let looks: Looks<'_> = &[
+        (&[1, 2, 3], &[], 3, &[1, 2, 3]),
+        (&[1, 2, 3], &[2, 3], 3, &[1, 2, 3]),
+        (&[1, 2], &[2, 3], 2, &[1, 2]),
+        (&[1, 2], &[2], 3, &[1, 2]),
+        (&[1], &[2], 3, &[1]),
+        (&[1], &[2, 3], 1, &[1]),
+    ];
+    assert_looks(&one, &observed, 0, looks);
+    // Of two pods one votes; the other one stays, without the role.
+    let two = combined(2);
+    let looks: Looks<'_> = &[
+        (&[1, 2, 3], &[3], 3, &[1, 2, 3]),
+        (&[1, 2], &[3], 2, &[1, 2]),
+        (&[1], &[3], 2, &[1]),
+    ];
+    assert_looks(&two, &observed, 0, looks);
+}
+
+#[test]
+fn nobody_leaves_while_the_quorum_cannot_be_asked() {
+    let three = combined(3);
+    let observed = carried_out(&three, &planned(&three, &Observed::default()));
+    let plan = Plan::of(&combined(1), &observed, None, &set_of(&[2, 3])).expect("a plan");
+    assert_eq!(plan.pools[0].replicas, 3);
+    assert_eq!(controllers(&plan), [1, 2, 3]);
+    assert_eq!(plan.voters, None);
+}
+
+#[test]
+fn five_controllers_become_three() {
+    let five = apart(5);
+    let observed = carried_out(&five, &planned(&five, &Observed::default()));
+    let looks: Looks<'_> = &[
+        (&[1, 2, 3, 4, 5], &[4, 5], 5, &[1, 2, 3, 4, 5]),
+        (&[1, 2, 3, 5], &[4, 5], 5, &[1, 2, 3, 4, 5]),
+        (&[1, 2, 3], &[4, 5], 3, &[1, 2, 3]),
+    ];
+    assert_looks(&apart(3), &observed, 0, looks);
+    assert_eq!(
+        asked(&apart(3), &observed, &[1, 2, 3, 4, 5], &[]).shall_vote,
+        set_of(&[1, 2, 3])
     );
+}
+
+#[test]
+fn one_voter_becomes_three() {
+    let one = combined(1);
+    let observed = carried_out(&one, &planned(&one, &Observed::default()));
+    let looks: Looks<'_> = &[
+        (&[1], &[], 3, &[1, 2, 3]),
+        (&[1, 2], &[], 3, &[1, 2, 3]),
+        (&[1, 2, 3], &[], 3, &[1, 2, 3]),
+    ];
+    assert_looks(&combined(3), &observed, 0, looks);
+    // Pods that were brokers only get the role, too.
+    let two = combined(2);
+    let observed = carried_out(&two, &planned(&two, &Observed::default()));
+    assert_eq!(controllers(&planned(&two, &observed)), [1]);
+    assert_eq!(
+        controllers(&asked(&combined(3), &observed, &[1], &[])),
+        [1, 2, 3]
+    );
+}
+
+#[test]
+fn the_quorum_moves_to_a_pool_of_its_own() {
+    let both = combined(3);
+    let observed = carried_out(&both, &planned(&both, &Observed::default()));
+    let moved = wanted(json!({ "pools": [pool("main", &[], 3), pool("ctl", &["controller"], 3)] }));
+    let looks: Looks<'_> = &[
+        (&[1, 2, 3], &[], 3, &[1, 2, 3, 4, 5, 6]),
+        (&[1, 2, 3, 4, 5, 6], &[], 3, &[1, 2, 3, 4, 5, 6]),
+        (&[3, 4, 5, 6], &[], 3, &[3, 4, 5, 6]),
+        (&[4, 5, 6], &[], 3, &[4, 5, 6]),
+    ];
+    assert_looks(&moved, &observed, 0, looks);
+    let done = asked(&moved, &observed, &[4, 5, 6], &[]);
+    assert!(done.controllers.keys().eq(&[4, 5, 6]));
+    assert_eq!(done.leaving().count(), 0);
+    // What the files say then is what they say while nobody can be asked.
+    let observed = carried_out(&moved, &done);
+    let unknown = planned(&moved, &observed);
+    assert_eq!(unknown.pools, done.pools);
+    assert_eq!(unknown.controllers, done.controllers);
+}
+
+#[test]
+fn a_pool_that_is_gone_stays_while_it_votes() {
+    let pools = |name| wanted(json!({ "pools": [pool(name, &[], 3)] }));
+    let old = pools("old");
+    let observed = carried_out(&old, &planned(&old, &Observed::default()));
+    let looks: Looks<'_> = &[
+        (&[1, 2, 3], &[1, 2, 3], 3, &[4, 5, 6, 1, 2, 3]),
+        (&[3, 4, 5, 6], &[1, 2, 3], 3, &[4, 5, 6, 3]),
+        (&[4, 5, 6], &[1, 2, 3], 0, &[4, 5, 6]),
+    ];
+    assert_looks(&pools("new"), &observed, 1, looks);
+}
+
+#[test]
+fn controllers_of_a_pool_that_is_gone_do_not_become_brokers() {
+    let before = apart(3);
+    let observed = carried_out(&before, &planned(&before, &Observed::default()));
+    let after = wanted(
+        json!({ "pools": [pool("main", &["broker"], 4), pool("next", &["controller"], 3)] }),
+    );
+    let plan = asked(&after, &observed, &[1, 2, 3], &[]);
+    let old = &plan.pools[2];
+    assert_eq!((old.name.as_str(), old.replicas), ("ctl", 3));
+    assert!(old.nodes.iter().all(|node| node.controller && !node.broker));
+}
+
+#[test]
+fn a_cluster_without_controllers_is_refused() {
+    let none = wanted(json!({ "pools": [pool("main", &["broker"], 3)] }));
+    let refused = Plan::of(&none, &Observed::default(), None, &BTreeSet::new()).unwrap_err();
+    assert_eq!(refused.reason, "NoControllers");
 }
 
 #[test]
@@ -215,6 +371,6 @@ fn a_pool_that_is_gone_is_emptied_first() {
         ("old", 2, 2)
     );
     let empty = old.leaving.iter().map(|n| n.id).collect();
-    let plan = Plan::of(&one, &observed, &empty).expect("a plan");
+    let plan = Plan::of(&one, &observed, Some(&set_of(&[1, 2, 3])), &empty).expect("a plan");
     assert_eq!(plan.pools[2].replicas, 0);
 }

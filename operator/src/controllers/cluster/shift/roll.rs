@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 
 use self::order::{Next, next};
-use self::pods::{Seen, look};
+use self::pods::{Seen, State, look};
 use super::super::brokers::BeforeRestart;
 use super::super::fetch::Observed;
 use super::super::plan::Plan;
 use super::super::validate::Wanted;
-use super::windows;
+use super::{Roles, windows};
 use crate::context::{Context, Word};
 use crate::failure::Failure;
 
@@ -63,15 +63,19 @@ pub(crate) async fn roll(
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
-    active: Option<i32>,
+    roles: &Roles,
 ) -> Result<Rolled, Failure> {
-    let seen = look(wanted, plan, observed);
+    let mut seen = look(wanted, plan, observed);
+    seen.iter_mut().for_each(|seen| note_role(seen, roles));
     let mut rolled = Rolled {
         left: seen.iter().filter(|seen| seen.old.is_some()).count(),
         ..Rolled::default()
     };
-    let (first, others, asked) = match next(&seen, active, wanted.at_once) {
-        Next::Nothing => return Ok(rolled),
+    let (first, others, asked) = match next(&seen, roles.active, wanted.at_once) {
+        Next::Nothing => {
+            rolled.waits_for = trouble(&seen);
+            return Ok(rolled);
+        }
         Next::Wait(why) => {
             rolled.waits_for = Some(why);
             return Ok(rolled);
@@ -98,6 +102,14 @@ pub(crate) async fn roll(
     }
     rolled.restarted = restart_all(context, wanted, &going).await?;
     Ok(rolled)
+}
+
+/// A pod that is as it shall be, and does not start.
+fn trouble(seen: &[Seen]) -> Option<String> {
+    seen.iter().find_map(|seen| match &seen.state {
+        State::Broken(why) => Some(format!("pod {}: {why}", seen.node.pod)),
+        State::Ready | State::Coming => None,
+    })
 }
 
 /// What keeps any pod from going.
@@ -208,6 +220,14 @@ async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<()
             "pod {} cannot be deleted",
             chosen.node.pod
         ))(error)),
+    }
+}
+
+/// A role changes with a start, and no template says which pod has which. One that is not ready may be
+/// starting with its new role already.
+fn note_role(seen: &mut Seen, roles: &Roles) {
+    if seen.old.is_none() && seen.state == State::Ready && roles.changed.contains(&seen.node.id) {
+        seen.old = Some("RoleChanged");
     }
 }
 

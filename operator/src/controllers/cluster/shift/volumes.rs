@@ -115,7 +115,9 @@ mod tests {
         let plan = Plan {
             cluster_id: "c".to_owned(),
             pools: Vec::new(),
-            voters: std::collections::BTreeMap::new(),
+            controllers: std::collections::BTreeMap::new(),
+            voters: None,
+            shall_vote: std::collections::BTreeSet::new(),
         };
         let claim = json!({ "metadata": { "annotations": annotations } });
         let claim = serde_json::from_value(claim).expect("a volume");

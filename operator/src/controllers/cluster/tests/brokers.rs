@@ -2,21 +2,22 @@
 //!
 //! They live in the pods of the fake Kubernetes, and what must never become of them is noted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_client::{
     ClientError, ClusterDescription, ClusterNode, ConfigChange, ConfigEntry, ConfigOperation,
-    ConfigSource, Held, LogDir, Outcomes, QuorumDescription, Reassignment, Seen, Survey,
-    TopicPartition,
+    ConfigSource, FeatureLevel, Held, LogDir, NewVoter, Outcomes, QuorumDescription, QuorumReplica,
+    Reassignment, Seen, Survey, TopicPartition,
 };
-use freshet_types::{NodeId, Offset};
+use freshet_types::{NodeId, Offset, Timestamp, TopicId};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::super::brokers::{AfterRestart, BeforeRestart};
 use super::super::door::{Answer, Brokers, Door, Word};
+use super::super::names::{CONTROLLER_PORT, REPLICATION_PORT};
 use super::NAMESPACE;
 use crate::controllers::fake::{Fault, Faults, Key, Kube, Started, text};
 
@@ -39,6 +40,8 @@ pub(super) struct State {
     volumes: BTreeMap<String, i32>,
     pub(super) partitions: Vec<Held>,
     pub(super) settings: BTreeMap<String, String>,
+    /// Who votes; nobody before all first controllers run.
+    pub(super) voters: BTreeSet<i32>,
     leader: Option<i32>,
     /// Nobody answers.
     pub(super) is_away: bool,
@@ -69,6 +72,12 @@ impl Kafka {
             let Some(id) = ran.map(|(id, _)| *id) else {
                 continue;
             };
+            let cluster = Key::new("clusters", NAMESPACE, "demo");
+            let is_wanted = kube.objects(|all| all.get(&cluster).is_some());
+            if is_wanted && state.voters.contains(&id) {
+                let breach = format!("{pod} was deleted, and controller {id} votes");
+                state.breaches.push(breach);
+            }
             let kept = state.kept_by(id).count();
             if kept > 0 {
                 let breach = format!("{pod} was deleted, and broker {id} keeps {kept} partitions");
@@ -119,6 +128,19 @@ impl Kafka {
     }
 }
 
+impl Running {
+    fn controls(&self) -> bool {
+        line(&self.pod.file, "process.roles").contains("controller")
+    }
+}
+
+/// A setting of a file, empty without one.
+fn line<'a>(file: &'a str, name: &str) -> &'a str {
+    let mut lines = file.lines();
+    let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_default()
+}
+
 impl State {
     fn kept_by(&self, id: i32) -> impl Iterator<Item = &Held> {
         let keeps = move |held: &&Held| held.replicas.contains(&NodeId(id));
@@ -147,20 +169,85 @@ impl State {
             held.isr = held.replicas.iter().copied().filter(is_in_sync).collect();
             held.leader = held.isr.first().copied();
         }
-        if !self.leader.is_some_and(|leader| self.serves(leader)) {
-            self.leader = serving.first().map(|(id, _)| id.0);
-        }
+        self.vote();
         for (id, _) in serving {
             self.registered.entry(id.0).or_insert(false);
         }
     }
 
-    fn start(&mut self, pod: Started) {
-        let line = |name: &str| {
-            let mut lines = pod.file.lines();
-            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    /// The first controllers form a quorum when all of them run; one that serves leads it.
+    fn vote(&mut self) {
+        if self.voters.is_empty() {
+            let named = |running: &Running| {
+                let all = line(&running.pod.file, "controller.quorum.bootstrap.servers");
+                all.split(',').count()
+            };
+            let controllers = self.running.iter().filter(|(_, r)| r.controls());
+            let first: BTreeMap<_, _> = controllers.map(|(id, r)| (*id, named(r))).collect();
+            if first.values().all(|named| *named <= first.len()) {
+                self.voters = first.into_keys().collect();
+            }
+        }
+        let can_lead = |id: &i32| self.voters.contains(id) && self.serves(*id);
+        let next = || self.voters.iter().copied().find(can_lead);
+        self.leader = self.leader.filter(can_lead).or_else(next);
+    }
+
+    /// A controller or broker as the active controller sees it.
+    fn replica(&self, id: i32) -> QuorumReplica {
+        let (silent, now) = (Timestamp(0), Timestamp(1_000_000));
+        let port = |running: &Running| match running.controls() {
+            true => CONTROLLER_PORT,
+            false => REPLICATION_PORT,
         };
-        let id: i32 = line("node.id").unwrap().parse().unwrap();
+        let address = |running: &Running| format!("{}:{}", running.pod.pod, port(running));
+        let heard = if self.serves(id) { now } else { silent };
+        QuorumReplica {
+            node: NodeId(id),
+            directory: TopicId::default(),
+            addresses: self.running.get(&id).map(address).into_iter().collect(),
+            log_end: Some(Offset::default()),
+            last_fetch: Some(heard),
+            last_caught_up: Some(heard),
+        }
+    }
+
+    fn quorum(&self) -> QuorumDescription {
+        let observers = self.running.keys().filter(|id| !self.voters.contains(id));
+        QuorumDescription {
+            leader: self.leader.map(NodeId),
+            epoch: 1,
+            high_watermark: Offset::default(),
+            voters: self.voters.iter().map(|id| self.replica(*id)).collect(),
+            observers: observers.map(|id| self.replica(*id)).collect(),
+        }
+    }
+
+    /// Changes who votes, if a majority of those before is there to agree.
+    fn seat(&mut self, id: i32, votes: bool) -> Result<(), ClientError> {
+        let here = |voters: &BTreeSet<i32>| {
+            let serving = voters.iter().filter(|id| self.serves(**id)).count();
+            serving * 2 > voters.len()
+        };
+        if !here(&self.voters) {
+            return Err(away("a majority"));
+        }
+        let mut voters = self.voters.clone();
+        if votes {
+            voters.insert(id);
+        } else {
+            voters.remove(&id);
+        }
+        if !here(&voters) {
+            let breach = format!("{voters:?} would vote, and most of them are away");
+            self.breaches.push(breach);
+        }
+        self.voters = voters;
+        Ok(())
+    }
+
+    fn start(&mut self, pod: Started) {
+        let id: i32 = line(&pod.file, "node.id").parse().unwrap();
         let written = *self.volumes.entry(pod.volume.clone()).or_insert(id);
         if written != id {
             let breach = format!("{} is broker {id} on the volume of {written}", pod.pod);
@@ -373,16 +460,32 @@ impl Brokers for Way {
     }
 
     fn describe_quorum(&self) -> Answer<'_, QuorumDescription> {
-        let described = |state: &mut State| {
-            Ok(QuorumDescription {
-                leader: state.leader.map(NodeId),
-                epoch: 1,
-                high_watermark: Offset::default(),
-                voters: Vec::new(),
-                observers: Vec::new(),
-            })
-        };
-        self.ask(None, described).boxed()
+        self.ask(None, |state| Ok(state.quorum())).boxed()
+    }
+
+    fn add_voter<'a>(&'a self, voter: &'a NewVoter) -> Answer<'a, ()> {
+        let id = voter.node.0;
+        let what = format!("{id} votes");
+        self.ask(Some(what), move |state| state.seat(id, true))
+            .boxed()
+    }
+
+    fn remove_voter(&self, id: NodeId, _: TopicId) -> Answer<'_, ()> {
+        let what = format!("{id} votes no more");
+        self.ask(Some(what), move |state| state.seat(id.0, false))
+            .boxed()
+    }
+
+    fn features(&self) -> Answer<'_, Vec<FeatureLevel>> {
+        self.ask(None, |_| Ok(Vec::new())).boxed()
+    }
+
+    fn features_of(&self, _: NodeId) -> Answer<'_, Vec<FeatureLevel>> {
+        self.features()
+    }
+
+    fn update_features<'a>(&'a self, _: &'a [(String, i16)], _: bool) -> Answer<'a, ()> {
+        self.ask(None, |_| Err(away("features"))).boxed()
     }
 
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>> {

@@ -64,6 +64,16 @@ async fn fewer_brokers_on_larger_volumes_survive_any_death() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_voters_survive_any_death() {
+    die_anywhere(MORE_VOTERS).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_voters_survive_any_death() {
+    die_anywhere(FEWER_VOTERS).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn stories_are_what_they_are_called() {
     for name in STORIES {
         let story = Story::named(name).await;
@@ -75,6 +85,7 @@ async fn stories_are_what_they_are_called() {
                 "statefulsets demo-main",
                 "persistentvolumeclaims data-demo-main-1",
             ],
+            MORE_VOTERS | FEWER_VOTERS => &["pods demo-main-1", "kafka"],
             _ => &["pods demo-main-4", "services demo-outside-5", "kafka"],
         };
         for key in expected {

@@ -65,7 +65,17 @@ async fn a_growth_of_volumes_ends_the_same_whatever_goes_wrong() {
 
 #[tokio::test(start_paused = true)]
 async fn more_brokers_end_the_same_whatever_goes_wrong() {
-    all_together(OUT, 30).await;
+    all_together(OUT, 40).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_voters_end_the_same_whatever_goes_wrong() {
+    all_together(MORE_VOTERS, 50).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_voters_end_the_same_whatever_goes_wrong() {
+    all_together(FEWER_VOTERS, 20).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,7 +111,7 @@ fn meddling() -> [(&'static str, &'static str, Value); 12] {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_ours_is_put_back() {
-    let mut world = World::settled(3).await;
+    let mut world = World::settled(3, 3).await;
     let end = world.all();
     for (plural, name, patch) in meddling() {
         world.by_hand(plural, name, &patch);
@@ -127,7 +127,7 @@ async fn what_was_ours_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_others_have_added_stays_and_costs_no_writes() {
-    let mut world = World::settled(3).await;
+    let mut world = World::settled(3, 3).await;
     let mut patch =
         json!({ "metadata": { "labels": { "theirs": "1" }, "annotations": { "theirs": "2" } } });
     for (plural, name) in [
@@ -237,7 +237,7 @@ async fn a_set_that_was_made_again_meanwhile_is_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_spec_that_changes_between_looks_ends_as_the_last_one() {
-    let three = World::settled(3).await;
+    let three = World::settled(3, 3).await;
     let image = json!({ "image": "freshet.dev/broker:2", "config": { "num.partitions": 4 } });
     let mut straight = three.fork();
     straight.change(&image);

@@ -65,11 +65,11 @@ impl World {
         world
     }
 
-    /// With a Cluster that is as it shall be, and topics.
-    pub(super) async fn settled(replicas: i32) -> Self {
+    /// With a Cluster that is as it shall be, and topics of so many copies.
+    pub(super) async fn settled(replicas: i32, copies: usize) -> Self {
         let mut world = Self::new(replicas);
         world.converge().await;
-        world.kafka.make_topic(6, 3);
+        world.kafka.make_topic(6, copies);
         world.kafka.make_topic(2, 1);
         world.converge().await;
         world
@@ -124,13 +124,15 @@ impl World {
         looked
     }
 
-    /// Two operators look at the same time.
+    /// Two operators look at the same time. Their Lease keeps them apart, so what they have seen at two moments
+    /// may have them restart two pods; all else holds.
     pub(super) async fn look_twice(&mut self) {
         self.seen = self.cluster();
         let Some(seen) = self.seen.clone() else {
             return;
         };
         let other = operator(&self.kube, &self.kafka, &self.faults);
+        self.kube.workloads(|all, _| all.let_two_go(true));
         let both = futures_util::future::join(
             look(Arc::clone(&self.operator), read(&seen)),
             look(other, read(&seen)),
@@ -140,6 +142,7 @@ impl World {
             _ = both => {}
             () = self.faults.died() => {}
         }
+        self.kube.workloads(|all, _| all.let_two_go(false));
     }
 
     /// Everybody else does one step.
@@ -207,7 +210,9 @@ impl World {
                 .collect()
         });
         let kafka = self.kafka.0.lock();
-        let brokers = json!({ "brokers": kafka.registered, "settings": kafka.settings });
+        let brokers = json!({
+            "brokers": kafka.registered, "settings": kafka.settings, "voters": kafka.voters,
+        });
         all.insert("kafka".to_owned(), brokers);
         all
     }
@@ -246,9 +251,14 @@ impl World {
     /// Lets others act between requests: steps, topics that are made, and hands that change or delete.
     pub(super) fn let_others_act(&self) {
         let (kube, kafka) = (self.kube.clone(), Arc::clone(&self.kafka));
+        let held = |state: &super::brokers::State| {
+            let copies = state.partitions.iter().map(|held| held.replicas.len());
+            copies.max().unwrap_or(3)
+        };
+        let copies = held(&kafka.0.lock());
         self.faults.meanwhile(move |dice| match dice.below(4) {
             0 | 1 => step(&kube, &kafka),
-            2 => kafka.make_topic(1, 3),
+            2 => kafka.make_topic(1, copies),
             _ => meddle(&kube, dice),
         });
     }

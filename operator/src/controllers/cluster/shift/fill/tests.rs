@@ -186,7 +186,7 @@ impl Sight {
     }
 
     fn see<T>(&self, look: impl FnOnce(&Scene<'_>) -> T) -> T {
-        let plan = Plan::of(&self.wanted, &self.observed, &BTreeSet::new()).expect("a plan");
+        let plan = Plan::of(&self.wanted, &self.observed, None, &BTreeSet::new()).expect("a plan");
         look(&Scene {
             wanted: &self.wanted,
             plan: &plan,

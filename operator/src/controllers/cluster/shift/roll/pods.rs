@@ -1,7 +1,7 @@
 //! Pods as a restart sees them: which are old, and which serve.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec};
 use kube::{Resource, ResourceExt};
 
 use super::super::super::fetch::Observed;
@@ -20,6 +20,9 @@ const BROKEN: &[&str] = &[
     "CreateContainerError",
     "RunContainerError",
 ];
+
+/// Letters of what a process said last that are told.
+const LAST_WORDS: usize = 500;
 
 /// One pod, as a restart sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,16 +131,26 @@ pub(super) fn state(pod: &Pod) -> State {
         let why = stuck.message.clone().unwrap_or_default();
         return State::Broken(format!("no node takes it: {why}"));
     }
-    let containers = status.container_statuses.as_deref().unwrap_or_default();
-    let waiting = containers
-        .iter()
-        .filter_map(|c| c.state.as_ref()?.waiting.as_ref());
-    for waiting in waiting {
-        let reason = waiting.reason.as_deref().unwrap_or_default();
+    for container in status.container_statuses.iter().flatten() {
+        let waiting = container.state.as_ref().and_then(|s| s.waiting.as_ref());
+        let reason = waiting
+            .and_then(|w| w.reason.as_deref())
+            .unwrap_or_default();
         if BROKEN.contains(&reason) {
-            let message = waiting.message.as_deref().unwrap_or_default();
-            return State::Broken(format!("{reason} {message}").trim().to_owned());
+            let message = waiting
+                .and_then(|w| w.message.as_deref())
+                .unwrap_or_default();
+            let why = last_words(container).unwrap_or_else(|| message.to_owned());
+            return State::Broken(format!("{reason} {why}").trim().to_owned());
         }
     }
     State::Coming
+}
+
+/// The last line of a process that has ended: why.
+fn last_words(container: &ContainerStatus) -> Option<String> {
+    let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+    let mut lines = ended.message.as_deref()?.lines().rev();
+    let last = lines.find(|line| !line.trim().is_empty())?;
+    Some(last.trim().chars().take(LAST_WORDS).collect())
 }

@@ -222,6 +222,23 @@ fn people_hear_which_pods_were_restarted_and_why_one_went_alone() {
 }
 
 #[test]
+fn a_role_that_changes_is_a_reason_to_restart() {
+    let roles = Roles {
+        active: None,
+        changed: [1, 2].into(),
+    };
+    let mut all = [
+        pod(0, None, State::Ready),
+        pod(1, None, State::Ready),
+        pod(2, None, State::Coming),
+        pod(3, OLD, State::Ready),
+    ];
+    all.iter_mut().for_each(|seen| note_role(seen, &roles));
+    let why: Vec<_> = all.iter().map(|seen| seen.old).collect();
+    assert_eq!(why, [None, Some("RoleChanged"), None, OLD]);
+}
+
+#[test]
 fn nothing_old_is_nothing_to_do() {
     assert_eq!(
         next(&[pod(0, None, State::Coming)], None, AtOnce::Pod),
@@ -299,4 +316,20 @@ fn states_of_pods() {
         "state": { "waiting": { "reason": "CrashLoopBackOff" } },
     }] });
     assert_eq!(of(crash), State::Broken("CrashLoopBackOff".into()));
+    let refused = json!({ "containerStatuses": [{
+        "name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
+        "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } },
+        "lastState": { "terminated": { "exitCode": 1, "message":
+            "{\"level\":\"INFO\"}\nfreshet-broker: the controller refuses this broker: broker 1 cannot work \
+             with level 2 of feature freshet.metadata.version\n" } },
+    }] });
+    let why = "CrashLoopBackOff freshet-broker: the controller refuses this broker: broker 1 cannot work \
+               with level 2 of feature freshet.metadata.version";
+    assert_eq!(of(refused.clone()), State::Broken(why.into()));
+    // It is told also when no other pod is to be restarted any more.
+    let mut last = pod(0, None, state(&real("r", "i", "s", refused)));
+    let told = trouble(&[pod(1, None, State::Ready), last.clone()]);
+    assert!(told.is_some_and(|said| said.ends_with(why)));
+    last.state = State::Coming;
+    assert_eq!(trouble(&[last]), None);
 }

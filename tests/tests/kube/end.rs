@@ -1,7 +1,7 @@
 //! What came of it, and how everything goes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use freshet_tests::{Client, KubeCluster, Kubectl, Load, Plan, Seen, Writer};
@@ -104,7 +104,7 @@ pub(super) fn deleted_and_back(story: &mut Story) -> Result<()> {
     // Its Topics go while it is away, and strand nothing.
     cluster
         .ctl
-        .ok(&["delete", "topics.freshet.dev/spread", "--timeout=30s"])?;
+        .ok(&["delete", "topics.freshet.dev/wide", "--timeout=30s"])?;
     let again = KubeCluster::create(NAMESPACE, "demo", &spec(story, "3Gi")?, &tag())?;
     again.settled()?;
     ensure!(id(&again)? == first, "it is another cluster now");
@@ -214,7 +214,7 @@ pub(super) fn uninstall(_: &mut Story) -> Result<()> {
     Ok(())
 }
 
-/// Without any right beyond one namespace: a cluster comes, grows, shrinks and goes.
+/// Without any right beyond one namespace: a cluster comes, grows with its quorum, shrinks and goes.
 pub(super) fn one_namespace(_: &mut Story) -> Result<()> {
     const TEAM: &str = "team";
     let ctl = Kubectl::in_namespace(TEAM)?;
@@ -228,12 +228,26 @@ pub(super) fn one_namespace(_: &mut Story) -> Result<()> {
         &json!({ "partitions": 1, "replicas": 1, "deletionPolicy": "Delete" }),
     )?;
     cluster.topic_ready("own")?;
-    cluster.change(&json!({ "replicas": 2, "pools": pool("2Gi") }))?;
-    cluster.has_brokers(2)?;
+    let vote = |ids: &Value| -> Result<()> {
+        let voters = cluster.ctl.get(&[&cluster.object()])?["status"]["voters"].clone();
+        ensure!(voters == *ids, "{voters} vote");
+        Ok(())
+    };
+    let began = Instant::now();
+    cluster.change(&json!({ "replicas": 3, "pools": pool("2Gi") }))?;
+    cluster.has_brokers(3)?;
     cluster.settled()?;
+    say(
+        "one broker becomes three, all of which vote",
+        began.elapsed(),
+    );
+    vote(&json!([1, 2, 3]))?;
+    let began = Instant::now();
     cluster.change(&json!({ "replicas": 1, "config": { "num.partitions": 2 } }))?;
     cluster.has_brokers(1)?;
     cluster.settled()?;
+    say("three brokers become one", began.elapsed());
+    vote(&json!([1]))?;
     ctl.ok(&["delete", "topics.freshet.dev/own", "--timeout=60s"])?;
     ctl.ok(&["delete", &cluster.object(), "--timeout=60s"])?;
     ctl.ok(&["delete", "namespace", TEAM, "--timeout=120s"])?;

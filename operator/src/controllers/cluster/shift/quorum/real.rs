@@ -349,6 +349,7 @@ async fn brokers_change_who_votes_as_pools_come_and_go() {
     assert_eq!(world.seats().await, (vec![1, 2, 3], vec![]));
     world.assert_decides("1000", "2000").await;
 
+    a_volume_is_lost(&mut world).await;
     moved_to_a_pool_of_its_own(&mut world).await;
     moved_back(&mut world).await;
 
@@ -369,6 +370,31 @@ async fn brokers_change_who_votes_as_pools_come_and_go() {
     assert_eq!(world.pods.keys().collect::<Vec<_>>(), ["demo-main-0"]);
     assert_eq!(world.seats().await.0, [1]);
     world.assert_decides("4000", "5000").await;
+}
+
+/// Of a voter that does not lead. Controllers take it in again with another one, since they know its number.
+async fn a_volume_is_lost(world: &mut World) {
+    let before = world.quorum().await;
+    let lost = before.voters.iter().find(|v| Some(v.node) != before.leader);
+    let lost = lost.expect("two do not lead").clone();
+    let plan = world.planned().await;
+    let pod = node(&plan, lost.node.0).expect("it is a pod").clone();
+    world.stop(&pod.pod).await;
+    std::fs::remove_dir_all(world.folder.path().join(&pod.pod)).expect("it had a volume");
+    world.start(&pod, &world.file(&pod.pod)).await;
+    world.wait_ready().await;
+    let until = Instant::now() + LIMIT;
+    loop {
+        let now = world.quorum().await;
+        let again = now.voters.iter().find(|voter| voter.node == lost.node);
+        if again.is_some_and(|voter| voter.directory != lost.directory) {
+            break;
+        }
+        assert!(Instant::now() < until, "{now:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(world.settle().await, Vec::<String>::new());
+    world.assert_decides("2000", "2500").await;
 }
 
 async fn moved_to_a_pool_of_its_own(world: &mut World) {
@@ -397,7 +423,7 @@ async fn moved_to_a_pool_of_its_own(world: &mut World) {
     assert_eq!(ids(&done, "RoleChanged"), [1, 2, 3], "{done:?}");
     let listening = vec![(1, false), (2, false), (3, false)];
     assert_eq!(world.seats().await, (vec![4, 5, 6], listening));
-    world.assert_decides("2000", "3000").await;
+    world.assert_decides("2500", "3000").await;
 }
 
 /// Brokers become controllers on the volumes they have, and a pool of controllers goes altogether.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use freshet_tests::{end_node, start_node};
+use freshet_tests::{KubeCluster, end_node, start_node};
 
 use super::{PROGRESS, Story, TOPIC, of, progress, say};
 
@@ -53,7 +53,7 @@ pub(super) fn volume(story: &mut Story) -> Result<()> {
 /// Its pod goes, under the eyes of the disruption budget; its volume is on that node, so it waits for it.
 pub(super) fn drained(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
-    let node = cluster.pods()?["demo-main-1"].node.clone();
+    let node = node_of_a_broker(&cluster)?;
     cluster.ctl.ok(&[
         "drain",
         &node,
@@ -77,15 +77,19 @@ pub(super) fn drained(story: &mut Story) -> Result<()> {
     progress(story)
 }
 
+/// Not the one where clients and the S3 server are: nobody would bring these back.
+fn node_of_a_broker(cluster: &KubeCluster) -> Result<String> {
+    let spared = cluster.ctl.get(&["pod/bucket", "--namespace=guests"])?;
+    let spared = spared["spec"]["nodeName"].as_str().unwrap_or_default();
+    let pods = cluster.pods()?;
+    let other = pods.values().find(|pod| pod.node != spared);
+    Ok(other.context("all pods are on one node")?.node.clone())
+}
+
 /// Its kubelet and its pods are killed in one moment.
 pub(super) fn node(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
-    // Clients and the S3 server are where the operator was at first; whose loss is watched is the brokers'.
-    let pods = cluster.pods()?;
-    let spared = cluster.ctl.get(&["pod/bucket", "--namespace=guests"])?;
-    let spared = spared["spec"]["nodeName"].as_str().unwrap_or_default();
-    let lost = pods.values().find(|pod| pod.node != spared);
-    let lost = lost.context("all pods are on one node")?.node.clone();
+    let lost = node_of_a_broker(&cluster)?;
     let took = end_node(&cluster.ctl, &lost)?;
     say("a node that died is given up", took);
     progress(story)?;

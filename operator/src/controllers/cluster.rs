@@ -21,6 +21,8 @@ mod door;
 mod fetch;
 mod names;
 mod plan;
+#[cfg(test)]
+mod samples;
 mod shift;
 mod status;
 mod validate;

@@ -121,42 +121,23 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClusterNode, LogDir, LogDirPartition, Seen};
+    use crate::{LogDirPartition, Seen, samples};
 
     fn broker(id: i32, free: i64) -> (NodeId, Seen) {
-        let dir = LogDir {
-            path: "/d".to_owned(),
-            error: None,
-            total_bytes: 1000,
-            usable_bytes: free,
-            cordoned: false,
-            partitions: vec![LogDirPartition {
+        let (id, mut seen) = samples::broker(id, (free, 1000));
+        let dirs = seen.dirs.iter_mut().flatten();
+        for dir in dirs {
+            dir.partitions.push(LogDirPartition {
                 partition: ("t".to_owned(), 0),
                 size_bytes: 60,
                 lag: 0,
-            }],
-        };
-        let node = ClusterNode {
-            id: NodeId(id),
-            host: "h".to_owned(),
-            port: 1,
-            rack: None,
-            fenced: false,
-        };
-        let dirs = Some(vec![dir]);
-        (NodeId(id), Seen { node, dirs })
+            });
+        }
+        (id, seen)
     }
 
     fn held(partition: i32, replicas: &[i32]) -> Held {
-        let replicas: Vec<_> = replicas.iter().copied().map(NodeId).collect();
-        Held {
-            partition: ("t".to_owned(), partition),
-            leader: Some(replicas[0]),
-            isr: replicas.clone(),
-            replicas,
-            adding: Vec::new(),
-            removing: Vec::new(),
-        }
+        samples::held("t", partition, replicas)
     }
 
     fn survey(brokers: &[(i32, i64)], partitions: Vec<Held>) -> Survey {

@@ -52,6 +52,8 @@ mod error;
 mod fill;
 mod group;
 mod producer;
+#[cfg(test)]
+mod samples;
 mod survey;
 
 pub use admin::{

@@ -3,7 +3,7 @@
 use freshet_api::{GROUP, Topic};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Topics;
 use super::status::{Report, is_news, status};
@@ -33,6 +33,14 @@ pub(super) fn finalizers(topic: &impl ResourceExt, held: bool) -> Option<Vec<Str
     Some(all)
 }
 
+/// Replaces the finalizers, unless somebody else has written: a list is replaced as a whole.
+pub(super) fn replaced(topic: &impl ResourceExt, finalizers: &[String]) -> Patch<Value> {
+    Patch::Merge(json!({ "metadata": {
+        "resourceVersion": topic.resource_version(),
+        "finalizers": finalizers,
+    }}))
+}
+
 impl Topics {
     fn api(&self, topic: &Topic) -> Api<Topic> {
         controllers::api(&self.context.client, topic.namespace().as_deref())
@@ -55,11 +63,7 @@ impl Topics {
         let Some(finalizers) = finalizers(topic, held) else {
             return Ok(());
         };
-        // The version makes it fail if somebody else has written: a list is replaced as a whole.
-        let patch = Patch::Merge(json!({ "metadata": {
-            "resourceVersion": topic.resource_version(),
-            "finalizers": finalizers,
-        }}));
+        let patch = replaced(topic, &finalizers);
         let name = topic.name_any();
         let parameters = PatchParams::default();
         let api = self.api(topic);

@@ -3,38 +3,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ClusterNode, Held, LogDir, LogDirPartition, Seen};
+use crate::samples::{self, held};
+use crate::{Held, LogDir, LogDirPartition, Seen};
 
 fn broker(id: i32, rack: Option<&str>) -> (NodeId, Seen) {
-    let dir = LogDir {
-        path: "/d".to_owned(),
-        error: None,
-        total_bytes: 1_000_000,
-        usable_bytes: 500_000,
-        cordoned: false,
-        partitions: Vec::new(),
-    };
-    let node = ClusterNode {
-        id: NodeId(id),
-        host: "h".to_owned(),
-        port: 1,
-        rack: rack.map(str::to_owned),
-        fenced: false,
-    };
-    let dirs = Some(vec![dir]);
-    (NodeId(id), Seen { node, dirs })
-}
-
-fn held(topic: &str, partition: i32, replicas: &[i32]) -> Held {
-    let replicas: Vec<_> = replicas.iter().copied().map(NodeId).collect();
-    Held {
-        partition: (topic.to_owned(), partition),
-        leader: replicas.first().copied(),
-        isr: replicas.clone(),
-        replicas,
-        adding: Vec::new(),
-        removing: Vec::new(),
-    }
+    let (id, mut seen) = samples::broker(id, (500_000, 1_000_000));
+    seen.node.rack = rack.map(str::to_owned);
+    (id, seen)
 }
 
 fn survey(racks: &[Option<&str>], partitions: Vec<Held>) -> Survey {

@@ -1,22 +1,10 @@
-use freshet_api::Cluster;
 use serde_json::{Value, json};
 
-use super::super::validate::{Defaults, validate};
+use super::super::samples;
 use super::*;
 
 fn wanted(spec: Value) -> Wanted {
-    let cluster: Cluster = serde_json::from_value(json!({
-        "apiVersion": "freshet.dev/v1", "kind": "Cluster",
-        "metadata": { "name": "demo", "namespace": "shop", "uid": "00112233-4455-6677-8899-aabbccddeeff" },
-        "spec": spec,
-    }))
-    .expect("a Cluster");
-    let defaults = Defaults {
-        image: "freshet.dev/broker:1",
-        domain: "cluster.local",
-        operator_namespace: "freshet-system",
-    };
-    validate(&cluster, &defaults).expect("a sound spec")
+    samples::wanted("demo", &spec)
 }
 
 fn pool(name: &str, roles: &[&str], replicas: i32) -> Value {

@@ -70,15 +70,26 @@ pub(crate) async fn drain(
     }
     if !next.moves.is_empty() {
         let what = "the partitions of brokers that leave cannot be moved";
-        let outcomes = client.reassign(&next.moves).await;
-        for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
-            // It is asked for again at the next look.
-            if let Err(error) = outcome {
-                tracing::warn!(cluster = wanted.names.cluster, ?partition, %error, "does not move yet");
-            }
-        }
+        reassign(client, wanted, &next.moves, what).await?;
     }
     Ok(next.drained)
+}
+
+/// Has partitions moved; `what` is said if brokers take none of it. A move that is refused is asked for again at
+/// the next look.
+pub(super) async fn reassign(
+    client: &dyn Brokers,
+    wanted: &Wanted,
+    moves: &[Reassignment],
+    what: &'static str,
+) -> Result<(), Failure> {
+    let outcomes = client.reassign(moves).await;
+    for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
+        if let Err(error) = outcome {
+            tracing::warn!(cluster = wanted.names.cluster, ?partition, %error, "does not move yet");
+        }
+    }
+    Ok(())
 }
 
 /// Marked, cordoned, emptied: one after the other, since between two looks others make topics. A broker
@@ -281,8 +292,7 @@ pub(super) async fn write_marks(
 
 #[cfg(test)]
 mod tests {
-    use freshet_client::{ClusterNode, LogDir, Seen};
-
+    use super::super::super::samples::broker;
     use super::*;
 
     fn node(id: i32) -> Node {
@@ -293,26 +303,6 @@ mod tests {
             broker: true,
             controller: false,
         }
-    }
-
-    fn broker(id: i32, cordoned: bool) -> (NodeId, Seen) {
-        let dir = LogDir {
-            path: "/d".to_owned(),
-            error: None,
-            total_bytes: 1000,
-            usable_bytes: 500,
-            cordoned,
-            partitions: Vec::new(),
-        };
-        let node = ClusterNode {
-            id: NodeId(id),
-            host: "h".to_owned(),
-            port: 1,
-            rack: None,
-            fenced: false,
-        };
-        let dirs = Some(vec![dir]);
-        (NodeId(id), Seen { node, dirs })
     }
 
     fn held(partition: i32, replicas: &[i32]) -> Held {

@@ -17,7 +17,7 @@ use super::super::names::{FILLING, NODE_ID};
 use super::super::plan::{Node, Plan};
 use super::super::status::is_ready;
 use super::super::validate::Wanted;
-use super::drain::write_marks;
+use super::drain::{reassign, write_marks};
 use super::roll::Rolled;
 use crate::context::{Context, Word};
 use crate::failure::Failure;
@@ -145,25 +145,10 @@ pub(crate) async fn fill(context: &Context, scene: &Scene<'_>) -> Result<Filled,
     let had_begun = |id: &i32, _: &mut End| marks.new.get(id).copied().unwrap_or(true);
     next.filled.ended.retain(had_begun);
     if let Some(client) = scene.client.filter(|_| !next.moves.is_empty()) {
-        reassign(client, scene.wanted, &next.moves).await?;
+        let what = "partitions cannot be moved to new brokers";
+        reassign(client, scene.wanted, &next.moves, what).await?;
     }
     Ok(next.filled)
-}
-
-async fn reassign(
-    client: &dyn Brokers,
-    wanted: &Wanted,
-    moves: &[Reassignment],
-) -> Result<(), Failure> {
-    let what = "partitions cannot be moved to new brokers";
-    let outcomes = client.reassign(moves).await;
-    for (partition, outcome) in outcomes.map_err(Failure::brokers(what))? {
-        // It is asked for again at the next look.
-        if let Err(error) = outcome {
-            tracing::warn!(cluster = wanted.names.cluster, ?partition, %error, "does not move yet");
-        }
-    }
-    Ok(())
 }
 
 /// What volumes say of brokers that are to be filled.

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use freshet_api::Topic;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
 
-use super::super::write::{FINALIZER, finalizers};
+use super::super::write::{FINALIZER, finalizers, replaced};
 use crate::controllers;
 
 /// Topics in one answer.
@@ -25,14 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub(crate) async fn release(client: &Client, namespaces: &[Option<String>]) -> Result<usize> {
     let mut released = 0;
     let work = async {
+        let mut was_quiet = false;
         loop {
             let mut held = 0;
             for namespace in namespaces {
                 held += pass(client, namespace.as_deref()).await?;
             }
-            if held == 0 {
+            if held == 0 && was_quiet {
                 return Ok(released);
             }
+            was_quiet = held == 0;
             released += held;
             tokio::time::sleep(QUIET).await;
         }
@@ -67,10 +68,7 @@ async fn let_go(client: &Client, topic: &PartialObjectMeta<Topic>) -> Result<boo
     let Some(finalizers) = finalizers(topic, false) else {
         return Ok(false);
     };
-    let patch = Patch::Merge(json!({ "metadata": {
-        "resourceVersion": topic.resource_version(),
-        "finalizers": finalizers,
-    }}));
+    let patch = replaced(topic, &finalizers);
     let name = topic.name_any();
     let api: Api<Topic> = controllers::api(client, topic.namespace().as_deref());
     match api

@@ -1,32 +1,11 @@
-use freshet_api::Cluster;
-use freshet_client::{ClusterNode, LogDir, Seen};
+use freshet_client::LogDir;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use serde_json::Value;
 
-use super::super::super::validate::{Defaults, validate};
+use super::super::super::samples::{self, broker};
 use super::*;
 
 mod real;
-
-fn broker(id: i32) -> (NodeId, Seen) {
-    let dir = LogDir {
-        path: "/d".to_owned(),
-        error: None,
-        total_bytes: 1000,
-        usable_bytes: 500,
-        cordoned: false,
-        partitions: Vec::new(),
-    };
-    let node = ClusterNode {
-        id: NodeId(id),
-        host: "h".to_owned(),
-        port: 1,
-        rack: None,
-        fenced: false,
-    };
-    let dirs = Some(vec![dir]);
-    (NodeId(id), Seen { node, dirs })
-}
 
 /// Three brokers that have everything, and a fourth.
 fn survey(partitions: i32) -> Survey {
@@ -39,7 +18,7 @@ fn survey(partitions: i32) -> Survey {
         removing: Vec::new(),
     };
     Survey {
-        brokers: (1..=4).map(broker).collect(),
+        brokers: (1..=4).map(|id| broker(id, false)).collect(),
         partitions: (0..partitions).map(held).collect(),
     }
 }
@@ -137,20 +116,10 @@ struct Sight {
 impl Sight {
     /// Of pods 0, 1, … with brokers 1, 2, …; `marks` are on their volumes.
     fn of(replicas: i32, fills: bool, marks: &[Option<&str>]) -> Self {
-        let cluster: Cluster = serde_json::from_value(json!({
-            "apiVersion": "freshet.dev/v1", "kind": "Cluster",
-            "metadata": { "name": "a", "namespace": "shop", "uid": "u" },
-            "spec": {
-                "pools": [{ "name": "main", "replicas": replicas, "storage": { "size": "1Gi" } }],
-                "balancing": { "fillNewBrokers": fills },
-            },
-        }))
-        .expect("a Cluster");
-        let defaults = Defaults {
-            image: "i:1",
-            domain: "cluster.local",
-            operator_namespace: "ops",
-        };
+        let spec = json!({
+            "pools": [{ "name": "main", "replicas": replicas, "storage": { "size": "1Gi" } }],
+            "balancing": { "fillNewBrokers": fills },
+        });
         let there = marks.len();
         let set = json!({
             "metadata": { "name": "a-main" },
@@ -174,7 +143,7 @@ impl Sight {
             .expect("a volume")
         };
         Self {
-            wanted: validate(&cluster, &defaults).expect("a sound spec"),
+            wanted: samples::wanted("a", &spec),
             observed: Observed {
                 sets: vec![serde_json::from_value(set).expect("a StatefulSet")],
                 pods: (0..there).map(pod).collect(),

@@ -1,8 +1,7 @@
-use freshet_api::Cluster;
 use freshet_types::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::super::validate::{Defaults, validate};
+use super::super::super::samples;
 use super::*;
 
 /// The active controller's clock at the look.
@@ -10,18 +9,7 @@ const NOW: i64 = 100_000;
 const AGREED: i64 = 5_000;
 
 pub(crate) fn wanted(pools: &Value) -> Wanted {
-    let cluster: Cluster = serde_json::from_value(json!({
-        "apiVersion": "freshet.dev/v1", "kind": "Cluster",
-        "metadata": { "name": "demo", "namespace": "shop", "uid": "00112233-4455-6677-8899-aabbccddeeff" },
-        "spec": { "pools": pools },
-    }))
-    .expect("a Cluster");
-    let defaults = Defaults {
-        image: "i",
-        domain: "cluster.local",
-        operator_namespace: "o",
-    };
-    validate(&cluster, &defaults).expect("a sound spec")
+    samples::wanted("demo", &json!({ "pools": pools }))
 }
 
 pub(crate) fn pool(name: &str, roles: &[&str], replicas: i32) -> Value {

@@ -448,22 +448,32 @@ fn a_cluster_of_many_partitions_is_counted_and_not_listed() {
 #[derive(Default)]
 struct Voters {
     all: Mutex<Vec<Peer>>,
+    /// Those who listen, and when they were heard, in the milliseconds of the leader's clock.
+    listeners: Mutex<Vec<(Peer, i64)>>,
 }
+
+/// What the leader of [`Voters`] takes for now.
+const NOW: i64 = 50_000;
 
 impl QuorumFace for Voters {
     fn status(&self) -> VotersAnswer<'_, QuorumStatus> {
-        let replica = |peer: &Peer| ReplicaStatus {
+        let replica = |(peer, heard): (&Peer, i64)| ReplicaStatus {
             peer: peer.clone(),
             log_end_offset: 7,
-            last_fetch: Some(Timestamp(5)),
+            last_fetch: Some(Timestamp(heard)),
             last_caught_up: None,
         };
+        let all = self.all.lock();
+        let listeners = self.listeners.lock();
         let status = QuorumStatus {
             leader: Some(NodeId(1)),
             epoch: 3,
             high_watermark: 7,
-            voters: self.all.lock().iter().map(replica).collect(),
-            observers: Vec::new(),
+            voters: all.iter().map(|peer| replica((peer, NOW))).collect(),
+            observers: listeners
+                .iter()
+                .map(|(peer, heard)| replica((peer, *heard)))
+                .collect(),
         };
         Box::pin(std::future::ready(Ok(status)))
     }
@@ -475,7 +485,11 @@ impl QuorumFace for Voters {
 
     fn remove(&self, id: PeerId) -> VotersAnswer<'_, ()> {
         let mut all = self.all.lock();
-        let outcome = if all.len() == 1 {
+        let mut listeners = self.listeners.lock();
+        let outcome = if listeners.iter().any(|(peer, _)| peer.id == id) {
+            listeners.retain(|(peer, _)| peer.id != id);
+            Ok(())
+        } else if all.len() == 1 {
             Err(VotersError::OnlyVoter(id))
         } else {
             all.retain(|peer| peer.id != id);
@@ -483,6 +497,35 @@ impl QuorumFace for Voters {
         };
         Box::pin(std::future::ready(outcome))
     }
+}
+
+#[test]
+fn a_controller_that_is_no_broker_is_forgotten_when_it_is_silent() {
+    let peer = |node| Peer {
+        id: PeerId {
+            node: NodeId(node),
+            directory: TopicId([7; 16]),
+        },
+        endpoints: Vec::new(),
+    };
+    let voters = Arc::new(Voters::default());
+    voters.all.lock().push(peer(1));
+    let (silent, heard) = ((peer(8), NOW - 10_000), (peer(9), NOW - 9_999));
+    *voters.listeners.lock() = vec![silent, heard.clone()];
+    let surroundings = Surroundings {
+        voters: Some(voters.clone()),
+        ..Surroundings::default()
+    };
+    let rig = Rig::among(&[], &surroundings);
+    let mut raw = rig.connect();
+    let mut unregister = |broker_id| {
+        let request = UnregisterBrokerRequest { broker_id };
+        raw.latest(&request).error_code
+    };
+    expect(unregister(8), ErrorCode::None);
+    expect(unregister(8), ErrorCode::BrokerIdNotRegistered);
+    expect(unregister(9), ErrorCode::PolicyViolation);
+    assert_eq!(*voters.listeners.lock(), [heard]);
 }
 
 #[test]

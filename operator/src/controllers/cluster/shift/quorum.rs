@@ -42,6 +42,8 @@ enum Next {
     Add(NewVoter),
     /// This one votes no more; it goes on listening.
     Remove(NodeId, TopicId),
+    /// This one listens no more: its pod is gone.
+    Forget(NodeId),
 }
 
 /// How far the quorum is.
@@ -113,6 +115,17 @@ async fn carry_out(client: &dyn Brokers, next: Next) -> Seated {
             let sentence = format!("controller {node} votes no more");
             let removed = client.remove_voter(node, directory).await;
             (removed, ("VoterRemoved", sentence))
+        }
+        // Until it was silent for a while the quorum refuses. Nothing else waits for that.
+        Next::Forget(node) => {
+            let forgotten = client.unregister(node).await;
+            let sentence = format!("controller {node} is gone, and forgotten");
+            return Seated {
+                changed: forgotten
+                    .is_ok()
+                    .then_some(("ControllerForgotten", sentence)),
+                waits_for: None,
+            };
         }
     };
     match done {
@@ -193,7 +206,10 @@ fn next(
         .filter(|v| !shall(v) && ours(v))
         .collect();
     if joining.is_empty() && parting.is_empty() {
-        return Next::Nothing;
+        // Brokers among those that are gone are forgotten when they are empty: see `drain`.
+        let mut observers = quorum.observers.iter();
+        let left = observers.find(|o| controls(o) && gone.contains(&o.node.0) && !table.has_all(o));
+        return left.map_or(Next::Nothing, |left| Next::Forget(left.node));
     }
     let behind = quorum
         .voters

@@ -433,9 +433,15 @@ async fn moved_back(world: &mut World) {
     assert_eq!(ids(&done, "RoleChanged"), [1, 2, 3], "{done:?}");
     assert_eq!(ids(&done, "VoterAdded"), [1, 2, 3], "{done:?}");
     assert_eq!(ids(&done, "VoterRemoved").len(), 3, "{done:?}");
-    // Controllers that are no brokers cannot be unregistered: the quorum keeps a place for them.
-    let listening = vec![(4, true), (5, true), (6, true)];
-    assert_eq!(world.seats().await, (vec![1, 2, 3], listening));
+    // Controllers that are no brokers are forgotten when the quorum has not heard of them for a while.
+    let until = Instant::now() + Duration::from_secs(60);
+    while world.seats().await.1 != [] {
+        assert!(Instant::now() < until, "{:?}", world.done);
+        world.look().await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(ids(&world.done, "ControllerForgotten"), [4, 5, 6]);
+    assert_eq!(world.seats().await.0, [1, 2, 3]);
     let main = ["demo-main-0", "demo-main-1", "demo-main-2"];
     assert_eq!(world.pods.keys().collect::<Vec<_>>(), main);
     world.assert_decides("3000", "4000").await;

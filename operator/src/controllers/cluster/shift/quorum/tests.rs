@@ -136,6 +136,10 @@ impl Scene {
                     }
                     done.push(format!("-{node}"));
                 }
+                Next::Forget(node) => {
+                    quorum.observers.retain(|o| o.node != node);
+                    done.push(format!("forgotten {node}"));
+                }
             }
         }
     }
@@ -332,6 +336,21 @@ fn a_voter_whose_pod_is_gone_is_removed_and_others_not_touched() {
     assert_eq!(scene.next(&ghost, &[]), removed);
     let foreign = quorum(1, &[1, 2, 3, 77], &[]);
     assert_eq!(scene.next(&foreign, &[]), Next::Nothing);
+}
+
+#[test]
+fn a_controller_that_is_no_broker_is_forgotten_when_its_pod_is_gone() {
+    let mut scene = Scene::new(&[pool("main", &[], 3)], &[("main", 3)]);
+    for (pod, id) in [("demo-ctl-0", 4), ("demo-ctl-1", 5), ("demo-old-0", 6)] {
+        scene.observed.claims.push(volume(pod, id));
+    }
+    let mut seen = quorum(1, &[1, 2, 3], &[4, 5, 6, 77]);
+    for id in [4, 6, 77] {
+        of(&mut seen, id).last_fetch = None;
+    }
+    of(&mut seen, 6).addresses = vec!["pod-6:9091".to_owned()];
+    // 5 is heard still, 6 is a broker, 77 is nobody of ours.
+    assert_eq!(scene.run(seen, &[]), ["forgotten 4"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use freshet_metadata as metadata;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
 
-use super::Partition;
+use super::{Partition, Past};
 use crate::replica::Stand;
 use crate::replication::{
     BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term,
@@ -68,6 +68,13 @@ pub enum ReplicaFetchError {
     /// The leader knows better.
     #[error(transparent)]
     Refused(#[from] FetchRefusal),
+    /// The replica begins behind records that the leader has on its disk and that are not in the bucket:
+    /// it has to begin anew where the leader does.
+    #[error("the replica begins at {0}, and what is before is not in object storage")]
+    Lacks(Offset),
+    /// The same may be so; it will be known.
+    #[error("nobody knows yet what is in object storage before {0}, where the replica begins")]
+    PastUnknown(Offset),
 }
 
 impl ReplicaFetchError {
@@ -77,7 +84,19 @@ impl ReplicaFetchError {
             Self::NotLeader => ErrorKind::Unavailable,
             Self::Refused(FetchRefusal::NotAReplica(_)) => ErrorKind::Unavailable,
             Self::Refused(FetchRefusal::OldBroker { .. }) => ErrorKind::Fenced,
+            Self::Lacks(_) => ErrorKind::Conflict,
+            Self::PastUnknown(_) => ErrorKind::Unavailable,
         }
+    }
+}
+
+/// Whether a log that begins at `start` goes on where the bucket ends: by the newest manifest that is there,
+/// or only by one that is committed and will be there soon.
+fn joins(start: Offset, exported: Offset, committed: Offset) -> Result<(), ReplicaFetchError> {
+    match (start <= exported, start <= committed) {
+        (true, _) => Ok(()),
+        (false, true) => Err(ReplicaFetchError::PastUnknown(start)),
+        (false, false) => Err(ReplicaFetchError::Lacks(start)),
     }
 }
 
@@ -240,9 +259,16 @@ impl Partition {
         fetch: ReplicaFetch,
         image: &metadata::MetadataImage,
     ) -> Result<(), ReplicaFetchError> {
+        let may_begin = self.may_begin(fetch.log_start, image);
         let taken = self.replica.with_leader(|leader, now| {
             if leader.term().leader_epoch != fetch.leader_epoch {
                 return (Err(ReplicaFetchError::NotLeader), Moved::default());
+            }
+            // Who is in sync was judged when it joined.
+            if let Err(error) = may_begin
+                && !leader.term().isr.contains(&fetch.node)
+            {
+                return (Err(error), Moved::default());
             }
             let fetched = Fetched {
                 node: fetch.node,
@@ -258,6 +284,29 @@ impl Partition {
             }
         });
         taken.unwrap_or(Err(ReplicaFetchError::NotLeader))
+    }
+
+    /// Whether all that is here is in a log that begins at `start`, or in the bucket. It is, unless an
+    /// unclean leader has cut from the bucket what others had trimmed because it was there (rule T3 of
+    /// docs/tiering.md). Should one of those lead, nobody could make a log of what it has.
+    fn may_begin(
+        &self,
+        start: Offset,
+        image: &metadata::MetadataImage,
+    ) -> Result<(), ReplicaFetchError> {
+        let is_cut = || {
+            image
+                .unclean_elections()
+                .any(|election| election.at == self.id())
+        };
+        if start <= self.view().log_start() || !is_cut() {
+            return Ok(());
+        }
+        match self.past() {
+            Past::None => Ok(()),
+            Past::Known(past) => joins(start, past.exported_end, past.manifest.remote_end()),
+            Past::Unknown => Err(ReplicaFetchError::PastUnknown(start)),
+        }
     }
 
     /// Looks for replicas that belong into the set in sync and are not there.
@@ -334,4 +383,17 @@ fn proposal(propose: Option<IsrChange>) -> Moved {
 fn alive(image: &metadata::MetadataImage, node: NodeId) -> Option<BrokerEpoch> {
     let broker = image.broker(node).filter(|broker| broker.is_active())?;
     Some(broker.epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_where_the_bucket_ends() {
+        assert_eq!(joins(10, 10, 20), Ok(()));
+        assert_eq!(joins(11, 10, 20), Err(ReplicaFetchError::PastUnknown(11)));
+        assert_eq!(joins(20, 10, 20), Err(ReplicaFetchError::PastUnknown(20)));
+        assert_eq!(joins(21, 10, 20), Err(ReplicaFetchError::Lacks(21)));
+    }
 }

@@ -73,7 +73,7 @@ pub enum Step {
         /// Records that were committed go: only after an unclean election. To be told to a human.
         loses_committed: bool,
     },
-    /// Everything here is older than the leader's log: begin anew at its start.
+    /// Everything here is older than the leader's log, or lacks what is before: begin anew at its start.
     RestartAt(Offset),
     /// Fetch again after a pause.
     Pause,
@@ -115,6 +115,8 @@ pub fn next_step(
                 Step::RestartAt(log_start)
             } else if log_end < local.log_end {
                 truncate(log_end)
+            } else if log_start < local.log_start {
+                Step::RestartAt(log_start)
             } else {
                 Step::Pause
             }
@@ -184,7 +186,9 @@ mod tests {
             (outside(60, 90), Step::RestartAt(60)),
             (outside(0, 5), Step::RestartAt(0)),
             (outside(0, 47), cut(47, false)),
+            (outside(10, 90), Step::Pause),
             (outside(20, 90), Step::Pause),
+            (outside(9, 90), Step::RestartAt(9)),
             (Answer::Fenced, Step::AwaitLeader),
             (Answer::NotLeader, Step::Pause),
         ];

@@ -113,9 +113,12 @@ impl World {
         let is_doubtful = self.unclean.is_some() && begins > local_start;
         let joins = match remote_end {
             _ if !is_doubtful || !self.has(Duty::FollowersJoin) => true,
-            Some(remote_end) => begins <= remote_end,
-            // It waits until the leader knows.
-            None => return,
+            // What it lacks can be restored, or it takes it from its leader.
+            Some(remote_end) if begins <= exported_end || begins > remote_end => {
+                begins <= exported_end
+            }
+            // It waits until the leader knows, or has exported what is committed.
+            Some(_) | None => return,
         };
         let node = &mut self.nodes[at];
         node.leads = None;
@@ -124,6 +127,7 @@ impl World {
             // It begins anew, with the hot tail only.
             node.log.clone_from(&log);
             node.local_start = local_start;
+            node.log_start = log_start;
         } else {
             node.log.truncate(same);
             let end = log.len().min(same + more);

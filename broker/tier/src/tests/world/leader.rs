@@ -125,6 +125,10 @@ impl World {
         let (number, ask) = match &mut leader.waiting {
             Some((number, ask, again)) if *again <= now => {
                 *again = now + PATIENCE;
+                // Whoever asks again waits for that answer, and for none that comes late: it may be of a
+                // shard that has forgotten everything since.
+                self.next_ask += 1;
+                *number = self.next_ask;
                 if self.dice.chance(70) {
                     self.nodes[at].host = self.shard.newest_host();
                 }

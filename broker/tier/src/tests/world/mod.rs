@@ -391,7 +391,11 @@ const LIVES: u64 = 20 * SEEDS;
 
 /// Lives that were found to notice, so that a run need not search. Any change of the world may make
 /// others of them; then it searches.
-const KNOWN: [(&str, u64); 2] = [("LeaderEpoch", 1427), ("FollowersJoin", 6626)];
+const KNOWN: [(&str, u64); 3] = [
+    ("LeaderEpoch", 4037),
+    ("FollowersJoin", 6626),
+    ("VersionsApart", 5083),
+];
 
 /// Whether a life goes wrong without a rule that goes well with it.
 fn is_noticed(name: &str, guard: Option<Guard>, duty: Option<Duty>) -> bool {

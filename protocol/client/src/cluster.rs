@@ -260,12 +260,18 @@ impl Client {
             .chain(self.0.config.bootstrap.iter().cloned())
             .collect();
         let mut causes = Vec::new();
+        let mut barred = None;
         for address in &addresses {
             match self.0.pool.get(&Lane::shared(), address).await {
                 Ok(connection) => return Ok(connection),
                 Err(ClientError::Unreachable { cause, .. }) => causes.push(cause),
+                Err(error) if error.is_barred() => barred = barred.or(Some(error)),
                 Err(error) => causes.push(error.to_string()),
             }
+        }
+        if let Some(error) = barred {
+            // Another broker would say the same, and asking again and again locks people out.
+            return Err(error);
         }
         causes.dedup();
         Err(ClientError::Unreachable {

@@ -1,9 +1,14 @@
 //! What every part of a client needs to know.
 
+mod security;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_types::Timestamp;
+
+pub(crate) use security::{Hash, Login, Mechanism, Password, Tls};
+pub use security::{Security, SecurityError, SecurityRead};
 
 /// Settings of a [`Client`](crate::Client). The defaults suit a cluster in the same building.
 #[derive(Debug, Clone)]
@@ -30,6 +35,8 @@ pub struct ClientConfig {
     pub max_in_flight: usize,
     /// Largest reply in bytes; a larger one closes the connection.
     pub max_frame_bytes: usize,
+    /// How connections are protected, and as whom they log in.
+    pub security: Security,
     /// Tells the wall clock, for records without a time of their own.
     pub clock: WallClock,
 }
@@ -49,6 +56,7 @@ impl ClientConfig {
             metadata_max_age: Duration::from_secs(300),
             max_in_flight: 64,
             max_frame_bytes: 128 * 1024 * 1024,
+            security: Security::default(),
             clock: WallClock::system(),
         }
     }

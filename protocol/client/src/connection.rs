@@ -9,9 +9,16 @@
 //! Kafka answers the requests of a connection in order, so a reply belongs to the oldest request
 //! that waits; the correlation id only proves it. A request that waits too long therefore blocks all
 //! behind it, and the connection is closed.
+//!
+//! With [`Security`](crate::Security) there is TLS between the tasks and the socket, and the first
+//! requests log in. A session that ends is not renewed: the connection is closed for new requests before
+//! that, and whoever needs one opens another.
 
 mod greet;
+mod login;
+mod scram;
 mod tasks;
+mod tls;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use freshet_codec::Chunks;
 use freshet_wire::{Request, RequestHeader, decode_response, encode_request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -47,15 +55,18 @@ pub struct Connection {
     served: Arc<Served>,
     fate: Fate,
     request_timeout: Duration,
+    /// When nothing new may be asked any more, if the broker has said so.
+    until: Option<Instant>,
 }
 
 impl Connection {
-    /// Connects to `address` (`host:port`) and asks which APIs it serves.
+    /// Connects to `address` (`host:port`), asks which APIs it serves, and logs in if it is to.
     pub async fn open(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
         let opening = async {
             let mut connection = Self::dial(address, config).await?;
-            connection.served = Arc::new(greet::ask(&connection).await?);
-            Ok(connection)
+            let greeted = greet::ask(&connection).await;
+            connection.served = Arc::new(greeted.map_err(|e| connection.explained(e))?);
+            connection.admitted(config).await
         };
         in_time(address, config, opening).await
     }
@@ -63,7 +74,16 @@ impl Connection {
     /// Connects to `address` (`host:port`) without a greeting: for those who know that the other
     /// side speaks as they do.
     pub async fn open_unasked(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
-        in_time(address, config, Self::dial(address, config)).await
+        let opening = async { Self::dial(address, config).await?.admitted(config).await };
+        in_time(address, config, opening).await
+    }
+
+    async fn admitted(mut self, config: &ClientConfig) -> Result<Self, ClientError> {
+        if let Some(login) = &config.security.login {
+            let until = login::login(&self, login).await;
+            self.until = until.map_err(|error| self.explained(error))?;
+        }
+        Ok(self)
     }
 
     async fn dial(address: &str, config: &ClientConfig) -> Result<Self, ClientError> {
@@ -71,13 +91,23 @@ impl Connection {
         let socket = TcpStream::connect(address).await.map_err(failed)?;
         // Small requests must not wait for the ack of the one before.
         socket.set_nodelay(true).map_err(failed)?;
-        Ok(Self::start(address, socket, config))
+        Ok(match &config.security.tls {
+            None => Self::start(address, socket.into_split(), config),
+            Some(tls) => {
+                let socket = tls::protect(address, socket, tls).await?;
+                Self::start(address, tokio::io::split(socket), config)
+            }
+        })
     }
 
-    fn start(address: &str, socket: TcpStream, config: &ClientConfig) -> Self {
+    fn start<R, W>(address: &str, halves: (R, W), config: &ClientConfig) -> Self
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
         let (queue, outgoing) = mpsc::channel(config.max_in_flight);
         let fate = Fate::default();
-        tasks::spawn(socket, outgoing, &fate, config);
+        tasks::spawn(halves, outgoing, &fate, config);
         Self {
             address: address.into(),
             client_id: config.client_id.as_str().into(),
@@ -86,6 +116,7 @@ impl Connection {
             served: Arc::new(Served::Assumed),
             fate,
             request_timeout: config.request_timeout,
+            until: None,
         }
     }
 
@@ -94,9 +125,9 @@ impl Connection {
         &self.address
     }
 
-    /// Whether it can no longer be used.
+    /// Whether it can no longer be used: it has ended, or what it logged in for is about to.
     pub fn is_closed(&self) -> bool {
-        self.fate.is_sealed()
+        self.fate.is_sealed() || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Ends it now, whatever is under way; the same as dropping the last handle, which waits for
@@ -195,6 +226,16 @@ impl Connection {
             },
             waiting,
         ))
+    }
+
+    /// A failure of a connection that is being opened, with what TLS has to do with it: a broker that does
+    /// not take our certificate says so only after the handshake, and one that speaks TLS to our plain text
+    /// in the answer to our greeting.
+    fn explained(&self, error: ClientError) -> ClientError {
+        match (&error, self.fate.fault()) {
+            (ClientError::Disconnected { .. }, Some(fault)) => tls::failed(&self.address, fault),
+            _ => error,
+        }
     }
 
     fn broken(&self) -> ClientError {

@@ -26,6 +26,25 @@ pub enum ClientError {
         /// What broke it.
         cause: String,
     },
+    /// A connection could not be protected: what the other side shows is not trusted, or it does not take
+    /// what we show.
+    #[error("there is no TLS connection to {address}: {cause}")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What is wrong, and what to do.
+        cause: String,
+    },
+    /// The broker does not let us in, or is not the one that knows the password.
+    #[error("the login at {address} with {mechanism} failed: {cause}")]
+    Authentication {
+        /// `host:port`.
+        address: String,
+        /// The mechanism's name.
+        mechanism: &'static str,
+        /// What is wrong, without the password.
+        cause: String,
+    },
     /// Time is up, retries included.
     #[error("{what} was not done within {} ms{}", limit.as_millis(), tail(last.as_deref()))]
     TimedOut {
@@ -117,6 +136,16 @@ impl ClientError {
         }
     }
 
+    /// Whether the brokers are there and do not let us in, or we do not trust them: no try helps before
+    /// somebody changes what we show or trust.
+    pub fn is_barred(&self) -> bool {
+        match self {
+            Self::Tls { .. } | Self::Authentication { .. } => true,
+            Self::TimedOut { last, .. } => last.as_ref().is_some_and(|last| last.is_barred()),
+            _ => false,
+        }
+    }
+
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -125,6 +154,8 @@ impl ClientError {
             }
             Self::Refused { code, .. } if code.is_retriable() => ErrorKind::Unavailable,
             Self::Refused { .. }
+            | Self::Tls { .. }
+            | Self::Authentication { .. }
             | Self::Unsupported { .. }
             | Self::Encode(_)
             | Self::Invalid(_)

@@ -8,6 +8,7 @@
 //! | [`Consumer`] | reads chosen partitions from an offset or a time |
 //! | [`Connection`] | one connection to one broker, for those who know which |
 //! | [`Survey`], [`Drain`], [`Fill`] | brokers and partitions at one moment; where those of a broker could go, and which a new one gets |
+//! | [`Security`] | TLS and passwords, as Kafka's own clients are told of them |
 //! | [`GroupConsumer`] | shares topics with the other members of a classic group |
 //!
 //! Every queue is bounded: requests of a connection, bytes of the producer, bytes of the consumer.
@@ -65,7 +66,7 @@ pub use admin::{
     TopicPartition,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
-pub use config::{ClientConfig, WallClock};
+pub use config::{ClientConfig, Security, SecurityError, SecurityRead, WallClock};
 pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, Start};
 pub use drain::{Drain, Move};

@@ -4,12 +4,10 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Outgoing;
+use super::{Outgoing, tls};
 use crate::ClientConfig;
 
 /// Requests taken from the queue at once, to share a write.
@@ -25,13 +23,41 @@ pub(super) struct Fate(Arc<Sealed>);
 
 #[derive(Debug, Default)]
 struct Sealed {
-    cause: OnceLock<String>,
+    cause: OnceLock<Cause>,
     ended: Notify,
+}
+
+#[derive(Debug)]
+struct Cause {
+    words: String,
+    /// Whether TLS is why, or the lack of it.
+    is_tls: bool,
 }
 
 impl Fate {
     /// Ends the connection; the first cause stays.
-    pub(super) fn seal(&self, cause: String) {
+    pub(super) fn seal(&self, words: String) {
+        self.end(Cause {
+            words,
+            is_tls: false,
+        });
+    }
+
+    /// Ends it because of what the socket has said.
+    fn seal_by(&self, error: &io::Error) {
+        self.end(match tls::fault(error) {
+            Some(words) => Cause {
+                words,
+                is_tls: true,
+            },
+            None => Cause {
+                is_tls: error.to_string() == tls::SPEAKS_TLS,
+                words: words(error),
+            },
+        });
+    }
+
+    fn end(&self, cause: Cause) {
         // A later cause is a consequence of the first.
         let _ = self.0.cause.set(cause);
         self.0.ended.notify_waiters();
@@ -42,7 +68,14 @@ impl Fate {
     }
 
     pub(super) fn cause(&self) -> &str {
-        self.0.cause.get().map_or("it was closed", String::as_str)
+        let cause = self.0.cause.get();
+        cause.map_or("it was closed", |cause| &cause.words)
+    }
+
+    /// Why it ended, if TLS is why.
+    pub(super) fn fault(&self) -> Option<&str> {
+        let cause = self.0.cause.get().filter(|cause| cause.is_tls);
+        cause.map(|cause| cause.words.as_str())
     }
 
     /// Waits for the end.
@@ -60,13 +93,15 @@ impl Fate {
 type Waiting = (i32, oneshot::Sender<Bytes>);
 
 /// Starts both tasks; they end with the socket, the handles, or the fate.
-pub(super) fn spawn(
-    socket: TcpStream,
+pub(super) fn spawn<R, W>(
+    (read, write): (R, W),
     outgoing: mpsc::Receiver<Outgoing>,
     fate: &Fate,
     config: &ClientConfig,
-) {
-    let (read, write) = socket.into_split();
+) where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
     let (waiting, waiters) = mpsc::channel(config.max_in_flight);
     let max_frame_bytes = config.max_frame_bytes;
     let (for_reader, for_writer) = (fate.clone(), fate.clone());
@@ -75,7 +110,10 @@ pub(super) fn spawn(
             ended = read_replies(read, waiters, max_frame_bytes) => ended,
             () = for_reader.sealed() => return,
         };
-        for_reader.seal(cause(ended));
+        match ended {
+            Ok(()) => for_reader.seal("it was closed".to_owned()),
+            Err(error) => for_reader.seal_by(&error),
+        }
     });
     tokio::spawn(async move {
         let ended = tokio::select! {
@@ -84,21 +122,20 @@ pub(super) fn spawn(
         };
         // All handles are gone when this is no error; the reader may still have replies to hand out.
         if let Err(error) = ended {
-            for_writer.seal(error.to_string());
+            for_writer.seal_by(&error);
         }
     });
 }
 
-fn cause(ended: io::Result<()>) -> String {
-    match ended {
-        Ok(()) => "it was closed".to_owned(),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
-        Err(e) => e.to_string(),
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
+        _ => error.to_string(),
     }
 }
 
 async fn write_requests(
-    socket: OwnedWriteHalf,
+    socket: impl AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<Outgoing>,
     waiting: mpsc::Sender<Waiting>,
 ) -> io::Result<()> {
@@ -124,6 +161,8 @@ async fn write_requests(
         }
         socket.flush().await?;
     }
+    // Nobody has any more to ask: the broker sees the end and closes its side, or has done so already.
+    let _ = socket.shutdown().await;
     Ok(())
 }
 
@@ -132,7 +171,7 @@ fn reader_gone<E>(_: E) -> io::Error {
 }
 
 async fn read_replies(
-    socket: OwnedReadHalf,
+    socket: impl AsyncRead + Unpin,
     mut waiters: mpsc::Receiver<Waiting>,
     max_frame_bytes: usize,
 ) -> io::Result<()> {
@@ -154,6 +193,9 @@ async fn read_replies(
 
 async fn read_frame(socket: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<Bytes> {
     let declared = socket.read_i32().await?;
+    if speaks_tls(declared) {
+        return Err(invalid(tls::SPEAKS_TLS.to_owned()));
+    }
     let len = usize::try_from(declared)
         .ok()
         .filter(|len| (4..=max).contains(len))
@@ -172,6 +214,11 @@ async fn read_frame(socket: &mut (impl AsyncRead + Unpin), max: usize) -> io::Re
     Ok(frame.freeze())
 }
 
+/// An alert or a handshake of TLS, taken for the length of a reply; as one it would be 350 MB.
+fn speaks_tls(declared: i32) -> bool {
+    matches!(declared.to_be_bytes(), [0x15 | 0x16, 3, 0..=4, _])
+}
+
 fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
@@ -185,6 +232,15 @@ mod tests {
         let mut bytes: &[u8] = &[0x7f, 0, 0, 0];
         let error = read_frame(&mut bytes, 1024).await.expect_err("too long");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn an_alert_of_tls_is_told_from_a_long_frame() {
+        let mut bytes: &[u8] = &[0x15, 3, 3, 0, 2, 2, 70];
+        let error = read_frame(&mut bytes, 1 << 30).await.expect_err("an alert");
+        let fate = Fate::default();
+        fate.seal_by(&error);
+        assert!(fate.fault().expect("it is TLS").contains("SASL_SSL"));
     }
 
     #[tokio::test]

@@ -22,6 +22,9 @@ fn advice(error: &ClientError) -> Option<&'static str> {
             "start a broker there, or name another address with --bootstrap or FRESHET_BOOTSTRAP",
         );
     }
+    if let ClientError::Authentication { .. } | ClientError::Tls { .. } = error {
+        return Some("see the file that --command-config names");
+    }
     if let ClientError::Unsupported { .. } = error {
         return Some("the broker is too old or leaves this out");
     }

@@ -1,5 +1,8 @@
 //! The command line's top.
 
+pub(crate) mod security;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -24,7 +27,8 @@ EXAMPLES:
   freshet consume orders --from beginning
   freshet consume orders --group billing --follow
   freshet group describe billing
-  freshet --bootstrap broker-1:9092,broker-2:9092 cluster describe";
+  freshet --bootstrap broker-1:9092,broker-2:9092 cluster describe
+  freshet --bootstrap kafka:9093 --command-config client.properties topic list";
 
 /// What every command understands.
 #[derive(Debug, Args)]
@@ -41,6 +45,15 @@ pub(crate) struct Global {
         value_parser = text::address
     )]
     pub(crate) bootstrap: Vec<String>,
+    /// How to reach brokers behind TLS and passwords: a properties file with the names of Kafka's own
+    /// clients, such as security.protocol and sasl.jaas.config.
+    #[arg(
+        long,
+        global = true,
+        env = "FRESHET_COMMAND_CONFIG",
+        value_name = "FILE"
+    )]
+    pub(crate) command_config: Option<PathBuf>,
     /// How results are shown: table, or json for programs.
     #[arg(
         long,

@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use freshet_client::{Client, ClientConfig, ClientError};
+use freshet_client::{Client, ClientConfig, Security};
 
-use args::{Cli, Command};
+use args::{Cli, Command, security};
 use output::Output;
 use output::patience::Patience;
 
@@ -71,7 +71,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Tier(tier::Command::Verify(args)) = cli.command {
         return tier::run_alone(output, patience, args).await;
     }
-    let connecting = connect(&cli.global);
+    let security = match &cli.global.command_config {
+        Some(file) => security::read(file, &patience)?,
+        None => Security::default(),
+    };
+    let connecting = Client::connect(config(&cli.global, security));
     let client = patience.with("contacting the cluster", connecting).await?;
     let context = Context {
         client,
@@ -92,7 +96,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(global: &args::Global) -> Result<Client, ClientError> {
+fn config(global: &args::Global, security: Security) -> ClientConfig {
     let mut config = ClientConfig::new(global.bootstrap.iter().cloned());
     config.client_id = "freshet-cli".to_owned();
     let timeout = global.timeout();
@@ -100,5 +104,6 @@ async fn connect(global: &args::Global) -> Result<Client, ClientError> {
     config.request_timeout = timeout;
     config.connect_timeout = config.connect_timeout.min(timeout);
     config.bootstrap_timeout = global.timeout.unwrap_or(FIRST_CONTACT);
-    Client::connect(config).await
+    config.security = security;
+    config
 }

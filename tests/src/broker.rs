@@ -213,7 +213,7 @@ fn launch_kafka(
     let home = kafka_server::home(folder);
     std::fs::create_dir_all(&home)?;
     let port = port.map_or_else(free_port, Ok)?;
-    let command = kafka_server::server(&home, port, set)?;
+    let command = kafka_server::server(&home, port, set, &[])?;
     let process = Process::start(command, &folder.join("broker.log"))?;
     let kafka = format!("127.0.0.1:{port}");
     await_start(process, || {
@@ -225,14 +225,14 @@ fn launch_kafka(
 }
 
 /// Waits until `ready` answers, and fails early with the broker's words if the process ends.
-fn await_start(
+pub(crate) fn await_start<A>(
     mut process: Process,
-    ready: impl Fn() -> Option<Addresses>,
-) -> Result<(Process, Addresses)> {
+    ready: impl Fn() -> Option<A>,
+) -> Result<(Process, A)> {
     let started = Instant::now();
     loop {
-        if let Some(addresses) = ready() {
-            return Ok((process, addresses));
+        if let Some(answer) = ready() {
+            return Ok((process, answer));
         }
         if let Some(status) = process.ended()? {
             bail!(

@@ -38,8 +38,14 @@ pub(crate) fn java(heap: &str, first: &[&Path]) -> Result<Command> {
     Ok(command)
 }
 
-/// Formats the data folder and gives the command that starts the broker on `port`.
-pub(crate) fn server(home: &Path, port: u16, set: &[(String, String)]) -> Result<Command> {
+/// Formats the data folder and gives the command that starts the broker on `port`. Of settings that are
+/// there twice the later one counts; `scram` are users that are there from the beginning.
+pub(crate) fn server(
+    home: &Path,
+    port: u16,
+    set: &[(String, String)],
+    scram: &[String],
+) -> Result<Command> {
     let properties = home.join("server.properties");
     let controller = crate::broker::free_port()?;
     let mut text = format!(
@@ -63,6 +69,9 @@ pub(crate) fn server(home: &Path, port: u16, set: &[(String, String)]) -> Result
         format
             .args(["-t", "ZnJlc2hldHRlc3RjbHVzdA", "-c"])
             .arg(&properties);
+        for user in scram {
+            format.args(["--add-scram", user]);
+        }
         run(format, "", Duration::from_secs(60))?.success()?;
     }
     let mut command = java("-Xmx1g", &[])?;

@@ -33,6 +33,7 @@ mod process;
 mod raw;
 mod sample;
 mod scenario;
+mod secured;
 mod suite;
 mod tools;
 mod trial;
@@ -55,6 +56,7 @@ pub use sample::{Sample, compare, samples};
 pub use scenario::{
     Cold, administer, codecs, eventually, group_of_two, kill_loop, restarts, static_members,
 };
+pub use secured::SecuredKafka;
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{

@@ -130,7 +130,7 @@ fn thread(stage: &mut Stage) -> Result<()> {
         let partition = i32::try_from(at)?;
         let late = begin + STUCK / 2..begin + STUCK;
         let acked = stage.load.ack_times(partition);
-        let acked = acked.iter().filter(|at| late.contains(at)).count();
+        let acked = acked.iter().filter(|at| late.contains(*at)).count();
         ensure!(
             acked > 0,
             "partition {partition}, led by another, stood still as well"

@@ -36,10 +36,12 @@ write what it makes of it, and no more.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, patch, delete]
+{{- if .Values.rbac.secrets }}
 # Those that Clusters and Topics name, one at a time.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -160,7 +160,7 @@ fn yes() -> bool {
 }
 
 /// A Secret of the same namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretName {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::SecretName;
 use crate::config::ConfigMap;
 
 /// A topic: what it shall be like. The operator makes it so, and keeps it so.
@@ -103,6 +104,11 @@ pub struct External {
     #[schemars(length(min = 1, max = 32))]
     #[schemars(inner(length(min = 3, max = 261)))]
     pub bootstrap_servers: Vec<String>,
+    /// A Secret of the Topic's own namespace, for brokers behind TLS or passwords. Its entry
+    /// `client.properties` says how they are reached, by the names of Kafka's own clients
+    /// (`security.protocol`, `sasl.jaas.config`, …). Files that it names are entries of the same Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
 }
 
 /// What becomes of what an object described.

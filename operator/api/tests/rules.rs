@@ -130,6 +130,10 @@ fn a_topic_is_of_one_cluster() {
     let both = topic(json!({"clusterRef": here, "external": there}));
     refused("Topic", &both, None, why);
     refused("Topic", &topic(json!({})), None, why);
+    let guarded = json!({"bootstrapServers": ["kafka:9093"], "secret": {"name": "kafka"}});
+    accepted("Topic", &topic(json!({"external": guarded})), None);
+    let both = topic(json!({"clusterRef": here, "external": guarded}));
+    refused("Topic", &both, None, why);
     let nulls = topic(json!({"clusterRef": null, "external": null}));
     refused("Topic", &nulls, None, why);
 }
@@ -151,6 +155,28 @@ fn a_topic_stays_in_its_cluster() {
     // The address of a cluster may change: it is the same one.
     let moved = topic(json!({"external": {"bootstrapServers": ["kafka-2:9092"]}}));
     accepted("Topic", &moved, Some(&external));
+    // And the Secret that lets us in may come, change and go.
+    let with = |secret: &str| {
+        topic(json!({"external": {"bootstrapServers": ["kafka:9092"], "secret": {"name": secret}}}))
+    };
+    accepted("Topic", &with("a"), Some(&external));
+    accepted("Topic", &with("b"), Some(&with("a")));
+    accepted("Topic", &external, Some(&with("a")));
+}
+
+/// It is always of the Topic's own namespace.
+#[test]
+fn a_secret_has_a_name_and_nothing_else() {
+    let schema = schema("Topic");
+    let secret = schema.pointer("/properties/spec/properties/external/properties/secret");
+    let secret = secret.expect("it is there");
+    let fields: Vec<_> = secret["properties"]
+        .as_object()
+        .expect("fields")
+        .keys()
+        .collect();
+    assert_eq!(fields, ["name"]);
+    assert_eq!(secret["required"], json!(["name"]));
 }
 
 #[test]

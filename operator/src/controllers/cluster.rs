@@ -287,7 +287,11 @@ async fn lacking_secret(
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &wanted.names.namespace);
     let found = secrets.get_metadata_opt(name).await;
     let what = format!("Secret {name} cannot be looked for");
-    let found = found.map_err(Failure::kubernetes(what))?;
+    let found = match found {
+        // Who may not look takes it to be there: a pod without it waits for it.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => return Ok(None),
+        found => found.map_err(Failure::kubernetes(what))?,
+    };
     let why = || format!("there is no Secret {name}, which spec.tiering.credentials names");
     Ok(found.is_none().then(|| ("SecretMissing", why())))
 }

@@ -42,7 +42,7 @@ use crate::controllers::{self, RESYNC};
 use crate::failure::Failure;
 use apply::Applied;
 use brokers::{Desk, Seen};
-use fetch::{Home, Labels};
+use fetch::{Home, Labels, Passes};
 use plan::{Before, Changes, Plan, plan};
 use status::{Report, is_settled};
 use validate::{Objection, Wanted, validate};
@@ -57,7 +57,7 @@ type Guarded = DeserializeGuard<Topic>;
 const PENS: usize = 32;
 /// How often a change of the number of copies is looked at.
 const MOVING: Duration = Duration::from_secs(3);
-/// When brokers are asked again for what they have refused.
+/// When brokers are asked again for what they have refused, and a Secret is looked at that cannot be used.
 const REFUSED: Duration = Duration::from_secs(30);
 /// Objects that are due at about one time are looked at together: their brokers are asked once.
 const TICK_MS: u64 = 4_000;
@@ -71,6 +71,8 @@ pub(crate) struct Topics {
     pens: Semaphore,
     /// Labels of namespaces, and when they were read.
     labels: Mutex<HashMap<String, (Instant, Labels)>>,
+    /// Secrets as they were last read.
+    passes: Passes,
 }
 
 /// Looks after the Topics of these namespaces (`None` is all), until nothing is watched any more.
@@ -82,6 +84,7 @@ pub(crate) async fn run(context: &Arc<Context>, namespaces: &[Option<String>]) {
         watched: Arc::new(watched),
         pens: Semaphore::new(PENS),
         labels: Mutex::default(),
+        passes: Passes::default(),
     });
     let scopes = writers.into_iter().enumerate();
     let works = scopes.map(|(number, writers)| {
@@ -113,6 +116,11 @@ async fn tend(topics: Arc<Topics>, topic: Topic) -> Result<Action, Failure> {
     match validate(&topic, &home, rival.as_ref()) {
         Ok(wanted) => topics.converge(&topic, &wanted).await,
         Err(objection) => {
+            if matches!(home, Home::Barred(_)) {
+                // Nobody tells when a Secret changes.
+                topics.object(&topic, None, objection).await?;
+                return Ok(Action::requeue(REFUSED));
+            }
             if rival.is_some() {
                 // The topic is another one's: nothing of it hangs on this object.
                 topics.hold(&topic, false).await?;
@@ -125,7 +133,7 @@ async fn tend(topics: Arc<Topics>, topic: Topic) -> Result<Action, Failure> {
 impl Topics {
     /// Makes the topic what is wanted.
     async fn converge(&self, topic: &Topic, wanted: &Wanted) -> Result<Action, Failure> {
-        let counter = self.desk.at(&wanted.bootstrap);
+        let counter = self.desk.at(&wanted.way);
         let seen = match counter.look(&wanted.name, wanted.replicas).await {
             Ok(seen) => seen,
             Err(error) => return self.refused(topic, None, error).await,

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::brokers::{self, AfterRestart, BeforeRestart};
-use crate::clusters::Clusters;
+use crate::clusters::{Clusters, Way};
 
 /// What brokers answer over Kafka's protocol.
 pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, ClientError>>;
@@ -66,14 +66,14 @@ pub(crate) trait Brokers: Send + Sync {
 impl Door for Clusters {
     fn reach<'a>(&'a self, bootstrap: &'a [String]) -> Answer<'a, Arc<dyn Brokers>> {
         let reached = async {
-            let client = self.client(bootstrap).await?;
+            let client = self.client(&Way::open(bootstrap)).await?;
             Ok(Arc::new(client) as Arc<dyn Brokers>)
         };
         reached.boxed()
     }
 
     fn forget(&self, bootstrap: &[String]) {
-        self.forget(bootstrap);
+        self.forget(&Way::open(bootstrap));
     }
 
     fn before_restart<'a>(&'a self, ip: &'a str, others: &'a [i32]) -> Word<'a, BeforeRestart> {

@@ -6,7 +6,7 @@
 //! reconcile ─┘  (bounded) (linger)  └─ one IncrementalAlterConfigs, …
 //! ```
 //!
-//! There is one actor for each cluster that somebody asks about. It takes what comes within a few
+//! There is one actor for each cluster that somebody asks about, and for each Secret by which it is reached. It takes what comes within a few
 //! milliseconds, or has come while it was at work, and a topic that brokers refuse is refused alone. A
 //! cluster that does not answer costs one patience and not one for each topic. An actor that nobody
 //! asks anything goes away, and its connections with it.
@@ -27,6 +27,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clusters::Way;
 use crate::context::Context;
 use actor::Actor;
 use batch::{Ask, Waiting};
@@ -61,11 +62,11 @@ pub(super) trait Brokers: Send + Sync + 'static {
     fn rest(&self);
 }
 
-/// Makes the door to the cluster at some addresses.
-type Door = Box<dyn Fn(&[String]) -> Arc<dyn Brokers> + Send + Sync>;
+/// Makes the door to a cluster.
+type Door = Box<dyn Fn(&Way) -> Arc<dyn Brokers> + Send + Sync>;
 
-/// The actors that are there, by the addresses of their clusters.
-type Actors = Arc<Mutex<HashMap<Vec<String>, mpsc::Sender<Ask>>>>;
+/// The actors that are there, by the ways to their clusters.
+type Actors = Arc<Mutex<HashMap<Way, mpsc::Sender<Ask>>>>;
 
 /// All clusters.
 pub(super) struct Desk {
@@ -84,29 +85,26 @@ impl Desk {
     /// A desk before real clusters.
     pub(super) fn real(context: &Arc<Context>) -> Self {
         let context = Arc::clone(context);
-        Self::new(Box::new(move |bootstrap| {
-            Arc::new(Real::new(Arc::clone(&context), bootstrap.to_vec()))
+        Self::new(Box::new(move |way| {
+            Arc::new(Real::new(Arc::clone(&context), way.clone()))
         }))
     }
 
-    /// The cluster at these addresses.
-    pub(super) fn at<'a>(&'a self, bootstrap: &'a [String]) -> Counter<'a> {
-        Counter {
-            desk: self,
-            bootstrap,
-        }
+    /// The cluster that one comes to this way.
+    pub(super) fn at<'a>(&'a self, way: &'a Way) -> Counter<'a> {
+        Counter { desk: self, way }
     }
 
-    fn actor(&self, bootstrap: &[String]) -> mpsc::Sender<Ask> {
+    fn actor(&self, way: &Way) -> mpsc::Sender<Ask> {
         let mut actors = self.actors.lock();
-        if let Some(queue) = actors.get(bootstrap) {
+        if let Some(queue) = actors.get(way) {
             return queue.clone();
         }
         let (sender, queue) = mpsc::channel(QUEUE);
-        actors.insert(bootstrap.to_vec(), sender.clone());
+        actors.insert(way.clone(), sender.clone());
         let actor = Actor {
-            brokers: (self.door)(bootstrap),
-            bootstrap: bootstrap.to_vec(),
+            brokers: (self.door)(way),
+            way: way.clone(),
             actors: Arc::clone(&self.actors),
             queue,
         };
@@ -119,7 +117,7 @@ impl Desk {
 #[derive(Clone, Copy)]
 pub(super) struct Counter<'a> {
     desk: &'a Desk,
-    bootstrap: &'a [String],
+    way: &'a Way,
 }
 
 impl Counter<'_> {
@@ -175,7 +173,7 @@ impl Counter<'_> {
             reply,
         });
         // An actor may go away just now; the next one takes the question.
-        while let Err(unasked) = self.desk.actor(self.bootstrap).send(ask).await {
+        while let Err(unasked) = self.desk.actor(self.way).send(ask).await {
             ask = unasked.0;
             tokio::task::yield_now().await;
         }

@@ -17,6 +17,7 @@ use super::index::{self, Id};
 use super::status::Report;
 use super::validate::{Objection, is_internal};
 use super::{Topics, refusal};
+use crate::clusters::Way;
 use crate::context::Word;
 use crate::failure::Failure;
 use crate::metrics::TopicChange;
@@ -39,8 +40,8 @@ struct Parting {
 enum Farewell {
     /// Let it go; the topic stays, if there is one.
     LetGo(Option<Parting>),
-    /// Delete the topic of the cluster at these addresses.
-    Delete(Vec<String>),
+    /// Delete the topic of this cluster.
+    Delete(Way),
     /// Wait.
     Wait(Objection),
 }
@@ -81,13 +82,17 @@ fn decide(topic: &Topic, home: &Home, rival: Option<&Id>, elapsed: Duration) -> 
                 "the Cluster is being deleted, and its topics with it",
             );
         }
-        Home::Here(place) => place.bootstrap.clone().ok_or("the Cluster has no address"),
-        Home::Unreadable(why) => Err(why.as_str()),
+        Home::Here(place) => {
+            let nowhere = || not_ready("the Cluster has no address");
+            place.way.clone().ok_or_else(nowhere)
+        }
+        Home::Unreadable(why) => Err(not_ready(why)),
+        Home::Barred(fault) => Err(Objection::place(fault.reason(), fault.message())),
     };
     match place {
-        Ok(bootstrap) => Farewell::Delete(bootstrap),
-        Err(why) if elapsed >= LIMIT => stays(GIVEN_UP, given_up(&name, why)),
-        Err(why) => Farewell::Wait(Objection::wait("ClusterNotReady", why)),
+        Ok(way) => Farewell::Delete(way),
+        Err(why) if elapsed >= LIMIT => stays(GIVEN_UP, given_up(&name, &why.message)),
+        Err(why) => Farewell::Wait(why),
     }
 }
 
@@ -102,6 +107,10 @@ fn after(name: &str, outcome: &Result<(), ClientError>, elapsed: Duration) -> Fa
         return stays(GIVEN_UP, given_up(name, &error.to_string()));
     }
     Farewell::Wait(refusal::objection(error))
+}
+
+fn not_ready(why: &str) -> Objection {
+    Objection::wait("ClusterNotReady", why)
 }
 
 fn is_gone(error: &ClientError) -> bool {
@@ -138,9 +147,9 @@ pub(super) async fn part(
         .and_then(|e| Duration::try_from(e).ok())
         .unwrap_or_default();
     let mut farewell = decide(topic, home, rival, elapsed);
-    if let Farewell::Delete(bootstrap) = &farewell {
+    if let Farewell::Delete(way) = &farewell {
         let name = index::name(topic);
-        let outcome = topics.desk.at(bootstrap).delete(&name).await;
+        let outcome = topics.desk.at(way).delete(&name).await;
         if outcome.is_ok() {
             topics.context.metrics.topic_changed(TopicChange::Deleted);
             tracing::info!(topic = name, "a topic was deleted");
@@ -233,16 +242,11 @@ mod tests {
             ),
             (
                 plain(),
-                with(|p| p.bootstrap = None),
+                with(|p| p.way = None),
                 SOON,
                 (false, "ClusterNotReady"),
             ),
-            (
-                plain(),
-                with(|p| p.bootstrap = None),
-                LIMIT,
-                (true, GIVEN_UP),
-            ),
+            (plain(), with(|p| p.way = None), LIMIT, (true, GIVEN_UP)),
             (
                 plain(),
                 Home::Unreadable("?".into()),

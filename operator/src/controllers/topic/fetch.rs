@@ -1,9 +1,11 @@
 //! What a reconcile looks at in Kubernetes: the Cluster, who may use it, and who claims the same topic.
 
+mod pass;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use freshet_api::{Cluster, From, Topic};
+use freshet_api::{Cluster, From, READY, Topic};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::{DeserializeGuard, Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
@@ -11,12 +13,24 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::Topics;
-use super::index::{ClusterKey, Id};
+use super::index::{self, ClusterKey, Id};
+use crate::clusters::Way;
 use crate::controllers;
 use crate::failure::Failure;
 
+pub(super) use pass::{Fault, Passes};
+
 /// How long a namespace's labels are believed.
 const LABELS: Duration = Duration::from_secs(30);
+
+/// Why a Topic is not let in by brokers: the reasons that its status has for it.
+const BARRED: [&str; 5] = [
+    "SecretMissing",
+    "SecretForbidden",
+    "SecretInvalid",
+    "AuthenticationFailed",
+    "TlsFailed",
+];
 
 /// Labels of an object.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -27,7 +41,7 @@ pub(super) struct Place {
     /// Whether its brokers are ours, with the settings that we know.
     pub(super) is_ours: bool,
     /// Where it is reached, if it can be.
-    pub(super) bootstrap: Option<Vec<String>>,
+    pub(super) way: Option<Way>,
     /// Whether it has object storage.
     pub(super) has_store: bool,
     /// Whether topics use that which do not say.
@@ -44,14 +58,16 @@ pub(super) enum Home {
     NotAllowed(String),
     /// The object is there, and cannot be read.
     Unreadable(String),
+    /// The Secret that lets us in is none.
+    Barred(Fault),
 }
 
 impl Place {
     /// A cluster that no object describes.
-    fn external(servers: Vec<String>) -> Self {
+    fn external(way: Way) -> Self {
         Self {
             is_ours: false,
-            bootstrap: Some(servers),
+            way: Some(way),
             has_store: true,
             tiers: false,
             leaving: false,
@@ -74,7 +90,7 @@ impl Place {
             .collect();
         Self {
             is_ours: true,
-            bootstrap: (!servers.is_empty()).then_some(servers),
+            way: (!servers.is_empty()).then(|| Way::open(&servers)),
             has_store: tiering.is_some() || stores.is_some_and(|value| value.text() == "true"),
             tiers: tiering.is_some_and(|t| t.default_for_topics),
             leaving: cluster.metadata.deletion_timestamp.is_some(),
@@ -91,6 +107,12 @@ enum Allowance {
     Labels(Selector),
     /// The selector means nothing.
     Broken(String),
+}
+
+fn barred(topic: &Topic) -> bool {
+    let conditions = topic.status.iter().flat_map(|status| &status.conditions);
+    let mut ready = conditions.filter(|c| c.type_ == READY && c.status == "False");
+    ready.any(|c| BARRED.contains(&c.reason.as_str()))
 }
 
 fn allowance(cluster: &Cluster, namespace: &str) -> Allowance {
@@ -118,7 +140,7 @@ impl Topics {
     /// The cluster of a Topic.
     pub(super) async fn home(&self, topic: &Topic) -> Result<Home, Failure> {
         let id = match ClusterKey::of(topic) {
-            ClusterKey::Address(servers) => return Ok(Home::Here(Place::external(servers))),
+            ClusterKey::Address(servers) => return self.outside(topic, servers).await,
             ClusterKey::Object(id) => id,
         };
         let cluster = match self.cluster(&id).await? {
@@ -133,11 +155,29 @@ impl Topics {
         })
     }
 
+    /// A cluster that no object describes.
+    async fn outside(&self, topic: &Topic, bootstrap: Vec<String>) -> Result<Home, Failure> {
+        let external = topic.spec.external.as_ref();
+        let pass = match external.and_then(|external| external.secret.as_ref()) {
+            None => None,
+            Some(secret) => {
+                let namespace = topic.namespace().unwrap_or_default();
+                let client = &self.context.client;
+                match self.passes.get(client, &namespace, &secret.name).await? {
+                    Ok(pass) => Some(pass),
+                    Err(fault) => return Ok(Home::Barred(fault)),
+                }
+            }
+        };
+        Ok(Home::Here(Place::external(Way { bootstrap, pass })))
+    }
+
     /// The older Topic that has the name, if there is one that may have it.
     pub(super) async fn rival(&self, topic: &Topic) -> Result<Option<Id>, Failure> {
         let elders = self.watched.index.lock().elders(topic);
         let ClusterKey::Object(id) = ClusterKey::of(topic) else {
-            return Ok(elders.into_iter().next());
+            // Who was not let in has no topic there: a name is not taken by those who only know an address.
+            return Ok(elders.into_iter().find(|elder| !self.is_barred(elder)));
         };
         if elders.is_empty() {
             return Ok(None);
@@ -151,6 +191,14 @@ impl Topics {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a Topic has said that brokers do not let it in.
+    fn is_barred(&self, id: &Id) -> bool {
+        let mut scopes = self.watched.scopes.iter();
+        let scope = scopes.find(|scope| scope.covers(&id.0));
+        let guard = scope.and_then(|scope| scope.topics.get(&index::reference(id)));
+        guard.is_some_and(|guard| guard.0.as_ref().is_ok_and(barred))
     }
 
     /// Why a namespace may have no Topics of a Cluster.
@@ -279,7 +327,7 @@ mod tests {
     fn a_place_is_what_status_and_spec_tell() {
         let mut cluster = cluster();
         let place = Place::of(&cluster);
-        assert_eq!(place.bootstrap, None);
+        assert_eq!(place.way, None);
         assert!(!place.has_store && !place.tiers && !place.leaving && place.is_ours);
         cluster.status = Some(ClusterStatus {
             bootstrap_servers: Some("a:9092, b:9092,".to_owned()),
@@ -291,7 +339,7 @@ mod tests {
             default_for_topics: true,
         });
         let place = Place::of(&cluster);
-        assert_eq!(place.bootstrap.unwrap(), ["a:9092", "b:9092"]);
+        assert_eq!(place.way.unwrap().bootstrap, ["a:9092", "b:9092"]);
         assert!(place.has_store && place.tiers);
     }
 }

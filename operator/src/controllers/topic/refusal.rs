@@ -11,6 +11,13 @@ pub(super) fn objection(error: &ClientError) -> Objection {
     if error.kind() == ErrorKind::Unavailable {
         return Objection::wait(away(error), message);
     }
+    match error {
+        ClientError::Tls { .. } => return Objection::place("TlsFailed", message),
+        ClientError::Authentication { .. } => {
+            return Objection::place("AuthenticationFailed", message);
+        }
+        _ => {}
+    }
     let Some(code) = error.code() else {
         return Objection::place("BrokersRefused", message);
     };
@@ -98,6 +105,28 @@ mod tests {
                 "{}",
                 said.message
             );
+        }
+    }
+
+    #[test]
+    fn who_is_not_let_in_is_told_why() {
+        let tls = ClientError::Tls {
+            address: "a:1".to_owned(),
+            cause: "its certificate is for another host".to_owned(),
+        };
+        let login = ClientError::Authentication {
+            address: "a:1".to_owned(),
+            mechanism: "PLAIN",
+            cause: "SASL_AUTHENTICATION_FAILED".to_owned(),
+        };
+        for (error, reason, word) in [
+            (tls, "TlsFailed", "another host"),
+            (login, "AuthenticationFailed", "SASL_AUTHENTICATION_FAILED"),
+        ] {
+            let said = objection(&error);
+            assert_eq!((said.reason, said.spec, said.tell), (reason, false, true));
+            assert!(said.message.contains(word), "{}", said.message);
+            assert!(!passes(&error), "another try alone does not help");
         }
     }
 

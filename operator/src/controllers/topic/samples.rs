@@ -4,6 +4,7 @@ use freshet_api::Topic;
 use serde_json::json;
 
 use super::fetch::Place;
+use crate::clusters::Way;
 
 /// A Topic of the Cluster `main` in the namespace `shop`.
 pub(super) fn topic(name: &str) -> Topic {
@@ -51,7 +52,7 @@ pub(super) fn ready(mut topic: Topic) -> Topic {
 pub(super) fn place() -> Place {
     Place {
         is_ours: true,
-        bootstrap: Some(vec!["main:9092".to_owned()]),
+        way: Some(Way::open(&["main:9092".to_owned()])),
         has_store: false,
         tiers: false,
         leaving: false,

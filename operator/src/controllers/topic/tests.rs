@@ -3,6 +3,7 @@
 mod kafka;
 mod kube;
 mod real;
+mod secrets;
 
 use freshet_api::{ConfigValue, ReplicasChange};
 use serde_json::json;
@@ -40,6 +41,7 @@ fn topics(kube: &Kube, desk: impl FnOnce(&Arc<Context>) -> Desk) -> Arc<Topics> 
         watched: Arc::new(Watched::new(&[]).0),
         pens: Semaphore::new(PENS),
         labels: Mutex::default(),
+        passes: Passes::default(),
     })
 }
 

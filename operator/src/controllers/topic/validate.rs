@@ -8,6 +8,7 @@ use freshet_settings::{Overrides, Scope, Setting, check_topic};
 use super::fetch::{Home, Place};
 use super::index::{self, Id};
 use super::values;
+use crate::clusters::Way;
 
 /// Whether a topic's segments go to object storage.
 pub(super) const REMOTE: &str = "remote.storage.enable";
@@ -30,7 +31,7 @@ pub(super) struct Wanted {
     /// The operator changes nothing.
     pub(super) paused: bool,
     /// Where.
-    pub(super) bootstrap: Vec<String>,
+    pub(super) way: Way,
 }
 
 impl Wanted {
@@ -104,7 +105,7 @@ pub(super) fn validate(
             ),
         ));
     }
-    let Some(bootstrap) = place.bootstrap.clone() else {
+    let Some(way) = place.way.clone() else {
         let message = "the Cluster has no address yet";
         return Err(Objection::wait("ClusterNotReady", message));
     };
@@ -116,7 +117,7 @@ pub(super) fn validate(
         name,
         config,
         assumed,
-        bootstrap,
+        way,
     })
 }
 
@@ -129,6 +130,7 @@ fn place(home: &Home) -> Result<&Place, Objection> {
         )),
         Home::NotAllowed(why) => Err(Objection::place("ClusterNotAllowed", why.clone())),
         Home::Unreadable(why) => Err(Objection::wait("ClusterNotReady", why.clone())),
+        Home::Barred(fault) => Err(Objection::place(fault.reason(), fault.message())),
     }
 }
 
@@ -191,7 +193,7 @@ mod tests {
     fn a_cluster_that_cannot_be_used_is_told() {
         let id = ("shop".to_owned(), "main".to_owned());
         let nowhere = Place {
-            bootstrap: None,
+            way: None,
             ..ours()
         };
         for (home, expected) in [

@@ -45,7 +45,7 @@ enum Wake {
 /// A namespace, or all, and what is in it.
 pub(super) struct Scope {
     namespace: Option<String>,
-    topics: Store<Guarded>,
+    pub(super) topics: Store<Guarded>,
     pub(super) clusters: Store<GuardedCluster>,
 }
 

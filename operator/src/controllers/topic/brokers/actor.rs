@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::batch::{Ask, Batch};
 use super::{Actors, Brokers};
+use crate::clusters::Way;
 
 /// How long the first question waits for others.
 pub(super) const LINGER: Duration = Duration::from_millis(15);
@@ -45,7 +46,7 @@ impl Away {
 /// Gathers the questions about one cluster.
 pub(super) struct Actor {
     pub(super) brokers: Arc<dyn Brokers>,
-    pub(super) bootstrap: Vec<String>,
+    pub(super) way: Way,
     pub(super) actors: Actors,
     pub(super) queue: mpsc::Receiver<Ask>,
 }
@@ -116,7 +117,7 @@ impl Actor {
             return false;
         }
         // Who holds this sender still finds it closed, and comes to the next actor.
-        actors.remove(&self.bootstrap);
+        actors.remove(&self.way);
         self.queue.close();
         self.queue.is_empty()
     }

@@ -132,7 +132,7 @@ impl<Q: Clone, A> Pile<Q, A> {
                 .collect();
             match call(brokers, &asked).await {
                 Ok(outcomes) => hand_out(waiting, outcomes.into_iter().collect()),
-                Err(error) if waiting.len() > 1 && error.kind() != ErrorKind::Unavailable => {
+                Err(error) if waiting.len() > 1 && !is_about_all(&error) => {
                     let second = waiting.split_off(waiting.len() / 2);
                     left.extend([second, waiting]);
                 }
@@ -164,12 +164,18 @@ fn hand_out<Q, A>(
     }
 }
 
-/// Whether nobody answered.
+/// Whether it was not one of the topics that the request failed for.
+fn is_about_all(error: &ClientError) -> bool {
+    error.kind() == ErrorKind::Unavailable || error.is_barred()
+}
+
+/// Whether nobody answered, or nobody let us in: whoever asks again and again locks others out too.
 fn is_away(error: &ClientError) -> bool {
-    matches!(
+    let silent = matches!(
         error,
         ClientError::Unreachable { .. }
             | ClientError::Disconnected { .. }
             | ClientError::TimedOut { .. }
-    )
+    );
+    silent || error.is_barred()
 }

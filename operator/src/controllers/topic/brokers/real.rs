@@ -11,21 +11,22 @@ use futures_util::FutureExt;
 
 use super::seen::asks_for_moves;
 use super::{Answers, Brokers, Seen};
+use crate::clusters::Way;
 use crate::context::Context;
 
-/// The brokers at some addresses.
+/// The brokers of one cluster, by one way in.
 pub(crate) struct Real {
     context: Arc<Context>,
-    bootstrap: Vec<String>,
+    way: Way,
 }
 
 impl Real {
-    pub(super) fn new(context: Arc<Context>, bootstrap: Vec<String>) -> Self {
-        Self { context, bootstrap }
+    pub(super) fn new(context: Arc<Context>, way: Way) -> Self {
+        Self { context, way }
     }
 
     async fn client(&self) -> Result<freshet_client::Client, ClientError> {
-        self.context.clusters.client(&self.bootstrap).await
+        self.context.clusters.client(&self.way).await
     }
 
     async fn admin(&self) -> Result<Admin, ClientError> {
@@ -67,7 +68,7 @@ impl Brokers for Real {
     }
 
     fn rest(&self) {
-        self.context.clusters.forget(&self.bootstrap);
+        self.context.clusters.forget(&self.way);
     }
 }
 

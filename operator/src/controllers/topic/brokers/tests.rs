@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::actor::{AWAY, IDLE, LINGER, MOST};
 use super::*;
+use crate::clusters::{Pass, PassKey};
 
 /// How long a request takes.
 const TRIP: Duration = Duration::from_millis(5);
@@ -26,6 +27,8 @@ struct Fake {
     poison: Option<String>,
     /// Nobody answers.
     away: bool,
+    /// Nobody is let in.
+    barred: bool,
     rests: Mutex<u32>,
 }
 
@@ -55,13 +58,20 @@ impl Fake {
             })
             .collect();
         let is_poisoned = self.poison.as_ref().is_some_and(|p| names.contains(p));
-        let away = self.away;
+        let (away, barred) = (self.away, self.barred);
         self.asked.lock().push((kind, names));
         async move {
             sleep(TRIP).await;
             if away {
                 let (address, cause) = ("a:1".to_owned(), "refused".to_owned());
                 return Err(ClientError::Unreachable { address, cause });
+            }
+            if barred {
+                return Err(ClientError::Authentication {
+                    address: "a:1".to_owned(),
+                    mechanism: "PLAIN",
+                    cause: "SASL_AUTHENTICATION_FAILED".to_owned(),
+                });
             }
             if is_poisoned {
                 return Err(ClientError::Invalid(
@@ -111,7 +121,7 @@ impl Brokers for Fake {
 struct Office {
     fake: Arc<Fake>,
     desk: Desk,
-    bootstrap: Vec<String>,
+    way: Way,
 }
 
 impl Office {
@@ -121,12 +131,12 @@ impl Office {
         Self {
             fake,
             desk: Desk::new(Box::new(move |_| Arc::<Fake>::clone(&door))),
-            bootstrap: vec!["a:1".to_owned()],
+            way: Way::open(&["a:1".to_owned()]),
         }
     }
 
     fn counter(&self) -> Counter<'_> {
-        self.desk.at(&self.bootstrap)
+        self.desk.at(&self.way)
     }
 
     /// Sizes of the requests so far.
@@ -259,6 +269,20 @@ async fn a_cluster_that_is_away_costs_one_patience() {
     assert_eq!(office.sizes().len(), 3);
 }
 
+/// Many wrong passwords in a row lock an account.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_tried_once_for_all() {
+    let office = Office::of(Fake {
+        barred: true,
+        ..Fake::default()
+    });
+    let answers = office.look_at(100).await;
+    assert!(answers.iter().all(Result::is_err));
+    assert_eq!(office.sizes(), [("look", 100)], "not in halves");
+    assert!(office.counter().look("t", None).await.is_err());
+    assert_eq!(office.sizes().len(), 1, "who asks soon is told the same");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_actor_that_nobody_asks_goes_away() {
     let office = Office::of(Fake::default());
@@ -272,9 +296,47 @@ async fn an_actor_that_nobody_asks_goes_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_come_with_different_secrets_share_nothing() {
+    let office = Office::of(Fake::default());
+    let with = |namespace: &str, version: &str| Way {
+        pass: Some(pass(namespace, version)),
+        ..office.way.clone()
+    };
+    let ways = [
+        office.way.clone(),
+        with("shop", "1"),
+        with("billing", "1"),
+        with("shop", "2"),
+        with("shop", "1"),
+    ];
+    let counters = ways.iter().map(|way| office.desk.at(way));
+    let asked = join_all(counters.map(|counter| async move { counter.look("t", None).await }));
+    assert!(asked.await.iter().all(Result::is_ok));
+    assert_eq!(
+        office.desk.actors.lock().len(),
+        4,
+        "only the last is one that was there"
+    );
+}
+
+fn pass(namespace: &str, version: &str) -> Pass {
+    let of = PassKey {
+        namespace: namespace.to_owned(),
+        name: "kafka".to_owned(),
+        uid: "u".to_owned(),
+        version: version.to_owned(),
+    };
+    Pass {
+        of,
+        security: freshet_client::Security::default(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_cluster_has_its_own_queue() {
     let office = Office::of(Fake::default());
-    let (one, other) = (vec!["a:1".to_owned()], vec!["b:1".to_owned()]);
+    let way = |address: &str| Way::open(&[address.to_owned()]);
+    let (one, other) = (way("a:1"), way("b:1"));
     let (first, second) = (office.desk.at(&one), office.desk.at(&other));
     let asked = tokio::join!(first.look("t", None), second.look("t", None));
     assert!(asked.0.is_ok() && asked.1.is_ok());

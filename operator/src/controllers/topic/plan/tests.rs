@@ -28,7 +28,7 @@ fn wanted(config: &[(&str, &str)]) -> Wanted {
         assumed: None,
         deletes: true,
         paused: false,
-        bootstrap: vec!["main:9092".to_owned()],
+        way: crate::clusters::Way::open(&["main:9092".to_owned()]),
     }
 }
 

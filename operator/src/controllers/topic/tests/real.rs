@@ -6,6 +6,7 @@ use freshet_client::{ClientConfig, ConfigChange, NewTopic};
 use tokio::process::{Child, Command};
 
 use super::*;
+use crate::clusters::Way;
 
 /// A broker of its own data, gone when it is dropped.
 struct Broker {
@@ -80,8 +81,8 @@ impl Scene {
     }
 
     async fn seen(&self, name: &str) -> Option<Seen> {
-        let bootstrap = [self.bootstrap.clone()];
-        let counter = self.topics.desk.at(&bootstrap);
+        let way = Way::open(std::slice::from_ref(&self.bootstrap));
+        let counter = self.topics.desk.at(&way);
         counter.look(name, None).await.expect("it can be looked at")
     }
 

@@ -8,7 +8,9 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use freshet_client::{Client as Kafka, ClientConfig, Consumer, ConsumerConfig, Start};
 use freshet_env::Objects;
+use tokio::runtime::{Builder, Runtime};
 
 use self::gateway::Gateway;
 use crate::broker::Broker;
@@ -167,18 +169,25 @@ impl Tiers {
         })
     }
 
-    /// Cold records, and the bytes of their objects as they are.
+    /// Cold records, and the bytes of their objects as they are: both read by this process. What is read
+    /// by the client of all other rows is beside them; that one has enough to do with records.
     pub(crate) fn read(&self, cold: &Job) -> Result<Sample> {
         self.watched(|numbers| {
-            let cold_read = self.work(cold)?;
             let bytes = (cold.records * cold.size) as f64;
-            let rate = bytes / 1e6 / cold_read.done.seconds;
+            let before = self.broker.cpu()?;
+            let rate = consume(cold)?;
+            let cpu = self.broker.cpu()? - before;
             let raw = self.download(bytes as u64)?;
+            let by_others = self.work(cold)?.done;
             numbers.extend([
                 ("cold rate".to_owned(), rate),
                 ("raw rate".to_owned(), raw),
                 ("cold / raw".to_owned(), rate / raw),
-                ("cold CPU".to_owned(), cold_read.cpu / (bytes / 1e9)),
+                ("cold CPU".to_owned(), cpu / (bytes / 1e9)),
+                (
+                    "librdkafka cold rate".to_owned(),
+                    bytes / 1e6 / by_others.seconds,
+                ),
             ]);
             Ok(())
         })
@@ -186,9 +195,7 @@ impl Tiers {
 
     /// MB/s of whole objects, one after the other, by the broker's own way to the store.
     fn download(&self, bytes: u64) -> Result<f64> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = one_thread()?;
         let bucket = self.gateway.bucket()?;
         runtime.block_on(async {
             let listing = bucket.list("", None, 10_000).await?;
@@ -257,4 +264,37 @@ impl Tiers {
             Ok(took?.done)
         })
     }
+}
+
+fn one_thread() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// MB/s of a topic's records, read from its start by our own client, with checksums compared.
+fn consume(job: &Job) -> Result<f64> {
+    one_thread()?.block_on(async {
+        let servers = job.bootstrap.split(',').map(str::to_owned);
+        let client = Kafka::connect(ClientConfig::new(servers)).await?;
+        let config = ConsumerConfig {
+            max_bytes: 64 << 20,
+            partition_max_bytes: 8 << 20,
+            max_records: 10_000,
+            ..ConsumerConfig::default()
+        };
+        let mut consumer = Consumer::new(&client, config);
+        for partition in 0..i32::try_from(job.partitions)? {
+            consumer.assign((job.topic.clone(), partition), Start::Earliest);
+        }
+        let (start, mut count, mut bytes) = (Instant::now(), 0, 0);
+        while count < job.records {
+            let records = consumer.poll(PATIENCE).await?;
+            if records.is_empty() {
+                bail!("after {PATIENCE:?} nothing more than {count} records came");
+            }
+            count += records.len() as u64;
+            let values = records.iter().filter_map(|record| record.value.as_ref());
+            bytes += values.map(|value| value.len() as u64).sum::<u64>();
+        }
+        Ok(bytes as f64 / 1e6 / start.elapsed().as_secs_f64())
+    })
 }

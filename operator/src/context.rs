@@ -48,16 +48,25 @@ impl Context {
     pub(crate) fn new(parts: ContextParts) -> Arc<Self> {
         let clusters = Arc::new(Clusters::default());
         let door = Arc::clone(&clusters);
-        Self::of(parts, clusters, door)
+        Self::of(parts, clusters, door, WallClock::system())
     }
 
-    /// With another way to brokers than over the network.
+    /// With another way to brokers than over the network, and another clock.
     #[cfg(test)]
-    pub(crate) fn with_door(parts: ContextParts, door: Arc<dyn Door>) -> Arc<Self> {
-        Self::of(parts, Arc::default(), door)
+    pub(crate) fn with_door(
+        parts: ContextParts,
+        door: Arc<dyn Door>,
+        clock: WallClock,
+    ) -> Arc<Self> {
+        Self::of(parts, Arc::default(), door, clock)
     }
 
-    fn of(parts: ContextParts, clusters: Arc<Clusters>, door: Arc<dyn Door>) -> Arc<Self> {
+    fn of(
+        parts: ContextParts,
+        clusters: Arc<Clusters>,
+        door: Arc<dyn Door>,
+        clock: WallClock,
+    ) -> Arc<Self> {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
             instance: Some(parts.identity),
@@ -72,7 +81,7 @@ impl Context {
             broker_image: parts.broker_image,
             domain: parts.domain,
             own_namespace: parts.own_namespace,
-            clock: WallClock::system(),
+            clock,
         })
     }
 

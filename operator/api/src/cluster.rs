@@ -15,7 +15,7 @@ use crate::config::ConfigMap;
 
 pub use balancing::Balancing;
 pub use listener::{Listener, ListenerType};
-pub use pool::{Pool, PoolTemplate, Role, Storage, VolumeRetention};
+pub use pool::{LostNode, LostVolume, Pool, PoolTemplate, Role, Storage, VolumeRetention};
 pub use rolling::{AtOnce, Rolling};
 pub use status::{
     BrokerStatus, ClusterStatus, FillingStatus, ListenerStatus, PoolStatus, RollingStatus,

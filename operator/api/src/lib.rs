@@ -21,9 +21,9 @@ mod topic;
 
 pub use cluster::{
     AllowedTopics, AtOnce, Balancing, BrokerStatus, Cluster, ClusterSpec, ClusterStatus,
-    FillingStatus, From, Listener, ListenerStatus, ListenerType, MaintenanceWindow, Monitoring,
-    Pool, PoolStatus, PoolTemplate, Role, Rolling, RollingStatus, SecretName, Storage, Tiering,
-    VolumeRetention, Weekday,
+    FillingStatus, From, Listener, ListenerStatus, ListenerType, LostNode, LostVolume,
+    MaintenanceWindow, Monitoring, Pool, PoolStatus, PoolTemplate, Role, Rolling, RollingStatus,
+    SecretName, Storage, Tiering, VolumeRetention, Weekday,
 };
 pub use condition::{ConditionType, READY};
 pub use config::{ConfigMap, ConfigValue};

@@ -7,7 +7,7 @@
 //! 3. [`plan`]: numbers of brokers, voters, who leaves.
 //! 4. [`shift`]: brokers that leave are emptied; settings that need no restart are set.
 //! 5. [`build`], [`apply`]: the objects; what differs is written.
-//! 6. [`shift`] again: the next vote is given or taken, if the quorum is to change; the next pod is
+//! 6. [`shift`] again: a volume whose node is gone is replaced, if others have all of it; the next vote is given or taken, if the quorum is to change; the next pod is
 //!    restarted, if one is old and the brokers let it go; new brokers get their share; the level of the
 //!    metadata is set, when all brokers can work with it.
 //! 7. [`status`].
@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_api::{Cluster, ConditionType};
+use freshet_client::QuorumDescription;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -63,6 +64,8 @@ const TOGETHER: Duration = Duration::from_millis(200);
 const COUNT: Duration = Duration::from_secs(10);
 /// While something is under way that nobody tells of.
 const SOON: Duration = Duration::from_secs(2);
+/// While a node is gone that may come back.
+const LATER: Duration = Duration::from_secs(15);
 
 /// Looks after the Clusters of these namespaces (`None` is all), until nothing is watched any more.
 pub(crate) async fn run(context: &Arc<Context>, namespaces: &[Option<String>]) {
@@ -184,9 +187,20 @@ async fn tell(context: &Context, cluster: &Cluster, found: &Found) {
         note,
     });
     let words = found.rolled.word().into_iter().chain(found.filled.words());
-    for word in words.chain(changed) {
+    let lost = found.lost.words(&warned(cluster));
+    for word in words.chain(changed).chain(lost) {
         context.tell(cluster, word).await;
     }
+}
+
+/// What the condition `Warning` says.
+fn warned(cluster: &Cluster) -> String {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let mut warnings = conditions.filter(|c| c.type_ == ConditionType::Warning.name());
+    warnings
+        .next()
+        .map(|c| c.message.clone())
+        .unwrap_or_default()
 }
 
 /// Everything that changes something.
@@ -237,39 +251,59 @@ async fn carry_out(
     if let Some(client) = client {
         found.ending = shift::settle(context, client, wanted, &plan, observed).await?;
     }
-    // What was written now is seen at the next look.
-    if found.written == 0 {
-        if let (Some(client), Some(quorum)) = (client, &quorum) {
-            let around = (observed, &found.drained.empty);
-            found.seated = shift::seat(client, wanted, &plan, quorum, around).await;
-        }
-        // A restart is asked of the quorum as it is.
-        if found.seated.changed.is_none() {
-            let roles = shift::roles(quorum.as_ref(), &plan);
-            found.rolled = shift::roll(context, wanted, &plan, observed, &roles).await?;
-        }
-    }
-    afterwards(context, client, (wanted, &plan, observed), found).await?;
+    let scene = shift::Scene {
+        wanted,
+        plan: &plan,
+        observed,
+        client,
+        rolled: None,
+    };
+    one_by_one(context, &scene, quorum.as_ref(), found).await?;
+    afterwards(context, scene, found).await?;
     Ok(plan)
+}
+
+/// What changes one broker after the other. What was written at this look is seen at the next one.
+async fn one_by_one(
+    context: &Context,
+    scene: &shift::Scene<'_>,
+    quorum: Option<&QuorumDescription>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    if found.written > 0 {
+        return Ok(());
+    }
+    found.lost = shift::lost(context, scene, quorum).await?;
+    found.warnings.extend(found.lost.stays.values().cloned());
+    if found.lost.replaced.is_some() {
+        return Ok(());
+    }
+    let (wanted, plan, observed) = (scene.wanted, scene.plan, scene.observed);
+    if let (Some(client), Some(quorum)) = (scene.client, quorum) {
+        let around = (observed, &found.drained.empty);
+        found.seated = shift::seat(client, wanted, plan, quorum, around).await;
+    }
+    // A restart is asked of the quorum as it is.
+    if found.seated.changed.is_none() {
+        let roles = shift::roles(quorum, plan);
+        found.rolled = shift::roll(context, wanted, plan, observed, &roles).await?;
+    }
+    Ok(())
 }
 
 /// What is for calm times.
 async fn afterwards(
     context: &Context,
-    client: Option<&dyn Brokers>,
-    (wanted, plan, observed): (&Wanted, &Plan, &Observed),
+    scene: shift::Scene<'_>,
     found: &mut Found,
 ) -> Result<(), Failure> {
-    let is_seen = found.written == 0 && found.seated.changed.is_none();
-    let scene = shift::Scene {
-        wanted,
-        plan,
-        observed,
-        client,
-        rolled: Some(&found.rolled).filter(|_| is_seen),
-    };
+    let is_seen =
+        found.written == 0 && found.seated.changed.is_none() && found.lost.replaced.is_none();
+    let rolled = Some(&found.rolled).filter(|_| is_seen);
+    let scene = shift::Scene { rolled, ..scene };
     found.filled = shift::fill(context, &scene).await?;
-    if let Some(client) = client {
+    let (wanted, plan, observed) = (scene.wanted, scene.plan, scene.observed);
+    if let Some(client) = scene.client {
         let is_calm = is_seen && found.rolled.left == 0;
         found.levelled = shift::level(client, wanted, plan, observed, is_calm).await;
     }
@@ -392,8 +426,13 @@ async fn end(
         || found.seated != Seated::default()
         || found.levelled.waits_for.is_some()
         || found.written > 0
+        || found.lost.replaced.is_some()
         || found.unreachable.is_some();
-    Ok(Action::requeue(if waits { SOON } else { RESYNC }))
+    Ok(Action::requeue(match waits {
+        true => SOON,
+        false if !found.lost.stays.is_empty() => LATER,
+        false => RESYNC,
+    }))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! what others own, preconditions, objects that linger while they are deleted, fields that cannot
 //! change. It checks no schema, admits everybody, and nobody can watch.
 
+mod disks;
 mod faults;
 mod merge;
 mod objects;
@@ -16,6 +17,7 @@ mod path;
 mod server;
 mod workloads;
 
+pub(crate) use disks::add_node;
 pub(crate) use faults::{Dice, Fault, Faults};
 pub(crate) use merge::{merge_patch, text};
 pub(crate) use objects::Key;

@@ -83,6 +83,47 @@ pub struct Storage {
     /// What becomes of volumes when the Cluster is deleted.
     #[serde(default)]
     pub on_deletion: VolumeRetention,
+    /// What becomes of a volume that is bound to a node, when that node is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_node: Option<LostNode>,
+}
+
+/// What becomes of a volume whose node is gone: the Node object is deleted, it does not just not answer.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LostNode {
+    /// Whether its broker gets an empty volume elsewhere.
+    #[serde(default)]
+    pub volume: LostVolume,
+    /// For how many minutes the node must have been gone.
+    #[serde(default = "LostNode::minutes")]
+    #[schemars(range(min = 1, max = 10_080))]
+    pub after_minutes: i32,
+}
+
+impl LostNode {
+    const fn minutes() -> i32 {
+        5
+    }
+}
+
+impl Default for LostNode {
+    fn default() -> Self {
+        Self {
+            volume: LostVolume::default(),
+            after_minutes: Self::minutes(),
+        }
+    }
+}
+
+/// What becomes of a volume whose node is gone.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LostVolume {
+    /// Its claim and its pod are deleted and made anew, if other brokers have all that was on it.
+    #[default]
+    Replace,
+    /// It stays; the pod waits for the node.
+    Keep,
 }
 
 /// What becomes of volumes.

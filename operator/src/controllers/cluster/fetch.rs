@@ -148,6 +148,26 @@ impl Observed {
         self.objects.get(&(kind, name.to_owned()))
     }
 
+    /// A pod's file of settings.
+    pub(crate) fn file(&self, pod: &str) -> Option<&str> {
+        let name = format!("{pod}.properties");
+        self.files()
+            .find(|(file, _)| *file == name)
+            .map(|(_, text)| text)
+    }
+
+    /// All files of settings, with their names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let maps = self
+            .objects
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::ConfigMap);
+        let files = maps
+            .filter_map(|(_, map)| map["data"].as_object())
+            .flatten();
+        files.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)))
+    }
+
     /// A pool's StatefulSet.
     pub(crate) fn set(&self, name: &str) -> Option<&StatefulSet> {
         self.sets.iter().find(|set| set.name_any() == name)

@@ -18,6 +18,8 @@ pub(crate) const CLUSTER_ID: &str = "freshet.dev/cluster-id";
 pub(crate) const DRAINING: &str = "freshet.dev/draining";
 /// On a volume: its broker is new, and gets its share of partitions. Who puts it there asks for it.
 pub(crate) const FILLING: &str = "freshet.dev/filling";
+/// On a volume: since when none of the nodes is there that it is bound to. The operator writes it.
+pub(crate) const NODE_LOST: &str = "freshet.dev/node-lost-since";
 /// On what the operator wrote: a digest of it.
 pub(crate) const WRITTEN: &str = "freshet.dev/written";
 /// On a Cluster or a pod: restart, when the word is another one than before.

@@ -1,10 +1,11 @@
-//! Changes that go from one broker to the next: restarts, brokers that leave or are new, votes,
+//! Changes that go from one broker to the next: restarts, brokers that leave or are new, votes, lost volumes,
 //! settings at run time, the level of the metadata.
 
 mod drain;
 mod fill;
 mod level;
 mod live;
+mod lost;
 mod quorum;
 mod roll;
 mod volumes;
@@ -14,6 +15,7 @@ pub(crate) use drain::{Drained, drain, settle};
 pub(crate) use fill::{Filled, Scene, fill, named};
 pub(crate) use level::{Levelled, level};
 pub(crate) use live::live;
+pub(crate) use lost::{Lost, lost};
 pub(crate) use quorum::{Roles, Seated, describe, roles, seat, voters};
 pub(crate) use roll::{Rolled, roll};
 pub(crate) use volumes::volumes;

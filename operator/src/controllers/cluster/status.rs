@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::build::{addresses, given};
 use super::fetch::Observed;
 use super::plan::{Plan, PlannedPool};
-use super::shift::{Drained, Filled, Levelled, Rolled, Seated, named};
+use super::shift::{Drained, Filled, Levelled, Lost, Rolled, Seated, named};
 use super::validate::Wanted;
 use crate::conditions::{Conditions, holds};
 use crate::context::{Context, MANAGER};
@@ -36,6 +36,7 @@ pub(crate) struct Found {
     pub(crate) filled: Filled,
     pub(crate) seated: Seated,
     pub(crate) levelled: Levelled,
+    pub(crate) lost: Lost,
     /// What a person should look at.
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.

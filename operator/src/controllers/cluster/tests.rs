@@ -4,6 +4,7 @@ mod brokers;
 mod deaths;
 mod faults;
 mod hands;
+mod nodes;
 mod world;
 
 use std::collections::BTreeMap;
@@ -34,8 +35,9 @@ const IN: &str = "5 to 3";
 const IN_AND_GROWTH: &str = "5 to 3, and growth of volumes";
 const MORE_VOTERS: &str = "1 to 3";
 const FEWER_VOTERS: &str = "3 to 1";
+const LOST_NODE: &str = "a node is lost";
 /// All stories.
-const STORIES: [&str; 8] = [
+const STORIES: [&str; 9] = [
     CREATION,
     ROLL,
     GROWTH,
@@ -44,7 +46,10 @@ const STORIES: [&str; 8] = [
     IN_AND_GROWTH,
     MORE_VOTERS,
     FEWER_VOTERS,
+    LOST_NODE,
 ];
+/// The pod that alone is concerned, where it is one.
+const THE_POD: &str = "demo-main-2";
 
 /// Something that happens to a Cluster, and what there is when it is over.
 struct Story {
@@ -61,17 +66,19 @@ struct Story {
 
 impl Story {
     async fn new(name: &'static str, start: World, change: Value) -> Self {
-        let mut world = start.fork();
-        world.change(&change);
-        world.converge().await;
-        assert_eq!(world.breaches(), Vec::<String>::new(), "{name}");
-        Self {
+        let mut story = Self {
             name,
             start,
             change,
-            end: world.all(),
-            calls: world.faults.calls(),
-        }
+            end: BTreeMap::new(),
+            calls: 0,
+        };
+        let mut world = story.begin();
+        world.converge().await;
+        assert_eq!(world.breaches(), Vec::<String>::new(), "{name}");
+        story.end = world.all();
+        story.calls = world.faults.calls();
+        story
     }
 
     /// The story of this name.
@@ -91,10 +98,12 @@ impl Story {
             IN_AND_GROWTH => (5, json!({ "replicas": 3, "pools": larger })),
             MORE_VOTERS => (1, json!({ "replicas": 3 })),
             FEWER_VOTERS => (3, json!({ "replicas": 1 })),
+            LOST_NODE => (3, json!({})),
             other => unreachable!("{other} is no story"),
         };
         let start = match before {
             0 => World::new(3),
+            _ if name == LOST_NODE => World::on_local_volumes(before, copies).await,
             before => World::settled(before, copies).await,
         };
         Self::new(name, start, change).await
@@ -104,6 +113,9 @@ impl Story {
     fn begin(&self) -> World {
         let world = self.start.fork();
         world.change(&self.change);
+        if self.name == LOST_NODE {
+            world.lose_node("node-2", THE_POD);
+        }
         world
     }
 
@@ -116,7 +128,9 @@ impl Story {
         if ![ROLL, MORE_VOTERS, FEWER_VOTERS].contains(&name) {
             let now = world.pods();
             let before = self.start.pods();
-            let stay = before.iter().filter(|(pod, _)| now.contains_key(*pod));
+            let stay = before.iter().filter(|(pod, _)| {
+                now.contains_key(*pod) && (name != LOST_NODE || *pod != THE_POD)
+            });
             let restarted: Vec<_> = stay.filter(|(pod, uid)| now[*pod] != **uid).collect();
             assert!(restarted.is_empty(), "{name}, {how}: {restarted:?}");
         }

@@ -29,6 +29,8 @@ pub(super) struct State {
     events: Vec<(String, String)>,
     /// Kinds that there are not.
     unknown: Vec<String>,
+    /// Kinds that the operator may not see.
+    hidden: Vec<String>,
     /// Objects as they are in lists, by their versions: most lists are of objects that have not changed.
     texts: HashMap<String, Arc<str>>,
 }
@@ -84,6 +86,11 @@ impl Kube {
     /// No objects of this kind can be stored.
     pub(crate) fn forget_kind(&self, plural: &str) {
         self.0.lock().unknown.push(plural.to_owned());
+    }
+
+    /// The operator may not see objects of this kind.
+    pub(crate) fn hide_kind(&self, plural: &str) {
+        self.0.lock().hidden.push(plural.to_owned());
     }
 
     /// Stores an object at a path.
@@ -148,6 +155,9 @@ impl Kube {
 
 impl State {
     fn answer(&mut self, asked: &Asked, ago: usize) -> (StatusCode, String) {
+        if self.hidden.contains(&asked.target.plural) {
+            return told(failure(StatusCode::FORBIDDEN, "Forbidden"));
+        }
         let is_known = !self.unknown.contains(&asked.target.plural);
         if asked.method == Method::GET && asked.target.name.is_none() && is_known {
             return (StatusCode::OK, self.list(asked, ago));

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::disks;
 use super::merge::text;
 use super::objects::{Key, Objects, is_going};
 
 /// Steps from a pod's creation until it serves.
 const READY_AFTER: u32 = 2;
+/// Minutes that a step takes.
+const STEP_MINUTES: i64 = 3;
 /// Kinds that others own.
 const OWNED: &[&str] = &[
     "serviceaccounts",
@@ -38,6 +41,8 @@ pub(crate) struct Started {
 /// What controllers remember, and what they have done.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Workloads {
+    /// Minutes since all began.
+    minutes: i64,
     /// Steps since pods were made, by UID.
     ages: BTreeMap<String, u32>,
     addresses: u32,
@@ -78,9 +83,15 @@ impl Workloads {
         &self.breaches
     }
 
-    /// Somebody deletes an object by a request.
+    /// Minutes since all began.
+    pub(crate) fn minutes(&self) -> i64 {
+        self.minutes
+    }
+
+    /// Somebody deletes an object by a request. What was on a volume is for the brokers to know.
     pub(super) fn note_deletion(&mut self, key: &Key, objects: &Objects) {
         match key.plural.as_str() {
+            "persistentvolumeclaims" if disks::is_lost(objects, key) => {}
             "persistentvolumeclaims" => self.breaches.push(format!("{} was deleted", key.name)),
             "pods" => {
                 let back = |name: &String, uid: &String| {
@@ -96,7 +107,7 @@ impl Workloads {
                         .push(format!("{} goes while {other} is away", key.name));
                 }
                 let pod = objects.get(key).expect("it is there");
-                if is_newest(objects, &pod, key) {
+                if is_newest(objects, &pod, key) && !is_unscheduled(&pod) {
                     self.breaches
                         .push(format!("{} goes and is as it shall be", key.name));
                 }
@@ -111,7 +122,9 @@ impl Workloads {
 
     /// One step of all of them.
     pub(crate) fn step(&mut self, objects: &mut Objects) {
+        self.minutes += STEP_MINUTES;
         self.collect(objects);
+        disks::release(objects);
         for (key, _) in objects.of_kind("statefulsets", 0) {
             self.tend(objects, &key);
         }
@@ -188,18 +201,16 @@ impl Workloads {
         let policy = &set["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"];
         for ordinal in 0..replicas {
             let pod = format!("{}-{ordinal}", key.name);
-            let claim = Key::new(
-                "persistentvolumeclaims",
-                &key.namespace,
-                &format!("data-{pod}"),
-            );
+            let pod = Key::new("pods", &key.namespace, &pod);
+            let claim = claim_of(&pod);
             if objects.get(&claim).is_none() {
-                objects.put(&claim, new_claim(&set, &claim));
+                let mut made = new_claim(&set, &claim);
+                disks::bind(objects, &claim, &mut made);
+                objects.put(&claim, made);
             }
             if policy == "Delete" {
                 adopt(objects, &claim, &owner(&set));
             }
-            let pod = Key::new("pods", &key.namespace, &pod);
             if objects.get(&pod).is_none() {
                 let made = objects.put(&pod, new_pod(&set, &pod, &revision));
                 self.ages
@@ -225,6 +236,14 @@ impl Workloads {
             self.ages.remove(&uid);
             return objects.remove(key);
         }
+        let claim = claim_of(key);
+        if disks::is_lost(objects, &claim) {
+            let waits = json!({ "conditions": [{
+                "type": "PodScheduled", "status": "False", "message": "no node has its volume",
+            }] });
+            objects.edit(key, |pod| pod["status"] = waits);
+            return;
+        }
         *age += 1;
         let age = *age;
         let files = text(&pod["spec"]["volumes"][0]["configMap"]["name"]);
@@ -238,11 +257,6 @@ impl Workloads {
         if is_new {
             self.addresses += 1;
             let ip = format!("10.0.{}.{}", self.addresses / 256, self.addresses % 256);
-            let claim = Key::new(
-                "persistentvolumeclaims",
-                &key.namespace,
-                &format!("data-{}", key.name),
-            );
             let volume = objects.get(&claim).expect("a pod has its volume");
             self.started.push(Started {
                 pod: key.name.clone(),
@@ -257,6 +271,16 @@ impl Workloads {
             objects.edit(key, |pod| pod["status"]["conditions"] = ready);
         }
     }
+}
+
+/// The volume of a pod.
+fn claim_of(pod: &Key) -> Key {
+    let name = format!("data-{}", pod.name);
+    Key::new("persistentvolumeclaims", &pod.namespace, &name)
+}
+
+fn is_unscheduled(pod: &Value) -> bool {
+    pod["status"]["conditions"][0]["type"] == "PodScheduled"
 }
 
 /// Whether a pod serves.

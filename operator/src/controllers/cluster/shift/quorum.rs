@@ -140,6 +140,17 @@ async fn carry_out(client: &dyn Brokers, next: Next) -> Seated {
     }
 }
 
+/// Whether those that have all are a majority of the voters without this one, be it a voter or not.
+pub(super) fn is_majority_without(quorum: &QuorumDescription, id: i32) -> bool {
+    let Some(now) = now(quorum) else {
+        return false;
+    };
+    let table = Table { quorum, now };
+    let others = quorum.voters.iter().filter(|voter| voter.node.0 != id);
+    let here = others.filter(|voter| table.has_all(voter)).count();
+    here * 2 > quorum.voters.len()
+}
+
 /// What a rolling restart has to know. Those that leave keep the role they have.
 pub(crate) fn roles(quorum: Option<&QuorumDescription>, plan: &Plan) -> Roles {
     let Some(quorum) = quorum else {

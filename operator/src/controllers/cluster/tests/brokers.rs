@@ -94,6 +94,18 @@ impl Kafka {
                 volumes.any(|volume| text(&volume["metadata"]["uid"]) == uid)
             })
         };
+        let lost = state.volumes.iter().filter(|(uid, _)| !is_there(uid));
+        let lost: Vec<_> = lost.map(|(_, id)| *id).collect();
+        let cluster = Key::new("clusters", NAMESPACE, "demo");
+        let is_wanted = kube.objects(|all| all.get(&cluster).is_some());
+        for id in lost.into_iter().filter(|_| is_wanted) {
+            let elsewhere = |held: &&Held| held.isr.iter().any(|other| other.0 != id);
+            let lost = state.kept_by(id).filter(|held| !elsewhere(held)).count();
+            if lost > 0 {
+                let breach = format!("{lost} partitions were lost with the volume of broker {id}");
+                state.breaches.push(breach);
+            }
+        }
         state.volumes.retain(|uid, _| is_there(uid));
         for pod in started {
             state.start(pod);

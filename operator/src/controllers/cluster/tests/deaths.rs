@@ -74,6 +74,11 @@ async fn fewer_voters_survive_any_death() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_node_survives_any_death() {
+    die_anywhere(LOST_NODE).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn stories_are_what_they_are_called() {
     for name in STORIES {
         let story = Story::named(name).await;
@@ -86,6 +91,7 @@ async fn stories_are_what_they_are_called() {
                 "persistentvolumeclaims data-demo-main-1",
             ],
             MORE_VOTERS | FEWER_VOTERS => &["pods demo-main-1", "kafka"],
+            LOST_NODE => &["persistentvolumeclaims data-demo-main-2"],
             _ => &["pods demo-main-4", "services demo-outside-5", "kafka"],
         };
         for key in expected {

@@ -89,6 +89,11 @@ async fn fewer_brokers_on_larger_volumes_end_the_same_whatever_goes_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_node_ends_the_same_whatever_goes_wrong() {
+    all_together(LOST_NODE, 30).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_fault_alone_changes_nothing_in_the_end() {
     for name in [CREATION, IN_AND_GROWTH] {
         let story = Story::named(name).await;

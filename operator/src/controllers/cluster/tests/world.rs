@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshet_api::Cluster;
+use freshet_client::WallClock;
+use freshet_types::Timestamp;
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
@@ -12,11 +14,13 @@ use super::super::names::DRAINING;
 use super::brokers::{Kafka, Way};
 use super::{CLUSTER_KEY, NAMESPACE};
 use crate::context::{Context, ContextParts};
-use crate::controllers::fake::{Dice, Faults, Key, Kube, merge_patch, text};
+use crate::controllers::fake::{Dice, Faults, Key, Kube, add_node, merge_patch, text};
 use crate::failure::Failure;
 
 /// Looks until all is calm; whoever needs more goes in circles.
 const MOST_LOOKS: usize = 120;
+/// When all begins: 2026-01-01, as the objects say.
+const BEGIN_MS: i64 = 1_767_225_600_000;
 
 pub(super) struct World {
     pub(super) kube: Kube,
@@ -65,9 +69,30 @@ impl World {
         world
     }
 
+    /// The same on volumes that are on nodes: one node for each, and one more.
+    pub(super) async fn on_local_volumes(replicas: i32, copies: usize) -> Self {
+        let world = Self::new(replicas);
+        world.kube.objects(|all| {
+            (0..=replicas).for_each(|at| add_node(all, &format!("node-{at}")));
+        });
+        world.settle(copies).await
+    }
+
+    /// The node of a pod's volume is gone, and with it the pod.
+    pub(super) fn lose_node(&self, node: &str, pod: &str) {
+        self.kube.objects(|all| {
+            all.remove(&Key::new("nodes", "", node));
+            all.remove(&Key::new("pods", NAMESPACE, pod));
+        });
+    }
+
     /// With a Cluster that is as it shall be, and topics of so many copies.
     pub(super) async fn settled(replicas: i32, copies: usize) -> Self {
-        let mut world = Self::new(replicas);
+        Self::new(replicas).settle(copies).await
+    }
+
+    async fn settle(self, copies: usize) -> Self {
+        let mut world = self;
         world.converge().await;
         world.kafka.make_topic(6, copies);
         world.kafka.make_topic(2, 1);
@@ -304,7 +329,12 @@ fn operator(kube: &Kube, kafka: &Arc<Kafka>, faults: &Arc<Faults>) -> Arc<Contex
         domain: "cluster.local".to_owned(),
         own_namespace: "operator".to_owned(),
     };
-    Context::with_door(parts, Arc::new(way))
+    let kube = kube.clone();
+    let clock = WallClock::new(move || {
+        let minutes = kube.workloads(|all, _| all.minutes());
+        Timestamp(BEGIN_MS + minutes * 60_000)
+    });
+    Context::with_door(parts, Arc::new(way), clock)
 }
 
 fn read(cluster: &Value) -> Cluster {

@@ -55,8 +55,16 @@ pub(super) fn look(wanted: &Wanted, plan: &Plan, observed: &Observed) -> Vec<See
             .nodes
             .iter()
             .filter(|node| node.ordinal < pool.replicas);
-        let seen = there.map(|node| seen(node, observed.pod(&node.pod), set));
-        seen.collect::<Vec<_>>()
+        let see = |node: &Node| {
+            let mut seen = seen(node, observed.pod(&node.pod), set);
+            // One that is about to leave is not restarted for what it will never be. One that does not
+            // start may have to, to give away what it keeps.
+            if pool.leaving.contains(node) && !matches!(seen.state, State::Broken(_)) {
+                seen.old = None;
+            }
+            seen
+        };
+        there.map(see).collect::<Vec<_>>()
     };
     plan.pools.iter().flat_map(of_pool).collect()
 }

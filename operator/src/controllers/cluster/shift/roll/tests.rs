@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
+
 use freshet_api::AtOnce;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::super::super::names::{RESTART, SETTINGS};
 use super::super::super::plan::Node;
+use super::super::super::samples;
 use super::pods::{State, old, state};
 use super::*;
 
@@ -236,6 +239,40 @@ fn a_role_that_changes_is_a_reason_to_restart() {
     all.iter_mut().for_each(|seen| note_role(seen, &roles));
     let why: Vec<_> = all.iter().map(|seen| seen.old).collect();
     assert_eq!(why, [None, Some("RoleChanged"), None, OLD]);
+}
+
+#[test]
+fn pods_that_are_about_to_leave_are_restarted_only_if_they_do_not_start() {
+    let pools = json!([{ "name": "main", "replicas": 1, "storage": { "size": "1Gi" } }]);
+    let wanted = samples::wanted("a", &json!({ "pools": pools }));
+    let mut set = set("r2");
+    set.spec.as_mut().expect("a spec").replicas = Some(2);
+    let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+    let crash = json!({ "containerStatuses": [{
+        "name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
+        "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+    }] });
+    let why = |status: &serde_json::Value| {
+        let pods = ["a-main-0", "a-main-1"].map(|name| {
+            let mut pod = real("r1", "i:1", "s1", status.clone());
+            pod.metadata.name = Some(name.to_owned());
+            pod
+        });
+        let observed = Observed {
+            sets: vec![set.clone()],
+            pods: pods.into(),
+            ..Observed::default()
+        };
+        let plan = Plan::of(&wanted, &observed, None, &BTreeSet::new()).expect("a plan");
+        assert_eq!(
+            plan.leaving().map(|node| node.ordinal).collect::<Vec<_>>(),
+            [1]
+        );
+        let seen = look(&wanted, &plan, &observed);
+        seen.iter().map(|seen| seen.old).collect::<Vec<_>>()
+    };
+    assert_eq!(why(&ready), [OLD, None]);
+    assert_eq!(why(&crash), [OLD, OLD]);
 }
 
 #[test]

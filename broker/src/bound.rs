@@ -37,10 +37,7 @@ impl Bound {
             let (socket, told) = open(listener, told, sockets).await?;
             controllers.push((told, socket));
         }
-        let http = match &node.http {
-            Some((host, port)) => Some(bind(host, *port, "http.listener", sockets).await?),
-            None => None,
-        };
+        let http = http(node, sockets).await?;
         Ok(Self {
             listeners: server::Listeners { kafka, http },
             registered,
@@ -53,6 +50,17 @@ impl Bound {
         let controllers = self.controllers.iter().map(|(told, _)| told);
         let all = self.registered.iter().chain(controllers);
         all.into_iter().find(|told| told.name == name)
+    }
+}
+
+/// The socket for probes and scrapers; none where HTTP is off.
+pub(crate) async fn http(
+    node: &NodeSettings,
+    sockets: &SocketSettings,
+) -> Result<Option<TcpListener>> {
+    match &node.http {
+        Some((host, port)) => Ok(Some(bind(host, *port, "http.listener", sockets).await?)),
+        None => Ok(None),
     }
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod bound;
 mod citizen;
 mod doors;
+mod idle;
 mod ready;
 mod rooms;
 mod start;

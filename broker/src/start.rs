@@ -11,6 +11,7 @@ use crate::agreement::Wanted;
 use crate::args::Args;
 use crate::bound::Bound;
 use crate::doors::Doors;
+use crate::idle;
 use crate::ready::{Addresses, ReadyFile};
 use crate::rooms::{Broker, half_of_the_cores};
 use crate::stop::Signals;
@@ -45,6 +46,9 @@ async fn live(args: &Args, wanted: Wanted) -> Result<()> {
     let ready = args.ready_file.as_deref();
     let ready = ready.map(|path| ReadyFile::claim(path, &doors.disk));
     let ready = ready.transpose()?;
+    if let Some(why) = &wanted.node.idle_reason {
+        return idle::live(why, &wanted, signals).await;
+    }
     let sockets = wanted.layers().sockets();
     let mut bound = Bound::open(&wanted.node, &wanted.quorum, &sockets).await?;
     let addresses = Addresses::of(&bound)?;

@@ -12,5 +12,5 @@ pub use kafka::{
     Api, Context, Identity, Operation, Parts, PeerAnswered, PeerDoor, QuorumFace, Quota, Readiness,
     VotersAnswer, reference_markdown, served,
 };
-pub use serve::{Faces, Listeners, serve};
+pub use serve::{Faces, Listeners, serve, serve_idle};
 pub use stop::{Stop, Stopper};

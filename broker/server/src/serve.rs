@@ -55,13 +55,15 @@ pub fn serve(
         stop.clone(),
     )));
     if let Some(listener) = listeners.http {
-        tasks.push(tokio::spawn(http::serve(
-            Arc::clone(context),
-            listener,
-            stop.clone(),
-        )));
+        let face = http::Face::Broker(Arc::clone(context));
+        tasks.push(tokio::spawn(http::serve(face, listener, stop.clone())));
     }
     Ok(Faces { tasks })
+}
+
+/// Tells over HTTP that this process lives and why it does nothing else, until the stop signal.
+pub async fn serve_idle(listener: TcpListener, why: String, stop: Stop) {
+    http::serve(http::Face::Idle(why.into()), listener, stop).await;
 }
 
 impl Faces {

@@ -43,6 +43,8 @@ pub struct NodeSettings {
     pub network_threads: usize,
     /// `freshet.shutdown.timeout.ms`.
     pub shutdown_timeout_ms: u64,
+    /// `freshet.idle.reason`: with it the process does nothing.
+    pub idle_reason: Option<String>,
 }
 
 /// Limits of the network side.
@@ -321,6 +323,7 @@ impl Layers {
             http: endpoint::host_port(self.text("http.listener")),
             network_threads: self.size("freshet.network.threads"),
             shutdown_timeout_ms: self.unsigned("freshet.shutdown.timeout.ms"),
+            idle_reason: self.value("freshet.idle.reason").map(str::to_owned),
         }
     }
 

@@ -33,8 +33,17 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
 /// What is served.
 const PATHS: &str = "/livez /readyz /metrics /admin/pre-restart /admin/post-restart";
 
+/// Who answers.
+#[derive(Clone)]
+pub(crate) enum Face {
+    /// A broker.
+    Broker(Arc<Context>),
+    /// A process that does nothing else, and why.
+    Idle(Arc<str>),
+}
+
 /// Serves until the stop signal.
-pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, stop: Stop) {
+pub(crate) async fn serve(face: Face, listener: TcpListener, stop: Stop) {
     let seats = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
@@ -51,18 +60,18 @@ pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, stop: St
                 }
             },
         };
-        let context = Arc::clone(&context);
+        let face = face.clone();
         tokio::spawn(async move {
             let _seat = seat;
-            connection(context, stream, peer).await;
+            connection(face, stream, peer).await;
         });
     }
 }
 
-async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
+async fn connection(face: Face, stream: TcpStream, peer: SocketAddr) {
     let service = service_fn(move |request| {
-        let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(answer(&context, &request).await) }
+        let face = face.clone();
+        async move { Ok::<_, Infallible>(answer(&face, &request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -75,7 +84,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     }
 }
 
-async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn answer<B>(face: &Face, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -86,6 +95,10 @@ async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Byt
             .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    let context = match face {
+        Face::Broker(context) => context,
+        Face::Idle(why) => return idle(why, request.uri().path()),
+    };
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => ready(context),
@@ -97,6 +110,16 @@ async fn answer<B>(context: &Context, request: &Request<B>) -> Response<Full<Byt
         "/admin/post-restart" => told(restart::after(context).await),
         "/" => text(StatusCode::OK, format!("freshet: {PATHS}\n")),
         _ => text(StatusCode::NOT_FOUND, format!("try one of {PATHS}\n")),
+    }
+}
+
+/// What a process answers that is stopped on purpose.
+fn idle(why: &str, path: &str) -> Response<Full<Bytes>> {
+    let told = format!("stopped on purpose: {why}\n");
+    match path {
+        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/metrics" => text(StatusCode::OK, freshet_env::process::exposition()),
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, told),
     }
 }
 
@@ -143,4 +166,37 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let plain = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_is_stopped_on_purpose_lives_and_is_not_ready() {
+        let face = Face::Idle("a disk is looked at".into());
+        let ask = async |path: &str| {
+            let request = Request::get(path).body(()).expect("a request");
+            let answer = answer(&face, &request).await;
+            let status = answer.status().as_u16();
+            let body = answer.into_body().collect().await.expect("a body");
+            (
+                status,
+                String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+            )
+        };
+        assert_eq!(ask("/livez").await, (200, "ok\n".to_owned()));
+        let told = "stopped on purpose: a disk is looked at\n".to_owned();
+        assert_eq!(ask("/readyz").await, (503, told.clone()));
+        assert_eq!(ask("/admin/pre-restart").await, (503, told));
+        let (status, page) = ask("/metrics").await;
+        assert!(status == 200 && page.contains("process_"), "{page}");
+        let post = Request::post("/livez").body(()).expect("a request");
+        assert_eq!(
+            answer(&face, &post).await.status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
+    }
 }

@@ -133,6 +133,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
             "Cluster the broker belongs to. Empty directories are formatted with it, or with a \
               random one; directories of another cluster are refused.",
         ),
+    unset("freshet.idle.reason", Kind::String)
+        .valid(Valid::NotEmpty)
+        .doc(
+            "Why the broker is stopped on purpose. With it the process opens no directory, serves no \
+              clients and joins no cluster: a person can look at what it keeps, and nobody changes it \
+              meanwhile. Only health checks are answered, and it is not ready.",
+        ),
     int("freshet.network.threads", "0")
         .between(0, 1024)
         .unit(Unit::None)

@@ -161,7 +161,10 @@ async fn look(context: Arc<Context>, cluster: Cluster) -> Result<Action, Failure
     };
     let observed = Observed::fetch(&context.client, &wanted.names).await?;
     match Plan::of(&wanted, &observed, None, &BTreeSet::new()) {
-        Ok(plan) => found.plan = Some(plan),
+        Ok(plan) => {
+            found.idle = shift::idle(&context, &plan, &observed).await;
+            found.plan = Some(plan);
+        }
         Err(why) => found.impossible = Some((why.reason, why.message)),
     }
     if !cluster.spec.paused
@@ -285,8 +288,11 @@ async fn one_by_one(
     }
     // A restart is asked of the quorum as it is.
     if found.seated.changed.is_none() {
-        let roles = shift::roles(quorum, plan);
-        found.rolled = shift::roll(context, wanted, plan, observed, &roles).await?;
+        let told = shift::Told {
+            roles: &shift::roles(quorum, plan),
+            idle: &found.idle,
+        };
+        found.rolled = shift::roll(context, wanted, plan, observed, &told).await?;
     }
     Ok(())
 }

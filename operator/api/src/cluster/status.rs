@@ -81,6 +81,9 @@ pub struct BrokerStatus {
     pub pod: String,
     /// The broker's id.
     pub id: i32,
+    /// Why it is stopped on purpose: its process does nothing, and its volume is as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 /// Where clients find a listener.

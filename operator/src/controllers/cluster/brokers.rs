@@ -15,6 +15,8 @@ use super::names::HTTP_PORT;
 
 /// How long a broker may take; it asks its controller first.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a process may take that has nothing else to do.
+const HASTE: Duration = Duration::from_secs(2);
 /// An answer names at most 100 partitions.
 const LONGEST: usize = 256 << 10;
 
@@ -93,7 +95,24 @@ pub(crate) async fn after_restart(ip: &str) -> Result<AfterRestart, String> {
     ask(ip, "/admin/post-restart").await
 }
 
+/// Is the process at this address stopped on purpose?
+pub(crate) async fn is_idle(ip: &str) -> Result<bool, String> {
+    let (status, body) = get(ip, "/readyz", HASTE).await?;
+    Ok(status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(b"stopped on purpose:"))
+}
+
 async fn ask<T: serde::de::DeserializeOwned>(ip: &str, path: &str) -> Result<T, String> {
+    let (status, body) = get(ip, path, PATIENCE).await?;
+    if status != StatusCode::OK {
+        return Err(format!(
+            "{status}: {}",
+            String::from_utf8_lossy(&body).trim()
+        ));
+    }
+    serde_json::from_slice(&body).map_err(|e| format!("its answer cannot be read: {e}"))
+}
+
+async fn get(ip: &str, path: &str, patience: Duration) -> Result<(StatusCode, Bytes), String> {
     let asked = async {
         let stream = TcpStream::connect((ip, HTTP_PORT as u16))
             .await
@@ -113,17 +132,11 @@ async fn ask<T: serde::de::DeserializeOwned>(ip: &str, path: &str) -> Result<T, 
         let status = response.status();
         let body = Limited::new(response.into_body(), LONGEST).collect().await;
         let body = body.map_err(|e| e.to_string())?.to_bytes();
-        if status != StatusCode::OK {
-            return Err(format!(
-                "{status}: {}",
-                String::from_utf8_lossy(&body).trim()
-            ));
-        }
-        serde_json::from_slice(&body).map_err(|e| format!("its answer cannot be read: {e}"))
+        Ok((status, body))
     };
-    match timeout(PATIENCE, asked).await {
+    match timeout(patience, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
     }
 }
 

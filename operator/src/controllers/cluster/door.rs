@@ -28,6 +28,8 @@ pub(crate) trait Door: Send + Sync {
     fn before_restart<'a>(&'a self, ip: &'a str, others: &'a [i32]) -> Word<'a, BeforeRestart>;
     /// Is it in sync again?
     fn after_restart<'a>(&'a self, ip: &'a str) -> Word<'a, AfterRestart>;
+    /// Is the process at this address stopped on purpose?
+    fn is_idle<'a>(&'a self, ip: &'a str) -> Word<'a, bool>;
 }
 
 /// The brokers of one cluster.
@@ -82,6 +84,10 @@ impl Door for Clusters {
 
     fn after_restart<'a>(&'a self, ip: &'a str) -> Word<'a, AfterRestart> {
         brokers::after_restart(ip).boxed()
+    }
+
+    fn is_idle<'a>(&'a self, ip: &'a str) -> Word<'a, bool> {
+        brokers::is_idle(ip).boxed()
     }
 }
 

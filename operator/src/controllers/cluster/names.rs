@@ -18,6 +18,9 @@ pub(crate) const CLUSTER_ID: &str = "freshet.dev/cluster-id";
 pub(crate) const DRAINING: &str = "freshet.dev/draining";
 /// On a volume: its broker is new, and gets its share of partitions. Who puts it there asks for it.
 pub(crate) const FILLING: &str = "freshet.dev/filling";
+/// On a volume: its broker is stopped on purpose, and why. Who puts it there asks for it; who takes it away has
+/// the broker started again. A pod would lose it with the restart that it asks for.
+pub(crate) const STOPPED: &str = "freshet.dev/stopped";
 /// On a volume: since when none of the nodes is there that it is bound to. The operator writes it.
 pub(crate) const NODE_LOST: &str = "freshet.dev/node-lost-since";
 /// On what the operator wrote: a digest of it.

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::fetch::{Kind, Observed};
-use super::names::{CLUSTER_ID, NODE_ID};
+use super::names::{CLUSTER_ID, NODE_ID, STOPPED};
 use super::validate::{Wanted, WantedPool};
 
 /// Which brokers there shall be.
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) voters: Option<BTreeSet<i32>>,
     /// Node ids of those that shall vote. [`super::shift`] goes there step by step.
     pub(crate) shall_vote: BTreeSet<i32>,
+    /// Node ids of those that are to be stopped on purpose, and why.
+    pub(crate) stopped: BTreeMap<i32, String>,
 }
 
 /// A pool, also one that is going.
@@ -100,6 +102,7 @@ impl Plan {
         }
         Ok(Self {
             cluster_id,
+            stopped: stopped(wanted, observed, &pools),
             pools,
             controllers,
             voters: voters.cloned(),
@@ -259,6 +262,38 @@ fn gone_pools(wanted: &Wanted, observed: &Observed) -> Vec<String> {
     let pools = names.filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned()));
     let known = |pool: &String| wanted.pools.iter().any(|p| p.name == *pool);
     pools.filter(|pool| !known(pool)).collect()
+}
+
+/// Letters of a reason that are told.
+const REASON: usize = 200;
+
+/// Those whose volumes say that they are to be stopped.
+fn stopped(wanted: &Wanted, observed: &Observed, pools: &[PlannedPool]) -> BTreeMap<i32, String> {
+    let word = |node: &Node| {
+        let name = wanted.names.claim(&node.pod);
+        let claim = observed
+            .claims
+            .iter()
+            .find(|claim| claim.name_any() == name)?;
+        Some((node.id, reason(claim.annotations().get(STOPPED)?)))
+    };
+    pools
+        .iter()
+        .flat_map(|pool| &pool.nodes)
+        .filter_map(word)
+        .collect()
+}
+
+/// A reason as one line of a file that asks the environment for nothing.
+fn reason(word: &str) -> String {
+    let letters = word.chars().take(REASON);
+    let line: String = letters
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    match line.replace("${", "$ {").trim() {
+        "" => "no reason was given".to_owned(),
+        line => line.to_owned(),
+    }
 }
 
 /// The cluster that the volumes belong to; a new one has the id of its object.

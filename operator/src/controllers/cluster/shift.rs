@@ -3,6 +3,7 @@
 
 mod drain;
 mod fill;
+mod idle;
 mod level;
 mod live;
 mod lost;
@@ -13,9 +14,10 @@ mod windows;
 
 pub(crate) use drain::{Drained, drain, settle};
 pub(crate) use fill::{Filled, Scene, fill, named};
+pub(crate) use idle::idle;
 pub(crate) use level::{Levelled, level};
 pub(crate) use live::live;
 pub(crate) use lost::{Lost, lost};
 pub(crate) use quorum::{Roles, Seated, describe, roles, seat, voters};
-pub(crate) use roll::{Rolled, roll};
+pub(crate) use roll::{Rolled, Told, roll};
 pub(crate) use volumes::volumes;

@@ -1,5 +1,7 @@
 //! What people and programs are told of a cluster.
 
+use std::collections::BTreeSet;
+
 use freshet_api::{
     BrokerStatus, Cluster, ClusterStatus, ConditionType, FillingStatus, ListenerStatus, PoolStatus,
     RollingStatus,
@@ -37,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) seated: Seated,
     pub(crate) levelled: Levelled,
     pub(crate) lost: Lost,
+    /// Brokers whose processes do nothing.
+    pub(crate) idle: BTreeSet<i32>,
     /// What a person should look at.
     pub(crate) warnings: Vec<String>,
     /// Objects that were written at this look.
@@ -85,9 +89,12 @@ pub(crate) fn status(
     };
     if let (Some(wanted), Some(plan)) = (wanted, &found.plan) {
         describe(&mut status, wanted, plan, observed);
+        note_stopped(&mut status, plan, &found.idle);
         let level = found.levelled.now.map(|level| level.to_string());
         status.metadata_version = level.or(before.metadata_version);
-        let is_away = |pod: &String| !observed.pod(pod).is_some_and(is_ready);
+        let brokers = || status.pools.iter().flat_map(|pool| &pool.brokers);
+        let is_stopped = |pod: &String| brokers().any(|b| b.pod == *pod && b.stopped.is_some());
+        let is_away = |pod: &String| !observed.pod(pod).is_some_and(is_ready) && !is_stopped(pod);
         status.rolling = rolling(&found.rolled, before.rolling, is_away);
         status.filling = filling(&found.filled);
     } else {
@@ -178,8 +185,32 @@ fn of_pool(wanted: &Wanted, pool: &PlannedPool, observed: &Observed) -> PoolStat
             .map(|node| BrokerStatus {
                 pod: node.pod.clone(),
                 id: node.id,
+                stopped: None,
             })
             .collect(),
+    }
+}
+
+/// Says of those that do nothing why.
+fn note_stopped(status: &mut ClusterStatus, plan: &Plan, idle: &BTreeSet<i32>) {
+    let brokers = status.pools.iter_mut().flat_map(|pool| &mut pool.brokers);
+    for broker in brokers.filter(|broker| idle.contains(&broker.id)) {
+        broker.stopped = plan.stopped.get(&broker.id).cloned();
+    }
+}
+
+/// Those that are stopped on purpose: how many, and which, as the end of a sentence.
+fn stopped(status: &ClusterStatus) -> (i32, String) {
+    let brokers = status.pools.iter().flat_map(|pool| &pool.brokers);
+    let told = brokers.filter_map(|broker| {
+        let why = broker.stopped.as_ref()?;
+        Some(format!("broker {} ({why})", broker.id))
+    });
+    let told: Vec<_> = told.collect();
+    let count = i32::try_from(told.len()).unwrap_or(i32::MAX);
+    match count {
+        0 => (0, String::new()),
+        _ => (count, format!("; stopped on purpose: {}", told.join(", "))),
     }
 }
 
@@ -259,7 +290,10 @@ fn conditions(said: &mut Conditions, status: &ClusterStatus, found: &Found, was_
             found.refused.join("; "),
         );
     }
-    let (reason, message) = under_way(status, found);
+    let (reason, mut message) = under_way(status, found);
+    if reason != "AsWanted" {
+        message += &stopped(status).1;
+    }
     said.say(
         ConditionType::Progressing,
         reason != "AsWanted",
@@ -313,7 +347,8 @@ fn under_way(status: &ClusterStatus, found: &Found) -> (&'static str, String) {
         .pools
         .iter()
         .map(|pool| pool.replicas - pool.ready)
-        .sum::<i32>();
+        .sum::<i32>()
+        - stopped(status).0;
     if missing > 0 {
         let message = match &found.rolled.waits_for {
             Some(why) => format!("{missing} pods are not ready: {why}"),
@@ -375,17 +410,19 @@ fn ready(status: &ClusterStatus, found: &Found, was_ready: bool) -> (bool, &'sta
     }
     let brokers = status.brokers.clone().unwrap_or_default();
     let all: i32 = status.pools.iter().map(|pool| pool.replicas).sum();
-    let away = all - status.pools.iter().map(|pool| pool.ready).sum::<i32>();
+    let (on_purpose, who) = stopped(status);
+    let away = all - on_purpose - status.pools.iter().map(|pool| pool.ready).sum::<i32>();
     let together = status.rolling.as_ref().map_or(0, |r| r.together.len());
     let few = i32::try_from(together.max(1)).unwrap_or(i32::MAX);
     let bearable = was_ready && away <= few && all >= MOST_SURVIVE;
     if status.pools.is_empty() || (away > 0 && !bearable) {
-        return (false, "PodsNotReady", format!("{brokers} pods are ready"));
+        let message = format!("{brokers} pods are ready{who}");
+        return (false, "PodsNotReady", message);
     }
     if let Some(why) = &found.unreachable {
         return (false, "BrokersNotReached", why.clone());
     }
-    (true, "Serving", format!("{brokers} pods are ready"))
+    (true, "Serving", format!("{brokers} pods are ready{who}"))
 }
 
 /// Writes the status, if it is another one than before.

@@ -5,6 +5,7 @@ mod deaths;
 mod faults;
 mod hands;
 mod nodes;
+mod stops;
 mod world;
 
 use std::collections::BTreeMap;
@@ -36,8 +37,10 @@ const IN_AND_GROWTH: &str = "5 to 3, and growth of volumes";
 const MORE_VOTERS: &str = "1 to 3";
 const FEWER_VOTERS: &str = "3 to 1";
 const LOST_NODE: &str = "a node is lost";
+const STOP: &str = "a stop on purpose";
+const START: &str = "the end of a stop";
 /// All stories.
-const STORIES: [&str; 9] = [
+const STORIES: [&str; 11] = [
     CREATION,
     ROLL,
     GROWTH,
@@ -47,7 +50,11 @@ const STORIES: [&str; 9] = [
     MORE_VOTERS,
     FEWER_VOTERS,
     LOST_NODE,
+    STOP,
+    START,
 ];
+/// Stories of one pod only.
+const OF_THE_POD: [&str; 3] = [LOST_NODE, STOP, START];
 /// The pod that alone is concerned, where it is one.
 const THE_POD: &str = "demo-main-2";
 
@@ -98,12 +105,13 @@ impl Story {
             IN_AND_GROWTH => (5, json!({ "replicas": 3, "pools": larger })),
             MORE_VOTERS => (1, json!({ "replicas": 3 })),
             FEWER_VOTERS => (3, json!({ "replicas": 1 })),
-            LOST_NODE => (3, json!({})),
+            LOST_NODE | STOP | START => (3, json!({})),
             other => unreachable!("{other} is no story"),
         };
         let start = match before {
             0 => World::new(3),
             _ if name == LOST_NODE => World::on_local_volumes(before, copies).await,
+            _ if name == START => World::stopped().await,
             before => World::settled(before, copies).await,
         };
         Self::new(name, start, change).await
@@ -113,8 +121,11 @@ impl Story {
     fn begin(&self) -> World {
         let world = self.start.fork();
         world.change(&self.change);
-        if self.name == LOST_NODE {
-            world.lose_node("node-2", THE_POD);
+        match self.name {
+            LOST_NODE => world.lose_node("node-2", THE_POD),
+            STOP => world.stop(THE_POD, Some("a test")),
+            START => world.stop(THE_POD, None),
+            _ => {}
         }
         world
     }
@@ -129,7 +140,7 @@ impl Story {
             let now = world.pods();
             let before = self.start.pods();
             let stay = before.iter().filter(|(pod, _)| {
-                now.contains_key(*pod) && (name != LOST_NODE || *pod != THE_POD)
+                now.contains_key(*pod) && !(OF_THE_POD.contains(&name) && *pod == THE_POD)
             });
             let restarted: Vec<_> = stay.filter(|(pod, uid)| now[*pod] != **uid).collect();
             assert!(restarted.is_empty(), "{name}, {how}: {restarted:?}");

@@ -118,6 +118,10 @@ const OURS: &[(&str, &str)] = &[
         "http.listener",
         "health and metrics are always served, on port 9644",
     ),
+    (
+        "freshet.idle.reason",
+        "put the annotation freshet.dev/stopped on the claim of one broker",
+    ),
     ("broker.rack", "it is the zone of the pod's node"),
     ("remote.log.storage.system.enable", "use spec.tiering"),
     ("remote.log.storage.url", "use spec.tiering"),

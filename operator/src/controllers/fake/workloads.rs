@@ -11,6 +11,10 @@ use super::objects::{Key, Objects, is_going};
 
 /// Steps from a pod's creation until it serves.
 const READY_AFTER: u32 = 2;
+/// With it in its file a process does nothing.
+const IDLE: &str = "freshet.idle.reason=";
+/// What only one pod's file says, and a start changes.
+const OWN: &[&str] = &[IDLE, "advertised.listeners="];
 /// Minutes that a step takes.
 const STEP_MINUTES: i64 = 3;
 /// Kinds that others own.
@@ -46,6 +50,8 @@ pub(crate) struct Workloads {
     /// Steps since pods were made, by UID.
     ages: BTreeMap<String, u32>,
     addresses: u32,
+    /// The files that pods were started with, by UID.
+    files: BTreeMap<String, String>,
     /// Pods that the operator has deleted and that have not come back, with the UID they had.
     restarting: BTreeMap<String, String>,
     /// Whether two pods may be away because of deletions.
@@ -97,7 +103,7 @@ impl Workloads {
                 let back = |name: &String, uid: &String| {
                     let pod = objects.get(&Key::new("pods", &key.namespace, name));
                     pod.is_some_and(|pod| {
-                        is_ready(&pod) && text(&pod["metadata"]["uid"]) != uid.as_str()
+                        is_settled(&pod) && text(&pod["metadata"]["uid"]) != uid.as_str()
                     })
                 };
                 self.restarting.retain(|name, uid| !back(name, uid));
@@ -107,7 +113,8 @@ impl Workloads {
                         .push(format!("{} goes while {other} is away", key.name));
                 }
                 let pod = objects.get(key).expect("it is there");
-                if is_newest(objects, &pod, key) && !is_unscheduled(&pod) {
+                let has_reason = is_unscheduled(&pod) || self.is_outdated(objects, key, &pod);
+                if is_newest(objects, &pod, key) && !has_reason {
                     self.breaches
                         .push(format!("{} goes and is as it shall be", key.name));
                 }
@@ -118,6 +125,18 @@ impl Workloads {
             }
             _ => {}
         }
+    }
+
+    /// Whether a pod's own file says something else now than when it started.
+    fn is_outdated(&self, objects: &Objects, key: &Key, pod: &Value) -> bool {
+        let started = self.files.get(text(&pod["metadata"]["uid"]));
+        let own = |file: &str| {
+            let lines = file
+                .lines()
+                .filter(|line| OWN.iter().any(|own| line.starts_with(own)));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        started.map(|file| own(file)) != file_of(objects, key, pod).map(|file| own(&file))
     }
 
     /// One step of all of them.
@@ -234,6 +253,7 @@ impl Workloads {
         if is_going(pod) {
             // The first step stops it.
             self.ages.remove(&uid);
+            self.files.remove(&uid);
             return objects.remove(key);
         }
         let claim = claim_of(key);
@@ -246,17 +266,15 @@ impl Workloads {
         }
         *age += 1;
         let age = *age;
-        let files = text(&pod["spec"]["volumes"][0]["configMap"]["name"]);
-        let files = objects.get(&Key::new("configmaps", &key.namespace, files));
-        let name = format!("{}.properties", key.name);
-        let file = files.and_then(|files| Some(files["data"][&name].as_str()?.to_owned()));
-        let Some(file) = file.filter(|_| !is_ready(pod)) else {
+        let file = file_of(objects, key, pod);
+        let Some(file) = file.filter(|_| !is_settled(pod)) else {
             return;
         };
         let is_new = pod["status"]["podIP"].is_null();
         if is_new {
             self.addresses += 1;
             let ip = format!("10.0.{}.{}", self.addresses / 256, self.addresses % 256);
+            self.files.insert(uid.clone(), file.clone());
             let volume = objects.get(&claim).expect("a pod has its volume");
             self.started.push(Started {
                 pod: key.name.clone(),
@@ -267,8 +285,17 @@ impl Workloads {
             });
             objects.edit(key, |pod| pod["status"] = json!({ "podIP": ip }));
         } else if age > READY_AFTER {
-            let ready = json!([{ "type": "Ready", "status": "True" }]);
-            objects.edit(key, |pod| pod["status"]["conditions"] = ready);
+            let is_idle = self.files.get(&uid).is_some_and(|file| file.contains(IDLE));
+            let ready =
+                json!([{ "type": "Ready", "status": if is_idle { "False" } else { "True" } }]);
+            let started = json!([{
+                "name": "broker", "image": "i", "imageID": "", "restartCount": 0,
+                "started": true, "ready": !is_idle,
+            }]);
+            objects.edit(key, |pod| {
+                pod["status"]["conditions"] = ready;
+                pod["status"]["containerStatuses"] = started;
+            });
         }
     }
 }
@@ -277,6 +304,19 @@ impl Workloads {
 fn claim_of(pod: &Key) -> Key {
     let name = format!("data-{}", pod.name);
     Key::new("persistentvolumeclaims", &pod.namespace, &name)
+}
+
+/// A pod's file as it is now.
+fn file_of(objects: &Objects, key: &Key, pod: &Value) -> Option<String> {
+    let files = text(&pod["spec"]["volumes"][0]["configMap"]["name"]);
+    let files = objects.get(&Key::new("configmaps", &key.namespace, files))?;
+    let name = format!("{}.properties", key.name);
+    Some(files["data"][&name].as_str()?.to_owned())
+}
+
+/// Whether a pod serves, or does nothing as it shall.
+fn is_settled(pod: &Value) -> bool {
+    !is_going(pod) && pod["status"]["containerStatuses"][0]["started"] == true
 }
 
 fn is_unscheduled(pod: &Value) -> bool {

@@ -27,6 +27,9 @@ pub(super) fn of_pool(
         for (name, value) in own(wanted, node, given) {
             text.insert(name, value);
         }
+        if let Some(why) = plan.stopped.get(&node.id) {
+            text.insert("freshet.idle.reason".to_owned(), why.clone());
+        }
         let mut lines = String::new();
         for (name, value) in text {
             let _ = writeln!(lines, "{name}={}", escaped(&value));

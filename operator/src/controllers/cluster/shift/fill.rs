@@ -214,6 +214,9 @@ fn busy(scene: &Scene<'_>) -> Option<String> {
     }
     let is_away = |node: &&Node| !scene.observed.pod(&node.pod).is_some_and(is_ready);
     if let Some(away) = scene.plan.nodes().find(is_away) {
+        if scene.plan.stopped.contains_key(&away.id) {
+            return Some(format!("broker {}, which is stopped on purpose", away.id));
+        }
         return Some(format!("pod {} to be ready", away.pod));
     }
     scene

@@ -24,7 +24,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use serde_json::json;
 
 use self::nodes::Where;
-use super::super::names::NODE_LOST;
+use super::super::names::{NODE_LOST, STOPPED};
 use super::super::plan::{Node, PlannedPool};
 use super::super::status::is_ready;
 use super::drain::write_marks;
@@ -267,6 +267,11 @@ impl Stuck<'_> {
     /// What is against it.
     async fn objection(&self) -> Result<Option<String>, Failure> {
         let scene = self.scene;
+        if scene.plan.stopped.contains_key(&self.node.id) {
+            return Ok(Some(format!(
+                "its broker is stopped on purpose (annotation {STOPPED})"
+            )));
+        }
         let is_away = |node: &&Node| {
             *node != self.node && !scene.observed.pod(&node.pod).is_some_and(is_ready)
         };

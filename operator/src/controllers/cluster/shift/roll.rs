@@ -7,6 +7,8 @@
 mod order;
 mod pods;
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 
@@ -57,16 +59,27 @@ impl Rolled {
     }
 }
 
+/// What no StatefulSet says of pods.
+pub(crate) struct Told<'a> {
+    pub(crate) roles: &'a Roles,
+    /// Those whose processes do nothing.
+    pub(crate) idle: &'a BTreeSet<i32>,
+}
+
 /// Does the next step of a rolling restart, if there is one to do.
 pub(crate) async fn roll(
     context: &Context,
     wanted: &Wanted,
     plan: &Plan,
     observed: &Observed,
-    roles: &Roles,
+    told: &Told<'_>,
 ) -> Result<Rolled, Failure> {
     let mut seen = look(wanted, plan, observed);
-    seen.iter_mut().for_each(|seen| note_role(seen, roles));
+    for seen in &mut seen {
+        note_role(seen, told.roles);
+        note_stop(seen, plan, told.idle);
+    }
+    let roles = told.roles;
     let mut rolled = Rolled {
         left: seen.iter().filter(|seen| seen.old.is_some()).count(),
         ..Rolled::default()
@@ -108,7 +121,7 @@ pub(crate) async fn roll(
 fn trouble(seen: &[Seen]) -> Option<String> {
     seen.iter().find_map(|seen| match &seen.state {
         State::Broken(why) => Some(format!("pod {}: {why}", seen.node.pod)),
-        State::Ready | State::Coming => None,
+        State::Ready | State::Coming | State::Idle => None,
     })
 }
 
@@ -117,7 +130,8 @@ async fn obstacle(context: &Context, wanted: &Wanted, seen: &[Seen]) -> Option<S
     if !windows::open(&wanted.windows, context.now()) {
         return Some("the next maintenance window".to_owned());
     }
-    for other in seen.iter().filter(|seen| seen.node.broker) {
+    let is_asked = |seen: &&Seen| seen.node.broker && seen.state != State::Idle;
+    for other in seen.iter().filter(is_asked) {
         let ip = other.ip.as_deref().unwrap_or_default();
         match context.door.after_restart(ip).await {
             Ok(after) if after.in_sync => {}
@@ -228,6 +242,18 @@ async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<()
 fn note_role(seen: &mut Seen, roles: &Roles) {
     if seen.old.is_none() && seen.state == State::Ready && roles.changed.contains(&seen.node.id) {
         seen.old = Some("RoleChanged");
+    }
+}
+
+/// A stop is a start with a file that says so, and the end of it is a start with one that does not. While it
+/// lasts somebody may be at work in the pod: nothing else is a reason to restart it.
+fn note_stop(seen: &mut Seen, plan: &Plan, idle: &BTreeSet<i32>) {
+    let shall_stop = plan.stopped.contains_key(&seen.node.id);
+    if idle.contains(&seen.node.id) && seen.state == State::Coming {
+        seen.state = State::Idle;
+        seen.old = (!shall_stop).then_some("StartAsked");
+    } else if shall_stop && seen.state != State::Coming {
+        seen.old = Some("StopAsked");
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
             controllers: std::collections::BTreeMap::new(),
             voters: None,
             shall_vote: std::collections::BTreeSet::new(),
+            stopped: std::collections::BTreeMap::new(),
         };
         let claim = json!({ "metadata": { "annotations": annotations } });
         let claim = serde_json::from_value(claim).expect("a volume");

@@ -349,6 +349,13 @@ impl State {
             .ok_or_else(|| "nobody is there".to_owned())
     }
 
+    /// Whether the process at this address does nothing.
+    fn is_idle(&self, ip: &str) -> bool {
+        let mut all = self.running.values();
+        let running = all.find(|running| running.pod.ip == ip);
+        running.is_some_and(|running| !line(&running.pod.file, "freshet.idle.reason").is_empty())
+    }
+
     fn before_restart(&self, ip: &str, others: &[i32]) -> Result<BeforeRestart, String> {
         let id = NodeId(self.by_address(ip)?);
         let (mut lasting, mut last_copy, mut below) = (0, 0, 0);
@@ -425,6 +432,23 @@ impl Way {
     }
 }
 
+impl Way {
+    /// One request to one process, whether any broker serves or not.
+    async fn ask_process(&self, act: impl FnOnce(&State) -> bool) -> Result<bool, ClientError> {
+        let fault = self.faults.draw(false, false);
+        let answer = match fault {
+            Some(Fault::Conflict | Fault::Broken | Fault::Busy) => Err(away("a fault of the test")),
+            _ => {
+                let mut state = self.kafka.0.lock();
+                state.refresh(&self.kube);
+                Ok(act(&state))
+            }
+        };
+        self.faults.count().await;
+        answer
+    }
+}
+
 impl Door for Way {
     fn reach<'a>(&'a self, _: &'a [String]) -> Answer<'a, Arc<dyn Brokers>> {
         let reached = async {
@@ -442,6 +466,14 @@ impl Door for Way {
                 .ask(None, |state| Ok(state.before_restart(ip, others)))
                 .await;
             answer.map_err(|error| error.to_string())?
+        };
+        asked.boxed()
+    }
+
+    fn is_idle<'a>(&'a self, ip: &'a str) -> Word<'a, bool> {
+        let asked = async move {
+            let answer = self.ask_process(|state| state.is_idle(ip)).await;
+            answer.map_err(|error| error.to_string())
         };
         asked.boxed()
     }

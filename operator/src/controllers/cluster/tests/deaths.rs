@@ -79,6 +79,12 @@ async fn a_lost_node_survives_any_death() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_on_purpose_and_its_end_survive_any_death() {
+    die_anywhere(STOP).await;
+    die_anywhere(START).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn stories_are_what_they_are_called() {
     for name in STORIES {
         let story = Story::named(name).await;
@@ -91,6 +97,7 @@ async fn stories_are_what_they_are_called() {
                 "persistentvolumeclaims data-demo-main-1",
             ],
             MORE_VOTERS | FEWER_VOTERS => &["pods demo-main-1", "kafka"],
+            STOP | START => &["pods demo-main-2", "configmaps demo-main", "clusters demo"],
             LOST_NODE => &["persistentvolumeclaims data-demo-main-2"],
             _ => &["pods demo-main-4", "services demo-outside-5", "kafka"],
         };

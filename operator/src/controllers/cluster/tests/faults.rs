@@ -94,6 +94,12 @@ async fn a_lost_node_ends_the_same_whatever_goes_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_on_purpose_and_its_end_are_the_same_whatever_goes_wrong() {
+    all_together(STOP, 30).await;
+    all_together(START, 30).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_fault_alone_changes_nothing_in_the_end() {
     for name in [CREATION, IN_AND_GROWTH] {
         let story = Story::named(name).await;

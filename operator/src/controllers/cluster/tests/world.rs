@@ -10,9 +10,9 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
 use super::super::look;
-use super::super::names::DRAINING;
+use super::super::names::{DRAINING, STOPPED};
 use super::brokers::{Kafka, Way};
-use super::{CLUSTER_KEY, NAMESPACE};
+use super::{CLUSTER_KEY, NAMESPACE, THE_POD};
 use crate::context::{Context, ContextParts};
 use crate::controllers::fake::{Dice, Faults, Key, Kube, add_node, merge_patch, text};
 use crate::failure::Failure;
@@ -76,6 +76,20 @@ impl World {
             (0..=replicas).for_each(|at| add_node(all, &format!("node-{at}")));
         });
         world.settle(copies).await
+    }
+
+    /// With one of three stopped on purpose.
+    pub(super) async fn stopped() -> Self {
+        let mut world = Self::settled(3, 3).await;
+        world.stop(THE_POD, Some("a test"));
+        world.converge().await;
+        world
+    }
+
+    /// Somebody asks for a stop of a pod's broker, or for its end.
+    pub(super) fn stop(&self, pod: &str, why: Option<&str>) {
+        let marks = json!({ "metadata": { "annotations": { STOPPED: why } } });
+        self.by_hand("persistentvolumeclaims", &format!("data-{pod}"), &marks);
     }
 
     /// The node of a pod's volume is gone, and with it the pod.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::super::build;
 use super::super::super::fetch::Kind;
-use super::super::super::names::REPLICATION_PORT;
+use super::super::super::names::{REPLICATION_PORT, STOPPED};
 use super::tests::{pool, volume, wanted};
 use super::*;
 
@@ -78,6 +78,47 @@ impl World {
         let at = brokers.map(|(pod, _)| format!("{}:{REPLICATION_PORT}", self.addresses[pod]));
         let config = ClientConfig::new(at.collect::<Vec<_>>());
         Client::connect(config).await.expect("a broker serves")
+    }
+
+    /// Somebody asks for a stop of a pod's broker, or for its end; its file says so. Gives the file.
+    pub(crate) async fn mark(&mut self, pod: &str, why: Option<&str>) -> String {
+        let name = self.wanted.names.claim(pod);
+        let mut claims = self.observed.claims.iter_mut();
+        let claim = claims
+            .find(|claim| claim.name_any() == name)
+            .expect("it has one");
+        match why {
+            Some(why) => drop(
+                claim
+                    .annotations_mut()
+                    .insert(STOPPED.to_owned(), why.to_owned()),
+            ),
+            None => drop(claim.annotations_mut().remove(STOPPED)),
+        }
+        let plan = self.planned().await;
+        let objects = build::objects(&self.wanted, &plan, &BTreeMap::new(), &BTreeSet::new());
+        for object in objects {
+            let key = (object.kind, object.name);
+            self.observed.objects.insert(key, object.value);
+        }
+        self.file(pod)
+    }
+
+    /// As the kubelet does it when a pod is deleted: the process ends, and another one starts with this file.
+    pub(crate) async fn restart(&mut self, pod: &str, text: &str) {
+        let plan = self.planned().await;
+        let node = plan
+            .nodes()
+            .find(|node| node.pod == pod)
+            .expect("it is planned")
+            .clone();
+        self.stop(pod).await;
+        self.start(&node, text).await;
+    }
+
+    /// Where a pod is, and where its records are.
+    pub(crate) fn place(&self, pod: &str) -> (String, PathBuf) {
+        (self.addresses[pod].clone(), self.folder.path().join(pod))
     }
 
     /// Writes the objects of a plan, and has pods come and go.

@@ -20,7 +20,7 @@ pub(super) enum Next {
     Ask(Seen, Vec<Seen>),
 }
 
-/// Which pods are next. What is broken and old is mended first: it serves nobody, and may be what
+/// Which pods are next. What is broken and old, or idle and to be started, is mended first: it serves nobody, and may be what
 /// everything waits for. Controllers go before brokers. The active controller goes last, so that it is
 /// elected anew but once.
 pub(super) fn next(seen: &[Seen], active: Option<i32>, at_once: AtOnce) -> Next {
@@ -28,12 +28,14 @@ pub(super) fn next(seen: &[Seen], active: Option<i32>, at_once: AtOnce) -> Next 
     if old().next().is_none() {
         return Next::Nothing;
     }
-    if let Some(broken) = old().find(|seen| matches!(seen.state, State::Broken(_))) {
+    let serves_nobody = |seen: &&Seen| matches!(seen.state, State::Broken(_) | State::Idle);
+    if let Some(broken) = old().find(serves_nobody) {
         return Next::Mend(broken.clone());
     }
     for other in seen {
         match &other.state {
-            State::Ready => {}
+            // Who is stopped on purpose is not waited for: the others say what they can bear.
+            State::Ready | State::Idle => {}
             State::Coming => return Next::Wait(format!("pod {} to be ready", other.node.pod)),
             State::Broken(why) => return Next::Wait(format!("pod {}: {why}", other.node.pod)),
         }

@@ -45,6 +45,8 @@ pub(super) enum State {
     Coming,
     /// It will not start as it is, or no node takes it.
     Broken(String),
+    /// Its process does nothing, because its file says so.
+    Idle,
 }
 
 /// All pods that there shall be.

@@ -229,7 +229,7 @@ async fn carry_out(
         plan = replan(&found.drained.empty).unwrap_or(plan);
     }
     let set = set_live(client, wanted, observed).await?;
-    let given = build::given(observed);
+    let given = build::given(wanted, observed);
     let mut objects = build::objects(wanted, &plan, &given, &set);
     found.lacking = match build::lacking(wanted, &plan, &given) {
         Some(why) => Some(("AddressesComing", why)),
@@ -288,7 +288,11 @@ async fn one_by_one(
     }
     // A restart is asked of the quorum as it is.
     if found.seated.changed.is_none() {
+        let leaving: BTreeSet<_> = plan.leaving().map(|node| node.id).collect();
+        let mut moved = shift::moved(scene.client, wanted, plan, observed).await;
+        moved.retain(|id| !leaving.contains(id));
         let told = shift::Told {
+            moved: &moved,
             roles: &shift::roles(quorum, plan),
             idle: &found.idle,
         };

@@ -22,4 +22,4 @@ pub(crate) use faults::{Dice, Fault, Faults};
 pub(crate) use merge::{merge_patch, text};
 pub(crate) use objects::Key;
 pub(crate) use server::Kube;
-pub(crate) use workloads::Started;
+pub(crate) use workloads::{HOST_IP, Started};

@@ -14,7 +14,7 @@ use super::names::WRITTEN;
 use super::plan::Plan;
 use super::validate::Wanted;
 
-pub(crate) use services::{addresses, given, lacking};
+pub(crate) use services::{HOST_OF_NODE, addresses, given, lacking};
 
 /// What load balancers and nodes have given to Services, by their names: `host:port`, or a port.
 pub(crate) type Given = BTreeMap<String, services::Reached>;

@@ -52,6 +52,8 @@ pub(crate) trait Brokers: Send + Sync {
     fn update_features<'a>(&'a self, levels: &'a [(String, i16)], down: bool) -> Answer<'a, ()>;
     /// What all brokers are set to.
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>>;
+    /// The addresses that a broker tells, as it was started with them; `None` if it was not.
+    fn advertised(&self, id: NodeId) -> Answer<'_, Option<String>>;
     /// Changes what all brokers are set to.
     fn set<'a>(&'a self, changes: &'a [ConfigChange]) -> Answer<'a, ()>;
     /// Keeps new partitions away from a broker, or lets them come again.
@@ -126,6 +128,17 @@ impl Brokers for Client {
 
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>> {
         async { self.admin().describe_configs(&Resource::AllBrokers).await }.boxed()
+    }
+
+    fn advertised(&self, id: NodeId) -> Answer<'_, Option<String>> {
+        let told = async move {
+            let (admin, broker) = (self.admin(), Resource::Broker(id));
+            let found = admin
+                .describe_config(&broker, "advertised.listeners")
+                .await?;
+            Ok(found.and_then(|entry| entry.value))
+        };
+        told.boxed()
     }
 
     fn set<'a>(&'a self, changes: &'a [ConfigChange]) -> Answer<'a, ()> {

@@ -1,6 +1,7 @@
 //! Changes that go from one broker to the next: restarts, brokers that leave or are new, votes, lost volumes,
 //! settings at run time, the level of the metadata.
 
+mod addresses;
 mod drain;
 mod fill;
 mod idle;
@@ -12,6 +13,7 @@ mod roll;
 mod volumes;
 mod windows;
 
+pub(crate) use addresses::moved;
 pub(crate) use drain::{Drained, drain, settle};
 pub(crate) use fill::{Filled, Scene, fill, named};
 pub(crate) use idle::idle;

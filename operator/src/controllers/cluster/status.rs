@@ -140,7 +140,7 @@ fn describe(status: &mut ClusterStatus, wanted: &Wanted, plan: &Plan, observed: 
             super::names::POOL
         ));
     }
-    let listeners = addresses(wanted, &given(observed));
+    let listeners = addresses(wanted, &given(wanted, observed));
     status.listeners = listeners
         .into_iter()
         .map(|(name, bootstrap_servers)| ListenerStatus {

@@ -1,5 +1,6 @@
 //! Whole looks at a Cluster, before a Kubernetes and brokers of this process, with whatever can go wrong.
 
+mod addresses;
 mod brokers;
 mod deaths;
 mod faults;

@@ -11,6 +11,8 @@ use super::objects::{Key, Objects, is_going};
 
 /// Steps from a pod's creation until it serves.
 const READY_AFTER: u32 = 2;
+/// Where all pods are.
+pub(crate) const HOST_IP: &str = "10.1.0.1";
 /// With it in its file a process does nothing.
 const IDLE: &str = "freshet.idle.reason=";
 /// What only one pod's file says, and a start changes.
@@ -283,7 +285,9 @@ impl Workloads {
                 file,
                 volume: text(&volume["metadata"]["uid"]).to_owned(),
             });
-            objects.edit(key, |pod| pod["status"] = json!({ "podIP": ip }));
+            objects.edit(key, |pod| {
+                pod["status"] = json!({ "podIP": ip, "hostIP": HOST_IP });
+            });
         } else if age > READY_AFTER {
             let is_idle = self.files.get(&uid).is_some_and(|file| file.contains(IDLE));
             let ready =

@@ -168,11 +168,29 @@ impl Admin {
         &self,
         resource: &Resource,
     ) -> Result<Vec<ConfigEntry>, ClientError> {
+        self.describe(resource, None).await
+    }
+
+    /// One setting of a resource; `None` if it has no such setting.
+    pub async fn describe_config(
+        &self,
+        resource: &Resource,
+        name: &str,
+    ) -> Result<Option<ConfigEntry>, ClientError> {
+        let found = self.describe(resource, Some(vec![name.into()])).await?;
+        Ok(found.into_iter().find(|entry| entry.name == name))
+    }
+
+    async fn describe(
+        &self,
+        resource: &Resource,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<ConfigEntry>, ClientError> {
         let request = DescribeConfigsRequest {
             resources: vec![DescribeConfigsResource {
                 resource_type: resource.code(),
                 resource_name: resource.name(),
-                configuration_keys: None,
+                configuration_keys: names,
             }],
             ..DescribeConfigsRequest::default()
         };

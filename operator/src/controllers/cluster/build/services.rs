@@ -31,8 +31,60 @@ impl Reached {
     }
 }
 
-/// What Services have been given.
-pub(crate) fn given(observed: &Observed) -> Given {
+/// The address of a pod's node, which only the pod knows.
+pub(crate) const HOST_OF_NODE: &str = "${env:FRESHET_HOST}";
+
+/// What Services have been given. An address that is gone for a moment is the one that it was last: files say it.
+pub(crate) fn given(wanted: &Wanted, observed: &Observed) -> Given {
+    let mut given = given_now(observed);
+    for (_, file) in observed.files() {
+        for (service, last) in given_last(wanted, file) {
+            let now = given.entry(service).or_insert(Reached {
+                host: None,
+                node_port: None,
+            });
+            now.host = now.host.take().or(last.host);
+            now.node_port = now.node_port.or(last.node_port);
+        }
+    }
+    given
+}
+
+/// What the Services of a broker had been given when its file was written.
+fn given_last(wanted: &Wanted, file: &str) -> Vec<(String, Reached)> {
+    let line = |name: &str| {
+        let mut lines = file.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    };
+    let id = line("node.id").and_then(|id| id.parse().ok());
+    let (Some(id), Some(told)) = (id, line("advertised.listeners")) else {
+        return Vec::new();
+    };
+    let last = |listener: &Listener| {
+        let name = listener.name.to_ascii_uppercase();
+        let mut all = told.split(',').filter_map(|one| one.split_once("://"));
+        let (_, address) = all.find(|(other, _)| *other == name)?;
+        let (host, port) = address.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        // The kind of a listener may have been another one.
+        let is_of_node = host == HOST_OF_NODE;
+        let reached = match listener.kind {
+            ListenerType::LoadBalancer if !is_of_node => Reached {
+                host: Some(host.to_owned()),
+                node_port: None,
+            },
+            ListenerType::NodePort if port != listener.port => Reached {
+                host: None,
+                node_port: Some(port),
+            },
+            _ => return None,
+        };
+        Some((wanted.names.of_broker(&listener.name, id), reached))
+    };
+    wanted.listeners.iter().filter_map(last).collect()
+}
+
+fn given_now(observed: &Observed) -> Given {
     let services = observed
         .objects
         .iter()
@@ -152,7 +204,7 @@ pub(super) fn advertised(
         Some(template) => filled(template, wanted, node),
         None => match listener.kind {
             ListenerType::Internal => wanted.names.host(&node.pod),
-            ListenerType::NodePort => "${env:FRESHET_HOST}".to_owned(),
+            ListenerType::NodePort => HOST_OF_NODE.to_owned(),
             ListenerType::LoadBalancer => reached?.host.clone()?,
         },
     };

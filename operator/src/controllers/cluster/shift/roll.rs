@@ -64,6 +64,8 @@ pub(crate) struct Told<'a> {
     pub(crate) roles: &'a Roles,
     /// Those whose processes do nothing.
     pub(crate) idle: &'a BTreeSet<i32>,
+    /// Those that tell clients other addresses than they shall.
+    pub(crate) moved: &'a BTreeSet<i32>,
 }
 
 /// Does the next step of a rolling restart, if there is one to do.
@@ -76,7 +78,8 @@ pub(crate) async fn roll(
 ) -> Result<Rolled, Failure> {
     let mut seen = look(wanted, plan, observed);
     for seen in &mut seen {
-        note_role(seen, told.roles);
+        note(seen, &told.roles.changed, "RoleChanged");
+        note(seen, told.moved, "AddressChanged");
         note_stop(seen, plan, told.idle);
     }
     let roles = told.roles;
@@ -237,11 +240,11 @@ async fn restart(context: &Context, wanted: &Wanted, chosen: &Seen) -> Result<()
     }
 }
 
-/// A role changes with a start, and no template says which pod has which. One that is not ready may be
-/// starting with its new role already.
-fn note_role(seen: &mut Seen, roles: &Roles) {
-    if seen.old.is_none() && seen.state == State::Ready && roles.changed.contains(&seen.node.id) {
-        seen.old = Some("RoleChanged");
+/// Roles and addresses change with a start, and no template says which pod has which. One that is not ready
+/// may be starting with its new ones already.
+fn note(seen: &mut Seen, changed: &BTreeSet<i32>, reason: &'static str) {
+    if seen.old.is_none() && seen.state == State::Ready && changed.contains(&seen.node.id) {
+        seen.old = Some(reason);
     }
 }
 

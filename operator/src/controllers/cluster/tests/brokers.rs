@@ -19,7 +19,7 @@ use super::super::brokers::{AfterRestart, BeforeRestart};
 use super::super::door::{Answer, Brokers, Door, Word};
 use super::super::names::{CONTROLLER_PORT, REPLICATION_PORT};
 use super::NAMESPACE;
-use crate::controllers::fake::{Fault, Faults, Key, Kube, Started, text};
+use crate::controllers::fake::{Fault, Faults, HOST_IP, Key, Kube, Started, text};
 
 /// A broker that runs.
 #[derive(Debug, Clone)]
@@ -530,6 +530,16 @@ impl Brokers for Way {
 
     fn update_features<'a>(&'a self, _: &'a [(String, i16)], _: bool) -> Answer<'a, ()> {
         self.ask(None, |_| Err(away("features"))).boxed()
+    }
+
+    fn advertised(&self, id: NodeId) -> Answer<'_, Option<String>> {
+        let told = move |state: &mut State| {
+            let running = state.running.get(&id.0).filter(|running| running.serves);
+            let running = running.ok_or_else(|| away(&format!("broker {id}")))?;
+            let told = line(&running.pod.file, "advertised.listeners");
+            Ok(Some(told.replace("${env:FRESHET_HOST}", HOST_IP)))
+        };
+        self.ask(None, told).boxed()
     }
 
     fn settings(&self) -> Answer<'_, Vec<ConfigEntry>> {

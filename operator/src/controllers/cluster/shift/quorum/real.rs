@@ -174,7 +174,7 @@ impl World {
     }
 
     /// A pod's file as the operator writes it, with addresses of this machine.
-    fn file(&self, pod: &str) -> String {
+    pub(crate) fn file(&self, pod: &str) -> String {
         let maps = self
             .observed
             .objects

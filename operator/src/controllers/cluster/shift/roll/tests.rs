@@ -226,17 +226,15 @@ fn people_hear_which_pods_were_restarted_and_why_one_went_alone() {
 
 #[test]
 fn a_role_that_changes_is_a_reason_to_restart() {
-    let roles = Roles {
-        active: None,
-        changed: [1, 2].into(),
-    };
+    let changed = [1, 2].into();
     let mut all = [
         pod(0, None, State::Ready),
         pod(1, None, State::Ready),
         pod(2, None, State::Coming),
         pod(3, OLD, State::Ready),
     ];
-    all.iter_mut().for_each(|seen| note_role(seen, &roles));
+    all.iter_mut()
+        .for_each(|seen| note(seen, &changed, "RoleChanged"));
     let why: Vec<_> = all.iter().map(|seen| seen.old).collect();
     assert_eq!(why, [None, Some("RoleChanged"), None, OLD]);
 }

@@ -476,7 +476,7 @@ async fn moved_back(world: &mut World) {
     assert_eq!(ids(&done, "VoterRemoved").len(), 3, "{done:?}");
     // Controllers that are no brokers are forgotten when the quorum has not heard of them for a while.
     let until = Instant::now() + Duration::from_secs(60);
-    while world.seats().await.1 != [] {
+    while !world.seats().await.1.is_empty() {
         assert!(Instant::now() < until, "{:?}", world.done);
         world.look().await;
         sleep(Duration::from_secs(1)).await;

@@ -69,6 +69,10 @@ enum Command {
         /// For example node-2.
         name: String,
     },
+    /// Kill the API server, as a crash would. Everything else goes on.
+    StopApi,
+    /// Start the API server again, and what else of the control plane fell.
+    StartApi,
     /// Load image archives into all nodes.
     LoadImage {
         /// What `cargo xtask image` or `docker save` wrote.
@@ -177,6 +181,13 @@ impl Borrowed {
     }
 }
 
+impl Borrowed {
+    /// Leaves it up, for somebody to look at.
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Borrowed {
     fn drop(&mut self) {
         let down = lock(&self.0).and_then(|_lock| change(&self.0, &Command::Down { keep: false }));
@@ -214,6 +225,8 @@ fn change(layout: &Layout, command: &Command) -> Result<()> {
             let node = nodes::named(&cluster, name)?;
             up::join(&mut cluster, &[node])
         }
+        Command::StopApi => control::kill_api(&mut running(layout)?),
+        Command::StartApi => up::control(&mut running(layout)?),
         Command::LoadImage { archives } => {
             let cluster = running(layout)?;
             nodes::load(&cluster, &cluster.ledger.nodes, archives)
@@ -265,7 +278,9 @@ fn inside(cluster: &Cluster, at: &Path, words: &[OsString]) -> Result<process::C
         .env("PATH", std::env::join_paths(folders)?)
         .env("KUBECONFIG", cluster.layout.kubeconfig())
         // Tests take nodes away by the program that they were started by.
-        .env("FRESHET_XTASK", std::env::current_exe()?);
+        .env("FRESHET_XTASK", std::env::current_exe()?)
+        // And keep what pods have written.
+        .env("FRESHET_KUBE_STATE", cluster.layout.state());
     Ok(command)
 }
 

@@ -60,8 +60,13 @@ pub(crate) fn stop(cluster: &mut Cluster) -> Result<()> {
     let second: Vec<_> = SECOND.iter().map(|(name, _)| name.to_string()).collect();
     daemons::stop(cluster, &second, Duration::from_secs(3))?;
     // An API server waits a minute for its watchers; all of them have just ended.
-    daemons::kill(cluster, &["kube-apiserver".into()])?;
+    kill_api(cluster)?;
     daemons::stop(cluster, &["etcd".into()], Duration::from_secs(5))
+}
+
+/// Kills the API server.
+pub(crate) fn kill_api(cluster: &mut Cluster) -> Result<()> {
+    daemons::kill(cluster, &["kube-apiserver".into()])
 }
 
 fn owned(args: &[&str]) -> Vec<String> {

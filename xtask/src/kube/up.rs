@@ -161,8 +161,24 @@ fn wait_ready(cluster: &Cluster, nodes: &[Node], before: &BTreeMap<String, Strin
     Ok(())
 }
 
+/// Starts what of the control plane does not run.
+pub(crate) fn control(cluster: &mut Cluster) -> Result<()> {
+    cluster.ledger.daemons.retain(|_, process| process.alive());
+    control::start_first(cluster)?;
+    answers(cluster)?;
+    control::start_second(cluster)
+}
+
 /// Gives the cluster its default class of volumes and its names, once the API server takes objects.
 fn furnish(cluster: &Cluster) -> Result<()> {
+    answers(cluster)?;
+    let objects = cluster.layout.config().join("cluster.yaml");
+    let objects = objects.display().to_string();
+    let apply = ["apply", "--server-side", "--filename", &objects];
+    cluster.kubectl(&apply).map(drop)
+}
+
+fn answers(cluster: &Cluster) -> Result<()> {
     let patience = Duration::from_secs(120);
     daemons::wait(cluster, "the API server answers", patience, || {
         let ready = cluster.kubectl(&["get", "--raw=/readyz"]).is_ok();
@@ -170,11 +186,7 @@ fn furnish(cluster: &Cluster) -> Result<()> {
             && cluster
                 .kubectl(&["get", "namespace", "kube-system"])
                 .is_ok())
-    })?;
-    let objects = cluster.layout.config().join("cluster.yaml");
-    let objects = objects.display().to_string();
-    let apply = ["apply", "--server-side", "--filename", &objects];
-    cluster.kubectl(&apply).map(drop)
+    })
 }
 
 /// Asks for a name and for a volume.

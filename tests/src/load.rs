@@ -66,6 +66,21 @@ struct Notes {
     newest: HashMap<i32, Instant>,
 }
 
+impl Notes {
+    /// Of the records from `first` on: those that nothing was said about, or more than once.
+    fn open(&self, first: u64) -> Vec<u64> {
+        let mut told: HashMap<u64, u32> = HashMap::new();
+        let acked = self.acks.iter().map(|ack| ack.write.value);
+        for number in acked.chain(self.given_up.iter().map(|(number, _)| *number)) {
+            *told.entry(number).or_default() += 1;
+        }
+        (first..)
+            .take(self.sent.len())
+            .filter(|number| told.get(number) != Some(&1))
+            .collect()
+    }
+}
+
 type Shared = Arc<Mutex<Notes>>;
 /// What a reader was shown, and when.
 type Shown = Arc<Mutex<Vec<(Instant, Read)>>>;
@@ -331,10 +346,25 @@ impl Feeder {
                 .peer
                 .next(FINISH_LIMIT.saturating_sub(ending.elapsed()))?
             {
-                Line::Done(_) => return Ok(()),
+                Line::Done(_) => return self.accounted(),
                 line => self.note(line)?,
             }
         }
+    }
+
+    /// A client that has flushed and ended has said of each record what became of it.
+    fn accounted(&self) -> Result<()> {
+        let notes = locked(&self.notes);
+        let open = notes.open(self.realm);
+        ensure!(
+            open.is_empty(),
+            "{} of {} records were neither acknowledged nor given up, or more than once: {:?}: {}",
+            open.len(),
+            notes.sent.len(),
+            &open[..open.len().min(10)],
+            self.peer.blame()
+        );
+        Ok(())
     }
 
     /// Notes what the producer says during the next moment.
@@ -455,5 +485,33 @@ fn await_ends(shown: &Shown, thread: &JoinHandle<Result<()>>, last_read: &[Read]
             "a reader heard {from}, last {last:?}, and never came to {ends:?}"
         );
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_its_client_says_nothing_of_is_found_and_one_told_twice_too() {
+        let mut notes = Notes {
+            sent: vec![Instant::now(); 4],
+            ..Notes::default()
+        };
+        let ack = |value| Ack {
+            write: Write {
+                value,
+                partition: 0,
+                offset: 0,
+            },
+            at: Instant::now(),
+            took: Duration::ZERO,
+        };
+        notes.acks = vec![ack(WRITER), ack(WRITER + 3)];
+        notes.given_up = vec![(WRITER + 1, "time is up".to_owned())];
+        assert_eq!(notes.open(WRITER), [WRITER + 2]);
+        notes.acks.push(ack(WRITER + 1));
+        notes.acks.push(ack(WRITER + 2));
+        assert_eq!(notes.open(WRITER), [WRITER + 1]);
     }
 }

@@ -53,7 +53,7 @@ use self::status::Found;
 use self::validate::{Defaults, Wanted, validate};
 use crate::conditions::holds;
 use crate::context::{Context, Word};
-use crate::controllers::{RESYNC, again, api, reconcile};
+use crate::controllers::{RESYNC, Steady, again, api, reconcile};
 use crate::failure::Failure;
 
 /// Clusters that are looked at at the same time.
@@ -111,6 +111,7 @@ fn watch(
     let client = &context.client;
     let controller = Controller::new(clusters, watcher::Config::default())
         .with_config(Config::default().concurrency(AT_ONCE).debounce(TOGETHER))
+        .trigger_backoff(Steady)
         .watches(api::<StatefulSet>(client, namespace), ours.clone(), |set| {
             owner(&set)
         })

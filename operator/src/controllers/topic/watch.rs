@@ -178,6 +178,7 @@ async fn controller(topics: Arc<Topics>, number: usize, writer: Writer<Guarded>)
     let config = Config::default().debounce(DEBOUNCE).concurrency(AT_ONCE);
     Controller::for_stream(changes, scope.topics.clone())
         .with_config(config)
+        .trigger_backoff(controllers::Steady)
         .reconcile_on(watched.woken(number))
         .run(super::reconcile, super::again, Arc::clone(&topics))
         .for_each(|_| std::future::ready(()))
@@ -264,7 +265,7 @@ where
 {
     let api = controllers::api::<DeserializeGuard<K>>(client, namespace);
     watcher(api, watcher::Config::default().page_size(PAGE))
-        .default_backoff()
+        .backoff(controllers::Steady)
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
 }

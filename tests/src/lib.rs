@@ -46,7 +46,10 @@ pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, re
 pub use faults::{Kept, Outcome, faults_page, fold};
 pub use history::{Anomaly, History, Read, WRITER, Write};
 pub use http::get;
-pub use kube::{Guest, KubeCluster, Kubectl, PodSeen, end_node, missing_for_kube, start_node};
+pub use kube::{
+    Guest, KubeCluster, Kubectl, PROGRESS, PodSeen, Work, end_node, image_tag, kube_scale,
+    kube_soak, missing_for_kube, start_node,
+};
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
 pub use peer::{Answer, Peer, Role};

@@ -16,29 +16,25 @@ mod end;
 mod losses;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use freshet_tests::{Guest, KubeCluster, Load, PodSeen, Suite, missing_for_kube};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
+use freshet_tests::{Guest, KubeCluster, PROGRESS, PodSeen, Suite, Work, missing_for_kube};
+use serde_json::Value;
 
 const NAMESPACE: &str = "streams";
 /// Written and read from outside of pods; it stays on the disks.
 const TOPIC: &str = "orders";
-const PARTITIONS: i32 = 6;
 /// Written and read by clients in pods; it leaves the disks.
 const COLD: &str = "payments";
-/// How long clients may see no progress while one pod restarts.
-const PROGRESS: Duration = Duration::from_secs(60);
 
 /// What the tests hand on to each other.
 #[derive(Default)]
 struct Story {
     cluster: Option<Arc<KubeCluster>>,
-    loads: Vec<Load>,
+    work: Option<Work>,
     /// The pods of others, and where in its bucket the cluster keeps its segments.
     guests: Option<(Guest, Guest, String)>,
 }
@@ -58,6 +54,10 @@ const CHAPTERS: &[(&str, Chapter)] = &[
     ),
     ("topics_become_ready", begin::topics),
     (
+        "a_topic_of_a_cluster_known_by_its_address_comes_and_goes",
+        begin::external,
+    ),
+    (
         "what_is_as_it_was_asked_to_be_is_not_written",
         begin::quiescence,
     ),
@@ -73,7 +73,13 @@ const CHAPTERS: &[(&str, Chapter)] = &[
         "an_operator_that_is_killed_goes_on_with_the_roll",
         changes::killed_mid_roll,
     ),
-    ("three_brokers_become_five_and_three_again", changes::scale),
+    ("three_brokers_become_five", changes::grown),
+    ("a_rack_restarts_as_a_whole", changes::racks),
+    ("five_brokers_become_three_again", changes::shrunk),
+    (
+        "a_level_of_the_metadata_that_brokers_do_not_know_is_refused",
+        changes::level,
+    ),
     ("another_pool_comes_and_goes", changes::another_pool),
     ("volumes_grow_and_nobody_restarts", changes::volumes_grow),
     (
@@ -113,11 +119,6 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-/// The tag of the images that were loaded.
-fn tag() -> String {
-    env::var("FRESHET_KUBE_TAG").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
-}
-
 fn of(story: &Story) -> Result<Arc<KubeCluster>> {
     story
         .cluster
@@ -127,39 +128,16 @@ fn of(story: &Story) -> Result<Arc<KubeCluster>> {
 
 /// All clients get on.
 fn progress(story: &Story) -> Result<()> {
-    ensure!(
-        !story.loads.is_empty(),
-        "there is no load, see the tests before"
-    );
-    for load in &story.loads {
-        load.await_progress(PROGRESS)
-            .with_context(|| load.topic().to_owned())?;
-    }
-    Ok(())
-}
-
-/// The pool of brokers and controllers.
-fn main_pool(size: &str) -> Value {
-    json!({ "name": "main", "storage": { "size": size } })
+    let work = story.work.as_ref();
+    let work = work.context("nobody works, see the tests before")?;
+    work.progress(PROGRESS)
 }
 
 /// What the cluster of the story is asked to be.
 fn spec(story: &Story, size: &str) -> Result<Value> {
     let guests = story.guests.as_ref();
     let (.., bucket) = guests.context("there is no bucket, see the tests before")?;
-    Ok(json!({
-        "replicas": 3,
-        "pools": [main_pool(size)],
-        "listeners": [
-            { "name": "internal", "port": 9092 },
-            { "name": "outside", "port": 9094, "type": "NodePort" },
-        ],
-        "tiering": { "url": bucket, "credentials": { "name": "bucket" } },
-        "config": {
-            "remote.log.manager.task.interval.ms": 1000,
-            "log.retention.check.interval.ms": 1000,
-        },
-    }))
+    Ok(KubeCluster::usual_spec(bucket, size))
 }
 
 fn say(what: &str, took: Duration) {

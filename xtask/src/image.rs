@@ -85,11 +85,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The images as `cargo xtask test` takes them: the broker that its step `build` has built, once more by another
-/// name, to be rolled out; and a debug build of the operator, which takes minutes less.
-pub(crate) fn for_tests() -> Result<Vec<PathBuf>> {
+/// name, to be rolled out; and the operator, of which a debug build takes minutes less.
+pub(crate) fn for_tests(debug_operator: bool) -> Result<Vec<PathBuf>> {
     let metadata = metadata()?;
     let mut made = Vec::new();
-    for (recipe, debug) in [(&RECIPES[0], false), (&RECIPES[1], true)] {
+    for (recipe, debug) in [(&RECIPES[0], false), (&RECIPES[1], debug_operator)] {
         let mut args = Args {
             only: Vec::new(),
             debug,
@@ -98,7 +98,7 @@ pub(crate) fn for_tests() -> Result<Vec<PathBuf>> {
         };
         build(&[recipe], debug)?;
         made.push(make(recipe, &args, &metadata)?.archive);
-        if !debug {
+        if recipe.name == "broker" {
             args.tag = Some(concat!(env!("CARGO_PKG_VERSION"), "-next").to_owned());
             made.push(make(recipe, &args, &metadata)?.archive);
         }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::process::say;
 use count::Count;
-pub(crate) use steps::told;
+pub(crate) use steps::{NODES, told};
 use steps::{STEPS, Step};
 use summary::Line;
 

@@ -1,21 +1,18 @@
 //! One Freshet cluster on Kubernetes: asked for as people do, looked at as people do.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ctl::{Kubectl, helm, json as manifest};
+use super::ctl::{Kubectl, json as manifest};
 use crate::client::Client;
 use crate::history::Read;
 use crate::line::Line;
 use crate::load::read;
 use crate::peer::{Peer, Role};
 
-/// Where the operator runs.
-const OPERATOR: &str = "freshet-system";
 /// How long all pods of a cluster may take to be ready; the bar is 20 s, on a quiet machine.
 const READY: Duration = Duration::from_secs(120);
 /// How long a change of all pods may take.
@@ -43,96 +40,6 @@ pub struct PodSeen {
 }
 
 impl KubeCluster {
-    /// Installs the operator as the README says, with images that were loaded before.
-    pub fn install_operator(tag: &str, values: &[&str]) -> Result<()> {
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/freshet-operator");
-        let chart = chart.canonicalize().context("there is no chart")?;
-        let image = format!("image.tag={tag}");
-        let broker = format!("brokerImage=freshet.dev/broker:{tag}");
-        let chart = chart.display().to_string();
-        let mut arguments = vec![
-            "upgrade",
-            "--install",
-            "freshet",
-            &chart,
-            "--namespace",
-            OPERATOR,
-            "--create-namespace",
-            "--wait",
-            "--timeout=100s",
-            "--set",
-            &image,
-            "--set",
-            "image.pullPolicy=Never",
-            "--set",
-            &broker,
-        ];
-        for value in values {
-            arguments.extend(["--set", value]);
-        }
-        helm(&arguments)?;
-        Ok(())
-    }
-
-    /// `helm test`, which asks the operator how it is.
-    pub fn test_operator() -> Result<()> {
-        helm(&["test", "freshet", "--namespace", OPERATOR, "--timeout=60s"])?;
-        Ok(())
-    }
-
-    /// The operator's address and its node.
-    pub fn operator_pod() -> Result<(String, String)> {
-        let ctl = Kubectl::in_namespace("default")?;
-        let pods = ctl.get(&[
-            "pods",
-            "--namespace",
-            OPERATOR,
-            "--selector=app.kubernetes.io/name=freshet-operator",
-        ])?;
-        let pod = &pods["items"][0];
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let found = text(&pod["status"]["podIP"]).zip(text(&pod["spec"]["nodeName"]));
-        found.context("the operator has no address")
-    }
-
-    /// Takes the operator away.
-    pub fn uninstall_operator() -> Result<()> {
-        helm(&["uninstall", "freshet", "--namespace", OPERATOR, "--wait"])?;
-        Ok(())
-    }
-
-    /// The operator's own pod is killed without a farewell.
-    pub fn kill_operator() -> Result<()> {
-        let ctl = Kubectl::in_namespace("default")?;
-        ctl.ok(&[
-            "delete",
-            "pod",
-            "--namespace",
-            OPERATOR,
-            "--selector=app.kubernetes.io/name=freshet-operator",
-            "--grace-period=0",
-            "--force",
-        ])?;
-        Ok(())
-    }
-
-    /// What the operator counts, by name and labels.
-    pub fn operator_metrics() -> Result<BTreeMap<String, f64>> {
-        let (ip, _) = Self::operator_pod()?;
-        let told = crate::http::get(&format!("{ip}:8080"), "/metrics")?;
-        ensure!(told.0 == 200, "{}", told.1);
-        let line = |line: &str| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Ok(told
-            .1
-            .lines()
-            .filter(|l| !l.starts_with('#'))
-            .filter_map(line)
-            .collect())
-    }
-
     /// Asks for a cluster of an image that was loaded before.
     pub fn create(namespace: &str, name: &str, spec: &Value, tag: &str) -> Result<Self> {
         let cluster = Self {
@@ -148,6 +55,28 @@ impl KubeCluster {
             "spec": spec,
         })))?;
         Ok(cluster)
+    }
+
+    /// A cluster of three as tests ask for it: reached from outside, and with a bucket.
+    pub fn usual_spec(bucket: &str, size: &str) -> Value {
+        json!({
+            "replicas": 3,
+            "pools": [Self::main_pool(size)],
+            "listeners": [
+                { "name": "internal", "port": 9092 },
+                { "name": "outside", "port": 9094, "type": "NodePort" },
+            ],
+            "tiering": { "url": bucket, "credentials": { "name": "bucket" } },
+            "config": {
+                "remote.log.manager.task.interval.ms": 1000,
+                "log.retention.check.interval.ms": 1000,
+            },
+        })
+    }
+
+    /// Its pool of brokers and controllers.
+    pub fn main_pool(size: &str) -> Value {
+        json!({ "name": "main", "storage": { "size": size } })
     }
 
     /// Changes the spec.

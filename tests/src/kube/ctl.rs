@@ -28,6 +28,11 @@ pub fn missing_for_kube() -> Option<String> {
     }
 }
 
+/// The tag of the images that were loaded.
+pub fn image_tag() -> String {
+    env::var("FRESHET_KUBE_TAG").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
+}
+
 fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::ctl::{Kubectl, json as manifest};
+use super::pid::Pid;
 use crate::client::{Client, built, peers, sources};
 use crate::peer::{Peer, Role};
 use crate::process::run;
@@ -125,6 +126,13 @@ impl Guest {
         Ok(guest)
     }
 
+    /// Where it is.
+    pub fn node(&self) -> Result<String> {
+        let pod = self.ctl.get(&["pod", &self.name])?;
+        let node = pod["spec"]["nodeName"].as_str();
+        Ok(node.context("it is nowhere")?.to_owned())
+    }
+
     /// Starts a client in the pod.
     pub fn peer(
         &self,
@@ -133,21 +141,10 @@ impl Guest {
         bootstrap: &str,
         options: &[(&str, &str)],
     ) -> Result<Peer> {
-        Peer::start_as(client, role, bootstrap, options, |here| self.within(&here))
-    }
-
-    /// A command of this machine, run in the pod.
-    fn within(&self, here: &Command) -> Command {
-        let mut command = Command::new("kubectl");
-        command
-            .args(["--namespace", NAMESPACE, "exec", "--stdin", &self.name])
-            .args(["--", "env"]);
-        for (name, value) in here.get_envs() {
-            let value = value.unwrap_or_default().to_string_lossy();
-            command.arg(format!("{}={value}", name.to_string_lossy()));
-        }
-        command.arg(here.get_program()).args(here.get_args());
-        command
+        let inside = Pid::in_pod(&self.ctl, &self.name, "sh")?;
+        Peer::start_as(client, role, bootstrap, options, |here| {
+            within(inside, &here)
+        })
     }
 
     /// All of them go.
@@ -156,6 +153,20 @@ impl Guest {
         ctl.ok(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
         Ok(())
     }
+}
+
+/// A command of this machine, run in a pod. Not by `kubectl exec`: that ends when the API server does.
+fn within(pod: Pid, here: &Command) -> Command {
+    let mut command = Command::new("nsenter");
+    command
+        .args(["--target", &pod.to_string(), "--all", "--", "env", "-i"])
+        .arg(format!("PATH={}", env::var("PATH").unwrap_or_default()));
+    for (name, value) in here.get_envs() {
+        let value = value.unwrap_or_default().to_string_lossy();
+        command.arg(format!("{}={value}", name.to_string_lossy()));
+    }
+    command.arg(here.get_program()).args(here.get_args());
+    command
 }
 
 /// The folders that hold the programs, and what those are linked with.
@@ -199,18 +210,28 @@ pub fn start_node(ctl: &Kubectl, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The API server dies.
+pub(super) fn end_api() -> Result<()> {
+    xtask(&["kube", "stop-api"]).map(drop)
+}
+
+/// The API server comes back, and what else of the control plane fell; says what did.
+pub(super) fn start_api() -> Result<String> {
+    xtask(&["kube", "start-api"])
+}
+
 fn ready(ctl: &Kubectl, node: &str) -> Result<String> {
     let path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
     ctl.ok(&["get", "node", node, "--output", path])
 }
 
-fn xtask(arguments: &[&str]) -> Result<()> {
+fn xtask(arguments: &[&str]) -> Result<String> {
     let program = env::var_os("FRESHET_XTASK")
         .context("nobody said which program stops nodes; `cargo xtask kube exec` does")?;
     let mut command = Command::new(program);
     command.args(arguments);
-    run(command, "", NODE)?
-        .success()
-        .with_context(|| arguments.join(" "))?;
-    Ok(())
+    let ended = run(command, "", NODE)?;
+    let said = ended.stderr.clone();
+    ended.success().with_context(|| arguments.join(" "))?;
+    Ok(said)
 }

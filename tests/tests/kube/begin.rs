@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use freshet_tests::{Client, Guest, KubeCluster, Kubectl, Load, Plan, Writer};
+use freshet_tests::{Guest, KubeCluster, Kubectl, Work, image_tag as tag};
 use serde_json::json;
 
-use super::{COLD, NAMESPACE, PARTITIONS, Story, TOPIC, of, progress, say, spec, tag};
+use super::{COLD, NAMESPACE, Story, TOPIC, of, say, spec};
 
 pub(super) fn install(_: &mut Story) -> Result<()> {
     let began = Instant::now();
@@ -92,53 +92,45 @@ pub(super) fn bad_input(story: &mut Story) -> Result<()> {
 /// One for clients of pods, and one for those outside.
 pub(super) fn topics(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
-    cluster.topic(TOPIC, &json!({ "partitions": PARTITIONS, "replicas": 3, "config": { "retention.ms": 86_400_000 } }))?;
-    say("a topic, from apply to Ready", cluster.topic_ready(TOPIC)?);
-    let leaves =
-        json!({ "remote.storage.enable": true, "segment.ms": 2000, "local.retention.ms": 4000 });
-    cluster.topic(
-        COLD,
-        &json!({ "partitions": 3, "replicas": 3, "config": leaves }),
-    )?;
-    cluster.topic_ready(COLD)?;
-    let plan = |topic: &str, partitions, rate| {
-        let writer = |client| Writer {
-            client,
-            idempotent: true,
-        };
-        Plan {
-            topic: topic.to_owned(),
-            partitions,
-            writers: vec![writer(Client::Librdkafka), writer(Client::Java)],
-            readers: vec![Client::FranzGo],
-            rate,
-        }
-    };
-    let outside = Load::start(plan(TOPIC, PARTITIONS, 100), &cluster.bootstrap()?)?;
-    story.loads.push(outside);
     let (clients, ..) = story.guests.as_ref().context("nobody is there to write")?;
-    let service = format!("{}-internal-bootstrap.{NAMESPACE}.svc:9092", cluster.name);
-    let inside = Load::start_by(plan(COLD, 3, 50), |client, role, options| {
-        clients.peer(client, role, &service, options)
-    })?;
-    story.loads.push(inside);
-    progress(story)
+    let began = Instant::now();
+    story.work = Some(Work::begin(&cluster, clients, TOPIC, COLD)?);
+    say("two topics, and all clients at work", began.elapsed());
+    Ok(())
+}
+
+/// A topic of a cluster that is known by its address only comes and goes like any other.
+pub(super) fn external(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    let address = format!("{}-internal-bootstrap.{NAMESPACE}.svc:9092", cluster.name);
+    cluster.ctl.apply(
+        &json!({
+            "apiVersion": "freshet.dev/v1", "kind": "Topic", "metadata": { "name": "elsewhere" },
+            "spec": {
+                "external": { "bootstrapServers": [address] },
+                "partitions": 2, "replicas": 3, "deletionPolicy": "Delete",
+            },
+        })
+        .to_string(),
+    )?;
+    cluster.topic_ready("elsewhere")?;
+    let is_there = || -> Result<bool> {
+        let all = cluster.freshet(&["topic", "list", "--output", "json"])?;
+        Ok(all.contains("\"elsewhere\""))
+    };
+    ensure!(is_there()?, "it is said to be ready, and is not there");
+    cluster
+        .ctl
+        .ok(&["delete", "topics.freshet.dev/elsewhere", "--timeout=60s"])?;
+    ensure!(!is_there()?, "the object went, and its topic did not");
+    Ok(())
 }
 
 pub(super) fn quiescence(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
     cluster.settled()?;
-    let writes = || -> Result<f64> {
-        let all = KubeCluster::operator_metrics()?;
-        ensure!(!all.is_empty(), "the operator counts nothing");
-        Ok(all
-            .iter()
-            .filter(|(name, _)| name.starts_with("freshet_operator_writes_total"))
-            .map(|(_, n)| n)
-            .sum())
-    };
     thread::sleep(Duration::from_secs(3));
-    let before = writes()?;
+    let before = KubeCluster::operator_writes()?;
     // A label of somebody else's makes the operator look again, more than once.
     for round in 0..3 {
         cluster.ctl.ok(&[
@@ -149,7 +141,7 @@ pub(super) fn quiescence(story: &mut Story) -> Result<()> {
         ])?;
         thread::sleep(Duration::from_secs(2));
     }
-    let after = writes()?;
+    let after = KubeCluster::operator_writes()?;
     ensure!(
         before > 0.0 && (after - before).abs() < 0.5,
         "{before} writes became {after}"

@@ -3,79 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use freshet_tests::{Client, KubeCluster, Kubectl, Load, Plan, Seen, Writer};
+use anyhow::{Context, Result, ensure};
+use freshet_tests::{Client, KubeCluster, Kubectl, Load, PROGRESS, Plan, Writer, image_tag as tag};
 use serde_json::{Value, json};
 
-use super::{COLD, NAMESPACE, PROGRESS, Story, TOPIC, of, say, spec, tag};
+use super::{NAMESPACE, Story, TOPIC, of, say, spec};
 
 /// A cluster of one broker becomes ready within this time.
 const SOON: Duration = Duration::from_secs(60);
 
 pub(super) fn judged(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
-    ensure!(
-        story.loads.len() == 2,
-        "clients are missing, see the tests before"
-    );
-    for load in std::mem::take(&mut story.loads) {
-        let topic = load.topic().to_owned();
-        judge(load.finish(|| cluster.read(&topic))?).with_context(|| topic)?;
-    }
-    are_cold(
-        &cluster,
-        &story.guests.as_ref().context("there is no bucket")?.2,
-    )
-}
-
-fn judge(seen: Seen) -> Result<()> {
-    let anomalies = seen.history.check();
-    ensure!(
-        seen.history.acked.len() > 1000,
-        "only {} records were acknowledged",
-        seen.history.acked.len()
-    );
-    eprintln!(
-        "{} sent, {} acknowledged, {} read at the end; half within {:.1?}, the longest {:.1?}",
-        seen.history.sent.len(),
-        seen.history.acked.len(),
-        seen.history.last_read.len(),
-        seen.percentile(0.5),
-        seen.percentile(1.0),
-    );
-    if let Some(first) = anomalies.first() {
-        bail!("{} anomalies, the first is {first}", anomalies.len());
-    }
-    if let Some((number, why)) = seen.given_up.first() {
-        bail!(
-            "{} records were given up, the first is {number}: {why}",
-            seen.given_up.len()
-        );
-    }
-    Ok(())
-}
-
-/// What was read just now had left the disks, most of it, and is whole in the bucket.
-fn are_cold(cluster: &KubeCluster, bucket: &str) -> Result<()> {
-    let told = cluster.freshet(&["tier", "status", COLD, "--output", "json"])?;
-    let told: Vec<Value> = serde_json::from_str(&told)?;
-    ensure!(told.len() == 3, "{told:?}");
-    for partition in &told {
-        let at = |name: &str| partition[name].as_i64().context("a partition nobody leads");
-        ensure!(
-            at("local_start")? > at("start")? && at("tiered_end")? > 0,
-            "it is on the disks still: {partition}"
-        );
-    }
-    let told = cluster.freshet(&[
-        "tier", "verify", "--from", bucket, "--read", "--output", "json",
-    ])?;
-    let told: Value = serde_json::from_str(&told)?;
-    ensure!(
-        told["damaged"].as_array().is_some_and(Vec::is_empty),
-        "{told}"
-    );
-    Ok(())
+    let work = story
+        .work
+        .take()
+        .context("nobody works, see the tests before")?;
+    let (.., bucket) = story.guests.as_ref().context("there is no bucket")?;
+    work.judged(&cluster, bucket)
 }
 
 pub(super) fn deleted_and_back(story: &mut Story) -> Result<()> {

@@ -109,11 +109,12 @@ fn complete(cluster: &Cluster, nodes: &[Node]) -> bool {
     for node in nodes {
         names.extend([node.containerd(), node.kubelet()]);
     }
-    let runs = |name: &String| {
-        let process = cluster.ledger.daemons.get(name);
-        process.is_some_and(|process| process.alive())
-    };
-    names.iter().all(runs)
+    names.iter().all(|name| runs(cluster, name))
+}
+
+fn runs(cluster: &Cluster, name: &str) -> bool {
+    let process = cluster.ledger.daemons.get(name);
+    process.is_some_and(|process| process.alive())
 }
 
 /// Folders, namespaces, certificates, configurations.
@@ -161,8 +162,15 @@ fn wait_ready(cluster: &Cluster, nodes: &[Node], before: &BTreeMap<String, Strin
     Ok(())
 }
 
-/// Starts what of the control plane does not run.
+/// Starts what of the control plane does not run, and says so.
 pub(crate) fn control(cluster: &mut Cluster) -> Result<()> {
+    let fallen: Vec<_> = control::names()
+        .filter(|name| !runs(cluster, name))
+        .collect();
+    if fallen.is_empty() {
+        return Ok(());
+    }
+    say(&format!("starting {}", fallen.join(", ")));
     cluster.ledger.daemons.retain(|_, process| process.alive());
     control::start_first(cluster)?;
     answers(cluster)?;

@@ -159,7 +159,7 @@ const KUBE: &str = "kube";
 const APART: &[&str] = &[TRIALS, KUBE];
 
 /// Nodes of the Kubernetes that the operator is tested on.
-const NODES: u8 = 3;
+pub(crate) const NODES: u8 = 3;
 
 /// The operator on a real Kubernetes, which is raised for it and goes with it.
 fn kube() -> Result<Count> {
@@ -172,7 +172,7 @@ fn kube() -> Result<Count> {
             ..Count::default()
         });
     }
-    let images = image::for_tests()?;
+    let images = image::for_tests(true)?;
     let cluster = kube::Borrowed::up(NODES, &images)?;
     let mut command = cluster.cargo(
         place::root(),

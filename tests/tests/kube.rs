@@ -86,6 +86,10 @@ const CHAPTERS: &[(&str, Chapter)] = &[
         "a_pod_that_is_killed_and_a_volume_that_is_lost_come_back",
         losses::volume,
     ),
+    (
+        "a_broker_is_stopped_on_purpose_and_goes_on",
+        losses::stopped,
+    ),
     ("a_node_is_drained_and_comes_back", losses::drained),
     ("a_node_that_dies_comes_back", losses::node),
     (

@@ -10,34 +10,91 @@ use super::{KubeCluster, PROGRESS};
 
 /// How long a volume may take to have everything again.
 const COPIED: Duration = Duration::from_secs(120);
+/// How long it may take until a volume is there in the place of another: that of a node that is gone is
+/// waited for, for a minute after its pod has been struck off.
+const REPLACED: Duration = Duration::from_secs(240);
+/// What is written on the volume of a broker that is to be stopped.
+const STOPPED: &str = "freshet.dev/stopped";
 
 impl KubeCluster {
     /// A pod is taken off the books without a farewell.
     pub fn kill_pod(&self, pod: &str) -> Result<()> {
+        // It may be between two lives.
+        let force = ["--grace-period=0", "--force", "--ignore-not-found"];
         self.ctl
-            .ok(&["delete", "pod", pod, "--grace-period=0", "--force"])?;
+            .ok(&[&["delete", "pod", pod], &force[..]].concat())?;
         Ok(())
     }
 
-    /// The broker of a pod, to be killed at once.
-    pub fn process(&self, pod: &str) -> Result<Pid> {
-        Pid::in_pod(&self.ctl, pod, "freshet-broker")
+    /// The broker of a pod, to be killed at once; a pod that is just restarted is waited for.
+    pub(super) fn process(&self, pod: &str) -> Result<Pid> {
+        let look = || Pid::in_pod(&self.ctl, pod, "freshet-broker").map(Some);
+        Ok(self.ctl.until("there is a broker", PROGRESS, look)?.0)
     }
 
     /// A pod's volume goes with all that is on it, and the pod comes back with an empty one.
     pub fn lose_volume(&self, pod: &str) -> Result<()> {
-        let claim = format!("pvc/data-{pod}");
-        let id = || -> Result<String> {
-            let claim = self.ctl.get(&[&claim])?;
-            let uid = claim["metadata"]["uid"].as_str();
-            Ok(uid.context("a volume without an id")?.to_owned())
-        };
-        let before = id()?;
-        self.ctl.ok(&["delete", &claim, "--wait=false"])?;
-        self.ctl.ok(&["delete", "pod", pod])?;
-        let look = || Ok((id()? != before).then_some(()));
-        self.ctl.until("there is a new volume", PROGRESS, look)?;
+        let before = self.volume(pod)?;
+        self.ctl.ok(&["delete", &claim(pod), "--wait=false"])?;
+        self.ctl.ok(&["delete", "pod", pod, "--ignore-not-found"])?;
+        self.new_volume(pod, &before)
+    }
+
+    /// The id of a pod's volume.
+    pub(super) fn volume(&self, pod: &str) -> Result<String> {
+        let claim = self.ctl.get(&[&claim(pod)])?;
+        let uid = claim["metadata"]["uid"].as_str();
+        Ok(uid.context("a volume without an id")?.to_owned())
+    }
+
+    /// Waits until a pod has another volume.
+    pub(super) fn new_volume(&self, pod: &str, before: &str) -> Result<()> {
+        let look = || Ok((self.volume(pod)? != before).then_some(()));
+        self.ctl.until("there is a new volume", REPLACED, look)?;
         Ok(())
+    }
+
+    /// Stops a broker on purpose, and waits until its process does nothing.
+    pub fn stop_broker(&self, pod: &str) -> Result<()> {
+        let why = format!("{STOPPED}=a disk is looked at");
+        self.ctl.ok(&["annotate", &claim(pod), &why])?;
+        let look = || {
+            let told = self.ctl.get(&[&self.object()])?["status"].clone();
+            let brokers = told["pools"].as_array().into_iter().flatten();
+            let mut brokers =
+                brokers.flat_map(|pool| pool["brokers"].as_array().into_iter().flatten());
+            let stopped = brokers.any(|b| b["pod"] == pod && b["stopped"] == "a disk is looked at");
+            // The status says what is asked for; the process itself says what it is.
+            let idle =
+                self.ctl.get(&["pod", pod])?["status"]["containerStatuses"][0]["ready"] == false;
+            let brokers = self.brokers()?.len();
+            ensure!(
+                stopped && idle && brokers == 2,
+                "{brokers} brokers serve; {told}"
+            );
+            Ok(Some(()))
+        };
+        self.ctl.until("the broker is stopped", PROGRESS, look)?;
+        Ok(())
+    }
+
+    /// Starts it again.
+    pub fn start_broker(&self, pod: &str) -> Result<()> {
+        let none = format!("{STOPPED}-");
+        self.ctl.ok(&["annotate", &claim(pod), &none]).map(drop)
+    }
+
+    /// A node with one pod of the cluster, and that pod; others can do without it.
+    pub(super) fn node_of_one_broker(&self, spared: &str, which: u64) -> Result<(String, String)> {
+        let pods = self.pods()?;
+        let alone = |node: &str| pods.values().filter(|pod| pod.node == node).count() == 1;
+        let all: Vec<_> = pods
+            .iter()
+            .filter(|(_, pod)| pod.node != spared && alone(&pod.node))
+            .collect();
+        let at = usize::try_from(which % all.len().max(1) as u64)?;
+        let (name, pod) = all.get(at).context("no broker is alone on its node")?;
+        Ok((pod.node.clone(), (*name).clone()))
     }
 
     /// Waits until every broker has everything that it keeps copies of.
@@ -82,4 +139,8 @@ impl KubeCluster {
         ])?;
         Ok(())
     }
+}
+
+fn claim(pod: &str) -> String {
+    format!("pvc/data-{pod}")
 }

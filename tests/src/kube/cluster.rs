@@ -76,7 +76,7 @@ impl KubeCluster {
 
     /// Its pool of brokers and controllers.
     pub fn main_pool(size: &str) -> Value {
-        json!({ "name": "main", "storage": { "size": size } })
+        json!({ "name": "main", "storage": { "size": size, "lostNode": { "afterMinutes": 1 } } })
     }
 
     /// Changes the spec.

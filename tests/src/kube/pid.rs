@@ -10,11 +10,11 @@ use super::ctl::Kubectl;
 
 /// A process of a pod.
 #[derive(Debug, Clone, Copy)]
-pub struct Pid(rustix::process::Pid);
+pub(super) struct Pid(rustix::process::Pid);
 
 impl Pid {
     /// The process of a pod that runs this program; its first, if there are more.
-    pub fn in_pod(ctl: &Kubectl, pod: &str, program: &str) -> Result<Self> {
+    pub(super) fn in_pod(ctl: &Kubectl, pod: &str, program: &str) -> Result<Self> {
         let seen = ctl.get(&["pod", pod])?;
         let uid = seen["metadata"]["uid"].as_str();
         let uid = uid.context("a pod without an id")?.to_owned();
@@ -32,12 +32,12 @@ impl Pid {
     }
 
     /// Ends it at once.
-    pub fn kill(self) -> Result<()> {
+    pub(super) fn kill(self) -> Result<()> {
         kill_process(self.0, Signal::KILL).with_context(|| format!("killing {self}"))
     }
 
     /// Processor time that it has used, in seconds.
-    pub fn busy(self) -> Result<f64> {
+    pub(super) fn busy(self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{self}/stat"))?;
         // The name in parentheses may have spaces.
         let (_, rest) = stat.rsplit_once(") ").context("a line of /proc")?;
@@ -51,7 +51,7 @@ impl Pid {
     }
 
     /// Memory that it has, in MiB.
-    pub fn resident(self) -> Result<f64> {
+    pub(super) fn resident(self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{self}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib: f64 = line

@@ -62,6 +62,17 @@ pub(super) fn node(story: &mut Story) -> Result<()> {
     progress(story)
 }
 
+/// Its process does nothing, and clients get on without it.
+pub(super) fn stopped(story: &mut Story) -> Result<()> {
+    let cluster = of(story)?;
+    cluster.stop_broker("demo-main-1")?;
+    progress(story)?;
+    cluster.start_broker("demo-main-1")?;
+    cluster.has_brokers(3)?;
+    cluster.settled()?;
+    progress(story)
+}
+
 pub(super) fn drift(story: &mut Story) -> Result<()> {
     let cluster = of(story)?;
     cluster.freshet(&["topic", "alter", TOPIC, "--config", "retention.ms=1234567"])?;

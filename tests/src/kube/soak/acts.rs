@@ -24,6 +24,14 @@ pub(super) enum Heal {
     Loss,
     Nothing,
     Node(String),
+    /// A node that was struck off, the pod that was there, and the id of its volume.
+    Gone {
+        node: String,
+        pod: String,
+        volume: String,
+    },
+    /// A pod whose broker is stopped.
+    Stopped(String),
     Drained(String),
     Operator(Instant),
     Api {
@@ -51,6 +59,11 @@ impl Soak {
                 let node = cluster.node_of_a_broker(&self.spared, event.which)?;
                 end_node(&cluster.ctl, &node)?;
                 return Ok(Heal::Node(node));
+            }
+            Kind::NodeGone => return self.node_gone(event),
+            Kind::BrokerStopped => {
+                cluster.stop_broker(&pod(3))?;
+                return Ok(Heal::Stopped(pod(3)));
             }
             Kind::OperatorDies => KubeCluster::kill_operator()?,
             Kind::OperatorAway => {
@@ -99,6 +112,14 @@ impl Soak {
             Class::Loss | Class::Operator => Heal::Loss,
             _ => Heal::Nothing,
         })
+    }
+
+    fn node_gone(&self, event: Event) -> Result<Heal> {
+        let (node, pod) = self.cluster.node_of_one_broker(&self.spared, event.which)?;
+        let volume = self.cluster.volume(&pod)?;
+        end_node(&self.cluster.ctl, &node)?;
+        self.cluster.ctl.ok(&["delete", "node", &node])?;
+        Ok(Heal::Gone { node, pod, volume })
     }
 
     fn api_away(&self, event: Event) -> Result<Heal> {
@@ -172,6 +193,16 @@ impl Soak {
             Heal::Node(name) => {
                 get_on()?;
                 start_node(&self.cluster.ctl, &name)
+            }
+            Heal::Gone { node, pod, volume } => {
+                get_on()?;
+                self.cluster.new_volume(&pod, &volume)?;
+                self.cluster.has_brokers(3)?;
+                start_node(&self.cluster.ctl, &node)
+            }
+            Heal::Stopped(pod) => {
+                get_on()?;
+                self.cluster.start_broker(&pod)
             }
             Heal::Drained(name) => {
                 get_on()?;

@@ -20,6 +20,10 @@ pub(super) enum Kind {
     NodeDrained,
     /// A node loses its kubelet and all its pods.
     NodeDies,
+    /// A node dies and is struck off; its volumes are made anew elsewhere before it comes back.
+    NodeGone,
+    /// A broker is stopped on purpose for a while.
+    BrokerStopped,
     /// The only voter is killed.
     ControllerDies,
     /// The operator's pod is killed.
@@ -83,6 +87,12 @@ pub(super) const KINDS: &[(Kind, Class, &str)] = &[
     (Kind::VolumeLost, Class::Loss, "a volume is lost"),
     (Kind::NodeDrained, Class::Loss, "a node is drained"),
     (Kind::NodeDies, Class::Loss, "a node dies"),
+    (Kind::NodeGone, Class::Loss, "a node never comes back"),
+    (
+        Kind::BrokerStopped,
+        Class::Loss,
+        "a broker is stopped on purpose",
+    ),
     (Kind::ControllerDies, Class::Loss, "the only voter dies"),
     (Kind::OperatorDies, Class::Operator, "the operator dies"),
     (Kind::OperatorAway, Class::Operator, "the operator is away"),
@@ -204,6 +214,8 @@ impl World {
         match kind {
             // Without a controller nobody takes over what its node led.
             Kind::NodeDrained | Kind::NodeDies | Kind::ControllerComes => !self.controller,
+            // Two that are gone at once are a person's affair, and so is a vote.
+            Kind::NodeGone => self.brokers() == 3 && !self.controller,
             Kind::ControllerDies | Kind::ControllerGoes => self.controller,
             Kind::Grow => self.replicas == 3,
             Kind::Shrink => self.replicas == 5,
@@ -260,8 +272,14 @@ fn go_together(first: Kind, second: Kind) -> bool {
             Kind::NodeDies | Kind::NodeDrained | Kind::ControllerDies
         )
     };
-    let clash = voter(first) && node(second) || voter(second) && node(first);
-    a != b && !alone(a) && !alone(b) && !clash
+    // Nobody would begin what is turned back half way; and it kills a broker itself.
+    let away = |kind| kind == Kind::OperatorAway;
+    let waits = |kind: Kind| kind == Kind::ImageTurnedBack || kind.class() == Class::Loss;
+    // What the operator has to do about these is waited for: nobody else may hold it up.
+    let asks = |kind| matches!(kind, Kind::NodeGone | Kind::BrokerStopped);
+    let holds = |kind: Kind| matches!(kind.class(), Class::Operator | Class::Spec);
+    let clash = |x, y| voter(x) && node(y) || away(x) && waits(y) || asks(x) && holds(y);
+    a != b && !alone(a) && !alone(b) && !clash(first, second) && !clash(second, first)
 }
 
 impl Dealer {

@@ -74,3 +74,25 @@ fn a_node_with_the_only_voter_is_left_alone() {
     assert!(!go_together(Kind::ControllerDies, Kind::ControllerGoes));
     assert!(go_together(Kind::ControllerGoes, Kind::OperatorDies));
 }
+
+#[test]
+fn what_an_operator_has_to_begin_is_not_asked_for_while_there_is_none() {
+    assert!(!go_together(Kind::OperatorAway, Kind::ImageTurnedBack));
+    assert!(!go_together(Kind::ImageTurnedBack, Kind::OperatorAway));
+    assert!(!go_together(Kind::NodeDrained, Kind::OperatorAway));
+    assert!(go_together(Kind::OperatorAway, Kind::Grow));
+    assert!(go_together(Kind::OperatorDies, Kind::ImageTurnedBack));
+}
+
+#[test]
+fn nobody_is_waited_for_who_cannot_come() {
+    for asks in [Kind::NodeGone, Kind::BrokerStopped] {
+        assert!(!go_together(asks, Kind::OperatorAway) && !go_together(Kind::RestartSetting, asks));
+        assert!(go_together(asks, Kind::TopicsCome));
+    }
+    let five = World {
+        replicas: 5,
+        ..World::default()
+    };
+    assert!(!five.allows(Kind::NodeGone) && five.allows(Kind::BrokerStopped));
+}

@@ -77,6 +77,19 @@ enum Line {
     Done(Done),
 }
 
+/// A program that runs beside the brokers as they run.
+pub(crate) fn here(program: &Path) -> Command {
+    Command::new(program)
+}
+
+/// A program as on another machine: it gets the processors that nobody else wants just then, so only what
+/// the brokers do for it disturbs anybody.
+pub(crate) fn elsewhere(program: &Path) -> Command {
+    let mut idle = Command::new("chrt");
+    idle.args(["--idle", "0"]).arg(program);
+    idle
+}
+
 /// A running program.
 pub(crate) struct Client {
     child: Child,
@@ -87,6 +100,15 @@ pub(crate) struct Client {
 impl Client {
     /// Starts the program and waits until it is set up for its job.
     pub(crate) fn start(job: &Job) -> Result<Self> {
+        Self::start_by(job, here)
+    }
+
+    /// The same as on another machine.
+    pub(crate) fn start_elsewhere(job: &Job) -> Result<Self> {
+        Self::start_by(job, elsewhere)
+    }
+
+    fn start_by(job: &Job, place: fn(&Path) -> Command) -> Result<Self> {
         let python = peers().join("python/bin/python");
         if !python.is_file() {
             bail!(
@@ -95,7 +117,7 @@ impl Client {
             );
         }
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/load.py");
-        let mut child = Command::new(python)
+        let mut child = place(&python)
             .arg(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

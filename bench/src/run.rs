@@ -499,7 +499,7 @@ impl Stand<'_> {
 
     fn tier_replay(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
         self.alone();
-        let tiers = Tiers::start(self.scratch.path(), Vec::new())?;
+        let tiers = Tiers::start_apart(self.scratch.path())?;
         let read = |topic| Job {
             create: false,
             remove: false,

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::gateway::Gateway;
 use crate::broker::Broker;
-use crate::client::{Client, Done, Job, Role, work};
+use crate::client::{Client, Done, Job, Role, elsewhere, here, work};
 use crate::cpu::Machine;
 use crate::measure::{Numbers, Sample, distrust, foreign};
 
@@ -53,7 +53,15 @@ struct Took {
 impl Tiers {
     /// Starts both, empty, while other processes of ours stand by.
     pub(crate) fn start(scratch: &Path, others: Vec<u32>) -> Result<Self> {
-        let gateway = Gateway::start(scratch)?;
+        Self::with(Gateway::start(scratch, here)?, scratch, others)
+    }
+
+    /// The same with an S3 server as on another machine.
+    pub(crate) fn start_apart(scratch: &Path) -> Result<Self> {
+        Self::with(Gateway::start(scratch, elsewhere)?, scratch, Vec::new())
+    }
+
+    fn with(gateway: Gateway, scratch: &Path, others: Vec<u32>) -> Result<Self> {
         let set = [
             ("remote.log.storage.system.enable", "true".to_owned()),
             ("remote.log.storage.url", Gateway::url()),
@@ -220,8 +228,10 @@ impl Tiers {
         };
         self.watched(|numbers| {
             let calm = self.work(&job("calm"))?.done;
-            let beside_cold = self.beside(cold, &job("cold"))?;
-            let beside_local = self.beside(local, &job("local"))?;
+            let (beside_cold, cold_rate) = self.beside(cold, &job("cold"))?;
+            let (beside_local, local_rate) = self.beside(local, &job("local"))?;
+            numbers.insert("cold rate".to_owned(), cold_rate);
+            numbers.insert("local rate".to_owned(), local_rate);
             let runs = [
                 ("calm", calm),
                 ("cold", beside_cold),
@@ -248,20 +258,26 @@ impl Tiers {
         })
     }
 
-    /// Does a job while another client reads a topic again and again.
-    fn beside(&self, reads: &Job, job: &Job) -> Result<Done> {
+    /// Does a job while another client reads a topic again and again; gives what was read in a second,
+    /// too, in MB.
+    fn beside(&self, reads: &Job, job: &Job) -> Result<(Done, f64)> {
         let over = AtomicBool::new(false);
         scope(|threads| {
             let reader = threads.spawn(|| {
+                let (mut records, mut seconds) = (0, 0.0);
                 while !over.load(Ordering::Relaxed) {
-                    work(reads)?;
+                    let mut client = Client::start_elsewhere(reads)?;
+                    let done = client.work()?;
+                    client.end()?;
+                    records += done.records;
+                    seconds += done.seconds;
                 }
-                Ok::<_, anyhow::Error>(())
+                Ok::<_, anyhow::Error>((records * reads.size) as f64 / 1e6 / seconds)
             });
             let took = self.work(job);
             over.store(true, Ordering::Relaxed);
-            reader.join().expect("a reader tells its errors")?;
-            Ok(took?.done)
+            let rate = reader.join().expect("a reader tells its errors")?;
+            Ok((took?.done, rate))
         })
     }
 }

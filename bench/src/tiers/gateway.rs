@@ -25,7 +25,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn start(scratch: &Path) -> Result<Self> {
+    pub(super) fn start(scratch: &Path, place: fn(&Path) -> Command) -> Result<Self> {
         let program = peers().join("s3/bin/versitygw");
         if !program.is_file() {
             bail!(
@@ -40,7 +40,7 @@ impl Gateway {
             fs::create_dir_all(inside).context("cannot create the bucket")?;
         }
         let log = File::create(folder.join("log")).context("cannot create the server's log")?;
-        let child = Command::new(program)
+        let child = place(&program)
             .args(["--port", &format!("127.0.0.1:{port}")])
             // Without it each request has a connection of its own, which no store asks for.
             .args(["--region", "us-east-1", "--keep-alive"])

@@ -208,16 +208,6 @@ impl Surroundings {
         Some(format!("{}:{}", listener.host, listener.port))
     }
 
-    /// Whether a broker is reached at `address`; asked with each poll.
-    fn is_at(&self, address: &str, node: NodeId, image: &MetadataImage) -> bool {
-        let known = image.broker(node).and_then(|b| b.listener(&self.listener));
-        known.is_some_and(|listener| {
-            let port = address.strip_prefix(&*listener.host);
-            let port = port.and_then(|port| port.strip_prefix(':'));
-            port.is_some_and(|port| port.parse() == Ok(listener.port))
-        })
-    }
-
     /// Waits until a broker can be reached.
     async fn address_of(&self, node: NodeId) -> String {
         let mut image = self.image.clone();
@@ -233,7 +223,7 @@ impl Surroundings {
     /// Ends once a broker is reached elsewhere than at `address`.
     async fn moved(&self, node: NodeId, address: &str) {
         let mut image = self.image.clone();
-        while self.is_at(address, node, &image.borrow_and_update()) {
+        while self.address(node, &image.borrow_and_update()).as_deref() == Some(address) {
             changed(&mut image).await;
         }
     }

@@ -16,6 +16,8 @@ use crate::args::peers;
 /// What the program shall do. Fields that a role does not use are ignored by it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Job {
+    #[serde(skip)]
+    pub(crate) place: Place,
     pub(crate) role: Role,
     pub(crate) bootstrap: String,
     pub(crate) topic: String,
@@ -77,17 +79,35 @@ enum Line {
     Done(Done),
 }
 
-/// A program that runs beside the brokers as they run.
-pub(crate) fn here(program: &Path) -> Command {
-    Command::new(program)
+/// Where a program runs, as far as one machine can show it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Place {
+    /// On the machine of the brokers.
+    #[default]
+    Here,
+    /// As on another machine: it gets the processors that nobody else wants just then, so only what the
+    /// brokers do for it disturbs anybody.
+    Elsewhere,
 }
 
-/// A program as on another machine: it gets the processors that nobody else wants just then, so only what
-/// the brokers do for it disturbs anybody.
-pub(crate) fn elsewhere(program: &Path) -> Command {
-    let mut idle = Command::new("chrt");
-    idle.args(["--idle", "0"]).arg(program);
-    idle
+impl Place {
+    /// A program, and how it is called there.
+    pub(crate) fn command(self, program: &Path) -> Command {
+        match self {
+            Self::Here => Command::new(program),
+            Self::Elsewhere => {
+                let mut idle = Command::new("chrt");
+                idle.args(["--idle", "0"]).arg(program);
+                idle
+            }
+        }
+    }
+}
+
+/// Starts a program, or says which one could not be started.
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
+    let child = command.spawn();
+    child.with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
 /// A running program.
@@ -100,15 +120,6 @@ pub(crate) struct Client {
 impl Client {
     /// Starts the program and waits until it is set up for its job.
     pub(crate) fn start(job: &Job) -> Result<Self> {
-        Self::start_by(job, here)
-    }
-
-    /// The same as on another machine.
-    pub(crate) fn start_elsewhere(job: &Job) -> Result<Self> {
-        Self::start_by(job, elsewhere)
-    }
-
-    fn start_by(job: &Job, place: fn(&Path) -> Command) -> Result<Self> {
         let python = peers().join("python/bin/python");
         if !python.is_file() {
             bail!(
@@ -117,12 +128,9 @@ impl Client {
             );
         }
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/load.py");
-        let mut child = place(&python)
-            .arg(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start the Python client")?;
+        let mut command = job.place.command(&python);
+        command.arg(program).stdin(Stdio::piped());
+        let mut child = spawn(command.stdout(Stdio::piped()))?;
         let stdin = child.stdin.take().expect("stdin was asked to be piped");
         let stdout = BufReader::new(child.stdout.take().expect("stdout was asked to be piped"));
         let mut client = Self {
@@ -194,10 +202,11 @@ impl Client {
 }
 
 /// Does a job that nobody measures.
-pub(crate) fn work(job: &Job) -> Result<()> {
+pub(crate) fn work(job: &Job) -> Result<Done> {
     let mut client = Client::start(job)?;
-    client.work()?;
-    client.end()
+    let done = client.work()?;
+    client.end()?;
+    Ok(done)
 }
 
 impl Drop for Client {

@@ -1,5 +1,7 @@
 //! One measurement: the broker's CPU time around a piece of work, and whether others disturbed it.
 
+pub(crate) mod memory;
+
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -65,11 +67,14 @@ pub(crate) fn load(broker: &Broker, other: &Broker, load: &Load, job: &Job) -> R
     let mut client = Client::start(job)?;
     let mut ours = [broker.ids(), other.ids()].concat();
     ours.push(client.id());
-    let (machine, start) = (Machine::look(&ours)?, Instant::now());
-    let before = broker.cpu()?;
-    let done = client.work()?;
-    let used = broker.cpu()? - before;
-    let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
+    let (done, used, foreign) = memory::ready(memory::taken(job), || {
+        let (machine, start) = (Machine::look(&ours)?, Instant::now());
+        let before = broker.cpu()?;
+        let done = client.work()?;
+        let used = broker.cpu()? - before;
+        let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
+        Ok((done, used, foreign))
+    })?;
     client.end()?;
     if done.records != job.records {
         bail!("{} records instead of {}", done.records, job.records);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::args::Side;
 use crate::bars::Bar;
-use crate::client::{Job, Role};
+use crate::client::{Job, Place, Role};
 
 /// When an acknowledged record is safe on Freshet. Kafka's is always in the page cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,7 @@ impl Load {
             config.insert("min.insync.replicas", "2");
         }
         Job {
+            place: Place::default(),
             role: self.role,
             bootstrap,
             topic,

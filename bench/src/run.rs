@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::args::{Args, Output, Side, target};
 use crate::broker::{self, Broker};
-use crate::client::{Job, Role, work};
+use crate::client::{Job, Place, Role, work};
 use crate::measure::{self, Noise, Numbers, Sample};
 use crate::report::{self, Measured, Report};
 use crate::rows::{COLD, Kind, Load, ROWS, Row, Tier, WARM_UP, WARM_UP_THREE};
@@ -238,7 +238,7 @@ impl Stand<'_> {
         let bootstrap = broker.bootstrap();
         let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
         job.remove = false;
-        work(&job)
+        work(&job).map(drop)
     }
 
     /// Removes the topic of a reading row.
@@ -246,7 +246,7 @@ impl Stand<'_> {
         let bootstrap = broker.bootstrap();
         let mut job = load.job(broker.side, bootstrap, topic.into(), self.args.divisor());
         (job.create, job.records) = (false, 0);
-        work(&job)
+        work(&job).map(drop)
     }
 
     /// A cluster of three that nobody talks to, with a topic of copies of a few partitions.
@@ -446,7 +446,7 @@ impl Stand<'_> {
         self.alone();
         let own: Vec<_> = self.freshets().collect();
         self.turns_of(&own, measured, |_, _| {
-            let tiers = Tiers::start(self.scratch.path(), Vec::new())?;
+            let tiers = Tiers::start(self.scratch.path(), Place::Here, Vec::new())?;
             tiers.copy(&self.sized(load, &tiers.broker, "copy"))
         })
     }
@@ -462,7 +462,7 @@ impl Stand<'_> {
             ..self.sized(load, broker, row.name)
         };
         let ids = both.iter().flat_map(Broker::ids).collect();
-        let tiers = Tiers::start(self.scratch.path(), ids)?;
+        let tiers = Tiers::start(self.scratch.path(), Place::Here, ids)?;
         let cold = job(&tiers.broker);
         tiers.fill(&cold)?;
         for broker in both {
@@ -499,7 +499,7 @@ impl Stand<'_> {
 
     fn tier_replay(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
         self.alone();
-        let tiers = Tiers::start_apart(self.scratch.path())?;
+        let tiers = Tiers::start(self.scratch.path(), Place::Elsewhere, Vec::new())?;
         let read = |topic| Job {
             create: false,
             remove: false,

@@ -14,9 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::gateway::Gateway;
 use crate::broker::Broker;
-use crate::client::{Client, Done, Job, Role, elsewhere, here, work};
+use crate::client::{Client, Done, Job, Place, Role, work};
 use crate::cpu::Machine;
-use crate::measure::{Numbers, Sample, distrust, foreign};
+use crate::measure::{Numbers, Sample, distrust, foreign, memory};
 
 /// How long copying, or freeing the disk, may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -51,17 +51,9 @@ struct Took {
 }
 
 impl Tiers {
-    /// Starts both, empty, while other processes of ours stand by.
-    pub(crate) fn start(scratch: &Path, others: Vec<u32>) -> Result<Self> {
-        Self::with(Gateway::start(scratch, here)?, scratch, others)
-    }
-
-    /// The same with an S3 server as on another machine.
-    pub(crate) fn start_apart(scratch: &Path) -> Result<Self> {
-        Self::with(Gateway::start(scratch, elsewhere)?, scratch, Vec::new())
-    }
-
-    fn with(gateway: Gateway, scratch: &Path, others: Vec<u32>) -> Result<Self> {
+    /// Starts both, empty, the S3 server in its place, while other processes of ours stand by.
+    pub(crate) fn start(scratch: &Path, store: Place, others: Vec<u32>) -> Result<Self> {
+        let gateway = Gateway::start(scratch, store)?;
         let set = [
             ("remote.log.storage.system.enable", "true".to_owned()),
             ("remote.log.storage.url", Gateway::url()),
@@ -76,15 +68,22 @@ impl Tiers {
         })
     }
 
-    /// A sample of what `measure` does, and what others did meanwhile.
-    fn watched(&self, measure: impl FnOnce(&mut Numbers) -> Result<()>) -> Result<Sample> {
+    /// A sample of what `measure` does, which takes `bytes` of the page cache, and what others did
+    /// meanwhile.
+    fn watched(
+        &self,
+        bytes: u64,
+        measure: impl FnOnce(&mut Numbers) -> Result<()>,
+    ) -> Result<Sample> {
         let own = [self.broker.ids(), vec![self.gateway.id()]].concat();
         let ours = [own, self.others.clone()].concat();
-        let (machine, start) = (Machine::look(&ours)?, Instant::now());
-        let mut numbers = Numbers::new();
-        measure(&mut numbers)?;
-        let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
-        Ok(Sample { numbers, foreign })
+        memory::ready(bytes, || {
+            let (machine, start) = (Machine::look(&ours)?, Instant::now());
+            let mut numbers = Numbers::new();
+            measure(&mut numbers)?;
+            let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
+            Ok(Sample { numbers, foreign })
+        })
     }
 
     fn work(&self, job: &Job) -> Result<Took> {
@@ -105,7 +104,8 @@ impl Tiers {
         };
         let (plain, mut tiered) = (topic("plain"), topic("tiered"));
         tiered.config.extend([TIERS]);
-        self.watched(|numbers| {
+        // Two topics, the bucket, and the client.
+        self.watched(4 * job.records * job.size, |numbers| {
             let alone = self.work(&plain)?;
             rustix::fs::sync();
             sleep(SETTLE);
@@ -180,7 +180,7 @@ impl Tiers {
     /// Cold records, and the bytes of their objects as they are: both read by this process. What is read
     /// by the client of all other rows is beside them; that one has enough to do with records.
     pub(crate) fn read(&self, cold: &Job) -> Result<Sample> {
-        self.watched(|numbers| {
+        self.watched(2 * cold.records * cold.size, |numbers| {
             let bytes = (cold.records * cold.size) as f64;
             let before = self.broker.cpu()?;
             let rate = consume(cold)?;
@@ -201,17 +201,25 @@ impl Tiers {
         })
     }
 
+    /// The objects of segments: their names, and their lengths in bytes.
+    fn segments(&self) -> Result<Vec<(String, u64)>> {
+        let bucket = self.gateway.bucket()?;
+        let listing = one_thread()?.block_on(bucket.list("", None, 10_000))?;
+        let objects = listing.objects.into_iter();
+        let segments = objects.filter(|(name, _)| name.contains("/segments/"));
+        Ok(segments
+            .map(|(name, head)| (name, head.len_bytes))
+            .collect())
+    }
+
     /// MB/s of whole objects, one after the other, by the broker's own way to the store.
     fn download(&self, bytes: u64) -> Result<f64> {
-        let runtime = one_thread()?;
         let bucket = self.gateway.bucket()?;
-        runtime.block_on(async {
-            let listing = bucket.list("", None, 10_000).await?;
-            let objects = listing.objects.iter();
-            let segments = objects.filter(|(name, _)| name.contains("/segments/"));
+        let segments = self.segments()?;
+        one_thread()?.block_on(async {
             let (start, mut got) = (Instant::now(), 0);
-            for (name, head) in segments {
-                got += bucket.get_range(name, 0..head.len_bytes).await?.len() as u64;
+            for (name, length) in segments {
+                got += bucket.get_range(&name, 0..length).await?.len() as u64;
                 if got >= bytes {
                     return Ok(got as f64 / 1e6 / start.elapsed().as_secs_f64());
                 }
@@ -220,22 +228,41 @@ impl Tiers {
         })
     }
 
-    /// Records at fixed times: in peace, while cold records are read, while as many are read from the disk.
+    /// Records at fixed times: in peace, while cold records are read, while as many are read from the disk,
+    /// and while their objects are downloaded past the broker.
     pub(crate) fn replay(&self, open: &Job, [cold, local]: [&Job; 2]) -> Result<Sample> {
         let job = |name: &str| Job {
             topic: format!("{}-{name}", open.topic),
             ..open.clone()
         };
-        self.watched(|numbers| {
+        let [cold, local] = [cold, local].map(|reads| Job {
+            place: Place::Elsewhere,
+            ..reads.clone()
+        });
+        let replay = |reads: &Job| {
+            let done = work(reads)?;
+            Ok(((done.records * reads.size) as f64 / 1e6, done.seconds))
+        };
+        let objects = self.segments()?;
+        let mut objects = objects.iter().cycle();
+        let past = || {
+            let object = objects.next().context("the bucket is empty")?;
+            self.gateway.download(object, Place::Elsewhere)
+        };
+        // Latencies are better off without a thread that replaces memory.
+        self.watched(0, |numbers| {
             let calm = self.work(&job("calm"))?.done;
-            let (beside_cold, cold_rate) = self.beside(cold, &job("cold"))?;
-            let (beside_local, local_rate) = self.beside(local, &job("local"))?;
+            let (beside_cold, cold_rate) = self.beside(&job("cold"), || replay(&cold))?;
+            let (beside_local, local_rate) = self.beside(&job("local"), || replay(&local))?;
+            let (beside_past, past_rate) = self.beside(&job("past"), past)?;
             numbers.insert("cold rate".to_owned(), cold_rate);
             numbers.insert("local rate".to_owned(), local_rate);
+            numbers.insert("past rate".to_owned(), past_rate);
             let runs = [
                 ("calm", calm),
                 ("cold", beside_cold),
                 ("local", beside_local),
+                ("past", beside_past),
             ];
             for (when, mut done) in runs {
                 distrust(&mut done.more);
@@ -249,6 +276,8 @@ impl Tiers {
                 ("cold", "ack"),
                 ("cold", "end to end"),
                 ("local", "end to end"),
+                ("past", "ack"),
+                ("past", "end to end"),
             ] {
                 let p99 = |when: &str| numbers.get(&format!("{what} p99 {when}")).copied();
                 let both = p99(when).zip(p99("calm")).context("no latencies")?;
@@ -258,21 +287,24 @@ impl Tiers {
         })
     }
 
-    /// Does a job while another client reads a topic again and again; gives what was read in a second,
-    /// too, in MB.
-    fn beside(&self, reads: &Job, job: &Job) -> Result<(Done, f64)> {
+    /// Does a job while others `read` again and again, which gives MB and seconds; gives what was read in a
+    /// second, too, in MB.
+    fn beside(
+        &self,
+        job: &Job,
+        mut read: impl FnMut() -> Result<(f64, f64)> + Send,
+    ) -> Result<(Done, f64)> {
         let over = AtomicBool::new(false);
+        let over = &over;
         scope(|threads| {
-            let reader = threads.spawn(|| {
-                let (mut records, mut seconds) = (0, 0.0);
+            let reader = threads.spawn(move || {
+                let (mut megabytes, mut seconds) = (0.0, 0.0);
                 while !over.load(Ordering::Relaxed) {
-                    let mut client = Client::start_elsewhere(reads)?;
-                    let done = client.work()?;
-                    client.end()?;
-                    records += done.records;
-                    seconds += done.seconds;
+                    let (more, took) = read()?;
+                    megabytes += more;
+                    seconds += took;
                 }
-                Ok::<_, anyhow::Error>((records * reads.size) as f64 / 1e6 / seconds)
+                Ok::<_, anyhow::Error>(megabytes / seconds)
             });
             let took = self.work(job);
             over.store(true, Ordering::Relaxed);

@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let rows: Vec<_> = args.rest.iter().filter(|arg| names_a_row(arg)).collect();
     if rows.is_empty() || rows.iter().any(|row| row.starts_with("tier-")) {
         peers::run(&peers::Args::of(&["s3"]))?;
+        peers::system::require(&["chrt", "curl"])?;
     }
     let release = place::target().join("release");
     let program = release.join("freshet-bench").display().to_string();

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use freshet_objects::{Bucket, Limits};
 
 use crate::args::peers;
 use crate::broker::free_port;
+use crate::client::{Place, spawn};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const BUCKET: &str = "bench";
@@ -25,7 +26,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn start(scratch: &Path, place: fn(&Path) -> Command) -> Result<Self> {
+    pub(super) fn start(scratch: &Path, place: Place) -> Result<Self> {
         let program = peers().join("s3/bin/versitygw");
         if !program.is_file() {
             bail!(
@@ -40,7 +41,8 @@ impl Gateway {
             fs::create_dir_all(inside).context("cannot create the bucket")?;
         }
         let log = File::create(folder.join("log")).context("cannot create the server's log")?;
-        let child = place(&program)
+        let mut command = place.command(&program);
+        command
             .args(["--port", &format!("127.0.0.1:{port}")])
             // Without it each request has a connection of its own, which no store asks for.
             .args(["--region", "us-east-1", "--keep-alive"])
@@ -50,9 +52,8 @@ impl Gateway {
             .env("ROOT_SECRET_KEY", SECRET)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("cannot start the S3 server")?;
+            .stderr(log);
+        let child = spawn(&mut command)?;
         let gateway = Self {
             folder,
             port,
@@ -94,6 +95,29 @@ impl Gateway {
                 format!("http://127.0.0.1:{}", self.port),
             ),
         ]
+    }
+
+    /// Has `curl` download an object and forget it; gives its megabytes, and the seconds that it took.
+    pub(super) fn download(
+        &self,
+        (name, bytes): &(String, u64),
+        place: Place,
+    ) -> Result<(f64, f64)> {
+        let [(_, user), (_, secret), (_, region), (_, endpoint)] = self.environment();
+        let mut command = place.command(Path::new("curl"));
+        command
+            .args(["-sSf", "-o", "/dev/null"])
+            // The server asks for it, and older versions of curl leave it out.
+            .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+            .args(["--aws-sigv4", &format!("aws:amz:{region}:s3")])
+            .args(["--user", &format!("{user}:{secret}")])
+            .arg(format!("{endpoint}/{BUCKET}/{name}"));
+        let start = Instant::now();
+        let status = spawn(&mut command)?.wait()?;
+        if !status.success() {
+            bail!("curl ended with {status}");
+        }
+        Ok((*bytes as f64 / 1e6, start.elapsed().as_secs_f64()))
     }
 
     /// The bucket as the broker sees it.

@@ -8,8 +8,10 @@ use crate::process::{command, exists, read, run, say};
 /// A program and the Debian package that brings it. One that is on no search path has its whole path.
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("chrt", "util-linux"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
+    ("curl", "curl"),
     ("faketime", "faketime"),
     ("go", "golang-go"),
     ("ip", "iproute2"),

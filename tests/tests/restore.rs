@@ -13,11 +13,12 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER, Producer};
 use freshet_tests::{
-    Broker, Client, Cluster, Cold, Kind, Output, Raw, Suite, batch, enter, eventually,
-    freshet_command, missing_for_trials, now_ms, run,
+    Broker, Client, Cluster, Cold, Kind, Output, Raw, S3Server, Suite, batch, enter, eventually,
+    freshet_command, missing_for_buckets, missing_for_trials, now_ms, run,
 };
 use freshet_wire::InitProducerIdRequest;
 use serde_json::Value;
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A batch; eight of them make a segment.
@@ -37,18 +38,57 @@ fn main() -> ExitCode {
     let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     let peers = [Client::Java, Client::Librdkafka, Client::FranzGo];
     let missing = peers.into_iter().find_map(Client::missing);
+    let missing = kafka().or(missing).or(alone);
+    suite.test(
+        "a_cluster_without_disks_comes_back_from_its_folder",
+        missing.clone(),
+        || drill(&Place::folder()?),
+    );
     suite.test(
         "a_cluster_without_disks_comes_back_from_its_bucket",
-        kafka().or(missing).or(alone),
-        drill,
+        missing.or_else(missing_for_buckets),
+        || drill(&Place::server()?),
     );
     suite.test("what_is_in_the_way_of_a_restore_is_told", kafka(), refused);
     suite.test("a_bucket_is_verified_without_brokers", kafka(), verified);
     suite.run()
 }
 
-fn settings(bucket: &Path, cluster: &str) -> Vec<(&'static str, String)> {
-    let url = format!("file://{}", bucket.display());
+/// Where cold records are kept.
+enum Place {
+    Folder(TempDir),
+    Server(S3Server),
+}
+
+impl Place {
+    fn folder() -> Result<Self> {
+        Ok(Self::Folder(tempfile::tempdir()?))
+    }
+
+    fn server() -> Result<Self> {
+        S3Server::start().map(Self::Server)
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Folder(folder) => folder_url(folder.path()),
+            Self::Server(_) => S3Server::url(),
+        }
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Folder(_) => Vec::new(),
+            Self::Server(server) => server.environment(),
+        }
+    }
+}
+
+fn folder_url(folder: &Path) -> String {
+    format!("file://{}", folder.display())
+}
+
+fn settings(url: String, cluster: &str) -> Vec<(&'static str, String)> {
     vec![
         ("freshet.cluster.id", cluster.to_owned()),
         ("remote.log.storage.system.enable", "true".to_owned()),
@@ -66,18 +106,27 @@ fn settings(bucket: &Path, cluster: &str) -> Vec<(&'static str, String)> {
 }
 
 fn command(bootstrap: &str, arguments: &[&str]) -> Result<Output> {
+    command_in(&[], bootstrap, arguments)
+}
+
+fn command_in(
+    environment: &[(String, String)],
+    bootstrap: &str,
+    arguments: &[&str],
+) -> Result<Output> {
     let mut command = Command::new(freshet_command());
     command.args(arguments);
     command.env("FRESHET_BOOTSTRAP", bootstrap);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     run(command, "", PATIENCE)
 }
 
 /// `freshet cluster restore`, as a program reads it.
-fn restore(bootstrap: &str, bucket: &Path, more: &[&str]) -> Result<Value> {
-    let url = format!("file://{}", bucket.display());
+fn restore(bootstrap: &str, place: &Place, more: &[&str]) -> Result<Value> {
+    let url = place.url();
     let mut arguments = vec!["cluster", "restore", "--from", &url, "--output", "json"];
     arguments.extend(more);
-    let told = command(bootstrap, &arguments)?.success()?;
+    let told = command_in(&place.environment(), bootstrap, &arguments)?.success()?;
     serde_json::from_str(&told).with_context(|| told.clone())
 }
 
@@ -162,21 +211,26 @@ struct Before {
 }
 
 /// Three brokers that tier.
-fn cluster(folder: &Path, bucket: &Path) -> Result<Cluster> {
+fn cluster(folder: &Path, place: &Place) -> Result<Cluster> {
     let mut cluster = Cluster::new(3, folder, false)?;
+    let environment = place.environment();
+    let pairs = environment.iter().map(|(name, value)| (&**name, &**value));
+    let environment: Vec<_> = pairs.collect();
     for id in cluster.ids() {
-        for (name, value) in settings(bucket, CLUSTER) {
-            cluster.node(id).set(name, &value);
+        let node = cluster.node(id);
+        for (name, value) in settings(place.url(), CLUSTER) {
+            node.set(name, &value);
         }
+        node.set_environment(&environment);
     }
     Ok(cluster)
 }
 
-fn drill() -> Result<()> {
-    let (folder, bucket) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut cluster = cluster(folder.path(), bucket.path())?;
+fn drill(place: &Place) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = cluster(folder.path(), place)?;
     cluster.start()?;
-    let before = live(&cluster, bucket.path())?;
+    let before = live(&cluster, place)?;
     for id in cluster.ids() {
         cluster.node(id).kill()?;
     }
@@ -185,11 +239,11 @@ fn drill() -> Result<()> {
     }
     cluster.start()?;
     let bootstrap = cluster.bootstrap();
-    let planned = restore(&bootstrap, bucket.path(), &["--dry-run"])?;
+    let planned = restore(&bootstrap, place, &["--dry-run"])?;
     let expected = ["cold", "plain", "t"].map(|topic| (topic.to_owned(), "missing".to_owned()));
     ensure!(standings(&planned) == expected, "{planned}");
     ensure!(planned["positions"]["stored"] == 2, "{planned}");
-    let told = restore(&bootstrap, bucket.path(), &["--watch", "1s"])?;
+    let told = restore(&bootstrap, place, &["--watch", "1s"])?;
     let expected = expected.map(|(topic, _)| (topic, "restored".to_owned()));
     ensure!(standings(&told) == expected, "{told}");
     compare(&cluster, &before, &told)?;
@@ -204,20 +258,20 @@ fn drill() -> Result<()> {
         "5",
     ];
     command(&bootstrap, &moved)?.success()?;
-    let told = restore(&bootstrap, bucket.path(), &[])?;
+    let told = restore(&bootstrap, place, &[])?;
     let expected = expected.map(|(topic, _)| (topic, "there".to_owned()));
     ensure!(standings(&told) == expected, "{told}");
     ensure!(position(&bootstrap, "behind")? == 5, "{told}");
     // What comes now is exported as well, so it can happen again.
     eventually(PATIENCE, || {
-        let told = restore(&bootstrap, bucket.path(), &["--dry-run"])?;
+        let told = restore(&bootstrap, place, &["--dry-run"])?;
         ensure!(told["positions"]["stored"] == 2, "{told}");
         Ok(())
     })
 }
 
 /// Topics of all kinds, groups, and all of it in the bucket but what is in open segments.
-fn live(cluster: &Cluster, bucket: &Path) -> Result<Before> {
+fn live(cluster: &Cluster, place: &Place) -> Result<Before> {
     let bootstrap = cluster.bootstrap();
     let cold = Cold::make(&bootstrap, "cold")?;
     cluster.await_whole("cold", PATIENCE)?;
@@ -253,7 +307,7 @@ fn live(cluster: &Cluster, bucket: &Path) -> Result<Before> {
     let batches = batches(&mut connect()?, end)?;
     // It says what it would do of a cluster that lives as well.
     eventually(PATIENCE, || {
-        let told = restore(&bootstrap, bucket, &["--dry-run"])?;
+        let told = restore(&bootstrap, place, &["--dry-run"])?;
         ensure!(standings(&told).len() == 3, "{told}");
         ensure!(told["positions"]["stored"] == 2, "{told}");
         Ok(())
@@ -350,7 +404,8 @@ fn position(bootstrap: &str, group: &str) -> Result<i64> {
 
 fn verified() -> Result<()> {
     let bucket = tempfile::tempdir()?;
-    let set = settings(bucket.path(), CLUSTER);
+    let url = folder_url(bucket.path());
+    let set = settings(url.clone(), CLUSTER);
     let set: Vec<_> = set
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -370,7 +425,6 @@ fn verified() -> Result<()> {
     })?;
     std::thread::sleep(Duration::from_secs(1));
     broker.kill()?;
-    let url = format!("file://{}", bucket.path().display());
     let verify = |more: &[&str]| -> Result<(bool, Value)> {
         let mut arguments = vec!["tier", "verify", "--from", url.as_str(), "--output", "json"];
         arguments.extend(more);
@@ -411,16 +465,16 @@ fn verified() -> Result<()> {
 }
 
 fn refused() -> Result<()> {
-    let bucket = tempfile::tempdir()?;
+    let place = Place::folder()?;
+    let url = place.url();
     let start = |cluster: &str| {
-        let set = settings(bucket.path(), cluster);
+        let set = settings(place.url(), cluster);
         let set: Vec<_> = set
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         Broker::start(&set)
     };
-    let url = format!("file://{}", bucket.path().display());
     let refusal = |broker: &Broker, more: &[&str]| -> Result<String> {
         let mut arguments = vec!["cluster", "restore", "--from", url.as_str()];
         arguments.extend(more);
@@ -431,7 +485,7 @@ fn refused() -> Result<()> {
     let first = start(CLUSTER)?;
     Raw::connect(first.bootstrap())?.create_topic("t", &[])?;
     eventually(PATIENCE, || {
-        let told = restore(first.bootstrap(), bucket.path(), &["--dry-run"])?;
+        let told = restore(first.bootstrap(), &place, &["--dry-run"])?;
         ensure!(standings(&told).len() == 1, "{told}");
         Ok(())
     })?;

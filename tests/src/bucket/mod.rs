@@ -27,6 +27,8 @@ use proxy::Proxy;
 pub use rows::{BucketTrial, bucket_trials};
 use stage::Stage;
 
+use crate::cluster::HUB;
+
 /// What the broker puts before all names.
 const PREFIX: &str = "tier";
 
@@ -39,6 +41,26 @@ pub fn missing_for_buckets() -> Option<String> {
 struct Store {
     gateway: Gateway,
     proxy: Proxy,
+}
+
+/// A real S3 server with an empty bucket, which brokers of a [`Cluster`](crate::Cluster) reach.
+pub struct S3Server(Store);
+
+impl S3Server {
+    /// Starts one.
+    pub fn start() -> Result<Self> {
+        Store::start().map(Self)
+    }
+
+    /// What `remote.log.storage.url` is to be.
+    pub fn url() -> String {
+        format!("s3://{BUCKET}/{PREFIX}")
+    }
+
+    /// What has to be in the environment of whoever uses it, by name.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.0.environment(HUB, None)
+    }
 }
 
 /// A segment's object as a file.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BUCKET, Book, PREFIX, Store};
+use super::{Book, S3Server, Store};
 use crate::broker::Broker;
 use crate::http::get;
 use crate::raw::Raw;
@@ -24,7 +24,7 @@ pub(super) struct Stage {
 pub(super) fn settings() -> [(&'static str, String); 6] {
     [
         ("remote.log.storage.system.enable", "true".to_owned()),
-        ("remote.log.storage.url", format!("s3://{BUCKET}/{PREFIX}")),
+        ("remote.log.storage.url", S3Server::url()),
         ("remote.log.manager.task.interval.ms", "100".to_owned()),
         ("log.retention.check.interval.ms", "500".to_owned()),
         ("remote.list.offsets.request.timeout.ms", "3000".to_owned()),

@@ -1,14 +1,14 @@
 //! `cargo xtask test`: everything that a change must pass, in one order, with honest counts.
 
 mod count;
+mod lanes;
 mod steps;
 mod summary;
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::process::say;
 use count::Count;
 pub(crate) use steps::{NODES, told};
 use steps::{STEPS, Step};
@@ -17,42 +17,44 @@ use summary::Line;
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only these steps and what they need: tidy, unit, charts, build, peers,
+    /// Run only these steps and what they need: tidy, build, unit, peers, charts,
     /// oracle, wire, faults, trials, kube.
     #[arg(value_name = "STEP")]
     only: Vec<String>,
     /// Go on with the next step after one that failed.
     #[arg(long)]
     keep_going: bool,
+    /// Run one step without what it needs; what it needs is there.
+    #[arg(long, value_name = "STEP", conflicts_with = "only", hide = true)]
+    bare: Option<String>,
 }
 
-/// Runs the steps and closes with a table and one line of counts.
+/// Runs the steps, two at a time where they allow it, and closes with a table and one line of counts.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let steps = choose(&args.only)?;
-    let mut lines = Vec::new();
-    let mut stopped = false;
-    for (at, step) in steps.iter().enumerate() {
-        if stopped {
-            lines.push(Line::not_run(step.name));
-            continue;
-        }
-        say(&format!("test {}/{}: {}", at + 1, steps.len(), step.name));
-        let start = Instant::now();
-        let count = (step.run)().unwrap_or_else(|error| {
-            eprintln!("{}: {error:#}", step.name);
-            Count {
-                failed: 1,
-                ..Count::default()
-            }
-        });
-        stopped = count.failed > 0 && !args.keep_going;
-        lines.push(Line::ran(step.name, start.elapsed(), count));
-    }
-    let total = summary::print(&lines);
-    if total.failed > 0 || stopped {
+    let steps = match &args.bare {
+        Some(name) => vec![find(name)?],
+        None => choose(&args.only)?,
+    };
+    let start = Instant::now();
+    let lines = match steps.as_slice() {
+        [step] => vec![here(step)],
+        steps => lanes::run(steps, args.keep_going)?,
+    };
+    let total = summary::print(&lines, start.elapsed());
+    if total.failed > 0 {
         bail!("{} failed", total.failed);
     }
     Ok(())
+}
+
+/// Runs a step in this process.
+fn here(step: &Step) -> Line {
+    let start = Instant::now();
+    let count = (step.run)().unwrap_or_else(|error| {
+        eprintln!("{}: {error:#}", step.name);
+        Count::one(false)
+    });
+    Line::ran(step.name, start.elapsed(), count)
 }
 
 /// The steps that were asked for, with what they need, in the order of the list.
@@ -63,21 +65,23 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
     }
     let mut at = 0;
     while at < wanted.len() {
-        let Some(step) = STEPS.iter().find(|step| step.name == wanted[at]) else {
-            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-            bail!(
-                "no step is called `{}`; there are {}",
-                wanted[at],
-                names.join(", ")
-            );
-        };
-        wanted.extend(step.needs);
+        wanted.extend(find(wanted[at])?.needs);
         at += 1;
     }
     Ok(STEPS
         .iter()
         .filter(|step| wanted.contains(&step.name))
         .collect())
+}
+
+fn find(name: &str) -> Result<&'static Step> {
+    STEPS
+        .iter()
+        .find(|step| step.name == name)
+        .with_context(|| {
+            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+            format!("no step is called `{name}`; there are {}", names.join(", "))
+        })
 }
 
 #[cfg(test)]

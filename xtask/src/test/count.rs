@@ -1,5 +1,6 @@
 //! Counts of what ran, read from the closing lines of Rust's test runner.
 
+use std::fmt::{self, Display, Formatter};
 use std::ops::AddAssign;
 
 /// How many tests passed, failed and could not run.
@@ -43,6 +44,28 @@ impl Count {
             skipped: of(" ignored")?,
         })
     }
+
+    /// The counts in the closing line of `cargo xtask test`; `None` for other lines.
+    pub(crate) fn of_summary(line: &str) -> Option<Self> {
+        let mut parts = line.split(", ");
+        let mut of = |what: &str| parts.next()?.strip_suffix(what)?.parse().ok();
+        Some(Self {
+            passed: of(" passed")?,
+            failed: of(" failed")?,
+            skipped: of(" skipped")?,
+        })
+    }
+}
+
+impl Display for Count {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
 }
 
 /// The test, with its reason, that a line of the runner says was ignored.
@@ -72,6 +95,18 @@ mod tests {
             })
         );
         assert_eq!(Count::read("test a ... ok"), None);
+    }
+
+    #[test]
+    fn a_summary_is_read_as_it_is_written() {
+        let count = Count {
+            passed: 5,
+            failed: 0,
+            skipped: 12,
+        };
+        assert_eq!(Count::of_summary(&count.to_string()), Some(count));
+        assert_eq!(Count::of_summary("5 passed, 0 failed"), None);
+        assert_eq!(Count::of_summary("passed, 1 failed, 2 skipped"), None);
     }
 
     #[test]

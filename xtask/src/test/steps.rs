@@ -14,59 +14,71 @@ use crate::{charts, image, kube, peers, soak, tidy};
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) needs: &'static [&'static str],
+    /// Whether nothing else may run meanwhile, because it judges how long things take.
+    pub(crate) alone: bool,
     pub(crate) run: fn() -> Result<Count>,
 }
 
-/// In the order of what is cheap to know first.
+/// In the order in which they may begin: first what compiles, in two profiles side by side.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "tidy",
         needs: &[],
+        alone: false,
         run: tidy,
-    },
-    Step {
-        name: "unit",
-        needs: &[],
-        run: unit,
-    },
-    Step {
-        name: "charts",
-        needs: &[],
-        run: charts,
     },
     Step {
         name: "build",
         needs: &[],
+        alone: false,
         run: build,
+    },
+    Step {
+        name: "unit",
+        needs: &[],
+        alone: false,
+        run: unit,
     },
     Step {
         name: "peers",
         needs: &[],
+        alone: false,
         run: peers,
+    },
+    Step {
+        name: "charts",
+        needs: &[],
+        alone: false,
+        run: charts,
     },
     Step {
         name: "oracle",
         needs: &["build", "peers"],
+        alone: false,
         run: oracle,
     },
     Step {
         name: "wire",
         needs: &["build", "peers"],
+        alone: false,
         run: wire,
     },
     Step {
         name: "faults",
         needs: &["build", "peers"],
+        alone: false,
         run: faults,
     },
     Step {
         name: "trials",
         needs: &["build", "peers"],
+        alone: true,
         run: trials,
     },
     Step {
         name: "kube",
         needs: &["build", "peers"],
+        alone: true,
         run: kube,
     },
 ];
@@ -106,8 +118,19 @@ fn build() -> Result<Count> {
     process::run(&mut cargo(place::root(), &args)).map(|_| Count::one(true))
 }
 
+/// Other people's programs. All that tests call are installed here, as two steps at a time cannot do it.
 fn peers() -> Result<Count> {
-    peers::run(&peers::Args::default()).map(|()| Count::one(true))
+    peers::run(&peers::Args::default())?;
+    for (programs, what) in [
+        (peers::system::TRIALS, "what needs networks and disks"),
+        (peers::system::CLOCKS, "the trial of clocks"),
+        (peers::system::MONITORING, "the test of dashboards"),
+    ] {
+        if let Err(why) = peers::system::require(programs) {
+            say(&format!("{what} will be skipped: {why:#}"));
+        }
+    }
+    Ok(Count::one(true))
 }
 
 /// What others say about us: Kafka's own classes about our bytes, an S3 server about our requests. These
@@ -127,9 +150,6 @@ fn oracle() -> Result<Count> {
 
 /// Other people's clients against our processes: every black-box test that is no fault test.
 fn wire() -> Result<Count> {
-    if let Err(why) = peers::system::require(peers::system::MONITORING) {
-        say(&format!("the test of dashboards will be skipped: {why:#}"));
-    }
     black_box(|name| !FAULTS.contains(&name) && !APART.contains(&name))
 }
 
@@ -143,11 +163,6 @@ const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop", "bucket"];
 
 /// Three brokers under every fault of the table.
 fn trials() -> Result<Count> {
-    for programs in [peers::system::TRIALS, peers::system::CLOCKS] {
-        if let Err(why) = peers::system::require(programs) {
-            say(&format!("trials will be skipped: {why:#}"));
-        }
-    }
     black_box(|name| name == TRIALS)
 }
 

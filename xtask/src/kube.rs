@@ -151,6 +151,17 @@ pub(crate) fn refusal() -> Option<String> {
     joined(&needs::refusals(&Layout::of_user()))
 }
 
+/// Builds the cluster's programs, Helm among them, unless they are there; gives what keeps it from that.
+pub(crate) fn build() -> Result<Option<String>> {
+    let layout = Layout::of_user();
+    let refusal = joined(&needs::build_refusals(&layout));
+    if refusal.is_none() {
+        let _lock = lock(&layout)?;
+        change(&layout, &Command::Build)?;
+    }
+    Ok(refusal)
+}
+
 /// A cluster for tests: new when they begin, gone when they end.
 pub(crate) struct Borrowed(Layout);
 

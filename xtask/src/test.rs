@@ -17,8 +17,8 @@ use summary::Line;
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only these steps and what they need: tidy, build, unit, peers, charts,
-    /// oracle, wire, faults, trials, kube.
+    /// Run only these steps and what they need: tidy, build, unit, peers, programs,
+    /// charts, oracle, wire, faults, trials, kube.
     #[arg(value_name = "STEP")]
     only: Vec<String>,
     /// Go on with the next step after one that failed.

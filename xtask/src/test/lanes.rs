@@ -111,7 +111,7 @@ fn watched(step: &Step) -> Result<Count> {
         let line = line.context("cannot read what the step says")?;
         let line = String::from_utf8_lossy(&line);
         count = Count::of_summary(&line).or(count);
-        println!("{:<6} | {line}", step.name);
+        println!("{:<8} | {line}", step.name);
     }
     let fine = child.wait()?.success();
     let count = count.unwrap_or_default();

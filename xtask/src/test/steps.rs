@@ -46,8 +46,14 @@ pub(crate) const STEPS: &[Step] = &[
         run: peers,
     },
     Step {
+        name: "programs",
+        needs: &["peers"],
+        alone: false,
+        run: programs,
+    },
+    Step {
         name: "charts",
-        needs: &[],
+        needs: &["programs"],
         alone: false,
         run: charts,
     },
@@ -77,7 +83,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "kube",
-        needs: &["build", "peers"],
+        needs: &["build", "peers", "programs"],
         alone: true,
         run: kube,
     },
@@ -131,6 +137,22 @@ fn peers() -> Result<Count> {
         }
     }
     Ok(Count::one(true))
+}
+
+/// The programs of Kubernetes, and Helm, built from source.
+fn programs() -> Result<Count> {
+    match kube::build()? {
+        None => Ok(Count::one(true)),
+        Some(why) => {
+            say(&format!(
+                "SKIPPED programs: Kubernetes cannot be built here: {why}"
+            ));
+            Ok(Count {
+                skipped: 1,
+                ..Count::default()
+            })
+        }
+    }
 }
 
 /// What others say about us: Kafka's own classes about our bytes, an S3 server about our requests. These

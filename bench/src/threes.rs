@@ -13,7 +13,7 @@ use self::asker::Asker;
 use crate::broker::Broker;
 use crate::client::{Client, Done, Job, work};
 use crate::cpu::Machine;
-use crate::measure::{Numbers, Sample, distrust, foreign};
+use crate::measure::{Numbers, Sample, distrust, foreign, memory};
 
 /// How many partitions are produced to, to see that all go on.
 const SAMPLE: usize = 30;
@@ -184,6 +184,11 @@ impl Moves {
 
     /// Measures without the move and with it, then moves all back.
     pub(crate) fn round(&self, broker: &Broker, job: &Job) -> Result<Sample> {
+        let moved = self.fill.records * self.fill.size * 5 / 4;
+        memory::ready(moved, || self.move_and_back(broker, job))
+    }
+
+    fn move_and_back(&self, broker: &Broker, job: &Job) -> Result<Sample> {
         let asker = Asker::new(&broker.bootstrap())?;
         let (machine, start) = (Machine::look(&broker.ids())?, Instant::now());
         let calm = flow(job, &asker)?;

@@ -38,7 +38,12 @@ fn main() -> ExitCode {
     let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     let peers = [Client::Java, Client::Librdkafka, Client::FranzGo];
     let missing = peers.into_iter().find_map(Client::missing);
-    let missing = kafka().or(missing).or(alone);
+    let missing = kafka().or(missing).or(alone.clone());
+    suite.test(
+        "a_partition_whose_only_disk_is_lost_goes_on_behind_its_bucket",
+        kafka().or(alone),
+        only_disk,
+    );
     suite.test(
         "a_cluster_without_disks_comes_back_from_its_folder",
         missing.clone(),
@@ -400,6 +405,50 @@ fn position(bootstrap: &str, group: &str) -> Result<i64> {
     let row = rows.iter().find(|row| row["topic"] == "t");
     let position = row.and_then(|row| row["offset"].as_i64());
     position.with_context(|| told.to_string())
+}
+
+/// One copy, and its broker comes back with an empty disk.
+fn only_disk() -> Result<()> {
+    let (folder, place) = (tempfile::tempdir()?, Place::folder()?);
+    let mut cluster = cluster(folder.path(), &place)?;
+    cluster.start()?;
+    let tiered = [
+        ("remote.storage.enable", "true"),
+        ("segment.bytes", "1048576"),
+    ];
+    cluster.create_topic_with("t", (1, 1), &tiered)?;
+    cluster.await_whole("t", PATIENCE)?;
+    let leader = cluster.leader("t", 0)?;
+    let (_, end) = produce(|| cluster.connect(leader), -1, 44)?;
+    let mut raw = cluster.connect(leader)?;
+    let copied = eventually(PATIENCE, || {
+        let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
+        ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
+        Ok(last + 1)
+    })?;
+    let before = batches(&mut raw, copied)?;
+    cluster.node(leader).kill()?;
+    cluster.node(leader).lose_disk()?;
+    cluster.node(leader).start()?;
+    // What was not copied is gone, and only a person may say that this is so.
+    let elect = ["topic", "elect", "t", "--unclean", "--accept-loss"];
+    let bootstrap = cluster.bootstrap();
+    eventually(PATIENCE, || {
+        command(&bootstrap, &elect)?.success()?;
+        cluster.leader("t", 0)
+    })?;
+    let (_, end) = produce(
+        || eventually(PATIENCE, || cluster.connect(cluster.leader("t", 0)?)),
+        -1,
+        1,
+    )?;
+    ensure!(
+        end == copied + 1,
+        "{copied} were copied, and the next is {end}"
+    );
+    let after = batches(&mut cluster.connect(leader)?, copied)?;
+    ensure!(after == before, "other records came back");
+    Ok(())
 }
 
 fn verified() -> Result<()> {

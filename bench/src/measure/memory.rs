@@ -48,7 +48,7 @@ pub(crate) fn ready<T>(bytes: u64, work: impl FnOnce() -> Result<T>) -> Result<T
     scope(|threads| {
         let replacer = threads.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                while free()? < enough && held.pop().is_some() {}
+                hand_out(&mut held, enough, free)?;
                 sleep(LOOK_EVERY);
             }
             Ok::<_, anyhow::Error>(())
@@ -58,6 +58,12 @@ pub(crate) fn ready<T>(bytes: u64, work: impl FnOnce() -> Result<T>) -> Result<T
         replacer.join().expect("it tells its errors")?;
         result
     })
+}
+
+/// Lets go of what is held, piece by piece, until enough is free.
+fn hand_out<T>(held: &mut Vec<T>, enough: u64, free: impl Fn() -> Result<u64>) -> Result<()> {
+    while free()? < enough && held.pop().is_some() {}
+    Ok(())
 }
 
 /// Bytes that nothing uses, not even the page cache.
@@ -70,20 +76,27 @@ fn free() -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
-    fn memory_is_replaced_while_it_is_taken() {
-        let before = free().expect("Linux");
-        let (taken, during) = ready(256 << 20, || {
-            let taken = black_box(vec![1_u8; 256 << 20]);
-            sleep(20 * LOOK_EVERY);
-            Ok((taken.len(), free()?))
-        })
-        .expect("there is memory");
-        assert_eq!(taken, 256 << 20);
-        // Others take and free memory meanwhile.
-        let (least, most) = (before - (1 << 30), before + (256 << 20));
-        assert!((least..most).contains(&during), "{during} of {before}");
+    fn as_much_is_handed_out_as_is_missing() {
+        let free = Cell::new(7);
+        let piece_more = || Ok(free.replace(free.get() + 1));
+        let mut held = vec![(); 5];
+        hand_out(&mut held, 10, piece_more).expect("enough");
+        assert_eq!(held.len(), 2);
+        hand_out(&mut held, 10, piece_more).expect("nothing is missing");
+        assert_eq!(held.len(), 2);
+        hand_out(&mut held, 100, piece_more).expect("all there is");
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn work_is_done_with_and_without_memory() {
+        assert!(free().is_ok_and(|bytes| bytes > 0));
+        assert!(ready(0, || Ok(1)).is_ok_and(|done| done == 1));
+        assert!(ready(1, || Ok(2)).is_ok_and(|done| done == 2));
     }
 }

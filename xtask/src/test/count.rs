@@ -29,6 +29,13 @@ impl Count {
         }
     }
 
+    /// A single thing that could not run.
+    pub(crate) const SKIPPED: Self = Self {
+        passed: 0,
+        failed: 0,
+        skipped: 1,
+    };
+
     /// The counts in `test result: ok. 5 passed; 0 failed; 1 ignored; ...`; `None` for other lines.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let line = line.strip_prefix("test result: ")?;

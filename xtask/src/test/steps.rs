@@ -147,10 +147,7 @@ fn programs() -> Result<Count> {
             say(&format!(
                 "SKIPPED programs: Kubernetes cannot be built here: {why}"
             ));
-            Ok(Count {
-                skipped: 1,
-                ..Count::default()
-            })
+            Ok(Count::SKIPPED)
         }
     }
 }
@@ -204,10 +201,7 @@ fn kube() -> Result<Count> {
         say(&format!(
             "SKIPPED kube: a Kubernetes cannot run here: {why}"
         ));
-        return Ok(Count {
-            skipped: 1,
-            ..Count::default()
-        });
+        return Ok(Count::SKIPPED);
     }
     let images = image::for_tests(true)?;
     let cluster = kube::Borrowed::up(NODES, &images)?;

@@ -27,10 +27,7 @@ impl Line {
         Self {
             name,
             took: None,
-            count: Count {
-                skipped: 1,
-                ..Count::default()
-            },
+            count: Count::SKIPPED,
         }
     }
 }

@@ -114,9 +114,14 @@ pub fn compare(
             bail!("record {} was never acknowledged", sample.number);
         };
         let Some(record) = by_place.remove(place) else {
+            let others = shown.iter().filter(|other| other.partition == place.0);
+            let offsets: Vec<i64> = others.map(|other| other.offset).collect();
             bail!(
-                "record {} acknowledged at {place:?} was not shown",
-                sample.number
+                "record {} acknowledged at {place:?} was not shown; {} others of its partition were, from {:?} to {:?}",
+                sample.number,
+                offsets.len(),
+                offsets.iter().min(),
+                offsets.iter().max()
             );
         };
         ensure!(

@@ -10,8 +10,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// patience is how long a partition without a settled leader is asked again.
+const patience = 30 * time.Second
 
 // fetch reads a topic from its beginning, without a group: to the ends known at the start, or on
 // until the end of input.
@@ -28,18 +32,7 @@ func fetch(o options) {
 	ctx := context.Background()
 	admin := kadm.NewClient(client(o))
 	defer admin.Close()
-	starts, err := admin.ListStartOffsets(ctx, o.topic)
-	if err != nil {
-		panic(err)
-	}
-	ends, err := admin.ListEndOffsets(ctx, o.topic)
-	if err == nil {
-		// A partition that could not be asked would otherwise pass for an empty one.
-		err = errors.Join(starts.Error(), ends.Error())
-	}
-	if err != nil {
-		panic(err)
-	}
+	starts, ends := watermarks(ctx, admin, o.topic)
 	open := map[int32]int64{}
 	ends.Each(func(end kadm.ListedOffset) {
 		if start, _ := starts.Lookup(o.topic, end.Partition); start.Offset < end.Offset {
@@ -53,6 +46,31 @@ func fetch(o options) {
 				delete(open, r.Partition)
 			}
 		})
+	}
+}
+
+// watermarks tells where the partitions of a topic begin and end. The library asks once; a young leader has it ask
+// again (KIP-207).
+func watermarks(ctx context.Context, admin *kadm.Client, topic string) (kadm.ListedOffsets, kadm.ListedOffsets) {
+	until := time.Now().Add(patience)
+	for {
+		starts, err := admin.ListStartOffsets(ctx, topic)
+		if err != nil {
+			panic(err)
+		}
+		ends, err := admin.ListEndOffsets(ctx, topic)
+		if err != nil {
+			panic(err)
+		}
+		// A partition that could not be asked would otherwise pass for an empty one.
+		err = errors.Join(starts.Error(), ends.Error())
+		if err == nil {
+			return starts, ends
+		}
+		if !errors.Is(err, kerr.OffsetNotAvailable) && !errors.Is(err, kerr.NotLeaderForPartition) || time.Now().After(until) {
+			panic(err)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -245,7 +245,7 @@ impl Partition {
         let unstable = view.first_unstable().unwrap_or(Offset::MAX);
         let local_start = view.log_start();
         let log_start = match view.tiered() {
-            Some(_) => self.start_of_all(local_start),
+            Some(_) => self.past().start_of_all(local_start),
             None => local_start,
         };
         Ends {
@@ -413,12 +413,18 @@ impl Partition {
     }
 
     /// Where an epoch ends, as far as it is committed here (KIP-101).
-    pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> EpochEnd {
+    ///
+    /// # Errors
+    /// `PastUnknown`: not yet. It ended before what is on this disk; to say that it ended there would have
+    /// a replica keep records that nobody else has.
+    pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
         let view = self.view();
         let here = view.end_offset_for_epoch(epoch);
         let is_older = here.epoch >= 0 && here.end_offset <= view.log_start();
-        let before = is_older.then(|| self.end_of_past_epoch(epoch)).flatten();
-        before.unwrap_or(here)
+        match is_older {
+            true => Ok(self.end_of_past_epoch(epoch)?.unwrap_or(here)),
+            false => Ok(here),
+        }
     }
 
     /// The leader epoch of the record at an offset.

@@ -38,6 +38,19 @@ pub enum Past {
     Known(KnownPast),
 }
 
+impl Past {
+    /// Where all of it begins, if the log began at `local_start` before this was asked for.
+    pub(super) fn start_of_all(&self, local_start: Offset) -> Offset {
+        match self {
+            Self::Known(past) if past.manifest.segments().is_empty() => {
+                past.manifest.log_start().max(local_start)
+            }
+            Self::Known(past) => past.manifest.log_start(),
+            Self::None | Self::Unknown => local_start,
+        }
+    }
+}
+
 /// Where the custodian writes, and readers look.
 #[derive(Debug)]
 struct Slot {
@@ -185,16 +198,6 @@ impl Partition {
         }
     }
 
-    /// Where all of it begins, if its log begins at `local_start`.
-    pub(super) fn start_of_all(&self, local_start: Offset) -> Offset {
-        match self.past() {
-            Past::Known(past) if past.manifest.segments().is_empty() => {
-                past.manifest.log_start().max(local_start)
-            }
-            Past::Known(past) => past.manifest.log_start(),
-            Past::None | Past::Unknown => local_start,
-        }
-    }
 
     /// What is below may leave this disk, if retention says so. Followers of a topic that tiers do as
     /// their leaders did: they do not know what is in the bucket.
@@ -219,12 +222,25 @@ impl Partition {
     /// # Errors
     /// `PastUnknown`: not yet.
     pub fn first_offset(&self) -> Result<Offset, ReadError> {
-        let ends = self.ends();
+        let local_start = self.view().log_start();
         match self.past() {
-            Past::Unknown if ends.local_start > 0 => Err(ReadError::PastUnknown),
+            Past::Unknown if local_start > 0 => Err(ReadError::PastUnknown),
             // Before 0 there is nothing, so a new topic needs nobody's word.
-            Past::Unknown | Past::None | Past::Known(_) => Ok(ends.log_start),
+            past => Ok(past.start_of_all(local_start)),
         }
+    }
+
+    /// Waits until [`past`](Self::past) is known, or this broker leads no more in this epoch. A new leader
+    /// knows it within moments, if those who keep the manifest are there.
+    pub async fn past_known(&self) {
+        let epoch = self.leader_epoch();
+        let is_settled = |known: &Option<(LeaderEpoch, KnownPast)>| {
+            let is_known = known.as_ref().is_some_and(|(claimed, _)| *claimed == epoch);
+            is_known || self.leader_epoch() != epoch || self.view().tiered().is_none()
+        };
+        let mut known = self.past.get().known.subscribe();
+        // The sender lives as long as this partition.
+        drop(known.wait_for(is_settled).await);
     }
 
     /// Begins to read what has left the disk, for a reader with a number of its own.
@@ -239,17 +255,20 @@ impl Partition {
         client: u64,
     ) -> Result<ColdRead, ReadError> {
         let ends = self.ends();
+        // Asked once: it may become known at any moment, and `ends` may be of the one before.
+        let past = self.past();
+        let start = past.start_of_all(ends.local_start);
         let out_of_range = LogReadError::OutOfRange {
             offset: from,
-            start: ends.log_start,
+            start,
             end: ends.log_end,
         };
-        let past = match self.past() {
+        let past = match past {
             Past::None => return Err(out_of_range.into()),
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,
         };
-        if from < ends.log_start {
+        if from < start {
             return Err(out_of_range.into());
         }
         let readers = self.past_readers()?;
@@ -350,16 +369,23 @@ impl Partition {
         }))
     }
 
-    /// Where an epoch ends that is older than all of the log's.
-    pub(super) fn end_of_past_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
-        let Past::Known(past) = self.past() else {
-            return None;
+    /// Where an epoch ends that is older than all of the log's; none if it left no records in the bucket.
+    pub(super) fn end_of_past_epoch(
+        &self,
+        epoch: LeaderEpoch,
+    ) -> Result<Option<EpochEnd>, ReadError> {
+        let local_start = self.view().log_start();
+        let past = match self.past() {
+            Past::None => return Ok(None),
+            Past::Unknown if local_start == 0 => return Ok(None),
+            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Known(past) => past,
         };
-        let end = past.manifest.end_of_epoch(epoch)?;
-        Some(EpochEnd {
+        let end = past.manifest.end_of_epoch(epoch);
+        Ok(end.map(|end| EpochEnd {
             epoch: end.epoch,
             end_offset: end.end_offset,
-        })
+        }))
     }
 
     /// The epoch of a record in object storage.

@@ -160,8 +160,13 @@ async fn a_leader_that_does_not_know_its_past_says_so() {
     assert_eq!(read, Err(ReadError::PastUnknown));
     let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
     assert_eq!(found, Err(ReadError::PastUnknown));
-    rig.door.loses.store(0, Ordering::Relaxed);
-    rig.until_ends("known", |ends| ends.log_start == 0).await;
+    assert_eq!(partition.end_of_epoch(0), Err(ReadError::PastUnknown));
+    let (_, ()) = tokio::join!(partition.past_known(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(matches!(partition.past(), Past::Unknown));
+        rig.door.loses.store(0, Ordering::Relaxed);
+    });
+    assert_eq!(partition.first_offset(), Ok(0));
     assert_eq!(partition.ends().local_start, end);
     assert!(rig.cold_read(0).await.is_ok());
     rig.stop().await;
@@ -342,7 +347,7 @@ async fn an_epoch_ends_where_it_did_although_its_records_are_away() {
     rig.elect_again();
     let partition = rig.partition();
     rig.away(2).await;
-    let ended = partition.end_of_epoch(first);
+    let ended = partition.end_of_epoch(first).expect("known");
     assert_eq!((ended.epoch, ended.end_offset), (first, end));
     assert_eq!(partition.epoch_at(0), Some(first));
     assert_eq!(partition.epoch_at(end), Some(partition.leader_epoch()));

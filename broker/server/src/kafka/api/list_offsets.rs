@@ -126,6 +126,9 @@ async fn find(
     // that was told before (KIP-207).
     let knows_the_end = isolation == Isolation::LogEnd || partition.is_settled();
     let the_end = || knows_the_end.then_some(()).ok_or_else(|| not_yet(call));
+    if asks_for_past(&partition, timestamp, isolation) {
+        partition.past_known().await;
+    }
     match timestamp {
         LATEST => the_end().map(|()| at(&partition, partition.end(isolation))),
         // What is in object storage only nobody copies.
@@ -154,6 +157,17 @@ async fn find(
             }
             Ok(found)
         }
+    }
+}
+
+/// Whether the answer may lie in what has left the disk. It is waited for, where "ask again" would do for
+/// most: librdkafka asks for a start and an end at once, and takes the end alone for an empty partition.
+fn asks_for_past(partition: &Partition, timestamp: i64, isolation: Isolation) -> bool {
+    match timestamp {
+        LATEST | EARLIEST_LOCAL => false,
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => true,
+        EARLIEST if isolation == Isolation::LogEnd => false,
+        _ => partition.ends().local_start > 0,
     }
 }
 

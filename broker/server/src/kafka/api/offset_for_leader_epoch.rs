@@ -44,7 +44,9 @@ fn answer(context: &Context, topic: &str, asked: &OffsetForLeaderPartition) -> E
             partition
                 .check_epoch(asked.current_leader_epoch)
                 .map_err(|error| error.code())?;
-            Ok(partition.end_of_epoch(asked.leader_epoch))
+            partition
+                .end_of_epoch(asked.leader_epoch)
+                .map_err(|error| error.code())
         });
     match found {
         Ok(end) => EpochEndOffset {

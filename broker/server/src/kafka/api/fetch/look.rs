@@ -258,7 +258,11 @@ fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<O
     if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
         return Some(Outcome::failed(error.code()));
     }
-    match diverging(partition, position) {
+    let diverging = match diverging(partition, position) {
+        Ok(diverging) => diverging,
+        Err(error) => return Some(Outcome::failed(error.code())),
+    };
+    match diverging {
         None => {}
         // A follower's log may miss records, or have some that will go: its leader has to tell.
         Some(_) if !partition.leads() => {
@@ -359,17 +363,20 @@ fn is_ahead_of_follower(partition: &Partition, position: &Position, eyes: Eyes<'
 
 /// Where the client's history leaves ours (KIP-595); clients that do not say what they fetched
 /// last are not checked.
-fn diverging(partition: &Partition, position: &Position) -> Option<EpochEndOffset> {
+fn diverging(
+    partition: &Partition,
+    position: &Position,
+) -> Result<Option<EpochEndOffset>, ReadError> {
     if position.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
-    let end = partition.end_of_epoch(position.last_fetched_epoch);
+    let end = partition.end_of_epoch(position.last_fetched_epoch)?;
     let agrees =
         end.epoch == position.last_fetched_epoch && end.end_offset >= position.fetch_offset;
-    (!agrees).then_some(EpochEndOffset {
+    Ok((!agrees).then_some(EpochEndOffset {
         epoch: end.epoch,
         end_offset: end.end_offset,
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 use freshet_types::Millis;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::command::{Answer, Command, Op, QueuedAppend};
+use super::command::{Answer, Command, HERE_BYTES, Op, QueuedAppend};
 use super::flusher::FlushJob;
 use super::shelf::{Sender, Taker};
 use super::together::sync_together;
@@ -149,7 +149,8 @@ impl Appender {
             let full = count >= DRAIN_COMMANDS || bytes >= DRAIN_BYTES;
             command = if full { None } else { commands.try_take() };
             if command.is_none() {
-                self.finish(!full && count == 1);
+                // Others come while much is synced: a replica that is moved would have them wait.
+                self.finish(!full && count == 1 && bytes <= HERE_BYTES);
             }
         }
         Next::Drain

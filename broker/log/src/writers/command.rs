@@ -164,8 +164,8 @@ pub(super) const FULL: Busy = Busy { queue: "append" };
 /// they have under way themselves, and commands other than appends.
 const OWN_PLACES: usize = 1024;
 
-/// More than this is worth waking a thread for.
-const HERE_BYTES: usize = 32 << 10;
+/// More than this is worth waking a thread for, to write it or to sync it.
+pub(super) const HERE_BYTES: usize = 32 << 10;
 
 /// The way into an append thread, or around it.
 pub(super) struct Queue {

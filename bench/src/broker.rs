@@ -114,6 +114,13 @@ impl Broker {
         Ok(bytes)
     }
 
+    /// The files of a topic's records.
+    pub(crate) fn segments(&self, topic: &str) -> Result<Vec<PathBuf>> {
+        let mut files = self.files(topic)?;
+        files.retain(|file| file.extension().is_some_and(|end| end == "log"));
+        Ok(files)
+    }
+
     fn files(&self, topic: &str) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for log in self.logs(topic)? {

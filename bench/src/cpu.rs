@@ -53,6 +53,11 @@ pub(crate) fn of(id: u32) -> Result<f64> {
     Process::read(id).map(|process| process.own)
 }
 
+/// User and system seconds of all processes that this one started, and that have ended.
+pub(crate) fn of_children() -> Result<f64> {
+    Process::read(std::process::id()).map(|process| process.children)
+}
+
 /// User and system seconds so far of those threads of a process whose names begin like this.
 pub(crate) fn of_threads(id: u32, names: &[&str]) -> Result<f64> {
     let tasks = format!("/proc/{id}/task");

@@ -139,7 +139,7 @@ fn unit(name: &str, kind: Kind) -> &'static str {
         ("rate", _) => "MB/s",
         ("memory per partition" | "memory per replica", _) => "KiB",
         ("failed", _) => "records",
-        ("p99 moving / calm" | "cold / raw", _) => "×",
+        ("p99 moving / calm" | "cold / raw" | "copying / curl", _) => "×",
         (name, Kind::Tier(..)) if name.ends_with(" / calm") => "×",
         (name, Kind::Tier(..)) if name.ends_with("CPU") => "CPU-s/GB",
         (name, Kind::Tier(..)) if name.ends_with("rate") => "MB/s",

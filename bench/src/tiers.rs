@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use self::gateway::Gateway;
 use crate::broker::Broker;
 use crate::client::{Client, Done, Job, Place, Role, work};
-use crate::cpu::Machine;
+use crate::cpu::{self, Machine};
 use crate::measure::{Numbers, Sample, distrust, foreign, memory};
 
 /// How long copying, or freeing the disk, may take.
@@ -104,8 +104,8 @@ impl Tiers {
         };
         let (plain, mut tiered) = (topic("plain"), topic("tiered"));
         tiered.config.extend([TIERS]);
-        // Two topics, the bucket, and the client.
-        self.watched(4 * job.records * job.size, |numbers| {
+        // Two topics, the bucket twice, and the client.
+        self.watched(5 * job.records * job.size, |numbers| {
             let alone = self.work(&plain)?;
             rustix::fs::sync();
             sleep(SETTLE);
@@ -118,8 +118,11 @@ impl Tiers {
             let copying = self.broker.cpu_of(&COPYING)? - before.1;
             let copied = self.broker.metric("freshet_remote_copy_bytes_total")? / 1e9;
             let produced = (job.records * job.size) as f64 / 1e9;
+            let bare = self.upload(&plain.topic)?;
             numbers.extend([
                 ("copying CPU".to_owned(), copying / copied),
+                ("curl's CPU".to_owned(), bare),
+                ("copying / curl".to_owned(), copying / copied / bare),
                 ("extra CPU".to_owned(), (cpu - alone.cpu) / copied),
                 ("plain CPU".to_owned(), alone.cpu / produced),
                 ("copied".to_owned(), copied * 1000.0),
@@ -136,6 +139,17 @@ impl Tiers {
             ]);
             Ok(())
         })
+    }
+
+    /// CPU seconds that `curl` takes to upload a GB of a topic's segments: what reading and sending cost
+    /// whoever does nothing else.
+    fn upload(&self, topic: &str) -> Result<f64> {
+        let before = cpu::of_children()?;
+        let mut bytes = 0;
+        for segment in self.broker.segments(topic)? {
+            bytes += self.gateway.upload(&segment)?;
+        }
+        Ok((cpu::of_children()? - before) / (bytes as f64 / 1e9))
     }
 
     /// Waits until all closed segments are in the bucket.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,21 @@ impl Gateway {
         (name, bytes): &(String, u64),
         place: Place,
     ) -> Result<(f64, f64)> {
+        let start = Instant::now();
+        ended(&mut self.curl(place, name))?;
+        Ok((*bytes as f64 / 1e6, start.elapsed().as_secs_f64()))
+    }
+
+    /// Has `curl` upload a file under a name of its own; gives its bytes.
+    pub(super) fn upload(&self, file: &Path) -> Result<u64> {
+        let name = file.file_name().context("a file has a name")?;
+        let name = format!("bare/{}", name.display());
+        ended(self.curl(Place::Here, &name).arg("-T").arg(file))?;
+        Ok(fs::metadata(file)?.len())
+    }
+
+    /// `curl` as it asks for an object.
+    fn curl(&self, place: Place, name: &str) -> Command {
         let [(_, user), (_, secret), (_, region), (_, endpoint)] = self.environment();
         let mut command = place.command(Path::new("curl"));
         command
@@ -112,12 +127,7 @@ impl Gateway {
             .args(["--aws-sigv4", &format!("aws:amz:{region}:s3")])
             .args(["--user", &format!("{user}:{secret}")])
             .arg(format!("{endpoint}/{BUCKET}/{name}"));
-        let start = Instant::now();
-        let status = spawn(&mut command)?.wait()?;
-        if !status.success() {
-            bail!("curl ended with {status}");
-        }
-        Ok((*bytes as f64 / 1e6, start.elapsed().as_secs_f64()))
+        command
     }
 
     /// The bucket as the broker sees it.
@@ -126,6 +136,15 @@ impl Gateway {
         let owned = environment.map(|(name, value)| (name.to_owned(), value));
         Ok(Bucket::open(&Self::url(), owned, &Limits::default())?)
     }
+}
+
+/// Waits for a program that does its work and ends.
+fn ended(command: &mut Command) -> Result<()> {
+    let status = spawn(command)?.wait()?;
+    if !status.success() {
+        bail!("{} ended with {status}", command.get_program().display());
+    }
+    Ok(())
 }
 
 impl Drop for Gateway {

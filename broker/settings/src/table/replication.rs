@@ -90,8 +90,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         ),
     boolean("follower.fetch.last.tiered.offset.enable", "false")
         .cluster_wide()
-        .not_yet(REPLICATION)
-        .doc("Whether new followers skip what is in object storage."),
+        .doc(
+            "Whether a new replica skips all that is in object storage, also what its leader still has on \
+             its disk (KIP-1023).",
+        ),
     boolean("controlled.shutdown.enable", "true")
         .doc("Whether leaders move away before a broker stops."),
     unset("num.replica.alter.log.dirs.threads", Kind::Int)

@@ -645,5 +645,17 @@ async fn a_replica_begins_where_an_object_ends() {
     assert_eq!(at(4).await, Some(6));
     assert_eq!(at(end).await, Some(end));
     assert_eq!(at(end + 1).await, Some(end + 1), "the bucket has less");
+    // A replica that skips begins behind all that a manifest in the bucket names.
+    let readers = rig.directory.past_readers().expect("it tiers");
+    readers.adjust(&ReadLimits::default(), true);
+    assert_eq!(at(1).await, Some(end));
+    assert_eq!(at(end + 1).await, Some(end + 1));
+    rig.store.no_manifests.store(true, Ordering::Relaxed);
+    let more = rig.segment().await;
+    rig.until("copied", |manifest| manifest.remote_end() == more)
+        .await;
+    assert_eq!(at(1).await, Some(end));
+    rig.store.no_manifests.store(false, Ordering::Relaxed);
+    rig.tiered(more).await;
     rig.stop().await;
 }

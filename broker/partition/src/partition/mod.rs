@@ -14,7 +14,7 @@ use freshet_log::{
     LogError, LogHandle, LogName, LogView, Origin, Read, ReadError as LogReadError, ReadSpec,
     Retained, TimeQuery, TimedOffset,
 };
-use freshet_types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use freshet_types::{LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -424,6 +424,27 @@ impl Partition {
         match is_older {
             true => Ok(self.end_of_past_epoch(epoch)?.unwrap_or(here)),
             false => Ok(here),
+        }
+    }
+
+    /// The same for a replica that copies from here. All that has left this disk was committed, so one that is
+    /// in sync has it as it was, and need not wait until it is known where that is.
+    ///
+    /// # Errors
+    /// `PastUnknown`: not yet.
+    pub fn end_of_epoch_for(
+        &self,
+        node: NodeId,
+        epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, ReadError> {
+        let in_sync = self
+            .replica
+            .ask_leader(|leader| leader.term().isr.contains(&node));
+        match self.end_of_epoch(epoch) {
+            Err(ReadError::PastUnknown) if in_sync == Some(true) => {
+                Ok(self.view().end_offset_for_epoch(epoch))
+            }
+            told => told,
         }
     }
 

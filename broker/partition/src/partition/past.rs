@@ -232,6 +232,9 @@ impl Partition {
     /// Waits until [`past`](Self::past) is known, or this broker leads no more in this epoch. A new leader
     /// knows it within moments, if those who keep the manifest are there.
     pub async fn past_known(&self) {
+        if !self.will_know_past() {
+            return;
+        }
         let epoch = self.leader_epoch();
         let is_settled = |known: &Option<(LeaderEpoch, KnownPast)>| {
             let is_known = known.as_ref().is_some_and(|(claimed, _)| *claimed == epoch);
@@ -240,6 +243,11 @@ impl Partition {
         let mut known = self.past.get().known.subscribe();
         // The sender lives as long as this partition.
         drop(known.wait_for(is_settled).await);
+    }
+
+    /// Whether there is somebody to learn it: a broker without object storage may have topics that tier.
+    fn will_know_past(&self) -> bool {
+        self.replica.around().past_readers.is_some()
     }
 
     /// Begins to read what has left the disk, for a reader with a number of its own.
@@ -376,7 +384,7 @@ impl Partition {
         let local_start = self.view().log_start();
         let past = match self.past() {
             Past::None => return Ok(None),
-            Past::Unknown if local_start == 0 => return Ok(None),
+            Past::Unknown if local_start == 0 || !self.will_know_past() => return Ok(None),
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,
         };

@@ -161,6 +161,14 @@ async fn a_leader_that_does_not_know_its_past_says_so() {
     let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
     assert_eq!(found, Err(ReadError::PastUnknown));
     assert_eq!(partition.end_of_epoch(0), Err(ReadError::PastUnknown));
+    // Who is in sync has what was trimmed; of others nobody knows.
+    let ended = |node| {
+        partition
+            .end_of_epoch_for(node, 0)
+            .map(|end| end.end_offset)
+    };
+    assert_eq!(ended(NODE), Ok(end));
+    assert_eq!(ended(NodeId(99)), Err(ReadError::PastUnknown));
     let (_, ()) = tokio::join!(partition.past_known(), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(matches!(partition.past(), Past::Unknown));

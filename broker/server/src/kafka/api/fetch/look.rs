@@ -258,7 +258,7 @@ fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<O
     if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
         return Some(Outcome::failed(error.code()));
     }
-    let diverging = match diverging(partition, position) {
+    let diverging = match diverging(partition, position, eyes.reader) {
         Ok(diverging) => diverging,
         Err(error) => return Some(Outcome::failed(error.code())),
     };
@@ -366,11 +366,16 @@ fn is_ahead_of_follower(partition: &Partition, position: &Position, eyes: Eyes<'
 fn diverging(
     partition: &Partition,
     position: &Position,
+    reader: Reader<'_>,
 ) -> Result<Option<EpochEndOffset>, ReadError> {
-    if position.last_fetched_epoch < 0 {
+    let last = position.last_fetched_epoch;
+    if last < 0 {
         return Ok(None);
     }
-    let end = partition.end_of_epoch(position.last_fetched_epoch)?;
+    let end = match reader {
+        Reader::Replica { node, .. } => partition.end_of_epoch_for(node, last)?,
+        Reader::Consumer { .. } => partition.end_of_epoch(last)?,
+    };
     let agrees =
         end.epoch == position.last_fetched_epoch && end.end_offset >= position.fetch_offset;
     Ok((!agrees).then_some(EpochEndOffset {

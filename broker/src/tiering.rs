@@ -242,9 +242,8 @@ impl Readers {
             Arc::new(move || paced.tier().fetch_bytes_per_second),
         );
         let objects = Arc::new(PacedReads::new(objects, rate));
-        let limited = (limits(tier), disk_cache(doors, tier)?);
-        let readers = PastReaders::new((objects, layout), manifests, limited, counts, home.clone());
-        readers.adjust(&limits(tier), tier.replicas_skip);
+        let limits = (limits(tier), disk_cache(doors, tier)?);
+        let readers = PastReaders::new((objects, layout), manifests, limits, counts, home.clone());
         let readers = Arc::new(readers);
         let adjusting = home.spawn(adjust(Arc::clone(&readers), settings.clone()));
         Ok(Self {
@@ -269,8 +268,7 @@ fn limits(tier: &TierSettings) -> ReadLimits {
 /// Follows the settings of the moment.
 async fn adjust(readers: Arc<PastReaders>, mut settings: Settings) {
     while settings.image.changed().await.is_ok() {
-        let tier = settings.tier();
-        readers.adjust(&limits(&tier), tier.replicas_skip);
+        readers.adjust(&limits(&settings.tier()));
     }
 }
 

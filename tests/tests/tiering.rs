@@ -58,11 +58,6 @@ fn main() -> ExitCode {
         taken_over,
     );
     suite.test(
-        "a_new_replica_skips_what_is_in_the_bucket",
-        kafka().or_else(|| alone.clone()),
-        skipped,
-    );
-    suite.test(
         "whoever_leads_next_knows_what_is_away",
         kafka().or_else(|| alone.clone()),
         known_by_the_next,
@@ -553,51 +548,6 @@ fn cluster(folder: &Path, bucket: &Path) -> Result<Cluster> {
         }
     }
     Ok(cluster)
-}
-
-/// One that has missed all that was written, and is told to, leaves to the bucket what the others still have
-/// on their disks (KIP-1023), and serves all of it.
-fn skipped() -> Result<()> {
-    const EARLIEST: i64 = -2;
-    const EARLIEST_LOCAL: i64 = -4;
-    let (folder, bucket) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut cluster = cluster(folder.path(), bucket.path())?;
-    for id in cluster.ids() {
-        let node = cluster.node(id);
-        node.set("leader.imbalance.check.interval.seconds", "1");
-        node.set("follower.fetch.last.tiered.offset.enable", "true");
-    }
-    cluster.start()?;
-    cluster.create_topic_with("t", (1, 3), TIERED)?;
-    cluster.await_whole("t", PATIENCE)?;
-    let late = cluster.leader("t", 0)?;
-    ensure!(cluster.node(late).stop()?.success(), "{late} does not stop");
-    eventually(PATIENCE, || {
-        let leader = cluster.leader("t", 0)?;
-        ensure!(leader >= 0 && leader != late, "{leader} leads");
-        Ok(())
-    })?;
-    let mut raw = cluster.connect(cluster.leader("t", 0)?)?;
-    let end = produce(&mut raw, "t", 20)?;
-    await_copies(&mut raw, "t", bucket.path(), end)?;
-    let (_, _, everywhere) = raw.offset_at("t", EARLIEST_LOCAL)?;
-    ensure!(everywhere == 0, "the others begin at {everywhere}");
-    cluster.node(late).start()?;
-    eventually(PATIENCE, || {
-        let mut raw = cluster.connect(late)?;
-        let (code, _, local) = raw.offset_at("t", EARLIEST_LOCAL)?;
-        ensure!(code == 0, "{late} does not lead: error {code}");
-        let (_, _, first) = raw.offset_at("t", EARLIEST)?;
-        ensure!(
-            (first, 0 < local, local <= end) == (0, true, true),
-            "{first}, {local} of {end}"
-        );
-        let read = raw.fetch("t", 0, 1 << 20)?;
-        ensure!(read.error_code == 0, "reading: error {}", read.error_code);
-        let bytes = read.records.into_bytes().len();
-        ensure!(bytes >= BATCH_BYTES, "{bytes} bytes of the first batch");
-        Ok(())
-    })
 }
 
 /// Leaders come and go, and one of them has missed all that was written: it begins where the others'

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Partition;
 use crate::replica::Stand;
 use crate::replication::{Answer, Divergence, Local, Step, next_step};
-use crate::tiering::{BeginningError, PastReaders};
+use crate::tiering::BeginningError;
 
 /// How long a replica waits to hear with what it begins, before it asks its leader again.
 const BEGINNING_PATIENCE: Duration = Duration::from_secs(10);
@@ -111,16 +111,10 @@ impl Partition {
         records: Bytes,
         alone: bool,
     ) -> Result<Follow, FollowError> {
-        let view = self.view();
         if matches!(answer, Answer::Records { .. }) && !records.is_empty() {
-            if view.log_end() == 0
-                && let Some(beginning) = self.skipped().await
-            {
-                self.begin_anew(epoch, beginning).await?;
-                return Ok(Follow::Fetch);
-            }
             self.copy(epoch, records, alone).await?;
         }
+        let view = self.view();
         let local = Local {
             log_start: view.log_start(),
             log_end: view.log_end(),
@@ -149,7 +143,11 @@ impl Partition {
             } => self.cut(epoch, to, loses_committed).await?,
             Step::RestartAt(at) => {
                 let beginning = self.beginning(at).await?;
-                self.begin_anew(epoch, beginning).await?;
+                let at = beginning.offset();
+                tracing::info!(log = %self.name(), at, "begins anew where the leader's log does");
+                self.change(epoch, |done| self.log().restart_at(beginning, done))
+                    .await?;
+                self.tell_committed(epoch, at);
             }
             Step::Pause => return Ok(Follow::Pause),
             Step::AwaitLeader => return Ok(Follow::AwaitLeader),
@@ -157,52 +155,18 @@ impl Partition {
         Ok(Follow::Fetch)
     }
 
-    /// With what an empty log begins that its leader would give all it has: behind what is in the bucket, if
-    /// replicas skip that. Should nobody know, it takes what it is given.
-    async fn skipped(&self) -> Option<Beginning> {
-        let readers = self.replica.around().past_readers.as_ref();
-        let readers = readers.filter(|readers| readers.replicas_skip())?;
-        self.view().tiered()?;
-        match self.ask_beginning(readers, 0).await {
-            Ok(beginning) => Some(beginning).filter(|beginning| beginning.offset() > 0),
-            Err(error) => {
-                tracing::info!(log = %self.name(), %error, "copies what may be in object storage");
-                None
-            }
-        }
-    }
-
-    async fn begin_anew(
-        &self,
-        epoch: LeaderEpoch,
-        beginning: Beginning,
-    ) -> Result<(), FollowError> {
-        let at = beginning.offset();
-        tracing::info!(log = %self.name(), at, "begins anew: what is before, its leader does not have or need not give");
-        self.change(epoch, |done| self.log().restart_at(beginning, done))
-            .await?;
-        self.tell_committed(epoch, at);
-        Ok(())
-    }
-
     /// With what the log begins that has nothing of what its leader has. Where the topic tiers, the
     /// producers of what is before are in the bucket.
     pub(crate) async fn beginning(&self, at: Offset) -> Result<Beginning, BeginningError> {
         let readers = self.replica.around().past_readers.as_ref();
         match readers.filter(|_| at > 0 && self.view().tiered().is_some()) {
-            Some(readers) => self.ask_beginning(readers, at).await,
+            Some(readers) => {
+                let finding = readers.beginning(self.id(), at);
+                let found = timeout(BEGINNING_PATIENCE, finding).await;
+                found.unwrap_or(Err(BeginningError::Late))
+            }
             None => Ok(at.into()),
         }
-    }
-
-    async fn ask_beginning(
-        &self,
-        readers: &Arc<PastReaders>,
-        at: Offset,
-    ) -> Result<Beginning, BeginningError> {
-        let finding = readers.beginning(self.id(), at);
-        let found = timeout(BEGINNING_PATIENCE, finding).await;
-        found.unwrap_or(Err(BeginningError::Late))
     }
 
     /// Stores records and waits until they are flushed.

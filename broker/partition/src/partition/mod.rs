@@ -226,6 +226,7 @@ impl Partition {
     /// It is no longer served here; who watches looks for it once more and finds that out.
     pub(crate) fn close(&self) {
         self.replica.step_down(self.leader_epoch());
+        self.past.stir();
         self.replica.readers.close();
         self.replica.copiers.close();
     }
@@ -234,6 +235,7 @@ impl Partition {
         let tiers = config.tiered.is_some() || self.view().tiered().is_some();
         self.log().configure(config);
         if tiers {
+            self.past.stir();
             self.past.turn();
         }
     }
@@ -420,7 +422,11 @@ impl Partition {
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
         let view = self.view();
         let here = view.end_offset_for_epoch(epoch);
-        let is_older = here.epoch >= 0 && here.end_offset <= view.log_start();
+        // The latest ends at the log's end, also where nothing is left of it.
+        let is_past = view
+            .latest_epoch()
+            .is_some_and(|(latest, _)| epoch < latest);
+        let is_older = is_past && here.epoch >= 0 && here.end_offset <= view.log_start();
         match is_older {
             true => Ok(self.end_of_past_epoch(epoch)?.unwrap_or(here)),
             false => Ok(here),
@@ -437,13 +443,12 @@ impl Partition {
         node: NodeId,
         epoch: LeaderEpoch,
     ) -> Result<EpochEnd, ReadError> {
-        let in_sync = self
-            .replica
-            .ask_leader(|leader| leader.term().isr.contains(&node));
+        let in_sync = || {
+            let isr = |leader: &Leader| leader.term().isr.contains(&node);
+            self.replica.ask_leader(isr) == Some(true)
+        };
         match self.end_of_epoch(epoch) {
-            Err(ReadError::PastUnknown) if in_sync == Some(true) => {
-                Ok(self.view().end_offset_for_epoch(epoch))
-            }
+            Err(ReadError::PastUnknown) if in_sync() => Ok(self.view().end_offset_for_epoch(epoch)),
             told => told,
         }
     }

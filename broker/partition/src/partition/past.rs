@@ -229,16 +229,17 @@ impl Partition {
         }
     }
 
-    /// Waits until [`past`](Self::past) is known, or this broker leads no more in this epoch. A new leader
+    /// Waits until [`past`](Self::past) is known, or this broker does not lead in this epoch. A new leader
     /// knows it within moments, if those who keep the manifest are there.
     pub async fn past_known(&self) {
-        if !self.will_know_past() {
+        if !self.will_know_past() || self.view().tiered().is_none() {
             return;
         }
         let epoch = self.leader_epoch();
         let is_settled = |known: &Option<(LeaderEpoch, KnownPast)>| {
             let is_known = known.as_ref().is_some_and(|(claimed, _)| *claimed == epoch);
-            is_known || self.leader_epoch() != epoch || self.view().tiered().is_none()
+            let leads = self.leads() && self.leader_epoch() == epoch;
+            is_known || !leads || self.view().tiered().is_none()
         };
         let mut known = self.past.get().known.subscribe();
         // The sender lives as long as this partition.
@@ -384,6 +385,8 @@ impl Partition {
         let local_start = self.view().log_start();
         let past = match self.past() {
             Past::None => return Ok(None),
+            // A follower never knows: its own log has to do.
+            Past::Unknown if !self.leads() => return Ok(None),
             Past::Unknown if local_start == 0 || !self.will_know_past() => return Ok(None),
             Past::Unknown => return Err(ReadError::PastUnknown),
             Past::Known(past) => past,

@@ -2,15 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use freshet_env::Objects;
-use freshet_env::objects::ObjectError;
 use freshet_log::{Beginning, TimeQuery};
 use freshet_records::envelope::EnvelopeError;
 use freshet_tier::{
     Answer, Ask, ColdBatches, ColdError, ColdReader, ColdSpec, Counters, DiskCache, DiskCounters,
-    Layout, Manifest, Past, ReadLimits, Refusal, Request, Segment, TimedOffset, newest_manifest,
+    Layout, Manifest, Past, ReadLimits, Refusal, Request, TimedOffset,
 };
 use freshet_types::{Offset, TopicPartition};
 use tokio::runtime::Handle;
@@ -37,9 +35,6 @@ pub(crate) enum BeginningError {
     /// The bucket is away, or the object is damaged.
     #[error(transparent)]
     Cold(#[from] ColdError),
-    /// The bucket does not say which manifest is the newest there.
-    #[error(transparent)]
-    Bucket(#[from] ObjectError),
     /// What it has of producers is damaged.
     #[error("the producers in the bucket: {0}")]
     Producers(#[from] EnvelopeError),
@@ -54,8 +49,6 @@ pub(crate) enum BeginningError {
 /// Reads the past of all partitions of this broker.
 pub struct PastReaders {
     reader: ColdReader,
-    bucket: (Arc<dyn Objects>, Layout),
-    replicas_skip: AtomicBool,
     manifests: Arc<dyn ManifestDoor>,
     copies: Arc<CopyCounts>,
     runtime: Handle,
@@ -80,8 +73,6 @@ impl PastReaders {
         let home = runtime.clone();
         let spawn = Arc::new(move |task| drop(home.spawn(task)));
         Self {
-            bucket: (Arc::clone(&objects), layout.clone()),
-            replicas_skip: AtomicBool::new(false),
             reader: ColdReader::new(objects, layout, spawn, limits, disk),
             manifests,
             copies,
@@ -104,16 +95,9 @@ impl PastReaders {
         self.reader.disk()
     }
 
-    /// Has readers keep, ask and wait within these limits from now on, and new replicas skip what is in the
-    /// bucket, or not.
-    pub fn adjust(&self, limits: &ReadLimits, replicas_skip: bool) {
+    /// Has readers keep, ask and wait within these limits from now on.
+    pub fn adjust(&self, limits: &ReadLimits) {
         self.reader.adjust(limits);
-        self.replicas_skip.store(replicas_skip, Ordering::Relaxed);
-    }
-
-    /// Whether new replicas skip what is in the bucket (KIP-1023).
-    pub(crate) fn replicas_skip(&self) -> bool {
-        self.replicas_skip.load(Ordering::Relaxed)
     }
 
     /// Bytes that are kept in memory now.
@@ -132,8 +116,7 @@ impl PastReaders {
     }
 
     /// With what a log of this partition begins that has nothing: at `least`, or a little later, where a
-    /// segment in the bucket ends and its producers are known. Where replicas skip, behind all that the
-    /// bucket would give back if nothing else were left.
+    /// segment in the bucket ends and its producers are known.
     ///
     /// # Errors
     /// It is not known now. A log that began without would store again what its producers send again.
@@ -161,10 +144,6 @@ impl PastReaders {
             manifest: Arc::new(manifest),
         };
         let segments = past.manifest.segments();
-        let least = match self.replicas_skip() {
-            true => least.max(self.safe_end(partition, segments).await?),
-            false => least,
-        };
         let first = segments.partition_point(|segment| segment.end < least);
         for segment in &segments[first..] {
             let last = segment.end - 1;
@@ -180,20 +159,6 @@ impl PastReaders {
             return Ok(Beginning::after(segment.end, epoch, &producers)?);
         }
         Ok(least.into())
-    }
-
-    /// Where the last of these segments ends that a manifest in the bucket names: 0 without any.
-    async fn safe_end(
-        &self,
-        at: TopicPartition,
-        segments: &[Segment],
-    ) -> Result<Offset, ObjectError> {
-        let (objects, layout) = &self.bucket;
-        let newest = newest_manifest(&**objects, layout, at).await?;
-        let exported = newest.and_then(|newest| newest.sound);
-        let exported = exported.map_or(0, |(_, manifest)| manifest.remote_end());
-        let safe = segments.partition_point(|segment| segment.end <= exported);
-        Ok(safe.checked_sub(1).map_or(0, |last| segments[last].end))
     }
 
     /// The manifest as its shard has it; none if nobody has claimed it, so that nothing is in the

@@ -33,9 +33,6 @@ pub struct TierSettings {
     pub list_offsets_wait_ms: u64,
     /// What readers may take.
     pub readers: TierReaderSettings,
-    /// `follower.fetch.last.tiered.offset.enable`: whether a new replica copies nothing that is in object
-    /// storage. Dynamic.
-    pub replicas_skip: bool,
     /// `freshet.remote.scrub.interval.ms`: how often all that is in object storage is looked at. Dynamic.
     pub scrub_interval_ms: u64,
     /// `freshet.remote.scrub.bytes.per.second`: how fast it is read back; 0 for never. Dynamic.
@@ -112,7 +109,6 @@ impl Layers {
             fetch_max_wait_ms: self.unsigned("remote.fetch.max.wait.ms"),
             list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
             readers: self.tier_readers(),
-            replicas_skip: self.flag("follower.fetch.last.tiered.offset.enable"),
             scrub_interval_ms: self.unsigned("freshet.remote.scrub.interval.ms"),
             scrub_bytes_per_second: rate("freshet.remote.scrub.bytes.per.second"),
             export_interval_ms: self.unsigned("freshet.remote.export.interval.ms"),
@@ -190,7 +186,6 @@ mod tests {
                 index_bytes: 24 << 20,
                 disk: None,
             },
-            replicas_skip: false,
             scrub_interval_ms: 86_400_000,
             scrub_bytes_per_second: 1 << 20,
             export_interval_ms: 10_000,
@@ -212,7 +207,6 @@ mod tests {
             "freshet.remote.scrub.bytes.per.second=0",
             "freshet.remote.scrub.interval.ms=60000",
             "freshet.remote.export.interval.ms=250",
-            "follower.fetch.last.tiered.offset.enable=true",
         ];
         let mut layers = layers(&set).unwrap();
         let name = "remote.log.manager.fetch.max.bytes.per.second";
@@ -226,7 +220,6 @@ mod tests {
         let scrub = (tier.scrub_interval_ms, tier.scrub_bytes_per_second);
         assert_eq!(scrub, (60_000, 0));
         assert_eq!(tier.export_interval_ms, 250);
-        assert!(tier.replicas_skip);
     }
 
     #[test]

@@ -90,10 +90,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         ),
     boolean("follower.fetch.last.tiered.offset.enable", "false")
         .cluster_wide()
-        .doc(
-            "Whether a new replica skips all that is in object storage, also what its leader still has on \
-             its disk (KIP-1023).",
-        ),
+        .not_yet("replicas keep on their disks what their leader does; one that skips would have all drop it")
+        .doc("Whether new followers skip what is in object storage."),
     boolean("controlled.shutdown.enable", "true")
         .doc("Whether leaders move away before a broker stops."),
     unset("num.replica.alter.log.dirs.threads", Kind::Int)

@@ -12,7 +12,7 @@ use freshet_wire::list_offsets::{
 use freshet_wire::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fetch::isolation;
 use crate::kafka::call::Call;
@@ -34,6 +34,10 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 /// Partitions of a request that are looked up at a time, where that takes time.
 const AT_ONCE: usize = 64;
+
+/// How long a young leader is given to learn what has left its disk. It takes milliseconds; where it takes
+/// longer, those who keep the manifest are away, and other requests wait behind this one.
+const PAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// First version whose clients know that an offset may not be known yet.
 const NOT_AVAILABLE_SINCE: i16 = 5;
@@ -113,22 +117,20 @@ async fn find(
     isolation: Isolation,
 ) -> Result<Found, ErrorCode> {
     let timestamp = asked.timestamp;
-    let partition = context
-        .locate(topic, asked.partition_index)
-        .map_err(|error| error.code())?;
-    partition
-        .check_epoch(asked.current_leader_epoch)
-        .map_err(|error| error.code())?;
+    let mut partition = locate(context, topic, asked)?;
     if call.version < since(timestamp) || timestamp < EARLIEST_PENDING_UPLOAD {
         return Err(ErrorCode::UnsupportedVersion);
+    }
+    if asks_for_past(&partition, timestamp, isolation) {
+        let known = timeout(PAST_PATIENCE, partition.past_known());
+        // What it does not know by then is "not yet".
+        drop(known.await);
+        partition = locate(context, topic, asked)?;
     }
     // What is committed may be more than a new leader knows yet: an end from it could be below one
     // that was told before (KIP-207).
     let knows_the_end = isolation == Isolation::LogEnd || partition.is_settled();
     let the_end = || knows_the_end.then_some(()).ok_or_else(|| not_yet(call));
-    if asks_for_past(&partition, timestamp, isolation) {
-        partition.past_known().await;
-    }
     match timestamp {
         LATEST => the_end().map(|()| at(&partition, partition.end(isolation))),
         // What is in object storage only nobody copies.
@@ -158,6 +160,21 @@ async fn find(
             Ok(found)
         }
     }
+}
+
+/// The partition, if this broker leads it in the epoch that the client means.
+fn locate(
+    context: &Context,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let partition = context
+        .locate(topic, asked.partition_index)
+        .map_err(|error| error.code())?;
+    partition
+        .check_epoch(asked.current_leader_epoch)
+        .map_err(|error| error.code())?;
+    Ok(partition)
 }
 
 /// Whether the answer may lie in what has left the disk. It is waited for, where "ask again" would do for

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use freshet_types::NodeId;
 use freshet_wire::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
@@ -25,7 +26,7 @@ pub(crate) async fn handle(
             partitions: topic
                 .partitions
                 .iter()
-                .map(|asked| answer(context, &topic.topic, asked))
+                .map(|asked| answer(context, request.replica_id, &topic.topic, asked))
                 .collect(),
             topic: topic.topic,
         })
@@ -36,7 +37,12 @@ pub(crate) async fn handle(
     }
 }
 
-fn answer(context: &Context, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
+fn answer(
+    context: &Context,
+    replica_id: i32,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> EpochEndOffset {
     let found = context
         .locate(topic, asked.partition)
         .map_err(|error| error.code())
@@ -44,9 +50,12 @@ fn answer(context: &Context, topic: &str, asked: &OffsetForLeaderPartition) -> E
             partition
                 .check_epoch(asked.current_leader_epoch)
                 .map_err(|error| error.code())?;
-            partition
-                .end_of_epoch(asked.leader_epoch)
-                .map_err(|error| error.code())
+            let epoch = asked.leader_epoch;
+            let end = match replica_id {
+                0.. => partition.end_of_epoch_for(NodeId(replica_id), epoch),
+                _ => partition.end_of_epoch(epoch),
+            };
+            end.map_err(|error| error.code())
         });
     match found {
         Ok(end) => EpochEndOffset {

@@ -260,6 +260,12 @@ fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<O
     }
     let diverging = match diverging(partition, position, eyes.reader) {
         Ok(diverging) => diverging,
+        // It begins anew, whatever it has.
+        Err(_)
+            if eyes.reader.is_replica() && position.fetch_offset < partition.ends().local_start =>
+        {
+            return Some(Outcome::out_of_range(partition));
+        }
         Err(error) => return Some(Outcome::failed(error.code())),
     };
     match diverging {

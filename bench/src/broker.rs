@@ -30,8 +30,8 @@ pub(crate) struct Broker {
     /// From the start of the processes to the first answer of the last of them.
     pub(crate) took: Duration,
     nodes: Vec<Node>,
-    /// Where it tells its metrics, if that was wanted.
-    metrics: Option<SocketAddr>,
+    /// Where each tells its metrics, if that was wanted.
+    metrics: Vec<SocketAddr>,
 }
 
 /// One process.
@@ -63,55 +63,66 @@ impl Broker {
         Self::launch(side, vec![(folder, command, port)])
     }
 
-    /// Starts Freshet alone with more settings, and more in its environment; it tells its metrics.
+    /// Starts so many of Freshet as one cluster with more settings, and more in their environment; they
+    /// tell their metrics.
     pub(crate) fn start_tiering(
         scratch: &Path,
+        count: usize,
         settings: &[(&str, String)],
         environment: &[(&str, String)],
     ) -> Result<Self> {
-        let (port, metrics) = (free_port()?, free_port()?);
-        let folder = made(Side::Freshet, port, scratch)?;
-        let listeners = [
-            ("listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
-            ("http.listener", format!("127.0.0.1:{metrics}")),
-        ];
-        let mut command = freshet_with(&folder, &[&listeners, settings].concat())?;
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let mut broker = Self::launch(Side::Freshet, vec![(folder, command, port)])?;
-        broker.metrics = Some(SocketAddr::from(([127, 0, 0, 1], metrics)));
+        let (mut prepared, mut metrics) = (Vec::new(), Vec::new());
+        for member in members(count)? {
+            let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+            let folder = made(Side::Freshet, member.port, scratch)?;
+            let told = [("http.listener", address.to_string())];
+            let own = match count {
+                // What a new user starts: told nothing of a cluster.
+                1 => vec![(
+                    "listeners",
+                    format!("PLAINTEXT://127.0.0.1:{}", member.port),
+                )],
+                _ => member.settings().to_vec(),
+            };
+            let all = [&own[..], &told, settings].concat();
+            let mut command = freshet_with(&folder, &all)?;
+            command.envs(environment.iter().map(|(name, value)| (name, value)));
+            prepared.push((folder, command, member.port));
+            metrics.push(address);
+        }
+        let mut broker = Self::launch(Side::Freshet, prepared)?;
+        broker.metrics = metrics;
         Ok(broker)
     }
 
-    /// A metric by its name, the sum over all labels; of a broker that tells them.
+    /// A metric by its name, the sum over all labels and nodes; of brokers that tell them.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let address = self.metrics.context("it does not tell its metrics")?;
-        let page = page(address, "/metrics").context("cannot read the metrics")?;
-        let lines = page.lines().filter_map(|line| line.strip_prefix(name));
-        let values = lines.filter(|rest| rest.starts_with([' ', '{']));
-        let values = values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok());
-        Ok(values.sum())
-    }
-
-    /// The folders of a topic's partitions, on all nodes.
-    fn logs(&self, topic: &str) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for node in &self.nodes {
-            let data = fs::read_dir(node.folder.join("data")).context("cannot list the logs")?;
-            let paths = data.map(|entry| Ok(entry?.path()));
-            let paths: Vec<PathBuf> = paths.collect::<std::io::Result<_>>()?;
-            found.extend(paths.into_iter().filter(|path| is_log_of(path, topic)));
+        if self.metrics.is_empty() {
+            bail!("it does not tell its metrics");
         }
-        Ok(found)
+        let mut sum = 0.0;
+        for address in &self.metrics {
+            let page = page(*address, "/metrics").context("cannot read the metrics")?;
+            let lines = page.lines().filter_map(|line| line.strip_prefix(name));
+            let values = lines.filter(|rest| rest.starts_with([' ', '{']));
+            let values = values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok());
+            sum += values.sum::<f64>();
+        }
+        Ok(sum)
     }
 
-    /// Bytes of a topic's files on the disk.
+    /// Bytes of a topic's files on the disks of all nodes.
     pub(crate) fn log_bytes(&self, topic: &str) -> Result<u64> {
-        let mut bytes = 0;
-        for file in self.files(topic)? {
-            // One that is deleted meanwhile takes no room.
-            bytes += fs::metadata(file).map_or(0, |file| file.len());
-        }
-        Ok(bytes)
+        (0..self.count())
+            .map(|at| self.log_bytes_of(at, topic))
+            .sum()
+    }
+
+    /// The same of one node. Nodes count from 0; their ids are one more.
+    pub(crate) fn log_bytes_of(&self, at: usize, topic: &str) -> Result<u64> {
+        // One that is deleted meanwhile takes no room.
+        let bytes = |file| fs::metadata(file).map_or(0, |file| file.len());
+        Ok(self.nodes[at].files(topic)?.into_iter().map(bytes).sum())
     }
 
     /// The files of a topic's records.
@@ -122,13 +133,8 @@ impl Broker {
     }
 
     fn files(&self, topic: &str) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for log in self.logs(topic)? {
-            for entry in fs::read_dir(log).context("cannot list a log")? {
-                files.push(entry?.path());
-            }
-        }
-        Ok(files)
+        let of_nodes = self.nodes.iter().map(|node| node.files(topic));
+        Ok(of_nodes.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Has the kernel forget what it keeps of a topic's files: the next read is the disk's.
@@ -143,26 +149,14 @@ impl Broker {
 
     /// Starts three brokers and controllers as one cluster, and waits until each answers.
     pub(crate) fn start_three(side: Side, scratch: &Path) -> Result<Self> {
-        let mut members = Vec::new();
-        for id in 1..=3 {
-            members.push((id, free_port()?, free_port()?));
-        }
-        let voter = |(id, _, port): &(usize, u16, u16)| format!("{id}@127.0.0.1:{port}");
-        let voters = members.iter().map(voter).collect::<Vec<_>>().join(",");
         let mut prepared = Vec::new();
-        for (id, port, controller) in members {
-            let folder = made(side, port, scratch)?;
-            let member = Member {
-                id,
-                port,
-                controller,
-                voters: voters.clone(),
-            };
+        for member in members(3)? {
+            let folder = made(side, member.port, scratch)?;
             let command = match side {
-                Side::Freshet => prepare_freshet_member(&folder, &member)?,
+                Side::Freshet => freshet_with(&folder, &member.settings())?,
                 Side::Kafka => kafka::prepare_member(&folder, &member)?,
             };
-            prepared.push((folder, command, port));
+            prepared.push((folder, command, member.port));
         }
         Self::launch(side, prepared)
     }
@@ -173,7 +167,7 @@ impl Broker {
             side,
             took: Duration::ZERO,
             nodes: Vec::new(),
-            metrics: None,
+            metrics: Vec::new(),
         };
         for (folder, mut command, port) in prepared {
             let log = File::create(folder.join("broker.log"));
@@ -317,12 +311,28 @@ impl Node {
         Ok(())
     }
 
+    /// The files of a topic's partitions.
+    fn files(&self, topic: &str) -> Result<Vec<PathBuf>> {
+        let logs = entries(&self.folder.join("data"))?.into_iter();
+        let logs = logs.filter(|path| is_log_of(path, topic));
+        Ok(logs
+            .map(|log| entries(&log))
+            .collect::<Result<Vec<_>>>()?
+            .concat())
+    }
+
     /// The last lines that the broker printed.
     fn words(&self) -> String {
         let text = fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).context("cannot list logs")?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    Ok(paths.collect::<std::io::Result<_>>()?)
 }
 
 /// Whether a folder is a log of a topic: `topic-number`.
@@ -374,10 +384,6 @@ fn prepare_freshet(folder: &Path, port: u16) -> Result<Command> {
     )
 }
 
-fn prepare_freshet_member(folder: &Path, member: &Member) -> Result<Command> {
-    freshet_with(folder, &member.settings())
-}
-
 fn freshet_with(folder: &Path, settings: &[(&str, String)]) -> Result<Command> {
     let binary = freshet();
     if !binary.is_file() {
@@ -396,6 +402,25 @@ fn freshet_with(folder: &Path, settings: &[(&str, String)]) -> Result<Command> {
         command.arg("--set").arg(format!("{name}={value}"));
     }
     Ok(command)
+}
+
+/// The nodes of a new cluster: all of them brokers and controllers.
+fn members(count: usize) -> Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for id in 1..=count {
+        members.push(Member {
+            id,
+            port: free_port()?,
+            controller: free_port()?,
+            voters: String::new(),
+        });
+    }
+    let voter = |member: &Member| format!("{}@127.0.0.1:{}", member.id, member.controller);
+    let voters = members.iter().map(voter).collect::<Vec<_>>().join(",");
+    for member in &mut members {
+        member.voters.clone_from(&voters);
+    }
+    Ok(members)
 }
 
 impl Member {

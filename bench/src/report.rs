@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{Args, Side};
 use crate::bars::Spread;
 use crate::measure::Sample;
-use crate::rows::{Kind, Per, Row};
+use crate::rows::{Kind, Per, Row, Tier};
 
 /// A whole run.
 #[derive(Serialize)]
@@ -139,10 +139,12 @@ fn unit(name: &str, kind: Kind) -> &'static str {
         ("rate", _) => "MB/s",
         ("memory per partition" | "memory per replica", _) => "KiB",
         ("failed", _) => "records",
-        ("p99 moving / calm" | "cold / raw" | "copying / curl", _) => "×",
+        ("p99 moving / calm" | "cold / raw" | "copying / curl" | "much / little", _) => "×",
         (name, Kind::Tier(..)) if name.ends_with(" / calm") => "×",
         (name, Kind::Tier(..)) if name.ends_with("CPU") => "CPU-s/GB",
-        (name, Kind::Tier(..)) if name.ends_with("rate") => "MB/s",
+        (name, Kind::Tier(..)) if name.ends_with("rate") || name == "rate after" => "MB/s",
+        (name, Kind::Tier(Tier::Replace, _)) if name.starts_with("moved") => "MB",
+        (_, Kind::Tier(Tier::Replace, _)) => "s",
         ("copied" | "lag at the end", _) => "MB",
         ("copied after", _) => "s",
         ("size", _) => "MB",

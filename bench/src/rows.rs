@@ -94,6 +94,8 @@ pub(crate) enum Tier {
     Read,
     /// Records come at fixed times while others are read that have left the disk.
     Replay,
+    /// Replicas move to a broker that has nothing of them.
+    Replace,
 }
 
 /// One row.
@@ -431,6 +433,12 @@ pub(crate) const ROWS: &[Row] = &[
             ("ack cold / calm", Bar::at_most(1.2)),
             ("end to end cold / calm", Bar::at_most(1.2)),
         ],
+    },
+    Row {
+        name: "tier-replace",
+        about: "three brokers: a replica moves to an empty disk, with little and with much in object storage, and with all on disks; Freshet alone",
+        kind: Kind::Tier(Tier::Replace, TIERED),
+        bars: &[("much / little", Bar::at_most(1.5))],
     },
     Row {
         name: "three-idle",

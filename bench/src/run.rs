@@ -117,6 +117,7 @@ impl Stand<'_> {
             Kind::Tier(Tier::Copy, load) => self.tier_copy(&load, &mut measured),
             Kind::Tier(Tier::Read, load) => self.tier_read(row, &load, &mut measured),
             Kind::Tier(Tier::Replay, load) => self.tier_replay(row, &load, &mut measured),
+            Kind::Tier(Tier::Replace, load) => self.tier_replace(&load, &mut measured),
             Kind::Binary => self.binary(&mut measured),
             Kind::Memory => self.memory(&mut measured),
         };
@@ -518,6 +519,17 @@ impl Stand<'_> {
             let bootstrap = tiers.broker.bootstrap();
             let open = load.job(Side::Freshet, bootstrap, topic, self.args.divisor());
             tiers.replay(&open, [&cold, &local])
+        })
+    }
+
+    /// A new cluster and a new bucket each time.
+    fn tier_replace(&mut self, load: &Load, measured: &mut Measured) -> Result<()> {
+        self.alone();
+        let own: Vec<_> = self.freshets().collect();
+        self.turns_of(&own, measured, |_, _| {
+            let tiers = Tiers::start_three(self.scratch.path())?;
+            let fill = self.sized(load, &tiers.broker, "replace");
+            tiers.replace(&fill, self.args.divisor())
         })
     }
 

@@ -1,6 +1,6 @@
 //! What happens to a cluster of three: it restarts, loses a broker, moves replicas.
 
-mod asker;
+pub(crate) mod asker;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

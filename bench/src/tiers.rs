@@ -1,6 +1,7 @@
 //! Freshet with a bucket: what copying costs, how fast cold records are read, and whom that disturbs.
 
 mod gateway;
+mod replace;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,15 @@ struct Took {
 impl Tiers {
     /// Starts both, empty, the S3 server in its place, while other processes of ours stand by.
     pub(crate) fn start(scratch: &Path, store: Place, others: Vec<u32>) -> Result<Self> {
+        Self::of(1, scratch, store, others)
+    }
+
+    /// Starts a cluster of three, and the S3 server.
+    pub(crate) fn start_three(scratch: &Path) -> Result<Self> {
+        Self::of(3, scratch, Place::Here, Vec::new())
+    }
+
+    fn of(count: usize, scratch: &Path, store: Place, others: Vec<u32>) -> Result<Self> {
         let gateway = Gateway::start(scratch, store)?;
         let set = [
             ("remote.log.storage.system.enable", "true".to_owned()),
@@ -60,7 +70,7 @@ impl Tiers {
             ("remote.log.manager.task.interval.ms", "500".to_owned()),
             ("log.retention.check.interval.ms", "1000".to_owned()),
         ];
-        let broker = Broker::start_tiering(scratch, &set, &gateway.environment())?;
+        let broker = Broker::start_tiering(scratch, count, &set, &gateway.environment())?;
         Ok(Self {
             broker,
             gateway,
@@ -114,6 +124,7 @@ impl Tiers {
             let end = Instant::now();
             let lag = self.broker.metric("freshet_remote_copy_lag_bytes")?;
             self.until_copied()?;
+            let after = end.elapsed().as_secs_f64();
             let cpu = self.broker.cpu()? - before.0;
             let copying = self.broker.cpu_of(&COPYING)? - before.1;
             let copied = self.broker.metric("freshet_remote_copy_bytes_total")? / 1e9;
@@ -121,8 +132,10 @@ impl Tiers {
             let bare = self.upload(&plain.topic)?;
             numbers.extend([
                 ("copying CPU".to_owned(), copying / copied),
-                ("curl's CPU".to_owned(), bare),
-                ("copying / curl".to_owned(), copying / copied / bare),
+                ("curl's CPU".to_owned(), bare.0),
+                ("copying / curl".to_owned(), copying / copied / bare.0),
+                ("curl's rate".to_owned(), bare.1),
+                ("rate after".to_owned(), lag / 1e6 / after),
                 ("extra CPU".to_owned(), (cpu - alone.cpu) / copied),
                 ("plain CPU".to_owned(), alone.cpu / produced),
                 ("copied".to_owned(), copied * 1000.0),
@@ -135,21 +148,22 @@ impl Tiers {
                     produced * 1000.0 / with.done.seconds,
                 ),
                 ("lag at the end".to_owned(), lag / 1e6),
-                ("copied after".to_owned(), end.elapsed().as_secs_f64()),
+                ("copied after".to_owned(), after),
             ]);
             Ok(())
         })
     }
 
-    /// CPU seconds that `curl` takes to upload a GB of a topic's segments: what reading and sending cost
-    /// whoever does nothing else.
-    fn upload(&self, topic: &str) -> Result<f64> {
-        let before = cpu::of_children()?;
-        let mut bytes = 0;
+    /// CPU seconds that `curl` takes to upload a GB of a topic's segments, and its MB/s: what reading and
+    /// sending cost whoever does nothing else.
+    fn upload(&self, topic: &str) -> Result<(f64, f64)> {
+        let (before, start, mut bytes) = (cpu::of_children()?, Instant::now(), 0);
         for segment in self.broker.segments(topic)? {
             bytes += self.gateway.upload(&segment)?;
         }
-        Ok((cpu::of_children()? - before) / (bytes as f64 / 1e9))
+        let gigabytes = bytes as f64 / 1e9;
+        let rate = gigabytes * 1e3 / start.elapsed().as_secs_f64();
+        Ok(((cpu::of_children()? - before) / gigabytes, rate))
     }
 
     /// Waits until all closed segments are in the bucket.

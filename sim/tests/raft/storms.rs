@@ -184,7 +184,7 @@ async fn calm(cluster: &mut Cluster, seed: u64) -> History {
 
 /// `FRESHET_RAFT_SEEDS=from..to` runs others, or more.
 fn seeds() -> Range<u64> {
-    let text = std::env::var("FRESHET_RAFT_SEEDS").unwrap_or_else(|_| "0..10".to_owned());
+    let text = std::env::var("FRESHET_RAFT_SEEDS").unwrap_or_else(|_| "0..100".to_owned());
     let range = text
         .split_once("..")
         .map(|(from, to)| (from.parse(), to.parse()));

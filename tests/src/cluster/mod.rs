@@ -4,6 +4,7 @@ mod ask;
 mod disk;
 mod network;
 mod node;
+mod taken;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use disk::Disk;
 pub(crate) use network::HUB;
 pub use network::Network;
 pub use node::Node;
+use taken::Taken;
 pub use world::enter;
 
 use crate::broker::Kind;
@@ -175,6 +177,23 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// The most that a broker has taken of the machine. Fails if that is too much: whoever keeps something
+    /// of each connection, or of each try, has it after a storm.
+    pub fn must_be_modest(&self) -> Result<Taken> {
+        let mut most = Taken::default();
+        for node in &self.nodes {
+            let taken = node.taken()?.unwrap_or_default();
+            ensure!(
+                taken.is_within(Taken::ENOUGH) || self.kind == Kind::Kafka,
+                "broker {} has taken {taken}, and {} are enough",
+                node.id,
+                Taken::ENOUGH
+            );
+            most = most.most(taken);
+        }
+        Ok(most)
     }
 
     /// The brokers that any running node knows as alive.

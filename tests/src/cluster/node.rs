@@ -9,6 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::disk::Disk;
 use super::network::{at_node, host};
+use super::taken::Taken;
 use crate::broker::{Kind, freshet_binary};
 use crate::kafka_server::{self, java};
 use crate::process::{Process, run};
@@ -262,6 +263,12 @@ impl Node {
     /// The number of its process.
     pub fn process_id(&mut self) -> Result<Pid> {
         self.running()?.id()
+    }
+
+    /// What its process has taken of the machine, if it runs.
+    pub fn taken(&self) -> Result<Option<Taken>> {
+        let process = self.process.as_ref().map(Process::id).transpose()?;
+        process.map(Taken::by).transpose()
     }
 
     /// Lets its process have so much of something from now on; gives what it could have before.

@@ -142,10 +142,7 @@ const DISKS: &[Fault] = &[
         7,
         "a broker loses its power while others stand still, so that it would decide",
         "it does not lead, or it refuses",
-        &[
-            "what_was_agreed_survives_every_storm",
-            "promises_are_kept_in_every_life",
-        ],
+        &["promises_are_kept_in_every_life"],
     ),
     tried(
         8,
@@ -354,10 +351,7 @@ const RESOURCES: &[Fault] = &[
         34,
         "a clock jumps",
         "nothing is deleted early; elections do not use it",
-        &[
-            "what_was_agreed_survives_every_storm",
-            "promises_are_kept_in_every_life",
-        ],
+        &["promises_are_kept_in_every_life"],
     ),
     tried(
         35,

@@ -320,6 +320,8 @@ fn close(stage: Stage) -> Result<String> {
     } = stage;
     let outcome = judge(&cluster, load, may_give_up, tiered);
     let outcome = outcome.and_then(|told| cluster.must_live().map(|()| told));
+    let outcome =
+        outcome.and_then(|told| Ok(format!("{told}; at most {}", cluster.must_be_modest()?)));
     let told =
         outcome.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))?;
     Ok(notes

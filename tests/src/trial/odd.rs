@@ -179,6 +179,14 @@ fn old_image_among_killed(stage: &mut Stage) -> Result<()> {
 
 /// Controllers do not hear each other, and no broker hears a controller but its own.
 fn no_quorum(stage: &mut Stage) -> Result<()> {
+    let advised = |stage: &mut Stage| {
+        let ids: Vec<i32> = stage.cluster.ids().collect();
+        let printed = ids.iter().map(|id| stage.cluster.node(*id).printed());
+        printed
+            .map(|text| text.matches(ADVICE).count())
+            .sum::<usize>()
+    };
+    let before = advised(stage);
     stage.cluster.network.block_port(9093)?;
     stage.cluster.watch(Duration::from_secs(4))?;
     let acked = stage.load.await_progress(RECOVERY);
@@ -204,10 +212,15 @@ fn no_quorum(stage: &mut Stage) -> Result<()> {
         RETRIABLE.contains(&code),
         "error {code} does not say: try again"
     );
+    let told = advised(stage) - before;
+    ensure!(told > 0, "no log says what to do about the quorum");
     stage.cluster.network.heal()?;
     stage.cluster.create_topic("quorate", 1, 3)?;
     stage.recover()
 }
+
+/// What a broker says that has heard no controller for seconds.
+const ADVICE: &str = "until they are a majority (`freshet quorum describe`)";
 
 /// The codes that a client's admin functions may try again after: timeout, not the controller,
 /// leader or coordinator not available, network, not enough replicas.

@@ -23,6 +23,8 @@ use super::past::past_life;
 
 /// How often a broker that leaves says what it waits for.
 const NEWS_MS: u64 = 2_000;
+/// No controller answers for so long while another one is elected.
+const SILENT_MS: u64 = 3_000;
 
 /// How the broker presents itself to the controller.
 #[derive(Debug, Clone)]
@@ -111,6 +113,7 @@ impl Lifecycle {
             applied: None,
             news: None,
             trouble: None,
+            silence: Silence::default(),
             told: BTreeSet::new(),
             parts,
         };
@@ -224,9 +227,34 @@ struct Body {
     news: Option<Millis>,
     /// Why the controller does not answer, if it was said already.
     trouble: Option<String>,
+    silence: Silence,
     /// Failed directories that the controller knows of.
     told: BTreeSet<DirectoryId>,
     parts: LifecycleParts,
+}
+
+/// How long no controller has answered.
+#[derive(Default)]
+struct Silence {
+    since: Option<Millis>,
+    /// Whether it was said what to do.
+    advised: bool,
+}
+
+impl Silence {
+    /// It lasts. Says what to do about a long one, once.
+    fn goes_on(&mut self, now: Millis) {
+        let since = *self.since.get_or_insert(now);
+        if now - since < SILENT_MS || self.advised {
+            return;
+        }
+        self.advised = true;
+        tracing::warn!(
+            "no controller answers: start those that are down, and see that they reach each other, until \
+             they are a majority (`freshet quorum describe`); leaders go on as they are meanwhile, but \
+             nothing can be changed, and who fails is not replaced"
+        );
+    }
 }
 
 impl Body {
@@ -333,11 +361,15 @@ impl Body {
         match &heard {
             Ok(Ok(epoch)) => {
                 self.trouble = None;
+                self.silence = Silence::default();
                 // It was registered without them.
                 self.told = failed;
                 tracing::info!(epoch, "registered");
             }
-            Ok(Err(error)) => self.complain_of(error.to_string()),
+            Ok(Err(error)) => {
+                self.complain_of(error.to_string());
+                self.silence = Silence::default();
+            }
             Err(_) => self.complain(&heard),
         }
         self.course.registered(self.now(), heard);
@@ -477,7 +509,10 @@ impl Body {
     /// Says once what is wrong with the controller, and once when it is over.
     fn complain<T>(&mut self, heard: &Heard<T>) {
         match heard {
-            Err(unheard) => self.complain_of(unheard.words()),
+            Err(unheard) => {
+                self.complain_of(unheard.words());
+                return self.silence.goes_on(self.now());
+            }
             Ok(Err(refused)) => {
                 tracing::warn!(%refused, "the controller does not know this process: registering");
             }
@@ -487,6 +522,7 @@ impl Body {
                 }
             }
         }
+        self.silence = Silence::default();
     }
 
     fn complain_of(&mut self, words: String) {

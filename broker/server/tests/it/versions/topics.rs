@@ -30,19 +30,22 @@ pub(super) const CASES: &[Case] = &[
             assert_eq!(told.api_keys.len(), freshet_server::served().count());
         },
         absent: |stage, version| {
-            let request = ApiVersionsRequest {
-                client_software_name: "test".to_owned(),
-                client_software_version: "1".to_owned(),
-                cluster_id: Some(ABSENT.to_owned()),
-                ..ApiVersionsRequest::default()
-            };
-            let told = stage.raw.call(version, &request);
-            let code = if version >= 5 {
-                ErrorCode::RebootstrapRequired
-            } else {
-                ErrorCode::None
-            };
-            expect(told.error_code, code);
+            let elsewhere = [(Some(ABSENT), -1), (None, NODE + 1), (Some(ABSENT), NODE)];
+            for (cluster, node_id) in elsewhere.into_iter().chain([(None, NODE)]) {
+                let request = ApiVersionsRequest {
+                    client_software_name: "test".to_owned(),
+                    client_software_version: "1".to_owned(),
+                    cluster_id: cluster.map(str::to_owned),
+                    node_id,
+                };
+                let told = stage.raw.call(version, &request);
+                let is_meant = version < 5 || (cluster, node_id) == (None, NODE);
+                let code = match is_meant {
+                    true => ErrorCode::None,
+                    false => ErrorCode::RebootstrapRequired,
+                };
+                expect(told.error_code, code);
+            }
         },
     },
     Case {

@@ -134,7 +134,7 @@ impl Measured {
 /// The unit of a number.
 fn unit(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
-        ("broker CPU", Kind::Idle { .. } | Kind::ThreeIdle) => "% of a core",
+        ("broker CPU", Kind::Idle { .. } | Kind::ThreeIdle { .. }) => "% of a core",
         ("idle CPU", _) => "% of a core",
         ("rate", _) => "MB/s",
         ("memory per partition" | "memory per replica", _) => "KiB",

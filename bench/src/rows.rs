@@ -60,8 +60,9 @@ pub(crate) enum Kind {
     Idle { partitions: u32 },
     /// A client's work.
     Load(Load),
-    /// CPU of a cluster of three that nobody talks to.
-    ThreeIdle,
+    /// CPU of a cluster of three that nobody talks to, with a topic of so many partitions of three copies
+    /// (0: without one).
+    ThreeIdle { partitions: u32 },
     /// A client's work on a cluster of three; CPU is that of the whole cluster.
     Three(Load),
     /// A cluster of three with so many partitions on each: made, at rest, restarted, without one
@@ -443,8 +444,15 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "three-idle",
         about: "three brokers that nobody talks to",
-        kind: Kind::ThreeIdle,
+        kind: Kind::ThreeIdle { partitions: 0 },
         bars: &[("broker CPU", Bar::at_most(1.0))],
+    },
+    Row {
+        name: "three-idle-1000",
+        about: "the same with a topic of 1,000 empty partitions of three copies",
+        kind: Kind::ThreeIdle { partitions: 1_000 },
+        // 0.3 for each broker.
+        bars: &[("broker CPU", Bar::at_most(0.9))],
     },
     Row {
         name: "three-one",

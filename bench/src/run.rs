@@ -105,7 +105,7 @@ impl Stand<'_> {
             }),
             Kind::Idle { partitions } => self.idle(row, partitions, &mut measured),
             Kind::Load(load) => self.load(row, &load, &mut measured),
-            Kind::ThreeIdle => self.three_idle(&mut measured),
+            Kind::ThreeIdle { partitions } => self.three_idle(row, partitions, &mut measured),
             Kind::Three(load) => self.three(row, &load, &mut measured),
             Kind::ThreeMany { partitions } => self.three_many(row, partitions, &mut measured),
             Kind::ThreeMoves { load, bytes, rate } => {
@@ -169,17 +169,9 @@ impl Stand<'_> {
             records: 0,
             ..WARM_UP[0]
         };
-        let topic = |broker: &Broker, create, remove| {
-            let job = load.job(broker.side, broker.bootstrap(), row.name.into(), 1);
-            work(&Job {
-                create,
-                remove,
-                ..job
-            })
-        };
         for (at, broker) in both.iter().enumerate().filter(|_| partitions > 0) {
             let before = broker.resident()?.0;
-            topic(broker, true, false)?;
+            have_topic(broker, &load, row.name, true)?;
             sleep(SETTLE);
             let grown = (broker.resident()?.0 - before) * 1024.0 / f64::from(partitions);
             let numbers = [("memory per partition".to_owned(), grown)].into();
@@ -196,7 +188,7 @@ impl Stand<'_> {
             measure::idle(&both[at], &both[1 - at], window)
         });
         for broker in both.iter().filter(|_| partitions > 0) {
-            topic(broker, false, true)?;
+            have_topic(broker, &load, row.name, false)?;
         }
         result
     }
@@ -250,15 +242,27 @@ impl Stand<'_> {
         work(&job).map(drop)
     }
 
-    /// A cluster of three that nobody talks to, with a topic of copies of a few partitions.
-    fn three_idle(&mut self, measured: &mut Measured) -> Result<()> {
+    /// Clusters of three that nobody talks to.
+    fn three_idle(&mut self, row: &Row, partitions: u32, measured: &mut Measured) -> Result<()> {
         let window = IDLE_WINDOW / u32::try_from(self.args.divisor())?;
         self.threes()?;
-        sleep(SETTLE_MANY);
         let both = &self.threes.as_ref().context("they do not run")?.both;
-        self.turns(measured, |at, _| {
+        let load = Load {
+            partitions,
+            records: 0,
+            ..WARM_UP_THREE[0]
+        };
+        for broker in both.iter().filter(|_| partitions > 0) {
+            have_topic(broker, &load, row.name, true)?;
+        }
+        sleep(SETTLE_MANY);
+        let result = self.turns(measured, |at, _| {
             measure::idle(&both[at], &both[1 - at], window)
-        })
+        });
+        for broker in both.iter().filter(|_| partitions > 0) {
+            have_topic(broker, &load, row.name, false)?;
+        }
+        result
     }
 
     /// A client's work on a topic with three copies.
@@ -665,6 +669,17 @@ impl Stand<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes a topic without records, or removes it.
+fn have_topic(broker: &Broker, load: &Load, name: &str, wanted: bool) -> Result<()> {
+    let job = load.job(broker.side, broker.bootstrap(), name.into(), 1);
+    let job = Job {
+        create: wanted,
+        remove: !wanted,
+        ..job
+    };
+    work(&job).map(drop)
 }
 
 #[cfg(test)]

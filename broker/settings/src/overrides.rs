@@ -1,10 +1,12 @@
 //! What may be set at run time, on topics, brokers and groups.
 
 use crate::SettingError;
+use crate::cross::contradiction;
 use crate::error::cut;
-use crate::layers::Overrides;
+use crate::layers::{Layers, Overrides};
 use crate::nearest::nearest;
 use crate::setting::{Kind, Scope, Setting, Update};
+use crate::topic_config::Reader;
 use crate::value::{items, parse_bool};
 
 /// Longest value that can be set at run time, in bytes (as in Kafka).
@@ -98,31 +100,32 @@ impl Scope {
 
 const REMOTE: &str = "remote.storage.enable";
 
-/// What stays on disks is a part of all. -1 is no bound, and -2 the other's.
-fn at_most(overrides: &Overrides, part: &str, whole: &str) -> Result<(), SettingError> {
-    let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
-    let more = match (number(part), number(whole)) {
-        (Some(-2), _) | (_, None | Some(-1)) | (None, _) => false,
-        (Some(-1), Some(_)) => true,
-        (Some(part), Some(whole)) => part > whole,
-    };
-    let contradiction = || SettingError::Contradiction {
-        first: part.to_owned().into(),
-        second: whole.to_owned().into(),
-        expected: "the first must not be greater than the second".to_owned(),
-    };
-    (!more).then_some(()).ok_or_else(contradiction)
+/// What stays on disks is a part of all, whether the topic says so or its broker: gives the setting that is
+/// more than the other, and that one. -1 is no bound, and -2 the other's.
+pub(crate) fn more_than_all(of: &Reader<'_>) -> Option<[&'static str; 2]> {
+    let pairs = [
+        ["local.retention.ms", "retention.ms"],
+        ["local.retention.bytes", "retention.bytes"],
+    ];
+    pairs.into_iter().find(|[local, all]| {
+        let all = of.long(all);
+        match of.long(local) {
+            -2 => false,
+            -1 => all != -1,
+            local => all != -1 && local > all,
+        }
+    })
 }
 
-/// Checks what no single topic setting can know, where a topic's settings were `before`. `has_store`:
-/// `remote.log.storage.system.enable`.
+/// Checks what no single topic setting can know, where a topic's settings were `before`; `layers` are those
+/// of the broker or controller that checks.
 ///
 /// # Errors
 /// Settings that contradict each other, or ask for what is not there.
 pub fn check_topic(
     before: &Overrides,
     overrides: &Overrides,
-    has_store: bool,
+    layers: &Layers,
 ) -> Result<(), SettingError> {
     let flag = |of: &Overrides, name: &str| of.get(name).and_then(|v| parse_bool(v)) == Some(true);
     let (was_tiered, is_tiered) = (flag(before, REMOTE), flag(overrides, REMOTE));
@@ -131,7 +134,7 @@ pub fn check_topic(
         value: value.to_string(),
         expected: expected.to_owned(),
     };
-    if is_tiered && !has_store {
+    if is_tiered && !layers.tier().enabled {
         return Err(refuse(
             true,
             "there is no object storage: set remote.log.storage.system.enable and \
@@ -146,8 +149,17 @@ pub fn check_topic(
         ));
     }
     if is_tiered {
-        at_most(overrides, "local.retention.ms", "retention.ms")?;
-        at_most(overrides, "local.retention.bytes", "retention.bytes")?;
+        let of = Reader { layers, overrides };
+        if let Some([local, all]) = more_than_all(&of) {
+            return Err(contradiction(
+                local,
+                all,
+                format!(
+                    "the first must not be greater than the second, which is {}",
+                    of.long(all)
+                ),
+            ));
+        }
     }
     let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
     let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");

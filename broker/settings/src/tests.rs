@@ -38,6 +38,16 @@ fn layers(set: &[&str], cluster: &[(&str, &str)], broker: &[(&str, &str)]) -> La
     }
 }
 
+const STORE: [&str; 2] = [
+    "remote.log.storage.system.enable=true",
+    "remote.log.storage.url=file:///tmp",
+];
+
+/// Settings of a broker with object storage.
+fn with_store(more: &[&str]) -> Layers {
+    layers(&[&STORE, more].concat(), &[], &[])
+}
+
 #[test]
 fn every_declaration_is_whole() {
     for setting in SCOPES.into_iter().flat_map(Setting::all) {
@@ -621,7 +631,10 @@ fn local_retention_is_never_longer_than_all_retention() {
 #[test]
 fn topic_settings_are_checked_together() {
     let none = Overrides::default();
-    let check = |set: &[(&str, &str)], has_store| check_topic(&none, &overrides(set), has_store);
+    let stores = [Layers::default(), with_store(&[])];
+    let check = |set: &[(&str, &str)], has_store| {
+        check_topic(&none, &overrides(set), &stores[usize::from(has_store)])
+    };
     let tiered = ("remote.storage.enable", "true");
     assert!(check(&[tiered], false).is_err());
     assert!(check(&[tiered], true).is_ok());
@@ -655,9 +668,40 @@ fn topic_settings_are_checked_together() {
 }
 
 #[test]
+fn a_topics_local_retention_is_compared_with_its_brokers_retention() {
+    let none = Overrides::default();
+    let layers = with_store(&["log.retention.hours=1"]);
+    let check = |set: &[(&str, &str)]| {
+        let set = [&[("remote.storage.enable", "true")], set].concat();
+        check_topic(&none, &overrides(&set), &layers)
+    };
+    assert!(check(&[("local.retention.ms", "3600000")]).is_ok());
+    let error = check(&[("local.retention.ms", "3600001")]).expect_err("more than an hour");
+    assert!(error.to_string().contains("3600000"), "{error}");
+    assert!(check(&[("local.retention.ms", "-1")]).is_err());
+    let longer = ("retention.ms", "3600001");
+    assert!(check(&[("local.retention.ms", "3600001"), longer]).is_ok());
+    let store = [
+        STORE[0],
+        STORE[1],
+        "log.local.retention.ms=9",
+        "log.retention.ms=8",
+    ];
+    let builder = store
+        .iter()
+        .try_fold(StaticSettingsBuilder::default(), |all, set| all.set(set));
+    let error = builder
+        .expect("each is right")
+        .finish()
+        .expect_err("not together");
+    assert!(error.to_string().contains("log.local.retention"), "{error}");
+}
+
+#[test]
 fn nobody_loses_what_is_in_object_storage_by_accident() {
     let before = overrides(&[("remote.storage.enable", "true")]);
-    let check = |set: &[(&str, &str)]| check_topic(&before, &overrides(set), true);
+    let layers = with_store(&[]);
+    let check = |set: &[(&str, &str)]| check_topic(&before, &overrides(set), &layers);
     assert!(check(&[("remote.storage.enable", "false")]).is_err());
     assert!(check(&[]).is_err());
     let delete = ("remote.log.delete.on.disable", "true");

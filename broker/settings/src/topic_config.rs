@@ -270,9 +270,10 @@ impl Default for TopicConfig {
     }
 }
 
-struct Reader<'a> {
-    layers: &'a Layers,
-    overrides: &'a Overrides,
+/// A topic's settings: its own, or what its broker says.
+pub(crate) struct Reader<'a> {
+    pub(crate) layers: &'a Layers,
+    pub(crate) overrides: &'a Overrides,
 }
 
 impl Reader<'_> {
@@ -282,7 +283,7 @@ impl Reader<'_> {
         self.layers.resolve(setting, self.overrides)
     }
 
-    fn long(&self, name: &'static str) -> i64 {
+    pub(crate) fn long(&self, name: &'static str) -> i64 {
         let parsed = self.text(name).parse();
         parsed.expect("numbers are checked when they come in, and their defaults by a test")
     }

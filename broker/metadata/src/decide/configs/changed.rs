@@ -45,7 +45,7 @@ pub(crate) fn changed(
         }
     };
     if kind.scope == Scope::Topic {
-        check_topic(present, &after, layers.tier().enabled)?;
+        check_topic(present, &after, layers)?;
     }
     Ok(after)
 }

@@ -26,7 +26,7 @@ pub struct Layout {
 }
 
 /// What an object of a partition is, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectName {
     /// A segment.
     Segment {

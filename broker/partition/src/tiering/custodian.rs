@@ -208,7 +208,11 @@ impl Custodian {
         };
         if wish == Wish::Leave {
             self.partition.forget_past();
-        } else if told.is_none_or(|told| told.exported_end != *exported_end) {
+        } else if told.is_none_or(|told| {
+            // Who looks after the newest manifest object goes by that.
+            let is_same = told.manifest.exported() == copy.exported();
+            told.exported_end != *exported_end || !is_same
+        }) {
             let past = KnownPast {
                 manifest: Arc::new(copy.clone()),
                 exported_end: *exported_end,

@@ -1,5 +1,5 @@
-//! What a custodian does with what its patrol has found: objects that nobody knows go, and the records of
-//! a damaged one are stored anew, if this disk still has them.
+//! What a custodian does with what its patrol has found: objects that nobody knows go, the records of
+//! a damaged one are stored anew, if this disk still has them, and so is a manifest that is gone.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use freshet_tier::{Ask, Manifest, Purpose, Segment, SegmentId};
 use freshet_types::Offset;
 
 use super::custodian::Custodian;
-use super::patrol::{Finding, Mended};
+use super::patrol::{Damaged, Finding, Mended};
 use super::tended::Trouble;
 
 /// Closed segments that take the place of one object: far below the uploads that may be open.
@@ -27,8 +27,11 @@ impl Custodian {
                 self.sweep(listed, copy, exported_end).await?;
                 let _ = seen.send(());
             }
-            Finding::Damaged(segment, seen) => {
-                let mended = self.mend(&segment, copy, exported_end).await?;
+            Finding::Damaged(damaged, seen) => {
+                let mended = match damaged {
+                    Damaged::Segment(segment) => self.mend(&segment, copy, exported_end).await?,
+                    Damaged::Manifest(version) => self.put_again(version, copy).await?,
+                };
                 let _ = seen.send(mended);
             }
         }
@@ -54,6 +57,19 @@ impl Custodian {
         let deleting = self.tended.delete(doomed);
         let ids = self.meanwhile(deleting, copy, exported_end).await??;
         self.tended.change(copy, Ask::Collected { ids }).await
+    }
+
+    /// Until then a restore would take one before it, which does not name what came since.
+    async fn put_again(&self, version: u64, copy: &mut Manifest) -> Result<Mended, Trouble> {
+        if copy.exported() != version {
+            return Ok(Mended::Gone);
+        }
+        self.tended.put_manifest(copy).await?;
+        let repaired = &self.shared.parts.counts.scrub.repaired;
+        repaired.fetch_add(1, Ordering::Relaxed);
+        let log = self.partition.name();
+        tracing::info!(%log, version, "the newest manifest is stored again");
+        Ok(Mended::Anew)
     }
 
     async fn mend(

@@ -87,10 +87,12 @@ pub struct ScrubCounts {
     pub read_bytes: AtomicU64,
     /// Objects that were damaged or missing.
     pub damaged: AtomicU64,
-    /// Of these, those whose segments were stored anew.
+    /// Of these, those that were stored anew.
     pub repaired: AtomicU64,
     /// Those that are damaged or missing now, as far as the leaders here have come.
     pub damaged_now: AtomicU64,
+    /// Objects that the store refused, counted by each walk that left them out.
+    pub unread: AtomicU64,
     /// Objects that nobody knew, and that were to be deleted.
     pub swept: AtomicU64,
     /// Old manifests that were deleted.

@@ -9,6 +9,9 @@
 //! It looks by what the custodian has told readers, and changes nothing that a manifest names: the custodian
 //! does, when it rests. The rejected way, one walk that looks and reads, would notice after weeks that an
 //! object is gone.
+//!
+//! While the store is away a walk waits where it is. One object that a store keeps back which answers
+//! otherwise (archived, its key is locked) is told and left out: what lies behind it is looked at, too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -38,7 +41,7 @@ const PAGE: usize = 1000;
 const MOST_STRANGERS: usize = 1000;
 /// Manifests that stay before the newest one.
 const EARLIER_MANIFESTS: usize = 2;
-/// How often a custodian is asked for what it is kept from, in one walk.
+/// How often a custodian is asked for what it is kept from, in one walk; and a store for what it refuses.
 const MOST_TRIES: u32 = 3;
 
 /// How closely an object is looked at.
@@ -50,9 +53,9 @@ enum Depth {
 
 /// What all walks of a broker share.
 pub(super) struct Scrubs {
-    /// Who waits for a store that is away keeps its seat: it is asked by few.
-    looks: Semaphore,
-    reads: Semaphore,
+    /// Nobody keeps one while it waits: others may fare better.
+    pub(super) looks: Semaphore,
+    pub(super) reads: Semaphore,
     slow: PacedReads,
 }
 
@@ -82,7 +85,43 @@ pub(super) enum Finding {
     /// Objects that nobody knows.
     Strangers(Vec<(SegmentId, Offset)>, oneshot::Sender<()>),
     /// A named object that is not what was put there.
-    Damaged(Segment, oneshot::Sender<Mended>),
+    Damaged(Damaged, oneshot::Sender<Mended>),
+}
+
+/// What is damaged or gone.
+pub(super) enum Damaged {
+    Segment(Segment),
+    /// The newest one.
+    Manifest(u64),
+}
+
+impl Damaged {
+    fn name(&self) -> ObjectName {
+        match self {
+            Self::Segment(segment) => name(segment),
+            Self::Manifest(version) => ObjectName::Manifest { version: *version },
+        }
+    }
+
+    fn offsets(&self) -> Option<(Offset, Offset)> {
+        match self {
+            Self::Segment(segment) => Some((segment.start, segment.end)),
+            Self::Manifest(_) => None,
+        }
+    }
+
+    /// Where a walk goes on.
+    fn next(&self) -> Place {
+        match self {
+            Self::Segment(segment) => Place::From(segment.end),
+            Self::Manifest(_) => Place::From(0),
+        }
+    }
+}
+
+fn name(segment: &Segment) -> ObjectName {
+    let (start, id) = (segment.object_start, segment.id);
+    ObjectName::Segment { start, id }
 }
 
 /// What became of a damaged object.
@@ -109,7 +148,11 @@ enum Place {
 enum Step {
     To(Place),
     Strangers(Vec<(SegmentId, Offset)>),
-    Damaged(Segment, VerifyError),
+    Damaged(Damaged, VerifyError),
+    /// The store does not do what was asked; and where a walk goes on without it.
+    Refused(ObjectError, Place),
+    /// What is there is not known yet.
+    Unknown,
     End,
 }
 
@@ -120,6 +163,8 @@ struct Walk {
     place: Option<Place>,
     /// How often the custodian was asked at this place.
     tries: u32,
+    /// How often in a row the store has refused what was asked.
+    refusals: u32,
     /// When the walk before ended, ms; and which part of the interval passes until the next one.
     since: u64,
     share: f32,
@@ -129,6 +174,7 @@ impl Walk {
     fn go(&mut self, place: Place) {
         self.place = Some(place);
         self.tries = 0;
+        self.refusals = 0;
     }
 }
 
@@ -153,6 +199,7 @@ impl Patrol {
                 depth,
                 place: None,
                 tries: 0,
+                refusals: 0,
                 since: shared.parts.clock.monotonic().0,
                 share: f32::from(dice) / 256.0,
             }
@@ -163,7 +210,7 @@ impl Patrol {
             partition: Arc::clone(partition),
             findings,
             told: Told {
-                ids: Mutex::default(),
+                names: Mutex::default(),
                 counts: Arc::clone(&shared.parts.counts),
             },
         };
@@ -192,14 +239,14 @@ impl Patrol {
 
 /// Objects whose damage has been told.
 struct Told {
-    ids: Mutex<BTreeMap<SegmentId, Depth>>,
+    names: Mutex<BTreeMap<ObjectName, Depth>>,
     counts: Arc<CopyCounts>,
 }
 
 impl Told {
     /// Whether it is new.
-    fn add(&self, id: SegmentId, depth: Depth) -> bool {
-        let is_new = self.ids.lock().insert(id, depth).is_none();
+    fn add(&self, name: ObjectName, depth: Depth) -> bool {
+        let is_new = self.names.lock().insert(name, depth).is_none();
         if is_new {
             self.counts.scrub.damaged.fetch_add(1, Ordering::Relaxed);
             self.now().fetch_add(1, Ordering::Relaxed);
@@ -207,11 +254,11 @@ impl Told {
         is_new
     }
 
-    fn retain(&self, stays: impl Fn(&SegmentId, Depth) -> bool) {
-        let mut ids = self.ids.lock();
-        let before = ids.len();
-        ids.retain(|id, depth| stays(id, *depth));
-        let gone = (before - ids.len()) as u64;
+    fn retain(&self, stays: impl Fn(&ObjectName, Depth) -> bool) {
+        let mut names = self.names.lock();
+        let before = names.len();
+        names.retain(|name, depth| stays(name, *depth));
+        let gone = (before - names.len()) as u64;
         self.now().fetch_sub(gone, Ordering::Relaxed);
     }
 
@@ -261,21 +308,24 @@ impl Guard {
             };
             let seat = self.shared.scrubs.seat(walk.depth).await;
             match self.step(walk.depth, place).await {
-                Ok(Step::To(place)) => walk.go(place),
-                Ok(Step::Strangers(listed)) => {
+                Step::To(place) => walk.go(place),
+                Step::Strangers(listed) => {
                     drop(seat);
                     self.strangers(walk, listed).await;
                 }
-                Ok(Step::Damaged(segment, wrong)) => {
+                Step::Damaged(damaged, wrong) => {
                     drop(seat);
-                    self.damaged(walk, segment, &wrong).await;
+                    self.damaged(walk, damaged, &wrong).await;
                 }
-                Ok(Step::End) => self.end(walk),
-                Err(why) => {
-                    let log = self.partition.name();
-                    tracing::debug!(%log, why, "the bucket cannot be looked at now");
+                Step::Refused(error, next) => {
+                    drop(seat);
+                    self.refused(walk, &error, next).await;
+                }
+                Step::Unknown => {
+                    drop(seat);
                     self.pause().await;
                 }
+                Step::End => self.end(walk),
             }
         }
     }
@@ -305,8 +355,11 @@ impl Guard {
     fn end(&self, walk: &mut Walk) {
         if let Past::Known(past) = self.partition.past() {
             let segments = past.manifest.segments();
-            let is_named = |id: &SegmentId| segments.iter().any(|segment| segment.id == *id);
-            self.told.retain(|id, _| is_named(id));
+            let is_named = |told: &ObjectName| match *told {
+                ObjectName::Segment { id, .. } => segments.iter().any(|segment| segment.id == id),
+                ObjectName::Manifest { version } => version == past.manifest.exported(),
+            };
+            self.told.retain(|told, _| is_named(told));
         }
         self.counts().walks.fetch_add(1, Ordering::Relaxed);
         walk.place = None;
@@ -315,39 +368,43 @@ impl Guard {
         walk.share = whole.as_secs_f32();
     }
 
-    async fn step(&self, depth: Depth, place: Place) -> Result<Step, String> {
+    async fn step(&self, depth: Depth, place: Place) -> Step {
         let Past::Known(past) = self.partition.past() else {
-            return Err("what is there is not known yet".to_owned());
+            return Step::Unknown;
         };
         let manifest = &past.manifest;
-        let refused = |error: ObjectError| error.to_string();
-        let offset = match place {
-            Place::Strangers => {
-                let strangers = self.list_strangers(manifest).await;
-                return strangers.map(Step::Strangers).map_err(refused);
-            }
+        match place {
+            Place::Strangers => match self.list_strangers(manifest).await {
+                Ok(strangers) => Step::Strangers(strangers),
+                Err(error) => Step::Refused(error, Place::Manifests),
+            },
             Place::Manifests => {
-                let dropped = self.drop_manifests(manifest.exported()).await;
-                return dropped.map(|()| Step::To(Place::From(0))).map_err(refused);
+                let step = self.look_at_manifests(manifest.exported()).await;
+                step.unwrap_or_else(|error| Step::Refused(error, Place::From(0)))
             }
-            Place::From(offset) => offset,
-        };
+            Place::From(offset) => self.look_at_segment(depth, manifest, offset).await,
+        }
+    }
+
+    async fn look_at_segment(&self, depth: Depth, manifest: &Manifest, offset: Offset) -> Step {
         let segments = manifest.segments();
         let behind = segments.partition_point(|segment| segment.end <= offset);
         let Some(segment) = segments.get(behind) else {
-            return Ok(Step::End);
+            return Step::End;
         };
+        let next = Place::From(segment.end);
         match self.check(depth, segment).await {
             Ok(true) => {
                 // Who only looked knows nothing of what was read.
                 let only_looked = depth == Depth::Look;
+                let is_it = |told: &ObjectName| *told == name(segment);
                 self.told
-                    .retain(|id, told| *id != segment.id || (only_looked && told == Depth::Read));
-                Ok(Step::To(Place::From(segment.end)))
+                    .retain(|told, depth| !is_it(told) || (only_looked && depth == Depth::Read));
+                Step::To(next)
             }
-            Ok(false) => Ok(Step::End),
-            Err(VerifyError::Store(error)) => Err(error.to_string()),
-            Err(wrong) => Ok(Step::Damaged(segment.clone(), wrong)),
+            Ok(false) => Step::End,
+            Err(VerifyError::Store(error)) => Step::Refused(error, next),
+            Err(wrong) => Step::Damaged(Damaged::Segment(segment.clone()), wrong),
         }
     }
 
@@ -357,7 +414,7 @@ impl Guard {
             return Ok(false);
         }
         let objects = &*self.shared.parts.objects;
-        let key = self.key(segment);
+        let key = self.key(name(segment));
         let footer = check_named(objects, &key, self.partition.id(), segment).await?;
         let counts = self.counts();
         if depth == Depth::Look {
@@ -380,9 +437,12 @@ impl Guard {
         }
     }
 
-    fn key(&self, segment: &Segment) -> String {
-        let layout = &self.shared.parts.layout;
-        layout.segment(self.partition.id(), segment.object_start, segment.id)
+    fn key(&self, name: ObjectName) -> String {
+        let (layout, at) = (&self.shared.parts.layout, self.partition.id());
+        match name {
+            ObjectName::Segment { start, id } => layout.segment(at, start, id),
+            ObjectName::Manifest { version } => layout.manifest(at, version),
+        }
     }
 
     async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Listing, ObjectError> {
@@ -416,15 +476,35 @@ impl Guard {
     }
 
     /// Restore takes the newest one. It must be there, and a few before it stay for a human's look.
+    async fn look_at_manifests(&self, exported: u64) -> Result<Step, ObjectError> {
+        let newest = Damaged::Manifest(exported);
+        if exported == 0 {
+            return Ok(Step::To(newest.next()));
+        }
+        let key = self.key(newest.name());
+        if !self.is_there(&key).await? {
+            return Ok(Step::Damaged(newest, VerifyError::Missing { key }));
+        }
+        let is_segment = |told: &ObjectName| matches!(told, ObjectName::Segment { .. });
+        self.told.retain(|told, _| is_segment(told));
+        self.drop_manifests(exported).await?;
+        Ok(Step::To(newest.next()))
+    }
+
+    /// What is not there is asked for once more before that is said.
+    async fn is_there(&self, key: &str) -> Result<bool, ObjectError> {
+        for _ in 0..2 {
+            match self.shared.parts.objects.head(key).await {
+                Err(error) if error.failure == ObjectFailure::NotFound => {}
+                head => return head.map(|_| true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Those before the newest one, but for the last few.
     async fn drop_manifests(&self, exported: u64) -> Result<(), ObjectError> {
         let (parts, at) = (&self.shared.parts, self.partition.id());
-        if exported == 0 {
-            return Ok(());
-        }
-        parts
-            .objects
-            .head(&parts.layout.manifest(at, exported))
-            .await?;
         let prefix = parts.layout.manifests(at);
         let mut after: Option<String> = None;
         let mut stay = VecDeque::new();
@@ -481,23 +561,59 @@ impl Guard {
         }
     }
 
-    async fn damaged(&self, walk: &mut Walk, segment: Segment, wrong: &VerifyError) {
-        let (id, next) = (segment.id, Place::From(segment.end));
-        if self.told.add(id, walk.depth) {
-            let (log, key) = (self.partition.name(), self.key(&segment));
-            let (start, end) = (segment.start, segment.end);
+    async fn damaged(&self, walk: &mut Walk, damaged: Damaged, wrong: &VerifyError) {
+        let (name, next) = (damaged.name(), damaged.next());
+        if self.told.add(name, walk.depth) {
+            let (log, key) = (self.partition.name(), self.key(name));
+            let (start, end) = damaged.offsets().unzip();
             tracing::warn!(%log, key, start, end, what = %wrong, "an object in the bucket is damaged or gone");
         }
         walk.tries += 1;
         if walk.tries > MOST_TRIES {
             return walk.go(next);
         }
-        let mended = self.hand_over(|seen| Finding::Damaged(segment, seen));
+        let mended = self.hand_over(|seen| Finding::Damaged(damaged, seen));
         match mended.await {
-            Some(Mended::Anew | Mended::Gone) => self.told.retain(|told, _| *told != id),
+            Some(Mended::Anew | Mended::Gone) => self.told.retain(|told, _| *told != name),
             Some(Mended::Never) => {}
             None => return,
         }
         walk.go(next);
+    }
+
+    async fn refused(&self, walk: &mut Walk, error: &ObjectError, next: Place) {
+        use ObjectFailure::{Throttled, Unanswered, Unreachable};
+        if matches!(error.failure, Throttled | Unreachable) {
+            return self.wait(error).await;
+        }
+        walk.refusals += 1;
+        if walk.refusals < MOST_TRIES {
+            return self.wait(error).await;
+        }
+        if !self.answers().await {
+            walk.refusals = 0;
+            return self.wait(error).await;
+        }
+        let (log, key) = (self.partition.name(), &error.key);
+        tracing::warn!(%log, key, why = %error, "the store refuses an object: it is left out");
+        self.counts().unread.fetch_add(1, Ordering::Relaxed);
+        // Where many are archived nobody waits for each. What was not answered says nothing of others.
+        let is_answer = error.failure != Unanswered;
+        let in_a_row = if is_answer { walk.refusals } else { 0 };
+        walk.go(next);
+        walk.refusals = in_a_row;
+    }
+
+    async fn wait(&self, error: &ObjectError) {
+        let log = self.partition.name();
+        tracing::debug!(%log, why = %error, "the bucket cannot be looked at now");
+        self.pause().await;
+    }
+
+    /// Whether the store does what it is asked where no object's own fate is in the way.
+    async fn answers(&self) -> bool {
+        let parts = &self.shared.parts;
+        let prefix = parts.layout.partition(self.partition.id());
+        parts.objects.list(&prefix, None, 1).await.is_ok()
     }
 }

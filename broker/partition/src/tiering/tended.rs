@@ -50,6 +50,11 @@ impl Tended {
         if copy.exported() == copy.version() || copy.is_pristine() {
             return Ok(());
         }
+        self.put_manifest(copy).await
+    }
+
+    /// The same whatever is there: each version has one name, and the same bytes whenever it is put.
+    pub(super) async fn put_manifest(&self, copy: &mut Manifest) -> Result<(), Trouble> {
         let Answer::Export(exported) = self.ask(Ask::Export).await? else {
             return Err(strange());
         };

@@ -98,6 +98,8 @@ pub(super) struct Store {
     page: AtomicUsize,
     /// It takes segments, and nothing else.
     no_manifests: AtomicBool,
+    /// What it answers where a name begins like this.
+    refuses: Mutex<Option<(String, ObjectFailure)>>,
     puts: AtomicU64,
     /// Every so many puts are done and not answered; 0 for none.
     loses: AtomicU64,
@@ -107,9 +109,12 @@ pub(super) struct Store {
 
 impl Store {
     fn check(&self, key: &str) -> Result<(), ObjectError> {
-        match self.away.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => Err(failure(key, ObjectFailure::Unreachable)),
+        if self.away.load(Ordering::Relaxed) {
+            return Err(failure(key, ObjectFailure::Unreachable));
+        }
+        match &*self.refuses.lock() {
+            Some((prefix, why)) if key.starts_with(prefix) => Err(failure(key, *why)),
+            _ => Ok(()),
         }
     }
 }

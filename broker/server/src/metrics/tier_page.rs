@@ -108,7 +108,7 @@ fn cached(disk: &DiskCounters) -> [Counted<'_>; 7] {
 }
 
 #[rustfmt::skip]
-fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 8] {
+fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 9] {
     [
         ("scrub_walks", "Walks through all objects of a partition.", &scrub.walks),
         ("scrub_segments", "Segments whose objects were looked at.", &scrub.looks),
@@ -116,6 +116,7 @@ fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 8] {
         ("scrub_bytes", "Bytes that were read back.", &scrub.read_bytes),
         ("scrub_damaged", "Objects that were found damaged or gone.", &scrub.damaged),
         ("scrub_repaired", "Of these, those that were stored anew.", &scrub.repaired),
+        ("scrub_unread", "Objects that the store refused and a walk left out.", &scrub.unread),
         ("swept_objects", "Objects that nobody knew and that were to be deleted.", &scrub.swept),
         ("manifest_deletes", "Old manifests deleted.", &scrub.old_manifests),
     ]

@@ -340,7 +340,7 @@ const CARE: &[Panel] = &[
     },
     Panel {
         title: "Found damaged",
-        about: "Objects that were found damaged or gone, and those that were stored anew from a disk, in the last day.",
+        about: "Objects that were found damaged or gone, those that were stored anew, and those that the store refused, in the last day.",
         unit: "short",
         show: Show::Lines,
         queries: &[
@@ -351,6 +351,10 @@ const CARE: &[Panel] = &[
             (
                 "sum(increase(freshet_remote_scrub_repaired_total{@}[1d]))",
                 "repaired",
+            ),
+            (
+                "sum(increase(freshet_remote_scrub_unread_total{@}[1d]))",
+                "unread",
             ),
         ],
     },

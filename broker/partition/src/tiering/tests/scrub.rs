@@ -50,6 +50,16 @@ impl Rig {
         bytes.expect("read")
     }
 
+    fn store_refuses(&self, prefix: &str, why: ObjectFailure) {
+        let refusal = Some((prefix.to_owned(), why));
+        *self.store.refuses.lock() = refusal;
+    }
+
+    async fn lose_manifest(&self, version: u64) {
+        let newest = self.layout.manifest(AT, version);
+        self.store.objects.delete(&newest).await.expect("deleted");
+    }
+
     fn plant(&self, key: &str) {
         let bytes = Bytes::from_static(b"whatever");
         self.store.objects.damage(key, bytes);
@@ -142,16 +152,21 @@ async fn nothing_is_deleted_or_told_while_the_bucket_is_away() {
     }
     let stranger = rig.layout.segment(AT, 1, STRANGER);
     rig.plant(&stranger);
-    rig.store.away.store(true, Ordering::Relaxed);
     let before = rig.objects().await;
-    rig.scrubs_at(u64::MAX);
-    for _ in 0..20 {
-        rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    use ObjectFailure::{Denied, Throttled, Unanswered, Unreachable};
+    for away in [Unreachable, Throttled, Unanswered, Denied] {
+        rig.store_refuses("", away);
+        rig.scrubs_at(u64::MAX);
+        for _ in 0..20 {
+            rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(rig.objects().await, before);
+        let scrub = rig.scrub();
+        let counts = [&scrub.walks, &scrub.damaged, &scrub.unread].map(of);
+        assert_eq!(counts, [0, 0, 0], "{away:?}");
     }
-    assert_eq!(rig.objects().await, before);
-    assert_eq!((of(&rig.scrub().walks), of(&rig.scrub().damaged)), (0, 0));
-    rig.store.away.store(false, Ordering::Relaxed);
+    rig.store.refuses.lock().take();
     rig.walks(1).await;
     assert!(rig.is_there(&stranger).await, "it is seen since now");
     rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
@@ -183,8 +198,8 @@ async fn old_manifests_go_and_the_newest_stay() {
     );
     rig.check(&rig.manifest().expect("claimed")).await;
     // While the newest is not there, the others are all there is.
-    let newest = rig.layout.manifest(AT, versions[5]);
-    rig.store.objects.delete(&newest).await.expect("deleted");
+    rig.store.no_manifests.store(true, Ordering::Relaxed);
+    rig.lose_manifest(versions[5]).await;
     for version in 1..versions[0] {
         rig.plant(&rig.layout.manifest(AT, version));
     }
@@ -192,6 +207,106 @@ async fn old_manifests_go_and_the_newest_stay() {
     assert!(before.len() > 3, "{before:?}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(rig.manifests().await, before);
+    assert_eq!(of(&rig.scrub().damaged_now), 1);
+    rig.store.no_manifests.store(false, Ordering::Relaxed);
+    rig.until_scrubbed("stored", |scrub| of(&scrub.damaged_now) == 0)
+        .await;
+    rig.check(&rig.manifest().expect("claimed")).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newest_manifest_that_is_gone_is_told_and_stored_again() {
+    let rig = Rig::new();
+    let first = rig.segment().await;
+    let end = rig.segment().await;
+    let manifest = rig.tiered(end).await;
+    rig.scrubs_at(0);
+    rig.walks(1).await;
+    rig.lose_manifest(manifest.exported()).await;
+    rig.until_scrubbed("stored", |scrub| of(&scrub.repaired) == 1)
+        .await;
+    assert_eq!(rig.tiered(end).await.exported(), manifest.exported());
+    rig.check(&manifest).await;
+    let looked = of(&rig.scrub().looks);
+    rig.walks(2).await;
+    assert!(of(&rig.scrub().looks) > looked, "it goes on");
+    // The one that says nothing new but where the log begins is the newest as well.
+    rig.partition().trim(first).await.expect("trimmed");
+    let manifest = rig
+        .until("the start moves", |manifest| {
+            manifest.log_start() == first && manifest.exported() == manifest.version()
+        })
+        .await;
+    rig.lose_manifest(manifest.exported()).await;
+    rig.until_scrubbed("stored", |scrub| of(&scrub.repaired) == 2)
+        .await;
+    rig.check(&manifest).await;
+    rig.walks(2).await;
+    let scrub = rig.scrub();
+    let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+    assert_eq!(counts, [2, 2, 0]);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_keeps_back_is_counted_as_unread_and_what_lies_behind_is_looked_at() {
+    use ObjectFailure::{Denied, Invalid, Unanswered};
+    for why in [Denied, Invalid, Unanswered] {
+        let rig = Rig::new();
+        let end = rig.away(4).await;
+        let manifest = rig.tiered(end).await;
+        let [archived, locked, cut, ..] = manifest.segments() else {
+            panic!("four segments");
+        };
+        harm(&rig, &rig.key(cut), Harm::Cut).await;
+        rig.store_refuses(&rig.key(archived), why);
+        rig.scrubs_at(u64::MAX);
+        rig.until_scrubbed("behind it", |scrub| of(&scrub.damaged) == 1)
+            .await;
+        let stranger = rig.layout.segment(AT, 1, STRANGER);
+        rig.plant(&stranger);
+        rig.walks(4).await;
+        rig.door.now.fetch_add(GRACE_MS, Ordering::Relaxed);
+        rig.until_scrubbed("swept", |scrub| of(&scrub.swept) == 1)
+            .await;
+        rig.store_refuses(&rig.key(locked), why);
+        let unread = of(&rig.scrub().unread);
+        rig.until_scrubbed("another", |scrub| of(&scrub.unread) > unread + 2)
+            .await;
+        let scrub = rig.scrub();
+        let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+        assert_eq!(counts, [1, 0, 1], "{why:?}: what is unread is not damaged");
+        let (unread, walks) = (of(&scrub.unread), of(&scrub.walks));
+        assert!(unread <= walks + 2, "once a walk: {unread} in {walks}");
+        rig.store.refuses.lock().take();
+        rig.walks(2).await;
+        let unread = of(&rig.scrub().unread);
+        rig.walks(2).await;
+        assert_eq!(of(&rig.scrub().unread), unread, "{why:?}");
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_the_store_keeps_no_seat() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    let manifest = rig.tiered(end).await;
+    let key = rig.key(&manifest.segments()[0]);
+    rig.store_refuses(&key, ObjectFailure::Throttled);
+    rig.scrubs_at(u64::MAX);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let scrubs = &rig.custodians.shared.scrubs;
+    let mut free = 0;
+    for _ in 0..100 {
+        let seats = [&scrubs.looks, &scrubs.reads].map(Semaphore::available_permits);
+        free += usize::from(seats == [4, 1]);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(free > 50, "free {free} times of 100");
+    let counts = [&rig.scrub().walks, &rig.scrub().unread].map(of);
+    assert_eq!(counts, [0, 0], "whoever is asked to be slower waits");
     rig.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! Keeps one partition's past, for as long as this broker leads it in one epoch.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,6 +132,34 @@ impl Custodian {
         }
     }
 
+    /// The same while the past goes. Manifests before the newest one go meanwhile, since no walk sees to them
+    /// where readers know of no past: none is left before version `dropped`. What stays is on the disk.
+    async fn clear(&self, copy: &Manifest, dropped: &mut u64) {
+        let interval = Duration::from_millis(self.shared.interval_ms());
+        let exported = copy.exported();
+        let clearing = async {
+            if *dropped != exported {
+                match self.tended.drop_manifests(exported).await {
+                    Err(Trouble::Again(why)) => {
+                        let log = self.partition.name();
+                        tracing::debug!(%log, why, "old manifests cannot be deleted now");
+                    }
+                    _ => *dropped = exported,
+                }
+            }
+            let is_gone = copy.segments().is_empty() && copy.unnamed().is_empty();
+            if !is_gone || *dropped != exported {
+                sleep(self.shared.jittered(interval)).await;
+            } else {
+                pending().await
+            }
+        };
+        tokio::select! {
+            () = clearing => {}
+            () = self.partition.past_turn() => {}
+        }
+    }
+
     /// Claims, and goes on until something is in the way. Says whether anything was done before that.
     async fn live(&self, wish: Wish, got_on: &mut bool, findings: &mut Findings) -> Trouble {
         let mut copy = match self.claim(wish).await {
@@ -138,6 +167,7 @@ impl Custodian {
             Err(trouble) => return trouble,
         };
         let mut exported_end = copy.log_start();
+        let mut dropped = 0;
         loop {
             let before = progress(&copy);
             let round = self.round(wish, &mut copy, &mut exported_end).await;
@@ -147,11 +177,9 @@ impl Custodian {
             if let Err(trouble) = round {
                 return trouble;
             }
-            let is_gone = copy.segments().is_empty() && copy.unnamed().is_empty();
-            if wish == Wish::Leave && is_gone {
-                self.partition.past_turn().await;
+            if wish == Wish::Leave {
+                self.clear(&copy, &mut dropped).await;
             } else if let Some(finding) = self.rest(findings).await
-                && wish != Wish::Leave
                 && let Err(trouble) = self.see_to(finding, &mut copy, &mut exported_end).await
             {
                 return trouble;

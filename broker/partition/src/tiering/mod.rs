@@ -17,6 +17,7 @@ mod carry;
 mod custodian;
 mod exports;
 mod mend;
+mod old_manifests;
 mod patrol;
 mod rate;
 mod reading;

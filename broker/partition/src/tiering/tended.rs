@@ -89,6 +89,11 @@ impl Tended {
         if doomed.is_empty() {
             return Ok(());
         }
+        if copy.is_deleted() {
+            // Once all is collected the shard forgets it, and nobody looks again. That is a grace age later, so
+            // what a leader was about to put is there by now.
+            self.drop_manifests(copy.exported()).await?;
+        }
         let ids = self.delete(doomed).await?;
         self.change(copy, Ask::Collected { ids }).await
     }
@@ -163,6 +168,6 @@ pub(super) fn strange() -> Trouble {
     Trouble::Again("the answer is to another question".to_owned())
 }
 
-fn failed(error: &ObjectError) -> Trouble {
+pub(super) fn failed(error: &ObjectError) -> Trouble {
     Trouble::Again(error.to_string())
 }

@@ -12,8 +12,7 @@ use freshet_env::objects::{
 use freshet_env::{Clock, Disk, SystemClock, SystemDisk, SystemRng};
 use freshet_log::{LogConfig, LogDir, Origin, Tiered, Writers, WritersOptions};
 use freshet_metadata::{
-    CreateTopics, DeleteTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife,
-    RegisterBroker, TopicRef,
+    CreateTopics, MetadataMachine, MetadataOptions, NewTopic, PastLife, RegisterBroker,
 };
 use freshet_records::{BatchBuilder, Codec, NewRecord};
 use freshet_settings::StaticSettingsBuilder;
@@ -24,6 +23,7 @@ use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Tim
 use tokio::sync::oneshot;
 
 mod adoption;
+mod burial;
 mod past;
 mod scrub;
 
@@ -105,6 +105,9 @@ pub(super) struct Store {
     loses: AtomicU64,
     /// Every so many puts store only a part.
     tears: AtomicU64,
+    deletes: AtomicU64,
+    /// Every so many deletions are refused.
+    spares: AtomicU64,
 }
 
 impl Store {
@@ -188,7 +191,11 @@ impl Objects for Store {
     fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()> {
         Box::pin(async move {
             self.check(key)?;
-            self.objects.delete(key).await
+            let count = self.deletes.fetch_add(1, Ordering::Relaxed) + 1;
+            match is_due(&self.spares, count) {
+                false => self.objects.delete(key).await,
+                true => Err(failure(key, ObjectFailure::Denied)),
+            }
         })
     }
 }
@@ -501,12 +508,27 @@ impl Rig {
         .await
     }
 
-    async fn objects(&self) -> BTreeMap<String, ObjectName> {
+    /// All that lies below the partition's name, whatever it is.
+    async fn names(&self) -> Vec<String> {
         let prefix = self.layout.partition(AT);
         let listing = self.store.objects.list(&prefix, None, 1000).await;
         let objects = listing.expect("listed").objects;
-        let named = |(key, _): (String, _)| Some((key.clone(), self.layout.parse(AT, &key)?));
-        objects.into_iter().filter_map(named).collect()
+        objects.into_iter().map(|(key, _)| key).collect()
+    }
+
+    async fn objects(&self) -> BTreeMap<String, ObjectName> {
+        let named = |key: String| Some((key.clone(), self.layout.parse(AT, &key)?));
+        self.names().await.into_iter().filter_map(named).collect()
+    }
+
+    async fn until_names(&self, what: &str, is_so: impl Fn(&[String]) -> bool) {
+        for _ in 0..1000 {
+            if is_so(&self.names().await) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", self.names().await);
     }
 
     /// Every named segment is there, whole, and what the log has at its place.
@@ -696,77 +718,5 @@ async fn whoever_leads_in_a_later_epoch_ends_the_custodian_before() {
         objects,
         "nothing is stored by who was fenced"
     );
-    rig.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_is_deleted_leaves_the_bucket_and_nothing_else_does() {
-    let ground = Ground::new();
-    let other = TopicId([4; 16]);
-    let topics = [
-        ("t", AT.topic),
-        ("other", other),
-        (MANIFESTS_TOPIC, TopicId([9; 16])),
-    ];
-    let mut metadata = metadata(&ground.statics, &topics);
-    // Long enough for an upload.
-    let limits = Limits {
-        grace_ms: 3000,
-        attempt_ms: 2900,
-        ..Limits::default()
-    };
-    let shards = Arc::new(ManifestShards::new(limits, Arc::clone(&ground.clock)));
-    let rig = Rig::with(ground, &metadata, Some(&shards));
-    let burying = rig.custodians.bury(Arc::clone(&shards));
-    rig.segment().await;
-    let end = rig.segment().await;
-    let describe = || Request {
-        partition: AT,
-        leader_epoch: -1,
-        ask: Ask::Describe,
-    };
-    let tiered = async {
-        loop {
-            if let Ok(Ok(Answer::Manifest(manifest))) = shards.answer(0, describe()).await
-                && manifest.remote_end() == end
-                && manifest.exported() == manifest.version()
-            {
-                return *manifest;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let patience = Duration::from_secs(20);
-    let manifest = tokio::time::timeout(patience, tiered)
-        .await
-        .expect("tiered");
-    rig.check(&manifest).await;
-    let claimed = async {
-        while shards.kept().await.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let claimed = tokio::time::timeout(patience, claimed).await;
-    claimed.expect("the other topic is claimed, too");
-    let segments = |objects: BTreeMap<String, ObjectName>| {
-        let names = objects.into_values();
-        names
-            .filter(|name| matches!(name, ObjectName::Segment { .. }))
-            .count()
-    };
-    // Until a deletion is agreed, nothing goes.
-    tokio::time::sleep(Duration::from_millis(4000)).await;
-    rig.check(&manifest).await;
-    let topics = vec![TopicRef::Name("t".to_owned())];
-    change(&mut metadata, DeleteTopics { topics }.into());
-    rig.image.send_replace(Arc::new(metadata.image().clone()));
-    let gone = async {
-        while segments(rig.objects().await) > 0 || shards.kept().await.len() > 1 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(patience, gone).await.expect("gone");
-    assert_eq!(shards.kept().await[0].topic, other);
-    burying.abort();
     rig.stop().await;
 }

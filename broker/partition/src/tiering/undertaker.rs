@@ -1,5 +1,6 @@
 //! Rids the bucket of topics that are deleted. Nobody leads their partitions any more, so the brokers
-//! that keep their manifests do it.
+//! that keep their manifests do it. Of each partition that had something there the last manifest stays, which
+//! says that it is deleted: a restore may know of the topic by an export that is older.
 //!
 //! That a topic is deleted must be agreed: an image that does not know a topic may be too old. What
 //! was deleted so long ago that the image has forgotten it too stays: nobody lists it.
@@ -41,10 +42,20 @@ async fn bury_one(shared: &Arc<Shared>, at: TopicPartition) -> Result<(), Troubl
         return Err(strange());
     };
     if !copy.is_deleted() {
+        let is_bare =
+            copy.segments().is_empty() && copy.open().is_empty() && copy.unnamed().is_empty();
+        // The shard forgets it at once then. Nothing is left that a restore would have to be warned of; what
+        // was never told of may be all that is left of a shard that has lost what it knew.
+        if is_bare && copy.exported() > 0 {
+            tended.drop_manifests(copy.version() + 1).await?;
+        }
         let keep_objects = false;
         tended
             .change(&mut copy, Ask::Delete { keep_objects })
             .await?;
+        if is_bare {
+            return Ok(());
+        }
     }
     tended.export(&mut copy).await?;
     tended.collect(&mut copy).await

@@ -310,19 +310,16 @@ async fn who_tiers_no_more_leaves_nothing_behind() {
         manifest.log_start() == end && manifest.unnamed().is_empty()
     })
     .await;
-    let starts = rig
-        .objects()
-        .await
-        .into_values()
-        .filter_map(|name| match name {
-            ObjectName::Segment { start, .. } => Some(start),
-            ObjectName::Manifest { .. } => None,
-        });
-    assert_eq!(
-        starts.collect::<Vec<_>>(),
-        [end],
-        "what the disk has as well goes when the disk drops it"
-    );
+    let left = rig.tiered(here).await;
+    let [segment] = left.segments() else {
+        panic!("what the disk has as well goes when the disk drops it: {left:?}");
+    };
+    assert_eq!(segment.start, end);
+    let names = [
+        rig.layout.manifest(AT, left.exported()),
+        rig.layout.segment(AT, segment.object_start, segment.id),
+    ];
+    rig.until_names("left", |left| left == names).await;
     // On again: nothing that is here was lost.
     rig.leaves.store(false, Ordering::Relaxed);
     rig.configure(|config| config.tiered = Some(COPIED));
@@ -402,6 +399,10 @@ async fn retention_goes_on_between_off_and_on() {
         manifest.segments().is_empty() && manifest.unnamed().is_empty()
     })
     .await;
+    let newest = rig.manifest().expect("claimed").exported();
+    let newest = rig.layout.manifest(AT, newest);
+    rig.until_names("one manifest", |left| left == [newest.as_str()])
+        .await;
     // Nobody is told of what goes now.
     let later = rig.segment().await;
     rig.produce(b"young").await;

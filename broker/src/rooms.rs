@@ -65,11 +65,12 @@ impl Broker {
                 broker_epoch: watch::Sender::new(epoch).subscribe(),
             }));
         }
-        let options = writers_options(&layers);
-        let writers = Writers::start(dirs, Arc::clone(&doors.clock), options)?;
+        let is_new = dirs.iter().all(|dir| dir.log_count() == 0);
+        let writers = Writers::start(dirs, Arc::clone(&doors.clock), writers_options(&layers))?;
         let limits = group_limits(&layers.groups());
         let groups = Arc::new(GroupShards::new(limits, Arc::clone(&doors.clock)));
-        let tiering = Tiering::raise(doors, wanted, &identity, (&agreement, &groups))?;
+        let beside = (&agreement, &groups, is_new);
+        let tiering = Tiering::raise(doors, wanted, &identity, beside).await?;
         let mut neighbours = vec![Arc::clone(&groups) as Arc<dyn Neighbour>];
         neighbours.extend(tiering.neighbours());
         let mut proposals: Arc<dyn Proposals> = Arc::new(NoProposals);

@@ -1,5 +1,7 @@
 //! Object storage: the bucket, the manifests that this broker keeps, and who carries segments.
 
+mod probe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use freshet_types::{NodeId, TopicId};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::probe::Probe;
 use crate::agreement::{Agreement, Wanted};
 use crate::doors::Doors;
 
@@ -86,13 +89,14 @@ impl Settings {
 }
 
 impl Tiering {
-    /// Opens the bucket, if there is one. Nothing is asked of it yet: a bucket that is away keeps no
-    /// broker from its work.
-    pub(crate) fn raise(
+    /// Opens the bucket, if there is one, and asks whether it takes this broker in: one that keeps
+    /// nothing yet (`is_new`) does not start before it is. All others have something to serve, so a bucket
+    /// that refuses or is away keeps none from its work.
+    pub(crate) async fn raise(
         doors: &Doors,
         wanted: &Wanted,
         identity: &Identity,
-        (agreement, groups): (&Agreement, &Arc<GroupShards>),
+        (agreement, groups, is_new): (&Agreement, &Arc<GroupShards>, bool),
     ) -> Result<Self> {
         let shards = ManifestShards::new(Limits::default(), Arc::clone(&doors.clock));
         let shards = Arc::new(shards);
@@ -104,7 +108,14 @@ impl Tiering {
                     Bucket::open(url, std::env::vars(), &freshet_objects::Limits::default());
                 let bucket = bucket.context("cannot use remote.log.storage.url")?;
                 tracing::info!(%bucket, "object storage");
+                let name = bucket.to_string();
                 let objects: Arc<dyn Objects> = Arc::new(bucket);
+                let probe = Probe {
+                    objects: Arc::clone(&objects),
+                    bucket: name,
+                    layout: Layout::new("", &identity.cluster_id),
+                    nonce: doors.rng.id(),
+                };
                 let around = Around {
                     doors,
                     wanted,
@@ -112,7 +123,14 @@ impl Tiering {
                     agreement,
                     groups,
                 };
-                Some(carry(objects, &shards, &tier, around)?)
+                let carrying = carry(objects, &shards, &tier, around)?;
+                match wanted.quorum.roles.broker {
+                    true if is_new => probe.must_be_welcome().await?,
+                    true => drop(tokio::spawn(probe.tell())),
+                    // It stores nothing.
+                    false => {}
+                }
+                Some(carrying)
             }
             _ => None,
         };

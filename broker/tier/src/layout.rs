@@ -90,6 +90,11 @@ impl Layout {
         is_ours.then(|| version.parse().ok())?
     }
 
+    /// What a broker stores for a moment, to see whether it may.
+    pub fn probe(&self, nonce: [u8; 16]) -> String {
+        format!("{}/probe/{:032x}", self.root, u128::from_be_bytes(nonce))
+    }
+
     /// All objects of a partition begin with this.
     pub fn partition(&self, partition: TopicPartition) -> String {
         let TopicPartition { topic, partition } = partition;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::bucket::stage::RECOVERY;
-use crate::bucket::{Along, Book, Fault, Look, Rule, Stage};
+use crate::broker::Broker;
+use crate::bucket::stage::{RECOVERY, settings};
+use crate::bucket::{Along, Asked, Book, Fault, Look, Rule, Stage, Store};
 use crate::raw::Raw;
 use crate::scenario::eventually;
 
@@ -102,4 +103,43 @@ fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> R
         );
         Ok(())
     })
+}
+
+/// Who keeps nothing yet does not start before a store; who keeps something serves it, and says so.
+pub(super) fn unwelcome() -> Result<()> {
+    let mut store = Store::start()?;
+    store.gateway.hide_bucket(true)?;
+    told_at_start(&store, "NoSuchBucket")?;
+    store.gateway.hide_bucket(false)?;
+    store.gateway.change_secret(true)?;
+    told_at_start(&store, "SignatureDoesNotMatch")?;
+    store.gateway.change_secret(false)?;
+    // It may be read, and nothing more.
+    let read_only = Rule::new(Fault::Refuse(403, "AccessDenied"), Asked::brings);
+    store.proxy.set(Some(read_only));
+    told_at_start(&store, "AccessDenied")?;
+    store.proxy.set(None);
+    drop(store);
+    let mut stage = Stage::start(None)?;
+    let books = stage.write(&[Book::small("t")], 2)?;
+    stage.broker.stop()?;
+    stage.store.gateway.hide_bucket(true)?;
+    stage.broker.start_again()?;
+    stage.await_line(&["ERROR", "refuses this broker", "NoSuchBucket"], ALARM)?;
+    stage.store.gateway.hide_bucket(false)?;
+    stage.recovers(&books)
+}
+
+fn told_at_start(store: &Store, word: &str) -> Result<()> {
+    let set = settings();
+    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let started = Broker::start_in(&store.environment("127.0.0.1", None), &set);
+    let error = match started {
+        Ok(_) => bail!("it starts although the store says {word}"),
+        Err(error) => format!("{error:#}"),
+    };
+    for said in [word, "remote.log.storage.url", "credentials"] {
+        ensure!(error.contains(said), "{said} is not in {error}");
+    }
+    Ok(())
 }

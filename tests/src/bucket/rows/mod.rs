@@ -28,7 +28,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 7] {
+pub fn bucket_trials() -> [BucketTrial; 8] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -50,6 +50,10 @@ pub fn bucket_trials() -> [BucketTrial; 7] {
         alone(
             "without_credentials_or_bucket_nothing_leaves_the_disk",
             denied::denied,
+        ),
+        alone(
+            "a_store_that_refuses_is_told_of_at_the_start",
+            denied::unwelcome,
         ),
         BucketTrial {
             name: "of_two_leaders_that_upload_one_is_heard",

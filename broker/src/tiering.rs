@@ -23,6 +23,9 @@ use tokio::task::AbortHandle;
 use crate::agreement::{Agreement, Wanted};
 use crate::doors::Doors;
 
+/// How long a stop waits until what was under way is thrown away.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+
 /// What a broker does for object storage.
 pub(crate) struct Tiering {
     /// Also without a bucket of its own: others may have one.
@@ -31,6 +34,7 @@ pub(crate) struct Tiering {
 }
 
 struct Carrying {
+    bucket: Arc<Bucket>,
     custodians: Arc<Custodians>,
     readers: Arc<PastReaders>,
     /// What goes on beside custodians.
@@ -104,7 +108,6 @@ impl Tiering {
                     Bucket::open(url, std::env::vars(), &freshet_objects::Limits::default());
                 let bucket = bucket.context("cannot use remote.log.storage.url")?;
                 tracing::info!(%bucket, "object storage");
-                let objects: Arc<dyn Objects> = Arc::new(bucket);
                 let around = Around {
                     doors,
                     wanted,
@@ -112,7 +115,7 @@ impl Tiering {
                     agreement,
                     groups,
                 };
-                Some(carry(objects, &shards, &tier, around)?)
+                Some(carry(Arc::new(bucket), &shards, &tier, around)?)
             }
             _ => None,
         };
@@ -132,11 +135,16 @@ impl Tiering {
         neighbours
     }
 
-    /// Carries nothing any more. What was under way is found again by whoever leads next.
-    pub(crate) fn end(&self) {
+    /// Carries nothing any more. What was under way is found again by whoever leads next; parts of it
+    /// that the store does not throw away in time are left to the bucket's own rule.
+    pub(crate) async fn end(&self) {
         if let Some(carrying) = &self.carrying {
             carrying.beside.iter().for_each(AbortHandle::abort);
             carrying.custodians.stop();
+            let settled = tokio::time::timeout(SETTLE_LIMIT, carrying.bucket.settled());
+            if settled.await.is_err() {
+                tracing::warn!(bucket = %carrying.bucket, "parts of uploads may be left behind");
+            }
         }
     }
 }
@@ -151,7 +159,7 @@ struct Around<'a> {
 }
 
 fn carry(
-    objects: Arc<dyn Objects>,
+    bucket: Arc<Bucket>,
     shards: &Arc<ManifestShards>,
     tier: &TierSettings,
     around: Around<'_>,
@@ -163,6 +171,7 @@ fn carry(
         agreement,
         groups,
     } = around;
+    let objects = Arc::clone(&bucket) as Arc<dyn Objects>;
     let reactors = Reactors::start("tier", 1)?;
     let layout = Layout::new("", &identity.cluster_id);
     let quorum = agreement.quorum();
@@ -212,6 +221,7 @@ fn carry(
         (doors, tier, &settings),
     )?;
     Ok(Carrying {
+        bucket,
         custodians,
         readers: readers.readers,
         beside: [burying, exporting, readers.adjusting],

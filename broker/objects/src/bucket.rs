@@ -12,6 +12,7 @@ use freshet_env::objects::{
 use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+use tokio::sync::RwLock;
 
 use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Refusal;
@@ -56,6 +57,8 @@ pub struct Bucket {
     login: Option<Box<dyn Login>>,
     sorted: bool,
     part_bytes: u64,
+    /// Read while an upload is open.
+    open: Arc<RwLock<()>>,
 }
 
 impl fmt::Display for Bucket {
@@ -163,7 +166,14 @@ impl Bucket {
             login,
             sorted,
             part_bytes: limits.part_bytes.max(1),
+            open: Arc::default(),
         })
+    }
+
+    /// Waits until no upload is open, and what was left of those that were dropped is thrown away. That
+    /// may take as long as the store takes. Uploads that begin meanwhile wait for this.
+    pub async fn settled(&self) {
+        drop(self.open.write().await);
     }
 
     /// The name in the store. What one kind of store cannot keep under its name none is given, so that a
@@ -240,7 +250,8 @@ impl Bucket {
             rest,
             part_bytes: self.part_bytes,
         };
-        upload.run(first).await
+        let open = Arc::clone(&self.open).read_owned().await;
+        upload.run(first, open).await
     }
 
     async fn look(&self, asked: &Asked<'_>, path: &Path) -> Result<ObjectHead, ObjectError> {

@@ -194,11 +194,17 @@ async fn two_parts(script: &[Says]) -> (Option<ObjectFailure>, Vec<String>) {
         part_bytes: 5,
         ..brief()
     };
-    let put = server.bucket(&limits);
-    let put = put.put_new("a", &mut Pattern::of(10)).await;
+    let store = server.bucket(&limits);
+    let put = store.put_new("a", &mut Pattern::of(10)).await;
+    store.settled().await;
+    (put.err().map(|error| error.failure), asked(&server))
+}
+
+/// What was asked about the object.
+fn asked(server: &Scripted) -> Vec<String> {
     let asked = server.asked().into_iter();
     let asked = asked.map(|line| line.trim_end_matches(" HTTP/1.1").replace("/bucket/a", ""));
-    (put.err().map(|error| error.failure), asked.collect())
+    asked.collect()
 }
 
 #[tokio::test]
@@ -240,6 +246,36 @@ async fn a_part_that_does_not_arrive_ends_the_upload() {
     let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, refused]).await;
     assert_eq!(failure, Some(Denied));
     assert_eq!(asked.len(), 5, "one try is enough: {asked:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_half_way_is_thrown_away_once() {
+    let limits = Limits {
+        part_bytes: 5,
+        ..Limits::default()
+    };
+    for script in [
+        &[NO_KEY, NO_KEY, CREATED, Says::Nothing, PART][..],
+        &[NO_KEY, NO_KEY, CREATED, PART, Says::Nothing, PART],
+        &[NO_KEY, NO_KEY, CREATED, PART, PART, Says::Nothing, PART],
+    ] {
+        let server = Scripted::new(script).await;
+        let store = server.bucket(&limits);
+        let mut body = Pattern::of(10);
+        let silent = async {
+            while server.asked().len() < script.len() - 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            put = store.put_new("a", &mut body) => panic!("nobody has answered: {put:?}"),
+            () = silent => {}
+        }
+        store.settled().await;
+        let asked = asked(&server);
+        assert_eq!(asked.len(), script.len(), "{asked:?}");
+        assert_eq!(asked[script.len() - 1], "DELETE ?uploadId=u1");
+    }
 }
 
 #[tokio::test]

@@ -158,6 +158,13 @@ struct Around<'a> {
     groups: &'a Arc<GroupShards>,
 }
 
+fn counts(bucket: &Bucket) -> Arc<CopyCounts> {
+    Arc::new(CopyCounts {
+        asked: Arc::clone(bucket.counts()),
+        ..CopyCounts::default()
+    })
+}
+
 fn carry(
     bucket: Arc<Bucket>,
     shards: &Arc<ManifestShards>,
@@ -189,7 +196,7 @@ fn carry(
     });
     let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
     let (paced, leaving, exporting) = (settings.clone(), settings.clone(), settings.clone());
-    let counts = Arc::<CopyCounts>::default();
+    let counts = counts(&bucket);
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),

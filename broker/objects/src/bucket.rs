@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use freshet_env::objects::{
-    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects,
+    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects, RequestCounts,
 };
 use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
@@ -59,6 +59,7 @@ pub struct Bucket {
     part_bytes: u64,
     /// Read while an upload is open.
     open: Arc<RwLock<()>>,
+    counts: Arc<RequestCounts>,
 }
 
 impl fmt::Display for Bucket {
@@ -155,11 +156,12 @@ impl Bucket {
         limits: &Limits,
     ) -> Result<Self, OpenError> {
         let address = Address::parse(url)?;
+        let counts = Arc::default();
         let Opened {
             store,
             login,
             sorted,
-        } = open(&address, environment, limits)?;
+        } = open(&address, environment, limits, &counts)?;
         Ok(Self {
             address,
             store,
@@ -167,7 +169,14 @@ impl Bucket {
             sorted,
             part_bytes: limits.part_bytes.max(1),
             open: Arc::default(),
+            counts,
         })
+    }
+
+    /// What was asked of the store so far, each try and each page, and for credentials as well. Files are
+    /// asked nothing.
+    pub fn counts(&self) -> &Arc<RequestCounts> {
+        &self.counts
     }
 
     /// Waits until no upload is open, and what was left of those that were dropped is thrown away. That

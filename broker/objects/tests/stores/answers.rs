@@ -1,10 +1,11 @@
 //! Every way in which a store can fail to do what it was asked, and what is made of it.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use freshet_env::objects::ObjectFailure::{self, *};
-use freshet_env::objects::Objects;
+use freshet_env::objects::{Objects, RequestKind};
 use freshet_objects::Limits;
 use tokio::net::TcpListener;
 
@@ -234,6 +235,41 @@ async fn a_part_is_sent_again_and_the_rest_is_not() {
         "POST ?uploadId=u1",
     ];
     assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn each_request_is_counted_by_its_kind() {
+    let names = "<ListBucketResult></ListBucketResult>";
+    let script = [
+        NO_KEY,
+        NO_KEY,
+        CREATED,
+        SLOW,
+        PART,
+        PART,
+        DONE,
+        Says::Answer("200 OK", "", names),
+        Says::Answer("204 No Content", "", ""),
+    ];
+    let server = Scripted::new(&script).await;
+    let limits = Limits {
+        part_bytes: 5,
+        ..brief()
+    };
+    let store = server.bucket(&limits);
+    store.put_new("a", &mut Pattern::of(10)).await.unwrap();
+    let counts = store.counts();
+    let sent = counts.sent_bytes.load(Relaxed);
+    assert!(sent > 15, "three times a part, and their names: {sent}");
+    let before = counts.received_bytes.load(Relaxed);
+    assert!(store.list("", None, 9).await.unwrap().objects.is_empty());
+    let received = counts.received_bytes.load(Relaxed) - before;
+    assert_eq!(received, names.len() as u64);
+    store.delete("a").await.unwrap();
+    let asked = RequestKind::ALL.map(|kind| counts.requests(kind));
+    assert_eq!(asked, [3, 2, 1, 1, 1, 1], "{:?}", server.asked());
+    let all: u64 = asked.iter().sum();
+    assert_eq!(all, server.asked().len() as u64);
 }
 
 #[tokio::test]

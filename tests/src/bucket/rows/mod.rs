@@ -28,7 +28,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 7] {
+pub fn bucket_trials() -> [BucketTrial; 8] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -42,6 +42,10 @@ pub fn bucket_trials() -> [BucketTrial; 7] {
         alone(
             "an_upload_that_is_there_and_given_up_is_nobodys",
             uploads::given_up,
+        ),
+        alone(
+            "a_broker_that_stops_leaves_no_parts_of_uploads",
+            uploads::stopped,
         ),
         alone(
             "what_is_missing_or_damaged_is_an_error_and_never_skipped",

@@ -101,3 +101,27 @@ pub(super) fn given_up() -> Result<()> {
     ensure!(once && twice, "by start, named and not: {copies:?}");
     Ok(())
 }
+
+/// A broker that stops has what was sent of unfinished uploads thrown away.
+pub(super) fn stopped() -> Result<()> {
+    let mut stage = Stage::start(None)?;
+    let proxy = &stage.store.proxy;
+    let seen = |wants| proxy.seen(move |seen| seen.asked.wants == wants);
+    proxy.set([Rule::new(Fault::Silent, |asked| asked.wants == Wants::Part)]);
+    let mut raw = stage.connect()?;
+    Book::large("large").make(&mut raw)?.write(&mut raw, 2)?;
+    eventually(RECOVERY, || {
+        ensure!(!seen(Wants::Part).is_empty(), "no part is on its way");
+        Ok(())
+    })?;
+    drop(raw);
+    let ended = stage.broker.stop()?;
+    ensure!(ended.success(), "{ended}");
+    let (begun, aborted) = (seen(Wants::Begin), seen(Wants::Abort));
+    let done = aborted.iter().all(|seen| seen.status == Some(204));
+    ensure!(
+        done && aborted.len() == begun.len(),
+        "begun: {begun:?}; aborted: {aborted:?}"
+    );
+    Ok(())
+}

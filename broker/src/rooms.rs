@@ -150,7 +150,7 @@ impl Broker {
 
     /// Ends what speaks to other brokers, and nothing else.
     pub(crate) async fn part(&mut self) {
-        self.tiering.end();
+        self.tiering.end().await;
         if let Some(citizen) = self.citizen.take() {
             citizen.end().await;
         }

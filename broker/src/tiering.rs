@@ -26,6 +26,9 @@ use self::probe::Probe;
 use crate::agreement::{Agreement, Wanted};
 use crate::doors::Doors;
 
+/// How long a stop waits until what was under way is thrown away.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+
 /// What a broker does for object storage.
 pub(crate) struct Tiering {
     /// Also without a bucket of its own: others may have one.
@@ -34,6 +37,7 @@ pub(crate) struct Tiering {
 }
 
 struct Carrying {
+    bucket: Arc<Bucket>,
     custodians: Arc<Custodians>,
     readers: Arc<PastReaders>,
     /// What goes on beside custodians.
@@ -108,11 +112,9 @@ impl Tiering {
                     Bucket::open(url, std::env::vars(), &freshet_objects::Limits::default());
                 let bucket = bucket.context("cannot use remote.log.storage.url")?;
                 tracing::info!(%bucket, "object storage");
-                let name = bucket.to_string();
-                let objects: Arc<dyn Objects> = Arc::new(bucket);
+                let bucket = Arc::new(bucket);
                 let probe = Probe {
-                    objects: Arc::clone(&objects),
-                    bucket: name,
+                    bucket: Arc::clone(&bucket),
                     layout: Layout::new("", &identity.cluster_id),
                     nonce: doors.rng.id(),
                 };
@@ -123,7 +125,7 @@ impl Tiering {
                     agreement,
                     groups,
                 };
-                let carrying = carry(objects, &shards, &tier, around)?;
+                let carrying = carry(bucket, &shards, &tier, around)?;
                 match wanted.quorum.roles.broker {
                     true if is_new => probe.must_be_welcome().await?,
                     true => drop(tokio::spawn(probe.tell())),
@@ -150,11 +152,16 @@ impl Tiering {
         neighbours
     }
 
-    /// Carries nothing any more. What was under way is found again by whoever leads next.
-    pub(crate) fn end(&self) {
+    /// Carries nothing any more. What was under way is found again by whoever leads next; parts of it
+    /// that the store does not throw away in time are left to the bucket's own rule.
+    pub(crate) async fn end(&self) {
         if let Some(carrying) = &self.carrying {
             carrying.beside.iter().for_each(AbortHandle::abort);
             carrying.custodians.stop();
+            let settled = tokio::time::timeout(SETTLE_LIMIT, carrying.bucket.settled());
+            if settled.await.is_err() {
+                tracing::warn!(bucket = %carrying.bucket, "parts of uploads may be left behind");
+            }
         }
     }
 }
@@ -168,8 +175,15 @@ struct Around<'a> {
     groups: &'a Arc<GroupShards>,
 }
 
+fn counts(bucket: &Bucket) -> Arc<CopyCounts> {
+    Arc::new(CopyCounts {
+        asked: Arc::clone(bucket.counts()),
+        ..CopyCounts::default()
+    })
+}
+
 fn carry(
-    objects: Arc<dyn Objects>,
+    bucket: Arc<Bucket>,
     shards: &Arc<ManifestShards>,
     tier: &TierSettings,
     around: Around<'_>,
@@ -181,6 +195,7 @@ fn carry(
         agreement,
         groups,
     } = around;
+    let objects = Arc::clone(&bucket) as Arc<dyn Objects>;
     let reactors = Reactors::start("tier", 1)?;
     let layout = Layout::new("", &identity.cluster_id);
     let quorum = agreement.quorum();
@@ -198,7 +213,7 @@ fn carry(
     });
     let manifests: Arc<dyn ManifestDoor> = Arc::new(desk);
     let (paced, leaving, exporting) = (settings.clone(), settings.clone(), settings.clone());
-    let counts = Arc::<CopyCounts>::default();
+    let counts = counts(&bucket);
     let custodians = Arc::new(Custodians::new(CustodiansParts {
         objects: Arc::clone(&objects),
         layout: layout.clone(),
@@ -230,6 +245,7 @@ fn carry(
         (doors, tier, &settings),
     )?;
     Ok(Carrying {
+        bucket,
         custodians,
         readers: readers.readers,
         beside: [burying, exporting, readers.adjusting],

@@ -5,10 +5,12 @@
 //! error of our own, which [`failure`](crate::failure) finds again below whatever is wrapped around it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use freshet_env::objects::ObjectFailure;
+use freshet_env::objects::{ObjectFailure, RequestCounts, RequestKind};
 use futures_util::StreamExt;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -21,29 +23,77 @@ const TEXT_MAX_BYTES: usize = 16 * 1024;
 /// As much of it is shown, in characters.
 const SHOWN_MAX: usize = 300;
 
-/// Opens connections whose refusals can be told apart.
-#[derive(Debug, Default)]
-pub(crate) struct Connector(ReqwestConnector);
+/// Opens connections whose refusals can be told apart, and whose requests are counted.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    beneath: ReqwestConnector,
+    counts: Arc<RequestCounts>,
+}
+
+impl Connector {
+    pub(crate) fn new(counts: &Arc<RequestCounts>) -> Self {
+        Self {
+            beneath: ReqwestConnector::default(),
+            counts: Arc::clone(counts),
+        }
+    }
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Listener(self.0.connect(options)?)))
+        Ok(HttpClient::new(Listener {
+            beneath: self.beneath.connect(options)?,
+            counts: Arc::clone(&self.counts),
+        }))
     }
 }
 
 #[derive(Debug)]
-struct Listener(HttpClient);
+struct Listener {
+    beneath: HttpClient,
+    counts: Arc<RequestCounts>,
+}
 
 #[async_trait]
 impl HttpService for Listener {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.0.execute(request).await?;
+        let kind = kind(request.method().as_str(), request.uri().query());
+        self.counts
+            .asks(kind, request.body().content_length() as u64);
+        let answer = self.beneath.execute(request).await?;
+        if kind != RequestKind::Head {
+            let bytes = promised(&answer);
+            self.counts.received_bytes.fetch_add(bytes, Relaxed);
+        }
         if answer.status().is_success() {
             return Ok(answer);
         }
         let refusal = Refusal::read(answer).await;
         Err(HttpError::new(refusal.worth(), refusal))
     }
+}
+
+/// What a request is to those who bill for it: a listing is a GET to all stores, S3 and Google say
+/// `list-type` in it, Azure `comp=list`.
+fn kind(method: &str, query: Option<&str>) -> RequestKind {
+    let mut asked = query.unwrap_or_default().split('&');
+    match method {
+        "PUT" => RequestKind::Put,
+        "HEAD" => RequestKind::Head,
+        "DELETE" => RequestKind::Delete,
+        "GET" if asked.any(|it| it == "comp=list" || it.starts_with("list-type=")) => {
+            RequestKind::List
+        }
+        "GET" => RequestKind::Get,
+        _ => RequestKind::Post,
+    }
+}
+
+/// The length that an answer promises. Pages of names may come without one; they are short.
+fn promised(answer: &HttpResponse) -> u64 {
+    let length = answer.headers().get("content-length");
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 /// An answer that is no success.
@@ -198,6 +248,25 @@ mod tests {
             (501, "NotImplemented", Invalid),
         ] {
             assert_eq!(refusal(status, code).failure(), failure, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn requests_are_of_the_kind_that_is_billed() {
+        use RequestKind::*;
+        for (method, query, expected) in [
+            ("PUT", None, Put),
+            ("PUT", Some("partNumber=1&uploadId=u"), Put),
+            ("PUT", Some("comp=block&blockid=b"), Put),
+            ("POST", Some("uploads="), Post),
+            ("GET", None, Get),
+            ("GET", Some("versionId=list-type"), Get),
+            ("GET", Some("prefix=a&list-type=2"), List),
+            ("GET", Some("restype=container&comp=list"), List),
+            ("HEAD", None, Head),
+            ("DELETE", Some("uploadId=u"), Delete),
+        ] {
+            assert_eq!(kind(method, query), expected, "{method} {query:?}");
         }
     }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use freshet_env::objects::{
-    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects,
+    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects, RequestCounts,
 };
 use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+use tokio::sync::RwLock;
 
 use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Refusal;
@@ -56,6 +57,9 @@ pub struct Bucket {
     login: Option<Box<dyn Login>>,
     sorted: bool,
     part_bytes: u64,
+    /// Read while an upload is open.
+    open: Arc<RwLock<()>>,
+    counts: Arc<RequestCounts>,
 }
 
 impl fmt::Display for Bucket {
@@ -152,18 +156,33 @@ impl Bucket {
         limits: &Limits,
     ) -> Result<Self, OpenError> {
         let address = Address::parse(url)?;
+        let counts = Arc::default();
         let Opened {
             store,
             login,
             sorted,
-        } = open(&address, environment, limits)?;
+        } = open(&address, environment, limits, &counts)?;
         Ok(Self {
             address,
             store,
             login,
             sorted,
             part_bytes: limits.part_bytes.max(1),
+            open: Arc::default(),
+            counts,
         })
+    }
+
+    /// What was asked of the store so far, each try and each page, and for credentials as well. Files are
+    /// asked nothing.
+    pub fn counts(&self) -> &Arc<RequestCounts> {
+        &self.counts
+    }
+
+    /// Waits until no upload is open, and what was left of those that were dropped is thrown away. That
+    /// may take as long as the store takes. Uploads that begin meanwhile wait for this.
+    pub async fn settled(&self) {
+        drop(self.open.write().await);
     }
 
     /// The name in the store. What one kind of store cannot keep under its name none is given, so that a
@@ -240,7 +259,8 @@ impl Bucket {
             rest,
             part_bytes: self.part_bytes,
         };
-        upload.run(first).await
+        let open = Arc::clone(&self.open).read_owned().await;
+        upload.run(first, open).await
     }
 
     async fn look(&self, asked: &Asked<'_>, path: &Path) -> Result<ObjectHead, ObjectError> {

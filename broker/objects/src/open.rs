@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use freshet_env::objects::RequestCounts;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -54,11 +55,12 @@ fn login<T: Send + Sync + 'static>(
     Some(Box::new(Keys(Arc::clone(provider))))
 }
 
-/// Makes the client. Nothing is asked of the store yet.
+/// Makes the client. Nothing is asked of the store yet; what is, is counted.
 pub(crate) fn open(
     address: &Address,
     environment: impl IntoIterator<Item = (String, String)>,
     limits: &Limits,
+    counts: &Arc<RequestCounts>,
 ) -> Result<Opened, OpenError> {
     let said = mounted::said(environment).map_err(|why| wrong(address, why))?;
     let environment = &said.names;
@@ -69,14 +71,21 @@ pub(crate) fn open(
     let options = ClientOptions::new()
         .with_timeout(limits.request)
         .with_connect_timeout(limits.connect);
+    let connector = Connector::new(counts);
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),
         Keeper::S3 => {
             let keys = said.folder.as_ref().and_then(mounted::Keys::of);
-            (s3(address, environment, keys, options), "AWS_*")
+            (
+                s3(address, environment, keys, (options, connector)),
+                "AWS_*",
+            )
         }
-        Keeper::Google => (google(address, environment, options), "GOOGLE_*"),
-        Keeper::Azure => (azure(address, environment, options), "AZURE_*"),
+        Keeper::Google => (
+            google(address, environment, (options, connector)),
+            "GOOGLE_*",
+        ),
+        Keeper::Azure => (azure(address, environment, (options, connector)), "AZURE_*"),
     };
     opened.map_err(|error| {
         let why = format!("{}; see {names} in the environment", words(&error));
@@ -147,7 +156,7 @@ fn s3(
     address: &Address,
     environment: &[(String, String)],
     keys: Option<mounted::Keys>,
-    options: ClientOptions,
+    (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options)
@@ -178,7 +187,7 @@ fn s3(
         .with_retry(never_again())
         // Not every server has DeleteObjects.
         .with_disable_bulk_delete(true)
-        .with_http_connector(Connector::default())
+        .with_http_connector(connector)
         .build()?;
     Ok(Opened {
         login: login(store.credentials(), anonymous),
@@ -190,7 +199,7 @@ fn s3(
 fn google(
     address: &Address,
     environment: &[(String, String)],
-    options: ClientOptions,
+    (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options);
     if let Some(path) = value_of(environment, "SERVICE_ACCOUNT") {
@@ -203,7 +212,7 @@ fn google(
     let store = builder
         .with_bucket_name(&address.bucket)
         .with_retry(never_again())
-        .with_http_connector(Connector::default())
+        .with_http_connector(connector)
         .build()?;
     Ok(Opened {
         login: login(store.credentials(), anonymous),
@@ -215,7 +224,7 @@ fn google(
 fn azure(
     address: &Address,
     environment: &[(String, String)],
-    options: ClientOptions,
+    (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = MicrosoftAzureBuilder::new().with_client_options(options);
     builder = told(builder, environment, "AZURE_", |builder, key, value| {
@@ -231,7 +240,7 @@ fn azure(
     let store = builder
         .with_container_name(&address.bucket)
         .with_retry(never_again())
-        .with_http_connector(Connector::default())
+        .with_http_connector(connector)
         .build()?;
     Ok(Opened {
         login: login(store.credentials(), anonymous),

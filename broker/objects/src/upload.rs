@@ -2,8 +2,9 @@
 //!
 //! A part that fails is sent again a few times, from the same memory: its number makes that harmless.
 //! When one is given up, or the body turns out to have no end, so is the upload, and what of it has
-//! arrived is thrown away; if not even that can be said, the bucket's own rule has to
-//! (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is completed.
+//! arrived is thrown away. The same goes for who drops an upload half-way, as each election does. If not
+//! even that can be said, the process ends before, or a part arrives behind it, the bucket's own rule has
+//! to (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is completed.
 //!
 //! Memory: two parts, one on its way and the next one.
 
@@ -17,6 +18,8 @@ use object_store::client::HttpErrorKind;
 use object_store::path::Path;
 use object_store::retry::{RetryContext, RetryFailure, RetryPolicy};
 use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::failure::tell;
 
@@ -26,6 +29,8 @@ pub(crate) const PARTS_MAX: u64 = 10_000;
 const TRIES: usize = 3;
 /// The pause before the second try; before the third it is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long it may take to throw away what nobody waits for.
+const ABORT_LIMIT: Duration = Duration::from_secs(60);
 
 const PUT: &str = "put";
 
@@ -42,16 +47,19 @@ pub(crate) struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Sends all of it. The caller has looked whether the name is free: completion does not.
-    pub(crate) async fn run(mut self, first: Vec<Bytes>) -> Result<(), ObjectError> {
+    /// Sends all of it. The caller has looked whether the name is free: completion does not. Whoever
+    /// drops this half-way has what was sent thrown away; `open` is held until that is done as well.
+    pub(crate) async fn run(mut self, first: Vec<Bytes>, open: Open) -> Result<(), ObjectError> {
         let options = PutMultipartOptions::default().with_retry_policy(Arc::new(Tries));
         let upload = self.store.put_multipart_opts(self.path, options).await;
-        let mut upload = upload.map_err(|error| tell(PUT, self.key, &error))?;
-        let sent = self.send(upload.as_mut(), first).await;
+        let upload = upload.map_err(|error| tell(PUT, self.key, &error))?;
+        let mut begun = Begun::of(upload, open);
+        let sent = self.send(begun.upload(), first).await;
         if sent.is_err() {
             // Whether this succeeds changes nothing for the caller.
-            let _ = upload.abort().await;
+            let _ = begun.upload().abort().await;
         }
+        begun.end();
         sent
     }
 
@@ -85,6 +93,48 @@ impl Upload<'_> {
             failure: ObjectFailure::Invalid,
             why: format!("it has more than {PARTS_MAX} parts"),
         })
+    }
+}
+
+/// Held while an upload is open.
+pub(crate) type Open = OwnedRwLockReadGuard<()>;
+
+/// Has an upload thrown away that is dropped before its end.
+struct Begun {
+    /// None when it has ended.
+    left: Option<(Box<dyn MultipartUpload>, Open)>,
+    /// Where it began: its connections live there, and who drops it may live nowhere.
+    runtime: Handle,
+}
+
+impl Begun {
+    fn of(upload: Box<dyn MultipartUpload>, open: Open) -> Self {
+        Self {
+            left: Some((upload, open)),
+            runtime: Handle::current(),
+        }
+    }
+
+    fn upload(&mut self) -> &mut dyn MultipartUpload {
+        let (upload, _) = self.left.as_mut().expect("it is asked for before its end");
+        upload.as_mut()
+    }
+
+    fn end(mut self) {
+        self.left = None;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Some((mut upload, open)) = self.left.take() else {
+            return;
+        };
+        // A runtime that ends drops this too: parts are left to the bucket's rule then, and a file stays.
+        self.runtime.spawn(async move {
+            let _ = tokio::time::timeout(ABORT_LIMIT, upload.abort()).await;
+            drop(open);
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_objects::Bucket;
 use freshet_tier::Layout;
 use tokio::time::timeout;
 
@@ -18,9 +19,7 @@ const WORDS: &[u8] = b"stored, read and removed by a broker that starts\n";
 
 /// Asks a store.
 pub(super) struct Probe {
-    pub(super) objects: Arc<dyn Objects>,
-    /// Its name, for whoever has to mend it.
-    pub(super) bucket: String,
+    pub(super) bucket: Arc<Bucket>,
     pub(super) layout: Layout,
     /// Nobody else's object has this name.
     pub(super) nonce: [u8; 16],
@@ -59,10 +58,7 @@ impl Probe {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => error,
             Err(_) => {
-                tracing::warn!(
-                    bucket = self.bucket,
-                    "object storage does not answer: going on"
-                );
+                tracing::warn!(bucket = %self.bucket, "object storage does not answer: going on");
                 return None;
             }
         };
@@ -70,7 +66,7 @@ impl Probe {
             ObjectFailure::Denied | ObjectFailure::Invalid | ObjectFailure::NotFound => Some(error),
             _ => {
                 let bucket = &self.bucket;
-                tracing::warn!(bucket, %error, "object storage is not at its best: going on");
+                tracing::warn!(%bucket, %error, "object storage is not at its best: going on");
                 None
             }
         }
@@ -79,7 +75,7 @@ impl Probe {
     /// Everything that will ever be asked of it.
     async fn ask(&self) -> Result<(), ObjectError> {
         let key = self.layout.probe(self.nonce);
-        let objects = &*self.objects;
+        let objects: &dyn Objects = &*self.bucket;
         objects.list(&self.layout.home(), None, 1).await?;
         objects
             .put_new(&key, &mut Bytes::from_static(WORDS))

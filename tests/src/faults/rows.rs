@@ -531,6 +531,8 @@ const BUCKETS: &[Fault] = &[
             "an_upload_whose_answer_is_lost_is_there",
             "an_upload_that_is_there_and_given_up_is_nobodys",
             "what_was_put_is_looked_at",
+            "an_upload_that_is_dropped_half_way_is_thrown_away_once",
+            "a_broker_that_stops_leaves_no_parts_of_uploads",
             "garbage_goes_after_an_export_and_a_grace_age",
             "what_nobody_knows_goes_after_a_grace_age_and_nothing_else_does",
         ],

@@ -12,10 +12,12 @@ use std::pin::Pin;
 use bytes::Bytes;
 use freshet_types::{ErrorKind, Retry};
 
+mod asked;
 #[cfg(any(test, feature = "contract"))]
 mod memory;
 pub mod mounted;
 
+pub use asked::{RequestCounts, RequestKind};
 #[cfg(any(test, feature = "contract"))]
 pub use memory::{MemoryObjects, whole};
 

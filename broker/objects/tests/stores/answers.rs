@@ -1,10 +1,11 @@
 //! Every way in which a store can fail to do what it was asked, and what is made of it.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use freshet_env::objects::ObjectFailure::{self, *};
-use freshet_env::objects::Objects;
+use freshet_env::objects::{Objects, RequestKind};
 use freshet_objects::Limits;
 use tokio::net::TcpListener;
 
@@ -194,11 +195,17 @@ async fn two_parts(script: &[Says]) -> (Option<ObjectFailure>, Vec<String>) {
         part_bytes: 5,
         ..brief()
     };
-    let put = server.bucket(&limits);
-    let put = put.put_new("a", &mut Pattern::of(10)).await;
+    let store = server.bucket(&limits);
+    let put = store.put_new("a", &mut Pattern::of(10)).await;
+    store.settled().await;
+    (put.err().map(|error| error.failure), asked(&server))
+}
+
+/// What was asked about the object.
+fn asked(server: &Scripted) -> Vec<String> {
     let asked = server.asked().into_iter();
     let asked = asked.map(|line| line.trim_end_matches(" HTTP/1.1").replace("/bucket/a", ""));
-    (put.err().map(|error| error.failure), asked.collect())
+    asked.collect()
 }
 
 #[tokio::test]
@@ -231,6 +238,41 @@ async fn a_part_is_sent_again_and_the_rest_is_not() {
 }
 
 #[tokio::test]
+async fn each_request_is_counted_by_its_kind() {
+    let names = "<ListBucketResult></ListBucketResult>";
+    let script = [
+        NO_KEY,
+        NO_KEY,
+        CREATED,
+        SLOW,
+        PART,
+        PART,
+        DONE,
+        Says::Answer("200 OK", "", names),
+        Says::Answer("204 No Content", "", ""),
+    ];
+    let server = Scripted::new(&script).await;
+    let limits = Limits {
+        part_bytes: 5,
+        ..brief()
+    };
+    let store = server.bucket(&limits);
+    store.put_new("a", &mut Pattern::of(10)).await.unwrap();
+    let counts = store.counts();
+    let sent = counts.sent_bytes.load(Relaxed);
+    assert!(sent > 15, "three times a part, and their names: {sent}");
+    let before = counts.received_bytes.load(Relaxed);
+    assert!(store.list("", None, 9).await.unwrap().objects.is_empty());
+    let received = counts.received_bytes.load(Relaxed) - before;
+    assert_eq!(received, names.len() as u64);
+    store.delete("a").await.unwrap();
+    let asked = RequestKind::ALL.map(|kind| counts.requests(kind));
+    assert_eq!(asked, [3, 2, 1, 1, 1, 1], "{:?}", server.asked());
+    let all: u64 = asked.iter().sum();
+    assert_eq!(all, server.asked().len() as u64);
+}
+
+#[tokio::test]
 async fn a_part_that_does_not_arrive_ends_the_upload() {
     let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, SLOW]).await;
     assert_eq!(failure, Some(Throttled));
@@ -240,6 +282,36 @@ async fn a_part_that_does_not_arrive_ends_the_upload() {
     let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, refused]).await;
     assert_eq!(failure, Some(Denied));
     assert_eq!(asked.len(), 5, "one try is enough: {asked:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_half_way_is_thrown_away_once() {
+    let limits = Limits {
+        part_bytes: 5,
+        ..Limits::default()
+    };
+    for script in [
+        &[NO_KEY, NO_KEY, CREATED, Says::Nothing, PART][..],
+        &[NO_KEY, NO_KEY, CREATED, PART, Says::Nothing, PART],
+        &[NO_KEY, NO_KEY, CREATED, PART, PART, Says::Nothing, PART],
+    ] {
+        let server = Scripted::new(script).await;
+        let store = server.bucket(&limits);
+        let mut body = Pattern::of(10);
+        let silent = async {
+            while server.asked().len() < script.len() - 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            put = store.put_new("a", &mut body) => panic!("nobody has answered: {put:?}"),
+            () = silent => {}
+        }
+        store.settled().await;
+        let asked = asked(&server);
+        assert_eq!(asked.len(), script.len(), "{asked:?}");
+        assert_eq!(asked[script.len() - 1], "DELETE ?uploadId=u1");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait, Objects};
 use freshet_objects::{Bucket, Limits};
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 /// Two parts and a half of what is sent at a time.
 pub(crate) const LARGE_BYTES: u64 = 20 << 20;
@@ -157,6 +158,38 @@ pub(crate) async fn broken_bodies_leave_nothing(store: &dyn Objects) {
     let head = store.head("broken/a").await.unwrap_err();
     assert_eq!(head.failure, ObjectFailure::NotFound, "{head}");
     assert_eq!(store.list("broken/", None, 9).await.unwrap().objects, []);
+}
+
+/// A body whose third part never comes.
+struct Hanging<'a> {
+    body: Pattern,
+    hangs: &'a Notify,
+}
+
+impl ObjectBody for Hanging<'_> {
+    fn part(&mut self, bytes: u64) -> ObjectWait<'_, Vec<Bytes>> {
+        if self.body.parts < 2 {
+            return self.body.part(bytes);
+        }
+        self.hangs.notify_one();
+        Box::pin(std::future::pending())
+    }
+}
+
+/// An upload that is dropped half-way leaves nothing.
+pub(crate) async fn dropped_uploads_leave_nothing(store: &Bucket) {
+    let hangs = Notify::new();
+    let mut body = Hanging {
+        body: Pattern::of(LARGE_BYTES),
+        hangs: &hangs,
+    };
+    tokio::select! {
+        put = store.put_new("dropped", &mut body) => panic!("it has no end: {put:?}"),
+        () = hangs.notified() => {}
+    }
+    store.settled().await;
+    let head = store.head("dropped").await.unwrap_err();
+    assert_eq!(head.failure, ObjectFailure::NotFound, "{head}");
 }
 
 /// A name is kept as it is, or refused.

@@ -82,6 +82,8 @@ async fn half_a_file_is_never_seen_and_never_stays() {
     };
     store.put_new("b", &mut broken).await.unwrap_err();
     assert_eq!(entries(folder.path()), [""; 0], "what was written is gone");
+    cases::dropped_uploads_leave_nothing(&store).await;
+    assert_eq!(entries(folder.path()), [""; 0], "and of who went away, too");
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ async fn an_s3_server_answers_all_cases() {
     cases::one_of_many_wins(&store).await;
     cases::broken_bodies_leave_nothing(&store).await;
     assert_eq!(gateway.parts(), 0, "an upload that was given up is aborted");
+    cases::dropped_uploads_leave_nothing(&store).await;
+    assert_eq!(gateway.parts(), 0, "one that was dropped is as well");
     cases::names_are_kept_or_refused(&store).await;
     cases::empty_ranges_are_within(&store).await;
     // The server's own pages are 1,000 long.

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use freshet_env::objects::RequestCounts;
 use freshet_env::{Clock, Objects, Rng};
 use freshet_metadata::{MetadataImage, Topic};
 use freshet_tier::Layout;
@@ -73,6 +74,8 @@ pub struct CopyCounts {
     pub failed_deletions: AtomicU64,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
+    /// What was asked of the store by all who use it, readers too.
+    pub asked: Arc<RequestCounts>,
 }
 
 /// What was seen to that nobody asked for. All but one only grow.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use freshet_env::objects::{RequestCounts, RequestKind};
 use freshet_partition::{
     CopyCounts, Counters, Directory, DiskCounters, Past, PastReaders, ScrubCounts,
 };
@@ -35,6 +36,7 @@ fn counters(page: &mut String, readers: &PastReaders) {
         head(page, &name, help, "counter");
         line(page, &format!("{name} {}", value.load(Relaxed)));
     }
+    asked(page, &readers.copies().asked);
     if let Some((counters, held_bytes)) = readers.disk() {
         disk_cache(page, counters, held_bytes);
     }
@@ -53,6 +55,29 @@ fn counters(page: &mut String, readers: &PastReaders) {
         let name = format!("freshet_remote_{name}");
         head(page, &name, help, "gauge");
         line(page, &format!("{name} {value}"));
+    }
+}
+
+fn asked(page: &mut String, counts: &RequestCounts) {
+    let name = "freshet_remote_requests_total";
+    let help = "Requests made to the store, each try and each part, for whatever reason.";
+    head(page, name, help, "counter");
+    for kind in RequestKind::ALL {
+        let value = i64::try_from(counts.requests(kind)).unwrap_or(i64::MAX);
+        sample(page, name, &[("method", kind.name())], value);
+    }
+    let (sent, received) = (&counts.sent_bytes, &counts.received_bytes);
+    for (name, help, value) in [
+        ("sent_bytes", "Bytes sent with these.", sent),
+        (
+            "received_bytes",
+            "Bytes that the store has answered.",
+            received,
+        ),
+    ] {
+        let name = format!("freshet_remote_{name}_total");
+        head(page, &name, help, "counter");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
     }
 }
 
@@ -179,6 +204,29 @@ mod tests {
             "freshet_remote_disk_cache_misses_total 0",
             "freshet_remote_disk_cache_errors_total 2",
             "freshet_remote_disk_cache_bytes 7",
+        ] {
+            assert!(page.lines().any(|line| line == expected), "{page}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_request_has_its_line() {
+        let counts = RequestCounts::default();
+        counts.asks(RequestKind::Put, 5);
+        counts.asks(RequestKind::Put, 6);
+        counts.asks(RequestKind::List, 0);
+        counts.received_bytes.store(7, Relaxed);
+        let mut page = String::new();
+        asked(&mut page, &counts);
+        for expected in [
+            "freshet_remote_requests_total{method=\"put\"} 2",
+            "freshet_remote_requests_total{method=\"post\"} 0",
+            "freshet_remote_requests_total{method=\"get\"} 0",
+            "freshet_remote_requests_total{method=\"head\"} 0",
+            "freshet_remote_requests_total{method=\"list\"} 1",
+            "freshet_remote_requests_total{method=\"delete\"} 0",
+            "freshet_remote_sent_bytes_total 11",
+            "freshet_remote_received_bytes_total 7",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

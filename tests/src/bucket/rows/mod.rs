@@ -44,6 +44,10 @@ pub fn bucket_trials() -> [BucketTrial; 8] {
             uploads::given_up,
         ),
         alone(
+            "a_broker_that_stops_leaves_no_parts_of_uploads",
+            uploads::stopped,
+        ),
+        alone(
             "what_is_missing_or_damaged_is_an_error_and_never_skipped",
             objects::spoiled,
         ),

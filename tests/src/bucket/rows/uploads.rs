@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::bucket::stage::RECOVERY;
-use crate::bucket::{Asked, Book, Fault, Rule, Stage, Wants};
+use crate::bucket::{Asked, Book, Fault, Rule, Seen, Stage, Wants};
 use crate::scenario::eventually;
 
 fn puts_segment(asked: &Asked) -> bool {
@@ -50,7 +50,18 @@ pub(super) fn unsaid() -> Result<()> {
     // What was asked after is found: nothing was brought a second time.
     let unnamed = stage.store.unnamed()?;
     ensure!(unnamed.is_empty(), "nobody names {unnamed:?}");
-    Ok(())
+    all_are_counted(&stage)
+}
+
+/// Each object and each part that was sent is a request that the broker has counted, once it rests.
+fn all_are_counted(stage: &Stage) -> Result<()> {
+    eventually(Duration::from_secs(10), || {
+        let sent = |seen: &Seen| matches!(seen.asked.wants, Wants::Put | Wants::Part);
+        let sent = stage.store.proxy.seen(sent).len() as u64;
+        let counted = stage.counted("freshet_remote_requests_total{method=\"put\"}")?;
+        ensure!(counted == sent, "{counted} were counted, and {sent} came");
+        Ok(())
+    })
 }
 
 /// Nobody can be asked whether a lost upload is there: another one is made, and one of them is named.
@@ -88,5 +99,29 @@ pub(super) fn given_up() -> Result<()> {
     let once = copies.values().all(|(named, _)| *named == 1);
     let twice = copies.values().any(|(_, other)| *other > 0);
     ensure!(once && twice, "by start, named and not: {copies:?}");
+    Ok(())
+}
+
+/// A broker that stops has what was sent of unfinished uploads thrown away.
+pub(super) fn stopped() -> Result<()> {
+    let mut stage = Stage::start(None)?;
+    let proxy = &stage.store.proxy;
+    let seen = |wants| proxy.seen(move |seen| seen.asked.wants == wants);
+    proxy.set([Rule::new(Fault::Silent, |asked| asked.wants == Wants::Part)]);
+    let mut raw = stage.connect()?;
+    Book::large("large").make(&mut raw)?.write(&mut raw, 2)?;
+    eventually(RECOVERY, || {
+        ensure!(!seen(Wants::Part).is_empty(), "no part is on its way");
+        Ok(())
+    })?;
+    drop(raw);
+    let ended = stage.broker.stop()?;
+    ensure!(ended.success(), "{ended}");
+    let (begun, aborted) = (seen(Wants::Begin), seen(Wants::Abort));
+    let done = aborted.iter().all(|seen| seen.status == Some(204));
+    ensure!(
+        done && aborted.len() == begun.len(),
+        "begun: {begun:?}; aborted: {aborted:?}"
+    );
     Ok(())
 }

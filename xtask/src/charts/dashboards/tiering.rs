@@ -114,8 +114,18 @@ const COPIES: &[Panel] = &[
         )],
     },
     Panel {
-        title: "Requests that store and delete",
-        about: "Segments copied, manifests and exports stored, objects deleted. Stores ask money for requests.",
+        title: "Requests to the store",
+        about: "All of them, by kind: each part, each page of names and each try. Stores ask money for them.",
+        unit: "ops",
+        show: Show::Stack,
+        queries: &[(
+            "sum by (method) (rate(freshet_remote_requests_total{@}[$__rate_interval]))",
+            "{{method}}",
+        )],
+    },
+    Panel {
+        title: "What is stored and deleted",
+        about: "Segments copied, manifests and exports stored, objects deleted.",
         unit: "ops",
         show: Show::Lines,
         queries: &[

@@ -3,10 +3,9 @@
 use crate::SettingError;
 use crate::cross::contradiction;
 use crate::error::cut;
-use crate::layers::{Layers, Overrides};
+use crate::layers::Overrides;
 use crate::nearest::nearest;
 use crate::setting::{Kind, Scope, Setting, Update};
-use crate::topic_config::Reader;
 use crate::value::{items, parse_bool};
 
 /// Longest value that can be set at run time, in bytes (as in Kafka).
@@ -98,34 +97,37 @@ impl Scope {
     }
 }
 
-const REMOTE: &str = "remote.storage.enable";
+pub(crate) const REMOTE: &str = "remote.storage.enable";
 
-/// What stays on disks is a part of all, whether the topic says so or its broker: gives the setting that is
-/// more than the other, and that one. -1 is no bound, and -2 the other's.
-pub(crate) fn more_than_all(of: &Reader<'_>) -> Option<[&'static str; 2]> {
+/// What stays on disks is a part of all: gives the setting that is more than the other, and that one, as far
+/// as both are known. -1 is no bound, and -2 the other's.
+pub(crate) fn more_than_all(
+    number: impl Fn(&'static str) -> Option<i64>,
+) -> Option<[&'static str; 2]> {
     let pairs = [
         ["local.retention.ms", "retention.ms"],
         ["local.retention.bytes", "retention.bytes"],
     ];
     pairs.into_iter().find(|[local, all]| {
-        let all = of.long(all);
-        match of.long(local) {
+        let known = number(local).zip(number(all));
+        known.is_some_and(|(local, all)| match local {
             -2 => false,
             -1 => all != -1,
             local => all != -1 && local > all,
-        }
+        })
     })
 }
 
-/// Checks what no single topic setting can know, where a topic's settings were `before`; `layers` are those
-/// of the broker or controller that checks.
+/// Checks what no single topic setting can know, where a topic's settings were `before`, for those who do not
+/// know its broker's: [`crate::Layers::check_topic`] has the last word. `has_store`:
+/// `remote.log.storage.system.enable`.
 ///
 /// # Errors
 /// Settings that contradict each other, or ask for what is not there.
 pub fn check_topic(
     before: &Overrides,
     overrides: &Overrides,
-    layers: &Layers,
+    has_store: bool,
 ) -> Result<(), SettingError> {
     let flag = |of: &Overrides, name: &str| of.get(name).and_then(|v| parse_bool(v)) == Some(true);
     let (was_tiered, is_tiered) = (flag(before, REMOTE), flag(overrides, REMOTE));
@@ -134,7 +136,7 @@ pub fn check_topic(
         value: value.to_string(),
         expected: expected.to_owned(),
     };
-    if is_tiered && !layers.tier().enabled {
+    if is_tiered && !has_store {
         return Err(refuse(
             true,
             "there is no object storage: set remote.log.storage.system.enable and \
@@ -148,20 +150,11 @@ pub fn check_topic(
              if they shall be deleted, or remote.log.copy.disable=true to keep them and copy no more",
         ));
     }
-    if is_tiered {
-        let of = Reader { layers, overrides };
-        if let Some([local, all]) = more_than_all(&of) {
-            return Err(contradiction(
-                local,
-                all,
-                format!(
-                    "the first must not be greater than the second, which is {}",
-                    of.long(all)
-                ),
-            ));
-        }
-    }
     let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
+    if is_tiered && let Some([local, all]) = more_than_all(number) {
+        let expected = "the first must not be greater than the second".to_owned();
+        return Err(contradiction(local, all, expected));
+    }
     let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
     match (number(min), number(max)) {
         (Some(low), Some(high)) if low > high => Err(SettingError::Contradiction {

@@ -631,10 +631,7 @@ fn local_retention_is_never_longer_than_all_retention() {
 #[test]
 fn topic_settings_are_checked_together() {
     let none = Overrides::default();
-    let stores = [Layers::default(), with_store(&[])];
-    let check = |set: &[(&str, &str)], has_store| {
-        check_topic(&none, &overrides(set), &stores[usize::from(has_store)])
-    };
+    let check = |set: &[(&str, &str)], has_store| check_topic(&none, &overrides(set), has_store);
     let tiered = ("remote.storage.enable", "true");
     assert!(check(&[tiered], false).is_err());
     assert!(check(&[tiered], true).is_ok());
@@ -673,7 +670,7 @@ fn a_topics_local_retention_is_compared_with_its_brokers_retention() {
     let layers = with_store(&["log.retention.hours=1"]);
     let check = |set: &[(&str, &str)]| {
         let set = [&[("remote.storage.enable", "true")], set].concat();
-        check_topic(&none, &overrides(&set), &layers)
+        layers.check_topic(&none, &overrides(&set))
     };
     assert!(check(&[("local.retention.ms", "3600000")]).is_ok());
     let error = check(&[("local.retention.ms", "3600001")]).expect_err("more than an hour");
@@ -700,8 +697,7 @@ fn a_topics_local_retention_is_compared_with_its_brokers_retention() {
 #[test]
 fn nobody_loses_what_is_in_object_storage_by_accident() {
     let before = overrides(&[("remote.storage.enable", "true")]);
-    let layers = with_store(&[]);
-    let check = |set: &[(&str, &str)]| check_topic(&before, &overrides(set), &layers);
+    let check = |set: &[(&str, &str)]| check_topic(&before, &overrides(set), true);
     assert!(check(&[("remote.storage.enable", "false")]).is_err());
     assert!(check(&[]).is_err());
     let delete = ("remote.log.delete.on.disable", "true");

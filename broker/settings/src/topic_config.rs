@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use freshet_types::{NodeId, PartitionId};
 
+use crate::SettingError;
+use crate::cross::contradiction;
 use crate::layers::{Layers, Overrides};
+use crate::overrides::{check_topic, more_than_all};
 use crate::setting::{Scope, Setting};
 use crate::value::{items, parse_bool};
 
@@ -200,6 +203,29 @@ impl Layers {
         }
     }
 
+    /// Checks what no single topic setting can know, where a topic's settings were `before`.
+    ///
+    /// # Errors
+    /// Settings that contradict each other or what holds for the topic otherwise, or ask for what is not there.
+    pub fn check_topic(
+        &self,
+        before: &Overrides,
+        overrides: &Overrides,
+    ) -> Result<(), SettingError> {
+        check_topic(before, overrides, self.tier().enabled)?;
+        if !self.topic_tier(overrides).enabled {
+            return Ok(());
+        }
+        let layers = self;
+        let of = Reader { layers, overrides };
+        let Some([local, all]) = more_than_all(|name| Some(of.long(name))) else {
+            return Ok(());
+        };
+        let most = of.long(all);
+        let expected = format!("the first must not be greater than the second, which is {most}");
+        Err(contradiction(local, all, expected))
+    }
+
     /// Resolves which replicas of a topic are throttled.
     pub fn topic_throttle(&self, overrides: &Overrides) -> TopicThrottle {
         let of = Reader {
@@ -271,9 +297,9 @@ impl Default for TopicConfig {
 }
 
 /// A topic's settings: its own, or what its broker says.
-pub(crate) struct Reader<'a> {
-    pub(crate) layers: &'a Layers,
-    pub(crate) overrides: &'a Overrides,
+struct Reader<'a> {
+    layers: &'a Layers,
+    overrides: &'a Overrides,
 }
 
 impl Reader<'_> {
@@ -283,7 +309,7 @@ impl Reader<'_> {
         self.layers.resolve(setting, self.overrides)
     }
 
-    pub(crate) fn long(&self, name: &'static str) -> i64 {
+    fn long(&self, name: &'static str) -> i64 {
         let parsed = self.text(name).parse();
         parsed.expect("numbers are checked when they come in, and their defaults by a test")
     }

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use crate::SettingError;
 use crate::cross::{contradiction, plain_path};
-use crate::layers::{Layers, Overrides};
-use crate::overrides::more_than_all;
-use crate::topic_config::Reader;
+use crate::layers::Layers;
+use crate::overrides::REMOTE;
 
 const ENABLE: &str = "remote.log.storage.system.enable";
 const URL: &str = "remote.log.storage.url";
@@ -125,15 +124,12 @@ impl Layers {
 pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
     let tier = layers.tier();
     disk_cache(layers)?;
-    if tier.enabled {
-        // What a topic would begin with that says nothing.
-        let overrides = &Overrides::default();
-        let of = Reader { layers, overrides };
-        if more_than_all(&of).is_some() {
-            let expected = "what stays on disks must not be more than all, in time or bytes";
-            let [local, all] = ["log.local.retention", "log.retention"];
-            return Err(contradiction(local, all, expected.to_owned()));
-        }
+    // What a topic would begin with that says nothing else.
+    let tiers = [(REMOTE.to_owned(), "true".to_owned())].into();
+    if tier.enabled && layers.check_topic(&tiers, &tiers).is_err() {
+        let expected = "what stays on disks must not be more than all, in time or bytes";
+        let [local, all] = ["log.local.retention", "log.retention"];
+        return Err(contradiction(local, all, expected.to_owned()));
     }
     if !tier.enabled || tier.url.is_some() {
         return Ok(());

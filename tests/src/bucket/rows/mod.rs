@@ -28,7 +28,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 8] {
+pub fn bucket_trials() -> [BucketTrial; 9] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use freshet_settings::{Layers, Overrides, Scope, Setting, Update, check_topic};
+use freshet_settings::{Layers, Overrides, Scope, Setting, Update};
 
 use crate::error::{MetadataError, Outcome};
 use crate::request::{ConfigChange, ConfigEdit, ConfigOp};
@@ -45,7 +45,7 @@ pub(crate) fn changed(
         }
     };
     if kind.scope == Scope::Topic {
-        check_topic(present, &after, layers)?;
+        layers.check_topic(present, &after)?;
     }
     Ok(after)
 }

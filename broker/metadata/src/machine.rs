@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshet_settings::{Layers, MetadataSettings, StaticSettings, TopicDefaults};
-use freshet_types::{Decision, Machine, Now, Position, Published, Ticket, Timer, TopicName};
+use freshet_types::{
+    Decision, Machine, Now, Position, Predecessor, Published, Ticket, Timer, TopicName,
+};
 
 use crate::decide::{brokers, configs, replicas, topics};
 use crate::features::{FEATURES, Feature};
@@ -235,7 +237,8 @@ impl Machine for MetadataMachine {
         self.image.apply(record);
     }
 
-    /// A new active controller: it has heard nobody yet, so everybody gets a full session.
+    /// A new active controller: it has heard nobody yet, so everybody gets a full session; but see
+    /// [`Machine::succeeds`].
     fn loaded(&mut self, now: Now) -> Decision<Self> {
         let Some(options) = self.options.sessions else {
             return Decision::default();
@@ -252,6 +255,18 @@ impl Machine for MetadataMachine {
         }));
         Decision {
             timers,
+            ..Decision::default()
+        }
+    }
+
+    /// Who decided before has not been heard since: its session goes on, where the others' begin.
+    fn succeeds(&mut self, _now: Now, before: Predecessor) -> Decision<Self> {
+        if let Some(session) = self.sessions.get_mut(before.node) {
+            session.heard = session.heard.min(before.heard);
+        }
+        self.sessions.due = None;
+        Decision {
+            timers: self.watch(),
             ..Decision::default()
         }
     }

@@ -1,5 +1,5 @@
 //! Who was heard of, and when. Soft state of the active controller: it is in no record, and a new
-//! controller starts by giving everybody a full session.
+//! controller starts by giving everybody a full session, except the one it succeeds.
 
 use std::collections::BTreeMap;
 

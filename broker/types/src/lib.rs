@@ -14,7 +14,7 @@ pub use id::{
     ClusterId, IdError, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
     TopicId, TopicName, TopicNameError, TopicPartition,
 };
-pub use machine::{Decision, Machine, Now, Ticket, Timer};
+pub use machine::{Decision, Machine, Now, Predecessor, Ticket, Timer};
 pub use removed::Removed;
 pub use replicated::{Position, Published, StoredRecord, StoredRecordError};
 pub use units::{Millis, Timestamp};

@@ -15,7 +15,7 @@
 //! into a fresh one (docs/decisions/0002). State that is not derived from records (members that are
 //! still joining, heartbeat deadlines) lives in the machine too, and is lost with the host by design.
 
-use crate::{Millis, Timestamp};
+use crate::{Millis, NodeId, Timestamp};
 
 /// Names one request that waits for its reply. Chosen by the host; opaque to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +70,15 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
+/// Who decided before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its node.
+    pub node: NodeId,
+    /// When it was heard last, by this host's clock.
+    pub heard: Millis,
+}
+
 /// Agreed state. See the module's story.
 pub trait Machine {
     /// What callers ask.
@@ -93,6 +102,12 @@ pub trait Machine {
 
     /// Called once after replay, before the first request: soft state and first timers.
     fn loaded(&mut self, now: Now) -> Decision<Self>;
+
+    /// Called right after [`Machine::loaded`] where another host of the same state decided before,
+    /// and fell silent.
+    fn succeeds(&mut self, _now: Now, _before: Predecessor) -> Decision<Self> {
+        Decision::default()
+    }
 
     /// The records that rebuild the durable state from nothing, in an order `apply` accepts.
     fn snapshot(&self) -> Vec<Self::Record>;

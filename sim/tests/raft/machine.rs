@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use freshet_types::{
-    Decision, Machine, Now, Position, Published, StoredRecord, StoredRecordError, Ticket,
+    Decision, Machine, NodeId, Now, Position, Predecessor, Published, StoredRecord,
+    StoredRecordError, Ticket,
 };
 
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Numbers(Vec<u64>);
+pub(crate) struct Numbers(Vec<u64>, Option<Succeeded>);
+
+/// Whom this one succeeded, and how long that was silent, ms. In no record.
+type Succeeded = (NodeId, u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -15,6 +19,8 @@ pub(crate) enum Ask {
     Add(u64),
     /// Replies with the length.
     Count,
+    /// Replies with how long the leader before this one was silent, ms, if it was this.
+    Silence(NodeId),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +36,11 @@ impl Machine for Numbers {
         let known = |number| self.0.iter().position(|&other| other == number);
         let (records, reply) = match ask {
             Ask::Count => (Vec::new(), self.0.len()),
+            Ask::Silence(node) => {
+                let silent = self.1.filter(|(before, _)| *before == node);
+                let ms = silent.map_or(0, |(_, ms)| usize::try_from(ms).unwrap());
+                (Vec::new(), ms)
+            }
             Ask::Add(number) => match known(number) {
                 Some(at) => (Vec::new(), at),
                 None => (vec![Number(number)], self.0.len()),
@@ -51,6 +62,11 @@ impl Machine for Numbers {
     }
 
     fn loaded(&mut self, _now: Now) -> Decision<Self> {
+        Decision::default()
+    }
+
+    fn succeeds(&mut self, now: Now, before: Predecessor) -> Decision<Self> {
+        self.1 = Some((before.node, now.monotonic - before.heard));
         Decision::default()
     }
 

@@ -85,6 +85,31 @@ fn a_dead_leader_is_replaced_within_a_second() {
 }
 
 #[test]
+fn a_successor_knows_whom_it_succeeds_and_how_long_that_was_silent() {
+    for seed in 0..12 {
+        run(seed, async || {
+            let mut cluster = Cluster::formed(seed, 3, options()).await;
+            let (first, _) = cluster.leader(SECOND).await;
+            wait(500 + seed * 13).await;
+            cluster.crash(first);
+            let (second, _) = cluster.leader(5 * SECOND).await;
+            let raft = cluster.raft(second).unwrap();
+            let silent = raft.propose(Ask::Silence(first)).await.unwrap();
+            // No longer than it must have been silent for everybody.
+            assert_eq!(silent, 450, "{seed}");
+            // Who hands over was heard just now.
+            cluster.boot(first).await;
+            assert!(raft.hand_over().await);
+            let (third, _) = cluster.leader(5 * SECOND).await;
+            assert_ne!(third, second);
+            let raft = cluster.raft(third).unwrap();
+            let silent = raft.propose(Ask::Silence(second)).await.unwrap();
+            assert!((1..=200).contains(&silent), "{seed}: {silent}");
+        });
+    }
+}
+
+#[test]
 fn a_leader_that_stalls_for_a_moment_is_left_alone() {
     for seed in 0..12 {
         run(seed, async || {

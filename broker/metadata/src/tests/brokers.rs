@@ -187,6 +187,27 @@ fn a_new_controller_gives_everybody_a_full_session() {
 }
 
 #[test]
+fn a_controller_that_fell_silent_gets_the_rest_of_its_session() {
+    let mut cluster = Cluster::watched(2);
+    cluster.pass(900);
+    cluster.timers.clear();
+    let loaded = cluster.machine.loaded(cluster.now);
+    cluster.absorb(loaded);
+    let before = Predecessor {
+        node: NodeId(2),
+        heard: Millis(cluster.now.monotonic.0 - 450),
+    };
+    let succeeds = cluster.machine.succeeds(cluster.now, before);
+    cluster.absorb(succeeds);
+    cluster.pass(549);
+    assert!(!fenced(&cluster, 2));
+    cluster.pass(1);
+    assert!(fenced(&cluster, 2) && !fenced(&cluster, 1));
+    cluster.pass(450);
+    assert!(fenced(&cluster, 1));
+}
+
+#[test]
 fn two_processes_are_not_one_broker() {
     let mut cluster = Cluster::watched(2);
     let first = epoch(&cluster, 1);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use freshet_settings::{SecurityProtocol, StaticSettings, StaticSettingsBuilder};
 use freshet_types::{
-    Decision, ErrorKind, Machine, Millis, NodeId, Now, Ticket, Timestamp, TopicId,
+    Decision, ErrorKind, Machine, Millis, NodeId, Now, Predecessor, Ticket, Timestamp, TopicId,
 };
 
 use crate::*;

@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_types::NodeId;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
@@ -25,13 +26,14 @@ use super::leader::Core;
 use super::options::RaftOptions;
 use crate::Agreeable;
 
-/// When a leader was heard last whom this node follows.
+/// When a leader was heard last whom this node follows, and who that was.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastHeard(Arc<Words>);
 
 #[derive(Debug, Default)]
 struct Words {
     last: Mutex<Option<Instant>>,
+    leader: Mutex<Option<NodeId>>,
     /// For [`doze`].
     heard: Notify,
     /// For whoever waits for a pulse.
@@ -39,14 +41,22 @@ struct Words {
 }
 
 impl LastHeard {
-    /// Its word came then; words are taken in at the same time, and not in their order.
-    pub(super) fn at(&self, came: Instant) {
+    /// The word of `leader` came then; words are taken in at the same time, and not in their order.
+    pub(super) fn at(&self, came: Instant, leader: NodeId) {
+        *self.0.leader.lock() = Some(leader);
         {
             let mut last = self.0.last.lock();
             *last = (*last).max(Some(came));
         }
         self.0.heard.notify_one();
         self.beat();
+    }
+
+    /// Whom this node followed before it led, and for how long it was silent. Told once.
+    pub(super) fn predecessor(&self) -> Option<(NodeId, Duration)> {
+        let leader = self.0.leader.lock().take()?;
+        let last = (*self.0.last.lock())?;
+        Some((leader, last.elapsed()))
     }
 
     /// Words were exchanged.
@@ -112,10 +122,13 @@ mod tests {
         tokio::time::advance(Duration::from_millis(100)).await;
         let second = Instant::now();
         tokio::time::advance(Duration::from_millis(100)).await;
-        heard.at(second);
-        heard.at(first);
+        heard.at(second, NodeId(1));
+        heard.at(first, NodeId(1));
         assert_eq!(heard.calm_until(trust), Some(second + trust));
         tokio::time::advance(Duration::from_millis(200)).await;
         assert_eq!(heard.calm_until(trust), None);
+        let silent = Duration::from_millis(300);
+        assert_eq!(heard.predecessor(), Some((NodeId(1), silent)));
+        assert_eq!(heard.predecessor(), None);
     }
 }

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::Clock;
-use freshet_types::{Decision, Machine, Millis, NodeId, StoredRecord, Ticket, Timer};
+use freshet_types::{
+    Decision, Machine, Millis, NodeId, Now, Predecessor, StoredRecord, Ticket, Timer,
+};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::impls::ProgressResponder;
@@ -31,6 +33,7 @@ use openraft::metrics::RaftServerMetrics;
 use openraft::{LinearizerOption, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::doze::LastHeard;
 use super::footing::types::{Decided, Types, committed_lead};
 use super::storage::state::{State, epoch};
 use crate::{Agreeable, Leadership, QuorumError};
@@ -66,6 +69,10 @@ pub(super) struct Leader<M: Agreeable> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Duration,
     pub(super) pause: Duration,
+    /// Of the leader before this one.
+    pub(super) heard: LastHeard,
+    /// How long a majority has not heard a leader, at least, when another is elected unasked.
+    pub(super) silence: Duration,
 }
 
 /// What is decided with, in one term.
@@ -157,9 +164,14 @@ impl<M: Agreeable> Leader<M> {
         let Some(mut mind) = self.catch_up().await else {
             return self.rest(metrics).await;
         };
-        let loaded = mind.machine.loaded(self.clock.now());
+        let now = self.clock.now();
         let mut first = Round::new();
+        let loaded = mind.machine.loaded(now);
         mind.absorb(&mut first, loaded);
+        if let Some(before) = self.predecessor(now) {
+            let succeeds = mind.machine.succeeds(now, before);
+            mind.absorb(&mut first, succeeds);
+        }
         if self.agree(term, first).await.is_err() {
             return self.rest(metrics).await;
         }
@@ -193,6 +205,16 @@ impl<M: Agreeable> Leader<M> {
                 return self.rest(metrics).await;
             }
         }
+    }
+
+    /// Who led before. This node may have been deaf to a leader whom the others heard: it counts as
+    /// silent for no longer than it must have been to all who elected this one.
+    fn predecessor(&self, now: Now) -> Option<Predecessor> {
+        let (node, silent) = self.heard.predecessor()?;
+        let silent = silent.min(self.silence);
+        let ago = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+        let heard = Millis(now.monotonic.0.saturating_sub(ago));
+        Some(Predecessor { node, heard })
     }
 
     /// A machine that knows all that was committed before this term.

@@ -158,6 +158,7 @@ impl<M: Agreeable> Raft<M> {
         let (proposals, queue) = mpsc::channel(options.queue_len);
         let (shown, leadership) = watch::channel(Leadership::NOBODY);
         let (tell_end, end) = watch::channel(None);
+        let heard = LastHeard::default();
         let leader = Leader {
             core: core.clone(),
             me: me.id.node,
@@ -167,8 +168,9 @@ impl<M: Agreeable> Raft<M> {
             clock,
             patience: options.patience,
             pause: options.heartbeat,
+            heard: heard.clone(),
+            silence: options.election_max + options.election_min,
         };
-        let heard = LastHeard::default();
         let tasks = vec![
             tokio::spawn(leader.run()),
             tokio::spawn(sum_up(core.clone(), growth)),

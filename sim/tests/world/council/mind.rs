@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use freshet_metadata::{MetadataMachine, MetadataTimer, Record, Reply, Request};
-use freshet_types::{Decision, Machine, Millis, Now, Ticket};
+use freshet_types::{Decision, Machine, Millis, Now, Predecessor, Ticket};
 
-use super::{Role, majority};
+use super::{CONTENT_MS, Role, majority};
 use crate::message::Message;
 use crate::network::Host;
 use crate::rules::Duty;
-use crate::world::World;
+use crate::world::{World, node_id};
 
 /// Proposals of one round at most.
 const AT_ONCE: usize = 16;
@@ -113,6 +113,15 @@ impl World {
         };
         let loaded = mind.machine.loaded(now);
         mind.absorb(&mut Gathered::default(), loaded);
+        if let Some((leader, heard)) = seat.before.take() {
+            let silent = (now.monotonic - heard).min(CONTENT_MS);
+            let before = Predecessor {
+                node: node_id(leader),
+                heard: Millis(now.monotonic.0 - silent),
+            };
+            let succeeds = mind.machine.succeeds(now, before);
+            mind.absorb(&mut Gathered::default(), succeeds);
+        }
         lead.mind = Some(mind);
         self.note(|| format!("controller {host} is active"));
     }

@@ -20,6 +20,8 @@ pub(crate) use mind::Mind;
 pub(crate) const VOTERS: usize = 3;
 /// From one word of a leader to the next, ms.
 const TICK_MS: u64 = 100;
+/// For how long who heard a leader helps nobody to depose it.
+const CONTENT_MS: u64 = 250;
 /// Entries of one message at most.
 const ENTRIES: usize = 20;
 
@@ -53,6 +55,8 @@ pub(crate) struct Seat {
     /// How much of the log is agreed to, as far as it is known here.
     pub(crate) committed: usize,
     heard: Millis,
+    /// Who led before, and when it was heard last.
+    before: Option<(Host, Millis)>,
     patience: u64,
 }
 
@@ -66,6 +70,7 @@ impl Seat {
             role: Role::Follows(None),
             committed: 0,
             heard: Millis(0),
+            before: None,
             patience: 0,
         }
     }
@@ -74,6 +79,7 @@ impl Seat {
     pub(crate) fn restart(&mut self, now: Millis) {
         self.role = Role::Follows(None);
         self.heard = now;
+        self.before = None;
         self.patience = 0;
     }
 
@@ -154,7 +160,7 @@ impl World {
         let now = self.local(host);
         let seat = self.seat(host);
         // Who hears a leader does not help to depose it.
-        let content = matches!(seat.role, Role::Follows(Some(_))) && now - seat.heard < 250;
+        let content = matches!(seat.role, Role::Follows(Some(_))) && now - seat.heard < CONTENT_MS;
         if content || !seat.is_voter {
             return;
         }
@@ -271,6 +277,7 @@ impl World {
         }
         seat.role = Role::Follows(Some(from));
         seat.heard = now;
+        seat.before = Some((from, now));
         let (term, len) = append.before;
         let fits = len <= seat.log.len() && seat.term_at(len) == term;
         let matched = match fits {

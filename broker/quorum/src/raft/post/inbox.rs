@@ -127,10 +127,11 @@ impl<M: Agreeable> Inbox<M> {
         // openraft's trust begins here too, and not when the disk has what the leader sent.
         let came = Instant::now();
         let append = message::read_append_body(body)?;
+        let leader = append.vote.leader_id().voted_for.node;
         match self.core.append_entries(append).await {
             Ok(response) => {
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                    self.heard.at(came);
+                    self.heard.at(came, leader);
                 }
                 done(message::append_answer(&response))
             }

@@ -31,8 +31,11 @@ use openraft::metrics::RaftServerMetrics;
 use openraft::{LinearizerOption, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::footing::gate::{preempted, spawn};
 use super::footing::types::{Decided, Types, committed_lead};
 use super::storage::state::{State, epoch};
+use super::voters;
+use crate::guard::{Guard, holds};
 use crate::{Agreeable, Leadership, QuorumError};
 
 /// Proposals that share one entry at most.
@@ -170,6 +173,7 @@ impl<M: Agreeable> Leader<M> {
             epoch,
             is_mine: true,
         });
+        spawn(voters::finish(self.core.clone()));
         loop {
             let mut round = Round::new();
             let wait = mind
@@ -189,7 +193,7 @@ impl<M: Agreeable> Leader<M> {
                 () = sleep(wait) => {}
             }
             self.fire(&mut mind, &mut round);
-            if self.agree(term, round).await.is_err() {
+            if self.agree(term, round).await.is_err() && holds(Guard::FreshMind) {
                 return self.rest(metrics).await;
             }
         }
@@ -199,8 +203,10 @@ impl<M: Agreeable> Leader<M> {
     async fn catch_up(&mut self) -> Option<Mind<M>> {
         let core = self.core.clone();
         let caught_up = async move {
-            let linearizer = core.get_read_linearizer(confirmed()).await.ok()?;
-            linearizer.await_ready(&core).await.ok()?;
+            if holds(Guard::LeaderCaughtUp) {
+                let linearizer = core.get_read_linearizer(confirmed()).await.ok()?;
+                linearizer.await_ready(&core).await.ok()?;
+            }
             let copied = core.with_state_machine(|state| {
                 let copy = state.copy();
                 Box::pin(async move { copy })
@@ -284,7 +290,7 @@ impl<M: Agreeable> Leader<M> {
             let records = Decided(round.records.clone());
             let write = write(self.core.clone(), term, records);
             self.patiently(write).await
-        } else if !round.waiting.is_empty() {
+        } else if !round.waiting.is_empty() && holds(Guard::ConfirmedAnswers) {
             // What is said about the state must still be true when it is said.
             let core = self.core.clone();
             let confirm = async move {
@@ -295,7 +301,7 @@ impl<M: Agreeable> Leader<M> {
             };
             self.patiently(confirm).await
         } else {
-            return Ok(());
+            Ok(())
         };
         match agreed {
             Ok(()) => {
@@ -322,8 +328,12 @@ async fn write<M: Agreeable>(
     records: Decided,
 ) -> Result<(), QuorumError> {
     let (responder, done) = ProgressResponder::complete_only();
-    core.write(records)
-        .with_leader(committed_lead(term))
+    preempted().await;
+    let mut write = core.write(records);
+    if holds(Guard::ExpectedTerm) {
+        write = write.with_leader(committed_lead(term));
+    }
+    write
         .responder(responder)
         .await
         .map_err(|fatal| failed(&fatal))?;

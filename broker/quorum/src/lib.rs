@@ -6,12 +6,17 @@
 //! Decision 0003 has the reasons, `docs/formats/metadata-log.md` the bytes.
 
 mod agreement;
+mod guard;
 pub mod identity;
 mod raft;
 mod solo;
 mod store;
 
 pub use agreement::{Agreeable, Agreed, Leadership, Moment, Quorum, QuorumError};
+#[cfg(feature = "simulation")]
+pub use guard::{Guard, without};
+#[cfg(feature = "simulation")]
+pub use raft::Gate;
 pub use raft::{
     Asked, Census, Endpoint, ForeignController, Greeting, LinkError, MessageError, Named, Peer,
     PeerId, PeerLink, QuorumStatus, Raft, RaftDoors, RaftError, RaftOptions, ReplicaStatus, Seat,

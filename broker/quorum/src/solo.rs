@@ -13,6 +13,7 @@ use freshet_types::{Decision, Millis, Position, StoredRecord, Ticket, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::guard::{Guard, holds};
 use crate::store::{
     Content, Entry, EntryId, Opened, SnapshotMeta, Store, StoreError, encode_snapshot,
 };
@@ -73,7 +74,7 @@ impl<M: Agreeable> Solo<M> {
         options: SoloOptions,
     ) -> Result<Self, StoreError> {
         let opened = Store::open(disk, dir)?;
-        if opened.is_replicated() {
+        if opened.is_replicated() && holds(Guard::SoloStaysOut) {
             return Err(StoreError::Replicated {
                 path: dir.to_owned(),
             });

@@ -3,31 +3,39 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use freshet_env::Clock;
+use freshet_env::{Clock, Disk as _};
 use freshet_quorum::{
-    Leadership, Peer, PeerId, Quorum, Raft, RaftDoors, RaftOptions, Seat, load_dice,
+    Census, Gate, Leadership, Named, Peer, PeerId, Quorum, Raft, RaftDoors, RaftOptions, Seat,
+    load_dice,
 };
 use freshet_sim::FakeDisk;
 use freshet_types::{ClusterId, NodeId, Timestamp, TopicId};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::history::History;
+use crate::history::{History, Life};
+use crate::lost::Lost;
 use crate::machine::{Ask, Numbers};
-use crate::net::{Link, Net, Node};
+use crate::net::{End, Link, Net, Node};
 
-/// The simulated clock as the broker knows it.
+/// The simulated clock as the broker knows it: the wall's hand may be anywhere.
 #[derive(Debug)]
-struct SimClock(Instant);
+struct SimClock {
+    start: Instant,
+    wall_ms: Arc<AtomicI64>,
+}
 
 impl Clock for SimClock {
     fn micros(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_micros()).unwrap()
+        u64::try_from(self.start.elapsed().as_micros()).unwrap()
     }
 
     fn wall(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000 + i64::try_from(self.0.elapsed().as_millis()).unwrap())
+        let since = i64::try_from(self.start.elapsed().as_millis()).unwrap();
+        Timestamp(1_700_000_000_000 + since + self.wall_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -35,8 +43,15 @@ impl Clock for SimClock {
 struct Host {
     disk: FakeDisk,
     directory: TopicId,
+    cluster: ClusterId,
     life: u64,
     raft: Option<Node>,
+    /// What holds the tasks of its process.
+    gate: Gate,
+    /// How wrong its wall clock is.
+    wall_ms: Arc<AtomicI64>,
+    /// Finds the quorum, as a broker does when it starts.
+    settling: Option<JoinHandle<()>>,
 }
 
 pub(crate) struct Cluster {
@@ -106,10 +121,19 @@ impl Cluster {
             Host {
                 disk,
                 directory,
+                cluster: ClusterId("simulated".into()),
                 life: 0,
                 raft: None,
+                gate: Gate::default(),
+                wall_ms: Arc::default(),
+                settling: None,
             },
         );
+    }
+
+    /// At its next start a node says that it belongs elsewhere.
+    pub(crate) fn belongs_to(&mut self, node: NodeId, cluster: &str) {
+        self.hosts.get_mut(&node).unwrap().cluster = ClusterId(cluster.into());
     }
 
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
@@ -122,6 +146,12 @@ impl Cluster {
             id: PeerId { node, directory },
             endpoints: Vec::new(),
         }
+    }
+
+    /// The process of a node, if it is up.
+    pub(crate) fn process(&self, node: NodeId) -> Option<(Life, Node)> {
+        let life = (node, self.hosts[&node].life);
+        Some((life, self.raft(node)?))
     }
 
     pub(crate) fn raft(&self, node: NodeId) -> Option<Node> {
@@ -150,6 +180,7 @@ impl Cluster {
         let (peer, options) = (self.peer(node), self.options);
         let host = self.hosts.get_mut(&node).unwrap();
         host.life += 1;
+        host.gate = Gate::default();
         let link = Link {
             net: self.net.clone(),
             me: node,
@@ -157,19 +188,16 @@ impl Cluster {
         };
         let doors = RaftDoors {
             disk: Arc::new(host.disk.clone()),
-            clock: Arc::new(SimClock(self.start)),
+            clock: Arc::new(SimClock {
+                start: self.start,
+                wall_ms: Arc::clone(&host.wall_ms),
+            }),
             link: Arc::new(link),
         };
-        let identity = (ClusterId("simulated".into()), peer);
-        let raft = Raft::start(
-            doors,
-            Path::new("/meta"),
-            identity,
-            Numbers::default,
-            options,
-        )
-        .await;
-        let raft = match raft {
+        let identity = (host.cluster.clone(), peer);
+        let (dir, blank) = (Path::new("/meta"), Numbers::default);
+        let started = Raft::start(doors, dir, identity, blank, options);
+        let raft = match host.gate.hold(started).await {
             Ok(raft) => Arc::new(raft),
             Err(_) if !host.disk.is_on() => {
                 host.disk = host.disk.crash();
@@ -178,7 +206,12 @@ impl Cluster {
             }
             Err(error) => panic!("{node}: {error}"),
         };
-        self.net.plug_in(node, host.life, Arc::clone(&raft));
+        let end = End {
+            life: host.life,
+            node: Arc::clone(&raft),
+            gate: host.gate.clone(),
+        };
+        self.net.plug_in(node, end);
         host.raft = Some(Arc::clone(&raft));
         self.witness(node, &raft);
         self.note(&format!("{node} is up"));
@@ -187,9 +220,10 @@ impl Cluster {
     /// Writes down whatever a node shows.
     fn witness(&self, node: NodeId, raft: &Node) {
         let (mut images, history) = (raft.watch(), self.history.clone());
+        let life = self.hosts[&node].life;
         tokio::spawn(async move {
             loop {
-                history.shown(node, &images.borrow_and_update().numbers);
+                history.shown((node, life), &images.borrow_and_update());
                 if images.changed().await.is_err() {
                     return;
                 }
@@ -197,11 +231,15 @@ impl Cluster {
         });
         let (mut leadership, history, start) =
             (raft.leadership(), self.history.clone(), self.start);
+        let images = raft.watch();
         tokio::spawn(async move {
             loop {
                 let now = *leadership.borrow_and_update();
+                if now != Leadership::NOBODY {
+                    history.knows((node, life), now.epoch);
+                }
                 if now.is_mine {
-                    history.led(node, now.epoch);
+                    history.led(node, now.epoch, images.borrow().numbers.len());
                     history.note(start.elapsed(), &format!("{node} leads in {}", now.epoch));
                 }
                 if leadership.changed().await.is_err() {
@@ -216,6 +254,11 @@ impl Cluster {
         let host = self.hosts.get_mut(&node).unwrap();
         // What an old process still holds answers only errors from here on.
         host.disk = host.disk.crash();
+        host.gate.stop(false);
+        host.gate.preempt(false);
+        if let Some(settling) = host.settling.take() {
+            settling.abort();
+        }
         let Some(raft) = host.raft.take() else {
             return;
         };
@@ -228,9 +271,82 @@ impl Cluster {
     pub(crate) fn lose_disk(&mut self, node: NodeId) {
         self.crash(node);
         let host = self.hosts.get_mut(&node).unwrap();
-        host.disk = FakeDisk::new(self.seed ^ 77);
+        host.disk = FakeDisk::new(self.seed ^ 77 ^ (host.life << 8));
         host.directory = directory(node, host.life);
         self.note(&format!("{node} lost its disk"));
+    }
+
+    /// A node that is down has these files now, and no others.
+    pub(crate) fn restore_disk(&mut self, node: NodeId, files: &[(String, Vec<u8>)]) {
+        let disk = FakeDisk::new(self.seed ^ 78);
+        for (path, bytes) in files {
+            let path = Path::new(path);
+            disk.create_dir_all(path.parent().unwrap()).unwrap();
+            disk.replace_small(path, bytes).unwrap();
+        }
+        disk.sync_dir(Path::new("/")).unwrap();
+        self.hosts.get_mut(&node).unwrap().disk = disk;
+        self.note(&format!("{node} has an old disk"));
+    }
+
+    /// The process of a node does nothing for so long, while time and messages go on.
+    pub(crate) fn stall(&self, node: NodeId, ms: u64) {
+        let gate = self.hosts[&node].gate.clone();
+        self.note(&format!("{node} stands still for {ms} ms"));
+        gate.stop(true);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            gate.stop(false);
+        });
+    }
+
+    /// Holds the thread that decides back, just before it hands over what it has decided.
+    pub(crate) fn hold_decisions(&self, node: NodeId, held: bool) {
+        let what = if held { "is held back" } else { "goes on" };
+        self.note(&format!("what {node} decides {what}"));
+        self.hosts[&node].gate.preempt(held);
+    }
+
+    /// Sets a node's wall clock.
+    pub(crate) fn set_wall(&self, node: NodeId, wrong_ms: i64) {
+        self.note(&format!("the clock of {node} is wrong by {wrong_ms} ms"));
+        let host = &self.hosts[&node];
+        host.wall_ms.store(wrong_ms, Ordering::Relaxed);
+    }
+
+    /// A task of this node's process.
+    pub(crate) fn spawn(
+        &self,
+        node: NodeId,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        tokio::spawn(self.hosts[&node].gate.hold(task))
+    }
+
+    /// Has a node find the quorum, as brokers do when they start. These were named as voters.
+    pub(crate) fn settle(&mut self, node: NodeId, named: &[NodeId], lost: &Lost) {
+        let (census, is_named) = (census(node, named), named.contains(&node));
+        let (raft, lost) = (self.raft(node).unwrap(), lost.clone());
+        let (mine, history, start) = (self.peer(node).id, self.history.clone(), self.start);
+        let task = async move {
+            census.settle(&raft).await.unwrap();
+            if !lost.is_in(node) {
+                return;
+            }
+            let voters = raft.status().voters;
+            let of_node = voters.iter().map(|voter| voter.peer.id);
+            let of_node: Vec<_> = of_node.filter(|id| id.node == node).collect();
+            if of_node == [mine] || !is_named && of_node.is_empty() {
+                lost.confirm(&raft).await;
+                lost.forget(node);
+                history.note(
+                    start.elapsed(),
+                    &format!("{node} has its new disk taken in"),
+                );
+            }
+        };
+        let settling = self.spawn(node, task);
+        self.hosts.get_mut(&node).unwrap().settling = Some(settling);
     }
 
     /// The node that decides, when there is one that a majority can hear.
@@ -276,6 +392,8 @@ impl Cluster {
                 let added =
                     tokio::time::timeout(Duration::from_secs(2), raft.propose(Ask::Add(number)));
                 if let Ok(Ok(index)) = added.await {
+                    self.history
+                        .shown((leader, self.hosts[&leader].life), &raft.watch().borrow());
                     self.history.added(number, index, begin, self.now());
                     break;
                 }
@@ -302,6 +420,17 @@ impl Cluster {
         }
         let trace = self.history.trace().join("\n");
         panic!("{node} cannot be read: {refused:?}\n{trace}");
+    }
+}
+
+/// These were named, and `me` asks them.
+pub(crate) fn census(me: NodeId, named: &[NodeId]) -> Census {
+    let voters = named.iter().map(|&node| (node, Vec::new())).collect();
+    Census {
+        me,
+        endpoints: Vec::new(),
+        named: Named::Voters(voters),
+        pause: Duration::from_millis(50),
     }
 }
 

@@ -4,20 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_types::NodeId;
+use freshet_types::{NodeId, Offset};
 use parking_lot::Mutex;
+
+use crate::machine::Image;
 
 #[derive(Debug, Default)]
 struct Seen {
     /// The one order, as far as anybody has seen it.
     agreed: Vec<u64>,
+    /// What the list was at an offset, by its length, and in which term it got there.
+    positions: BTreeMap<Offset, (i32, usize)>,
+    /// The offset that each process showed last.
+    shown: BTreeMap<Life, Offset>,
     /// Who led in which term.
     leaders: BTreeMap<i32, NodeId>,
+    /// The term that each process knew last.
+    epochs: BTreeMap<Life, i32>,
+    /// The list had this length, as somebody was told.
+    told: usize,
     /// Finished operations: begin, end, and what they say about the length of the list.
     operations: Vec<Operation>,
     trace: Vec<String>,
     flaws: Vec<String>,
 }
+
+/// One process of a node.
+pub(crate) type Life = (NodeId, u64);
 
 #[derive(Debug, Clone, Copy)]
 struct Operation {
@@ -29,52 +42,107 @@ struct Operation {
     added: Option<u64>,
 }
 
+impl Seen {
+    fn flaw(&mut self, flaw: String) {
+        self.flaws.push(flaw);
+    }
+
+    fn finish(&mut self, operation: Operation) {
+        self.told = self.told.max(operation.at_least);
+        self.operations.push(operation);
+    }
+}
+
 /// The history of one run. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History(Arc<Mutex<Seen>>);
 
 impl History {
     /// A node showed this list: what anybody has ever been shown stays, in one order.
-    pub(crate) fn shown(&self, node: NodeId, numbers: &[u64]) {
+    pub(crate) fn shown(&self, life: Life, image: &Image) {
         let mut seen = self.0.lock();
+        let (node, numbers) = (life.0, image.numbers.as_slice());
+        let (offset, epoch) = (image.position.offset, image.position.epoch);
+        let before = seen.shown.insert(life, offset);
+        if before.is_some_and(|before| before > offset) {
+            seen.flaw(format!("{node} went back from {before:?} to {offset}"));
+        }
+        let here = (epoch, numbers.len());
+        let there = *seen.positions.entry(offset).or_insert(here);
+        if there != here && offset >= 0 {
+            seen.flaw(format!(
+                "{node} has {here:?} at {offset}, agreed was {there:?}"
+            ));
+        }
         let both = seen.agreed.len().min(numbers.len());
         if seen.agreed[..both] != numbers[..both] {
             let flaw = format!("{node} shows {numbers:?}, agreed was {:?}", seen.agreed);
-            seen.flaws.push(flaw);
+            seen.flaw(flaw);
         } else if numbers.len() > both {
             seen.agreed = numbers.to_vec();
         }
     }
 
-    pub(crate) fn led(&self, node: NodeId, epoch: i32) {
+    /// A process knows of a term.
+    pub(crate) fn knows(&self, life: Life, epoch: i32) {
+        let mut seen = self.0.lock();
+        let before = seen.epochs.insert(life, epoch);
+        if before.is_some_and(|before| before > epoch) {
+            let node = life.0;
+            seen.flaw(format!("{node} went back from term {before:?} to {epoch}"));
+        }
+    }
+
+    /// A node decides, on top of a list of this length.
+    pub(crate) fn led(&self, node: NodeId, epoch: i32, len: usize) {
         let mut seen = self.0.lock();
         let leader = *seen.leaders.entry(epoch).or_insert(node);
         if leader != node {
-            seen.flaws
-                .push(format!("{leader} and {node} both led in term {epoch}"));
+            seen.flaw(format!("{leader} and {node} both led in term {epoch}"));
+        }
+        let told = seen.told;
+        if len < told {
+            seen.flaw(format!(
+                "{node} leads in {epoch} with {len}, told were {told}"
+            ));
         }
     }
 
     /// A number was said to be at `index`.
     pub(crate) fn added(&self, number: u64, index: usize, begin: Duration, end: Duration) {
-        let (at_least, added) = (index + 1, Some(number));
-        self.0.lock().operations.push(Operation {
+        let mut seen = self.0.lock();
+        if seen.agreed.get(index) != Some(&number) {
+            let found = seen.agreed.get(index).copied();
+            seen.flaw(format!(
+                "{number} was told to be at {index}, where {found:?} is"
+            ));
+        }
+        seen.finish(Operation {
             begin,
             end,
-            at_least,
-            added,
+            at_least: index + 1,
+            added: Some(number),
         });
     }
 
     /// The list was said to have this length.
     pub(crate) fn counted(&self, count: usize, begin: Duration, end: Duration) {
-        let (at_least, added) = (count, None);
-        self.0.lock().operations.push(Operation {
+        let mut seen = self.0.lock();
+        let known = seen.agreed.len();
+        if known < count {
+            seen.flaw(format!("{count} were told, where {known} were agreed to"));
+        }
+        seen.finish(Operation {
             begin,
             end,
-            at_least,
-            added,
+            at_least: count,
+            added: None,
         });
+    }
+
+    /// What cannot be, as soon as it is.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.0.lock().flaws.first().cloned().map_or(Ok(()), Err)
     }
 
     pub(crate) fn note(&self, at: Duration, what: &str) {
@@ -95,10 +163,8 @@ impl History {
     /// Whether the operations could have happened one at a time, each at a moment between its begin
     /// and its end. Positions in the list give the order, so a sweep over time is enough.
     pub(crate) fn judge(&self, at_the_end: &[u64]) -> Result<(), String> {
+        self.check()?;
         let seen = self.0.lock();
-        if let Some(flaw) = seen.flaws.first() {
-            return Err(flaw.clone());
-        }
         if !at_the_end.starts_with(&seen.agreed) {
             return Err(format!(
                 "{at_the_end:?} at the end, agreed was {:?}",

@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod blows;
+mod changes;
 mod cluster;
+mod guards;
 mod history;
+mod lost;
 mod machine;
 mod net;
+mod rules;
 mod scenarios;
 mod storms;

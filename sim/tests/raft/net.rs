@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_quorum::{Asked, LinkError, Peer, PeerLink, Raft};
+use freshet_quorum::{Asked, Gate, LinkError, Peer, PeerLink, Raft};
 use freshet_sim::{Throws, Weather};
 use freshet_types::NodeId;
 use parking_lot::Mutex;
@@ -23,10 +24,20 @@ pub(crate) fn throws(seed: u64) -> Throws {
 struct Wires {
     throws: Throws,
     weather: Weather,
-    /// Who is up, and in which life.
-    up: BTreeMap<NodeId, (u64, Node)>,
+    up: BTreeMap<NodeId, End>,
     /// From whom to whom nothing gets through.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Of all that was ever delivered, in order.
+    delivered: (u64, DefaultHasher),
+}
+
+/// A process as the network sees it.
+#[derive(Clone)]
+pub(crate) struct End {
+    pub(crate) life: u64,
+    pub(crate) node: Node,
+    /// While it is shut, what comes waits in the sockets.
+    pub(crate) gate: Gate,
 }
 
 /// The network. Clones are the same.
@@ -42,11 +53,12 @@ impl Net {
             weather,
             up,
             cut,
+            delivered: Default::default(),
         })))
     }
 
-    pub(crate) fn plug_in(&self, node: NodeId, life: u64, raft: Node) {
-        self.0.lock().up.insert(node, (life, raft));
+    pub(crate) fn plug_in(&self, node: NodeId, end: End) {
+        self.0.lock().up.insert(node, end);
     }
 
     pub(crate) fn unplug(&self, node: NodeId) {
@@ -86,12 +98,25 @@ impl Net {
         (!lost && !wires.cut.contains(&(from, to))).then(|| Duration::from_millis(delay))
     }
 
-    fn find(&self, node: NodeId) -> Option<(u64, Node)> {
+    fn find(&self, node: NodeId) -> Option<End> {
         self.0.lock().up.get(&node).cloned()
     }
 
     fn is_up(&self, node: NodeId, life: u64) -> bool {
-        self.find(node).is_some_and(|(now, _)| now == life)
+        self.find(node).is_some_and(|end| end.life == life)
+    }
+
+    /// How many messages were delivered, and a hash of all their bytes in their order.
+    pub(crate) fn delivered(&self) -> (u64, u64) {
+        let wires = self.0.lock();
+        let (count, hasher) = &wires.delivered;
+        (*count, hasher.finish())
+    }
+
+    fn note(&self, from: NodeId, to: NodeId, bytes: &Bytes) {
+        let (count, hasher) = &mut self.0.lock().delivered;
+        *count += 1;
+        (from, to, bytes).hash(hasher);
     }
 
     fn is_doubled(&self) -> bool {
@@ -144,11 +169,17 @@ async fn deliver(
     request: Bytes,
 ) -> Option<Result<Bytes, String>> {
     tokio::time::sleep(net.travel(from, to)?).await;
-    let Some((life, node)) = net.find(to) else {
+    let Some(End { life, node, gate }) = net.find(to) else {
         return Some(Err("connection refused".to_owned()));
     };
-    let answer = node.receive(request).await.unwrap();
+    gate.is_open().await;
+    if !net.is_up(to, life) {
+        return Some(Err("connection reset".to_owned()));
+    }
+    net.note(from, to, &request);
+    let answer = gate.hold(node.receive(request)).await.unwrap();
     drop(node);
+    net.note(to, from, &answer);
     let back = net.travel(to, from)?;
     tokio::time::sleep(back).await;
     net.is_up(to, life).then_some(Ok(answer))

@@ -5,28 +5,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_quorum::{
-    Census, Named, Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError, VotersError,
+    Quorum, QuorumError, RaftOptions, Solo, SoloOptions, StoreError, VotersError,
 };
 use freshet_sim::FakeClock;
 use freshet_types::{NodeId, Timestamp};
 
-use crate::cluster::{Cluster, options, run};
+use crate::cluster::{Cluster, census, options, run};
 use crate::machine::{Ask, Numbers};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-async fn wait(ms: u64) {
+pub(crate) async fn wait(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-async fn all_agree(cluster: &Cluster, expected: &[u64]) {
+/// Looks every millisecond, for half a minute.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..30_000 {
+        if is_so() {
+            return;
+        }
+        wait(1).await;
+    }
+    panic!("it does not come true");
+}
+
+pub(crate) async fn all_agree(cluster: &Cluster, expected: &[u64]) {
     for node in cluster.up() {
         assert_eq!(cluster.read(node).await, expected, "{node}");
     }
     cluster.history.judge(expected).unwrap();
 }
 
-fn numbers(count: u64) -> Vec<u64> {
+pub(crate) fn numbers(count: u64) -> Vec<u64> {
     (0..count).collect()
 }
 
@@ -130,7 +141,7 @@ fn a_leader_that_stalls_for_a_moment_is_left_alone() {
 }
 
 #[test]
-fn who_comes_back_does_not_depose_a_healthy_leader() {
+pub(crate) fn who_comes_back_does_not_depose_a_healthy_leader() {
     for seed in 0..8 {
         run(seed, async || {
             let cluster = Cluster::formed(seed, 3, options()).await;
@@ -152,7 +163,7 @@ fn who_comes_back_does_not_depose_a_healthy_leader() {
 }
 
 #[test]
-fn a_leader_without_a_majority_decides_nothing() {
+pub(crate) fn a_leader_without_a_majority_decides_nothing() {
     run(5, async || {
         let cluster = Cluster::formed(5, 5, options()).await;
         cluster.add_all(0..3).await;
@@ -199,7 +210,7 @@ fn all_lose_power_at_once_and_nothing_is_lost() {
     }
 }
 
-fn small() -> RaftOptions {
+pub(crate) fn small() -> RaftOptions {
     RaftOptions {
         snapshot_after_bytes: 200,
         kept_entries: 2,
@@ -255,7 +266,7 @@ fn a_lost_disk_does_not_vote() {
 }
 
 #[test]
-fn a_voter_with_a_new_disk_replaces_the_old_one() {
+pub(crate) fn a_voter_with_a_new_disk_replaces_the_old_one() {
     run(10, async || {
         let mut cluster = Cluster::formed(10, 3, small()).await;
         cluster.add_all(0..50).await;
@@ -386,7 +397,7 @@ fn a_disk_that_fails_takes_only_its_node_down() {
 }
 
 #[test]
-fn the_log_of_one_becomes_that_of_three() {
+pub(crate) fn the_log_of_one_becomes_that_of_three() {
     run(13, async || {
         let mut cluster = Cluster::new(13, 0, small()).await;
         let first = NodeId(1);
@@ -441,28 +452,15 @@ fn the_log_of_one_becomes_that_of_three() {
     });
 }
 
-fn census(cluster: &Cluster, me: NodeId) -> Census {
-    let voters = cluster
-        .nodes()
-        .into_iter()
-        .map(|node| (node, Vec::new()))
-        .collect();
-    Census {
-        me,
-        endpoints: Vec::new(),
-        named: Named::Voters(voters),
-        pause: Duration::from_millis(50),
-    }
-}
-
 #[test]
-fn empty_controllers_form_one_quorum_and_take_a_new_disk_in() {
+pub(crate) fn empty_controllers_form_one_quorum_and_take_a_new_disk_in() {
     run(14, async || {
         let mut cluster = Cluster::new(14, 3, options()).await;
         // One is late: the others wait for it.
         cluster.crash(NodeId(3));
         let settle = |cluster: &Cluster, node: NodeId| {
-            let (census, raft) = (census(cluster, node), cluster.raft(node).unwrap());
+            let census = census(node, &cluster.nodes());
+            let raft = cluster.raft(node).unwrap();
             tokio::spawn(async move { census.settle(&raft).await.unwrap() })
         };
         let early = [1, 2].map(|node| settle(&cluster, NodeId(node)));

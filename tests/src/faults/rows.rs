@@ -107,6 +107,8 @@ const ENDS: &[Fault] = &[
         "another takes over; a change is everywhere or nowhere; brokers serve on",
         &[
             "a_dead_leader_is_replaced_within_a_second",
+            "a_new_leader_knows_what_the_old_one_has_answered",
+            "what_was_agreed_survives_every_storm",
             "promises_are_kept_in_every_life",
         ],
     ),
@@ -135,6 +137,7 @@ const DISKS: &[Fault] = &[
         &[
             "all_lose_power_at_once_and_nothing_is_lost",
             "blackouts_take_nothing",
+            "what_was_answered_is_on_the_disks_of_a_majority",
             "promises_are_kept_in_every_life",
         ],
     ),
@@ -226,13 +229,19 @@ const DISKS: &[Fault] = &[
         18,
         "a disk of yesterday comes back",
         "the broker counts as unclean and catches up; nothing is cut elsewhere",
-        &["promises_are_kept_in_every_life"],
+        &[
+            "a_follower_whose_disk_is_of_yesterday_is_sent_what_it_has_lost",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         19,
         "the disk of another broker or cluster is mounted",
         "it refuses to start",
-        &["a_foreign_cluster_id_is_refused"],
+        &[
+            "a_foreign_cluster_id_is_refused",
+            "a_controller_of_another_cluster_takes_no_part",
+        ],
     ),
     in_part(
         20,
@@ -268,6 +277,9 @@ const STALLS: &[Fault] = &[
         "another decides; the old one commits nothing",
         &[
             "who_comes_back_does_not_depose_a_healthy_leader",
+            "a_leader_that_stood_still_says_nothing_that_is_old",
+            "what_was_decided_in_one_term_does_not_enter_another",
+            "what_was_agreed_survives_every_storm",
             "promises_are_kept_in_every_life",
         ],
     ),
@@ -283,6 +295,7 @@ const STALLS: &[Fault] = &[
         "it acknowledges nothing; another leads",
         &[
             "what_was_agreed_survives_every_storm",
+            "a_leader_that_is_cut_off_answers_nothing_that_is_old",
             "promises_are_kept_in_every_life",
         ],
     ),
@@ -292,6 +305,8 @@ const STALLS: &[Fault] = &[
         "no election after election; work goes on",
         &[
             "who_comes_back_does_not_depose_a_healthy_leader",
+            "a_leader_that_hears_nobody_is_replaced",
+            "what_was_agreed_survives_every_storm",
             "promises_are_kept_in_every_life",
         ],
     ),
@@ -351,7 +366,10 @@ const RESOURCES: &[Fault] = &[
         34,
         "a clock jumps",
         "nothing is deleted early; elections do not use it",
-        &["promises_are_kept_in_every_life"],
+        &[
+            "what_was_agreed_survives_every_storm",
+            "promises_are_kept_in_every_life",
+        ],
     ),
     tried(
         35,

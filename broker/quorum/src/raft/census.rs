@@ -26,6 +26,7 @@ use super::peer::{Endpoint, Peer, PeerId};
 use super::post::message::{self, Kind, Letter, MessageError, Verdict};
 use super::{PeerLink, Raft, VotersError};
 use crate::Agreeable;
+use crate::guard::{Guard, holds};
 
 /// Stands for a node that is known by its address only.
 const UNKNOWN: NodeId = NodeId(-1);
@@ -192,7 +193,7 @@ fn decide(
         return Ok(Step::Join);
     }
     let greets = |voter: &NodeId| greetings.iter().any(|greeting| greeting.node == *voter);
-    if !voters.iter().all(greets) || voters.iter().min() != Some(&me) {
+    if (!voters.iter().all(greets) && holds(Guard::AllAnswer)) || voters.iter().min() != Some(&me) {
         return Ok(Step::Wait);
     }
     if first.is_none() {
@@ -217,7 +218,9 @@ impl Heard {
         let step = decide(me, &self.voters, &self.greetings)?;
         Ok(match step {
             // Who is silent may be the one that remembers.
-            Step::Begin | Step::Form(_) if !self.missing.is_empty() => Step::Wait,
+            Step::Begin | Step::Form(_) if !self.missing.is_empty() && holds(Guard::AllAnswer) => {
+                Step::Wait
+            }
             step => step,
         })
     }
@@ -292,6 +295,14 @@ impl News {
             );
         }
     }
+}
+
+/// Whether a node need not ask for anything. To be found among those who listen is not enough for
+/// one that has asked: its leader may be gone before it was given its vote, or the old disk lost it.
+fn is_settled<M: Agreeable>(raft: &Raft<M>, asking: bool) -> bool {
+    let is_in = raft.is_formed() && raft.is_found();
+    let is_done = raft.is_voter() || !asking;
+    is_in && (is_done && !raft.is_replacing() || !holds(Guard::AsksUntilReplaced))
 }
 
 impl Census {
@@ -413,7 +424,9 @@ impl Census {
     /// One of those that answered belongs to another cluster.
     pub async fn settle<M: Agreeable>(&self, raft: &Raft<M>) -> Result<(), ForeignController> {
         let mut news = News::new();
-        while !(raft.is_formed() && raft.is_found()) {
+        // Whether this node has asked, and was not told that it is in.
+        let mut asking = false;
+        while !is_settled(raft, asking) {
             let heard = self.greet(raft.link(), &raft.greeting()).await;
             match heard.decide(self.me)? {
                 Step::Form(peers) => {
@@ -428,11 +441,13 @@ impl Census {
                     }
                 }
                 Step::Join => {
-                    let refused = match self.ask_in(raft, &heard).await {
-                        None => self.another_there(raft).await,
-                        refused => refused,
-                    };
-                    news.refused(refused);
+                    let asked = self.ask_in(raft, &heard).await;
+                    asking = asked.is_err();
+                    news.refused(match asked {
+                        Ok(()) => None,
+                        Err(VotersError::NotLeader { .. }) => self.another_there(raft).await,
+                        Err(why) => Some(why),
+                    });
                 }
                 Step::Wait | Step::Begin | Step::Adopt(_) => {}
             }
@@ -484,8 +499,8 @@ impl Census {
         other.map(|_| VotersError::Taken(self.me))
     }
 
-    /// Whoever leads will hear it; gives why the leader did not take this node in.
-    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) -> Option<VotersError> {
+    /// Whoever leads will hear it; the error says why it did not take this node in.
+    async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) -> Result<(), VotersError> {
         let as_voter = match &self.named {
             Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
             Named::Addresses { wants_vote, .. } => *wants_vote,
@@ -500,12 +515,11 @@ impl Census {
                 endpoints: heard.endpoints(node),
             };
             match raft.join(&leader, as_voter).await {
-                Ok(()) => return None,
                 Err(VotersError::NotLeader { .. }) => {}
-                Err(why) => return Some(why),
+                answered => return answered,
             }
         }
-        None
+        Err(VotersError::NotLeader { leader: None })
     }
 }
 

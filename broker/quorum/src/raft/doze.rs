@@ -7,6 +7,11 @@
 //! own. Each word of the leader puts that look off, so that a timer rings only when the leader is silent;
 //! and whoever has something to say soon says it then ([`LastHeard::pulse`]).
 //!
+//! A leader whose words are heard and who hears nobody (a line that is cut one way) could hold its
+//! followers like that for ever: it may decide nothing, and nobody asks for votes. So one that has spoken
+//! [`UNHEARD_WORDS`] times, and had no answer of a majority in between, hands over. Counted are words
+//! and not time: a process that stood still has said nothing.
+//!
 //! A leader that hands over ends the trust in its word at once. That needs no look: whom it hands over
 //! to is told, and begins an election then. Should that one fail, the others notice when the time of
 //! the old word is over.
@@ -24,7 +29,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::leader::Core;
 use super::options::RaftOptions;
+use super::status::RaftInstant;
+use super::voters;
 use crate::Agreeable;
+use crate::guard::{Guard, holds};
+
+/// Heartbeats without an answer of a majority after which a leader gives up: 960 ms with the defaults,
+/// by when others have elected another one if they hear as little of this one.
+const UNHEARD_WORDS: u32 = 8;
 
 /// When a leader was heard last whom this node follows, and who that was.
 #[derive(Debug, Clone, Default)]
@@ -76,13 +88,46 @@ impl LastHeard {
     }
 }
 
+/// How long a leader has been talking to nobody.
+#[derive(Debug, Default)]
+struct Unheard {
+    /// When a majority had answered last.
+    acked: Option<RaftInstant>,
+    words: u32,
+}
+
+impl Unheard {
+    /// A heartbeat was sent.
+    async fn spoke<M: Agreeable>(&mut self, core: &Core<M>) {
+        let acked = {
+            let metrics = core.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics.last_quorum_acked.map(|acked| *acked)
+        };
+        let is_heard = acked != std::mem::replace(&mut self.acked, acked);
+        self.words = if is_heard { 0 } else { self.words + 1 };
+        if self.words != UNHEARD_WORDS || !holds(Guard::DeafLeadersGo) {
+            return;
+        }
+        if let Some(next) = voters::furthest(core) {
+            tracing::warn!(%next, "no majority answers: this controller gives the lead away");
+            // An error says that it has stopped.
+            let _ = core.trigger().transfer_leader(next).await;
+        }
+    }
+}
+
 /// Has `core` look at its clock only while that may matter, and a leader say that it is there.
 pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, options: RaftOptions) {
     let (heartbeat, trust) = (options.heartbeat, options.election_max);
     let mut metrics = core.server_metrics();
     let mut due = Instant::now();
+    let mut unheard = Unheard::default();
     loop {
         let state = metrics.borrow_watched().state;
+        if state != ServerState::Leader {
+            unheard = Unheard::default();
+        }
         let now = Instant::now();
         let (looks, until) = match state {
             ServerState::Leader => {
@@ -91,6 +136,7 @@ pub(super) async fn doze<M: Agreeable>(core: Core<M>, heard: LastHeard, options:
                     // An error says that it has stopped; so do its metrics.
                     let _ = core.trigger().heartbeat().await;
                     heard.beat();
+                    unheard.spoke(&core).await;
                 }
                 (false, due)
             }

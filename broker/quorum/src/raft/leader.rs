@@ -34,8 +34,11 @@ use openraft::{LinearizerOption, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::doze::LastHeard;
+use super::footing::gate::{preempted, spawn};
 use super::footing::types::{Decided, Types, committed_lead};
 use super::storage::state::{State, epoch};
+use super::voters;
+use crate::guard::{Guard, holds};
 use crate::{Agreeable, Leadership, QuorumError};
 
 /// Proposals that share one entry at most.
@@ -182,6 +185,7 @@ impl<M: Agreeable> Leader<M> {
             epoch,
             is_mine: true,
         });
+        spawn(voters::finish(self.core.clone()));
         loop {
             let mut round = Round::new();
             let wait = mind
@@ -201,7 +205,7 @@ impl<M: Agreeable> Leader<M> {
                 () = sleep(wait) => {}
             }
             self.fire(&mut mind, &mut round);
-            if self.agree(term, round).await.is_err() {
+            if self.agree(term, round).await.is_err() && holds(Guard::FreshMind) {
                 return self.rest(metrics).await;
             }
         }
@@ -221,8 +225,10 @@ impl<M: Agreeable> Leader<M> {
     async fn catch_up(&mut self) -> Option<Mind<M>> {
         let core = self.core.clone();
         let caught_up = async move {
-            let linearizer = core.get_read_linearizer(confirmed()).await.ok()?;
-            linearizer.await_ready(&core).await.ok()?;
+            if holds(Guard::LeaderCaughtUp) {
+                let linearizer = core.get_read_linearizer(confirmed()).await.ok()?;
+                linearizer.await_ready(&core).await.ok()?;
+            }
             let copied = core.with_state_machine(|state| {
                 let copy = state.copy();
                 Box::pin(async move { copy })
@@ -306,7 +312,7 @@ impl<M: Agreeable> Leader<M> {
             let records = Decided(round.records.clone());
             let write = write(self.core.clone(), term, records);
             self.patiently(write).await
-        } else if !round.waiting.is_empty() {
+        } else if !round.waiting.is_empty() && holds(Guard::ConfirmedAnswers) {
             // What is said about the state must still be true when it is said.
             let core = self.core.clone();
             let confirm = async move {
@@ -317,7 +323,7 @@ impl<M: Agreeable> Leader<M> {
             };
             self.patiently(confirm).await
         } else {
-            return Ok(());
+            Ok(())
         };
         match agreed {
             Ok(()) => {
@@ -344,8 +350,12 @@ async fn write<M: Agreeable>(
     records: Decided,
 ) -> Result<(), QuorumError> {
     let (responder, done) = ProgressResponder::complete_only();
-    core.write(records)
-        .with_leader(committed_lead(term))
+    preempted().await;
+    let mut write = core.write(records);
+    if holds(Guard::ExpectedTerm) {
+        write = write.with_leader(committed_lead(term));
+    }
+    write
         .responder(responder)
         .await
         .map_err(|fatal| failed(&fatal))?;

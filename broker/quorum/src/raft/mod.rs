@@ -25,6 +25,8 @@ mod storage;
 mod voters;
 
 pub use census::{Census, ForeignController, Greeting, Named};
+#[cfg(feature = "simulation")]
+pub use footing::gate::Gate;
 pub use footing::runtime::load_dice;
 pub use node::{Raft, RaftDoors, RaftError};
 pub use options::RaftOptions;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::census::Greeting;
 use super::doze::{LastHeard, doze};
+use super::footing::gate::spawn;
 use super::footing::types::{Address, LogId, Voters, encode_voters};
 use super::leader::{Core, Leader, Proposal, confirmed, failed};
 use super::options::RaftOptions;
@@ -27,6 +28,7 @@ use super::storage;
 use super::storage::log::Log;
 use super::storage::state::Blank;
 use super::voters::{self, VotersError};
+use crate::guard::{Guard, holds};
 use crate::store::{Content, Entry, EntryId, Opened, Store, StoreError};
 use crate::{Agreeable, Agreed, Leadership, Moment, Quorum, QuorumError};
 
@@ -172,9 +174,9 @@ impl<M: Agreeable> Raft<M> {
             silence: options.election_max + options.election_min,
         };
         let tasks = vec![
-            tokio::spawn(leader.run()),
-            tokio::spawn(sum_up(core.clone(), growth)),
-            tokio::spawn(doze(core.clone(), heard.clone(), options)),
+            spawn(leader.run()),
+            spawn(sum_up(core.clone(), growth)),
+            spawn(doze(core.clone(), heard.clone(), options)),
         ];
         let inbox = Inbox {
             core: core.clone(),
@@ -210,6 +212,24 @@ impl<M: Agreeable> Raft<M> {
         let peers = self.peers();
         let mine = peers.iter().find(|peer| peer.id == self.me.id);
         mine.is_some_and(|mine| mine.endpoints == self.me.endpoints)
+    }
+
+    /// Whether this node votes, as far as it knows.
+    pub(super) fn is_voter(&self) -> bool {
+        self.voters().any(|id| id == self.me.id)
+    }
+
+    /// Whether an earlier disk of this node still votes, as far as this one knows.
+    pub(super) fn is_replacing(&self) -> bool {
+        let mine = self.me.id;
+        self.voters().any(|id| id.node == mine.node && id != mine)
+    }
+
+    fn voters(&self) -> impl Iterator<Item = PeerId> {
+        let metrics = self.core.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.voter_ids().collect::<Vec<_>>().into_iter()
     }
 
     /// What this node says to others of itself; see [`super::Census`].
@@ -301,18 +321,7 @@ impl<M: Agreeable> Raft<M> {
 
     /// Hands the lead to the voter that is furthest, if this node has it. Gives whether it is gone.
     pub async fn hand_over(&self) -> bool {
-        let next = {
-            let metrics = self.core.metrics();
-            let metrics = metrics.borrow_watched();
-            let membership = metrics.membership_config.membership();
-            let is_voter = |id: &PeerId| membership.voter_ids().any(|voter| voter == *id);
-            let replicas = metrics.replication.iter().flatten();
-            let others = replicas.filter(|(id, _)| **id != self.me.id && is_voter(id));
-            others
-                .max_by_key(|(_, matched)| **matched)
-                .map(|(id, _)| *id)
-        };
-        let Some(next) = next else {
+        let Some(next) = voters::furthest(&self.core) else {
             return !self.core.is_leader();
         };
         if self.core.trigger().transfer_leader(next).await.is_err() {
@@ -420,6 +429,9 @@ impl<M: Agreeable> Quorum<M> for Raft<M> {
     fn barrier(&self) -> Agreed<'_, ()> {
         Box::pin(async move {
             let to = self.read_from().await?;
+            if !holds(Guard::BarrierWaits) {
+                return Ok(());
+            }
             self.caught_up(to).await
         })
     }

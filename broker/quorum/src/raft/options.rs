@@ -5,6 +5,7 @@ use std::time::Duration;
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 use super::storage::keeper::Seat;
+use crate::guard::{Guard, holds};
 
 /// A leader that was removed from the voters goes on for so long, so that they hear of it.
 const STEP_DOWN_MS: u64 = 100;
@@ -82,12 +83,12 @@ impl RaftOptions {
             install_snapshot_timeout: millis(self.chunk_timeout),
             removed_leader_step_down: openraft::StepDownPolicy::After(STEP_DOWN_MS),
             // A node that was away and comes back asks before it disturbs.
-            enable_pre_vote: Some(true),
+            enable_pre_vote: Some(holds(Guard::PreVote)),
             // A leader that restarts has forgotten what was committed: it is elected again, or not.
             enable_leader_restore: Some(false),
             // A voter whose disk is of yesterday lacks what it had acknowledged. It is sent again; the
             // other choice is that the leader panics, and one old disk stops the cluster.
-            allow_log_reversion: Some(true),
+            allow_log_reversion: Some(holds(Guard::OldDisksAreMended)),
             // There is one entry on its way: followers should write it while the leader does.
             broadcast_submitted_on_append: Some(true),
             backoff: format!("{}ms", millis(self.heartbeat)),

@@ -14,7 +14,7 @@ use super::peer::{Peer, PeerId};
 use super::storage::log::Log;
 use super::storage::state::epoch;
 
-type RaftInstant = <Runtime as openraft::AsyncRuntime>::Instant;
+pub(super) type RaftInstant = <Runtime as openraft::AsyncRuntime>::Instant;
 
 /// The quorum at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

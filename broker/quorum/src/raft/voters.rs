@@ -16,6 +16,7 @@ use super::footing::types::{Address, Types};
 use super::leader::{Core, failed};
 use super::peer::{Peer, PeerId};
 use super::post::link::Book;
+use crate::guard::{Guard, holds};
 use crate::{Agreeable, QuorumError};
 
 /// Who was silent for so long is taken for dead when another disk of its node asks to be taken in.
@@ -101,7 +102,7 @@ pub(super) async fn join<M: Agreeable>(
         .filter(|other| other.node == id.node && **other != id)
         .copied()
         .collect();
-    if earlier.iter().any(|other| is_heard(core, other)) {
+    if earlier.iter().any(|other| is_heard(core, other)) && holds(Guard::LivingStay) {
         // Two processes with one number: the one that is there stays. A disk that was lost is silent.
         tracing::debug!(peer = %id, "asks to be taken in, but another disk of its node is alive");
         return Err(VotersError::Taken(id.node));
@@ -118,19 +119,28 @@ pub(super) async fn join<M: Agreeable>(
     if is_voter {
         return Ok(());
     }
-    // Waits until it has caught up: a voter that is far behind only weighs on a majority.
-    let added = core.add_learner(id, address, as_voter);
-    tokio::time::timeout(CATCH_UP, added)
+    let listens = async {
+        let added = core.add_learner(id, address, false);
+        added.await.map_err(translate)?;
+        match as_voter && holds(Guard::VotersCaughtUp) {
+            true => caught_up(core, id).await,
+            false => Ok(()),
+        }
+    };
+    let behind = |_| VotersError::Behind(id);
+    tokio::time::timeout(CATCH_UP, listens)
         .await
-        .map_err(|_| VotersError::Behind(id))?
-        .map_err(translate)?;
+        .map_err(behind)??;
     let as_voter = as_voter || earlier.iter().any(|other| voters.contains(other));
     let listeners = earlier
         .difference(&voters)
         .copied()
         .collect::<BTreeSet<_>>();
     if as_voter {
-        let gone = earlier.intersection(&voters).copied().collect();
+        let gone = match holds(Guard::OneVoteForEach) {
+            true => earlier.intersection(&voters).copied().collect(),
+            false => BTreeSet::new(),
+        };
         let promote = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
         let swap = ChangeMembers::Batch(vec![promote, ChangeMembers::RemoveVoters(gone)]);
         change(core, swap).await?;
@@ -139,6 +149,68 @@ pub(super) async fn join<M: Agreeable>(
         return Ok(());
     }
     change(core, ChangeMembers::RemoveNodes(listeners)).await
+}
+
+/// Ends when a listener has all that is in the leader's log now: a voter that is behind, or cannot be
+/// reached at all, only weighs on a majority. (openraft's own wait lets pass who lacks less than would
+/// make a snapshot worth it, and that is all of a young log.)
+async fn caught_up<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
+    let mut metrics = core.metrics();
+    let wanted = metrics.borrow_watched().last_log_index;
+    loop {
+        {
+            let now = metrics.borrow_and_update();
+            let Some(all) = &now.replication else {
+                let leader = now.current_leader.map(|id| id.node);
+                return Err(VotersError::NotLeader { leader });
+            };
+            let matched = all.get(&id).copied().flatten().map(|last| last.index);
+            if matched >= wanted {
+                return Ok(());
+            }
+        }
+        let stopped = |_| QuorumError::Stopped;
+        metrics.changed().await.map_err(stopped)?;
+    }
+}
+
+/// The voter that a leader should hand over to; none if there is no other one.
+pub(super) fn furthest<M: Agreeable>(core: &Core<M>) -> Option<PeerId> {
+    let metrics = core.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let is_voter = |id: &PeerId| membership.voter_ids().any(|voter| voter == *id);
+    let replicas = metrics.replication.iter().flatten();
+    let others = replicas.filter(|(id, _)| **id != metrics.id && is_voter(id));
+    others
+        .max_by_key(|(_, matched)| **matched)
+        .map(|(id, _)| *id)
+}
+
+/// Ends a change that an earlier leader left half-way. Until then both sets of voters must agree, and
+/// the old one may count a disk that is gone.
+pub(super) async fn finish<M: Agreeable>(core: Core<M>) {
+    let sets = {
+        let metrics = core.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.get_joint_config().clone()
+    };
+    let [before, after] = sets.as_slice() else {
+        return;
+    };
+    if !holds(Guard::ChangesAreFinished) {
+        return;
+    }
+    // Who leaves goes on as an observer; a disk that was replaced does not.
+    let mut leaving = before.difference(after);
+    let stays = leaving.any(|id| after.iter().all(|other| other.node != id.node));
+    let goes_on = ChangeMembers::SetNodes(BTreeMap::new());
+    match core.change_membership(goes_on, stays).await {
+        Ok(_) => tracing::info!("a change of the voters that was left half-way is finished"),
+        // The next leader finds it as this one did.
+        Err(error) => tracing::info!(%error, "a change of the voters is still half-way"),
+    }
 }
 
 /// Has somebody else than the leader leave, voter or not.
@@ -162,7 +234,7 @@ pub(super) fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), 
     if !voters.contains(&id) {
         return Err(VotersError::Unknown(id));
     }
-    if voters.len() == 1 {
+    if voters.len() == 1 && holds(Guard::OneVoterStays) {
         return Err(VotersError::OnlyVoter(id));
     }
     Ok(())

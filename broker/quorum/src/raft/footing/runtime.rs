@@ -58,7 +58,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        super::gate::spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

@@ -8,14 +8,15 @@ use openraft::errors::RaftError;
 use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
 use tokio::time::Instant;
 
-use super::link::Post;
+use super::link::{Post, Returned};
 use super::message::{
     self, JoinBody, Kind, Letter, MessageError, ReadAnswer, SnapshotAnswer, SnapshotBody, Verdict,
 };
 use crate::Agreeable;
+use crate::guard::{Guard, holds};
 use crate::raft::census::Greeting;
 use crate::raft::doze::LastHeard;
-use crate::raft::footing::types::{LogId, Vote};
+use crate::raft::footing::types::{LogId, Vote, peer};
 use crate::raft::leader::{Core, confirmed};
 use crate::raft::peer::Peer;
 use crate::raft::storage::state::raft_meta;
@@ -58,12 +59,13 @@ impl<M: Agreeable> Inbox<M> {
             // Asked by those who know neither the cluster nor the disk.
             return self.greeting().to_answer();
         }
-        let (verdict, body) = if letter.cluster != self.post.cluster {
+        let is_foreign = letter.cluster != self.post.cluster;
+        let (verdict, body) = if is_foreign && holds(Guard::ClusterIsMeant) {
             (
                 Verdict::ForeignCluster,
                 self.post.cluster.to_string().into(),
             )
-        } else if letter.to != self.post.me {
+        } else if letter.to != self.post.me && holds(Guard::DiskIsMeant) {
             // It is meant for a disk that is gone: what that one promised is not known here.
             (Verdict::AnotherPeer, self.post.me.to_string().into())
         } else {
@@ -118,7 +120,7 @@ impl<M: Agreeable> Inbox<M> {
             }
             Kind::Snapshot => self.take_piece(message::from_bytes(letter.body)?).await,
             Kind::Read => self.read_index().await,
-            Kind::Join => self.join(message::from_bytes(letter.body)?).await,
+            Kind::Join => self.join(letter).await,
             Kind::Hello => Ok((Verdict::Refused, Bytes::new())),
         }
     }
@@ -150,19 +152,59 @@ impl<M: Agreeable> Inbox<M> {
         }
     }
 
-    async fn join(&self, body: JoinBody) -> Answered {
+    async fn join(&self, letter: Letter) -> Answered {
+        let body: JoinBody = message::from_bytes(letter.body.clone())?;
         let peer = Peer::from(body.peer);
+        let is_first_hand = letter.from == peer.id;
         let joined = voters::join(&self.core, &self.post.book, peer, body.as_voter).await;
         Ok(match joined {
             Ok(()) => (Verdict::Done, Bytes::new()),
             Err(error @ crate::raft::VotersError::NotLeader { .. }) => {
-                (Verdict::NotLeader, error.to_string().into())
+                let leader = self.leader().filter(|_| is_first_hand);
+                let passed = match leader {
+                    Some(leader) => self.pass_on(&leader, letter).await,
+                    None => None,
+                };
+                passed.unwrap_or_else(|| (Verdict::NotLeader, error.to_string().into()))
             }
             Err(error @ crate::raft::VotersError::Taken(_)) => {
                 (Verdict::Taken, error.to_string().into())
             }
             Err(error) => (Verdict::Refused, error.to_string().into()),
         })
+    }
+
+    /// Another one that leads, as far as it is known here.
+    fn leader(&self) -> Option<Peer> {
+        let metrics = self.core.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let id = metrics.current_leader.filter(|id| *id != self.post.me)?;
+        let membership = metrics.membership_config.membership();
+        Some(peer(id, membership.get_node(&id)?))
+    }
+
+    /// Whoever asks may not know where the leader is: it was told of some controllers, perhaps when
+    /// there were no others. The leader sees from whom it has this letter, and passes it on no more.
+    async fn pass_on(&self, leader: &Peer, letter: Letter) -> Option<(Verdict, Bytes)> {
+        let within = self.post.chunk_timeout;
+        let asked = self.post.ask(leader, letter.kind, letter.body, within);
+        let mut metrics = self.core.server_metrics();
+        let deposed = async move {
+            while metrics.borrow_watched().current_leader == Some(leader.id) {
+                if metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = asked => match answer {
+                Ok(body) => Some((Verdict::Done, body)),
+                Err(Returned::Verdict(verdict, why)) => Some((verdict, why.into())),
+                Err(_) => None,
+            },
+            () = deposed => None,
+        }
     }
 
     /// Takes a piece of a snapshot, and installs the snapshot with its last one.

@@ -12,6 +12,7 @@ use freshet_types::Offset;
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::raft::footing::gate::spawn;
 use crate::raft::footing::types::Types;
 use crate::store::{Entry, EntryId, SnapshotMeta, Store, StoreError, StoredVote};
 
@@ -87,7 +88,7 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, seat: Seat) -> io::Resu
             })?;
         }
         Seat::Task => {
-            tokio::spawn(async move {
+            spawn(async move {
                 let mut next = queue.recv().await;
                 while let Some(job) = next.take() {
                     match keeper.work(job, &mut queue) {

@@ -12,6 +12,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::RwLock;
 
 use super::keeper::{Job, Jobs};
+use crate::guard::{Guard, holds};
 use crate::raft::footing::types::{
     LogId, RaftLogEntry, Types, Vote, entry_id, log_id, raft_entry, stored_entry, stored_vote, vote,
 };
@@ -166,7 +167,9 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let stored = stored_vote(vote);
-        self.jobs.ask(|done| Job::Vote(stored, done)).await?;
+        if holds(Guard::VoteBeforeAnswer) {
+            self.jobs.ask(|done| Job::Vote(stored, done)).await?;
+        }
         self.shared.write().vote = Some(*vote);
         Ok(())
     }

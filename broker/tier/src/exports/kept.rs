@@ -27,7 +27,7 @@ impl ExportedTopic {
     pub fn from_kept_bytes(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         let mut body = unseal(KIND, bytes)?;
         let kept = topic(&mut body)?;
-        codec::done(&mut body)?;
+        codec::done(body)?;
         Ok(kept)
     }
 }

@@ -285,8 +285,8 @@ impl Layers {
         };
         let count = 1 + losing.count();
         refuse(format!(
-            "records in object storage would be lost, of {first} and others ({count} in all): set \
-             {REMOTE}=true on those that shall go on, {DELETE_ON_DISABLE}=true on those that shall not"
+            "records in object storage would be lost, of topic {first} (1 of {count}): set {REMOTE}=true \
+             on those that shall go on, {DELETE_ON_DISABLE}=true on those that shall not"
         ))
     }
 

@@ -85,7 +85,7 @@ fn the_default_is_switched_off_when_no_topic_loses_what_it_has() {
     create_with(&mut cluster, "__consumer_offsets", &[]).unwrap();
     let error = set(&mut cluster, "false").expect_err("a topic tiers");
     assert!(
-        error.contains("before") && error.contains("1 in all"),
+        error.contains("before") && error.contains("1 of 1"),
         "{error}"
     );
     // Taking it away is switching it off, too.

@@ -93,7 +93,7 @@ fn the_default_goes_when_no_topic_loses_anything() {
     assert!(check(&[&[yes], &[no], &[may_go]]).is_ok());
     let error = check(&[&[yes], &[], &[]]).expect_err("two lose what they have");
     let error = error.to_string();
-    for word in [TIERS, " b ", "2 in all", MAY_GO, REMOTE] {
+    for word in [TIERS, " b ", "1 of 2", MAY_GO, REMOTE] {
         assert!(error.contains(word), "{word}: {error}");
     }
     assert!(off.check_default(&on, std::iter::empty()).is_ok());

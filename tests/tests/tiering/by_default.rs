@@ -123,7 +123,7 @@ fn off_and_on(broker: &Broker, raw: &mut Raw, end: i64) -> Result<()> {
     })
 }
 
-/// A file that says so becomes a setting of the cluster, which outlives it.
+/// A file that says so becomes a setting of the cluster, and that is asked before it goes.
 fn in_a_file() -> Result<()> {
     let bucket = tempfile::tempdir()?;
     let mut set = settings(bucket.path()).to_vec();

@@ -117,6 +117,15 @@ fn a_default_of_the_file_becomes_the_clusters() {
     assert_eq!(of(cluster.image()), Some("true".to_owned()));
     cluster.create("orders", 1);
     change(&mut cluster, ConfigTarget::Cluster, (TIERS, Some("false"))).expect_err("orders tiers");
+    // In the next life the file says nothing, and the topic tiers all the same.
+    let mut other = Cluster::with(&STORE);
+    let records = cluster.machine.snapshot();
+    records.iter().for_each(|it| other.machine.apply(it));
+    other.ask(broker(1)).unwrap();
+    assert!(other.machine.layers().tiers_by_default());
+    for value in [Some("false"), None] {
+        change(&mut other, ConfigTarget::Cluster, (TIERS, value)).expect_err("orders tiers");
+    }
     // As long as the file says so it cannot be taken away; another value can be set.
     change(&mut cluster, ConfigTarget::Cluster, (TIERS, None)).unwrap();
     assert_eq!(of(cluster.image()), Some("true".to_owned()));

@@ -1,5 +1,6 @@
 //! `freshet tier`.
 
+mod kept;
 mod pause;
 pub(crate) mod source;
 pub(crate) mod status;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Resume(pause::Resume),
     /// Check whether what a bucket has of a cluster is all there and undamaged; asks no broker.
     Verify(verify::Verify),
+    /// Show deleted topics whose objects were kept; asks no broker.
+    Kept(kept::Kept),
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
@@ -28,15 +31,25 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Status(args) => status::run(context, args).await,
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
-        Command::Verify(args) => run_alone(context.output, context.patience, args).await,
+        Command::Verify(args) => verify(context.output, context.patience, args).await,
+        Command::Kept(args) => kept(context.output, context.patience, args).await,
     }
 }
 
-/// The one command that asks no broker: what it looks at outlives them.
-pub(crate) async fn run_alone(
+/// Asks no broker: what it looks at outlives them.
+pub(crate) async fn verify(
     output: Output,
     patience: Patience,
     args: verify::Verify,
 ) -> anyhow::Result<()> {
     verify::run(output, patience, args).await
+}
+
+/// Asks no broker either.
+pub(crate) async fn kept(
+    output: Output,
+    patience: Patience,
+    args: kept::Kept,
+) -> anyhow::Result<()> {
+    kept::run(output, patience, args).await
 }

@@ -4,6 +4,11 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "tiering/by_default.rs"]
+mod by_default;
+#[path = "tiering/kept.rs"]
+mod kept;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -44,6 +49,12 @@ fn main() -> ExitCode {
         "a_second_replay_is_read_from_the_disk_cache",
         kafka(),
         cached,
+    );
+    suite.test("deleted_topics_leave_what_they_say", kafka(), kept::kept);
+    suite.test(
+        "a_whole_cluster_tiers_by_its_default",
+        kafka(),
+        by_default::switched,
     );
     // librdkafka writes, and Java reads or gives orders.
     let peers = || {

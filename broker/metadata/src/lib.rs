@@ -34,8 +34,8 @@ pub use request::{
     RestoreTopics, RestoredTopic, TopicRef, UnregisterBroker, UpdateFeatures,
 };
 pub use state::{
-    Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, MetadataImage,
-    Partition, Risk, StopRisk, Topic, UncleanCause, UncleanElection,
+    Broker, BrokerListener, Changes, ConfigOwner, DirectoryId, FeatureRange, KeptTopic,
+    MetadataImage, Partition, Risk, StopRisk, Topic, UncleanCause, UncleanElection,
 };
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ impl Machine for MetadataMachine {
             Record::Topic { name, .. } if name.as_str().contains(['.', '_']) => {
                 self.collisions.insert(name.collision_key(), name.clone());
             }
-            Record::TopicDeleted { id } => {
+            Record::TopicDeleted { id, .. } => {
                 if let Some(topic) = self.image.topic_by_id(*id) {
                     self.collisions.remove(&topic.name.collision_key());
                 }

@@ -12,7 +12,7 @@ use freshet_types::{
     TopicPartition,
 };
 
-use crate::state::{Broker, Partition, UncleanElection};
+use crate::state::{Broker, KeptTopic, Partition, UncleanElection};
 use crate::stored;
 
 /// One durable change of the metadata.
@@ -46,6 +46,8 @@ pub enum Record {
     TopicDeleted {
         /// Its id.
         id: TopicId,
+        /// What it was, if what it has in object storage stays there.
+        kept: Option<Arc<KeptTopic>>,
     },
     /// A setting of a resource is, from now on, this.
     Config {

@@ -12,7 +12,8 @@ use freshet_types::{NodeId, StoredRecordError, Timestamp, TopicId, TopicName, To
 
 use crate::record::{ConfigResource, Record, read};
 use crate::state::{
-    Broker, BrokerListener, DirectoryId, FeatureRange, Partition, UncleanCause, UncleanElection,
+    Broker, BrokerListener, DirectoryId, FeatureRange, KeptTopic, Partition, UncleanCause,
+    UncleanElection,
 };
 
 const BROKER: i16 = 1;
@@ -110,6 +111,23 @@ struct PartitionRecord {
 #[message(versions = "0", flexible = "0+")]
 struct TopicDeletedRecord {
     id: [u8; 16],
+    #[field(tag = 0)]
+    kept: Option<KeptPart>,
+}
+
+#[derive(Debug, PartialEq, Message)]
+struct KeptPart {
+    name: String,
+    partitions: i32,
+    replication_factor: i16,
+    leader_epoch: i32,
+    configs: Vec<ValuePart>,
+}
+
+#[derive(Debug, PartialEq, Message)]
+struct ValuePart {
+    name: String,
+    value: String,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -176,8 +194,10 @@ pub(crate) fn encode(record: &Record) -> (i16, Result<Bytes, EncodeError>) {
         Record::Partition { at, partition } => {
             (PARTITION, partition_record(*at, partition).to_stored(0))
         }
-        Record::TopicDeleted { id } => {
-            (TOPIC_DELETED, TopicDeletedRecord { id: id.0 }.to_stored(0))
+        Record::TopicDeleted { id, kept } => {
+            let kept = kept.as_deref().map(kept_part);
+            let stored = TopicDeletedRecord { id: id.0, kept };
+            (TOPIC_DELETED, stored.to_stored(0))
         }
         Record::Config {
             resource,
@@ -228,9 +248,13 @@ pub(crate) fn decode(kind: i16, bytes: Bytes) -> Result<Record, StoredRecordErro
             })
         }),
         PARTITION => read::<PartitionRecord>(bytes).and_then(partition),
-        TOPIC_DELETED => {
-            read::<TopicDeletedRecord>(bytes).map(|r| Record::TopicDeleted { id: TopicId(r.id) })
-        }
+        TOPIC_DELETED => read::<TopicDeletedRecord>(bytes).and_then(|r| {
+            let kept = r.kept.map(kept_topic).transpose()?;
+            Ok(Record::TopicDeleted {
+                id: TopicId(r.id),
+                kept: kept.map(Arc::new),
+            })
+        }),
         CONFIG => read::<ConfigRecord>(bytes).and_then(config),
         NEXT_PRODUCER_ID => {
             read::<NextProducerIdRecord>(bytes).map(|r| Record::NextProducerId(r.next))
@@ -365,6 +389,31 @@ fn unclean_election(stored: UncleanElectionRecord) -> Result<Record, StoredRecor
         cause,
         time: Timestamp(stored.time),
     })))
+}
+
+fn kept_part(kept: &KeptTopic) -> KeptPart {
+    let value = |(name, value): (&String, &String)| ValuePart {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    KeptPart {
+        name: kept.name.as_str().to_owned(),
+        partitions: kept.partitions,
+        replication_factor: kept.replication_factor,
+        leader_epoch: kept.leader_epoch,
+        configs: kept.configs.iter().map(value).collect(),
+    }
+}
+
+fn kept_topic(stored: KeptPart) -> Result<KeptTopic, StoredRecordError> {
+    let values = stored.configs.into_iter();
+    Ok(KeptTopic {
+        name: TopicName::new(&stored.name).map_err(|e| unreadable(e.to_string()))?,
+        partitions: stored.partitions,
+        replication_factor: stored.replication_factor,
+        leader_epoch: stored.leader_epoch,
+        configs: values.map(|part| (part.name, part.value)).collect(),
+    })
 }
 
 fn partition_record(at: TopicPartition, partition: &Partition) -> PartitionRecord {

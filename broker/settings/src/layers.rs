@@ -11,6 +11,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use freshet_types::TopicName;
+
+use crate::overrides::TIERS;
 use crate::setting::{Scope, Setting, Synonym};
 use crate::statics::StaticSettings;
 
@@ -45,7 +48,13 @@ pub struct Layers {
     pub cluster: Arc<Overrides>,
     /// Set at run time for this broker.
     pub broker: Arc<Overrides>,
+    /// For a topic of the cluster's own ([`Layers::for_topic`]).
+    pub own_books: bool,
 }
+
+/// Broker settings that say nothing of topics that keep the cluster's own books: what these are made of must
+/// never wait for a bucket.
+const NOT_FOR_OWN: &[&str] = &[TIERS];
 
 /// One candidate for a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +81,14 @@ pub struct Described {
 }
 
 impl Layers {
+    /// As they hold for a topic of this name: the cluster's own topics tier only if they say so themselves,
+    /// whatever the default is.
+    #[must_use]
+    pub fn for_topic(mut self, name: &TopicName) -> Self {
+        self.own_books = name.is_internal();
+        self
+    }
+
     /// Only what file and command line say.
     pub fn of(statics: Arc<StaticSettings>) -> Self {
         Self {
@@ -236,7 +253,8 @@ impl Layers {
                 };
                 value.map(|value| (name, value, source))
             };
-            synonyms.iter().filter_map(one)
+            let heeded = |it: &&Synonym| !(self.own_books && NOT_FOR_OWN.contains(&it.name));
+            synonyms.iter().filter(heeded).filter_map(one)
         })
     }
 }

@@ -98,6 +98,9 @@ impl Scope {
 }
 
 pub(crate) const REMOTE: &str = "remote.storage.enable";
+/// The brokers' default of that.
+pub(crate) const TIERS: &str = "freshet.remote.storage.enable";
+pub(crate) const DELETE_ON_DISABLE: &str = "remote.log.delete.on.disable";
 
 /// What stays on disks is a part of all: gives the setting that is more than the other, and that one, as far
 /// as both are known. -1 is no bound, and -2 the other's.
@@ -118,6 +121,45 @@ pub(crate) fn more_than_all(
     })
 }
 
+/// Whether a topic's segments go to object storage, as far as that decides what may be set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiering {
+    /// As things were; not for a topic that is new.
+    pub(crate) before: bool,
+    /// As they are to be.
+    pub(crate) after: bool,
+    /// `remote.log.delete.on.disable`, as it is to be.
+    pub(crate) may_go: bool,
+    /// `remote.log.storage.system.enable`.
+    pub(crate) has_store: bool,
+}
+
+impl Tiering {
+    pub(crate) fn check(self) -> Result<(), SettingError> {
+        let refuse = |value: bool, expected: &str| {
+            Err(SettingError::Value {
+                name: REMOTE.into(),
+                value: value.to_string(),
+                expected: expected.to_owned(),
+            })
+        };
+        if self.after && !self.has_store {
+            return refuse(true, NO_STORE);
+        }
+        if self.before && !self.after && !self.may_go {
+            return refuse(
+                false,
+                "records in object storage would be lost: set remote.log.delete.on.disable=true as well \
+                 if they shall be deleted, or remote.log.copy.disable=true to keep them and copy no more",
+            );
+        }
+        Ok(())
+    }
+}
+
+pub(crate) const NO_STORE: &str = "there is no object storage: set remote.log.storage.system.enable and \
+                                   remote.log.storage.url on all brokers and controllers first";
+
 /// Checks what no single topic setting can know, where a topic's settings were `before`, for those who do not
 /// know its broker's: [`crate::Layers::check_topic`] has the last word. `has_store`:
 /// `remote.log.storage.system.enable`.
@@ -130,26 +172,18 @@ pub fn check_topic(
     has_store: bool,
 ) -> Result<(), SettingError> {
     let flag = |of: &Overrides, name: &str| of.get(name).and_then(|v| parse_bool(v)) == Some(true);
-    let (was_tiered, is_tiered) = (flag(before, REMOTE), flag(overrides, REMOTE));
-    let refuse = |value: bool, expected: &str| SettingError::Value {
-        name: REMOTE.into(),
-        value: value.to_string(),
-        expected: expected.to_owned(),
+    let tiering = Tiering {
+        before: flag(before, REMOTE),
+        after: flag(overrides, REMOTE),
+        may_go: flag(overrides, DELETE_ON_DISABLE),
+        has_store,
     };
-    if is_tiered && !has_store {
-        return Err(refuse(
-            true,
-            "there is no object storage: set remote.log.storage.system.enable and \
-             remote.log.storage.url on all brokers and controllers first",
-        ));
-    }
-    if was_tiered && !is_tiered && !flag(overrides, "remote.log.delete.on.disable") {
-        return Err(refuse(
-            false,
-            "records in object storage would be lost: set remote.log.delete.on.disable=true as well \
-             if they shall be deleted, or remote.log.copy.disable=true to keep them and copy no more",
-        ));
-    }
+    tiering.check()?;
+    check_numbers(overrides, tiering.after)
+}
+
+/// What a topic says itself, against itself.
+pub(crate) fn check_numbers(overrides: &Overrides, is_tiered: bool) -> Result<(), SettingError> {
     let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
     if is_tiered && let Some([local, all]) = more_than_all(number) {
         let expected = "the first must not be greater than the second".to_owned();

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 
 use crate::*;
 
+mod tiering;
+
 const SCOPES: [Scope; 4] = [
     Scope::Broker,
     Scope::Topic,
@@ -35,6 +37,7 @@ fn layers(set: &[&str], cluster: &[(&str, &str)], broker: &[(&str, &str)]) -> La
         statics: statics(set),
         cluster: Arc::new(overrides(cluster)),
         broker: Arc::new(overrides(broker)),
+        ..Layers::default()
     }
 }
 
@@ -570,6 +573,7 @@ fn a_topics_local_retention_follows_its_retention() {
         local_retention_bytes: None,
         copy_disabled: false,
         delete_on_disable: false,
+        delete_with_topic: true,
         copy_lag_ms: Some(0),
         copy_lag_bytes: None,
     };
@@ -670,7 +674,7 @@ fn a_topics_local_retention_is_compared_with_its_brokers_retention() {
     let layers = with_store(&["log.retention.hours=1"]);
     let check = |set: &[(&str, &str)]| {
         let set = [&[("remote.storage.enable", "true")], set].concat();
-        layers.check_topic(&none, &overrides(&set))
+        layers.check_topic(Some(&none), &overrides(&set))
     };
     assert!(check(&[("local.retention.ms", "3600000")]).is_ok());
     let error = check(&[("local.retention.ms", "3600001")]).expect_err("more than an hour");
@@ -720,13 +724,13 @@ fn the_reference_page_names_every_setting() {
 }
 
 #[test]
-fn the_topic_settings_are_kafkas_and_durability() {
+fn the_topic_settings_are_kafkas_and_two_of_ours() {
     let names: BTreeMap<_, _> = Setting::all(Scope::Topic).map(|s| (s.name, ())).collect();
-    // 4.4 has 37 topic settings that clients can see.
-    assert_eq!(names.len(), 37, "{names:?}");
+    assert_eq!(names.len(), 38, "{names:?}");
     for name in [
         "cleanup.policy",
         "freshet.durability",
+        "freshet.remote.delete.on.topic.delete",
         "errors.deadletterqueue.group.enable",
     ] {
         assert!(names.contains_key(name));

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use freshet_types::{NodeId, PartitionId};
+use freshet_types::{NodeId, PartitionId, TopicName};
 
 use crate::SettingError;
 use crate::cross::contradiction;
 use crate::layers::{Layers, Overrides};
-use crate::overrides::{check_topic, more_than_all};
+use crate::overrides::{
+    DELETE_ON_DISABLE, NO_STORE, REMOTE, TIERS, Tiering, check_numbers, more_than_all,
+};
 use crate::setting::{Scope, Setting};
 use crate::value::{items, parse_bool};
 
@@ -167,6 +169,8 @@ pub struct TopicTier {
     pub copy_disabled: bool,
     /// `remote.log.delete.on.disable`.
     pub delete_on_disable: bool,
+    /// `freshet.remote.delete.on.topic.delete`.
+    pub delete_with_topic: bool,
     /// `remote.copy.lag.ms`; the local retention where that is less, or asked for by -1.
     pub copy_lag_ms: Option<u64>,
     /// `remote.copy.lag.bytes`; the local retention where that is less, or asked for by -1.
@@ -198,22 +202,32 @@ impl Layers {
             local_retention_bytes: local_bytes,
             copy_disabled: of.flag("remote.log.copy.disable"),
             delete_on_disable: of.flag("remote.log.delete.on.disable"),
+            delete_with_topic: of.flag("freshet.remote.delete.on.topic.delete"),
             copy_lag_ms: lag("remote.copy.lag.ms", local_ms),
             copy_lag_bytes: lag("remote.copy.lag.bytes", local_bytes),
         }
     }
 
-    /// Checks what no single topic setting can know, where a topic's settings were `before`.
+    /// Checks what no single topic setting can know, where a topic's settings were `before`; `None` for a
+    /// topic that is new.
     ///
     /// # Errors
     /// Settings that contradict each other or what holds for the topic otherwise, or ask for what is not there.
     pub fn check_topic(
         &self,
-        before: &Overrides,
+        before: Option<&Overrides>,
         overrides: &Overrides,
     ) -> Result<(), SettingError> {
-        check_topic(before, overrides, self.tier().enabled)?;
-        if !self.topic_tier(overrides).enabled {
+        let tier = self.topic_tier(overrides);
+        let tiering = Tiering {
+            before: before.is_some_and(|before| self.topic_tier(before).enabled),
+            after: tier.enabled,
+            may_go: tier.delete_on_disable,
+            has_store: self.tier().enabled,
+        };
+        tiering.check()?;
+        check_numbers(overrides, tier.enabled)?;
+        if !tier.enabled {
             return Ok(());
         }
         let layers = self;
@@ -224,6 +238,56 @@ impl Layers {
         let most = of.long(all);
         let expected = format!("the first must not be greater than the second, which is {most}");
         Err(contradiction(local, all, expected))
+    }
+
+    /// Whether topics tier that do not say.
+    pub fn tiers_by_default(&self) -> bool {
+        self.flag(TIERS)
+    }
+
+    /// What the file says of that, if `cluster` says nothing: who takes it out of the file again must not take
+    /// away what topics have in object storage, so it is to be kept with the settings of all brokers.
+    pub fn default_to_keep(&self, cluster: &Overrides) -> Option<(&'static str, &'static str)> {
+        let says = self.statics.get(TIERS).and_then(parse_bool) == Some(true);
+        (says && !cluster.contains_key(TIERS)).then_some((TIERS, "true"))
+    }
+
+    /// Checks a change of what holds for all brokers, from these settings to those of `after`, against the
+    /// settings of all `topics` that are no internal ones. By their default topics begin to tier, and stop
+    /// as if each had been switched off itself.
+    ///
+    /// # Errors
+    /// There is no object storage, or a topic would lose what it has there.
+    pub fn check_default<'a>(
+        &self,
+        after: &Self,
+        topics: impl Iterator<Item = (&'a TopicName, &'a Overrides)>,
+    ) -> Result<(), SettingError> {
+        let refuse = |expected: String| {
+            Err(SettingError::Value {
+                name: TIERS.into(),
+                value: after.tiers_by_default().to_string(),
+                expected,
+            })
+        };
+        match (self.tiers_by_default(), after.tiers_by_default()) {
+            (false, true) if !after.tier().enabled => return refuse(NO_STORE.to_owned()),
+            (true, false) => {}
+            _ => return Ok(()),
+        }
+        let loses = |overrides: &Overrides| {
+            let tier = after.topic_tier(overrides);
+            self.topic_tier(overrides).enabled && !tier.enabled && !tier.delete_on_disable
+        };
+        let mut losing = topics.filter(|(_, overrides)| loses(overrides));
+        let Some((first, _)) = losing.next() else {
+            return Ok(());
+        };
+        let count = 1 + losing.count();
+        refuse(format!(
+            "records in object storage would be lost, of topic {first} (1 of {count}): set {REMOTE}=true \
+             on those that shall go on, {DELETE_ON_DISABLE}=true on those that shall not"
+        ))
     }
 
     /// Resolves which replicas of a topic are throttled.

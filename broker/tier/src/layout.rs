@@ -4,7 +4,7 @@
 //! key space by prefix spread the load, and one listing gives one partition.
 
 use freshet_records::crc32c;
-use freshet_types::{ClusterId, NodeId, Offset, PartitionId, TopicPartition};
+use freshet_types::{ClusterId, LeaderEpoch, NodeId, Offset, PartitionId, TopicId, TopicPartition};
 
 use crate::codec::MOST_VERSION;
 use crate::segment::SegmentId;
@@ -90,6 +90,21 @@ impl Layout {
         is_ours.then(|| version.parse().ok())?
     }
 
+    /// What all says begin with that tell of deleted topics whose objects were kept.
+    pub fn all_kept(&self) -> String {
+        format!("{}/kept/", self.root)
+    }
+
+    /// What those begin with that tell of one of them. It may have been deleted more than once.
+    pub fn kept_of(&self, topic: TopicId) -> String {
+        format!("{}{topic}/", self.all_kept())
+    }
+
+    /// What a deleted topic was whose objects were kept, the latest epoch of its leaders being this one.
+    pub fn kept(&self, topic: TopicId, leader_epoch: LeaderEpoch) -> String {
+        format!("{}{leader_epoch:010}", self.kept_of(topic))
+    }
+
     /// What a broker stores for a moment, to see whether it may.
     pub fn probe(&self, nonce: [u8; 16]) -> String {
         format!("{}/probe/{:032x}", self.root, u128::from_be_bytes(nonce))
@@ -162,7 +177,6 @@ fn parse_id(text: &str) -> Option<SegmentId> {
 
 #[cfg(test)]
 mod tests {
-    use freshet_types::TopicId;
     use proptest::prelude::*;
 
     use super::*;
@@ -215,6 +229,16 @@ mod tests {
         for strange in ["a/b", "42", "a/42", "a/+0000000000000000042", ""] {
             assert_eq!(Layout::export_version(strange), None, "{strange}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_topic_is_named_in_the_order_of_its_lives() {
+        let (layout, at) = place();
+        let home = "a/b/freshet/c1/kept/BwcHBwcHBwcHBwcHBwcHBw/";
+        let keys = [7, 1_007].map(|epoch| layout.kept(at.topic, epoch));
+        assert_eq!(keys[0], format!("{home}0000000007"));
+        assert!(keys.is_sorted() && keys[1].starts_with(&layout.kept_of(at.topic)));
+        assert!(keys[0].starts_with(&layout.all_kept()));
     }
 
     #[test]

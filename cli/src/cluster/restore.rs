@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use freshet_client::Floors;
+use freshet_tier::ExportedTopic;
+use freshet_types::TopicId;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -22,17 +25,23 @@ use plan::{Plan, PlannedTopic, Standing};
 #[command(after_help = "\
 The brokers that are to take over start with empty disks, with the cluster id of before
 (freshet.cluster.id) and with the same bucket. Clients stay away until this has ended: the topics that they
-might create would be in the way. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the
+might create would be in the way. With --deleted the cluster goes on meanwhile: it gets topics back that it
+has deleted, whose objects were kept (freshet.remote.delete.on.topic.delete). The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the
 environment. It may be said again: what is there already stays as it is.
 
 EXAMPLES:
   freshet cluster restore --from s3://bucket/prefix --dry-run
   freshet --bootstrap broker-1:9092 cluster restore --from s3://bucket/prefix
+  freshet cluster restore --from s3://bucket/prefix --deleted orders
   freshet cluster restore --from file:///mnt/objects --output json")]
 pub(crate) struct Restore {
     /// The object storage of the cluster, as in remote.log.storage.url.
     #[arg(long, value_name = "URL")]
     from: String,
+    /// Only this topic, which was deleted and its objects kept, by name or id (`freshet tier kept`); may be
+    /// repeated.
+    #[arg(long = "deleted", value_name = "TOPIC")]
+    deleted: Vec<String>,
     /// Only show what would be restored.
     #[arg(long)]
     dry_run: bool,
@@ -73,15 +82,21 @@ struct Row {
 pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> {
     let described = context.client.admin().describe_cluster().await?;
     let source = Source::open(&args.from, &described.cluster_id)?;
-    let patience = context.patience;
-    let reading = source.read();
-    let found = patience.with("reading the bucket", reading).await?;
     let view = context.client.all_topics().await?;
     let present = view
         .topics
         .iter()
         .map(|(name, topic)| (name.clone(), topic.id));
-    let plan = Plan::of(&found, &present.collect(), described.nodes.len());
+    let present = present.collect();
+    let (found, is_all) = read(context, &source, &args.deleted, &present).await?;
+    let mut plan = Plan::of(&found, &present, described.nodes.len());
+    if !is_all {
+        // Its cluster lives on, and goes on counting.
+        plan.floors = Floors {
+            version: 0,
+            producer_id: 0,
+        };
+    }
     refuse_taken(&plan)?;
     let mut failures = Failures::default();
     let mut restored = Restored {
@@ -98,17 +113,37 @@ pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> 
         restored.positions = groups::count(&found);
     } else {
         // One that has been restored in part exports itself.
-        if plan
-            .topics
-            .iter()
-            .all(|it| it.standing == Standing::Missing)
-        {
+        let is_new = |it: &PlannedTopic| it.standing == Standing::Missing;
+        if is_all && plan.topics.iter().all(is_new) {
             watch(context, &source, args.watch).await?;
         }
         carry_out(context, (&plan, &found), &mut restored, &mut failures).await?;
     }
     show(context, &restored, args.dry_run)?;
     failures.into_result(restored.topics.len(), "topic")
+}
+
+/// What is to be restored, and whether it is all that there is.
+async fn read(
+    context: &Context,
+    source: &Source,
+    deleted: &[String],
+    present: &BTreeMap<String, TopicId>,
+) -> anyhow::Result<(Found, bool)> {
+    let words = "reading the bucket";
+    if deleted.is_empty() {
+        let found = context.patience.with(words, source.read()).await?;
+        return Ok((found, true));
+    }
+    let reading = source.read_kept(deleted);
+    let (found, alive) = context.patience.with(words, reading).await?;
+    let is_there = |topic: &ExportedTopic| present.values().any(|id| *id == topic.id);
+    if !alive.is_empty() && !alive.iter().any(is_there) {
+        anyhow::bail!(
+            "this cluster has none of the topics that the bucket knows of: restore it first, without --deleted"
+        );
+    }
+    Ok((found, false))
 }
 
 fn refuse_taken(plan: &Plan) -> anyhow::Result<()> {

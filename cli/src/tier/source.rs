@@ -8,7 +8,8 @@ use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_objects::{Bucket, Limits};
 use freshet_tier::{
-    ClusterExport, GroupPositions, Layout, Manifest, PositionsExport, newest_manifest,
+    ClusterExport, ExportedTopic, GroupPositions, Layout, Manifest, PositionsExport,
+    newest_manifest,
 };
 use freshet_types::{ClusterId, LeaderEpoch, Offset, PartitionId, TopicPartition};
 use tokio::task::JoinSet;
@@ -43,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) held: BTreeMap<TopicPartition, Held>,
     /// Ids of topics that are in the bucket and in no export: deleted, or younger than it.
     pub(crate) unnamed: Vec<String>,
+    /// Names of deleted topics whose objects were kept.
+    pub(crate) kept: Vec<String>,
     /// What was damaged, in sentences.
     pub(crate) damaged: Vec<String>,
 }
@@ -128,8 +131,51 @@ impl Source {
         let mut damaged = Vec::new();
         let cluster = self.cluster(&mut damaged).await?;
         let (groups, version) = self.groups(&mut damaged).await?;
+        let kept = self.kept(&cluster, &mut damaged).await?;
+        let held = self.held(&cluster.topics, &mut damaged).await?;
+        Ok(Found {
+            version: version.max(cluster.version),
+            unnamed: self.unnamed(&cluster, &kept).await?,
+            kept: kept.into_iter().map(|topic| topic.name).collect(),
+            cluster,
+            groups,
+            held,
+            damaged,
+        })
+    }
+
+    /// Only these of the deleted topics whose objects were kept, by name or id; and all topics that the
+    /// cluster had when it exported them last.
+    pub(crate) async fn read_kept(&self, asked: &[String]) -> Result<(Found, Vec<ExportedTopic>)> {
+        let mut damaged = Vec::new();
+        let cluster = self.cluster(&mut damaged).await?;
+        let mut kept = self.kept(&cluster, &mut damaged).await?;
+        pick(&mut kept, asked)?;
+        let held = self.held(&kept, &mut damaged).await?;
+        let found = Found {
+            version: cluster.version,
+            unnamed: Vec::new(),
+            kept: Vec::new(),
+            groups: Vec::new(),
+            held,
+            damaged,
+            cluster: ClusterExport {
+                topics: kept,
+                settings: Vec::new(),
+                ..cluster
+            },
+        };
+        Ok((found, cluster.topics))
+    }
+
+    /// What of these topics is in object storage.
+    async fn held(
+        &self,
+        topics: &[ExportedTopic],
+        damaged: &mut Vec<String>,
+    ) -> Result<BTreeMap<TopicPartition, Held>> {
         let mut held = BTreeMap::new();
-        let partitions = cluster.topics.iter().flat_map(|topic| {
+        let partitions = topics.iter().flat_map(|topic| {
             let count = i32::try_from(topic.leader_epochs.len()).unwrap_or(i32::MAX);
             let at = |partition| TopicPartition {
                 topic: topic.id,
@@ -140,7 +186,7 @@ impl Source {
         let mut reading = JoinSet::new();
         for at in partitions {
             if reading.len() >= AT_ONCE {
-                note(&mut reading, &mut held, &mut damaged).await?;
+                note(&mut reading, &mut held, damaged).await?;
             }
             let source = self.clone();
             reading.spawn(async move {
@@ -149,16 +195,31 @@ impl Source {
             });
         }
         while !reading.is_empty() {
-            note(&mut reading, &mut held, &mut damaged).await?;
+            note(&mut reading, &mut held, damaged).await?;
         }
-        Ok(Found {
-            version: version.max(cluster.version),
-            unnamed: self.unnamed(&cluster).await?,
-            cluster,
-            groups,
-            held,
-            damaged,
-        })
+        Ok(held)
+    }
+
+    /// Deleted topics whose objects were kept, by name; but for those that have come back.
+    pub(crate) async fn kept(
+        &self,
+        cluster: &ClusterExport,
+        damaged: &mut Vec<String>,
+    ) -> Result<Vec<ExportedTopic>> {
+        // Of several deletions of one topic the last one holds, and it comes last.
+        let mut newest = BTreeMap::new();
+        for name in self.names(&self.layout.all_kept()).await? {
+            match ExportedTopic::from_kept_bytes(&self.get(&name).await?) {
+                Ok(topic) => drop(newest.insert(topic.id, topic)),
+                Err(error) => damaged.push(format!("{name}: {error}")),
+            }
+        }
+        for topic in &cluster.topics {
+            newest.remove(&topic.id);
+        }
+        let mut kept: Vec<_> = newest.into_values().collect();
+        kept.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(kept)
     }
 
     /// Topics and settings, as they were exported last.
@@ -234,9 +295,15 @@ impl Source {
     }
 
     /// Topics that no export names.
-    pub(crate) async fn unnamed(&self, cluster: &ClusterExport) -> Result<Vec<String>> {
-        let known: BTreeSet<_> = cluster.topics.iter().map(|it| it.id.to_string()).collect();
-        let is_strange = |name: &String| !matches!(name.as_str(), "cluster" | "groups");
+    pub(crate) async fn unnamed(
+        &self,
+        cluster: &ClusterExport,
+        kept: &[ExportedTopic],
+    ) -> Result<Vec<String>> {
+        let known = cluster.topics.iter().chain(kept);
+        let known: BTreeSet<_> = known.map(|it| it.id.to_string()).collect();
+        let is_strange =
+            |name: &String| !matches!(name.as_str(), "cluster" | "groups" | "kept" | "probe");
         let steps = steps(&*self.objects, &self.layout.home())
             .await?
             .into_iter();
@@ -269,6 +336,28 @@ impl Source {
         let head = self.objects.head(name).await?;
         Ok(self.objects.get_range(name, 0..head.len_bytes).await?)
     }
+}
+
+/// Leaves those that were asked for, by name or id.
+fn pick(kept: &mut Vec<ExportedTopic>, asked: &[String]) -> Result<()> {
+    let is_called =
+        |topic: &ExportedTopic, name: &String| topic.name == *name || topic.id.to_string() == *name;
+    for name in asked {
+        let found: Vec<_> = kept.iter().filter(|topic| is_called(topic, name)).collect();
+        match found.as_slice() {
+            [_] => {}
+            [] => bail!("no deleted topic {name:?} was kept; `freshet tier kept` shows which were"),
+            several => {
+                let ids: Vec<_> = several.iter().map(|it| it.id.to_string()).collect();
+                bail!(
+                    "topics {name:?} were deleted more than once; say which by its id: {}",
+                    ids.join(", ")
+                );
+            }
+        }
+    }
+    kept.retain(|topic| asked.iter().any(|name| is_called(topic, name)));
+    Ok(())
 }
 
 fn open(url: &str) -> Result<Arc<dyn Objects>> {

@@ -71,6 +71,8 @@ struct Topic {
     /// Offsets that can be read.
     offsets: i64,
     damaged: usize,
+    /// Its objects were kept when it was deleted.
+    deleted: bool,
 }
 
 /// A segment that is not what it should be.
@@ -129,7 +131,9 @@ async fn verify(
     let mut damaged_books = Vec::new();
     let cluster = source.cluster(&mut damaged_books).await?;
     let (groups, _) = source.groups(&mut damaged_books).await?;
-    let known: Vec<&str> = cluster.topics.iter().map(|it| it.name.as_str()).collect();
+    let kept = source.kept(&cluster, &mut damaged_books).await?;
+    let all = || cluster.topics.iter().chain(&kept);
+    let known: Vec<&str> = all().map(|it| it.name.as_str()).collect();
     if let Some(strange) = args
         .topics
         .iter()
@@ -147,7 +151,7 @@ async fn verify(
         groups: groups.len(),
         positions: positions.map(|of| of.positions.len()).sum(),
         damaged: Vec::new(),
-        unnamed_topics: source.unnamed(&cluster).await?,
+        unnamed_topics: source.unnamed(&cluster, &kept).await?,
         damaged_books,
     };
     let mut checks = Checks {
@@ -159,14 +163,18 @@ async fn verify(
     };
     let is_wanted = |name: &String| args.topics.is_empty() || args.topics.contains(name);
     let mut names = BTreeMap::new();
-    for exported in cluster.topics.iter().filter(|it| is_wanted(&it.name)) {
+    for exported in all().filter(|it| is_wanted(&it.name)) {
         names.insert(exported.id, exported.name.clone());
         let topic = checks.topic(exported, &mut verified.damaged_books).await?;
-        verified.topics.push(topic);
+        verified.topics.push(Topic {
+            deleted: kept.iter().any(|kept| kept.id == exported.id),
+            ..topic
+        });
     }
     for (at, segment, why) in checks.end().await? {
         let topic = names.get(&at.topic).cloned().unwrap_or_default();
-        if let Some(row) = verified.topics.iter_mut().find(|row| row.topic == topic) {
+        let id = at.topic.to_string();
+        if let Some(row) = verified.topics.iter_mut().find(|row| row.id == id) {
             row.damaged += 1;
         }
         verified.damaged.push(Damaged {
@@ -211,6 +219,7 @@ impl Checks<'_> {
             bytes: 0,
             offsets: 0,
             damaged: 0,
+            deleted: false,
         };
         for partition in (0..).take(topic.partitions) {
             let at = TopicPartition {
@@ -319,7 +328,10 @@ fn table(verified: &Verified) -> Rows {
     let mut rows = Rows::new(&headings, "the cluster has no topics");
     for topic in &verified.topics {
         rows.push([
-            topic.topic.clone(),
+            match topic.deleted {
+                true => format!("{} (deleted, kept)", topic.topic),
+                false => topic.topic.clone(),
+            },
             topic.partitions.to_string(),
             topic.segments.to_string(),
             text::bytes(topic.bytes),

@@ -180,8 +180,8 @@ pub struct Tiering {
     /// change there count within two minutes, without a restart. Without it the pods' own identity counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretName>,
-    /// Whether topics use it that do not say (`remote.storage.enable`). Kafka has no such default,
-    /// so this one is the operator's: it counts for Topics.
+    /// Whether Topics use it that do not say (`remote.storage.enable`): the operator says it for each of
+    /// them. `freshet.remote.storage.enable` in `config` is the brokers' own default, for all topics.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_for_topics: bool,
 }

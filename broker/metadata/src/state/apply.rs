@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freshet_settings::Overrides;
 use freshet_types::{TopicId, TopicPartition};
 
-use super::image::{ConfigOwner, MetadataImage, Topic};
+use super::image::{ConfigOwner, KeptTopic, MetadataImage, Topic};
 use crate::record::{ConfigResource, Record};
 
 /// Audit records that an image keeps; older ones are only in the log.
@@ -27,6 +27,7 @@ impl MetadataImage {
             }
             Record::NextBrokerEpoch(next) => self.next_broker_epoch = *next,
             Record::Topic { id, name } => {
+                self.revive(*id);
                 let topic = Topic {
                     id: *id,
                     name: name.clone(),
@@ -49,7 +50,7 @@ impl MetadataImage {
                     *slot = Arc::clone(partition);
                 }
             }
-            Record::TopicDeleted { id } => self.apply_deletion(*id),
+            Record::TopicDeleted { id, kept } => self.apply_deletion(*id, kept.as_ref()),
             Record::Config {
                 resource,
                 name,
@@ -76,12 +77,26 @@ impl MetadataImage {
         }
     }
 
-    fn apply_deletion(&mut self, id: TopicId) {
+    /// Only what was kept comes back, so only that is looked for.
+    fn revive(&mut self, id: TopicId) {
+        if self.kept.contains_key(&id) {
+            Arc::make_mut(&mut self.kept).remove(&id);
+            Arc::make_mut(&mut self.deleted).retain(|deleted| *deleted != id);
+        }
+    }
+
+    fn apply_deletion(&mut self, id: TopicId, kept: Option<&Arc<KeptTopic>>) {
         let deleted = Arc::make_mut(&mut self.deleted);
-        if deleted.len() == DELETED_KEPT {
-            deleted.pop_front();
+        if deleted.len() == DELETED_KEPT
+            && let Some(oldest) = deleted.pop_front()
+            && self.kept.contains_key(&oldest)
+        {
+            Arc::make_mut(&mut self.kept).remove(&oldest);
         }
         deleted.push_back(id);
+        if let Some(kept) = kept {
+            Arc::make_mut(&mut self.kept).insert(id, Arc::clone(kept));
+        }
         // In a snapshot only that is left of it.
         if let Some(topic) = self.topics.remove(&id) {
             self.names.remove(&topic.name);
@@ -135,7 +150,10 @@ impl MetadataImage {
             records.extend(config_records(&resource, overrides));
         }
         let deleted = self.deleted.iter();
-        records.extend(deleted.map(|id| Record::TopicDeleted { id: *id }));
+        records.extend(deleted.map(|id| Record::TopicDeleted {
+            id: *id,
+            kept: self.kept.get(id).cloned(),
+        }));
         for topic in self.topics() {
             records.push(Record::Topic {
                 id: topic.id,

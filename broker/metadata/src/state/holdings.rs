@@ -37,7 +37,7 @@ impl Holdings {
                     self.by_node.entry(*new).or_default().insert(*at);
                 }
             }
-            Record::TopicDeleted { id } => self.forget(image, *id),
+            Record::TopicDeleted { id, .. } => self.forget(image, *id),
             _ => {}
         }
     }

@@ -216,6 +216,21 @@ impl Topic {
     }
 }
 
+/// A topic that is deleted, and what it had in object storage is not: all that is needed to have it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// How many partitions it had.
+    pub partitions: i32,
+    /// Copies of each partition.
+    pub replication_factor: i16,
+    /// The latest leader epoch of any partition.
+    pub leader_epoch: LeaderEpoch,
+    /// Settings of its own, and that it tiered if that was the brokers' default.
+    pub configs: Overrides,
+}
+
 /// Resources other than topics that have settings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigOwner {
@@ -244,6 +259,8 @@ pub struct MetadataImage {
     pub(crate) unclean: Arc<VecDeque<Arc<UncleanElection>>>,
     pub(crate) unclean_applied: u64,
     pub(crate) deleted: Arc<VecDeque<TopicId>>,
+    /// Those of them that left something in object storage.
+    pub(crate) kept: Arc<BTreeMap<TopicId, Arc<KeptTopic>>>,
     pub(crate) version: u64,
 }
 
@@ -263,6 +280,7 @@ impl Default for MetadataImage {
             unclean: Arc::default(),
             unclean_applied: 0,
             deleted: Arc::default(),
+            kept: Arc::default(),
             version: 0,
         }
     }
@@ -296,6 +314,12 @@ impl MetadataImage {
     /// for one whose deletion was long ago: the latest 10,000 are known.
     pub fn is_deleted(&self, id: TopicId) -> bool {
         self.deleted.contains(&id)
+    }
+
+    /// What a deleted topic was whose objects stay; `None` for one whose objects go, and wherever
+    /// [`MetadataImage::is_deleted`] is false.
+    pub fn kept(&self, id: TopicId) -> Option<&Arc<KeptTopic>> {
+        self.kept.get(&id)
     }
 
     /// Partitions that a reassignment is moving.
@@ -354,9 +378,9 @@ impl MetadataImage {
     /// The settings of one broker, over what it was started with.
     pub fn layers(&self, statics: &Arc<StaticSettings>, node: NodeId) -> Layers {
         Layers {
-            statics: Arc::clone(statics),
             cluster: self.configs(&ConfigOwner::Cluster),
             broker: self.configs(&ConfigOwner::Broker(node)),
+            ..Layers::of(Arc::clone(statics))
         }
     }
 

@@ -10,7 +10,7 @@ mod shards;
 pub use changes::Changes;
 pub(crate) use holdings::Holdings;
 pub use image::{
-    Broker, BrokerListener, ConfigOwner, DirectoryId, FeatureRange, MetadataImage, Partition,
-    Topic, UncleanCause, UncleanElection,
+    Broker, BrokerListener, ConfigOwner, DirectoryId, FeatureRange, KeptTopic, MetadataImage,
+    Partition, Topic, UncleanCause, UncleanElection,
 };
 pub use risks::{Risk, StopRisk};

@@ -1,6 +1,7 @@
 //! Bytes that are on disks already. A change here is a change of docs/formats/metadata.md, with a
 //! new version of the record.
 
+use freshet_settings::Overrides;
 use freshet_types::{StoredRecord, TopicName, TopicPartition};
 
 use super::*;
@@ -76,6 +77,13 @@ fn cases() -> Vec<(Record, String)> {
         replaced: vec![[0xee; 16]],
         ..broker.clone()
     };
+    let kept = KeptTopic {
+        name: TopicName::new("orders").unwrap(),
+        partitions: 3,
+        replication_factor: 2,
+        leader_epoch: 9,
+        configs: Overrides::from([("k".to_owned(), "v".to_owned())]),
+    };
     let unclean = UncleanElection {
         at,
         leader: NodeId(2),
@@ -102,7 +110,11 @@ fn cases() -> Vec<(Record, String)> {
             Record::Partition { at, partition: Arc::new(moving) },
             format!("00040000{aa}00000003030000000100000002 03{d1}{d2} 0200000002 ffffffff 00000005 00000006 02 00050200000001 02050200000003").replace(' ', ""),
         ),
-        (Record::TopicDeleted { id: id(0xaa) }, format!("00050000{aa}00")),
+        (Record::TopicDeleted { id: id(0xaa), kept: None }, format!("00050000{aa}00")),
+        (
+            Record::TopicDeleted { id: id(0xaa), kept: Some(Arc::new(kept)) },
+            format!("00050000{aa} 01 00 19 01 076f7264657273 00000003 0002 00000009 02 026b 0276 00 00").replace(' ', ""),
+        ),
         (config(ConfigResource::Topic(id(0xaa)), Some("v")), format!("0006000002{aa}01026e027600")),
         (config(ConfigResource::Broker(NodeId(7)), None), format!("0006000004{}0237026e0000", "00".repeat(16))),
         (config(ConfigResource::Cluster, Some("")), format!("0006000005{}01026e0100", "00".repeat(16))),

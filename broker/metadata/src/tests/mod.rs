@@ -9,6 +9,7 @@ mod properties;
 mod requests;
 mod restoring;
 mod risks;
+mod tiering;
 mod transitions;
 mod world;
 

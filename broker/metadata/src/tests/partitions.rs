@@ -469,7 +469,10 @@ fn deleted_topics_are_remembered_for_brokers_that_were_away() {
     for i in 0..10_000_u32 {
         let mut id = [8; 16];
         id[..4].copy_from_slice(&i.to_be_bytes());
-        restored.apply(&Record::TopicDeleted { id: TopicId(id) });
+        restored.apply(&Record::TopicDeleted {
+            id: TopicId(id),
+            kept: None,
+        });
     }
     assert!(!restored.is_deleted(gone), "there is a limit");
 }

@@ -1,6 +1,12 @@
-//! Rids the bucket of topics that are deleted. Nobody leads their partitions any more, so the brokers
-//! that keep their manifests do it. Of each partition that had something there the last manifest stays, which
+//! Sees to what deleted topics have in the bucket. Nobody leads their partitions any more, so the brokers
+//! that keep their manifests do it.
+//!
+//! Most leave nothing. Of each partition that had something there the last manifest stays, which
 //! says that it is deleted: a restore may know of the topic by an export that is older.
+//!
+//! Of those that say so (`freshet.remote.delete.on.topic.delete`) all stays that readers were sent to, the
+//! newest manifest, and beside them what the topic was. Then the shard forgets them; nobody lists, collects
+//! or scrubs what nobody knows.
 //!
 //! That a topic is deleted must be agreed: an image that does not know a topic may be too old. What
 //! was deleted so long ago that the image has forgotten it too stays: nobody lists it.
@@ -8,39 +14,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_tier::{Answer, Ask};
-use freshet_types::TopicPartition;
+use bytes::Bytes;
+use freshet_env::objects::ObjectFailure;
+use freshet_metadata::KeptTopic;
+use freshet_tier::{Answer, Ask, ExportedTopic, Manifest};
+use freshet_types::{LeaderEpoch, TopicPartition};
 use tokio::time::sleep;
 
 use super::Shared;
-use super::tended::{Tended, Trouble, strange};
+use super::tended::{Tended, Trouble, failed, strange};
 use crate::manifests::ManifestShards;
+
+/// How often a topic may have been deleted and brought back: what a listing shows.
+const LIVES: usize = 1000;
 
 /// For ever.
 pub(super) async fn bury(shared: Arc<Shared>, kept: Arc<ManifestShards>) {
     loop {
         sleep(Duration::from_millis(shared.interval_ms())).await;
         for at in kept.kept().await {
-            let is_deleted = shared.parts.image.borrow().is_deleted(at.topic);
-            if !is_deleted {
-                continue;
-            }
-            if let Err(Trouble::Again(why)) = bury_one(&shared, at).await {
-                tracing::debug!(%at, why, "objects of a deleted topic are not collected: trying again");
+            let (is_deleted, is_kept) = {
+                let image = shared.parts.image.borrow();
+                (image.is_deleted(at.topic), image.kept(at.topic).cloned())
+            };
+            let done = match is_kept {
+                _ if !is_deleted => continue,
+                Some(kept) => keep_one(&shared, at, &kept).await,
+                None => bury_one(&shared, at).await,
+            };
+            if let Err(Trouble::Again(why)) = done {
+                tracing::debug!(%at, why, "objects of a deleted topic are not seen to: trying again");
             }
         }
     }
 }
 
-async fn bury_one(shared: &Arc<Shared>, at: TopicPartition) -> Result<(), Trouble> {
+/// Whoever asks about a topic that is to go.
+const NOBODY: LeaderEpoch = -1;
+
+/// The shard's copy, and who asks about it.
+async fn look(
+    shared: &Arc<Shared>,
+    at: TopicPartition,
+) -> Result<(Tended, Box<Manifest>), Trouble> {
     let tended = Tended {
         shared: Arc::clone(shared),
         at,
-        epoch: -1,
+        epoch: NOBODY,
     };
-    let Answer::Manifest(mut copy) = tended.ask(Ask::Describe).await? else {
-        return Err(strange());
-    };
+    match tended.ask(Ask::Describe).await? {
+        Answer::Manifest(copy) => Ok((tended, copy)),
+        _ => Err(strange()),
+    }
+}
+
+async fn bury_one(shared: &Arc<Shared>, at: TopicPartition) -> Result<(), Trouble> {
+    let (tended, mut copy) = look(shared, at).await?;
     if !copy.is_deleted() {
         let is_bare =
             copy.segments().is_empty() && copy.open().is_empty() && copy.unnamed().is_empty();
@@ -49,6 +78,8 @@ async fn bury_one(shared: &Arc<Shared>, at: TopicPartition) -> Result<(), Troubl
         if is_bare && copy.exported() > 0 {
             tended.drop_manifests(copy.version() + 1).await?;
         }
+        // Of an earlier life.
+        tended.drop_kept().await?;
         let keep_objects = false;
         tended
             .change(&mut copy, Ask::Delete { keep_objects })
@@ -59,4 +90,78 @@ async fn bury_one(shared: &Arc<Shared>, at: TopicPartition) -> Result<(), Troubl
     }
     tended.export(&mut copy).await?;
     tended.collect(&mut copy).await
+}
+
+/// What was garbage while the topic lived is collected first: once it is forgotten nobody could tell it from
+/// the rest. That takes a grace age, and until then its last leader may still be heard.
+async fn keep_one(
+    shared: &Arc<Shared>,
+    at: TopicPartition,
+    kept: &KeptTopic,
+) -> Result<(), Trouble> {
+    let (mut tended, mut copy) = look(shared, at).await?;
+    if copy.is_deleted() {
+        // It was to go, by somebody who was asked before.
+        tended.export(&mut copy).await?;
+        return tended.collect(&mut copy).await;
+    }
+    tended.epoch = copy.leader_epoch();
+    // A shard that has lost what it knew says nothing of what is there.
+    if !copy.is_pristine() || tended.has_manifests().await? {
+        tended.put_kept(kept).await?;
+    }
+    tended.export(&mut copy).await?;
+    tended.collect(&mut copy).await?;
+    if !copy.open().is_empty() || !copy.unnamed().is_empty() {
+        return Ok(());
+    }
+    let keep_objects = true;
+    tended
+        .change(&mut copy, Ask::Delete { keep_objects })
+        .await?;
+    tracing::info!(topic = %kept.name, partition = at.partition, "kept in object storage");
+    Ok(())
+}
+
+impl Tended {
+    async fn has_manifests(&self) -> Result<bool, Trouble> {
+        let parts = &self.shared.parts;
+        let prefix = parts.layout.manifests(self.at);
+        let page = parts.objects.list(&prefix, None, 1).await;
+        Ok(!page.map_err(|error| failed(&error))?.objects.is_empty())
+    }
+
+    /// One for all partitions of the topic: whoever comes first puts it.
+    async fn put_kept(&self, kept: &KeptTopic) -> Result<(), Trouble> {
+        let parts = &self.shared.parts;
+        let partitions = usize::try_from(kept.partitions).unwrap_or(0);
+        let topic = ExportedTopic {
+            name: kept.name.to_string(),
+            id: self.at.topic,
+            replication_factor: kept.replication_factor,
+            leader_epochs: vec![kept.leader_epoch; partitions],
+            configs: kept.configs.clone(),
+        };
+        let key = parts.layout.kept(topic.id, kept.leader_epoch);
+        let mut bytes = Bytes::from(topic.to_kept_bytes());
+        match parts.objects.put_new(&key, &mut bytes).await {
+            Err(error) if error.failure != ObjectFailure::AlreadyExists => Err(failed(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn drop_kept(&self) -> Result<(), Trouble> {
+        let parts = &self.shared.parts;
+        let prefix = parts.layout.kept_of(self.at.topic);
+        let page = parts.objects.list(&prefix, None, LIVES).await;
+        for (key, _) in page.map_err(|error| failed(&error))?.objects {
+            match parts.objects.delete(&key).await {
+                Err(error) if error.failure != ObjectFailure::NotFound => {
+                    return Err(failed(&error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }

@@ -57,6 +57,7 @@ impl Brakes {
                 statics: Arc::clone(&self.statics),
                 cluster: Arc::clone(&cluster),
                 broker: Arc::clone(&broker),
+                ..Layers::default()
             };
             let now = self.now();
             state.throttle.set_rate(rate(&layers), now);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::SettingError;
 use crate::cross::{contradiction, plain_path};
 use crate::layers::Layers;
-use crate::overrides::REMOTE;
+use crate::overrides::{NO_STORE, REMOTE, TIERS};
 
 const ENABLE: &str = "remote.log.storage.system.enable";
 const URL: &str = "remote.log.storage.url";
@@ -126,10 +126,13 @@ pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
     disk_cache(layers)?;
     // What a topic would begin with that says nothing else.
     let tiers = [(REMOTE.to_owned(), "true".to_owned())].into();
-    if tier.enabled && layers.check_topic(&tiers, &tiers).is_err() {
+    if tier.enabled && layers.check_topic(None, &tiers).is_err() {
         let expected = "what stays on disks must not be more than all, in time or bytes";
         let [local, all] = ["log.local.retention", "log.retention"];
         return Err(contradiction(local, all, expected.to_owned()));
+    }
+    if layers.tiers_by_default() && !tier.enabled {
+        return Err(contradiction(TIERS, ENABLE, NO_STORE.to_owned()));
     }
     if !tier.enabled || tier.url.is_some() {
         return Ok(());

@@ -31,6 +31,17 @@ fn storage_url(text: &str) -> Result<(), String> {
 pub(crate) static SETTINGS: &[Setting] = &[
     boolean("remote.log.storage.system.enable", "false")
         .doc("Whether topics may keep closed segments in object storage."),
+    boolean("freshet.remote.storage.enable", "false")
+        .cluster_wide()
+        .high()
+        .doc("Default of `remote.storage.enable`, for topics that are there as well; topics of the \
+              cluster's own never tier. A controller whose file has it makes it a setting of the \
+              cluster, and it is switched off there only: refused while a topic would lose what it has \
+              in object storage (`remote.log.delete.on.disable`). Kafka has no such default."),
+    boolean("freshet.remote.delete.on.topic.delete", "true")
+        .cluster_wide()
+        .doc("Default of the topic setting of the same name. Controllers heed it: a value for one broker \
+              alone means nothing."),
     unset("remote.log.storage.url", Kind::String)
         .valid(Valid::Checked(storage_url))
         .doc("Which object storage: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, \

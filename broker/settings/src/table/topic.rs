@@ -146,6 +146,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Replicas (`partition:broker`) that throttle their own replication while they are not in \
               sync; `*` for all."),
     topic(boolean("remote.storage.enable", "false"))
+        .from(&[same("freshet.remote.storage.enable")])
         .doc("Copy closed segments to object storage, where they are read once they have left the local \
               disks (`local.retention.ms`, `local.retention.bytes`)."),
     topic(long("local.retention.ms", "-2")).millis().at_least(-2)
@@ -162,6 +163,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Whether tiering may be switched off: `remote.storage.enable` cannot be taken back without it. \
               What is on no disk is gone for readers at once, and objects are deleted an hour later, those \
               that the disk has a part of when its retention has taken that."),
+    topic(boolean("freshet.remote.delete.on.topic.delete", "true"))
+        .from(&[same("freshet.remote.delete.on.topic.delete")])
+        .doc("Whether what a topic has in object storage goes when the topic is deleted. `false` leaves \
+              its segments and manifests there for good: `freshet tier kept` shows what was left, and \
+              `freshet cluster restore --deleted` brings it back."),
     topic(long("remote.copy.lag.ms", "0")).millis().at_least(-1)
         .from(&[same("log.remote.copy.lag.ms")])
         .doc("A closed segment is copied to object storage once its newest record is this old, or \

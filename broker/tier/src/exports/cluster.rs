@@ -74,17 +74,7 @@ impl ClusterExport {
         body.put_u64(self.version);
         body.put_i64(self.next_producer_id);
         codec::put_count(&mut body, self.topics.len());
-        for topic in &self.topics {
-            put_text(&mut body, &topic.name);
-            body.put_slice(&topic.id.0);
-            body.put_i16(topic.replication_factor);
-            codec::put_count(&mut body, topic.leader_epochs.len());
-            topic
-                .leader_epochs
-                .iter()
-                .for_each(|epoch| body.put_i32(*epoch));
-            put_values(&mut body, &topic.configs);
-        }
+        self.topics.iter().for_each(|it| put_topic(&mut body, it));
         codec::put_count(&mut body, self.settings.len());
         for settings in &self.settings {
             put_owner(&mut body, &settings.owner);
@@ -117,7 +107,17 @@ impl ClusterExport {
     }
 }
 
-fn topic(from: &mut &[u8]) -> Result<ExportedTopic, EnvelopeError> {
+pub(super) fn put_topic(body: &mut Vec<u8>, topic: &ExportedTopic) {
+    put_text(body, &topic.name);
+    body.put_slice(&topic.id.0);
+    body.put_i16(topic.replication_factor);
+    codec::put_count(body, topic.leader_epochs.len());
+    let epochs = topic.leader_epochs.iter();
+    epochs.for_each(|epoch| body.put_i32(*epoch));
+    put_values(body, &topic.configs);
+}
+
+pub(super) fn topic(from: &mut &[u8]) -> Result<ExportedTopic, EnvelopeError> {
     Ok(ExportedTopic {
         name: text(from)?,
         id: TopicId(codec::id(from)?.0),

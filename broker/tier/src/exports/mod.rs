@@ -6,6 +6,7 @@
 //! that others lead by now has an earlier one, so what it still exports is older by its name.
 
 mod cluster;
+mod kept;
 mod positions;
 
 use bytes::{Buf, BufMut};

@@ -367,6 +367,7 @@ fn put_refusal(out: &mut Vec<u8>, refusal: &Refusal) {
             put_text(out, why);
         }
         Refusal::NotNew => out.put_u8(112),
+        Refusal::NotWhole => out.put_u8(113),
     }
 }
 
@@ -401,6 +402,7 @@ fn get_refusal(tag: u8, from: &mut &[u8]) -> Result<Refusal, EnvelopeError> {
         },
         111 => Refusal::Malformed(text(from)?),
         112 => Refusal::NotNew,
+        113 => Refusal::NotWhole,
         _ => return Err(malformed("a refusal that this broker does not know")),
     })
 }

@@ -339,9 +339,16 @@ pub(super) fn exported(manifest: &Manifest, version: u64) -> Judged {
     Ok(Decided::change(Change::Exported { version }))
 }
 
-pub(super) fn delete(manifest: Option<&Manifest>, keep_objects: bool) -> Decided {
-    match manifest {
-        Some(manifest) if !manifest.deleted => Decided::change(Change::Deleted { keep_objects }),
-        _ => Decided::already(Vec::new()),
+pub(super) fn delete(manifest: Option<&Manifest>, keep_objects: bool) -> Judged {
+    let manifest = match manifest {
+        Some(manifest) if !manifest.deleted => manifest,
+        _ => return Ok(Decided::already(Vec::new())),
+    };
+    // The shard forgets what is kept: nobody else could tell what is there, and nobody collects later.
+    let is_whole = manifest.exported == manifest.version || manifest.is_pristine();
+    let is_tidy = manifest.open.is_empty() && manifest.unnamed.is_empty();
+    if keep_objects && !(is_whole && is_tidy) {
+        return Err(Refusal::NotWhole);
     }
+    Ok(Decided::change(Change::Deleted { keep_objects }))
 }

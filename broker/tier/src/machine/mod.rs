@@ -150,7 +150,7 @@ impl Manifests {
                 let here = (partition, manifest);
                 return adopt::adopt(here, leader_epoch, &exported, newest);
             }
-            Ask::Delete { keep_objects } => return Ok(changes::delete(manifest, keep_objects)),
+            Ask::Delete { keep_objects } => return changes::delete(manifest, keep_objects),
             Ask::List => {
                 let all = self.manifests.keys().copied().collect();
                 return Ok(Decided::only(Answer::Partitions(all)));

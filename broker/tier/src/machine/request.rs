@@ -88,7 +88,8 @@ pub enum Ask {
     },
     /// The topic is deleted. Needs no epoch: nobody leads it any more.
     Delete {
-        /// Whether its objects stay in the bucket, known to nobody.
+        /// Whether its objects stay in the bucket, known to nobody. Refused until the newest manifest is
+        /// there, too, and all is collected that it does not name.
         keep_objects: bool,
     },
     /// The manifest as it is.
@@ -239,6 +240,9 @@ pub enum Refusal {
     /// A manifest takes the place of none but one that knows nothing.
     #[error("the shard knows of something in the bucket")]
     NotNew,
+    /// What is kept has to be there as it is, and nothing else.
+    #[error("the bucket does not have the newest manifest, or has what it does not name")]
+    NotWhole,
     /// It contradicts itself.
     #[error("malformed request: {0}")]
     Malformed(Cow<'static, str>),
@@ -255,6 +259,7 @@ impl Refusal {
             | Self::NotContiguous { .. }
             | Self::NotCurrent
             | Self::NotNew
+            | Self::NotWhole
             | Self::Departs { .. } => ErrorKind::Conflict,
             Self::Deleted => ErrorKind::NotFound,
             Self::Hole { .. } => ErrorKind::Corrupt,
@@ -263,10 +268,11 @@ impl Refusal {
         }
     }
 
-    /// Whether the same request can succeed later: only what waits for its predecessor, or for room.
+    /// Whether the same request can succeed later: only what waits for its predecessor, for an
+    /// export, or for room.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NotContiguous { .. } => Retry::After,
+            Self::NotContiguous { .. } | Self::NotWhole => Retry::After,
             other => other.kind().retry(),
         }
     }

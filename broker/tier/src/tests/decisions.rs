@@ -381,10 +381,58 @@ fn a_deleted_topic_is_collected_and_forgotten() {
     shard.ask(1, Ask::Collected { ids: vec![id(1)] }).unwrap();
     assert!(shard.machine.get(HERE).is_none());
     assert!(shard.machine.snapshot().is_empty());
+}
 
-    let mut shard = Shard::with(&[(0, 100)]);
-    let keep_objects = true;
-    shard.ask(-1, Ask::Delete { keep_objects }).unwrap();
+#[test]
+fn objects_are_kept_when_the_bucket_says_what_they_are() {
+    let keep = |shard: &mut Shard| shard.ask(-1, Ask::Delete { keep_objects: true });
+    let mut shard = Shard::with(&[(0, 100), (100, 200)]);
+    assert_eq!(
+        keep(&mut shard),
+        Err(Refusal::NotWhole),
+        "no manifest is there"
+    );
+    shard.export();
+    shard.ask(1, Ask::MoveStart { log_start: 150 }).unwrap();
+    shard.export();
+    assert_eq!(
+        keep(&mut shard),
+        Err(Refusal::NotWhole),
+        "one object is garbage"
+    );
+    shard.doomed();
+    shard.now += HOUR;
+    assert_eq!(shard.doomed(), [1]);
+    shard.ask(1, Ask::Collected { ids: vec![id(1)] }).unwrap();
+    shard
+        .begin(1, &stored(3, 200, 300), Purpose::Append)
+        .unwrap();
+    assert_eq!(
+        keep(&mut shard),
+        Err(Refusal::NotWhole),
+        "one is on its way"
+    );
+    shard.ask(1, Ask::Commit(stored(3, 200, 300))).unwrap();
+    assert_eq!(
+        keep(&mut shard),
+        Err(Refusal::NotWhole),
+        "the manifest is an old one"
+    );
+    assert!(!shard.manifest().is_deleted());
+    shard.export();
+    let kept = shard.manifest().export(HERE);
+    keep(&mut shard).expect("all of it is there");
+    assert!(shard.machine.get(HERE).is_none());
+    assert!(shard.machine.snapshot().is_empty());
+    keep(&mut shard).expect("it has happened");
+    // Whoever leads its next life has it back from there.
+    shard.ask(9, Ask::Claim(log(0, 0, 0))).unwrap();
+    let (exported, newest) = (kept.bytes, kept.version);
+    shard.ask(9, Ask::Adopt { exported, newest }).unwrap();
+    assert_eq!(shard.manifest().remote_end(), 300);
+    // Where nothing ever was there is nothing to keep.
+    let mut shard = Shard::claimed();
+    keep(&mut shard).unwrap();
     assert!(shard.machine.get(HERE).is_none());
 }
 

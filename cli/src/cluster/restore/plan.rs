@@ -74,6 +74,12 @@ impl Plan {
                 topics.join(", ")
             ));
         }
+        if !found.kept.is_empty() {
+            remarks.push(format!(
+                "deleted topics whose objects were kept: {}; --deleted NAME brings one back",
+                found.kept.join(", ")
+            ));
+        }
         let settings = settings(&found.cluster, &mut remarks);
         Self {
             topics: planned,
@@ -215,6 +221,7 @@ mod tests {
             version: 75,
             held: BTreeMap::from([(at, held)]),
             unnamed: vec!["x".to_owned()],
+            kept: vec!["old".to_owned()],
             damaged: Vec::new(),
         }
     }
@@ -237,7 +244,8 @@ mod tests {
             1,
             "those of broker 2 are told, not restored"
         );
-        assert_eq!(plan.remarks.len(), 2, "{:?}", plan.remarks);
+        assert_eq!(plan.remarks.len(), 3, "{:?}", plan.remarks);
+        assert!(plan.remarks[1].contains("old"), "{:?}", plan.remarks);
     }
 
     #[test]

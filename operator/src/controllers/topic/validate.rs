@@ -243,8 +243,10 @@ mod tests {
         let asked = [
             ("preallocate", "TRUE"),
             ("cleanup.policy", "compact, delete"),
+            ("freshet.remote.delete.on.topic.delete", "False"),
         ];
         let wanted = validate(&with(&asked), &Home::Here(ours()), None).unwrap();
+        assert_eq!(wanted.config[asked[2].0], "false");
         assert_eq!(wanted.config["preallocate"], "true");
         assert_eq!(wanted.config["cleanup.policy"], "compact,delete");
         assert_eq!(wanted.name, "orders");

@@ -52,6 +52,7 @@ pub(crate) fn register_broker(
     if joins {
         draft.records.extend(replicated_defaults(machine));
     }
+    draft.records.extend(tiering_default(machine));
     records.append(&mut draft.records);
     if machine.options.sessions.is_some() {
         let catch_up = machine.image.version() + records.len() as u64;
@@ -201,6 +202,18 @@ fn lead_again(draft: &mut Draft<'_>, node: NodeId) {
         step.lead_anew();
         takes_over.then_some(Election::WhenNeeded)
     });
+}
+
+/// What a file says is taken into the cluster's settings: who takes it out of the file later must not take
+/// away what topics have in object storage.
+fn tiering_default(machine: &MetadataMachine) -> Option<Record> {
+    let layers = machine.layers();
+    let (name, value) = layers.default_to_keep(&layers.cluster)?;
+    Some(Record::Config {
+        resource: ConfigResource::Cluster,
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    })
 }
 
 /// With the third broker, new topics are kept three times, and two of them must have a record.

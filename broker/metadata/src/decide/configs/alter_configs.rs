@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_settings::{CordonedDirs, Overrides, Scope};
+use freshet_settings::{CordonedDirs, Layers, Overrides, Scope};
 use freshet_types::{NodeId, Now, TopicId, TopicPartition};
 
 use super::{Kind, changed};
@@ -17,6 +17,9 @@ use crate::state::{Broker, ConfigOwner, Topic};
 
 /// The setting that says when a replica out of sync is still known to have everything.
 const MIN_INSYNC: &str = "min.insync.replicas";
+/// Leaders and the controller must agree on these, or acknowledged records could be lost; or the past of a
+/// topic, of which some leaders would know and some not.
+const AGREED: &[&str] = &[MIN_INSYNC, "freshet.remote.storage.enable"];
 /// The setting that keeps new replicas away from directories (KIP-1066).
 const CORDONED_DIRS: &str = "cordoned.log.dirs";
 
@@ -114,23 +117,45 @@ fn partitions(topic: &Topic) -> impl Iterator<Item = TopicPartition> + '_ {
 
 fn alter(machine: &MetadataMachine, resource: &AlterResource) -> Outcome<Vec<Record>> {
     let found = find(machine, &resource.target)?;
-    let after = changed(
-        &machine.layers(),
-        found.kind,
-        &found.present,
-        &resource.change,
-    )?;
-    let own = |overrides: &Overrides| overrides.get(MIN_INSYNC).cloned();
-    if matches!(found.resource, ConfigResource::Broker(_)) && own(&after) != own(&found.present) {
-        // Leaders and the controller must agree on it, or acknowledged records could be lost.
-        let reason = format!("{MIN_INSYNC} can only be set for topics and for all brokers at once");
-        return Err(MetadataError::Request { reason });
+    let layers = match &found.resource {
+        ConfigResource::Topic(id) => of_topic(machine, *id),
+        _ => machine.layers(),
+    };
+    let mut after = changed(&layers, found.kind, &found.present, &resource.change)?;
+    if matches!(found.resource, ConfigResource::Broker(_)) {
+        AGREED.iter().try_for_each(|name| {
+            if after.get(*name) == found.present.get(*name) {
+                return Ok(());
+            }
+            let reason = format!("{name} can only be set for topics and for all brokers at once");
+            Err(MetadataError::Request { reason })
+        })?;
+    }
+    if found.resource == ConfigResource::Cluster {
+        let kept = layers.default_to_keep(&after);
+        after.extend(kept.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let default = Layers {
+            cluster: Arc::new(after.clone()),
+            ..layers.clone()
+        };
+        let topics = machine.image.topics();
+        let topics = topics.filter(|topic| !topic.name.is_internal());
+        layers.check_default(&default, topics.map(|t| (&t.name, &*t.configs)))?;
     }
     let mut records = difference(&found.resource, &found.present, &after);
     if let ConfigTarget::Broker(node) = resource.target {
         records.extend(cordoned(machine, node, &found.present, &after));
     }
     Ok(records)
+}
+
+/// Settings as they hold for a topic that is there.
+fn of_topic(machine: &MetadataMachine, id: TopicId) -> Layers {
+    let layers = machine.layers();
+    match machine.image.topic_by_id(id) {
+        Some(topic) => layers.for_topic(&topic.name),
+        None => layers,
+    }
 }
 
 /// A broker whose directories are all cordoned is cordoned itself, by the same decision: it may be
@@ -170,6 +195,7 @@ fn find(machine: &MetadataMachine, target: &ConfigTarget) -> Outcome<Found> {
         kind: Kind {
             scope,
             all_brokers: *owner == ConfigOwner::Cluster,
+            is_new: false,
         },
         resource,
         present: image.configs(owner),

@@ -14,12 +14,19 @@ pub(crate) struct Kind {
     pub(crate) scope: Scope,
     /// All brokers at once: settings of single brokers are refused.
     pub(crate) all_brokers: bool,
+    /// It is being made.
+    pub(crate) is_new: bool,
 }
 
 impl Kind {
     pub(crate) const TOPIC: Self = Self {
         scope: Scope::Topic,
         all_brokers: false,
+        is_new: false,
+    };
+    pub(crate) const NEW_TOPIC: Self = Self {
+        is_new: true,
+        ..Self::TOPIC
     };
 }
 
@@ -45,7 +52,7 @@ pub(crate) fn changed(
         }
     };
     if kind.scope == Scope::Topic {
-        layers.check_topic(present, &after)?;
+        layers.check_topic((!kind.is_new).then_some(present), &after)?;
     }
     Ok(after)
 }

@@ -47,9 +47,11 @@ pub(crate) fn restore_topics(
     let restore = |restored: &RestoredTopic| {
         let (topic, leader_epoch) = (&restored.topic, restored.leader_epoch);
         let refused = |reason| Err(MetadataError::Request { reason });
-        if machine.image.is_deleted(topic.id) {
+        if machine.image.is_deleted(topic.id) && machine.image.kept(topic.id).is_none() {
             let name = cut(&topic.name);
-            return refused(format!("topic {name:?} of this id has been deleted"));
+            return refused(format!(
+                "topic {name:?} of this id has been deleted, with what it had in object storage"
+            ));
         }
         if leader_epoch < 0 {
             return refused(format!("leader epoch {leader_epoch} is negative"));
@@ -95,8 +97,8 @@ impl<'a> Draft<'a> {
         let name = TopicName::new(&topic.name)?;
         self.check_free(&name, topic.id)?;
         let configs = ConfigChange::Replace(topic.configs.clone());
-        let layers = self.machine.layers();
-        let configs = changed(&layers, Kind::TOPIC, &Overrides::new(), &configs)?;
+        let layers = self.machine.layers().for_topic(&name);
+        let configs = changed(&layers, Kind::NEW_TOPIC, &Overrides::new(), &configs)?;
         let partitions = self.partitions(topic)?;
         self.granted.insert(name.collision_key(), name.clone());
         self.ids.insert(topic.id);

@@ -9,7 +9,7 @@ use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::request::{DeleteTopics, DeletedTopic, TopicRef};
-use crate::state::Topic;
+use crate::state::{KeptTopic, Topic};
 
 pub(crate) fn delete_topics(
     machine: &MetadataMachine,
@@ -31,13 +31,40 @@ pub(crate) fn delete_topics(
             let reason = format!("topic {} is named twice in the request", topic.name);
             return Err(MetadataError::Request { reason });
         }
-        records.push(Record::TopicDeleted { id: topic.id });
+        records.push(Record::TopicDeleted {
+            id: topic.id,
+            kept: kept(machine, &topic).map(Arc::new),
+        });
         Ok(DeletedTopic {
             id: topic.id,
             name: topic.name.clone(),
         })
     };
     found.into_iter().map(delete).collect()
+}
+
+/// What is to be known of a topic whose objects stay. Who restores it need not know the default that it
+/// tiered by.
+fn kept(machine: &MetadataMachine, topic: &Topic) -> Option<KeptTopic> {
+    const REMOTE: &str = "remote.storage.enable";
+    let layers = machine.layers().for_topic(&topic.name);
+    let tier = layers.topic_tier(&topic.configs);
+    if tier.delete_with_topic || topic.name.is_internal() {
+        return None;
+    }
+    let mut configs = topic.configs.as_ref().clone();
+    if tier.enabled {
+        configs.insert(REMOTE.to_owned(), "true".to_owned());
+    }
+    let copies = topic.partitions.first().map_or(1, |it| it.target().count());
+    let epochs = topic.partitions.iter().map(|it| it.leader_epoch);
+    Some(KeptTopic {
+        name: topic.name.clone(),
+        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+        replication_factor: i16::try_from(copies).unwrap_or(i16::MAX),
+        leader_epoch: epochs.max().unwrap_or(0),
+        configs,
+    })
 }
 
 fn find(machine: &MetadataMachine, topic: &TopicRef) -> Outcome<Arc<Topic>> {

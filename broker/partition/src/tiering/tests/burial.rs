@@ -1,7 +1,10 @@
 //! Deleted topics leave the bucket, with all their names, and no others do.
 
-use freshet_metadata::{DeleteTopics, TopicRef};
-use freshet_tier::newest_manifest;
+use freshet_metadata::{
+    AlterConfigs, AlterResource, ConfigChange, ConfigEdit, ConfigOp, ConfigTarget, DeleteTopics,
+    TopicRef,
+};
+use freshet_tier::{ExportedTopic, newest_manifest};
 use tokio::task::AbortHandle;
 
 use super::*;
@@ -83,6 +86,37 @@ impl Graveyard {
         assert_eq!(self.shards.kept().await[0].topic, OTHER);
     }
 
+    /// From now on its objects stay when it is deleted.
+    fn keep(&mut self) {
+        let edit = ConfigEdit {
+            name: "freshet.remote.delete.on.topic.delete".to_owned(),
+            op: ConfigOp::Set,
+            value: Some("false".to_owned()),
+        };
+        let resource = AlterResource {
+            target: ConfigTarget::Topic("t".to_owned()),
+            change: ConfigChange::Edit(vec![edit]),
+        };
+        let alter = AlterConfigs {
+            resources: vec![resource],
+            validate_only: false,
+        };
+        change(&mut self.metadata, alter.into());
+    }
+
+    /// What the bucket says of deleted topics whose objects are kept.
+    async fn kept(&self) -> Vec<(String, ExportedTopic)> {
+        let objects = &self.rig.store.objects;
+        let listing = objects.list(&self.rig.layout.all_kept(), None, 1000).await;
+        let mut kept = Vec::new();
+        for (key, _) in listing.expect("listed").objects {
+            let length = objects.head(&key).await.expect("there").len_bytes;
+            let bytes = objects.get_range(&key, 0..length).await.expect("read");
+            kept.push((key, ExportedTopic::from_kept_bytes(&bytes).expect("sound")));
+        }
+        kept
+    }
+
     async fn stop(self) {
         self.burying.abort();
         self.rig.stop().await;
@@ -151,5 +185,88 @@ async fn a_topic_that_is_deleted_when_nothing_is_left_of_it_leaves_no_name() {
     yard.rig.store.spares.store(2, Ordering::Relaxed);
     yard.bury().await;
     assert_eq!(yard.rig.names().await, [""; 0]);
+    yard.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_of_a_topic_that_says_so_stay_with_what_a_restore_needs() {
+    let mut yard = Graveyard::new();
+    yard.keep();
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let end = yard.rig.segment().await;
+        yard.until("tiered", |manifest| manifest.remote_end() == end)
+            .await;
+        ends.push(end);
+    }
+    // What is garbage when the topic is deleted is nobody's later.
+    yard.rig.partition().trim(ends[0]).await.expect("trimmed");
+    let manifest = yard
+        .until("trimmed", |manifest| manifest.log_start() == ends[0])
+        .await;
+    assert_eq!(manifest.unnamed().len(), 1);
+    yard.rig.store.spares.store(2, Ordering::Relaxed);
+    yard.bury().await;
+    let (objects, layout) = (&yard.rig.store.objects, &yard.rig.layout);
+    let newest = newest_manifest(objects, layout, AT).await.expect("asked");
+    let (_, newest) = newest.expect("there").sound.expect("sound");
+    assert!(!newest.is_deleted());
+    assert_eq!(newest.segments(), manifest.segments());
+    yard.rig.check(&newest).await;
+    let is_segment = |name: &ObjectName| matches!(name, ObjectName::Segment { .. });
+    let left = yard.rig.objects().await.into_values().filter(is_segment);
+    assert_eq!(left.count(), 2, "the third was garbage");
+    let kept = yard.kept().await;
+    let [(key, kept)] = kept.as_slice() else {
+        panic!("{kept:?}");
+    };
+    assert_eq!(*key, layout.kept(AT.topic, 0));
+    assert_eq!(
+        (kept.name.as_str(), kept.leader_epochs.as_slice()),
+        ("t", &[0][..])
+    );
+    assert_eq!(kept.configs["remote.storage.enable"], "true");
+    // Rounds and grace ages later nothing has changed.
+    let before = yard.rig.names().await;
+    tokio::time::sleep(Duration::from_millis(4000)).await;
+    assert_eq!(yard.rig.names().await, before);
+    yard.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_without_objects_leaves_nothing_to_keep_and_one_that_goes_takes_it_along() {
+    let mut yard = Graveyard::new();
+    yard.keep();
+    let claimed = async {
+        while yard.shards.kept().await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let claimed = tokio::time::timeout(PATIENCE, claimed).await;
+    claimed.expect("claimed");
+    yard.bury().await;
+    assert_eq!(yard.kept().await, []);
+    yard.stop().await;
+
+    let mut yard = Graveyard::new();
+    let end = yard.rig.segment().await;
+    yard.until("tiered", |manifest| manifest.remote_end() == end)
+        .await;
+    // Left when it was deleted once before; and another topic's.
+    for topic in [AT.topic, OTHER] {
+        let key = yard.rig.layout.kept(topic, 7);
+        let bytes = ExportedTopic {
+            name: "t".to_owned(),
+            id: topic,
+            replication_factor: 1,
+            leader_epochs: vec![7],
+            configs: BTreeMap::new(),
+        };
+        let bytes = Bytes::from(bytes.to_kept_bytes());
+        yard.rig.store.objects.damage(&key, bytes);
+    }
+    yard.bury().await;
+    let left: Vec<_> = yard.kept().await.into_iter().map(|(_, it)| it.id).collect();
+    assert_eq!(left, [OTHER]);
     yard.stop().await;
 }

@@ -153,7 +153,8 @@ fn result(
 }
 
 fn settings(context: &Context, created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
-    let described = context.layers().describe_topic(&created.configs);
+    let layers = context.layers().for_topic(&created.name);
+    let described = layers.describe_topic(&created.configs);
     let one = |d: freshet_settings::Described| CreatableTopicConfigs {
         name: d.setting.name.to_owned(),
         value: d.value,

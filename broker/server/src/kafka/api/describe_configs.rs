@@ -60,7 +60,7 @@ fn describe(context: &Context, asked: &DescribeConfigsResource) -> Result<Vec<De
                 let message = format!("there is no topic {name}");
                 Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
             })?;
-            Ok(layers.describe_topic(&topic.configs))
+            Ok(layers.for_topic(&topic.name).describe_topic(&topic.configs))
         }
         ConfigTarget::Broker(node) if node == context.identity.node_id => {
             Ok(layers.describe_broker())

@@ -54,7 +54,10 @@ fn nothing_goes_while_this_broker_is_not_in_the_metadata() {
     let statics = Arc::clone(&rig.keeper.parts.statics);
     let mut rig = restart_while(rig, |machine| {
         *machine = MetadataMachine::new(MetadataOptions::of(statics));
-        machine.apply(&freshet_metadata::Record::TopicDeleted { id: id.topic });
+        machine.apply(&freshet_metadata::Record::TopicDeleted {
+            id: id.topic,
+            kept: None,
+        });
     });
     start(&mut rig);
     assert!(log.exists());

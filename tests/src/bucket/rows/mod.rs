@@ -28,7 +28,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 9] {
+pub fn bucket_trials() -> [BucketTrial; 10] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -37,6 +37,10 @@ pub fn bucket_trials() -> [BucketTrial; 9] {
         alone(
             "a_bucket_that_is_slow_or_hangs_holds_up_nobody_else",
             slow::hung,
+        ),
+        alone(
+            "a_bucket_that_takes_a_minute_holds_up_nobody_else",
+            slow::a_minute,
         ),
         alone("an_upload_whose_answer_is_lost_is_there", uploads::unsaid),
         alone(

@@ -1,6 +1,7 @@
 //! Row 56: a bucket that is slow, and one that says nothing.
 //!
-//! Brokers wait a minute for an answer. Here they wait for [`PATIENCE`], which `AWS_TIMEOUT` says.
+//! Brokers wait a minute for an answer. [`hung`] has them wait for [`PATIENCE`], which `AWS_TIMEOUT`
+//! says.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ const TIMED_OUT: i16 = 7;
 /// First version of ListOffsets that says how long it may take.
 const WITH_A_LIMIT: i16 = 10;
 const PATIENCE: Duration = Duration::from_secs(5);
+const MINUTE: Duration = Duration::from_secs(60);
 /// What a busy machine adds to any limit.
 const GRACE: Duration = Duration::from_millis(1500);
 
@@ -30,7 +32,7 @@ pub(super) fn hung() -> Result<()> {
     proxy.set([Rule::all(Fault::Silent)]);
     by_time(&cold[1], &mut raw, Some(Duration::from_millis(700)))?;
     by_time(&cold[2], &mut raw, None)?;
-    silent(&cold[3], &mut raw)?;
+    silent(&cold[3], &mut raw, PATIENCE)?;
     proxy.heal();
     let (mut all, took) = along.finish()?;
     println!("{}", took.must_be_short()?);
@@ -39,6 +41,22 @@ pub(super) fn hung() -> Result<()> {
     let told = raw.offset_at(&cold[1].topic, Book::time(5))?;
     ensure!(told == (0, Book::time(5), 5), "by time: {told:?}");
     Ok(())
+}
+
+/// Every answer takes a little longer than the minute that a broker waits: it is as if none came.
+pub(super) fn a_minute() -> Result<()> {
+    let stage = Stage::start(None)?;
+    let books = stage.write(&["t0", "t1"].map(Book::small), 2)?;
+    let mut raw = stage.connect()?;
+    let along = Along::start(stage.connect()?, vec![books[0].clone()]);
+    let proxy = &stage.store.proxy;
+    proxy.set([Rule::all(Fault::Late(MINUTE + GRACE))]);
+    silent(&books[1], &mut raw, MINUTE)?;
+    proxy.heal();
+    let (mut all, took) = along.finish()?;
+    println!("{}", took.must_be_short()?);
+    all.push(books[1].clone());
+    stage.recovers(&all)
 }
 
 /// A fetch is answered before the bucket is, with nothing; what comes is kept for the next one.
@@ -61,14 +79,14 @@ fn slow(book: &Book, raw: &mut Raw) -> Result<()> {
 }
 
 /// First nothing, and an error once the bucket had its time.
-fn silent(book: &Book, raw: &mut Raw) -> Result<()> {
+fn silent(book: &Book, raw: &mut Raw, patience: Duration) -> Result<()> {
     let began = Instant::now();
     let mut nothing = 0;
     loop {
         let asked = Instant::now();
         let told = book.look(raw, 0)?;
         ensure!(
-            asked.elapsed() < PATIENCE / 2,
+            asked.elapsed() < Duration::from_millis(2500),
             "a fetch took {:?}",
             asked.elapsed()
         );
@@ -78,7 +96,7 @@ fn silent(book: &Book, raw: &mut Raw) -> Result<()> {
             told => bail!("a bucket that says nothing gives {told:?}"),
         }
         ensure!(
-            began.elapsed() < PATIENCE + 2 * GRACE,
+            began.elapsed() < patience + 2 * GRACE,
             "{nothing} fetches gave nothing"
         );
     }

@@ -369,15 +369,18 @@ impl Partition {
         }
     }
 
-    /// Finds a record by time among those that `isolation` shows.
+    /// Finds a record by time among those that `isolation` shows, for a client with a number of its own: what is
+    /// in object storage is looked up in its turn.
     pub async fn find_time(
         &self,
         query: TimeQuery,
         isolation: Isolation,
     ) -> Result<Option<TimedOffset>, ReadError> {
         loop {
+        client: u64,
             let local_start = self.view().log_start();
-            let before = self.find_time_before(local_start, query, isolation).await?;
+            let before = self.find_time_before(local_start, query, isolation, client);
+            let before = before.await?;
             if before.is_some() && matches!(query, TimeQuery::AtOrAfter(_)) {
                 return Ok(before);
             }

@@ -355,6 +355,7 @@ impl Partition {
         local_start: Offset,
         query: TimeQuery,
         isolation: Isolation,
+        client: u64,
     ) -> Result<Option<TimedOffset>, ReadError> {
         let past = match self.past() {
             Past::None => return Ok(None),
@@ -368,7 +369,7 @@ impl Partition {
         let upper = local_start.min(self.end(isolation));
         let finding = self
             .past_readers()?
-            .find_time(self.source(&past), query, upper);
+            .find_time(self.source(&past), query, upper, client);
         let found = finding.await.map_err(|_| ReadError::PastUnknown)??;
         Ok(found.map(|found| TimedOffset {
             offset: found.offset,

@@ -94,6 +94,8 @@ impl ManifestDoor for Door {
 pub(super) struct Store {
     objects: MemoryObjects,
     pub(super) away: AtomicBool,
+    /// What is read does not come.
+    pub(super) held: AtomicBool,
     /// Names in a page of a listing at most; 0 for as many as are asked for.
     page: AtomicUsize,
     /// It takes segments, and nothing else.
@@ -165,6 +167,9 @@ impl Objects for Store {
         })
     }
 
+            while self.held.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
         Box::pin(async move {
             self.check(key)?;

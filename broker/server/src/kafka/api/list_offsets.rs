@@ -232,7 +232,7 @@ async fn by_time(
     isolation: Isolation,
 ) -> Result<Found, ErrorCode> {
     let found = partition
-        .find_time(query, isolation)
+        .find_time(query, isolation, call.origin.client())
         .await
         .map_err(|error| match error {
             ReadError::PastUnknown => not_yet(call),

@@ -25,6 +25,7 @@ mod tended;
 #[cfg(test)]
 mod tests;
 mod undertaker;
+mod unlisted;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -52,6 +53,7 @@ use patrol::Scrubs;
 pub use rate::{BytesPerSecond, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
+use unlisted::Unlisted;
 
 /// What custodians have done, counted for whoever makes metrics of it; each only grows.
 #[derive(Debug, Default)]
@@ -95,12 +97,14 @@ pub struct ScrubCounts {
     pub repaired: AtomicU64,
     /// Those that are damaged or missing now, as far as the leaders here have come.
     pub damaged_now: AtomicU64,
-    /// Objects that the store refused, counted by each walk that left them out.
+    /// Objects that the store refused or throttled, counted by each walk that left them out.
     pub unread: AtomicU64,
     /// Objects that nobody knew, and that were to be deleted.
     pub swept: AtomicU64,
     /// Old manifests that were deleted.
     pub old_manifests: AtomicU64,
+    /// Listings that the store refused or did not answer.
+    pub failed_lists: AtomicU64,
 }
 
 /// How custodians go about it; asked for each time.
@@ -161,6 +165,8 @@ struct Shared {
     sent: Rate,
     /// What is read back.
     scrubs: Scrubs,
+    /// What the store does not list.
+    unlisted: Unlisted,
 }
 
 fn jittered(rng: &dyn Rng, pause: Duration) -> Duration {
@@ -215,6 +221,7 @@ impl Custodians {
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),
             sent,
+            unlisted: Unlisted::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -239,6 +246,7 @@ impl Custodians {
         if let Some(task) = self.tasks.lock().remove(&at) {
             task.abort();
         }
+        self.shared.unlisted.forget(at);
     }
 }
 

@@ -102,6 +102,7 @@ pub(super) struct Store {
     no_manifests: AtomicBool,
     /// What it answers where a name begins like this.
     refuses: Mutex<Option<(String, ObjectFailure)>>,
+    refused: AtomicU64,
     puts: AtomicU64,
     /// Every so many puts are done and not answered; 0 for none.
     loses: AtomicU64,
@@ -118,7 +119,10 @@ impl Store {
             return Err(failure(key, ObjectFailure::Unreachable));
         }
         match &*self.refuses.lock() {
-            Some((prefix, why)) if key.starts_with(prefix) => Err(failure(key, *why)),
+            Some((prefix, why)) if key.starts_with(prefix) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(failure(key, *why))
+            }
             _ => Ok(()),
         }
     }
@@ -163,13 +167,13 @@ impl Objects for Store {
     fn get_range<'a>(&'a self, key: &'a str, range: std::ops::Range<u64>) -> ObjectWait<'a, Bytes> {
         Box::pin(async move {
             self.check(key)?;
+            while self.held.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             self.objects.get_range(key, range).await
         })
     }
 
-            while self.held.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
         Box::pin(async move {
             self.check(key)?;

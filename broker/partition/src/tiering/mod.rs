@@ -50,12 +50,12 @@ use crate::replica::Stand;
 use custodian::Custodian;
 pub use exports::{Exporter, ExporterParts};
 use patrol::Scrubs;
-pub use rate::{BytesPerSecond, PacedReads, Rate};
+pub use rate::{BytesPerSecond, FETCH_BOUNDS_MS, FetchTimes, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
 use unlisted::Unlisted;
 
-/// What custodians have done, counted for whoever makes metrics of it; each only grows.
+/// What custodians have done, and readers, counted for whoever makes metrics of it; each only grows.
 #[derive(Debug, Default)]
 pub struct CopyCounts {
     /// Segments that were to be copied.
@@ -74,6 +74,16 @@ pub struct CopyCounts {
     pub deletions: AtomicU64,
     /// Of these, those that failed, and were tried again.
     pub failed_deletions: AtomicU64,
+    /// Reads of readers that were begun.
+    pub reads: AtomicU64,
+    /// Of these, those that failed.
+    pub failed_reads: AtomicU64,
+    /// How long the store takes to answer readers.
+    pub fetch_times: FetchTimes,
+    /// Times that a log that begins anew asked for what is before it.
+    pub beginnings: AtomicU64,
+    /// Of these, those that were not answered.
+    pub failed_beginnings: AtomicU64,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
     /// What was asked of the store by all who use it, readers too.

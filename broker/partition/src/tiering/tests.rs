@@ -26,6 +26,7 @@ mod adoption;
 mod burial;
 mod past;
 mod scrub;
+mod standing;
 
 use super::*;
 use crate::directory::{Directory, DirectoryParts, DirectoryThread};

@@ -112,7 +112,9 @@ async fn a_lookup_by_time_counts_to_the_client_that_asks() {
     }
     assert!(is_full(), "{:?}", readers.load());
     let query = TimeQuery::AtOrAfter(Timestamp(1));
-    let refused = partition.find_time(query, UNCOMMITTED, CLIENT).await;
+    let refused = partition.find_time(query, UNCOMMITTED, CLIENT);
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await;
+    let refused = refused.expect("it does not wait");
     assert!(
         matches!(refused, Err(ReadError::Cold(ColdError::Busy { .. }))),
         "{refused:?}"

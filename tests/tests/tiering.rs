@@ -425,8 +425,10 @@ fn kafkas(broker: &Broker, name: &str) -> Result<u64> {
 
 fn measured_while_away(broker: &Broker, raw: &mut Raw, bucket: &Path) -> Result<()> {
     let kafkas = |name: &str| kafkas(broker, name);
-    let aside = bucket.with_extension("aside");
-    fs::rename(bucket, &aside)?;
+    // A file where a folder was: nothing can be stored.
+    let (all, aside) = (bucket.join("freshet"), bucket.join("moved"));
+    fs::rename(&all, &aside)?;
+    fs::write(&all, "")?;
     let end = produce(raw, "t", 24)?;
     eventually(PATIENCE, || {
         let failed = kafkas("remotecopyerrors_total")?;
@@ -442,7 +444,8 @@ fn measured_while_away(broker: &Broker, raw: &mut Raw, bucket: &Path) -> Result<
         );
         Ok(())
     })?;
-    fs::rename(&aside, bucket)?;
+    fs::remove_file(&all)?;
+    fs::rename(&aside, &all)?;
     eventually(PATIENCE, || {
         ensure!(kafkas("remotecopylagsegments")? == 0, "it catches up");
         let told = status(broker)?;

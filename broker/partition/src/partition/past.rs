@@ -359,9 +359,12 @@ impl Partition {
             }
             Err(_) => return Err(ReadError::PastUnknown),
         };
-        topic
-            .read_bytes
-            .fetch_add(batches.bytes as u64, Ordering::Relaxed);
+        let bytes = batches.bytes as u64;
+        topic.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Ok(readers) = self.past_readers() {
+            let all = &readers.copies().read_bytes;
+            all.fetch_add(bytes, Ordering::Relaxed);
+        }
         // The bucket has nothing from there on: records were cleaned away.
         if batches.bytes == 0 && batches.next_offset > read.from {
             let read = self.read(batches.next_offset, 0, isolation, true).await;

@@ -78,6 +78,8 @@ pub struct CopyCounts {
     pub reads: AtomicU64,
     /// Of these, those that failed.
     pub failed_reads: AtomicU64,
+    /// Bytes of batches that they gave to who had waited for them.
+    pub read_bytes: AtomicU64,
     /// How long the store takes to answer readers.
     pub fetch_times: FetchTimes,
     /// Times that a log that begins anew asked for what is before it.

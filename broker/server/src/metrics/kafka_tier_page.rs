@@ -29,8 +29,7 @@ pub(super) fn render(
     rows: &BTreeMap<String, Row>,
     most: usize,
 ) {
-    let read_bytes = readers.counters().read_bytes.load(Relaxed);
-    for family in meters(readers.copies(), read_bytes) {
+    for family in meters(readers.copies()) {
         let name = format!("{}_total", family.name.trim_end_matches("PerSec"));
         write(page, (&name, "counter"), &family, rows.iter().take(most));
     }
@@ -59,7 +58,7 @@ fn write<'a>(
     }
 }
 
-fn meters(counts: &CopyCounts, read_bytes: u64) -> [Family; 10] {
+fn meters(counts: &CopyCounts) -> [Family; 10] {
     let meter = |name, all: &AtomicU64, of| Family {
         name,
         all: all.load(Relaxed),
@@ -86,11 +85,9 @@ fn meters(counts: &CopyCounts, read_bytes: u64) -> [Family; 10] {
         meter("RemoteFetchErrorsPerSec", &counts.failed_reads, |row| {
             row.done.failed_reads
         }),
-        Family {
-            name: "RemoteFetchBytesPerSec",
-            all: read_bytes,
-            of: Some(|row| row.done.read_bytes),
-        },
+        meter("RemoteFetchBytesPerSec", &counts.read_bytes, |row| {
+            row.done.read_bytes
+        }),
         meter(
             "BuildRemoteLogAuxStateRequestsPerSec",
             &counts.beginnings,
@@ -169,7 +166,8 @@ mod tests {
         let rows = [("a", row(100)), ("b", row(200)), ("c", row(300))];
         let rows: BTreeMap<_, _> = rows.map(|(topic, row)| (topic.to_owned(), row)).into();
         let mut page = String::new();
-        for family in meters(&counts, 77) {
+        counts.read_bytes.store(77, Relaxed);
+        for family in meters(&counts) {
             write(
                 &mut page,
                 (family.name, "counter"),

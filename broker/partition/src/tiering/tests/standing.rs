@@ -130,9 +130,10 @@ async fn reads_and_beginnings_are_counted_with_those_that_fail() {
     let all = [
         &all.reads,
         &all.failed_reads,
+        &all.read_bytes,
         &all.beginnings,
         &all.failed_beginnings,
     ];
-    assert_eq!(all.map(of), [2, 1, 2, 1]);
+    assert_eq!(all.map(of), [2, 1, bytes, 2, 1]);
     rig.stop().await;
 }

@@ -56,6 +56,8 @@ struct Placed {
     partition: i32,
     /// `copies`, `paused`, `failing`, `off` or `unknown`.
     state: &'static str,
+    /// Whether nothing is copied, also where it fails.
+    paused: bool,
     /// Why nothing is known.
     error: Option<String>,
     /// First offset that can be read.
@@ -96,6 +98,7 @@ struct Summed {
     topic: String,
     /// As of partitions, the worst first; `failed` if the topic itself is not known.
     state: &'static str,
+    paused: bool,
     error: Option<String>,
     partitions: usize,
     /// Those whose leaders do not tell, or not yet, what is in object storage.
@@ -128,6 +131,7 @@ impl Summed {
         Self {
             topic: topic.to_owned(),
             state: worst.iter().find(is_there).copied().unwrap_or(UNKNOWN),
+            paused: placed.iter().any(|it| it.paused),
             error: placed.iter().find_map(|it| it.error.clone()),
             partitions: placed.len(),
             unknown_partitions: placed
@@ -307,6 +311,7 @@ fn place(
             (TierState::Copies, _) => COPIES,
             (TierState::Paused, _) => PAUSED,
         },
+        paused: it.state == TierState::Paused,
         start: it.log_start,
         local_start: it.local_start,
         tiered_end: it.remote_end,

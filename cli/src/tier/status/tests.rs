@@ -43,6 +43,7 @@ fn what_is_not_copied_is_counted_where_it_is_known() {
 fn partitions_are_summed_and_the_worst_of_them_is_the_topics_state() {
     let failing = Placed {
         state: FAILING,
+        paused: true,
         lag_ms: Some(120_000),
         last_error: Some("it refuses".to_owned()),
         last_error_ms: Some(10),
@@ -66,6 +67,7 @@ fn partitions_are_summed_and_the_worst_of_them_is_the_topics_state() {
     let expected = Summed {
         topic: "t".to_owned(),
         state: FAILING,
+        paused: true,
         error: Some("nobody leads it".to_owned()),
         partitions: 4,
         unknown_partitions: 1,
@@ -118,7 +120,9 @@ fn what_a_leader_tells_stands_in_its_place() {
             fails,
             ..standing.clone()
         };
-        place(at(), Ok(standing), None).state
+        let placed = place(at(), Ok(standing), None);
+        assert_eq!(placed.paused, state == TierState::Paused);
+        placed.state
     };
     assert_eq!(state(TierState::Copies, true), FAILING);
     assert_eq!(state(TierState::Paused, true), FAILING);

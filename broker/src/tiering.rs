@@ -275,7 +275,8 @@ impl Readers {
             Arc::clone(&doors.clock),
             Arc::new(move || paced.tier().fetch_bytes_per_second),
         );
-        let objects = Arc::new(PacedReads::new(objects, rate));
+        let objects = PacedReads::new(objects, rate).timed(Arc::clone(&counts));
+        let objects = Arc::new(objects);
         let limits = (limits(tier), disk_cache(doors, tier)?);
         let readers = PastReaders::new((objects, layout), manifests, limits, counts, home.clone());
         let readers = Arc::new(readers);

@@ -99,6 +99,15 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// A span of time in its largest unit, as [`duration`] reads it: 90s, 7m.
+pub(crate) fn age(ms: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m")];
+    // Below two of a unit the next smaller one says more.
+    let large = UNITS.iter().find(|(unit, _)| ms >= 2 * unit);
+    let (unit, name) = large.copied().unwrap_or((1000, "s"));
+    format!("{}{name}", ms / unit)
+}
+
 /// Numbers with commas between; a dash for none.
 pub(crate) fn ids(numbers: &[i32]) -> String {
     if numbers.is_empty() {
@@ -163,6 +172,20 @@ mod tests {
     fn values_may_hold_an_equals_sign() {
         assert_eq!(name_value("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(name_value("a").is_err() && name_value("=b").is_err());
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        for (ms, shown) in [
+            (999, "0s"),
+            (119_999, "119s"),
+            (120_000, "2m"),
+            (7_199_999, "119m"),
+            (7_200_000, "2h"),
+            (3 * 86_400_000, "3d"),
+        ] {
+            assert_eq!(age(ms), shown, "{ms}");
+        }
     }
 
     #[test]

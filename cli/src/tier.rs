@@ -14,7 +14,7 @@ use crate::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what of each partition is in object storage, on disks, and not copied yet.
+    /// Show what of topics is in object storage, on disks, and not copied yet; and what goes wrong.
     Status(status::Status),
     /// Copy nothing more of a topic; what is in object storage stays readable.
     Pause(pause::Pause),

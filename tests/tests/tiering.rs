@@ -45,6 +45,7 @@ fn main() -> ExitCode {
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
     suite.test("copying_is_watched_paused_and_resumed", kafka(), commanded);
+    suite.test("metrics_have_kafkas_names_and_move", kafka(), measured);
     suite.test(
         "a_second_replay_is_read_from_the_disk_cache",
         kafka(),
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
 
 /// What `freshet tier` prints of the one partition of `t`.
 fn status(broker: &Broker) -> Result<serde_json::Value> {
-    let told = tier(broker, &["status", "--output", "json"])?.success()?;
+    let told = tier(broker, &["status", "--partitions", "--output", "json"])?.success()?;
     let partitions: Vec<serde_json::Value> = serde_json::from_str(&told)?;
     ensure!(partitions.len() == 1, "{told}");
     Ok(partitions[0].clone())
@@ -114,6 +115,25 @@ fn commanded() -> Result<()> {
         told["end"].as_i64(),
     );
     ensure!(found == expected, "{told}");
+    // What closed segments have is in the bucket; of the open one nothing is due.
+    let known = |name: &str| {
+        told[name]
+            .as_u64()
+            .with_context(|| format!("{name} of {told}"))
+    };
+    ensure!(
+        known("objects")? >= 2 && known("lag_segments")? == 0,
+        "{told}"
+    );
+    ensure!(known("object_bytes")? >= 2 << 20, "{told}");
+    ensure!(
+        known("disk_bytes")? == known("leader_disk_bytes")?,
+        "{told}"
+    );
+    ensure!(
+        told["lag_ms"].is_null() && told["last_error"].is_null(),
+        "{told}"
+    );
     // One that has no bucket is told apart from the one that has.
     let refused = tier(&broker, &["pause", "t", "plain"])?;
     ensure!(!refused.status.success(), "{}", refused.stdout);
@@ -132,6 +152,46 @@ fn commanded() -> Result<()> {
     ensure!(
         after["tiered_end"] == before["tiered_end"],
         "{before} {after}"
+    );
+    let waits = |name: &str| {
+        after[name]
+            .as_u64()
+            .with_context(|| format!("{name} of {after}"))
+    };
+    ensure!(waits("lag_segments")? >= 2, "{after}");
+    ensure!(waits("lag_bytes")? >= 2 << 20, "{after}");
+    // Written a second ago, at least.
+    ensure!((900..120_000).contains(&waits("lag_ms")?), "{after}");
+    let topics = tier(&broker, &["status", "--output", "json"])?.success()?;
+    let topics: serde_json::Value = serde_json::from_str(&topics)?;
+    let topic = &topics[0];
+    for name in [
+        "topic",
+        "state",
+        "objects",
+        "object_bytes",
+        "disk_bytes",
+        "lag_segments",
+        "lag_bytes",
+    ] {
+        ensure!(topic[name] == after[name], "{name} of {topic}, {after}");
+    }
+    ensure!(
+        topic["records"] == end && topic["partitions"] == 1,
+        "{topic}"
+    );
+    let table = tier(&broker, &["status", "t"])?.success()?;
+    ensure!(
+        table.contains("OLDEST") && table.contains("paused"),
+        "{table}"
+    );
+    let table = tier(&broker, &["status", "plain"])?.success()?;
+    ensure!(table.contains("off"), "{table}");
+    let strange = tier(&broker, &["status", "t", "strange"])?;
+    ensure!(
+        !strange.status.success() && strange.stdout.contains("failed"),
+        "{}",
+        strange.stdout
     );
     tier(&broker, &["resume", "t"])?.success()?;
     copied(end - 8)?;
@@ -297,6 +357,130 @@ fn copied() -> Result<()> {
         "{files_after} objects, {files_before} before"
     );
     Ok(())
+}
+
+/// Kafka's names, with the broker's own series and the topic's; each moves when what it tells of does.
+fn measured() -> Result<()> {
+    let bucket = tempfile::tempdir()?;
+    let broker = broker(bucket.path())?;
+    let mut raw = Raw::connect(broker.bootstrap())?;
+    let topic = [TIERED, &[("local.retention.bytes", "0")]].concat();
+    raw.create_topic("t", &topic)?;
+    let kafkas = |name: &str| kafkas(&broker, name);
+    eventually(PATIENCE, || {
+        ensure!(
+            kafkas("remotecopybytes_total")? == 0,
+            "before anything is written"
+        );
+        Ok(())
+    })?;
+    let end = produce(&mut raw, "t", 40)?;
+    let away = eventually(PATIENCE, || {
+        let local = raw.offset_at("t", LOCAL)?;
+        ensure!(local.0 == 0 && local.2 + 16 >= end, "{local:?} of {end}");
+        Ok(local.2)
+    })?;
+    let copied = eventually(PATIENCE, || {
+        let size = kafkas("remotelogsizebytes")?;
+        ensure!(size >= 3 << 20, "{size} bytes");
+        let lag = kafkas("remotecopylagsegments")? + kafkas("remotecopylagbytes")?;
+        ensure!(lag == 0, "{lag} is left");
+        Ok(size)
+    })?;
+    ensure!(
+        kafkas("remotecopybytes_total")? == copied,
+        "{copied} bytes are there"
+    );
+    let objects = kafkas("remotecopyrequests_total")?;
+    ensure!(
+        objects >= 3 && kafkas("remotelogmetadatacount")? == objects,
+        "{objects}"
+    );
+    ensure!(kafkas("remotecopyerrors_total")? == 0, "none failed");
+    ensure!(kafkas("remotefetchrequests_total")? == 0, "nobody has read");
+    replay(&mut raw, "t", away)?;
+    let reads = kafkas("remotefetchrequests_total")?;
+    let bytes = kafkas("remotefetchbytes_total")?;
+    ensure!(
+        reads >= 1 && bytes >= 1 << 20,
+        "{reads} reads, {bytes} bytes"
+    );
+    ensure!(
+        counted(&broker, "freshet_remote_read_requests_total")? == reads,
+        "{reads}"
+    );
+    let answers = counted(&broker, "freshet_remote_fetch_seconds_count")?;
+    let asked = counted(&broker, "freshet_remote_fetch_requests_total")?;
+    ensure!(
+        answers >= 1 && answers <= asked,
+        "{answers} answers to {asked}"
+    );
+    ensure!(
+        counted(&broker, "freshet_remote_reader_places")? == 16,
+        "by default"
+    );
+    measured_while_away(&broker, &mut raw, bucket.path())
+}
+
+/// What Kafka has under this name: of the broker, and the same of its only topic.
+fn kafkas(broker: &Broker, name: &str) -> Result<u64> {
+    let name = format!("kafka_server_brokertopicmetrics_{name}");
+    let of_topic = counted(broker, &format!("{name}{{topic=\"t\"}}"))?;
+    let all = counted(broker, &format!("{name} "))?;
+    ensure!(
+        all == of_topic,
+        "{name}: {all}, of the only topic {of_topic}"
+    );
+    Ok(all)
+}
+
+fn measured_while_away(broker: &Broker, raw: &mut Raw, bucket: &Path) -> Result<()> {
+    let kafkas = |name: &str| kafkas(broker, name);
+    // A file where a folder was: nothing can be stored.
+    let (all, aside) = (bucket.join("freshet"), bucket.join("moved"));
+    fs::rename(&all, &aside)?;
+    fs::write(&all, "")?;
+    let end = produce(raw, "t", 24)?;
+    eventually(PATIENCE, || {
+        let failed = kafkas("remotecopyerrors_total")?;
+        let lag = kafkas("remotecopylagbytes")?;
+        ensure!(
+            failed >= 1 && lag >= 1 << 20,
+            "{failed} failed, {lag} bytes wait"
+        );
+        let told = status(broker)?;
+        ensure!(
+            told["state"] == "failing" && told["last_error"].is_string(),
+            "{told}"
+        );
+        Ok(())
+    })?;
+    fs::remove_file(&all)?;
+    fs::rename(&aside, &all)?;
+    eventually(PATIENCE, || {
+        ensure!(kafkas("remotecopylagsegments")? == 0, "it catches up");
+        let told = status(broker)?;
+        let copied = told["tiered_end"].as_i64();
+        ensure!(copied.is_some_and(|copied| copied + 8 >= end), "{told}");
+        ensure!(
+            told["state"] == "copies" && told["last_error_ms"].is_u64(),
+            "{told}"
+        );
+        Ok(())
+    })?;
+    // What is deleted waits for an hour.
+    ensure!(
+        kafkas("remotedeletelagsegments")? <= kafkas("remotecopyerrors_total")?,
+        "of failures"
+    );
+    let before = kafkas("remotedeletelagsegments")?;
+    let told = raw.set_config((TOPIC_RESOURCE, "t"), "retention.bytes", "1")?;
+    ensure!(told.0 == 0, "{told:?}");
+    eventually(PATIENCE, || {
+        let waits = kafkas("remotedeletelagsegments")?;
+        ensure!(waits >= before + 3, "{waits} wait, {before} before");
+        Ok(())
+    })
 }
 
 /// What is read a second time, with memory for seven chunks, is on the disk.

@@ -16,7 +16,7 @@ mod traffic;
 mod waiters;
 
 pub use directory::{Directory, DirectoryParts, DirectoryThread, MoveError, Neighbour};
-pub use freshet_tier::{ColdError, Counters, DiskCounters};
+pub use freshet_tier::{ColdError, Counters, DiskCounters, GateLoad};
 pub use groups::{GroupShards, OFFSETS_TOPIC};
 pub use host::{
     AppendWait, Entry, HostError, Hosted, Journal, JournalError, Journaled, PartitionJournal, host,
@@ -26,12 +26,13 @@ pub use manifests::{
 };
 pub use partition::{
     Acks, ColdRead, Copies, Ends, FetchPoint, Follow, Isolation, KnownPast, Partition, Past,
-    Produce, ProduceError, ReadError, ReplicaFetch, ReplicaFetchError, Seen, Slice, TrimError,
+    PastTrouble, Produce, ProduceError, ReadError, RemoteStanding, ReplicaFetch, ReplicaFetchError,
+    Seen, Slice, TierStanding, TrimError,
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
 pub use tiering::{
-    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts, Pace,
-    PacedReads, PastReaders, Rate, ScrubCounts,
+    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts,
+    FETCH_BOUNDS_MS, FetchTimes, Pace, PacedReads, PastReaders, Rate, ScrubCounts,
 };
-pub use traffic::Traffic;
+pub use traffic::{RemoteTraffic, Traffic};
 pub use waiters::{Watch, Watcher};

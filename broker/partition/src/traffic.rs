@@ -14,9 +14,36 @@ pub struct Traffic {
     produced_bytes: AtomicU64,
     produced_records: AtomicU64,
     fetched_bytes: AtomicU64,
+    remote: RemoteTraffic,
+}
+
+/// What of it goes to object storage, and comes from there; each only grows.
+#[derive(Debug, Default)]
+pub struct RemoteTraffic {
+    /// Segments that were to be copied.
+    pub copies: AtomicU64,
+    /// Of these, those that failed, and were tried again.
+    pub failed_copies: AtomicU64,
+    /// Bytes of objects that were stored.
+    pub copied_bytes: AtomicU64,
+    /// Reads that were begun.
+    pub reads: AtomicU64,
+    /// Of these, those that failed.
+    pub failed_reads: AtomicU64,
+    /// Bytes of batches that they gave.
+    pub read_bytes: AtomicU64,
+    /// Times that a log that begins anew asked for what is before it.
+    pub beginnings: AtomicU64,
+    /// Of these, those that were not answered.
+    pub failed_beginnings: AtomicU64,
 }
 
 impl Traffic {
+    /// What goes to object storage, and comes from there.
+    pub fn remote(&self) -> &RemoteTraffic {
+        &self.remote
+    }
+
     /// Producers had this stored, retries not counted.
     pub(crate) fn produced(&self, bytes: u64, records: u64) {
         self.produced_bytes.fetch_add(bytes, Relaxed);

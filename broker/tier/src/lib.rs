@@ -36,6 +36,6 @@ pub use object::{
 };
 pub use read::{
     ColdBatches, ColdError, ColdReader, ColdSpec, Counters, DiskCache, DiskCacheParts,
-    DiskCounters, Past, Pause, ReadLimits, Spawn, TimedOffset,
+    DiskCounters, GateLoad, Past, Pause, ReadLimits, Spawn, TimedOffset,
 };
 pub use segment::{Attempt, EpochStart, Segment, SegmentId};

@@ -95,7 +95,7 @@ impl Source {
         }
     }
 
-    fn of(objects: Arc<dyn Objects>, cluster: &str) -> Self {
+    pub(super) fn of(objects: Arc<dyn Objects>, cluster: &str) -> Self {
         let cluster = ClusterId(cluster.into());
         Self {
             objects,

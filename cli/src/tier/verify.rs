@@ -1,30 +1,35 @@
 //! `freshet tier verify`.
 
+mod checks;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use freshet_tier::{ExportedTopic, Segment, VerifyError, check_bytes, check_named};
-use freshet_types::{ErrorKind, Offset, PartitionId, TopicPartition};
+use freshet_types::{Offset, PartitionId, TopicId};
 use serde::Serialize;
-use tokio::task::JoinSet;
 
+use self::checks::{Checks, Fault, Finding};
 use super::source::Source;
 use crate::output::patience::Patience;
 use crate::output::{Output, Rows};
 use crate::text;
 
-/// Objects that are looked at at a time.
-const AT_ONCE: usize = 32;
+/// Before the store is asked a second time; each pause after it is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
 const FIRST_WORD: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Of each segment that the newest manifest of its partition names this asks whether it is there, has its
 length, and says of itself what the manifest says; with --read all of it is read back and held against its
-checksums. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the environment.
+checksums. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the environment. What
+the store refuses is counted as unread, and the others are looked at. Succeeds if all are there, whole and
+read.
 
 EXAMPLES:
   freshet tier verify --from s3://bucket/prefix
@@ -53,9 +58,13 @@ struct Verified {
     /// Groups that have positions.
     groups: usize,
     positions: usize,
-    damaged: Vec<Damaged>,
-    /// Exports and manifests that cannot be read.
+    damaged: Vec<Faulty>,
+    /// What the store refuses or does not answer: nothing is known of it.
+    unread: Vec<Faulty>,
+    /// Exports and manifests that are damaged.
     damaged_books: Vec<String>,
+    /// Those that the store refuses or does not answer.
+    unread_books: Vec<String>,
     /// Ids of topics that no export names.
     unnamed_topics: Vec<String>,
 }
@@ -71,13 +80,14 @@ struct Topic {
     /// Offsets that can be read.
     offsets: i64,
     damaged: usize,
+    unread: usize,
     /// Its objects were kept when it was deleted.
     deleted: bool,
 }
 
-/// A segment that is not what it should be.
+/// A segment that is not what it should be, or cannot be read.
 #[derive(Debug, Serialize)]
-struct Damaged {
+struct Faulty {
     topic: String,
     partition: PartitionId,
     start: Offset,
@@ -113,13 +123,30 @@ pub(super) async fn run(output: Output, patience: Patience, args: Verify) -> any
     for sentence in sentences(&verified) {
         output.heading(&sentence)?;
     }
-    match verified.damaged.len() + verified.damaged_books.len() {
-        0 => Ok(()),
-        damaged => anyhow::bail!(
+    verdict(&verified)
+}
+
+/// Fails if anything is not as it should be, or not known to be.
+fn verdict(verified: &Verified) -> anyhow::Result<()> {
+    let damaged = (verified.damaged.len() + verified.damaged_books.len()) as u64;
+    let unread = (verified.unread.len() + verified.unread_books.len()) as u64;
+    let mut told = Vec::new();
+    if damaged > 0 {
+        told.push(format!(
             "damaged or missing: {}; brokers that still have the records on their disks store them anew \
              (freshet.remote.scrub.interval.ms)",
-            text::count(damaged as u64, "object")
-        ),
+            text::count(damaged, "object")
+        ));
+    }
+    if unread > 0 {
+        told.push(format!(
+            "could not be read: {}, of which nothing is known; look at the store's answers, and verify again",
+            text::count(unread, "object")
+        ));
+    }
+    match told.is_empty() {
+        true => Ok(()),
+        false => anyhow::bail!("{}", told.join(". ")),
     }
 }
 
@@ -128,10 +155,18 @@ async fn verify(
     args: &Verify,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Verified> {
-    let mut damaged_books = Vec::new();
+    let (mut damaged_books, mut unread_books) = (Vec::new(), Vec::new());
     let cluster = source.cluster(&mut damaged_books).await?;
-    let (groups, _) = source.groups(&mut damaged_books).await?;
-    let kept = source.kept(&cluster, &mut damaged_books).await?;
+    let groups = source.groups(&mut damaged_books).await;
+    let groups = groups.map(|(groups, _)| groups).unwrap_or_else(|error| {
+        unread_books.push(format!("positions of groups: {error:#}"));
+        Vec::new()
+    });
+    let kept = source.kept(&cluster, &mut damaged_books).await;
+    let kept = kept.unwrap_or_else(|error| {
+        unread_books.push(format!("deleted topics that were kept: {error:#}"));
+        Vec::new()
+    });
     let all = || cluster.topics.iter().chain(&kept);
     let known: Vec<&str> = all().map(|it| it.name.as_str()).collect();
     if let Some(strange) = args
@@ -151,33 +186,45 @@ async fn verify(
         groups: groups.len(),
         positions: positions.map(|of| of.positions.len()).sum(),
         damaged: Vec::new(),
+        unread: Vec::new(),
         unnamed_topics: source.unnamed(&cluster, &kept).await?,
         damaged_books,
+        unread_books,
     };
-    let mut checks = Checks {
-        source,
-        is_deep: args.read,
-        progress,
-        running: JoinSet::new(),
-        damaged: Vec::new(),
-    };
+    let mut checks = Checks::new(source, args.read, PAUSE, progress);
     let is_wanted = |name: &String| args.topics.is_empty() || args.topics.contains(name);
     let mut names = BTreeMap::new();
     for exported in all().filter(|it| is_wanted(&it.name)) {
         names.insert(exported.id, exported.name.clone());
-        let topic = checks.topic(exported, &mut verified.damaged_books).await?;
+        let topic = checks.topic(exported, &mut verified).await?;
         verified.topics.push(Topic {
             deleted: kept.iter().any(|kept| kept.id == exported.id),
             ..topic
         });
     }
-    for (at, segment, why) in checks.end().await? {
+    for finding in checks.end().await? {
+        verified.note(&names, finding);
+    }
+    verified.sort();
+    Ok(verified)
+}
+
+impl Verified {
+    fn note(&mut self, names: &BTreeMap<TopicId, String>, (at, segment, fault): Finding) {
         let topic = names.get(&at.topic).cloned().unwrap_or_default();
         let id = at.topic.to_string();
-        if let Some(row) = verified.topics.iter_mut().find(|row| row.id == id) {
-            row.damaged += 1;
-        }
-        verified.damaged.push(Damaged {
+        let row = self.topics.iter_mut().find(|row| row.id == id);
+        let (faulty, why) = match fault {
+            Fault::Damaged(why) => {
+                row.into_iter().for_each(|row| row.damaged += 1);
+                (&mut self.damaged, why)
+            }
+            Fault::Unread(why) => {
+                row.into_iter().for_each(|row| row.unread += 1);
+                (&mut self.unread, why)
+            }
+        };
+        faulty.push(Faulty {
             topic,
             partition: at.partition,
             start: segment.start,
@@ -185,105 +232,14 @@ async fn verify(
             why,
         });
     }
-    verified.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
-    verified
-        .damaged
-        .sort_by(|a, b| (&a.topic, a.partition, a.start).cmp(&(&b.topic, b.partition, b.start)));
-    Ok(verified)
-}
 
-type Finding = (TopicPartition, Segment, String);
-
-/// Segments that are looked at, some at a time.
-struct Checks<'a> {
-    source: &'a Source,
-    /// To read them, too.
-    is_deep: bool,
-    progress: &'a Arc<Progress>,
-    running: JoinSet<anyhow::Result<Option<Finding>>>,
-    damaged: Vec<Finding>,
-}
-
-impl Checks<'_> {
-    /// Begins to look at all segments of a topic.
-    async fn topic(
-        &mut self,
-        exported: &ExportedTopic,
-        damaged_books: &mut Vec<String>,
-    ) -> anyhow::Result<Topic> {
-        let mut topic = Topic {
-            topic: exported.name.clone(),
-            id: exported.id.to_string(),
-            partitions: exported.leader_epochs.len(),
-            segments: 0,
-            bytes: 0,
-            offsets: 0,
-            damaged: 0,
-            deleted: false,
-        };
-        for partition in (0..).take(topic.partitions) {
-            let at = TopicPartition {
-                topic: exported.id,
-                partition,
-            };
-            let (manifest, complaints) = self.source.manifest(at).await?;
-            damaged_books.extend(complaints);
-            let Some(manifest) = manifest else { continue };
-            topic.segments += manifest.segments().len();
-            topic.bytes += manifest.size_bytes();
-            topic.offsets += manifest.remote_end() - manifest.log_start();
-            for segment in manifest.segments() {
-                self.begin(at, segment).await?;
-            }
+    fn sort(&mut self) {
+        self.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
+        for faulty in [&mut self.damaged, &mut self.unread] {
+            faulty.sort_by(|a, b| {
+                (&a.topic, a.partition, a.start).cmp(&(&b.topic, b.partition, b.start))
+            });
         }
-        Ok(topic)
-    }
-
-    async fn begin(&mut self, at: TopicPartition, segment: &Segment) -> anyhow::Result<()> {
-        if self.running.len() >= AT_ONCE {
-            self.next().await?;
-        }
-        let (objects, segment) = (Arc::clone(self.source.objects()), segment.clone());
-        let key = self
-            .source
-            .layout()
-            .segment(at, segment.object_start, segment.id);
-        let (progress, is_deep) = (Arc::clone(self.progress), self.is_deep);
-        self.running.spawn(async move {
-            let check = async {
-                let footer = check_named(&*objects, &key, at, &segment).await?;
-                if is_deep {
-                    check_bytes(&*objects, &key, &footer, &progress.bytes).await?;
-                }
-                Ok::<(), VerifyError>(())
-            };
-            match check.await {
-                Ok(()) => {
-                    progress.segments.fetch_add(1, Ordering::Relaxed);
-                    Ok(None)
-                }
-                // Nothing is known of what a store does not tell.
-                Err(VerifyError::Store(error)) if error.kind() != ErrorKind::NotFound => {
-                    Err(error.into())
-                }
-                Err(wrong) => Ok(Some((at, segment, wrong.to_string()))),
-            }
-        });
-        Ok(())
-    }
-
-    async fn next(&mut self) -> anyhow::Result<()> {
-        if let Some(checked) = self.running.join_next().await {
-            self.damaged.extend(checked??);
-        }
-        Ok(())
-    }
-
-    async fn end(mut self) -> anyhow::Result<Vec<Finding>> {
-        while !self.running.is_empty() {
-            self.next().await?;
-        }
-        Ok(self.damaged)
     }
 }
 
@@ -293,20 +249,24 @@ fn sentences(verified: &Verified) -> Vec<String> {
         text::count(verified.positions as u64, "position"),
         text::count(verified.groups as u64, "group"),
     )];
-    for damaged in &verified.damaged {
-        let Damaged {
+    for (word, faulty, books) in [
+        ("damaged", &verified.damaged, &verified.damaged_books),
+        ("unread", &verified.unread, &verified.unread_books),
+    ] {
+        for Faulty {
             topic,
             partition,
             start,
             end,
             why,
-        } = damaged;
-        sentences.push(format!(
-            "damaged: {topic}-{partition}, offsets {start} to {end}: {why}"
-        ));
+        } in faulty
+        {
+            sentences.push(format!(
+                "{word}: {topic}-{partition}, offsets {start} to {end}: {why}"
+            ));
+        }
+        sentences.extend(books.iter().map(|book| format!("{word}: {book}")));
     }
-    let books = verified.damaged_books.iter();
-    sentences.extend(books.map(|book| format!("damaged: {book}")));
     if !verified.unnamed_topics.is_empty() {
         sentences.push(format!(
             "note: no export names the topics {}: they were deleted, or are younger than the export",
@@ -324,6 +284,7 @@ fn table(verified: &Verified) -> Rows {
         ">BYTES",
         ">OFFSETS",
         ">DAMAGED",
+        ">UNREAD",
     ];
     let mut rows = Rows::new(&headings, "the cluster has no topics");
     for topic in &verified.topics {
@@ -337,6 +298,7 @@ fn table(verified: &Verified) -> Rows {
             text::bytes(topic.bytes),
             topic.offsets.to_string(),
             topic.damaged.to_string(),
+            topic.unread.to_string(),
         ]);
     }
     rows

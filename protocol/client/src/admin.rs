@@ -21,7 +21,7 @@ pub use features::FeatureLevel;
 pub(crate) use group_offsets::{Committer, commit};
 pub use group_offsets::{GroupOffset, NewGroupOffset};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
-pub use offsets::{FoundOffset, OffsetSpec};
+pub use offsets::{FoundOffset, OffsetSpec, TierStanding, TierState};
 pub use placement::{NoPlace, Placement, PlacementBroker};
 pub use quorum::{NewVoter, QuorumDescription, QuorumReplica};
 pub use reassignments::{Election, OngoingMove, Reassignment};

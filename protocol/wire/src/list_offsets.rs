@@ -1,7 +1,8 @@
 //! ListOffsets (key 2): offsets by time, and the special ones.
 //!
 //! Sources: KIP-79 (one offset by time), KIP-320 (leader epochs), KIP-734 (largest timestamp),
-//! KIP-405 and KIP-1005 (tiered storage), KIP-1075 (timeout).
+//! KIP-405 and KIP-1005 (tiered storage), KIP-1075 (timeout). Tags from 10000 on are our own (KIP-482): by one
+//! request to each leader all is told that there is to know of many partitions and object storage.
 
 use freshet_codec::Message;
 
@@ -34,6 +35,9 @@ pub struct ListOffsetsRequest {
     /// Milliseconds to wait for tiered storage.
     #[field(versions = "10+", ignorable)]
     pub timeout_ms: i32,
+    /// Ours: leaders shall tell how partitions stand between disks and object storage.
+    #[field(versions = "6+", tag = 10000, ignorable)]
+    pub wants_tiers: bool,
 }
 
 /// What to look up in one topic.
@@ -93,6 +97,62 @@ pub struct ListOffsetsPartitionResponse {
     /// The leader epoch of the record at the offset; -1 if unknown.
     #[field(versions = "4+", default = -1, ignorable)]
     pub leader_epoch: i32,
+    /// Ours: how it stands between disks and object storage, if that was asked for.
+    #[field(versions = "6+", tag = 10000, ignorable)]
+    pub tier: TierStanding,
+}
+
+/// [`TierStanding::state`]: nothing is told.
+pub const TIER_UNTOLD: i8 = 0;
+/// [`TierStanding::state`]: the topic does not use object storage.
+pub const TIER_OFF: i8 = 1;
+/// [`TierStanding::state`]: closed segments are copied.
+pub const TIER_COPIES: i8 = 2;
+/// [`TierStanding::state`]: what is in object storage stays, and nothing is copied.
+pub const TIER_PAUSED: i8 = 3;
+
+/// Ours: what of a partition is where, as its leader has it. -1 stands for what is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+pub struct TierStanding {
+    /// One of `TIER_*`.
+    pub state: i8,
+    /// First offset that can be read.
+    #[field(default = -1)]
+    pub log_start: i64,
+    /// First offset on the leader's disk.
+    #[field(default = -1)]
+    pub local_start: i64,
+    /// The offset after the last one in object storage; the log start if nothing is there.
+    #[field(default = -1)]
+    pub remote_end: i64,
+    /// The high watermark.
+    #[field(default = -1)]
+    pub end: i64,
+    /// Objects that readers are sent to.
+    #[field(default = -1)]
+    pub objects: i64,
+    /// Bytes of these.
+    #[field(default = -1)]
+    pub object_bytes: i64,
+    /// Bytes on the leader's disk.
+    #[field(default = -1)]
+    pub local_bytes: i64,
+    /// Segments that are closed and committed, and not in object storage.
+    #[field(default = -1)]
+    pub lag_segments: i64,
+    /// Bytes of these.
+    #[field(default = -1)]
+    pub lag_bytes: i64,
+    /// Age of the first record of these, ms.
+    #[field(default = -1)]
+    pub lag_ms: i64,
+    /// What has gone wrong last; null if nothing has since the leader was elected.
+    pub error: Option<String>,
+    /// How long ago, ms.
+    #[field(default = -1)]
+    pub error_ms: i64,
+    /// Whether that is so now.
+    pub fails: bool,
 }
 
 impl Request for ListOffsetsRequest {

@@ -116,6 +116,7 @@ fn list_offsets_11() {
             }],
         }],
         timeout_ms: 30_000,
+        wants_tiers: false,
     };
     golden(
         &request,

@@ -121,7 +121,8 @@ fn judge(seen: Seen) -> Result<()> {
 
 /// What was read just now had left the disks, most of it, and is whole in the bucket.
 fn are_cold(cluster: &KubeCluster, topic: &str, bucket: &str) -> Result<()> {
-    let told = cluster.freshet(&["tier", "status", topic, "--output", "json"])?;
+    let asked = ["tier", "status", topic, "--partitions", "--output", "json"];
+    let told = cluster.freshet(&asked)?;
     let told: Vec<Value> = serde_json::from_str(&told)?;
     ensure!(told.len() == 3, "{told:?}");
     for partition in &told {

@@ -1,6 +1,7 @@
 //! A follower's side: where it goes on, and what it does with a leader's answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -163,7 +164,17 @@ impl Partition {
             Some(readers) => {
                 let finding = readers.beginning(self.id(), at);
                 let found = timeout(BEGINNING_PATIENCE, finding).await;
-                found.unwrap_or(Err(BeginningError::Late))
+                let found = found.unwrap_or(Err(BeginningError::Late));
+                let (all, topic) = (readers.copies(), self.traffic().remote());
+                for counter in [&all.beginnings, &topic.beginnings] {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                if found.is_err() {
+                    for counter in [&all.failed_beginnings, &topic.failed_beginnings] {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                found
             }
             None => Ok(at.into()),
         }

@@ -4,6 +4,7 @@ mod errors;
 mod follow;
 mod lead;
 mod past;
+mod standing;
 
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ pub use self::errors::{ProduceError, ReadError, TrimError};
 pub use self::follow::{FetchPoint, Follow};
 pub use self::lead::{Copies, ReplicaFetch, ReplicaFetchError};
 use self::past::PastSlot;
-pub use self::past::{ColdRead, KnownPast, Past};
+pub use self::past::{ColdRead, KnownPast, Past, PastTrouble};
+pub use self::standing::{RemoteStanding, TierStanding};
 use crate::replica::{ProduceDone, Replica, Reporter, Stand};
 use crate::replication::Leader;
 use crate::traffic::Traffic;
@@ -369,15 +371,18 @@ impl Partition {
         }
     }
 
-    /// Finds a record by time among those that `isolation` shows.
+    /// Finds a record by time among those that `isolation` shows, for a client with a number of its own: what is
+    /// in object storage is looked up in its turn.
     pub async fn find_time(
         &self,
         query: TimeQuery,
         isolation: Isolation,
+        client: u64,
     ) -> Result<Option<TimedOffset>, ReadError> {
         loop {
             let local_start = self.view().log_start();
-            let before = self.find_time_before(local_start, query, isolation).await?;
+            let before = self.find_time_before(local_start, query, isolation, client);
+            let before = before.await?;
             if before.is_some() && matches!(query, TimeQuery::AtOrAfter(_)) {
                 return Ok(before);
             }

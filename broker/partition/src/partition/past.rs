@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
 use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
-use freshet_types::{LeaderEpoch, Offset};
+use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -62,6 +62,24 @@ struct Slot {
     turn: Notify,
     /// Nothing is written before the past is known: the log may have to begin behind it.
     is_held: AtomicBool,
+    /// What has gone wrong last.
+    trouble: Mutex<Option<PastTrouble>>,
+}
+
+/// Why a past could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastTrouble {
+    /// In words, [`PastTrouble::MOST_BYTES`] at most.
+    pub why: String,
+    /// When that was so last.
+    pub at: Timestamp,
+    /// It goes on since.
+    pub is_over: bool,
+}
+
+impl PastTrouble {
+    /// Bytes of words that are kept.
+    pub const MOST_BYTES: usize = 500;
 }
 
 /// Made when it is first used: with object storage by all that are led, without it by none.
@@ -82,6 +100,7 @@ impl PastSlot {
                 wanted_start: Mutex::new((-1, 0)),
                 turn: Notify::new(),
                 is_held: AtomicBool::new(false),
+                trouble: Mutex::new(None),
             })
         })
     }
@@ -146,6 +165,28 @@ impl Partition {
     pub(crate) fn forget_past(&self) {
         self.past.get().known.send_replace(None);
         self.past.hold(false);
+    }
+
+    /// The custodian cannot go on.
+    pub(crate) fn past_fails(&self, why: &str, at: Timestamp) {
+        let cut = why.floor_char_boundary(PastTrouble::MOST_BYTES);
+        *self.past.get().trouble.lock() = Some(PastTrouble {
+            why: why[..cut].to_owned(),
+            at,
+            is_over: false,
+        });
+    }
+
+    /// The custodian has done all there was to do.
+    pub(crate) fn past_is_well(&self) {
+        if let Some(trouble) = &mut *self.past.get().trouble.lock() {
+            trouble.is_over = true;
+        }
+    }
+
+    /// What has gone wrong last.
+    pub(super) fn past_trouble(&self) -> Option<PastTrouble> {
+        self.past.0.get()?.trouble.lock().clone()
     }
 
     /// Whether the log is empty, and nobody may write to it before its past is known.
@@ -288,6 +329,9 @@ impl Partition {
             client,
         };
         let reading = readers.read(self.source(&past), spec);
+        readers.copies().reads.fetch_add(1, Ordering::Relaxed);
+        let topic = self.traffic().remote();
+        topic.reads.fetch_add(1, Ordering::Relaxed);
         Ok(ColdRead { reading, from })
     }
 
@@ -300,10 +344,27 @@ impl Partition {
         read: ColdRead,
         isolation: Isolation,
     ) -> Result<Slice, ReadError> {
+        let topic = self.traffic().remote();
         let batches = match read.reading.await {
-            Ok(batches) => batches?,
+            Ok(Ok(batches)) => batches,
+            Ok(Err(error)) => {
+                if let Ok(readers) = self.past_readers() {
+                    readers
+                        .copies()
+                        .failed_reads
+                        .fetch_add(1, Ordering::Relaxed);
+                }
+                topic.failed_reads.fetch_add(1, Ordering::Relaxed);
+                return Err(error.into());
+            }
             Err(_) => return Err(ReadError::PastUnknown),
         };
+        let bytes = batches.bytes as u64;
+        topic.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Ok(readers) = self.past_readers() {
+            let all = &readers.copies().read_bytes;
+            all.fetch_add(bytes, Ordering::Relaxed);
+        }
         // The bucket has nothing from there on: records were cleaned away.
         if batches.bytes == 0 && batches.next_offset > read.from {
             let read = self.read(batches.next_offset, 0, isolation, true).await;
@@ -355,6 +416,7 @@ impl Partition {
         local_start: Offset,
         query: TimeQuery,
         isolation: Isolation,
+        client: u64,
     ) -> Result<Option<TimedOffset>, ReadError> {
         let past = match self.past() {
             Past::None => return Ok(None),
@@ -368,7 +430,7 @@ impl Partition {
         let upper = local_start.min(self.end(isolation));
         let finding = self
             .past_readers()?
-            .find_time(self.source(&past), query, upper);
+            .find_time(self.source(&past), query, upper, client);
         let found = finding.await.map_err(|_| ReadError::PastUnknown)??;
         Ok(found.map(|found| TimedOffset {
             offset: found.offset,

@@ -99,6 +99,8 @@ impl Custodian {
             if got_on {
                 pause = FIRST_PAUSE;
             }
+            self.partition
+                .past_fails(&why, self.shared.parts.clock.wall());
             let (log, seconds) = (self.partition.name(), pause.as_secs_f32());
             tracing::warn!(%log, why, seconds, "the past cannot be kept now: trying again");
             // What only the shard is needed for does not wait for the store.
@@ -177,6 +179,7 @@ impl Custodian {
             if let Err(trouble) = round {
                 return trouble;
             }
+            self.partition.past_is_well();
             if wish == Wish::Leave {
                 self.clear(&copy, &mut dropped).await;
             } else if let Some(finding) = self.rest(findings).await
@@ -448,16 +451,20 @@ impl Custodian {
             spacing: self.partition.view().config().index_interval_bytes,
         };
         let counts = &self.shared.parts.counts;
+        let topic = self.partition.traffic().remote();
         counts.copies.fetch_add(1, Ordering::Relaxed);
+        topic.copies.fetch_add(1, Ordering::Relaxed);
         let carrying = carry(&self.shared, carried, segment);
         match self.meanwhile(carrying, copy, exported_end).await? {
             Ok(stored) => {
                 let bytes = stored.size_bytes;
                 counts.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+                topic.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
                 Ok(stored)
             }
             Err(error) => {
                 counts.failed_copies.fetch_add(1, Ordering::Relaxed);
+                topic.failed_copies.fetch_add(1, Ordering::Relaxed);
                 // Should this be lost as well, the attempt ends by its age.
                 let ids = vec![id];
                 self.tended.change(copy, Ask::Abandon { ids }).await?;

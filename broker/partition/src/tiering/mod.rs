@@ -25,6 +25,7 @@ mod tended;
 #[cfg(test)]
 mod tests;
 mod undertaker;
+mod unlisted;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,11 +50,12 @@ use crate::replica::Stand;
 use custodian::Custodian;
 pub use exports::{Exporter, ExporterParts};
 use patrol::Scrubs;
-pub use rate::{BytesPerSecond, PacedReads, Rate};
+pub use rate::{BytesPerSecond, FETCH_BOUNDS_MS, FetchTimes, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
+use unlisted::Unlisted;
 
-/// What custodians have done, counted for whoever makes metrics of it; each only grows.
+/// What custodians have done, and readers, counted for whoever makes metrics of it; each only grows.
 #[derive(Debug, Default)]
 pub struct CopyCounts {
     /// Segments that were to be copied.
@@ -72,6 +74,18 @@ pub struct CopyCounts {
     pub deletions: AtomicU64,
     /// Of these, those that failed, and were tried again.
     pub failed_deletions: AtomicU64,
+    /// Reads of readers that were begun.
+    pub reads: AtomicU64,
+    /// Of these, those that failed.
+    pub failed_reads: AtomicU64,
+    /// Bytes of batches that they gave to who had waited for them.
+    pub read_bytes: AtomicU64,
+    /// How long the store takes to answer readers.
+    pub fetch_times: FetchTimes,
+    /// Times that a log that begins anew asked for what is before it.
+    pub beginnings: AtomicU64,
+    /// Of these, those that were not answered.
+    pub failed_beginnings: AtomicU64,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
     /// What was asked of the store by all who use it, readers too.
@@ -95,12 +109,14 @@ pub struct ScrubCounts {
     pub repaired: AtomicU64,
     /// Those that are damaged or missing now, as far as the leaders here have come.
     pub damaged_now: AtomicU64,
-    /// Objects that the store refused, counted by each walk that left them out.
+    /// Objects that the store refused or throttled, counted by each walk that left them out.
     pub unread: AtomicU64,
     /// Objects that nobody knew, and that were to be deleted.
     pub swept: AtomicU64,
     /// Old manifests that were deleted.
     pub old_manifests: AtomicU64,
+    /// Listings that the store refused or did not answer.
+    pub failed_lists: AtomicU64,
 }
 
 /// How custodians go about it; asked for each time.
@@ -161,6 +177,8 @@ struct Shared {
     sent: Rate,
     /// What is read back.
     scrubs: Scrubs,
+    /// What the store does not list.
+    unlisted: Unlisted,
 }
 
 fn jittered(rng: &dyn Rng, pause: Duration) -> Duration {
@@ -215,6 +233,7 @@ impl Custodians {
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),
             sent,
+            unlisted: Unlisted::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -239,6 +258,7 @@ impl Custodians {
         if let Some(task) = self.tasks.lock().remove(&at) {
             task.abort();
         }
+        self.shared.unlisted.forget(at);
     }
 }
 

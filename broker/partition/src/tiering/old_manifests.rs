@@ -8,9 +8,6 @@ use freshet_tier::ObjectName;
 
 use super::tended::{Tended, Trouble, failed};
 
-/// Names in one page of a listing.
-const PAGE: usize = 1000;
-
 impl Tended {
     /// Deletes all manifests before version `end`, one after the other. Who is stopped begins again, and
     /// finds fewer.
@@ -19,7 +16,7 @@ impl Tended {
         let prefix = parts.layout.manifests(self.at);
         let mut after: Option<String> = None;
         loop {
-            let page = parts.objects.list(&prefix, after.as_deref(), PAGE).await;
+            let page = self.shared.list(self.at, &prefix, after.as_deref()).await;
             let page = page.map_err(|error| failed(&error))?;
             for (key, _) in &page.objects {
                 match parts.layout.parse(self.at, key) {

@@ -11,7 +11,8 @@
 //! object is gone.
 //!
 //! While the store is away a walk waits where it is. One object that a store keeps back which answers
-//! otherwise (archived, its key is locked) is told and left out: what lies behind it is looked at, too.
+//! otherwise (archived, its key is locked, throttled for ever) is told and left out: what lies behind it is
+//! looked at, too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -35,14 +36,14 @@ use crate::partition::{Partition, Past};
 /// Partitions of a broker that are looked at, and read back, at a time.
 const LOOKS: usize = 4;
 const READS: usize = 1;
-/// Names in one page of a listing.
-const PAGE: usize = 1000;
 /// Strangers of one walk: as many as one answer dooms. The others come later.
 const MOST_STRANGERS: usize = 1000;
 /// Manifests that stay before the newest one.
 const EARLIER_MANIFESTS: usize = 2;
 /// How often a custodian is asked for what it is kept from, in one walk; and a store for what it refuses.
 const MOST_TRIES: u32 = 3;
+/// The same of what it throttles or cannot be reached for: that passes more often, and takes longer.
+const MOST_WAITS: u32 = 10;
 
 /// How closely an object is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -446,7 +447,7 @@ impl Guard {
     }
 
     async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Listing, ObjectError> {
-        self.shared.parts.objects.list(prefix, after, PAGE).await
+        self.shared.list(self.partition.id(), prefix, after).await
     }
 
     async fn list_strangers(
@@ -583,11 +584,12 @@ impl Guard {
 
     async fn refused(&self, walk: &mut Walk, error: &ObjectError, next: Place) {
         use ObjectFailure::{Throttled, Unanswered, Unreachable};
-        if matches!(error.failure, Throttled | Unreachable) {
-            return self.wait(error).await;
-        }
+        let most = match error.failure {
+            Throttled | Unreachable => MOST_WAITS,
+            _ => MOST_TRIES,
+        };
         walk.refusals += 1;
-        if walk.refusals < MOST_TRIES {
+        if walk.refusals < most {
             return self.wait(error).await;
         }
         if !self.answers().await {
@@ -597,8 +599,9 @@ impl Guard {
         let (log, key) = (self.partition.name(), &error.key);
         tracing::warn!(%log, key, why = %error, "the store refuses an object: it is left out");
         self.counts().unread.fetch_add(1, Ordering::Relaxed);
-        // Where many are archived nobody waits for each. What was not answered says nothing of others.
-        let is_answer = error.failure != Unanswered;
+        // Where many are archived nobody waits for each. What was not answered, or not now, says nothing of
+        // others.
+        let is_answer = !matches!(error.failure, Throttled | Unreachable | Unanswered);
         let in_a_row = if is_answer { walk.refusals } else { 0 };
         walk.go(next);
         walk.refusals = in_a_row;
@@ -612,8 +615,7 @@ impl Guard {
 
     /// Whether the store does what it is asked where no object's own fate is in the way.
     async fn answers(&self) -> bool {
-        let parts = &self.shared.parts;
-        let prefix = parts.layout.partition(self.partition.id());
-        parts.objects.list(&prefix, None, 1).await.is_ok()
+        let prefix = self.shared.parts.layout.partition(self.partition.id());
+        self.page(&prefix, None).await.is_ok()
     }
 }

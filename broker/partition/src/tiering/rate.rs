@@ -3,13 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_env::objects::{Listing, ObjectBody, ObjectHead, ObjectWait};
+use freshet_env::objects::{Listing, ObjectBody, ObjectError, ObjectHead, ObjectWait};
 use freshet_env::{Clock, Objects};
 use parking_lot::Mutex;
 
+use super::CopyCounts;
 use crate::replication::Throttle;
 
 /// Bytes a second, as of now; `u64::MAX` for no bound.
@@ -58,17 +60,72 @@ impl Rate {
     }
 }
 
+/// Upper bounds of [`FetchTimes`]' buckets, ms; one more bucket holds the rest.
+pub const FETCH_BOUNDS_MS: [u64; 12] = [
+    5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000,
+];
+
+/// How long requests took.
+#[derive(Debug, Default)]
+pub struct FetchTimes {
+    buckets: [AtomicU64; FETCH_BOUNDS_MS.len() + 1],
+    sum_ms: AtomicU64,
+}
+
+impl FetchTimes {
+    /// Counts one.
+    pub fn observe(&self, ms: u64) {
+        let bucket = FETCH_BOUNDS_MS.partition_point(|&bound| bound < ms);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Requests per bucket, not cumulative; the last one is above all bounds.
+    pub fn buckets(&self) -> [u64; FETCH_BOUNDS_MS.len() + 1] {
+        std::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed))
+    }
+
+    /// All of them together, ms.
+    pub fn sum_ms(&self) -> u64 {
+        self.sum_ms.load(Ordering::Relaxed)
+    }
+}
+
 /// A store that is read from no faster than that.
 #[derive(Debug)]
 pub struct PacedReads {
     objects: Arc<dyn Objects>,
     rate: Rate,
+    counts: Option<Arc<CopyCounts>>,
 }
 
 impl PacedReads {
     /// The same store, at that rate.
     pub fn new(objects: Arc<dyn Objects>, rate: Rate) -> Self {
-        Self { objects, rate }
+        Self {
+            objects,
+            rate,
+            counts: None,
+        }
+    }
+
+    /// It counts how long the store takes, without what the rate holds up.
+    #[must_use]
+    pub fn timed(self, counts: Arc<CopyCounts>) -> Self {
+        Self {
+            counts: Some(counts),
+            ..self
+        }
+    }
+
+    async fn time<T>(&self, asking: ObjectWait<'_, T>) -> Result<T, ObjectError> {
+        let from = self.rate.clock.monotonic().0;
+        let answer = asking.await;
+        if let Some(counts) = &self.counts {
+            let until = self.rate.clock.monotonic().0;
+            counts.fetch_times.observe(until.saturating_sub(from));
+        }
+        answer
     }
 }
 
@@ -81,7 +138,7 @@ impl Objects for PacedReads {
         Box::pin(async move {
             let bytes = range.end.saturating_sub(range.start);
             self.rate.pass(bytes).await;
-            self.objects.get_range(key, range).await
+            self.time(self.objects.get_range(key, range)).await
         })
     }
 
@@ -94,7 +151,7 @@ impl Objects for PacedReads {
         Box::pin(async move {
             let bytes = range.end.saturating_sub(range.start);
             self.rate.pass(bytes).await;
-            self.objects.get_pieces(key, range, piece).await
+            self.time(self.objects.get_pieces(key, range, piece)).await
         })
     }
 
@@ -118,8 +175,6 @@ impl Objects for PacedReads {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use freshet_env::SystemClock;
     use freshet_env::objects::MemoryObjects;
 
@@ -138,7 +193,8 @@ mod tests {
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::new(move || asked.load(Ordering::Relaxed)),
         );
-        let paced = PacedReads::new(objects, rate);
+        let counts = Arc::<CopyCounts>::default();
+        let paced = PacedReads::new(objects, rate).timed(Arc::clone(&counts));
         let read = async || assert_eq!(paced.get_range("a", 0..5000).await, Ok(bytes.clone()));
         let from = clock.monotonic().0;
         for _ in 0..3 {
@@ -153,5 +209,20 @@ mod tests {
         read().await;
         let took = clock.monotonic().0 - from;
         assert!(took < 10_000, "{took} ms");
+        // The store itself takes no time: it is the rate that was waited for.
+        let times = &counts.fetch_times;
+        assert_eq!(times.buckets().iter().sum::<u64>(), 5);
+        assert!(times.sum_ms() < 500, "{} ms", times.sum_ms());
+    }
+
+    #[test]
+    fn times_are_counted_where_they_belong() {
+        let times = FetchTimes::default();
+        for ms in [0, 5, 6, 30_000, 30_001] {
+            times.observe(ms);
+        }
+        let mut expected = [0; FETCH_BOUNDS_MS.len() + 1];
+        (expected[0], expected[1], expected[11], expected[12]) = (2, 1, 1, 1);
+        assert_eq!((times.buckets(), times.sum_ms()), (expected, 60_012));
     }
 }

@@ -8,7 +8,7 @@ use freshet_log::{Beginning, TimeQuery};
 use freshet_records::envelope::EnvelopeError;
 use freshet_tier::{
     Answer, Ask, ColdBatches, ColdError, ColdReader, ColdSpec, Counters, DiskCache, DiskCounters,
-    Layout, Manifest, Past, ReadLimits, Refusal, Request, TimedOffset,
+    GateLoad, Layout, Manifest, Past, ReadLimits, Refusal, Request, TimedOffset,
 };
 use freshet_types::{Offset, TopicPartition};
 use tokio::runtime::Handle;
@@ -17,8 +17,8 @@ use tokio::task::{JoinError, JoinHandle};
 use super::CopyCounts;
 use crate::manifests::{ManifestDoor, Unanswered};
 
-/// Lookups by time have turns of their own.
-const LOOKUPS: u64 = 0;
+/// Replicas that begin anew share the turns of one client: this broker.
+const ITSELF: u64 = 0;
 
 /// Why it is not known with what a log begins.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,11 @@ impl PastReaders {
         self.reader.disk()
     }
 
+    /// Requests for what is read, under way and waiting.
+    pub fn load(&self) -> GateLoad {
+        self.reader.load()
+    }
+
     /// Has readers keep, ask and wait within these limits from now on.
     pub fn adjust(&self, limits: &ReadLimits) {
         self.reader.adjust(limits);
@@ -147,7 +152,7 @@ impl PastReaders {
         let first = segments.partition_point(|segment| segment.end < least);
         for segment in &segments[first..] {
             let last = segment.end - 1;
-            let producers = match self.reader.producers_after(&past, last, LOOKUPS).await {
+            let producers = match self.reader.producers_after(&past, last, ITSELF).await {
                 Ok(producers) => producers,
                 // It shows a part of its object only; the next one may end where its object does.
                 Err(ColdError::NoSection { .. }) => continue,
@@ -177,19 +182,21 @@ impl PastReaders {
         }
     }
 
+    /// A lookup has the turns of the client that asks.
     pub(crate) fn find_time(
         &self,
         past: Past,
         query: TimeQuery,
         upper_bound: Offset,
+        client: u64,
     ) -> JoinHandle<Result<Option<TimedOffset>, ColdError>> {
         let reader = self.reader.clone();
         self.runtime.spawn(async move {
             match query {
                 TimeQuery::AtOrAfter(time) => {
-                    reader.find_time(&past, time, upper_bound, LOOKUPS).await
+                    reader.find_time(&past, time, upper_bound, client).await
                 }
-                TimeQuery::Max => reader.find_max_time(&past, upper_bound, LOOKUPS).await,
+                TimeQuery::Max => reader.find_max_time(&past, upper_bound, client).await,
             }
         })
     }

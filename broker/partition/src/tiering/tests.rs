@@ -26,6 +26,7 @@ mod adoption;
 mod burial;
 mod past;
 mod scrub;
+mod standing;
 
 use super::*;
 use crate::directory::{Directory, DirectoryParts, DirectoryThread};
@@ -94,12 +95,15 @@ impl ManifestDoor for Door {
 pub(super) struct Store {
     objects: MemoryObjects,
     pub(super) away: AtomicBool,
+    /// What is read does not come.
+    pub(super) held: AtomicBool,
     /// Names in a page of a listing at most; 0 for as many as are asked for.
     page: AtomicUsize,
     /// It takes segments, and nothing else.
     no_manifests: AtomicBool,
     /// What it answers where a name begins like this.
     refuses: Mutex<Option<(String, ObjectFailure)>>,
+    refused: AtomicU64,
     puts: AtomicU64,
     /// Every so many puts are done and not answered; 0 for none.
     loses: AtomicU64,
@@ -116,7 +120,10 @@ impl Store {
             return Err(failure(key, ObjectFailure::Unreachable));
         }
         match &*self.refuses.lock() {
-            Some((prefix, why)) if key.starts_with(prefix) => Err(failure(key, *why)),
+            Some((prefix, why)) if key.starts_with(prefix) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(failure(key, *why))
+            }
             _ => Ok(()),
         }
     }
@@ -161,6 +168,9 @@ impl Objects for Store {
     fn get_range<'a>(&'a self, key: &'a str, range: std::ops::Range<u64>) -> ObjectWait<'a, Bytes> {
         Box::pin(async move {
             self.check(key)?;
+            while self.held.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             self.objects.get_range(key, range).await
         })
     }

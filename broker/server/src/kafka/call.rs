@@ -1,6 +1,7 @@
 //! What surrounds a request on its way through a handler, and what may come out.
 
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,15 @@ pub(crate) struct Origin {
     pub(crate) listener: Arc<str>,
     /// For the one request that may wait.
     pub(crate) alarm: Alarm,
+}
+
+impl Origin {
+    /// The same number for all requests of a connection: in object storage they are one client's.
+    pub(crate) fn client(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.peer.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// The envelope of one request.

@@ -11,7 +11,7 @@ use crate::metrics::exposition::{head, line, sample};
 use crate::metrics::{signed, topic_page};
 
 /// Partitions, topics, and lags of groups, that one scrape may show: this many of each.
-const SHOWN: usize = 10_000;
+pub(super) const SHOWN: usize = 10_000;
 
 /// One partition at one moment.
 struct Row {

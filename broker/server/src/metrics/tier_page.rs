@@ -1,23 +1,61 @@
 //! Object storage as exposition text. What Kafka counts too has Kafka's word in its name (`RemoteCopy`,
-//! `RemoteFetch`, `RemoteDelete`, `RemoteLogSize`; KIP-405, KIP-963).
+//! `RemoteFetch`, `RemoteDelete`, `RemoteLogSize`; KIP-405, KIP-963), and is there once more under Kafka's own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use freshet_env::objects::{RequestCounts, RequestKind};
 use freshet_partition::{
-    CopyCounts, Counters, Directory, DiskCounters, Past, PastReaders, ScrubCounts,
+    CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes, GateLoad,
+    Partition, Past, PastReaders, RemoteTraffic, ScrubCounts,
 };
 
 use crate::metrics::exposition::{head, line, sample};
+use crate::metrics::partition_page::SHOWN;
+use crate::metrics::{kafka_tier_page, signed};
 
-/// What of one topic's partitions that are led here is in the bucket, or should be.
-#[derive(Default)]
-struct Row {
-    size_bytes: u64,
-    lag_bytes: u64,
-    lag_segments: u64,
+/// What of one topic is in the bucket, or should be, of the partitions that are led here; and what was done for
+/// all that are here.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) size_bytes: u64,
+    pub(super) lag_bytes: u64,
+    pub(super) lag_segments: u64,
+    /// Objects that wait to be deleted.
+    pub(super) delete_lag_segments: u64,
+    /// Objects that manifests tell of: named, being uploaded, to be deleted.
+    pub(super) metadata_count: u64,
+    pub(super) done: Done,
+}
+
+/// What was done for one topic, since the first of its partitions came here.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) copies: u64,
+    pub(super) failed_copies: u64,
+    pub(super) copied_bytes: u64,
+    pub(super) reads: u64,
+    pub(super) failed_reads: u64,
+    pub(super) read_bytes: u64,
+    pub(super) beginnings: u64,
+    pub(super) failed_beginnings: u64,
+}
+
+impl From<&RemoteTraffic> for Done {
+    fn from(traffic: &RemoteTraffic) -> Self {
+        Self {
+            copies: traffic.copies.load(Relaxed),
+            failed_copies: traffic.failed_copies.load(Relaxed),
+            copied_bytes: traffic.copied_bytes.load(Relaxed),
+            reads: traffic.reads.load(Relaxed),
+            failed_reads: traffic.failed_reads.load(Relaxed),
+            read_bytes: traffic.read_bytes.load(Relaxed),
+            beginnings: traffic.beginnings.load(Relaxed),
+            failed_beginnings: traffic.failed_beginnings.load(Relaxed),
+        }
+    }
 }
 
 /// Writes all families; nothing without object storage.
@@ -25,7 +63,11 @@ pub(super) fn render(partitions: &Directory) -> String {
     let mut page = String::new();
     if let Some(readers) = partitions.past_readers() {
         counters(&mut page, readers);
-        topics(&mut page, &rows(partitions));
+        fetch_times(&mut page, &readers.copies().fetch_times);
+        load(&mut page, readers.load());
+        let rows = rows(partitions.all());
+        topics(&mut page, &rows, SHOWN);
+        kafka_tier_page::render(&mut page, readers, &rows, SHOWN);
     }
     page
 }
@@ -56,6 +98,47 @@ fn counters(page: &mut String, readers: &PastReaders) {
         head(page, &name, help, "gauge");
         line(page, &format!("{name} {value}"));
     }
+}
+
+fn fetch_times(page: &mut String, times: &FetchTimes) {
+    let name = "freshet_remote_fetch_seconds";
+    let help = "From a range asked of the store for readers to its answer.";
+    head(page, name, help, "histogram");
+    let mut count = 0;
+    let bounds = FETCH_BOUNDS_MS
+        .iter()
+        .map(|ms| (*ms as f64 / 1e3).to_string());
+    let bounds = bounds.chain(["+Inf".to_owned()]);
+    for (bound, more) in bounds.zip(times.buckets()) {
+        count += more;
+        sample(
+            page,
+            &format!("{name}_bucket"),
+            &[("le", &bound)],
+            signed(count),
+        );
+    }
+    line(page, &format!("{name}_sum {}", times.sum_ms() as f64 / 1e3));
+    line(page, &format!("{name}_count {count}"));
+}
+
+fn load(page: &mut String, load: GateLoad) {
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        let name = format!("freshet_remote_reader_{name}");
+        head(page, &name, help, "gauge");
+        line(page, &format!("{name} {value}"));
+    };
+    gauge(
+        "places",
+        "Requests that may read from the store at a time.",
+        load.places,
+    );
+    gauge("busy", "Requests that do.", load.busy);
+    gauge(
+        "queue",
+        "Requests of clients that wait for a place.",
+        load.waiting,
+    );
 }
 
 fn asked(page: &mut String, counts: &RequestCounts) {
@@ -96,7 +179,7 @@ fn disk_cache(page: &mut String, counters: &DiskCounters, held_bytes: u64) {
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
-fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 18] {
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22] {
     [
         ("copy_requests", "Segments that were to be copied.", &copies.copies),
         ("copy_errors", "Of these, those that failed and were tried again.", &copies.failed_copies),
@@ -110,6 +193,10 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 18]
         ("fetch_errors", "Of these, those that failed.", &reads.failed),
         ("fetch_bytes", "Bytes that came from the store.", &reads.fetched_bytes),
         ("fetch_damaged", "Ranges that were not what had been stored.", &reads.damaged),
+        ("read_requests", "Reads of partitions' old records.", &copies.reads),
+        ("read_errors", "Of these, those that failed.", &copies.failed_reads),
+        ("aux_state_builds", "Times that a log that begins anew asked for what is before it.", &copies.beginnings),
+        ("aux_state_build_errors", "Of these, those that were not answered, and were asked again.", &copies.failed_beginnings),
         ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),
         ("chunks_wanted", "Chunks that readers wanted.", &reads.wanted),
         ("chunks_hit", "Of these, those that were in memory.", &reads.hits),
@@ -133,7 +220,7 @@ fn cached(disk: &DiskCounters) -> [Counted<'_>; 7] {
 }
 
 #[rustfmt::skip]
-fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 9] {
+fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 10] {
     [
         ("scrub_walks", "Walks through all objects of a partition.", &scrub.walks),
         ("scrub_segments", "Segments whose objects were looked at.", &scrub.looks),
@@ -141,34 +228,43 @@ fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 9] {
         ("scrub_bytes", "Bytes that were read back.", &scrub.read_bytes),
         ("scrub_damaged", "Objects that were found damaged or gone.", &scrub.damaged),
         ("scrub_repaired", "Of these, those that were stored anew.", &scrub.repaired),
-        ("scrub_unread", "Objects that the store refused and a walk left out.", &scrub.unread),
+        ("scrub_unread", "Objects that the store refused or throttled and a walk left out.", &scrub.unread),
+        ("list_errors", "Listings of a partition's objects that the store refused or did not answer.", &scrub.failed_lists),
         ("swept_objects", "Objects that nobody knew and that were to be deleted.", &scrub.swept),
         ("manifest_deletes", "Old manifests deleted.", &scrub.old_manifests),
     ]
 }
 
-fn rows(partitions: &Directory) -> BTreeMap<String, Row> {
+fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for partition in partitions.all() {
-        let Past::Known(past) = partition.past() else {
+    for partition in open {
+        let past = partition.past();
+        if matches!(past, Past::None) {
             continue;
-        };
+        }
         let row = rows.entry(partition.name().topic.to_string()).or_default();
+        // The same for all partitions of a topic.
+        row.done = partition.traffic().remote().into();
+        let Past::Known(past) = past else { continue };
         let (segments, bytes) = partition.copy_lag();
-        row.size_bytes += past.manifest.size_bytes();
+        let manifest = &past.manifest;
+        let unnamed = manifest.unnamed().len();
+        let objects = manifest.segments().len() + manifest.open().len() + unnamed;
+        row.size_bytes += manifest.size_bytes();
         row.lag_segments += segments;
         row.lag_bytes += bytes;
+        row.delete_lag_segments += unnamed as u64;
+        row.metadata_count += objects as u64;
     }
     rows
 }
 
-fn topics(page: &mut String, rows: &BTreeMap<String, Row>) {
+fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
     let mut family = |name: &str, help: &str, value: fn(&Row) -> u64| {
         let name = format!("freshet_remote_{name}");
         head(page, &name, help, "gauge");
-        for (topic, row) in rows {
-            let value = i64::try_from(value(row)).unwrap_or(i64::MAX);
-            sample(page, &name, &[("topic", topic)], value);
+        for (topic, row) in rows.iter().take(most) {
+            sample(page, &name, &[("topic", topic)], signed(value(row)));
         }
     };
     family(
@@ -185,6 +281,16 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>) {
         "copy_lag_segments",
         "Closed segments that are not copied yet.",
         |r| r.lag_segments,
+    );
+    family(
+        "delete_lag_segments",
+        "Objects that nobody is sent to any more, and that are not deleted yet: for an hour on purpose.",
+        |r| r.delete_lag_segments,
+    );
+    family(
+        "log_metadata_count",
+        "Objects that manifests tell of: those with records, being uploaded, or to be deleted.",
+        |r| r.metadata_count,
     );
 }
 
@@ -204,6 +310,35 @@ mod tests {
             "freshet_remote_disk_cache_misses_total 0",
             "freshet_remote_disk_cache_errors_total 2",
             "freshet_remote_disk_cache_bytes 7",
+        ] {
+            assert!(page.lines().any(|line| line == expected), "{page}");
+        }
+    }
+
+    #[test]
+    fn requests_that_read_have_their_lines() {
+        let mut page = String::new();
+        let gate = GateLoad {
+            places: 16,
+            busy: 3,
+            waiting: 2,
+        };
+        load(&mut page, gate);
+        let times = FetchTimes::default();
+        [40, 40, 60_000]
+            .into_iter()
+            .for_each(|ms| times.observe(ms));
+        fetch_times(&mut page, &times);
+        for expected in [
+            "freshet_remote_reader_places 16",
+            "freshet_remote_reader_busy 3",
+            "freshet_remote_reader_queue 2",
+            "freshet_remote_fetch_seconds_bucket{le=\"0.025\"} 0",
+            "freshet_remote_fetch_seconds_bucket{le=\"0.05\"} 2",
+            "freshet_remote_fetch_seconds_bucket{le=\"30\"} 2",
+            "freshet_remote_fetch_seconds_bucket{le=\"+Inf\"} 3",
+            "freshet_remote_fetch_seconds_sum 60.08",
+            "freshet_remote_fetch_seconds_count 3",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }
@@ -238,15 +373,23 @@ mod tests {
             size_bytes: 1,
             lag_bytes: 2,
             lag_segments: 3,
+            delete_lag_segments: 4,
+            metadata_count: 5,
+            ..Row::default()
         };
-        let rows = BTreeMap::from([("a".to_owned(), row), ("b".to_owned(), Row::default())]);
+        let rest = || Row::default();
+        let rows = [("a", row), ("b", rest()), ("c", rest())];
+        let rows = rows.map(|(topic, row)| (topic.to_owned(), row)).into();
         let mut page = String::new();
-        topics(&mut page, &rows);
+        topics(&mut page, &rows, 2);
+        assert!(!page.contains("\"c\""), "no more than that: {page}");
         for expected in [
             "freshet_remote_log_size_bytes{topic=\"a\"} 1",
             "freshet_remote_copy_lag_bytes{topic=\"a\"} 2",
             "freshet_remote_copy_lag_segments{topic=\"a\"} 3",
             "freshet_remote_copy_lag_segments{topic=\"b\"} 0",
+            "freshet_remote_delete_lag_segments{topic=\"a\"} 4",
+            "freshet_remote_log_metadata_count{topic=\"a\"} 5",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

@@ -4,6 +4,11 @@
 //! one that asks for a hundred partitions does not stand before one that asks for a single one. What
 //! nobody has asked for yet (prefetch) has the places that are left, half of them at most: it delays
 //! a client by no more than the request that was sent already.
+//!
+//! Nor may one that asks for thousands fill the room in which all wait: a client may have no more waiting
+//! than there is room left for others. The first that wants it all gets half of the room, the next one half
+//! of the rest, and whoever comes then finds some. The rejected way, an equal share for each, would either be
+//! small for who is alone, or be gone with a few.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,7 +36,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Queues {
     places: usize,
-    /// How many clients' requests may wait. Of spare ones, as many as there are places.
+    /// How many clients' requests may wait, of all together. Of spare ones, as many as there are places.
     room: usize,
     busy: usize,
     /// Of the busy ones, those that nobody waits for.
@@ -41,6 +46,17 @@ struct Queues {
     waiting: HashMap<u64, VecDeque<oneshot::Sender<Pass>>>,
     spare_waiting: VecDeque<oneshot::Sender<Pass>>,
     count: usize,
+}
+
+/// Requests to the store at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateLoad {
+    /// How many may be under way.
+    pub places: usize,
+    /// How many are.
+    pub busy: usize,
+    /// How many wait for that, in clients' names.
+    pub waiting: usize,
 }
 
 /// A place; given back when it is dropped.
@@ -82,21 +98,32 @@ impl Gate {
         let (call, called) = oneshot::channel();
         {
             let mut queues = self.queues.lock();
-            let (waiting, room) = match turn {
-                Turn::Spare => (queues.spare_waiting.len(), queues.places),
-                Turn::Client(_) => (queues.count, queues.room),
-            };
-            // Only clients give up, so only their queues can be made shorter.
-            if waiting >= room && (turn == Turn::Spare || queues.sweep() == 0) {
-                return Err(ColdError::Busy { waiting });
-            }
             match turn {
-                Turn::Spare => queues.spare_waiting.push_back(call),
-                Turn::Client(client) => queues.line_up(client, call),
+                Turn::Spare => {
+                    let waiting = queues.spare_waiting.len();
+                    if waiting >= queues.places {
+                        return Err(ColdError::Busy { waiting });
+                    }
+                    queues.spare_waiting.push_back(call);
+                }
+                Turn::Client(client) => {
+                    queues.must_have_room(client)?;
+                    queues.line_up(client, call);
+                }
             }
         }
         self.call();
         called.await.map_err(|_| ColdError::unanswered("a turn"))
+    }
+
+    /// How it stands now.
+    pub(super) fn load(&self) -> GateLoad {
+        let queues = self.queues.lock();
+        GateLoad {
+            places: queues.places,
+            busy: queues.busy,
+            waiting: queues.count,
+        }
     }
 
     /// Lets in whoever is next, while there are places.
@@ -126,6 +153,21 @@ impl Gate {
 }
 
 impl Queues {
+    /// Refuses a client that has as many waiting as there is room left.
+    fn must_have_room(&mut self, client: u64) -> Result<(), ColdError> {
+        // Who has given up counts no more.
+        if !self.has_room(client) && (self.sweep() == 0 || !self.has_room(client)) {
+            let waiting = self.count;
+            return Err(ColdError::Busy { waiting });
+        }
+        Ok(())
+    }
+
+    fn has_room(&self, client: u64) -> bool {
+        let own = self.waiting.get(&client).map_or(0, VecDeque::len);
+        own < self.room.saturating_sub(self.count)
+    }
+
     fn line_up(&mut self, client: u64, call: oneshot::Sender<Pass>) {
         let queue = self.waiting.entry(client).or_default();
         if queue.is_empty() {
@@ -193,122 +235,4 @@ impl Queues {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn settle() {
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Lines up; says its name when it is in, and leaves.
-    fn ask(gate: &Arc<Gate>, turn: Turn, told: &Arc<Mutex<Vec<Turn>>>) {
-        let (gate, told) = (Arc::clone(gate), Arc::clone(told));
-        tokio::spawn(async move {
-            let pass = gate.enter(turn).await.unwrap();
-            told.lock().push(turn);
-            drop(pass);
-        });
-    }
-
-    #[tokio::test]
-    async fn clients_take_turns_and_spare_ones_come_last() {
-        let gate = Arc::new(Gate::new(2, 100));
-        let held = [
-            gate.enter(Turn::Client(9)).await.unwrap(),
-            gate.enter(Turn::Client(9)).await.unwrap(),
-        ];
-        let told = Arc::default();
-        ask(&gate, Turn::Spare, &told);
-        for client in [1, 1, 1, 1, 2, 3, 3] {
-            ask(&gate, Turn::Client(client), &told);
-        }
-        settle().await;
-        assert!(told.lock().is_empty());
-        let [first, _second] = held;
-        drop(first);
-        settle().await;
-        let order = [1, 2, 3, 1, 3, 1, 1].map(Turn::Client);
-        assert_eq!(told.lock()[..7], order);
-        assert_eq!(told.lock()[7..], [Turn::Spare]);
-    }
-
-    #[tokio::test]
-    async fn places_are_not_lost_with_who_gives_up() {
-        let gate = Arc::new(Gate::new(2, 3));
-        let held = [
-            gate.enter(Turn::Spare).await.unwrap(),
-            gate.enter(Turn::Client(1)).await.unwrap(),
-        ];
-        let waits: Vec<_> = (0..3)
-            .map(|_| {
-                let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.enter(Turn::Client(1)).await.map(drop) })
-            })
-            .collect();
-        settle().await;
-        let full = gate.enter(Turn::Client(2)).await.unwrap_err();
-        assert_eq!(full, ColdError::Busy { waiting: 3 });
-        waits.iter().for_each(|wait| wait.abort());
-        settle().await;
-        drop(held);
-        let queues = gate.queues.lock();
-        assert_eq!((queues.busy, queues.spare, queues.count), (0, 0, 0));
-        assert!(queues.waiting.is_empty() && queues.turns.is_empty());
-    }
-
-    /// A client that has given up makes room for clients, and not for one more spare request.
-    #[tokio::test]
-    async fn spare_ones_have_a_bound_of_their_own() {
-        let gate = Arc::new(Gate::new(2, 100));
-        let _held = gate.enter(Turn::Spare).await.unwrap();
-        let _busy = gate.enter(Turn::Client(1)).await.unwrap();
-        let told = Arc::default();
-        ask(&gate, Turn::Spare, &told);
-        ask(&gate, Turn::Spare, &told);
-        let waiter = Arc::clone(&gate);
-        let gone = tokio::spawn(async move { waiter.enter(Turn::Client(1)).await.map(drop) });
-        settle().await;
-        gone.abort();
-        settle().await;
-        let full = gate.enter(Turn::Spare).await.unwrap_err();
-        assert_eq!(full, ColdError::Busy { waiting: 2 });
-    }
-
-    #[tokio::test]
-    async fn places_come_and_go() {
-        let gate = Arc::new(Gate::new(2, 100));
-        let held = [
-            gate.enter(Turn::Client(9)).await.unwrap(),
-            gate.enter(Turn::Client(9)).await.unwrap(),
-        ];
-        let told = Arc::default();
-        ask(&gate, Turn::Client(1), &told);
-        settle().await;
-        assert!(told.lock().is_empty());
-        gate.resize(3, 100);
-        settle().await;
-        assert_eq!(told.lock()[..], [Turn::Client(1)]);
-        gate.resize(2, 0);
-        let full = gate.enter(Turn::Client(1)).await.unwrap_err();
-        assert_eq!(full, ColdError::Busy { waiting: 0 });
-        drop(held);
-        assert_eq!(gate.queues.lock().busy, 0);
-    }
-
-    #[tokio::test]
-    async fn half_of_the_places_are_kept_for_clients() {
-        let gate = Arc::new(Gate::new(4, 100));
-        let told = Arc::default();
-        let first = gate.enter(Turn::Spare).await.unwrap();
-        let _second = gate.enter(Turn::Spare).await.unwrap();
-        ask(&gate, Turn::Spare, &told);
-        ask(&gate, Turn::Client(1), &told);
-        settle().await;
-        assert_eq!(told.lock()[..], [Turn::Client(1)]);
-        drop(first);
-        settle().await;
-        assert_eq!(told.lock()[1..], [Turn::Spare]);
-    }
-}
+mod tests;

@@ -37,6 +37,7 @@ pub use counters::{Counters, DiskCounters};
 use cursor::Cursor;
 pub use disk::{DiskCache, DiskCacheParts, Pause};
 pub use error::ColdError;
+pub use gate::GateLoad;
 use gate::Turn;
 use opened::Opened;
 use shared::Shared;
@@ -182,6 +183,11 @@ impl ColdReader {
     /// What was done so far.
     pub fn counters(&self) -> &Counters {
         &self.0.store.counters
+    }
+
+    /// Requests to the store under way, and waiting.
+    pub fn load(&self) -> GateLoad {
+        self.0.gate.load()
     }
 
     /// Bytes that are kept now: chunks, indexes and sections. What is on its way is not in there

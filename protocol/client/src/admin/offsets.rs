@@ -1,4 +1,6 @@
-//! Offsets by time.
+//! Offsets by time, and what else leaders tell of them.
+
+mod tiers;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,6 +11,7 @@ use freshet_wire::list_offsets::{
 };
 use freshet_wire::{ListOffsetsRequest, ListOffsetsResponse};
 
+pub use self::tiers::{TierStanding, TierState};
 use super::{Admin, Outcomes, TopicPartition, millis};
 use crate::cluster::{Attempts, Call, Lane};
 use crate::{Client, ClientError, ClusterView};
@@ -108,7 +111,7 @@ impl Admin {
             let code = freshet_wire::ErrorCode::LeaderNotAvailable.code();
             return ClientError::check(code, None, || what(&asked[0].0));
         };
-        let request = request(&self.client, asked, read_committed);
+        let request = request(&self.client, asked.iter().copied(), read_committed);
         let response: ListOffsetsResponse = self
             .client
             .call_once(&Lane::shared(), leader, &request, Call::default())
@@ -152,9 +155,9 @@ fn by_leader<'a>(
     leaders
 }
 
-fn request(
+fn request<'a>(
     client: &Client,
-    asked: &[&(TopicPartition, OffsetSpec)],
+    asked: impl IntoIterator<Item = &'a (TopicPartition, OffsetSpec)>,
     read_committed: bool,
 ) -> ListOffsetsRequest {
     let mut topics = BTreeMap::<&str, Vec<ListOffsetsPartition>>::new();
@@ -174,5 +177,6 @@ fn request(
         isolation_level: i8::from(read_committed),
         topics: topics.into_iter().map(topic).collect(),
         timeout_ms: millis(client.config().request_timeout),
+        wants_tiers: false,
     }
 }

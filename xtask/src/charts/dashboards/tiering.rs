@@ -172,6 +172,26 @@ const COPIES: &[Panel] = &[
         ],
     },
     Panel {
+        title: "Waiting to be deleted",
+        about: "Objects that nobody is sent to any more, by topic. They stay for an hour on purpose.",
+        unit: "short",
+        show: Show::Stack,
+        queries: &[(
+            "topk(20, sum by (topic) (freshet_remote_delete_lag_segments{@}))",
+            "{{topic}}",
+        )],
+    },
+    Panel {
+        title: "Objects",
+        about: "Objects that manifests tell of: those with records, being uploaded, or to be deleted.",
+        unit: "short",
+        show: Show::Stack,
+        queries: &[(
+            "topk(20, sum by (topic) (freshet_remote_log_metadata_count{@}))",
+            "{{topic}}",
+        )],
+    },
+    Panel {
         title: "By topic",
         about: "Bytes of segment objects.",
         unit: "bytes",
@@ -209,6 +229,65 @@ const READS: &[Panel] = &[
             "sum by (pod) (rate(freshet_remote_fetch_requests_total{@}[$__rate_interval]))",
             "{{pod}}",
         )],
+    },
+    Panel {
+        title: "The store's answers",
+        about: "From a range asked of the store for readers to its answer: half of them, and 99 % of them.",
+        unit: "s",
+        show: Show::Lines,
+        queries: &[
+            (
+                "histogram_quantile(0.5, sum by (le) (rate(freshet_remote_fetch_seconds_bucket{@}[$__rate_interval])))",
+                "half",
+            ),
+            (
+                "histogram_quantile(0.99, sum by (le) (rate(freshet_remote_fetch_seconds_bucket{@}[$__rate_interval])))",
+                "99 %",
+            ),
+        ],
+    },
+    Panel {
+        title: "Requests under way and waiting",
+        about: "Requests that read from the store, those that clients wait to have sent, and how many there may be at a time (`remote.log.reader.threads`).",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[
+            ("sum(freshet_remote_reader_busy{@})", "under way"),
+            ("sum(freshet_remote_reader_queue{@})", "waiting"),
+            ("sum(freshet_remote_reader_places{@})", "at most"),
+        ],
+    },
+    Panel {
+        title: "Reads of old records",
+        about: "Reads of partitions' old records, and those that failed.",
+        unit: "reqps",
+        show: Show::Lines,
+        queries: &[
+            (
+                "sum(rate(freshet_remote_read_requests_total{@}[$__rate_interval]))",
+                "reads",
+            ),
+            (
+                "sum(rate(freshet_remote_read_errors_total{@}[$__rate_interval]))",
+                "failed",
+            ),
+        ],
+    },
+    Panel {
+        title: "Replicas that begin anew",
+        about: "Times that a log asked for what is before it, and those that were not answered, in the last hour.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[
+            (
+                "sum(increase(freshet_remote_aux_state_builds_total{@}[1h]))",
+                "asked",
+            ),
+            (
+                "sum(increase(freshet_remote_aux_state_build_errors_total{@}[1h]))",
+                "not answered",
+            ),
+        ],
     },
     Panel {
         title: "Found in memory",
@@ -367,6 +446,16 @@ const CARE: &[Panel] = &[
                 "unread",
             ),
         ],
+    },
+    Panel {
+        title: "Listings that failed",
+        about: "In the last hour. What is not listed is neither collected nor looked after.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[(
+            "sum by (pod) (increase(freshet_remote_list_errors_total{@}[1h]))",
+            "{{pod}}",
+        )],
     },
     Panel {
         title: "Swept",

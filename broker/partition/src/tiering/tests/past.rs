@@ -1,11 +1,13 @@
 //! What has left the disk: what is told of it, how it is read, and when it goes.
 
 use freshet_log::{ReadError as LogReadError, Retained, TimeQuery};
+use freshet_tier::ColdError;
 
 use super::*;
 use crate::partition::{Ends, Isolation, Past, ProduceError, ReadError, Slice, TrimError};
 
 const UNCOMMITTED: Isolation = Isolation::ReadUncommitted;
+const CLIENT: u64 = 7;
 
 impl Rig {
     /// Whatever is in the bucket leaves the disk at the next look.
@@ -83,6 +85,51 @@ impl Rig {
     }
 }
 
+/// With a turn that all lookups share, the client that waits already would wait with another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lookup_by_time_counts_to_the_client_that_asks() {
+    let rig = Rig::new();
+    rig.away(7).await;
+    let readers = Arc::clone(rig.directory.past_readers().expect("it tiers"));
+    // Of eight that may wait no client has more than half.
+    readers.adjust(&ReadLimits {
+        requests: 2,
+        waiting: 8,
+        ..ReadLimits::default()
+    });
+    rig.store.held.store(true, Ordering::Relaxed);
+    let partition = rig.partition();
+    let reads = [3, 6, 9, 12, 15, 18].map(|from| {
+        let read = partition.begin_cold_read((from, 1000), UNCOMMITTED, true, CLIENT);
+        read.expect("in the bucket")
+    });
+    let is_full = || (readers.load().busy, readers.load().waiting) == (2, 4);
+    for _ in 0..500 {
+        if is_full() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(is_full(), "{:?}", readers.load());
+    let query = TimeQuery::AtOrAfter(Timestamp(1));
+    let refused = partition.find_time(query, UNCOMMITTED, CLIENT);
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await;
+    let refused = refused.expect("it does not wait");
+    assert!(
+        matches!(refused, Err(ReadError::Cold(ColdError::Busy { .. }))),
+        "{refused:?}"
+    );
+    let asked = Arc::clone(&partition);
+    let other = tokio::spawn(async move { asked.find_time(query, UNCOMMITTED, CLIENT + 1).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!other.is_finished(), "it may wait");
+    rig.store.held.store(false, Ordering::Relaxed);
+    let found = other.await.expect("it ends").expect("in the bucket");
+    assert_eq!(found.map(|found| found.offset), Some(0));
+    drop(reads);
+    rig.stop().await;
+}
+
 fn is_out_of_range<T>(read: &Result<T, ReadError>) -> bool {
     matches!(read, Err(ReadError::Log(LogReadError::OutOfRange { .. })))
 }
@@ -158,7 +205,9 @@ async fn a_leader_that_does_not_know_its_past_says_so() {
     assert_eq!(partition.first_offset(), Err(ReadError::PastUnknown));
     let read = rig.cold_read(0).await.map(|_| ());
     assert_eq!(read, Err(ReadError::PastUnknown));
-    let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
+    let found = partition
+        .find_time(TimeQuery::Max, UNCOMMITTED, CLIENT)
+        .await;
     assert_eq!(found, Err(ReadError::PastUnknown));
     assert_eq!(partition.end_of_epoch(0), Err(ReadError::PastUnknown));
     // Who is in sync has what was trimmed; of others nobody knows.
@@ -336,7 +385,7 @@ async fn a_record_is_found_by_time_in_either_tier() {
     let at = |query| {
         let partition = Arc::clone(&partition);
         async move {
-            let found = partition.find_time(query, UNCOMMITTED).await;
+            let found = partition.find_time(query, UNCOMMITTED, CLIENT).await;
             found.expect("known").map(|found| found.offset)
         }
     };
@@ -579,7 +628,9 @@ async fn a_log_that_begins_at_0_needs_no_manifest_to_say_so() {
     rig.produce(b"second").await;
     assert!(matches!(partition.past(), Past::Unknown));
     assert_eq!(partition.first_offset(), Ok(0));
-    let found = partition.find_time(TimeQuery::Max, UNCOMMITTED).await;
+    let found = partition
+        .find_time(TimeQuery::Max, UNCOMMITTED, CLIENT)
+        .await;
     assert_eq!(
         found.map(|found| found.map(|found| found.offset)),
         Ok(Some(0))

@@ -291,10 +291,9 @@ async fn what_the_store_keeps_back_is_counted_as_unread_and_what_lies_behind_is_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_the_store_keeps_no_seat() {
     let rig = Rig::new();
-    let end = rig.away(2).await;
-    let manifest = rig.tiered(end).await;
-    let key = rig.key(&manifest.segments()[0]);
-    rig.store_refuses(&key, ObjectFailure::Throttled);
+    rig.away(2).await;
+    // One that is asked to be slower, and may not even list.
+    rig.store_refuses(&rig.layout.partition(AT), ObjectFailure::Throttled);
     rig.scrubs_at(u64::MAX);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let scrubs = &rig.custodians.shared.scrubs;
@@ -307,6 +306,64 @@ async fn who_waits_for_the_store_keeps_no_seat() {
     assert!(free > 50, "free {free} times of 100");
     let counts = [&rig.scrub().walks, &rig.scrub().unread].map(of);
     assert_eq!(counts, [0, 0], "whoever is asked to be slower waits");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_throttled_for_ever_is_left_out_and_holds_up_nothing_behind_it() {
+    for why in [ObjectFailure::Throttled, ObjectFailure::Unreachable] {
+        let rig = Rig::new();
+        let end = rig.away(3).await;
+        let manifest = rig.tiered(end).await;
+        let [throttled, .., cut] = manifest.segments() else {
+            panic!("three segments");
+        };
+        harm(&rig, &rig.key(cut), Harm::Cut).await;
+        rig.store_refuses(&rig.key(throttled), why);
+        rig.scrubs_at(u64::MAX);
+        rig.until_scrubbed("behind it", |scrub| of(&scrub.damaged) == 1)
+            .await;
+        rig.walks(2).await;
+        let scrub = rig.scrub();
+        let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+        assert_eq!(counts, [1, 0, 1], "{why:?}: it is not damaged");
+        let (unread, walks) = (of(&scrub.unread), of(&scrub.walks));
+        assert!(
+            (1..=walks + 2).contains(&unread),
+            "once a walk: {unread} in {walks}"
+        );
+        // It was asked for more often than what is refused.
+        let asked = of(&rig.store.refused);
+        assert!(
+            asked >= 10 * unread,
+            "{asked} times, left out {unread} times"
+        );
+        assert_eq!(of(&scrub.failed_lists), 0);
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_list_is_counted_and_told_once() {
+    let rig = Rig::new();
+    let end = rig.away(2).await;
+    rig.tiered(end).await;
+    rig.store_refuses(&rig.layout.partition(AT), ObjectFailure::Denied);
+    rig.scrubs_at(0);
+    rig.until_scrubbed("asked again and again", |scrub| of(&scrub.failed_lists) > 5)
+        .await;
+    let unlisted = &rig.custodians.shared.unlisted;
+    assert!(
+        !unlisted.fails(AT, ObjectFailure::Denied),
+        "it has been told"
+    );
+    assert_eq!(of(&rig.scrub().walks), 0);
+    rig.store.refuses.lock().take();
+    rig.walks(1).await;
+    assert!(
+        unlisted.fails(AT, ObjectFailure::Denied),
+        "it would be told again"
+    );
     rig.stop().await;
 }
 

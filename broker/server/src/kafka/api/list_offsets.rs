@@ -7,7 +7,8 @@ use freshet_log::TimeQuery;
 use freshet_partition::{Isolation, Partition, Past, ReadError};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use freshet_wire::list_offsets::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse, TIER_COPIES,
+    TIER_OFF, TIER_PAUSED, TierStanding,
 };
 use freshet_wire::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
 use futures_util::StreamExt as _;
@@ -80,13 +81,21 @@ pub(crate) async fn handle(
     };
     let mut topics = Vec::with_capacity(request.topics.len());
     let deadline = Instant::now() + patience(context, request.timeout_ms);
+    let wants_tiers = request.wants_tiers;
     for topic in request.topics {
         let name = topic.name.as_str();
         let finding = topic.partitions.into_iter().map(|asked| async move {
             let finding = find(context, call, name, &asked, isolation);
             let found = timeout_at(deadline, finding).await;
             let found = found.unwrap_or(Err(ErrorCode::RequestTimedOut));
-            answer(context, &asked, found)
+            let tier = match wants_tiers && found.is_ok() {
+                true => tier(context, name, &asked).await,
+                false => TierStanding::default(),
+            };
+            ListOffsetsPartitionResponse {
+                tier,
+                ..answer(context, &asked, found)
+            }
         });
         // What is found at once needs no other's time.
         let found = stream::iter(finding).buffered(AT_ONCE);
@@ -232,7 +241,7 @@ async fn by_time(
     isolation: Isolation,
 ) -> Result<Found, ErrorCode> {
     let found = partition
-        .find_time(query, isolation)
+        .find_time(query, isolation, call.origin.client())
         .await
         .map_err(|error| match error {
             ReadError::PastUnknown => not_yet(call),
@@ -243,6 +252,53 @@ async fn by_time(
         timestamp: found.timestamp.0,
         leader_epoch: found.leader_epoch,
     }))
+}
+
+/// How a partition stands between its disk and object storage.
+async fn tier(context: &Context, topic: &str, asked: &ListOffsetsPartition) -> TierStanding {
+    let Ok(partition) = locate(context, topic, asked) else {
+        return TierStanding::default();
+    };
+    match partition.tier_standing().await {
+        Some(standing) => told(&standing, context.clock.wall()),
+        None => TierStanding {
+            state: TIER_OFF,
+            ..TierStanding::default()
+        },
+    }
+}
+
+fn told(standing: &freshet_partition::TierStanding, now: Timestamp) -> TierStanding {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let age = |since: Timestamp| now.0.saturating_sub(since.0).max(0);
+    let trouble = standing.trouble.as_ref();
+    let disk = TierStanding {
+        state: if standing.copies {
+            TIER_COPIES
+        } else {
+            TIER_PAUSED
+        },
+        local_start: standing.local_start,
+        end: standing.end,
+        local_bytes: count(standing.local_bytes),
+        error: trouble.map(|trouble| trouble.why.clone()),
+        error_ms: trouble.map_or(-1, |trouble| age(trouble.at)),
+        fails: trouble.is_some_and(|trouble| !trouble.is_over),
+        ..TierStanding::default()
+    };
+    let Some(remote) = &standing.remote else {
+        return disk;
+    };
+    TierStanding {
+        log_start: remote.log_start,
+        remote_end: remote.end,
+        objects: count(remote.objects),
+        object_bytes: count(remote.bytes),
+        lag_segments: count(remote.lag_segments),
+        lag_bytes: count(remote.lag_bytes),
+        lag_ms: remote.lag_since.map_or(-1, age),
+        ..disk
+    }
 }
 
 fn answer(
@@ -263,5 +319,85 @@ fn answer(
         offset: found.offset,
         timestamp: found.timestamp,
         leader_epoch: found.leader_epoch,
+        ..ListOffsetsPartitionResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_partition::{PastTrouble, RemoteStanding};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(10_000);
+
+    fn standing() -> freshet_partition::TierStanding {
+        freshet_partition::TierStanding {
+            copies: true,
+            local_start: 5,
+            end: 9,
+            local_bytes: 10,
+            remote: Some(RemoteStanding {
+                log_start: 2,
+                end: 7,
+                objects: 3,
+                bytes: 100,
+                lag_segments: 1,
+                lag_bytes: 20,
+                lag_since: Some(Timestamp(4000)),
+            }),
+            trouble: Some(PastTrouble {
+                why: "it refuses".to_owned(),
+                at: Timestamp(9000),
+                is_over: false,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_stands_where_is_told_with_ages() {
+        let expected = TierStanding {
+            state: TIER_COPIES,
+            log_start: 2,
+            local_start: 5,
+            remote_end: 7,
+            end: 9,
+            objects: 3,
+            object_bytes: 100,
+            local_bytes: 10,
+            lag_segments: 1,
+            lag_bytes: 20,
+            lag_ms: 6000,
+            error: Some("it refuses".to_owned()),
+            error_ms: 1000,
+            fails: true,
+        };
+        assert_eq!(told(&standing(), NOW), expected);
+        // A clock that was set back makes no age negative.
+        let earlier = told(&standing(), Timestamp(0));
+        assert_eq!((earlier.lag_ms, earlier.error_ms), (0, 0));
+    }
+
+    #[test]
+    fn what_a_young_leader_does_not_know_is_not_told() {
+        let young = freshet_partition::TierStanding {
+            copies: false,
+            remote: None,
+            trouble: None,
+            ..standing()
+        };
+        let expected = TierStanding {
+            state: TIER_PAUSED,
+            local_start: 5,
+            end: 9,
+            local_bytes: 10,
+            ..TierStanding::default()
+        };
+        assert_eq!(told(&young, NOW), expected);
+        let untold = TierStanding::default();
+        assert_eq!(
+            (untold.objects, untold.lag_ms, untold.remote_end),
+            (-1, -1, -1)
+        );
     }
 }

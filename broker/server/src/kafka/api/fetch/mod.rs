@@ -9,7 +9,6 @@ pub(in crate::kafka) mod budget;
 mod collect;
 mod look;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use freshet_wire::{ErrorCode, FetchRequest, FetchResponse};
 use self::budget::ResponseBudget;
 use self::collect::{Found, collect};
 use self::look::Outcome;
-use crate::kafka::call::{Call, Origin};
+use crate::kafka::call::Call;
 use crate::kafka::context::Context;
 use crate::kafka::context::leaders::{Endpoint, Leaders};
 use crate::kafka::errors::Coded;
@@ -62,7 +61,7 @@ impl<'a> Reader<'a> {
             ..0 => Self::Consumer {
                 reads_followers: call.version >= FOLLOWERS_SINCE,
                 rack,
-                client: number_of(&call.origin),
+                client: call.origin.client(),
             },
             node => Self::Replica {
                 node: NodeId(node),
@@ -90,12 +89,6 @@ impl<'a> Reader<'a> {
             Self::Replica { .. } => &context.replica_budget,
         }
     }
-}
-
-fn number_of(origin: &Origin) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    origin.peer.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The limits of one fetch.

@@ -290,7 +290,7 @@ impl Load {
 
     /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
     /// the readers are heard up to its ends.
-    pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
+    pub fn finish(&mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let mut seen = Seen::default();
         for (writer, realm, notes, thread) in std::mem::take(&mut self.writers) {

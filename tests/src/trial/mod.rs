@@ -75,6 +75,8 @@ pub enum Needs {
     Disks,
     /// The `freshet` command, and a cluster for itself.
     Command,
+    /// The same, and promises that Apache Kafka does not make.
+    FreshetDisks,
     /// A bucket that breaks; random sequences of such may contain it.
     Store,
 }
@@ -205,6 +207,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::Cluster => true,
         Needs::Freshet => Kind::from_env() == Kind::Freshet,
         Needs::Disks => disks,
+        Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
         Needs::Clock => clocks::library().is_some(),
         Needs::Five | Needs::Command => false,
@@ -297,7 +300,8 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
 fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Result<Cluster> {
     let need = |needs| trials.iter().any(|trial| trial.needs == needs);
     let brokers = if need(Needs::Five) { 5 } else { 3 };
-    let mut cluster = Cluster::new(brokers, folder, need(Needs::Disks))?;
+    let disks = need(Needs::Disks) || need(Needs::FreshetDisks);
+    let mut cluster = Cluster::new(brokers, folder, disks)?;
     if let Some(store) = store {
         for id in cluster.ids() {
             tier::prepare(cluster.node(id), store);
@@ -390,7 +394,8 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
         Needs::Cluster | Needs::Five => None,
-        Needs::Disks => missing_for_disks(),
+        Needs::FreshetDisks if is_kafka => Some("Kafka promises less".into()),
+        Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
         Needs::Store => missing_for_tiered(),
         Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
         Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),

@@ -6,6 +6,7 @@
 
 mod beside;
 mod clocks;
+mod controllers;
 mod damage;
 mod disks;
 mod failover;
@@ -77,6 +78,8 @@ pub enum Needs {
     Command,
     /// The same, and promises that Apache Kafka does not make.
     FreshetDisks,
+    /// Brokers that are no controllers, and controllers that are no brokers.
+    Controllers,
     /// A bucket that breaks; random sequences of such may contain it.
     Store,
 }
@@ -106,6 +109,7 @@ fn kinds() -> Vec<&'static [Trial]> {
         clocks::TRIALS,
         resources::TRIALS,
         odd::TRIALS,
+        controllers::TRIALS,
         store::TRIALS,
     ]
 }
@@ -210,7 +214,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
         Needs::Clock => clocks::library().is_some(),
-        Needs::Five | Needs::Command => false,
+        Needs::Five | Needs::Command | Needs::Controllers => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -301,9 +305,12 @@ fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Re
     let need = |needs| trials.iter().any(|trial| trial.needs == needs);
     let brokers = if need(Needs::Five) { 5 } else { 3 };
     let disks = need(Needs::Disks) || need(Needs::FreshetDisks);
-    let mut cluster = Cluster::new(brokers, folder, disks)?;
+    let mut cluster = match need(Needs::Controllers) {
+        true => Cluster::apart(brokers, 3, folder)?,
+        false => Cluster::new(brokers, folder, disks)?,
+    };
     if let Some(store) = store {
-        for id in cluster.ids() {
+        for id in cluster.ids().chain(cluster.controllers()) {
             tier::prepare(cluster.node(id), store);
         }
     }
@@ -393,7 +400,7 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     }
     let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
-        Needs::Cluster | Needs::Five => None,
+        Needs::Cluster | Needs::Five | Needs::Controllers => None,
         Needs::FreshetDisks if is_kafka => Some("Kafka promises less".into()),
         Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
         Needs::Store => missing_for_tiered(),

@@ -1,5 +1,6 @@
 """confluent-kafka-python, that is librdkafka."""
 
+import json
 import sys
 import time
 
@@ -98,8 +99,25 @@ def watermarks(consumer, partition):
             time.sleep(0.1)
 
 
+def near(options):
+    """Reads from replicas in its rack where brokers have it so, and says whom it reads from."""
+    if options.rack is None:
+        return {}
+    known = {}
+
+    def look(text):
+        partitions = json.loads(text)["topics"].get(options.topic, {}).get("partitions", {})
+        for partition, told in partitions.items():
+            # The unassigned partition has the number -1.
+            if int(partition) >= 0 and known.get(partition) != told["broker"]:
+                known[partition] = told["broker"]
+                peer.say({"from": {"p": int(partition), "b": told["broker"]}})
+
+    return {"client.rack": options.rack, "statistics.interval.ms": 200, "stats_cb": look}
+
+
 def fetch(options):
-    consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}))
+    consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}, **near(options)))
     found = consumer.list_topics(options.topic, timeout=LIMIT_S).topics[options.topic].partitions
     ends = {p: watermarks(consumer, TopicPartition(options.topic, p)) for p in found}
     unread = {p for p, (low, high) in ends.items() if low < high}

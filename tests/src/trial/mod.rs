@@ -17,6 +17,7 @@ mod lines;
 mod odd;
 mod pauses;
 mod probe;
+mod racks;
 mod resources;
 mod rolls;
 mod store;
@@ -80,6 +81,8 @@ pub enum Needs {
     FreshetDisks,
     /// Brokers that are no controllers, and controllers that are no brokers.
     Controllers,
+    /// Brokers in racks of their own, from which consumers read.
+    Racks,
     /// A bucket that breaks; random sequences of such may contain it.
     Store,
 }
@@ -110,6 +113,7 @@ fn kinds() -> Vec<&'static [Trial]> {
         resources::TRIALS,
         odd::TRIALS,
         controllers::TRIALS,
+        racks::TRIALS,
         store::TRIALS,
     ]
 }
@@ -214,7 +218,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
         Needs::Clock => clocks::library().is_some(),
-        Needs::Five | Needs::Command | Needs::Controllers => false,
+        Needs::Five | Needs::Command | Needs::Controllers | Needs::Racks => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -309,6 +313,11 @@ fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Re
         true => Cluster::apart(brokers, 3, folder)?,
         false => Cluster::new(brokers, folder, disks)?,
     };
+    if need(Needs::Racks) {
+        cluster
+            .ids()
+            .for_each(|id| racks::prepare(cluster.node(id)));
+    }
     if let Some(store) = store {
         for id in cluster.ids().chain(cluster.controllers()) {
             tier::prepare(cluster.node(id), store);
@@ -400,7 +409,7 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     }
     let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
-        Needs::Cluster | Needs::Five | Needs::Controllers => None,
+        Needs::Cluster | Needs::Five | Needs::Controllers | Needs::Racks => None,
         Needs::FreshetDisks if is_kafka => Some("Kafka promises less".into()),
         Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
         Needs::Store => missing_for_tiered(),

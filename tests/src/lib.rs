@@ -44,7 +44,7 @@ pub use bucket::{BucketTrial, S3Server, bucket_trials, missing_for_buckets};
 pub use client::{ALL_CLIENTS, Client};
 pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
 pub use faults::{Kept, Outcome, faults_page, fold};
-pub use history::{Anomaly, History, Read, WRITER, Write};
+pub use history::{Anomaly, History, Lookup, Read, WRITER, Write};
 pub use http::get;
 pub use kube::{
     Guest, KubeCluster, Kubectl, PROGRESS, PodSeen, Work, end_node, image_tag, kube_scale,
@@ -63,7 +63,7 @@ pub use secured::SecuredKafka;
 pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
-    Needs, Stage, Trial, Waits, disk_keeps_what_was_flushed, failover,
-    missing as missing_for_trials, missing_for, missing_for_disks, run_sequence, run_tiered,
-    run_trial, seed, soak_sequence, trials,
+    Needs, Stage, Trial, Waits, Ways, disk_keeps_what_was_flushed, failover,
+    missing as missing_for_trials, missing_for, missing_for_disks, missing_for_tiered, run_tiered,
+    run_trial, seed, soak_sequence, tiered_name, trials, ways,
 };

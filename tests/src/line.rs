@@ -66,6 +66,13 @@ pub enum Line {
         /// The library's words.
         why: String,
     },
+    /// A partition is read from a broker, and was from another one or none before.
+    From {
+        /// The partition.
+        p: i32,
+        /// The broker; below 0 for none.
+        b: i32,
+    },
     /// A member of a group got its partitions.
     Assigned {
         /// The member.

@@ -60,6 +60,8 @@ struct Ack {
 #[derive(Debug, Default)]
 struct Notes {
     sent: Vec<Instant>,
+    /// The time of each record, in milliseconds since 1970.
+    times: Vec<i64>,
     acks: Vec<Ack>,
     given_up: Vec<(u64, String)>,
     /// Per partition: when the newest of the acknowledged records was sent.
@@ -84,6 +86,23 @@ impl Notes {
 type Shared = Arc<Mutex<Notes>>;
 /// What a reader was shown, and when.
 type Shown = Arc<Mutex<Vec<(Instant, Read)>>>;
+
+/// What was acknowledged so far, for whoever asks brokers about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Acked(Vec<(u64, Shared)>);
+
+impl Acked {
+    /// A record that was acknowledged with its place, picked by chance, and its time.
+    pub(crate) fn pick(&self, bits: &mut Bits) -> Option<(Write, i64)> {
+        let (realm, notes) = self.0.get(bits.below(self.0.len() as u64) as usize)?;
+        let notes = locked(notes);
+        let at = bits.below(notes.acks.len() as u64) as usize;
+        let write = notes.acks.get(at)?.write;
+        let number = usize::try_from(write.value - realm * WRITER).ok()?;
+        let time = *notes.times.get(number)?;
+        write.has_place().then_some((write, time))
+    }
+}
 
 /// Work that is going on.
 pub struct Load {
@@ -158,6 +177,23 @@ impl Load {
             writers,
             readers,
         })
+    }
+
+    /// One more reads along, from the beginning.
+    pub(crate) fn join(&mut self, client: Client, bootstrap: &str) -> Result<()> {
+        let tail = [("topic", self.plan.topic.as_str()), ("tail", "true")];
+        let mut peer = Peer::start(client, Role::Fetch, bootstrap, &tail)?;
+        let shown = Shown::default();
+        let (heard, abandon) = (Arc::clone(&shown), Arc::clone(&self.abandon));
+        let thread = thread::spawn(move || listen(&mut peer, &heard, &abandon));
+        self.readers.push((shown, thread));
+        Ok(())
+    }
+
+    /// What was acknowledged, now and later.
+    pub(crate) fn acked(&self) -> Acked {
+        let notes = |(_, realm, notes, _): &(Writer, u64, Shared, _)| (*realm, Arc::clone(notes));
+        Acked(self.writers.iter().map(notes).collect())
     }
 
     /// Who writes; the number of a writer, less one, is its place.
@@ -254,7 +290,7 @@ impl Load {
 
     /// Lets the writers flush and gives all that was seen. `last_read` is read when they are done;
     /// the readers are heard up to its ends.
-    pub fn finish(mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
+    pub fn finish(&mut self, last_read: impl FnOnce() -> Result<Vec<Read>>) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let mut seen = Seen::default();
         for (writer, realm, notes, thread) in std::mem::take(&mut self.writers) {
@@ -263,6 +299,8 @@ impl Load {
             let notes = locked(&notes);
             let first = realm * WRITER;
             seen.history.sent.extend((first..).take(notes.sent.len()));
+            let timed = (first..).zip(notes.times.iter().copied());
+            seen.history.times.extend(timed);
             if !writer.idempotent {
                 seen.history.loose.insert(realm);
             }
@@ -281,7 +319,7 @@ impl Load {
             told.and(heard)?;
             let shown = locked(&shown);
             seen.history
-                .polls
+                .replays
                 .push(shown.iter().map(|(_, read)| *read).collect());
         }
         Ok(seen)
@@ -331,7 +369,10 @@ impl Feeder {
                 let number = self.realm + next;
                 next += 1;
                 let sample = sample(number, partitions, &mut bits);
-                locked(&self.notes).sent.push(Instant::now());
+                let mut notes = locked(&self.notes);
+                notes.sent.push(Instant::now());
+                notes.times.push(sample.timestamp);
+                drop(notes);
                 self.peer.hand(&sample)?;
             }
             self.hear(TICK)?;

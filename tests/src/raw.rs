@@ -44,6 +44,13 @@ impl Raw {
         Ok(Self { stream, last_id: 0 })
     }
 
+    /// The same, and every answer is waited for so long only.
+    pub(crate) fn impatient(address: &str, limit: Duration) -> Result<Self> {
+        let raw = Self::connect(address)?;
+        raw.stream.set_read_timeout(Some(limit))?;
+        Ok(raw)
+    }
+
     /// The connection itself.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn processes(args: &Args) -> Result<()> {
     let build = ["build", "--release", "--package", "freshet-broker"];
     process::run(&mut cargo(place::root(), &build))?;
-    peers::run(&peers::Args::of(&["java", "python", "go"]))?;
+    peers::run(&peers::Args::of(&["java", "python", "go", "s3"]))?;
     peers::system::require(peers::system::TRIALS)?;
     let minutes = args.minutes.to_string();
     let mut soak = example("soak", &[&minutes]);

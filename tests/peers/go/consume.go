@@ -17,10 +17,14 @@ import (
 // patience is how long a partition without a settled leader is asked again.
 const patience = 30 * time.Second
 
-// fetch reads a topic from its beginning, without a group: to the ends known at the start, or on
+// fetch reads a topic from its beginning or from a time, without a group: to the ends known at the start, or on
 // until the end of input.
 func fetch(o options) {
-	reader := client(o, kgo.ConsumeTopics(o.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	begin := kgo.NewOffset().AtStart()
+	if o.from >= 0 {
+		begin = kgo.NewOffset().AfterMilli(o.from)
+	}
+	reader := client(o, kgo.ConsumeTopics(o.topic), kgo.ConsumeResetOffset(begin))
 	defer reader.Close()
 	if o.tail {
 		ctx := untilEndOfInput()
@@ -32,7 +36,7 @@ func fetch(o options) {
 	ctx := context.Background()
 	admin := kadm.NewClient(client(o))
 	defer admin.Close()
-	starts, ends := watermarks(ctx, admin, o.topic)
+	starts, ends := watermarks(ctx, admin, o)
 	open := map[int32]int64{}
 	ends.Each(func(end kadm.ListedOffset) {
 		if start, _ := starts.Lookup(o.topic, end.Partition); start.Offset < end.Offset {
@@ -49,16 +53,16 @@ func fetch(o options) {
 	}
 }
 
-// watermarks tells where the partitions of a topic begin and end. The library asks once; a young leader has it ask
+// watermarks tells where the partitions of a topic are read from, and where they end. The library asks once; a young leader has it ask
 // again (KIP-207).
-func watermarks(ctx context.Context, admin *kadm.Client, topic string) (kadm.ListedOffsets, kadm.ListedOffsets) {
+func watermarks(ctx context.Context, admin *kadm.Client, o options) (kadm.ListedOffsets, kadm.ListedOffsets) {
 	until := time.Now().Add(patience)
 	for {
-		starts, err := admin.ListStartOffsets(ctx, topic)
+		starts, err := begins(ctx, admin, o)
 		if err != nil {
 			panic(err)
 		}
-		ends, err := admin.ListEndOffsets(ctx, topic)
+		ends, err := admin.ListEndOffsets(ctx, o.topic)
 		if err != nil {
 			panic(err)
 		}
@@ -72,6 +76,14 @@ func watermarks(ctx context.Context, admin *kadm.Client, topic string) (kadm.Lis
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// begins tells where reading begins: at the end where nothing is as late as the time that was asked for.
+func begins(ctx context.Context, admin *kadm.Client, o options) (kadm.ListedOffsets, error) {
+	if o.from >= 0 {
+		return admin.ListOffsetsAfterMilli(ctx, o.from, o.topic)
+	}
+	return admin.ListStartOffsets(ctx, o.topic)
 }
 
 // group runs some members of one consumer group; each commits what it has shown.

@@ -21,6 +21,8 @@ type options struct {
 	bootstrap, topic, group, codec, acks string
 	idempotent, tail                     bool
 	members                              int
+	// from is a time in milliseconds since 1970, or below 0 for the beginning.
+	from int64
 }
 
 // header is a pair of a name and a value; the value may be null.
@@ -124,6 +126,7 @@ func main() {
 	idempotent := flags.String("idempotent", "true", "true or false")
 	tail := flags.String("tail", "false", "true or false")
 	flags.IntVar(&o.members, "members", 1, "members of the group")
+	flags.Int64Var(&o.from, "from", -1, "milliseconds since 1970 to read from")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		panic(err)
 	}

@@ -84,6 +84,11 @@ def fetch(options):
             show(0, consumer.poll(timeout_ms=200))
     else:
         ends = consumer.end_offsets(partitions)
+        if options.from_ms is not None:
+            found = consumer.offsets_for_times({at: options.from_ms for at in partitions})
+            for at in partitions:
+                # Where nothing is as late as that, nothing is told.
+                consumer.seek(at, found[at].offset if found.get(at) else ends[at])
         while any(consumer.position(at) < ends[at] for at in partitions):
             show(0, consumer.poll(timeout_ms=200))
     consumer.close()

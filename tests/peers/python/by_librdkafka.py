@@ -1,5 +1,6 @@
 """confluent-kafka-python, that is librdkafka."""
 
+import json
 import sys
 import time
 
@@ -98,13 +99,36 @@ def watermarks(consumer, partition):
             time.sleep(0.1)
 
 
+def near(options):
+    """Reads from replicas in its rack where brokers have it so, and says whom it reads from."""
+    if options.rack is None:
+        return {}
+    known = {}
+
+    def look(text):
+        partitions = json.loads(text)["topics"].get(options.topic, {}).get("partitions", {})
+        for partition, told in partitions.items():
+            # The unassigned partition has the number -1.
+            if int(partition) >= 0 and known.get(partition) != told["broker"]:
+                known[partition] = told["broker"]
+                peer.say({"from": {"p": int(partition), "b": told["broker"]}})
+
+    return {"client.rack": options.rack, "statistics.interval.ms": 200, "stats_cb": look}
+
+
 def fetch(options):
-    consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}))
+    consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}, **near(options)))
     found = consumer.list_topics(options.topic, timeout=LIMIT_S).topics[options.topic].partitions
     ends = {p: watermarks(consumer, TopicPartition(options.topic, p)) for p in found}
-    consumer.assign([TopicPartition(options.topic, p, OFFSET_BEGINNING) for p in found])
-    ended = peer.end_of_input() if options.tail else None
     unread = {p for p, (low, high) in ends.items() if low < high}
+    starts = [TopicPartition(options.topic, p, OFFSET_BEGINNING) for p in found]
+    if options.from_ms is not None:
+        wanted = [TopicPartition(options.topic, p, options.from_ms) for p in found]
+        # Where nothing is as late as that, the end is told by a number below 0.
+        starts = [at for at in consumer.offsets_for_times(wanted, timeout=LIMIT_S) if at.offset >= 0]
+        unread &= {at.partition for at in starts}
+    consumer.assign(starts)
+    ended = peer.end_of_input() if options.tail else None
     while unread if ended is None else not ended.is_set():
         for message in consumer.consume(500, timeout=0.2):
             if show(0, message) and message.offset() + 1 >= ends[message.partition()][1]:

@@ -128,6 +128,8 @@ def main():
     parser.add_argument("--acks", default="all")
     parser.add_argument("--idempotent", default="true", type=lambda text: text == "true")
     parser.add_argument("--tail", default="false", type=lambda text: text == "true")
+    parser.add_argument("--from", dest="from_ms", type=int)
+    parser.add_argument("--rack")
     parser.add_argument("--members", default=1, type=int)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

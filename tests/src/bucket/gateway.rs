@@ -82,6 +82,19 @@ impl Gateway {
         self.start_again(if changed { "another secret" } else { SECRET })
     }
 
+    /// Ends it with SIGKILL.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again over what it has stored, unless it is running.
+    pub(super) fn heal(&mut self) -> Result<()> {
+        match self.process.ended()? {
+            Some(_) => self.start_again(SECRET),
+            None => Ok(()),
+        }
+    }
+
     fn start_again(&mut self, secret: &str) -> Result<()> {
         self.process = launch(self.folder.path(), self.port, secret)?;
         Ok(())

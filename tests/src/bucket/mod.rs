@@ -61,6 +61,31 @@ impl S3Server {
     pub fn environment(&self) -> Vec<(String, String)> {
         self.0.environment(HUB, None)
     }
+
+    /// The same for a broker that is on this machine, and in no namespace of its own.
+    pub fn environment_here(&self) -> Vec<(String, String)> {
+        self.0.environment("127.0.0.1", None)
+    }
+
+    /// Where it is listened to.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.proxy.port()
+    }
+
+    /// How often anything was asked of it so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.proxy.seen(|_| true).len()
+    }
+
+    /// Ends it with SIGKILL; what it has stored stays.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.0.gateway.kill()
+    }
+
+    /// Starts it again, unless it is running.
+    pub(crate) fn heal(&mut self) -> Result<()> {
+        self.0.gateway.heal()
+    }
 }
 
 /// A segment's object as a file.

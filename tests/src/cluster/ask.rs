@@ -64,7 +64,7 @@ pub(super) fn brokers(raw: &mut Raw) -> Result<Vec<Member>> {
     Ok(told.brokers.into_iter().map(member).collect())
 }
 
-pub(super) fn partitions(raw: &mut Raw, topic: &str) -> Result<Vec<PartitionView>> {
+pub(crate) fn partitions(raw: &mut Raw, topic: &str) -> Result<Vec<PartitionView>> {
     let wanted = metadata::MetadataRequestTopic {
         name: Some(topic.to_owned()),
         ..Default::default()
@@ -286,27 +286,9 @@ pub fn read_copy(
             code => bail!("fetching {topic}-{partition} from {from}: error {code}"),
         }
         let high = told.high_watermark;
-        for batch in Batches::new(told.records.into_bytes()) {
-            // A response may end within a batch.
-            let Ok(batch) = batch else { break };
-            batch.check_crc()?;
-            let last = batch.header().last_offset();
-            if !batch.header().attributes.is_control() {
-                for record in batch.records(64 << 20)? {
-                    let record = record?;
-                    let offset = record.offset;
-                    let value = number(record.key.as_deref())?;
-                    if offset >= from {
-                        shown.push(Read {
-                            value,
-                            partition,
-                            offset,
-                        });
-                    }
-                }
-            }
-            from = from.max(last + 1);
-        }
+        let (more, next) = records(told, partition, from)?;
+        shown.extend(more);
+        from = next;
         if from >= end.unwrap_or(high) && from >= high {
             return Ok(Some((shown, from)));
         }
@@ -315,6 +297,37 @@ pub fn read_copy(
             "{topic}-{partition}: read up to {from} of {end:?} within {READ_LIMIT:?}, the high watermark is {high}"
         );
     }
+}
+
+/// The records of an answer from an offset on, and where it ends. Each batch must be whole.
+pub(crate) fn records(
+    told: fetch::PartitionData,
+    partition: i32,
+    mut from: i64,
+) -> Result<(Vec<Read>, i64)> {
+    let mut shown = Vec::new();
+    for batch in Batches::new(told.records.into_bytes()) {
+        // A response may end within a batch.
+        let Ok(batch) = batch else { break };
+        batch.check_crc()?;
+        let last = batch.header().last_offset();
+        if !batch.header().attributes.is_control() {
+            for record in batch.records(64 << 20)? {
+                let record = record?;
+                let offset = record.offset;
+                let value = number(record.key.as_deref())?;
+                if offset >= from {
+                    shown.push(Read {
+                        value,
+                        partition,
+                        offset,
+                    });
+                }
+            }
+        }
+        from = from.max(last + 1);
+    }
+    Ok((shown, from))
 }
 
 /// Fetches from one partition, and waits for a tenth of a second.

@@ -10,7 +10,7 @@
 //! ours to get wrong, and every system call goes this way: an interposed library would see neither
 //! raw system calls nor `syncfs`, and a file system of our own in FUSE is never told of `syncfs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,8 +41,10 @@ type Block = Box<[u8]>;
 struct Faults {
     off: bool,
     writes_fail: bool,
-    reads_fail: bool,
+    /// Of writes and flushes.
     delay: Duration,
+    /// Of flushes, on top of that.
+    flush_delay: Duration,
 }
 
 /// The content, and what it would be if the power went now.
@@ -51,6 +53,8 @@ struct Blocks {
     now: HashMap<u64, Block>,
     /// Blocks written since the last flush, as they were before; `None` where there was nothing.
     before: HashMap<u64, Option<Block>>,
+    /// Blocks that cannot be read before they are written anew.
+    bad: HashSet<u64>,
     faults: Faults,
     /// How often the power came: each time the file has another name, so no cache is taken over.
     life: u64,
@@ -58,6 +62,20 @@ struct Blocks {
 }
 
 impl Blocks {
+    /// Whether all of these bytes can be read.
+    fn is_sound(&self, from: u64, size: u32) -> bool {
+        let mut blocks = from / BLOCK..(from + u64::from(size)).div_ceil(BLOCK);
+        blocks.all(|block| !self.bad.contains(&block))
+    }
+
+    /// Every block that holds one of these from now on cannot be read. Gives how many there are.
+    fn spoil(&mut self, contents: &HashSet<&[u8]>) -> usize {
+        let all = self.now.iter();
+        let bad = all.filter(|(_, block)| contents.contains(&***block));
+        self.bad = bad.map(|(number, _)| *number).collect();
+        self.bad.len()
+    }
+
     fn read(&self, from: u64, size: u32) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size as usize);
         let mut at = from;
@@ -79,6 +97,8 @@ impl Blocks {
         while !bytes.is_empty() {
             let (number, within) = (at / BLOCK, (at % BLOCK) as usize);
             let count = (BLOCK as usize - within).min(bytes.len());
+            // Disks put what cannot be read elsewhere once it is written anew.
+            self.bad.remove(&number);
             let old = self.now.get(&number).cloned();
             self.before.entry(number).or_insert_with(|| old);
             let empty = || vec![0; BLOCK as usize].into_boxed_slice();
@@ -206,14 +226,32 @@ impl Disk {
         locked(&self.blocks).faults.writes_fail = fail;
     }
 
-    /// Every read from the device fails with EIO, or works again.
-    pub fn fail_reads(&self, fail: bool) {
-        locked(&self.blocks).faults.reads_fail = fail;
+    /// From now on the whole blocks of a file give EIO to whoever reads them, until they are written anew. They
+    /// are found by what they hold, which must be nowhere else. Nothing of the file stays in the page cache.
+    pub fn spoil(&self, path: &Path) -> Result<()> {
+        let file = fs::File::open(path)?;
+        file.sync_all()?;
+        let content = fs::read(path)?;
+        let blocks: HashSet<&[u8]> = content.chunks_exact(BLOCK as usize).collect();
+        let spoiled = locked(&self.blocks).spoil(&blocks);
+        ensure!(
+            spoiled == blocks.len(),
+            "{spoiled} blocks hold the {} of {}",
+            blocks.len(),
+            path.display()
+        );
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
     }
 
     /// Every write and flush takes so long.
     pub fn slow_down(&self, delay: Duration) {
         locked(&self.blocks).faults.delay = delay;
+    }
+
+    /// Every flush takes so long.
+    pub fn slow_flushes(&self, delay: Duration) {
+        locked(&self.blocks).faults.flush_delay = delay;
     }
 
     /// Mounts the file system again, with nothing lost. Nobody may use it meanwhile.
@@ -405,7 +443,7 @@ impl Filesystem for Device {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        if ino.0 != self.file() || locked(&self.0).faults.reads_fail {
+        if ino.0 != self.file() || !locked(&self.0).is_sound(offset, size) {
             return reply.error(Errno::EIO);
         }
         let bytes = locked(&self.0).read(offset, size);
@@ -439,6 +477,8 @@ impl Filesystem for Device {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let delay = locked(&self.0).faults.flush_delay;
+        thread::sleep(delay);
         match self.suffer(ino.0) {
             Ok(()) => {
                 locked(&self.0).flush();
@@ -476,6 +516,23 @@ mod tests {
             }
         }
         assert!(kept > 0 && lost > 0);
+    }
+
+    #[test]
+    fn what_is_spoiled_cannot_be_read_before_it_is_written_anew() {
+        let mut blocks = Blocks::default();
+        let at = |number: u64| number * BLOCK;
+        for number in 0..4 {
+            blocks.write(at(number), &page(number as u8));
+        }
+        let bytes = page(2);
+        assert_eq!(blocks.spoil(&HashSet::from([bytes.as_slice()])), 1);
+        assert!(blocks.is_sound(0, 2 * BLOCK as u32));
+        assert!(!blocks.is_sound(at(1) + 1, BLOCK as u32));
+        assert!(!blocks.is_sound(at(2), 1));
+        assert!(blocks.is_sound(at(3), BLOCK as u32));
+        blocks.write(at(2), &[9]);
+        assert!(blocks.is_sound(0, 4 * BLOCK as u32));
     }
 
     #[test]

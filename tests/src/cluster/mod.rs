@@ -7,6 +7,7 @@ mod node;
 mod taken;
 mod world;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub use ask::{Member, PartitionView, read_copy};
 pub(crate) use ask::{
     committed, coordinator, create_topic, delete_topic, disk_start, elect_preferred, fetch_once,
-    reassign,
+    partitions, reassign, records,
 };
 pub use disk::Disk;
 pub(crate) use network::HUB;
@@ -26,6 +27,7 @@ use taken::Taken;
 pub use world::enter;
 
 use crate::broker::Kind;
+use crate::http::get;
 use crate::raw::Raw;
 use crate::scenario::eventually;
 
@@ -39,6 +41,8 @@ pub struct Cluster {
     kind: Kind,
     folder: PathBuf,
     nodes: Vec<Node>,
+    /// Those that are nothing else, if brokers are no controllers.
+    controllers: Vec<Node>,
     /// The lines between them. Dropped after the nodes.
     pub network: Network,
 }
@@ -47,39 +51,74 @@ impl Cluster {
     /// So many nodes, numbered from 1, with their folders in `folder`; not started. With
     /// `own_disks` each keeps its records on a [`Disk`] of its own.
     pub fn new(count: i32, folder: &Path, own_disks: bool) -> Result<Self> {
+        Self::of((count, 0), folder, own_disks)
+    }
+
+    /// So many brokers that are no controllers, and after them so many controllers that are no brokers.
+    pub fn apart(brokers: i32, controllers: i32, folder: &Path) -> Result<Self> {
+        Self::of((brokers, controllers), folder, false)
+    }
+
+    fn of((brokers, controllers): (i32, i32), folder: &Path, own_disks: bool) -> Result<Self> {
         let kind = Kind::from_env();
-        let ids: Vec<i32> = (1..=count).collect();
-        let spare = count + 1;
+        let (last, spare) = (brokers + controllers, brokers + controllers + 1);
         let network = Network::new(&(1..=spare).collect::<Vec<_>>());
         let network = network.context("making the network")?;
-        let node = |id: &i32| {
+        let voters: Vec<i32> = match controllers {
+            0 => (1..=brokers).collect(),
+            _ => (brokers + 1..=last).collect(),
+        };
+        let node = |id: i32| {
             let here = folder.join(id.to_string());
             std::fs::create_dir_all(&here)?;
             let disk = own_disks.then(|| Disk::new(&here)).transpose()?;
-            Ok(Node::new(kind, *id, &ids, (here, disk)))
+            let mut node = Node::new(kind, id, &voters, (here, disk));
+            if id > brokers {
+                node.be_no_broker();
+            } else if controllers > 0 {
+                node.be_no_controller();
+            }
+            Ok(node)
         };
-        let nodes = ids.iter().map(node).collect::<Result<_>>()?;
+        let mut nodes = (1..=last).map(node).collect::<Result<Vec<_>>>()?;
+        let controllers = nodes.split_off(usize::try_from(brokers)?);
         Ok(Self {
             kind,
             folder: folder.to_owned(),
             nodes,
+            controllers,
             network,
         })
+    }
+
+    /// The id of one more machine beside the cluster.
+    fn spare_id(&self) -> i32 {
+        let all = self.everybody().map(|node| node.id);
+        all.max().unwrap_or(0) + 1
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().chain(&self.controllers)
     }
 
     /// One more machine beside the cluster, with a broker on it that is told of the cluster's
     /// quorum. It is not started, and no part of what is asked of the cluster.
     pub fn spare(&self) -> Result<Node> {
-        let ids: Vec<i32> = self.ids().collect();
-        let id = ids.last().map_or(1, |last| last + 1);
+        let voters = match self.controllers.len() {
+            0 => &self.nodes,
+            _ => &self.controllers,
+        };
+        let voters: Vec<i32> = voters.iter().map(|node| node.id).collect();
+        let id = self.spare_id();
         let here = self.folder.join(id.to_string());
         std::fs::create_dir_all(&here)?;
-        Ok(Node::new(self.kind, id, &ids, (here, None)))
+        Ok(Node::new(self.kind, id, &voters, (here, None)))
     }
 
     /// Starts all nodes and waits until they know each other.
     pub fn start(&mut self) -> Result<()> {
-        let down: Vec<i32> = self.ids().filter(|id| !self.is_up(*id)).collect();
+        let down = self.everybody().filter(|node| !node.is_up());
+        let down: Vec<i32> = down.map(|node| node.id).collect();
         self.start_these(&down)?;
         self.await_brokers(self.nodes.len())
     }
@@ -99,13 +138,18 @@ impl Cluster {
         &self.folder
     }
 
-    /// The ids of all nodes.
+    /// The ids of all brokers.
     pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
         let count = i32::try_from(self.nodes.len()).unwrap_or(i32::MAX);
         1..=count
     }
 
-    /// Everybody but one.
+    /// The ids of the controllers that are no brokers.
+    pub fn controllers(&self) -> Vec<i32> {
+        self.controllers.iter().map(|node| node.id).collect()
+    }
+
+    /// All brokers but one.
     pub fn others(&self, but: i32) -> Vec<i32> {
         self.ids().filter(|id| *id != but).collect()
     }
@@ -115,19 +159,36 @@ impl Cluster {
     /// # Panics
     /// If there is none.
     pub fn node(&mut self, id: i32) -> &mut Node {
-        let found = self.nodes.iter_mut().find(|node| node.id == id);
+        let mut all = self.nodes.iter_mut().chain(&mut self.controllers);
+        let found = all.find(|node| node.id == id);
         found.expect("the trial names a node of its cluster")
     }
 
     /// Whether a node's process should be running.
     pub fn is_up(&self, id: i32) -> bool {
-        self.nodes.iter().any(|node| node.id == id && node.is_up())
+        self.everybody().any(|node| node.id == id && node.is_up())
     }
 
     /// All addresses for clients.
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<String> = self.nodes.iter().map(Node::address).collect();
         addresses.join(",")
+    }
+
+    /// The address of each broker, by its id; that of a spare one, too.
+    pub fn addresses(&self) -> BTreeMap<i32, String> {
+        let all = self.ids().chain([self.spare_id()]);
+        all.map(|id| (id, node::address(id))).collect()
+    }
+
+    /// A number that a broker counts: a metric's name, and its labels if it has some.
+    pub fn counted(&self, id: i32, name: &str) -> Result<u64> {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        let node = node.with_context(|| format!("there is no node {id}"))?;
+        let (_, page) = get(&node.http(), "/metrics")?;
+        let told = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        let found = page.lines().find_map(told);
+        found.with_context(|| format!("{name} is not among the metrics of broker {id}"))
     }
 
     /// A connection to one node.
@@ -170,7 +231,7 @@ impl Cluster {
 
     /// Fails if a process ended that nobody ended.
     pub fn must_live(&mut self) -> Result<()> {
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().chain(&mut self.controllers) {
             if let Some(status) = node.ended()? {
                 let said = crate::process::tail(&node.printed());
                 bail!("broker {} ended by itself: {status}\n{said}", node.id);
@@ -183,7 +244,7 @@ impl Cluster {
     /// of each connection, or of each try, has it after a storm.
     pub fn must_be_modest(&self) -> Result<Taken> {
         let mut most = Taken::default();
-        for node in &self.nodes {
+        for node in self.everybody() {
             let taken = node.taken()?.unwrap_or_default();
             ensure!(
                 taken.is_within(Taken::ENOUGH) || self.kind == Kind::Kafka,
@@ -279,7 +340,7 @@ impl Cluster {
     /// Undoes all that can be undone: lines healed, everybody awake and running.
     pub fn heal(&mut self) -> Result<()> {
         self.network.heal()?;
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().chain(&mut self.controllers) {
             if node.is_up() {
                 node.resume()?;
             } else {
@@ -307,6 +368,6 @@ impl Cluster {
             let words = crate::process::tail(&node.printed());
             format!("--- broker {}:\n{words}", node.id)
         };
-        self.nodes.iter().map(said).collect::<Vec<_>>().join("\n")
+        self.everybody().map(said).collect::<Vec<_>>().join("\n")
     }
 }

@@ -72,6 +72,19 @@ impl Network {
         Ok(())
     }
 
+    /// No node reaches this port of who is not a node, nor hears from it.
+    pub fn block_port_outside(&self, port: u16) -> Result<()> {
+        for node in &self.nodes {
+            for rule in [
+                format!("OUTPUT -p tcp -d {HUB} --dport {port}"),
+                format!("INPUT -p tcp -s {HUB} --sport {port}"),
+            ] {
+                inside(*node, &format!("iptables -w -A {rule} -j DROP"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Of what a node sends to other nodes one packet in twenty is lost, and as many come twice.
     pub fn lose_and_double(&self) -> Result<()> {
         const SOME: &str = "-m statistic --mode random --probability 0.05";

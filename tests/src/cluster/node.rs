@@ -45,9 +45,16 @@ pub struct Node {
     logs: PathBuf,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
+    /// What it has to know of object storage: part of the environment, too.
+    store: Vec<(String, String)>,
     process: Option<Process>,
     /// Its own disk. Dropped after the process.
     disk: Option<Disk>,
+}
+
+/// `host:port` of a broker for clients.
+pub(super) fn address(id: i32) -> String {
+    format!("{}:9092", host(id))
 }
 
 impl Node {
@@ -91,13 +98,19 @@ impl Node {
             disk,
             settings,
             environment: Vec::new(),
+            store: Vec::new(),
             process: None,
         }
     }
 
     /// `host:port` for clients.
     pub fn address(&self) -> String {
-        format!("{}:9092", host(self.id))
+        address(self.id)
+    }
+
+    /// `host:port` of its metrics; Apache Kafka has none.
+    pub fn http(&self) -> String {
+        format!("{}:8080", host(self.id))
     }
 
     /// The folder of its records.
@@ -124,6 +137,11 @@ impl Node {
         self.environment = environment.iter().map(owned).collect();
     }
 
+    /// What the next starts have to know of object storage, in the environment as well.
+    pub fn set_store(&mut self, environment: Vec<(String, String)>) {
+        self.store = environment;
+    }
+
     /// Takes what makes Apache Kafka impatient back: its own defaults.
     pub fn be_patient(&mut self) {
         self.set("broker.session.timeout.ms", "9000");
@@ -136,6 +154,16 @@ impl Node {
         self.set("process.roles", "broker");
         let listener = format!("PLAINTEXT://{}", self.address());
         self.set("listeners", &listener);
+    }
+
+    /// Makes it a controller and nothing else.
+    pub(super) fn be_no_broker(&mut self) {
+        self.set("process.roles", "controller");
+        let listener = format!("CONTROLLER://{}:9093", host(self.id));
+        self.set("listeners", &listener);
+        // It has no such listener.
+        self.settings
+            .retain(|(name, _)| name != "inter.broker.listener.name");
     }
 
     /// Makes it a controller that finds the others by their addresses, and votes once it is asked to.
@@ -171,7 +199,8 @@ impl Node {
             Kind::Freshet => self.freshet(),
             Kind::Kafka => self.kafka()?,
         };
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let environment = self.store.iter().chain(&self.environment);
+        command.envs(environment.map(|(name, value)| (name, value)));
         let log = self.folder.join("broker.log");
         self.process = Some(Process::start(at_node(self.id, &command), &log)?);
         Ok(())
@@ -179,7 +208,7 @@ impl Node {
 
     fn freshet(&self) -> Command {
         let mut command = Command::new(freshet_binary());
-        let http = format!("http.listener={}:8080", host(self.id));
+        let http = format!("http.listener={}", self.http());
         command.args(["--set", &http]);
         for (name, value) in &self.settings {
             command.args(["--set", &format!("{name}={value}")]);

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::rows::GROUPS;
 use super::{Fault, Kept};
-use crate::trial::{known, trials};
+use crate::trial::{Trial, known, tiered_name, trials, ways};
 
 const HEAD: &str = "\
 # Faults
@@ -17,8 +17,14 @@ A **trial** runs three brokers as processes, each in its own network namespace, 
 write with acks=all and read along. Faults are real: signals, packet filters, and disks whose power can go. Afterwards
 everything is healed, work must go on everywhere within 30 seconds, every broker's copy is read in full, and the checker
 looks for what was lost, doubled, reordered, skipped, seen and then gone, or different between copies. `cargo xtask test`
-runs each trial once; `cargo xtask soak --minutes N` runs random sequences of them; a seed repeats a run. The other tests
-are named as they are called in the sources: `promises_are_kept_in_every_life` runs 2,000 seeds, with a quorum that is a model;
+runs each trial once; `cargo xtask soak --minutes N` runs random sequences of them; a seed repeats a run.
+
+Some run **tiered**, and some in both ways: a segment lasts a second, and leaves the disks as soon as a real S3 server has it. Then a
+consumer begins at the first record before anything breaks, others read from there and ask for records by time all the while, and
+another one reads all of it when all is healed; most of that is on no disk. The answers by time are held against the records' own
+times, and everything must be in the bucket in the end. Of each kind of fault some trial runs with all records on disks.
+
+The other tests are named as they are called in the sources: `promises_are_kept_in_every_life` runs 2,000 seeds, with a quorum that is a model;
 `what_was_agreed_survives_every_storm` runs 100 on the real one.
 
 The checker is tested by histories into which every kind of anomaly is planted, and the trials by running Apache
@@ -59,7 +65,16 @@ pub fn faults_page(kept: &str) -> Result<String> {
 fn trials_of(row: u8) -> Vec<String> {
     let trials = trials();
     let of_row = trials.iter().filter(|trial| trial.rows.contains(&row));
-    of_row.map(|trial| format!("**{}**", trial.name)).collect()
+    let told = |trial: &&Trial| {
+        let ways = ways(trial, None);
+        let how = match (ways.plain, ways.tiered) {
+            (true, true) => " (also tiered)",
+            (false, true) => " (tiered)",
+            (_, false) => "",
+        };
+        format!("**{}**{how}", trial.name)
+    };
+    of_row.map(told).collect()
 }
 
 fn is_open(fault: &Fault) -> bool {
@@ -85,29 +100,38 @@ fn results(kept: &BTreeMap<String, Kept>) -> String {
                     |---|---|---|---|---|\n"
             .to_owned();
     for trial in trials() {
-        let rows: Vec<String> = trial.rows.iter().map(ToString::to_string).collect();
-        let rows = if rows.is_empty() {
-            "odd case".into()
-        } else {
-            rows.join(", ")
-        };
-        let none = Kept::default();
-        let kept = kept.get(trial.name).unwrap_or(&none);
-        if let Some(why) = known(trial.name) {
-            text.push_str(&format!(
-                "| {} | {rows} | | | KNOWN TO FAIL: {why} |\n",
-                trial.name
-            ));
-            continue;
+        let ways = ways(trial, None);
+        let tiered = tiered_name(trial);
+        for (name, runs) in [(trial.name, ways.plain), (&tiered, ways.tiered)] {
+            let kept = kept.get(name);
+            // One that is about a bucket has one name.
+            let is_same = !runs && tiered == trial.name;
+            if (runs || kept.is_some()) && !is_same {
+                text.push_str(&result(trial, name, kept));
+            }
         }
-        let last = kept.last.as_ref().map_or("never".into(), |last| {
-            let how = if last.passed { "passed" } else { "FAILED" };
-            format!("{how}, {}, seed {}", last.day, last.seed)
-        });
-        text.push_str(&format!(
-            "| {} | {rows} | {} | {} | {last} |\n",
-            trial.name, kept.runs, kept.passed_since
-        ));
     }
     text
+}
+
+fn result(trial: &Trial, name: &str, kept: Option<&Kept>) -> String {
+    let rows: Vec<String> = trial.rows.iter().map(ToString::to_string).collect();
+    let rows = if rows.is_empty() {
+        "odd case".into()
+    } else {
+        rows.join(", ")
+    };
+    if let Some(why) = known(trial.name) {
+        return format!("| {name} | {rows} | | | KNOWN TO FAIL: {why} |\n");
+    }
+    let none = Kept::default();
+    let kept = kept.unwrap_or(&none);
+    let last = kept.last.as_ref().map_or("never".into(), |last| {
+        let how = if last.passed { "passed" } else { "FAILED" };
+        format!("{how}, {}, seed {}", last.day, last.seed)
+    });
+    format!(
+        "| {name} | {rows} | {} | {} | {last} |\n",
+        kept.runs, kept.passed_since
+    )
 }

@@ -19,17 +19,26 @@ impl History {
         self.check_copies(&mut found);
         self.check_order(&mut found);
         let known = self.known_offsets();
-        for poll in &self.polls {
+        for poll in self.shown() {
             check_poll(poll, &known, &mut found);
         }
+        for replay in &self.replays {
+            check_beginnings(replay, &known, &mut found);
+        }
+        self.check_lookups(&mut found);
         found
+    }
+
+    /// What each consumer was shown.
+    fn shown(&self) -> impl Iterator<Item = &Vec<Read>> {
+        self.polls.iter().chain(&self.replays)
     }
 
     fn everything(&self) -> impl Iterator<Item = &Write> {
         self.acked
             .iter()
             .filter(|write| write.has_place())
-            .chain(self.polls.iter().flatten())
+            .chain(self.shown().flatten())
             .chain(&self.last_read)
             .chain(self.copies.iter().flat_map(|(_, copy)| copy))
     }
@@ -97,7 +106,7 @@ impl History {
                 Anomaly::Unseen(*write)
             });
         }
-        for read in self.polls.iter().flatten() {
+        for read in self.shown().flatten() {
             if !kept.contains(read) && missing.insert(*read) {
                 found.push(Anomaly::Vanished(*read));
             }
@@ -158,6 +167,62 @@ impl History {
             offsets.dedup();
         }
         known
+    }
+}
+
+fn check_beginnings(replay: &[Read], known: &BTreeMap<i32, Vec<i64>>, found: &mut Vec<Anomaly>) {
+    let mut begun = HashSet::new();
+    let firsts = replay.iter().filter(|read| begun.insert(read.partition));
+    for &first in firsts {
+        let earliest = known.get(&first.partition).and_then(|all| all.first());
+        if let Some(&skipped) = earliest.filter(|earliest| **earliest < first.offset) {
+            found.push(Anomaly::LateBeginning { first, skipped });
+        }
+    }
+}
+
+/// By offset: the offset, its time, and the latest time up to there.
+type Timeline = Vec<(i64, i64, i64)>;
+
+impl History {
+    /// Whoever asks by time is told of the first record that is as late as that.
+    fn check_lookups(&self, found: &mut Vec<Anomaly>) {
+        if self.lookups.is_empty() {
+            return;
+        }
+        let lines = self.timelines();
+        for &lookup in &self.lookups {
+            let line = lines.get(&lookup.partition).map_or(&[][..], Vec::as_slice);
+            let at = line.partition_point(|(_, _, latest)| *latest < lookup.asked);
+            let due = line.get(at).map(|(offset, time, _)| (*offset, *time));
+            let fine = match (lookup.found, due) {
+                // It may have come since.
+                (None, Some((offset, _))) => offset >= lookup.end,
+                (found, due) => found == due,
+            };
+            if !fine {
+                found.push(Anomaly::WrongTime { lookup, due });
+            }
+        }
+    }
+
+    fn timelines(&self) -> HashMap<i32, Timeline> {
+        let mut lines: HashMap<i32, Timeline> = HashMap::new();
+        for read in &self.last_read {
+            if let Some(time) = self.times.get(&read.value) {
+                let line = lines.entry(read.partition).or_default();
+                line.push((read.offset, *time, *time));
+            }
+        }
+        for line in lines.values_mut() {
+            line.sort_unstable();
+            let mut latest = i64::MIN;
+            for (_, time, up_to) in line {
+                latest = latest.max(*time);
+                *up_to = latest;
+            }
+        }
+        lines
     }
 }
 

@@ -43,6 +43,19 @@ impl Write {
 /// One record that a consumer was shown.
 pub type Read = Write;
 
+/// A question for the first record of some time or later, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lookup {
+    /// The partition that was asked about.
+    pub partition: i32,
+    /// The time that was asked for, in milliseconds since 1970.
+    pub asked: i64,
+    /// Where the partition ended for whoever answered, when it was asked: what is before must be found.
+    pub end: i64,
+    /// The offset and the time of what was found, if anything was.
+    pub found: Option<(i64, i64)>,
+}
+
 /// What one run saw.
 #[derive(Debug, Default, Clone)]
 pub struct History {
@@ -54,12 +67,18 @@ pub struct History {
     pub loose: HashSet<u64>,
     /// For each consumer that kept its assignment: what it was shown, in its order.
     pub polls: Vec<Vec<Read>>,
+    /// The same of those who began at the first record of each partition that they were shown any of.
+    pub replays: Vec<Vec<Read>>,
     /// The whole topic, read after the last fault.
     pub last_read: Vec<Read>,
     /// The same from each broker that keeps a copy, by the broker's id.
     pub copies: Vec<(i32, Vec<Read>)>,
     /// By broker and partition: where a copy begins that does not begin at 0.
     pub starts: HashMap<(i32, i32), i64>,
+    /// The time that each value was sent with, in milliseconds since 1970; needed for the next only.
+    pub times: HashMap<u64, i64>,
+    /// What was asked for by time.
+    pub lookups: Vec<Lookup>,
 }
 
 /// Something that must not happen.
@@ -112,6 +131,13 @@ pub enum Anomaly {
         /// An offset known to hold a record.
         skipped: i64,
     },
+    /// A consumer that asked for the beginning was shown this first although there is something before.
+    LateBeginning {
+        /// Where it began.
+        first: Read,
+        /// An offset known to hold a record.
+        skipped: i64,
+    },
     /// A consumer went back, or was shown the same offset twice.
     NonmonotonicPoll {
         /// Where it was.
@@ -121,6 +147,13 @@ pub enum Anomaly {
     },
     /// A value that nobody sent.
     Phantom(Read),
+    /// By time another record was found than the first that is as late as that, or none.
+    WrongTime {
+        /// The question and its answer.
+        lookup: Lookup,
+        /// What the answer should have been: an offset and its time.
+        due: Option<(i64, i64)>,
+    },
 }
 
 impl fmt::Display for Anomaly {

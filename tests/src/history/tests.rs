@@ -109,6 +109,94 @@ fn a_consumer_that_jumps_over_a_record_skips() {
 }
 
 #[test]
+fn a_consumer_that_begins_late_is_found_where_it_asked_for_the_beginning() {
+    let mut history = good();
+    history.polls[0].remove(0);
+    assert_eq!(history.check(), []);
+    history.replays = vec![history.last_read[..2].to_vec(), history.polls[0].clone()];
+    let wanted = Anomaly::LateBeginning {
+        first: at(101, 1),
+        skipped: 0,
+    };
+    assert_eq!(history.check(), [wanted]);
+    // What it was shown is held against the rest as well.
+    history.replays = vec![vec![at(100, 0), at(102, 2)]];
+    let wanted = Anomaly::PollSkip {
+        from: at(100, 0),
+        to: at(102, 2),
+        skipped: 1,
+    };
+    assert_eq!(history.check(), [wanted]);
+}
+
+/// Times of 100 and on, but the third record is older than the second: a producer sent it again.
+fn timed() -> History {
+    let mut history = good();
+    history.times = [
+        (100, 1000),
+        (101, 1020),
+        (102, 1010),
+        (103, 1030),
+        (104, 1040),
+    ]
+    .into();
+    history
+}
+
+fn asked(asked: i64, found: Option<(i64, i64)>) -> Lookup {
+    Lookup {
+        partition: 0,
+        asked,
+        end: 5,
+        found,
+    }
+}
+
+#[test]
+fn by_time_the_first_record_that_is_as_late_is_found() {
+    let mut history = timed();
+    history.lookups = vec![
+        asked(0, Some((0, 1000))),
+        asked(1001, Some((1, 1020))),
+        asked(1010, Some((1, 1020))),
+        asked(1021, Some((3, 1030))),
+        asked(1040, Some((4, 1040))),
+        asked(1041, None),
+    ];
+    assert_eq!(history.check(), []);
+}
+
+#[test]
+fn by_time_another_record_or_none_is_wrong() {
+    let due = Some((1, 1020));
+    for found in [Some((0, 1000)), Some((2, 1010)), Some((1, 1019)), None] {
+        let mut history = timed();
+        let lookup = asked(1010, found);
+        history.lookups.push(lookup);
+        assert_eq!(history.check(), [Anomaly::WrongTime { lookup, due }]);
+    }
+    let mut history = timed();
+    let lookup = asked(1041, Some((4, 1040)));
+    history.lookups.push(lookup);
+    assert_eq!(history.check(), [Anomaly::WrongTime { lookup, due: None }]);
+}
+
+#[test]
+fn by_time_nothing_is_found_that_came_after_the_question() {
+    let mut history = timed();
+    let lookup = Lookup {
+        end: 3,
+        ..asked(1030, None)
+    };
+    history.lookups.push(lookup);
+    assert_eq!(history.check(), []);
+    let lookup = Lookup { end: 4, ..lookup };
+    history.lookups[0] = lookup;
+    let due = Some((3, 1030));
+    assert_eq!(history.check(), [Anomaly::WrongTime { lookup, due }]);
+}
+
+#[test]
 fn a_consumer_that_goes_back_is_nonmonotonic() {
     let mut history = good();
     history.polls[0].insert(3, at(101, 1));

@@ -69,7 +69,7 @@ impl Work {
     /// the disks is whole in the bucket.
     pub fn judged(self, cluster: &KubeCluster, bucket: &str) -> Result<()> {
         let cold = self.inside.topic().to_owned();
-        for load in [self.outside, self.inside] {
+        for mut load in [self.outside, self.inside] {
             let topic = load.topic().to_owned();
             judge(load.finish(|| cluster.read(&topic))?).with_context(|| topic)?;
         }

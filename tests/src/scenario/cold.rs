@@ -1,11 +1,12 @@
 //! A topic whose records have left the disk, read by everybody.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Acked, await_partitions, eventually, fetch, must, produce};
+use super::{Acked, await_partitions, eventually, fetch, fetch_by, must, produce};
 use crate::client::{ALL_CLIENTS, Client};
 use crate::peer::{Peer, Role};
 use crate::raw::Raw;
@@ -123,18 +124,74 @@ impl Cold {
                 .and_then(|index| ends.get(index));
             end.is_some_and(|end| offset < *end)
         };
-        let samples = self
-            .samples
-            .iter()
-            .filter(|sample| is_below(&sample.number));
-        let samples: Vec<Sample> = samples.cloned().collect();
-        let acked = self.acked.iter().filter(|(number, _)| is_below(number));
-        let acked: Acked = acked.map(|(number, place)| (*number, *place)).collect();
+        let (samples, acked) = self.those(is_below);
         let shown = fetch(reader, bootstrap, &self.topic)
             .with_context(|| format!("{} reads what came back", reader.name()))?;
         compare(&samples, &acked, &shown)
             .with_context(|| format!("{} reads what came back", reader.name()))?;
         Ok(samples.len())
+    }
+
+    /// One client asks where a time is, and reads all from there on. Gives how many records that is, and how
+    /// many of them are below these offsets, by partition.
+    pub fn replay_from(
+        &self,
+        reader: Client,
+        bootstrap: &str,
+        (time, local): (i64, &[i64]),
+    ) -> Result<(usize, usize)> {
+        let mut starts = BTreeMap::new();
+        for sample in self.samples.iter().filter(|it| it.timestamp >= time) {
+            let (partition, offset) = self.acked[&sample.number];
+            let start = starts.entry(partition).or_insert(offset);
+            *start = offset.min(*start);
+        }
+        let is_due = |number: &u64| {
+            let (partition, offset) = self.acked[number];
+            starts.get(&partition).is_some_and(|start| *start <= offset)
+        };
+        let (samples, acked) = self.those(is_due);
+        let from = time.to_string();
+        let options = [("topic", self.topic.as_str()), ("from", &from)];
+        let told = || format!("{} reads from {time} on", reader.name());
+        let shown = fetch_by(reader, bootstrap, &options).with_context(told)?;
+        compare(&samples, &acked, &shown).with_context(told)?;
+        let is_cold = |(partition, offset): &&(i32, i64)| {
+            let start = usize::try_from(*partition)
+                .ok()
+                .and_then(|at| local.get(at));
+            start.is_some_and(|start| offset < start)
+        };
+        Ok((samples.len(), acked.values().filter(is_cold).count()))
+    }
+
+    /// The times of all records: their own, from the oldest to the newest.
+    pub fn times(&self) -> Vec<i64> {
+        let mut times: Vec<i64> = self.samples.iter().map(|it| it.timestamp).collect();
+        times.sort_unstable();
+        times
+    }
+
+    /// Where the disk begins, by partition; `leader` leads to one.
+    pub fn local_starts(&self, leader: impl Fn(i32) -> Result<Raw>) -> Result<Vec<i64>> {
+        let of = |partition| {
+            let told = leader(partition)?.offset_of((&self.topic, partition), EARLIEST_LOCAL)?;
+            ensure!(
+                told.0 == 0,
+                "ListOffsets {EARLIEST_LOCAL}: error {}",
+                told.0
+            );
+            Ok(told.2)
+        };
+        (0..PARTITIONS).map(of).collect()
+    }
+
+    /// The samples of these numbers, and their places.
+    fn those(&self, wanted: impl Fn(&u64) -> bool) -> (Vec<Sample>, Acked) {
+        let samples = self.samples.iter().filter(|it| wanted(&it.number));
+        let acked = self.acked.iter().filter(|(number, _)| wanted(number));
+        let acked = acked.map(|(number, place)| (*number, *place));
+        (samples.cloned().collect(), acked.collect())
     }
 
     /// Records are found by time wherever they are.

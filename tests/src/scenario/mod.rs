@@ -118,8 +118,13 @@ fn note_ack(acked: &mut Acked, line: Line) -> Result<()> {
 }
 
 /// Reads a topic from its beginning to its present end.
-fn fetch(client: Client, bootstrap: &str, topic: &str) -> Result<Vec<Shown>> {
-    let mut reader = Peer::start(client, Role::Fetch, bootstrap, &[("topic", topic)])?;
+pub(crate) fn fetch(client: Client, bootstrap: &str, topic: &str) -> Result<Vec<Shown>> {
+    fetch_by(client, bootstrap, &[("topic", topic)])
+}
+
+/// The same with all that a reader is told.
+fn fetch_by(client: Client, bootstrap: &str, options: &[(&str, &str)]) -> Result<Vec<Shown>> {
+    let mut reader = Peer::start(client, Role::Fetch, bootstrap, options)?;
     let started = Instant::now();
     let mut shown = Vec::new();
     loop {

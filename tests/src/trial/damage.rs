@@ -43,6 +43,12 @@ pub(super) const TRIALS: &[Trial] = &[
         faults: unreadable,
         needs: Needs::Freshet,
     },
+    Trial {
+        name: "a_disk_gives_errors_for_an_old_segment",
+        rows: &[11],
+        faults: bad_blocks,
+        needs: Needs::FreshetDisks,
+    },
 ];
 
 /// A broker that must not start says so within this time.
@@ -248,23 +254,43 @@ fn cold_leader(stage: &mut Stage, beside: &Beside) -> Result<i32> {
 }
 
 /// Does harm to a closed segment of a leader that has nothing of it in memory.
-fn harmed_at_leader(stage: &mut Stage, name: &str, harm: fn(&Path) -> Result<()>) -> Result<()> {
+fn harmed_at_leader(
+    stage: &mut Stage,
+    name: &str,
+    harm: fn(&mut Stage, i32, &Path) -> Result<()>,
+) -> Result<()> {
     let mut beside = Beside::make(stage, name)?;
     beside.write(stage, 40)?;
     let id = cold_leader(stage, &beside)?;
     let said_before = stage.cluster.node(id).printed().len();
-    harm(&beside.segments(stage, id)?[1])?;
+    let segment = beside.segments(stage, id)?.swap_remove(1);
+    harm(stage, id, &segment)?;
     read_until_whole(stage, &beside, id)?;
     is_made_good(stage, &beside, id, said_before)?;
     stage.recover()
 }
 
 fn flipped_at_leader(stage: &mut Stage) -> Result<()> {
-    harmed_at_leader(stage, "flipped", |segment| flip(segment, 50))
+    harmed_at_leader(stage, "flipped", |_, _, segment| flip(segment, 50))
 }
 
 fn unreadable(stage: &mut Stage) -> Result<()> {
-    harmed_at_leader(stage, "unreadable", |segment| shorten(segment, 10))
+    harmed_at_leader(stage, "unreadable", |_, _, segment| shorten(segment, 10))
+}
+
+/// The file is as it was, and the disk under it gives nothing of it back.
+fn bad_blocks(stage: &mut Stage) -> Result<()> {
+    harmed_at_leader(stage, "bad", |stage, id, segment| {
+        stage.cluster.node(id).disk()?.spoil(segment)?;
+        let read = fs::read(segment).err().and_then(|why| why.raw_os_error());
+        let eio = rustix::io::Errno::IO.raw_os_error();
+        ensure!(
+            read == Some(eio),
+            "reading {} gave {read:?}",
+            segment.display()
+        );
+        Ok(())
+    })
 }
 
 /// Readers never see what is damaged; that they see everything in the end, others have taken over.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -47,6 +47,12 @@ pub(super) const TRIALS: &[Trial] = &[
         name: "slow_disk",
         rows: &[21],
         faults: slow,
+        needs: Needs::Disks,
+    },
+    Trial {
+        name: "each_flush_takes_a_second",
+        rows: &[21],
+        faults: slow_flushes,
         needs: Needs::Disks,
     },
 ];
@@ -178,6 +184,46 @@ fn slow(stage: &mut Stage) -> Result<()> {
     stage.recover()
 }
 
+/// How long a disk is that slow, and how long a partition may acknowledge nothing meanwhile: a flush of the
+/// file system waits for one of its journal, and what is written meanwhile for the next one.
+const SLOW: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(6);
+
+/// Whoever has the slow disk stays in sync or does not; nobody stands still for it.
+fn slow_flushes(stage: &mut Stage) -> Result<()> {
+    let (_, leader) = stage.some_leader()?;
+    let disk = stage.cluster.node(leader).disk()?;
+    disk.slow_flushes(Duration::from_secs(1));
+    let begin = Instant::now();
+    stage.cluster.watch(SLOW)?;
+    let mut longest = Vec::new();
+    for view in stage.cluster.partitions(stage.topic())? {
+        let acked = stage.load.ack_times(view.index);
+        let inside = acked.into_iter().filter(|at| *at > begin);
+        let times: Vec<Instant> = [begin]
+            .into_iter()
+            .chain(inside)
+            .chain([begin + SLOW])
+            .collect();
+        let gaps = times
+            .windows(2)
+            .map(|pair| pair[1].saturating_duration_since(pair[0]));
+        longest.push(gaps.max().unwrap_or(SLOW));
+    }
+    stage.note(format!(
+        "each flush of {leader} took a second: nothing was acknowledged for {longest:.1?} at most"
+    ));
+    let fine = longest.iter().all(|gap| *gap < SILENCE);
+    ensure!(fine, "nothing was acknowledged for {longest:.1?}");
+    stage.cluster.must_live()?;
+    stage
+        .cluster
+        .node(leader)
+        .disk()?
+        .slow_flushes(Duration::ZERO);
+    stage.recover()
+}
+
 /// Why no disk can be made here: no loop devices, no FUSE, no ext4.
 pub fn missing_for_disks() -> Option<String> {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
@@ -231,6 +277,17 @@ pub fn disk_keeps_what_was_flushed() -> Result<()> {
     drop(file);
     disk.mount_again()?;
     ensure!(fs::read(at("flushed"))? == content, "lost by a refusal");
+    fs::write(at("spoiled"), Bits::new(6).bytes(100_000))?;
+    disk.spoil(&at("spoiled"))?;
+    let read = |name: &str| fs::read(at(name)).map_err(|why| why.raw_os_error());
+    let eio = Some(rustix::io::Errno::IO.raw_os_error());
+    let told = read("spoiled").map(|bytes| bytes.len());
+    ensure!(told == Err(eio), "what cannot be read gave {told:?}");
+    ensure!(read("flushed").is_ok(), "another file cannot be read");
+    fs::write(at("spoiled"), Bits::new(7).bytes(100_000))?;
+    fs::File::open(at("spoiled"))?.sync_all()?;
+    let told = read("spoiled").map(|bytes| bytes.len());
+    ensure!(told == Ok(100_000), "what was written anew gave {told:?}");
     disk.fill(100_000)?;
     ensure!(write("too-much").is_err(), "a full disk took more");
     disk.make_room()

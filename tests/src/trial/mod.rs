@@ -6,34 +6,42 @@
 
 mod beside;
 mod clocks;
+mod controllers;
 mod damage;
 mod disks;
 mod failover;
 mod groups;
+mod judge;
 mod kills;
 mod lines;
 mod odd;
 mod pauses;
+mod probe;
+mod racks;
 mod resources;
 mod rolls;
+mod store;
+mod tier;
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use freshet_records::{BatchHeader, Batches};
+use anyhow::{Context, Result, ensure};
 
 use crate::bits::Bits;
 use crate::broker::{Kind, freshet_command};
+use crate::bucket::S3Server;
 use crate::client::Client;
-use crate::cluster::{Cluster, disk_start, fetch_once, read_copy};
+use crate::cluster::{Cluster, Node};
 use crate::faults::note;
-use crate::history::{Anomaly, History, Numbered, Read, Write, is_renumbering, renumbered};
-use crate::load::{Load, Plan, Seen, Writer};
-use crate::scenario::eventually;
+use crate::load::{Load, Plan, Writer};
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
+use judge::close;
+use probe::Found;
+use tier::Cold;
+pub use tier::{Ways, missing_for_tiered, tiered_name, ways};
 
 /// Work must go on everywhere so long after everything is healed.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
@@ -69,11 +77,31 @@ pub enum Needs {
     Disks,
     /// The `freshet` command, and a cluster for itself.
     Command,
+    /// The same, and promises that Apache Kafka does not make.
+    FreshetDisks,
+    /// Brokers that are no controllers, and controllers that are no brokers.
+    Controllers,
+    /// Brokers in racks of their own, from which consumers read.
+    Racks,
+    /// A bucket that breaks; random sequences of such may contain it.
+    Store,
+}
+
+impl Needs {
+    /// Whether it is about a bucket, so that it never runs without one.
+    fn is_store(self) -> bool {
+        self == Self::Store
+    }
 }
 
 /// Every trial, in the order of what is cheap to know first.
 pub fn trials() -> Vec<&'static Trial> {
-    let all = [
+    kinds().into_iter().flatten().collect()
+}
+
+/// The same by the kind of fault.
+fn kinds() -> Vec<&'static [Trial]> {
+    vec![
         kills::TRIALS,
         pauses::TRIALS,
         lines::TRIALS,
@@ -84,8 +112,10 @@ pub fn trials() -> Vec<&'static Trial> {
         clocks::TRIALS,
         resources::TRIALS,
         odd::TRIALS,
-    ];
-    all.into_iter().flatten().collect()
+        controllers::TRIALS,
+        racks::TRIALS,
+        store::TRIALS,
+    ]
 }
 
 /// What a trial works with.
@@ -100,8 +130,10 @@ pub struct Stage {
     pub notes: Vec<String>,
     /// How many records may be given up by their clients.
     pub may_give_up: bool,
-    /// Whether most records of the load are in a bucket, and on no disk.
-    pub tiered: bool,
+    /// The bucket that has most records of the load, which are on no disk then.
+    pub store: Option<S3Server>,
+    /// What readers of cold records were told.
+    found: Vec<Found>,
 }
 
 impl Stage {
@@ -136,9 +168,31 @@ impl Stage {
         self.cluster.await_whole(TOPIC, RECOVERY)
     }
 
+    /// The bucket; trials that need one ask for it.
+    pub fn store(&mut self) -> Result<&mut S3Server> {
+        self.store.as_mut().context("this cluster has no bucket")
+    }
+
+    /// One more machine, see [`Cluster::spare`].
+    pub fn spare(&self) -> Result<Node> {
+        let mut node = self.cluster.spare()?;
+        if let Some(store) = &self.store {
+            tier::prepare(&mut node, store);
+        }
+        Ok(node)
+    }
+
     /// Tells something when the trial is over.
     pub fn note(&mut self, what: impl Into<String>) {
         self.notes.push(what.into());
+    }
+
+    /// Undoes all that can be undone.
+    fn heal(&mut self) -> Result<()> {
+        if let Some(store) = &mut self.store {
+            store.heal()?;
+        }
+        self.cluster.heal()
     }
 
     /// The load's topic.
@@ -150,40 +204,49 @@ impl Stage {
 /// Trials of one random sequence.
 const SEQUENCE: usize = 4;
 
-/// Runs a random sequence of trials on one cluster: what and in which order is in the seed.
+/// Runs a random sequence of trials on one cluster: what and in which order is in the seed, and whether
+/// most records are in a bucket meanwhile.
 pub fn soak_sequence(seed: u64) -> Result<()> {
     let mut bits = Bits::new(seed);
     let disks = bits.below(3) == 0 && missing_for_disks().is_none();
+    let tiered = bits.below(2) == 0 && missing_for_tiered().is_none();
     let fits = |trial: &&Trial| match trial.needs {
         _ if known(trial.name).is_some() => false,
         Needs::Cluster => true,
         Needs::Freshet => Kind::from_env() == Kind::Freshet,
         Needs::Disks => disks,
+        Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
+        Needs::Store => tiered,
         Needs::Clock => clocks::library().is_some(),
-        Needs::Five | Needs::Command => false,
+        Needs::Five | Needs::Command | Needs::Controllers | Needs::Racks => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
     let names: Vec<&str> = chosen.iter().map(|trial| trial.name).collect();
-    println!("{}", names.join(", "));
-    run_sequence(&chosen, seed)
+    let how = if tiered { "tiered" } else { "on disks" };
+    println!("{how}: {}", names.join(", "));
+    run_sequence(&chosen, seed, tiered)
 }
 
 /// Runs a trial; on failure what the brokers left is kept, and the error says where.
 pub fn run_trial(trial: &Trial, seed: u64) -> Result<()> {
-    run_sequence(&[trial], seed)
+    run_sequence(&[trial], seed, false)
 }
 
 /// The same, while closed segments leave the disks for a bucket as soon as they may.
 pub fn run_tiered(trial: &Trial, seed: u64) -> Result<()> {
-    run_kept(&[trial], seed, true).map(drop)
+    run_sequence(&[trial], seed, true)
 }
 
 /// Runs trials one after the other on the same cluster under the same load.
-pub fn run_sequence(trials: &[&Trial], seed: u64) -> Result<()> {
-    let outcome = run_kept(trials, seed, false);
+fn run_sequence(trials: &[&Trial], seed: u64, tiered: bool) -> Result<()> {
+    let outcome = run_kept(trials, seed, tiered);
     for trial in trials {
-        note(trial.name, seed, outcome.is_ok());
+        let name = match tiered {
+            true => tiered_name(trial),
+            false => trial.name.to_owned(),
+        };
+        note(&name, seed, outcome.is_ok());
     }
     outcome
 }
@@ -212,16 +275,12 @@ fn run_kept(trials: &[&Trial], seed: u64, tiered: bool) -> Result<()> {
 }
 
 fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result<String> {
-    let disks = trials.iter().any(|trial| trial.needs == Needs::Disks);
-    let five = trials.iter().any(|trial| trial.needs == Needs::Five);
-    let brokers = if five { 5 } else { 3 };
-    let mut cluster = Cluster::new(brokers, &folder, disks)?;
-    if tiered {
-        tier(&mut cluster, &folder.join("bucket"))?;
-    }
+    let store = tiered.then(S3Server::start).transpose()?;
+    let mut cluster = cluster_for(trials, &folder, store.as_ref())?;
+    let brokers = cluster.ids().count();
     let outcome = cluster.start().and_then(|()| {
         let mut configs = vec![("retention.ms", "-1")];
-        configs.extend(if tiered { TIERED } else { &[] });
+        configs.extend(if tiered { tier::CONFIGS } else { &[] });
         let size = (PARTITIONS, i16::try_from(brokers)?);
         cluster.create_topic_with(TOPIC, size, &configs)
     });
@@ -238,34 +297,33 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
         bits,
         notes: Vec::new(),
         may_give_up: false,
-        tiered,
+        store,
+        found: Vec::new(),
     };
-    let outcome = play(&mut stage, trials);
-    if let Err(why) = outcome {
-        let tails = stage.cluster.tails();
-        return Err(why.context(format!("the brokers' last words:\n{tails}\n")));
-    }
-    close(stage)
+    let outcome = play(&mut stage, trials).and_then(|()| close(&mut stage));
+    outcome.with_context(|| format!("the brokers' last words:\n{}\n", stage.cluster.tails()))
 }
 
-/// A second of records is a segment, and none stays on a disk.
-const TIERED: &[(&str, &str)] = &[
-    ("remote.storage.enable", "true"),
-    ("local.retention.bytes", "0"),
-    ("segment.ms", "1000"),
-];
-
-fn tier(cluster: &mut Cluster, bucket: &Path) -> Result<()> {
-    std::fs::create_dir_all(bucket)?;
-    let url = format!("file://{}", bucket.display());
-    for id in cluster.ids() {
-        let node = cluster.node(id);
-        node.set("remote.log.storage.system.enable", "true");
-        node.set("remote.log.storage.url", &url);
-        node.set("remote.log.manager.task.interval.ms", "200");
-        node.set("log.retention.check.interval.ms", "1000");
+/// What these trials need, not started.
+fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Result<Cluster> {
+    let need = |needs| trials.iter().any(|trial| trial.needs == needs);
+    let brokers = if need(Needs::Five) { 5 } else { 3 };
+    let disks = need(Needs::Disks) || need(Needs::FreshetDisks);
+    let mut cluster = match need(Needs::Controllers) {
+        true => Cluster::apart(brokers, 3, folder)?,
+        false => Cluster::new(brokers, folder, disks)?,
+    };
+    if need(Needs::Racks) {
+        cluster
+            .ids()
+            .for_each(|id| racks::prepare(cluster.node(id)));
     }
-    Ok(())
+    if let Some(store) = store {
+        for id in cluster.ids().chain(cluster.controllers()) {
+            tier::prepare(cluster.node(id), store);
+        }
+    }
+    Ok(cluster)
 }
 
 fn play(stage: &mut Stage, trials: &[&Trial]) -> Result<()> {
@@ -274,12 +332,25 @@ fn play(stage: &mut Stage, trials: &[&Trial]) -> Result<()> {
         .await_progress(RECOVERY)
         .context("before any fault")?;
     for trial in trials {
+        let cold = match stage.store {
+            Some(_) => Some(Cold::begin(
+                &stage.cluster,
+                &mut stage.load,
+                &mut stage.bits,
+            )?),
+            None => None,
+        };
         (trial.faults)(stage).with_context(|| trial.name.to_owned())?;
-        stage.cluster.heal().context("healing")?;
+        stage.heal().context("healing")?;
         let took = stage.load.await_progress(RECOVERY);
         let took = took.with_context(|| format!("after {} and healing", trial.name))?;
         stage.note(format!("goes on {took:.1?} after the healing"));
         stage.cluster.must_live()?;
+        if let Some(cold) = cold {
+            let found = cold.end(&stage.cluster, stage.load.acked());
+            let found = found.with_context(|| format!("what is cold, during {}", trial.name))?;
+            stage.found.push(found);
+        }
     }
     stage
         .cluster
@@ -306,187 +377,6 @@ fn plan(bits: &mut Bits) -> Plan {
         readers: vec![*bits.pick(&[Client::FranzGo, Client::Librdkafka])],
         rate: RATE,
     }
-}
-
-/// Ends the load, reads everything from everybody and judges.
-fn close(stage: Stage) -> Result<String> {
-    let Stage {
-        mut cluster,
-        load,
-        notes,
-        may_give_up,
-        tiered,
-        ..
-    } = stage;
-    let outcome = judge(&cluster, load, may_give_up, tiered);
-    let outcome = outcome.and_then(|told| cluster.must_live().map(|()| told));
-    let outcome =
-        outcome.and_then(|told| Ok(format!("{told}; at most {}", cluster.must_be_modest()?)));
-    let told =
-        outcome.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))?;
-    Ok(notes
-        .into_iter()
-        .chain([told])
-        .collect::<Vec<_>>()
-        .join("; "))
-}
-
-fn judge(cluster: &Cluster, load: Load, may_give_up: bool, tiered: bool) -> Result<String> {
-    let clients = load.clients();
-    let mut seen = load.finish(|| read_topic(cluster))?;
-    read_copies(cluster, &mut seen.history, tiered)?;
-    if let Ok(path) = env::var("FRESHET_HISTORY") {
-        std::fs::write(&path, format!("{:#?}", seen.history))?;
-    }
-    let mut anomalies = seen.history.check();
-    let again = renumbered(&anomalies, |write| numbered(cluster, write, &clients));
-    anomalies.retain(|anomaly| !is_renumbering(anomaly, &again));
-    if let Some(first) = anomalies.first() {
-        let mut all: Vec<String> = anomalies.iter().take(10).map(ToString::to_string).collect();
-        all.extend(twice_written(cluster, &anomalies));
-        bail!(
-            "{} anomalies, the first is {first}:\n{}",
-            anomalies.len(),
-            all.join("\n")
-        );
-    }
-    if let Some((number, why)) = seen.given_up.first().filter(|_| !may_give_up) {
-        let count = seen.given_up.len();
-        bail!("{count} records were given up, the first is {number}: {why}");
-    }
-    let told = summary(&seen);
-    Ok(match again.len() {
-        0 => told,
-        count => format!("{told}; librdkafka gave itself another epoch: {count} are there again"),
-    })
-}
-
-/// How what librdkafka wrote is numbered where it is; no other client of ours numbers anew what may be
-/// stored.
-fn numbered(cluster: &Cluster, write: &Write, clients: &[Client]) -> Option<Numbered> {
-    let at = usize::try_from(write.writer() - 1).ok();
-    let client = at.and_then(|at| clients.get(at));
-    client.filter(|client| **client == Client::Librdkafka)?;
-    let header = header_at(cluster, write.partition, write.offset).ok()?;
-    Some(Numbered {
-        producer: header.producer_id,
-        epoch: header.producer_epoch,
-    })
-}
-
-/// By whom what is there twice was written: a producer that gave itself another epoch has forgotten
-/// what it was not told of; one that did not was let through by a broker.
-fn twice_written(cluster: &Cluster, anomalies: &[Anomaly]) -> Vec<String> {
-    let both = anomalies.iter().filter_map(|anomaly| match anomaly {
-        Anomaly::Duplicate { first, second } => Some([first, second]),
-        _ => None,
-    });
-    let told = |write: &Write| match header_at(cluster, write.partition, write.offset) {
-        Ok(header) => format!(
-            "{}-{} is of producer {} epoch {} sequence {}",
-            write.partition,
-            write.offset,
-            header.producer_id,
-            header.producer_epoch,
-            header.base_sequence
-        ),
-        Err(error) => format!("{}-{}: {error:#}", write.partition, write.offset),
-    };
-    both.take(4).flatten().map(told).collect()
-}
-
-fn header_at(cluster: &Cluster, partition: i32, offset: i64) -> Result<BatchHeader> {
-    let leader = cluster.leader(TOPIC, partition)?;
-    let mut raw = cluster.connect(leader)?;
-    let told = fetch_once(&mut raw, TOPIC, partition, offset)?;
-    let mut batches = Batches::new(told.records.into_bytes());
-    let batch = batches.next().context("nothing is there")??;
-    Ok(*batch.header())
-}
-
-fn summary(seen: &Seen) -> String {
-    let history = &seen.history;
-    format!(
-        "{} sent, {} acknowledged, {} given up, {} read from {} copies; ack p50 {:.1?} p99 {:.1?} max {:.1?}",
-        history.sent.len(),
-        history.acked.len(),
-        seen.given_up.len(),
-        history.last_read.len(),
-        history.copies.len(),
-        seen.percentile(0.5),
-        seen.percentile(0.99),
-        seen.took.last().copied().unwrap_or_default(),
-    )
-}
-
-/// The whole topic, each partition from its leader.
-fn read_topic(cluster: &Cluster) -> Result<Vec<Read>> {
-    let mut all = Vec::new();
-    for partition in 0..PARTITIONS {
-        let leader = cluster.leader(TOPIC, partition)?;
-        let copy = read_copy(&mut cluster.connect(leader)?, TOPIC, partition, (0, None))?;
-        let (shown, _) = copy.with_context(|| format!("{leader} leads {partition} no more"))?;
-        all.extend(shown);
-    }
-    Ok(all)
-}
-
-/// Every broker's copy of the topic, where brokers serve what they do not lead. Where they have not
-/// all of it on their disks, what they have.
-fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result<()> {
-    for id in cluster.ids() {
-        let mut raw = cluster.connect(id)?;
-        let mut copy = Some(Vec::new());
-        for partition in 0..PARTITIONS {
-            let mine = history
-                .last_read
-                .iter()
-                .filter(|read| read.partition == partition);
-            let end = mine.map(|read| read.offset + 1).max();
-            // It may begin later from one moment to the next.
-            let (start, told) = eventually(RECOVERY, || {
-                let start = match end {
-                    Some(end) if tiered => disk_start(&mut raw, TOPIC, partition, end)?,
-                    _ => 0,
-                };
-                if start > 0 {
-                    starts_in_the_bucket(cluster, partition, start)?;
-                }
-                let told = read_copy(&mut raw, TOPIC, partition, (start, end))?;
-                Ok((start, told))
-            })
-            .with_context(|| format!("the copy of broker {id}"))?;
-            history.starts.insert((id, partition), start);
-            match (told, &mut copy) {
-                (Some((shown, _)), Some(copy)) => copy.extend(shown),
-                _ => copy = None,
-            }
-        }
-        history.copies.extend(copy.map(|copy| (id, copy)));
-    }
-    let left = history.starts.values().filter(|start| **start > 0).count();
-    ensure!(left > 0 || !tiered, "no record has left any disk");
-    let copies = history.copies.len();
-    if copies < 3 && cluster.kind() == Kind::Kafka {
-        bail!("Kafka's followers serve their copies, but not these: {copies}");
-    }
-    Ok(())
-}
-
-/// As a timestamp to ListOffsets.
-const LATEST_TIERED: i64 = -5;
-
-/// What a disk lacks is in the bucket: without that a copy that lost all it had would begin at its end,
-/// and miss nothing.
-fn starts_in_the_bucket(cluster: &Cluster, partition: i32, start: i64) -> Result<()> {
-    let mut leader = cluster.connect(cluster.leader(TOPIC, partition)?)?;
-    let (code, _, tiered) = leader.offset_of((TOPIC, partition), LATEST_TIERED)?;
-    ensure!(code == 0, "ListOffsets {LATEST_TIERED}: error {code}");
-    ensure!(
-        start <= tiered + 1,
-        "{TOPIC}-{partition} begins at {start}, and what is before is in the bucket up to {tiered} only"
-    );
-    Ok(())
 }
 
 /// The seed that the environment asks for, else one from the clock.
@@ -519,8 +409,10 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     }
     let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
-        Needs::Cluster | Needs::Five => None,
-        Needs::Disks => missing_for_disks(),
+        Needs::Cluster | Needs::Five | Needs::Controllers | Needs::Racks => None,
+        Needs::FreshetDisks if is_kafka => Some("Kafka promises less".into()),
+        Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
+        Needs::Store => missing_for_tiered(),
         Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
         Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),
         Needs::Clock => {

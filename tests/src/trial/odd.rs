@@ -112,14 +112,14 @@ fn keep_out(stage: &mut Stage, mut intruder: Node, reason: &str) -> Result<()> {
 }
 
 fn duplicate_id(stage: &mut Stage) -> Result<()> {
-    let mut intruder = stage.cluster.spare()?;
+    let mut intruder = stage.spare()?;
     let (_, leader) = stage.some_leader()?;
     intruder.set("node.id", &leader.to_string());
     keep_out(stage, intruder, "another process has the number")
 }
 
 fn foreign(stage: &mut Stage) -> Result<()> {
-    let mut intruder = stage.cluster.spare()?;
+    let mut intruder = stage.spare()?;
     intruder.be_no_controller();
     intruder.be_foreign();
     keep_out(stage, intruder, "belongs to cluster")

@@ -62,7 +62,7 @@ fn freshet(stage: &Stage, arguments: &[&str]) -> Command {
 
 /// A fourth broker takes part of the work, and leaves for good by the command that does so.
 fn decommission(stage: &mut Stage) -> Result<()> {
-    let mut fourth = stage.cluster.spare()?;
+    let mut fourth = stage.spare()?;
     fourth.be_no_controller();
     take_part(stage, &mut fourth)?;
     leave_for_good(stage, fourth)
@@ -70,7 +70,7 @@ fn decommission(stage: &mut Stage) -> Result<()> {
 
 /// The same with one that is a controller as well: first it votes, then it does no more.
 fn decommission_controller(stage: &mut Stage) -> Result<()> {
-    let mut fourth = stage.cluster.spare()?;
+    let mut fourth = stage.spare()?;
     fourth.join_at_run_time();
     take_part(stage, &mut fourth)?;
     let id = fourth.id.to_string();

@@ -1,4 +1,5 @@
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -7,7 +8,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
-/** Reads a topic from its beginning, without a group. */
+/** Reads a topic from its beginning or from a time, without a group. */
 final class Fetch {
     private static final Duration POLL = Duration.ofMillis(200);
 
@@ -42,9 +43,21 @@ final class Fetch {
                 return;
             }
             Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            if (options.containsKey("from")) {
+                seekToTime(consumer, ends, Long.parseLong(options.get("from")));
+            }
             while (!partitions.stream().allMatch(at -> consumer.position(at) >= ends.get(at))) {
                 consumer.poll(POLL).forEach(record -> Peer.sayRecord(0, record));
             }
         }
+    }
+
+    /** Where nothing is as late as that, nothing is read. */
+    private static void seekToTime(
+            KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, Long> ends, long time) {
+        Map<TopicPartition, Long> wanted = new HashMap<>();
+        ends.keySet().forEach(at -> wanted.put(at, time));
+        consumer.offsetsForTimes(wanted)
+                .forEach((at, found) -> consumer.seek(at, found == null ? ends.get(at) : found.offset()));
     }
 }

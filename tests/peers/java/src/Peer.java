@@ -85,6 +85,9 @@ public final class Peer {
         properties.put("bootstrap.servers", options.get("bootstrap"));
         properties.put("client.id", "java-peer");
         properties.put("reconnect.backoff.max.ms", "200");
+        if (options.containsKey("rack")) {
+            properties.put("client.rack", options.get("rack"));
+        }
         return properties;
     }
 

@@ -158,8 +158,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("remote.log.reader.max.pending.tasks", "4096")
         .at_least(1)
         .doc("Readers' requests to object storage that may wait for their turn; then readers are told \
-              to come again. Kafka's default is 100, but of whole answers; here an answer of 8 MiB \
-              takes eight or nine. One that waits holds no thread and next to no memory."),
+              to come again. One connection has as many as are still free, so half at most. Kafka's \
+              default is 100, but of whole answers; here an answer of 8 MiB takes eight or nine. One that \
+              waits holds no thread and next to no memory."),
     long("freshet.remote.read.cache.bytes", "67108864")
         .bytes()
         .at_least(4 << 20)

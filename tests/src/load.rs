@@ -312,9 +312,14 @@ impl Load {
         }
         seen.took.sort_unstable();
         seen.history.last_read = last_read().context("the last reading")?;
-        for (shown, thread) in std::mem::take(&mut self.readers) {
-            let heard = await_ends(&shown, &thread, &seen.history.last_read);
-            self.abandon.store(true, Ordering::Relaxed);
+        let readers = std::mem::take(&mut self.readers);
+        let heard = readers
+            .iter()
+            .map(|(shown, thread)| await_ends(shown, thread, &seen.history.last_read));
+        // Nobody is sent away before all have come to the ends.
+        let heard: Vec<Result<()>> = heard.collect();
+        self.abandon.store(true, Ordering::Relaxed);
+        for ((shown, thread), heard) in readers.into_iter().zip(heard) {
             let told = thread.join().ok().context("a reader panicked")?;
             told.and(heard)?;
             let shown = locked(&shown);

@@ -42,7 +42,7 @@ enum Command {
     /// Let random sequences of faults loose on a cluster, for as long as one likes; half of them tiered.
     ///
     /// Each sequence is four trials on one cluster of three, under the same load. The seed says which, in which order, whether
-    /// brokers have disks that can fail, and whether it is tiered: then a segment lasts a second, leaves the disks as soon as a real
+    /// brokers have disks that can fail, and whether it is tiered: then a segment lasts half a second, leaves the disks as soon as a real
     /// S3 server has it, and trials of that server are among those to choose from. What was drawn is printed.
     Soak(soak::Args),
     /// Note how the trials went, and write the page of faults.

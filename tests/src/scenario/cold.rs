@@ -172,18 +172,20 @@ impl Cold {
         times
     }
 
-    /// Where the disk begins, by partition; `leader` leads to one.
+    /// Waits until little of any partition is on the disk; gives where the disk begins, by partition. `leader`
+    /// leads to a partition.
     pub fn local_starts(&self, leader: impl Fn(i32) -> Result<Raw>) -> Result<Vec<i64>> {
         let of = |partition| {
             let told = leader(partition)?.offset_of((&self.topic, partition), EARLIEST_LOCAL)?;
-            ensure!(
-                told.0 == 0,
-                "ListOffsets {EARLIEST_LOCAL}: error {}",
-                told.0
-            );
-            Ok(told.2)
+            let (code, _, local) = told;
+            ensure!(code == 0, "ListOffsets {EARLIEST_LOCAL}: error {code}");
+            let places = self.acked.values();
+            let here = places.filter(|(place, _)| *place == partition).count();
+            let most = i64::try_from(here * 3 / 4)?;
+            ensure!(local > most, "the disk begins at {local} of {here}");
+            Ok(local)
         };
-        (0..PARTITIONS).map(of).collect()
+        eventually(PATIENCE, || (0..PARTITIONS).map(of).collect())
     }
 
     /// The samples of these numbers, and their places.

@@ -348,7 +348,9 @@ fn play(stage: &mut Stage, trials: &[&Trial]) -> Result<()> {
         stage.cluster.must_live()?;
         if let Some(cold) = cold {
             let found = cold.end(&stage.cluster, stage.load.acked());
-            let found = found.with_context(|| format!("what is cold, during {}", trial.name))?;
+            let mut found =
+                found.with_context(|| format!("what is cold, during {}", trial.name))?;
+            found.stays_hot = trial.needs.is_store();
             stage.found.push(found);
         }
     }

@@ -20,7 +20,7 @@ use crate::raw::Raw;
 const LATEST: i64 = -1;
 const EARLIEST_LOCAL: i64 = -4;
 /// Between two questions: others want the machine, too.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Whoever stands still is not waited for.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// A replay ends after so many records, and after so long.
@@ -35,6 +35,8 @@ const PASSING: &[i16] = &[3, 5, 6, 7, 9, 56, 78];
 pub(super) struct Found {
     replays: Vec<Vec<Read>>,
     lookups: Vec<Lookup>,
+    /// Whether there was no bucket for a while.
+    pub(super) stays_hot: bool,
     /// Records that were shown, and those of them that were on no disk of the leader.
     shown: usize,
     cold: usize,
@@ -47,7 +49,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Gives the checker what was found, and says how much that was. Most of what was read must have been cold.
+    /// Gives the checker what was found, and says how much that was. Some of what was read must have been cold,
+    /// unless nothing could leave the disks for a while.
     pub(super) fn judge_by(self, history: &mut History) -> Result<String> {
         let told = format!(
             "{} replays showed {} records, {} of them cold; {} lookups, {} of them cold; refused {:?}, unanswered {}",
@@ -59,8 +62,7 @@ impl Found {
             self.refused,
             self.unanswered
         );
-        let is_cold = self.cold * 2 > self.shown || self.replays.is_empty();
-        ensure!(is_cold, "most reads were hot: {told}");
+        ensure!(self.cold > 0 || self.stays_hot, "no read was cold: {told}");
         ensure!(self.cold_lookups > 0, "no lookup was cold: {told}");
         history.replays.extend(self.replays);
         history.lookups.extend(self.lookups);

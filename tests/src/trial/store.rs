@@ -58,7 +58,7 @@ fn out_of_reach(stage: &mut Stage) -> Result<()> {
 /// The bucket's server ends without a word in the middle of uploads, a leader does before or after it, and
 /// they come back in another order.
 fn killed(stage: &mut Stage) -> Result<()> {
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (_, leader) = stage.some_leader()?;
         let first = stage.bits.below(2) == 0;
         if first {

@@ -102,10 +102,11 @@ impl Tiering {
         identity: &Identity,
         (agreement, groups, is_new): (&Agreement, &Arc<GroupShards>, bool),
     ) -> Result<Self> {
-        let shards = ManifestShards::new(Limits::default(), Arc::clone(&doors.clock));
+        let tier = wanted.layers().tier();
+        let limits = Limits::of_grace(tier.garbage_grace_ms);
+        let shards = ManifestShards::new(limits, Arc::clone(&doors.clock));
         let shards = Arc::new(shards);
         agreement.keep_manifests(Arc::clone(&shards) as _);
-        let tier = wanted.layers().tier();
         let carrying = match &tier.url {
             Some(url) if tier.enabled => {
                 let bucket =

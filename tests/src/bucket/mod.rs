@@ -170,6 +170,17 @@ impl Store {
         Ok(shelves)
     }
 
+    /// Puts an object beside a segment that no manifest ever named. Gives its path.
+    fn plant(&self) -> Result<PathBuf> {
+        let shelves = self.shelves()?;
+        let object = shelves.values().find_map(|shelf| shelf.segments.first());
+        let object = object.context("no segment is there")?;
+        let name = format!("{:020}-{}", object.start, "5a".repeat(object.id.len()));
+        let stranger = object.path.with_file_name(name);
+        fs::copy(&object.path, &stranger)?;
+        Ok(stranger)
+    }
+
     /// Of all partitions: the objects that the newest manifest does not name.
     fn unnamed(&self) -> Result<Vec<Object>> {
         let mut unnamed = Vec::new();

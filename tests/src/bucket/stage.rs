@@ -39,9 +39,18 @@ pub(super) fn settings() -> [(&'static str, String); 6] {
 impl Stage {
     /// A broker that waits so long for an answer of the bucket; a minute if nothing is said.
     pub(super) fn start(patience: Option<Duration>) -> Result<Self> {
+        Self::start_with(patience, &[])
+    }
+
+    /// The same, with these settings more.
+    pub(super) fn start_with(
+        patience: Option<Duration>,
+        more: &[(&'static str, &'static str)],
+    ) -> Result<Self> {
         let store = Store::start()?;
         let set = settings();
-        let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let set = set.iter().map(|(name, value)| (*name, value.as_str()));
+        let set: Vec<_> = set.chain(more.iter().copied()).collect();
         let environment = store.environment("127.0.0.1", patience);
         let broker = Broker::start_in(&environment, &set)?;
         Ok(Self { broker, store })

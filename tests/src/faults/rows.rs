@@ -536,12 +536,13 @@ const BUCKETS: &[Fault] = &[
         &[
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
             "a_bucket_that_is_slow_or_hangs_holds_up_nobody_else",
+            "a_bucket_that_takes_a_minute_holds_up_nobody_else",
             "a_bucket_that_is_away_is_asked_ever_less_often",
             "a_store_that_refuses_is_left_alone",
             "trouble_passes_and_is_worth_another_try",
         ],
     ),
-    in_part(
+    tried(
         57,
         "an upload that failed and is there, or half there",
         "what is referred to is whole; the rest is collected",
@@ -553,10 +554,10 @@ const BUCKETS: &[Fault] = &[
             "a_broker_that_stops_leaves_no_parts_of_uploads",
             "garbage_goes_after_an_export_and_a_grace_age",
             "what_nobody_knows_goes_after_a_grace_age_and_nothing_else_does",
+            "what_nobody_names_is_collected",
         ],
-        "that what nobody names is collected from a real bucket",
     ),
-    in_part(
+    tried(
         58,
         "objects that are missing, cut, damaged or listed late",
         "an error for the range; nothing is skipped silently",
@@ -567,8 +568,8 @@ const BUCKETS: &[Fault] = &[
             "a_short_object_is_damaged_where_it_is_cut",
             "strangers_in_a_listing_go_after_a_grace_age",
             "what_is_damaged_is_mended_by_what_the_disk_has",
+            "what_nobody_names_is_collected",
         ],
-        "a sweep by a listing that is late",
     ),
     tried(
         59,

@@ -19,6 +19,12 @@ pub(super) const TRIALS: &[Trial] = &[
         needs: Needs::Cluster,
     },
     Trial {
+        name: "isolate_the_active_controller",
+        rows: &[25],
+        faults: controller_isolated,
+        needs: Needs::Freshet,
+    },
+    Trial {
         name: "part_a_leader_from_brokers_but_not_from_clients",
         rows: &[25, 27],
         faults: parted,
@@ -104,6 +110,21 @@ fn isolated(stage: &mut Stage) -> Result<()> {
         "{leader} isolated: all acknowledge after {acked:.2?}"
     ));
     others_go_on(stage, leader)
+}
+
+/// An election, and what is left of the session of who led before: 1.2 s, and what a busy machine adds.
+const SUCCEEDED: Duration = Duration::from_secs(2);
+
+/// As if its machine had lost its power: nobody refuses a connection in its place.
+fn controller_isolated(stage: &mut Stage) -> Result<()> {
+    let active = stage.cluster.controller()?;
+    stage.cluster.network.isolate(active)?;
+    let took = stage.await_other_leader(active, RECOVERY)?;
+    stage.note(format!(
+        "controller {active} isolated: others lead after {took:.2?}"
+    ));
+    ensure!(took < SUCCEEDED, "others led after {took:?}");
+    others_go_on(stage, active)
 }
 
 fn parted(stage: &mut Stage) -> Result<()> {

@@ -147,8 +147,10 @@ impl Stage {
     /// Waits until another than `old` leads each partition, and says how long that took.
     pub fn await_other_leader(&mut self, old: i32, limit: Duration) -> Result<Duration> {
         let from = Instant::now();
+        // The old one may be there and answer nobody.
+        let asked = self.cluster.others(old)[0];
         loop {
-            let views = self.cluster.partitions(TOPIC);
+            let views = self.cluster.partitions_at(asked, TOPIC);
             let moved =
                 |view: &crate::cluster::PartitionView| view.leader >= 0 && view.leader != old;
             if views.as_ref().is_ok_and(|views| views.iter().all(moved)) {

@@ -36,6 +36,8 @@ pub struct TierSettings {
     pub readers: TierReaderSettings,
     /// `freshet.remote.scrub.interval.ms`: how often all that is in object storage is looked at. Dynamic.
     pub scrub_interval_ms: u64,
+    /// `freshet.remote.garbage.grace.ms`: how long what nobody names stays. Read once, at start.
+    pub garbage_grace_ms: u64,
     /// `freshet.remote.scrub.bytes.per.second`: how fast it is read back; 0 for never. Dynamic.
     pub scrub_bytes_per_second: u64,
     /// `freshet.remote.export.interval.ms`: how often topics, settings and positions are exported, if they
@@ -111,6 +113,7 @@ impl Layers {
             list_offsets_wait_ms: self.unsigned("remote.list.offsets.request.timeout.ms"),
             readers: self.tier_readers(),
             scrub_interval_ms: self.unsigned("freshet.remote.scrub.interval.ms"),
+            garbage_grace_ms: self.unsigned("freshet.remote.garbage.grace.ms"),
             scrub_bytes_per_second: rate("freshet.remote.scrub.bytes.per.second"),
             export_interval_ms: self.unsigned("freshet.remote.export.interval.ms"),
             metadata_partitions: metadata("rlmm.config.remote.log.metadata.topic.num.partitions"),
@@ -198,6 +201,7 @@ mod tests {
                 disk: None,
             },
             scrub_interval_ms: 86_400_000,
+            garbage_grace_ms: 3_600_000,
             scrub_bytes_per_second: 1 << 20,
             export_interval_ms: 10_000,
             metadata_partitions: 50,

@@ -217,7 +217,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .at_least(1)
         .cluster_wide()
         .doc("How often all of a partition that is in object storage is listed, and each object looked \
-              at. What two listings show that lie an hour apart, and nobody knows, is deleted."),
+              at. What two listings show that lie `freshet.remote.garbage.grace.ms` apart, and nobody \
+              knows, is deleted."),
+    long("freshet.remote.garbage.grace.ms", "3600000")
+        .millis()
+        .at_least(1000)
+        .doc("How long an object stays in object storage that nobody names any more. Longer than any read \
+              or upload of an object takes, and than any request of a broker that was replaced stays on \
+              its way: less than ten minutes is for trying it out."),
     long("freshet.remote.scrub.bytes.per.second", "1048576")
         .at_least(0)
         .cluster_wide()

@@ -47,6 +47,17 @@ pub struct Limits {
     pub doomed: usize,
 }
 
+impl Limits {
+    /// With another grace age: an attempt has half of it.
+    pub fn of_grace(grace_ms: u64) -> Self {
+        Self {
+            grace_ms,
+            attempt_ms: grace_ms / 2,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -28,7 +28,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 10] {
+pub fn bucket_trials() -> [BucketTrial; 11] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -47,6 +47,7 @@ pub fn bucket_trials() -> [BucketTrial; 10] {
             "an_upload_that_is_there_and_given_up_is_nobodys",
             uploads::given_up,
         ),
+        alone("what_nobody_names_is_collected", uploads::collected),
         alone(
             "a_broker_that_stops_leaves_no_parts_of_uploads",
             uploads::stopped,

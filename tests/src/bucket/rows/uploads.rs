@@ -102,6 +102,75 @@ pub(super) fn given_up() -> Result<()> {
     Ok(())
 }
 
+/// What was given up goes after a grace age, and so does what nobody ever knew; what is named stays.
+pub(super) fn collected() -> Result<()> {
+    let grace = [
+        ("freshet.remote.garbage.grace.ms", "3000"),
+        ("freshet.remote.scrub.interval.ms", "500"),
+    ];
+    let stage = Stage::start_with(None, &grace)?;
+    let mut raw = stage.connect()?;
+    let mut book = Book::small("t").make(&mut raw)?;
+    let proxy = &stage.store.proxy;
+    let looks = |asked: &Asked| {
+        let looks = [Wants::Head, Wants::Get].contains(&asked.wants);
+        looks && asked.is_segment()
+    };
+    proxy.set([
+        Rule::new(Fault::Unsaid, puts_segment).one_in(2),
+        Rule::new(Fault::Refuse(503, "SlowDown"), looks),
+    ]);
+    book.write(&mut raw, 3)?;
+    let lost = eventually(Duration::from_secs(10), || {
+        let lost = proxy.seen(|seen| seen.fault == Some(Fault::Unsaid) && seen.status == Some(200));
+        ensure!(lost.len() >= 2, "{} answers were lost", lost.len());
+        Ok(lost)
+    })?;
+    proxy.heal();
+    book.await_cold(&mut raw, RECOVERY)?;
+    let stranger = stage.store.plant()?;
+    eventually(RECOVERY, || {
+        let unnamed = stage.store.unnamed()?;
+        ensure!(unnamed.is_empty(), "nobody names {unnamed:?}");
+        Ok(())
+    })?;
+    ensure!(!stranger.exists(), "the stranger is there");
+    let deleted = proxy.seen(|seen| seen.asked.wants == Wants::Delete && seen.asked.is_segment());
+    let is_deleted = |key: &String| deleted.iter().any(|seen| seen.asked.key == *key);
+    let gone = lost.iter().filter(|seen| is_deleted(&seen.asked.key));
+    ensure!(gone.count() > 0, "none of {lost:?} is among {deleted:?}");
+    let swept = stage.counted("freshet_remote_swept_objects_total")?;
+    ensure!(swept >= 1, "nothing was swept");
+    listed_late(&stage, &mut book)?;
+    stage.recovers(&[book])
+}
+
+/// Listings leave out what came within seconds: nothing is deleted for that, and nothing is missing.
+fn listed_late(stage: &Stage, book: &mut Book) -> Result<()> {
+    let proxy = &stage.store.proxy;
+    let lists = |asked: &Asked| asked.wants == Wants::List;
+    proxy.set([Rule::new(Fault::Stale(Duration::from_secs(6)), lists)]);
+    let deletions = || {
+        let deletes = |seen: &Seen| seen.asked.wants == Wants::Delete && seen.asked.is_segment();
+        proxy.seen(deletes).len()
+    };
+    let (walks, deleted) = ("freshet_remote_scrub_walks_total", deletions());
+    let before = stage.counted(walks)?;
+    let mut raw = stage.connect()?;
+    book.write(&mut raw, 3)?;
+    book.await_cold(&mut raw, RECOVERY)?;
+    eventually(RECOVERY, || {
+        let walked = stage.counted(walks)? - before;
+        ensure!(walked >= 4, "walked {walked} times");
+        let damaged = stage.counted("freshet_remote_damaged_objects")?;
+        ensure!(damaged == 0, "{damaged} count as damaged");
+        Ok(())
+    })?;
+    proxy.heal();
+    ensure!(deletions() == deleted, "something was deleted");
+    Ok(())
+}
+
 /// A broker that stops has what was sent of unfinished uploads thrown away.
 pub(super) fn stopped() -> Result<()> {
     let mut stage = Stage::start(None)?;

@@ -318,7 +318,8 @@ async fn too_many_who_wait_are_refused() {
     let tiered = Tiered::whole(stones(120, 100_000)).await;
     let limits = ReadLimits {
         requests: 2,
-        waiting: 5,
+        // For one client alone, half of them.
+        waiting: 10,
         ..plain()
     };
     let (past, reader) = (tiered.past(), tiered.reader(limits));

@@ -34,7 +34,7 @@ fn described(raw: &mut Raw, topic: &str) -> Result<(String, i8, Vec<String>)> {
 
 /// Where each topic that tiers ends in the bucket.
 fn tiered(broker: &Broker) -> Result<BTreeMap<String, i64>> {
-    let told = tier(broker, &["status", "--output", "json"])?.success()?;
+    let told = tier(broker, &["status", "--partitions", "--output", "json"])?.success()?;
     let rows: Vec<serde_json::Value> = serde_json::from_str(&told)?;
     let row = |row: &serde_json::Value| {
         let name = row["topic"].as_str().context("a name")?;

@@ -77,7 +77,11 @@ fn fill(raw: &mut Raw, place: &Place, topic: &str, set: &[(&str, &str)]) -> Resu
     raw.create_topic(topic, &[TIERED, set].concat())?;
     let end = produce(raw, topic, 40)?;
     let tiered = eventually(PATIENCE, || {
-        let told = tier(&place.broker, &["status", topic, "--output", "json"])?.success()?;
+        let told = tier(
+            &place.broker,
+            &["status", topic, "--partitions", "--output", "json"],
+        )?
+        .success()?;
         let told: serde_json::Value = serde_json::from_str(&told)?;
         let tiered = told[0]["tiered_end"].as_i64().context("no end")?;
         ensure!(tiered + 8 >= end, "{told}");
@@ -160,7 +164,11 @@ fn restored(place: &Place, (kept, end): (&str, i64), before: &[u8]) -> Result<()
     ensure!(next == end + 24, "{next}, behind {end}");
     eventually(PATIENCE, || {
         ensure!(place.kept()?.is_empty(), "{:?}", place.kept()?);
-        let told = tier(&place.broker, &["status", "kept", "--output", "json"])?.success()?;
+        let told = tier(
+            &place.broker,
+            &["status", "kept", "--partitions", "--output", "json"],
+        )?
+        .success()?;
         let told: serde_json::Value = serde_json::from_str(&told)?;
         let tiered = told[0]["tiered_end"].as_i64();
         ensure!(tiered.is_some_and(|tiered| tiered > end), "{told}");

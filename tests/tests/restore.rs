@@ -213,6 +213,18 @@ struct Before {
     batches: Vec<Bytes>,
     producer: i64,
     tiered: i64,
+    settings: Vec<Value>,
+}
+
+/// What somebody has set, of topics and of all brokers.
+fn all_set(bootstrap: &str) -> Result<Vec<Value>> {
+    let resources = ["topic:cold", "topic:t", "topic:plain", "brokers"];
+    let told = resources.map(|resource| {
+        let asked = ["config", "describe", resource, "--output", "json"];
+        let told = command(bootstrap, &asked)?.success()?;
+        serde_json::from_str(&told).with_context(|| told.clone())
+    });
+    told.into_iter().collect()
 }
 
 /// Three brokers that tier.
@@ -287,6 +299,8 @@ fn live(cluster: &Cluster, place: &Place) -> Result<Before> {
     ];
     cluster.create_topic_with("t", (1, 3), &tiered)?;
     cluster.create_topic_with("plain", (2, 3), &[("retention.ms", "86400000")])?;
+    let set = ["config", "set", "brokers", "message.max.bytes=1234567"];
+    command(&bootstrap, &set)?.success()?;
     cluster.await_whole("t", PATIENCE)?;
     let connect = || cluster.connect(cluster.leader("t", 0)?);
     let producer = new_producer(&mut connect()?)?;
@@ -322,6 +336,7 @@ fn live(cluster: &Cluster, place: &Place) -> Result<Before> {
         batches,
         producer,
         tiered,
+        settings: all_set(&bootstrap)?,
     })
 }
 
@@ -362,6 +377,12 @@ fn compare(cluster: &Cluster, before: &Before, told: &Value) -> Result<()> {
     ensure!(position(&bootstrap, "ahead")? == end, "{told}");
     let lost = i64::try_from(before.batches.len())? - end;
     ensure!(told["positions"]["lost_records"] == lost, "{told}");
+    let settings = all_set(&bootstrap)?;
+    ensure!(
+        settings == before.settings,
+        "settings were {:?}, and are {settings:?}: {told}",
+        before.settings
+    );
     writes_go_on(cluster, before, end)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use freshet_client::Floors;
+use freshet_client::{ConfigChange, Floors, Resource};
 use freshet_tier::ExportedTopic;
 use freshet_types::TopicId;
 use serde::Serialize;
@@ -175,6 +175,28 @@ async fn watch(context: &Context, source: &Source, long: Duration) -> anyhow::Re
     Ok(())
 }
 
+/// Gives something its settings back, one by one: what is refused keeps no other from coming. Those that
+/// only files change stay as they are, as the cluster has noted them itself. Says whether that was all.
+async fn set(
+    context: &Context,
+    resource: &Resource,
+    changes: &[ConfigChange],
+    remarks: &mut Vec<String>,
+) -> anyhow::Result<bool> {
+    let admin = context.client.admin();
+    let entries = admin.describe_configs(resource).await?;
+    let is_fixed = |name: &str| entries.iter().any(|it| it.name == name && it.read_only);
+    let mut is_whole = true;
+    for change in changes.iter().filter(|change| !is_fixed(&change.name)) {
+        let one = std::slice::from_ref(change);
+        if let Err(error) = admin.alter_configs(resource, one, false).await {
+            remarks.push(error.to_string());
+            is_whole = false;
+        }
+    }
+    Ok(is_whole)
+}
+
 async fn carry_out(
     context: &Context,
     (plan, found): (&Plan, &Found),
@@ -182,11 +204,8 @@ async fn carry_out(
     failures: &mut Failures,
 ) -> anyhow::Result<()> {
     for (resource, changes) in &plan.settings {
-        let admin = context.client.admin();
-        match admin.alter_configs(resource, changes, false).await {
-            Ok(()) => restored.settings += 1,
-            Err(error) => restored.remarks.push(error.to_string()),
-        }
+        let is_whole = set(context, resource, changes, &mut restored.remarks).await?;
+        restored.settings += usize::from(is_whole);
     }
     let creating = topics::create(context, plan, false);
     let outcomes = context.patience.with("creating topics", creating).await?;

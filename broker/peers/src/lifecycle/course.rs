@@ -21,6 +21,9 @@ const PULSE_MS: u64 = 100;
 /// Sessions for which a number may be somebody else's before that is taken for a second process: one
 /// that has just begun, one that a late controller added, one for the way.
 const SESSIONS_OF_ANOTHER: u64 = 3;
+/// From one refusal to the next there is a pause and an answer. Where there is more, ms, a controller
+/// was sought meanwhile, and a new one gives every session anew.
+const SOUGHT_MS: u64 = 4 * RETRY_MS;
 
 /// How fast a broker's heart beats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,9 +184,25 @@ struct Attempts {
     /// The epoch that was lost; `None` for the first registration of this process, which alone must
     /// come to an end in time.
     held: Option<i64>,
-    /// Since when somebody else has the number.
-    another_since: Option<Millis>,
+    another: Option<Another>,
     last: Option<String>,
+}
+
+/// Somebody else has the number, says one controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Another {
+    since: Millis,
+    /// When it last said so.
+    told: Millis,
+}
+
+impl Another {
+    /// It says so now as well.
+    fn told(before: Option<Self>, now: Millis) -> Self {
+        let same = before.filter(|before| now - before.told <= SOUGHT_MS);
+        let since = same.map_or(now, |before| before.since);
+        Self { since, told: now }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +238,7 @@ impl Course {
                 due: now,
                 began: now,
                 held: None,
-                another_since: None,
+                another: None,
                 last: None,
             }),
             shown: None,
@@ -343,22 +362,24 @@ impl Course {
                 return;
             }
             Err(unheard) => {
-                attempts.another_since = None;
+                attempts.another = None;
                 attempts.last = Some(unheard.words());
                 return;
             }
             Ok(Err(refused)) => refused,
         };
-        let another = matches!(refused, MetadataError::DuplicateBroker { .. });
-        let since = *attempts.another_since.get_or_insert(now);
-        if !another {
+        if !matches!(refused, MetadataError::DuplicateBroker { .. }) {
             self.phase = Phase::Ended(End::Failed(LifeError::Refused(refused)));
-        } else if now - since >= self.pace.session_ms * SESSIONS_OF_ANOTHER {
+            return;
+        }
+        let another = Another::told(attempts.another, now);
+        if now - another.since >= self.pace.session_ms * SESSIONS_OF_ANOTHER {
             let node = self.node;
             self.phase = Phase::Ended(End::Failed(LifeError::AnotherProcess { node }));
-        } else {
-            attempts.last = Some(refused.to_string());
+            return;
         }
+        attempts.another = Some(another);
+        attempts.last = Some(refused.to_string());
     }
 
     /// The epoch is on all disks that are online.
@@ -413,7 +434,7 @@ impl Course {
                 due: now,
                 began: now,
                 held: Some(epoch),
-                another_since: None,
+                another: None,
                 last: None,
             });
         }

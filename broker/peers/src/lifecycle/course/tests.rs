@@ -205,14 +205,37 @@ fn the_session_of_the_process_before_is_waited_for_and_a_second_process_is_told_
             ),
         ],
     );
+    let mut course = started();
+    refused_until(&mut course, 0, 2_900);
     live(
-        &mut started(),
+        &mut course,
         vec![
-            (0, Registered(DUPLICATE), wait(100), Registering),
             (3_000, Registered(DUPLICATE), another(), LifeState::Gone),
             (9_000, Registered(Ok(Ok(5))), another(), LifeState::Gone),
         ],
     );
+}
+
+/// Whoever takes over knows no session and gives each one anew, that of the process before too.
+#[test]
+fn time_in_which_a_controller_was_sought_tells_nothing_of_another_process() {
+    let another = || failed(LifeError::AnotherProcess { node: NODE });
+    let mut course = started();
+    for began in [0, 2_500, 5_000] {
+        refused_until(&mut course, began, began + 2_000);
+    }
+    refused_until(&mut course, 7_500, 10_400);
+    live(
+        &mut course,
+        vec![(10_500, Registered(DUPLICATE), another(), LifeState::Gone)],
+    );
+}
+
+/// One controller answers every 100 ms, from `began` to `end`.
+fn refused_until(course: &mut Course, began: u64, end: u64) {
+    let at = (began..=end).step_by(100);
+    let told = at.map(|at| (at, Registered(DUPLICATE), wait(at + 100), Registering));
+    live(course, told.collect());
 }
 
 #[test]

@@ -68,15 +68,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Cluster(cluster::Command::Up(up)) = cli.command {
         return cluster::run_alone(&output, &patience, up).await;
     }
-    let command = match cli.command {
-        Command::Tier(tier::Command::Verify(args)) => {
-            return tier::verify(output, patience, args).await;
-        }
-        Command::Tier(tier::Command::Kept(args)) => {
-            return tier::kept(output, patience, args).await;
-        }
-        other => other,
-    };
+    if let Command::Tier(tier::Command::Alone(command)) = cli.command {
+        return tier::run_alone(output, patience, command).await;
+    }
     let security = match &cli.global.command_config {
         Some(file) => security::read(file, &patience)?,
         None => Security::default(),
@@ -88,7 +82,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         output,
         patience,
     };
-    match command {
+    match cli.command {
         Command::Topic(command) => topic::run(&context, command).await,
         Command::Produce(command) => produce::run(&context, command).await,
         Command::Consume(command) => consume::run(&context, command).await,

@@ -20,6 +20,13 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Copy a paused topic again.
     Resume(pause::Resume),
+    #[command(flatten)]
+    Alone(Alone),
+}
+
+/// What asks no broker: what it looks at outlives them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alone {
     /// Check whether what a bucket has of a cluster is all there and undamaged; asks no broker.
     Verify(verify::Verify),
     /// Show deleted topics whose objects were kept; asks no broker.
@@ -31,25 +38,17 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Status(args) => status::run(context, args).await,
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
-        Command::Verify(args) => verify(context.output, context.patience, args).await,
-        Command::Kept(args) => kept(context.output, context.patience, args).await,
+        Command::Alone(command) => run_alone(context.output, context.patience, command).await,
     }
 }
 
-/// Asks no broker: what it looks at outlives them.
-pub(crate) async fn verify(
+pub(crate) async fn run_alone(
     output: Output,
     patience: Patience,
-    args: verify::Verify,
+    command: Alone,
 ) -> anyhow::Result<()> {
-    verify::run(output, patience, args).await
-}
-
-/// Asks no broker either.
-pub(crate) async fn kept(
-    output: Output,
-    patience: Patience,
-    args: kept::Kept,
-) -> anyhow::Result<()> {
-    kept::run(output, patience, args).await
+    match command {
+        Alone::Verify(args) => verify::run(output, patience, args).await,
+        Alone::Kept(args) => kept::run(output, patience, args).await,
+    }
 }

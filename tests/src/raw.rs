@@ -35,6 +35,19 @@ impl Raw {
     /// The settings of a broker.
     pub const BROKER: i8 = 4;
 
+    /// As a timestamp to ListOffsets: the end.
+    pub const LATEST: i64 = -1;
+    /// The first offset.
+    pub const EARLIEST: i64 = -2;
+    /// The record with the largest time.
+    pub const NEWEST: i64 = -3;
+    /// The first offset on the disk (KIP-405).
+    pub const EARLIEST_LOCAL: i64 = -4;
+    /// The last offset in object storage (KIP-1005).
+    pub const LATEST_TIERED: i64 = -5;
+    /// The first offset that is not there (KIP-1023).
+    pub const PENDING_UPLOAD: i64 = -6;
+
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> Result<Self> {
         let address = address.to_socket_addrs()?.next().context("no address")?;

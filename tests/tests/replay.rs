@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use freshet_tests::{
-    Broker, Client, Cluster, Cold, Kind, Raw, S3Server, Suite, enter, eventually, get,
-    missing_for_buckets, missing_for_trials,
+    Broker, Client, Cluster, Cold, Kind, Raw, S3Server, Suite, enter, get, missing_for_buckets,
+    missing_for_trials,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,13 +121,7 @@ fn moves(cluster: &mut Cluster) -> Result<()> {
     let cold = cold.write(&bootstrap, || leads(cluster, 0))?;
     for reader in [Client::Java, Client::Librdkafka, Client::FranzGo] {
         cluster.await_whole("t", PATIENCE)?;
-        let leader = cluster.leader("t", 0)?;
-        cluster.node(leader).kill()?;
-        eventually(PATIENCE, || {
-            let next = cluster.leader("t", 0)?;
-            ensure!(next != leader, "{leader} still leads");
-            Ok(())
-        })?;
+        let leader = cluster.depose("t")?;
         let local = cold.local_starts(|partition| leads(cluster, partition))?;
         replay(&cold, reader, (&bootstrap, &local))?;
         cluster.node(leader).start()?;

@@ -24,10 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A batch; eight of them make a segment.
 const BATCH_BYTES: usize = 128 << 10;
 const CLUSTER: &str = "cmVzdG9yZWQtY2x1c3Rlcg";
-/// As timestamps to ListOffsets.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-const LATEST_TIERED: i64 = -5;
 const NOT_LEADER: i16 = 6;
 const DUPLICATE: i16 = 46;
 
@@ -319,7 +315,7 @@ fn live(cluster: &Cluster, place: &Place) -> Result<Before> {
         command(&bootstrap, &reset)?.success()?;
     }
     let tiered = eventually(PATIENCE, || {
-        let (code, _, last) = connect()?.offset_at("t", LATEST_TIERED)?;
+        let (code, _, last) = connect()?.offset_at("t", Raw::LATEST_TIERED)?;
         ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
         Ok(last + 1)
     })?;
@@ -343,9 +339,9 @@ fn live(cluster: &Cluster, place: &Place) -> Result<Before> {
 fn compare(cluster: &Cluster, before: &Before, told: &Value) -> Result<()> {
     let bootstrap = cluster.bootstrap();
     let mut raw = cluster.connect(cluster.leader("t", 0)?)?;
-    let (code, _, start) = raw.offset_at("t", EARLIEST)?;
+    let (code, _, start) = raw.offset_at("t", Raw::EARLIEST)?;
     ensure!((code, start) == (0, 0), "it begins at {start}: {code}");
-    let (_, _, end) = raw.offset_at("t", LATEST)?;
+    let (_, _, end) = raw.offset_at("t", Raw::LATEST)?;
     ensure!(
         end >= before.tiered,
         "it ends at {end}, {} were copied",
@@ -360,7 +356,7 @@ fn compare(cluster: &Cluster, before: &Before, told: &Value) -> Result<()> {
     let mut ends = Vec::new();
     for partition in cluster.partitions("cold")? {
         let mut raw = cluster.connect(cluster.leader("cold", partition.index)?)?;
-        let (code, _, end) = raw.offset_of(("cold", partition.index), LATEST)?;
+        let (code, _, end) = raw.offset_of(("cold", partition.index), Raw::LATEST)?;
         ensure!(
             code == 0 && end > 0,
             "cold-{}: {code}, {end}",
@@ -443,7 +439,7 @@ fn only_disk() -> Result<()> {
     let (_, end) = produce(|| cluster.connect(leader), -1, 44)?;
     let mut raw = cluster.connect(leader)?;
     let copied = eventually(PATIENCE, || {
-        let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
+        let (code, _, last) = raw.offset_at("t", Raw::LATEST_TIERED)?;
         ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
         Ok(last + 1)
     })?;
@@ -489,7 +485,7 @@ fn verified() -> Result<()> {
     raw.create_topic("t", &tiered)?;
     let (_, end) = produce(|| Raw::connect(broker.bootstrap()), -1, 30)?;
     eventually(PATIENCE, || {
-        let (code, _, last) = raw.offset_at("t", LATEST_TIERED)?;
+        let (code, _, last) = raw.offset_at("t", Raw::LATEST_TIERED)?;
         ensure!(code == 0 && last + 16 >= end, "tiered to {last} of {end}");
         Ok(())
     })?;

@@ -28,10 +28,6 @@ const OUT_OF_RANGE: i16 = 1;
 const STORAGE: i16 = 56;
 const TOPIC_RESOURCE: i8 = 2;
 const BROKER_RESOURCE: i8 = 4;
-/// As timestamps to ListOffsets.
-const EARLIEST: i64 = -2;
-const NEWEST: i64 = -3;
-const LOCAL: i64 = -4;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A batch; eight of them make a segment.
 const BATCH_BYTES: usize = 128 << 10;
@@ -376,7 +372,7 @@ fn measured() -> Result<()> {
     })?;
     let end = produce(&mut raw, "t", 40)?;
     let away = eventually(PATIENCE, || {
-        let local = raw.offset_at("t", LOCAL)?;
+        let local = raw.offset_at("t", Raw::EARLIEST_LOCAL)?;
         ensure!(local.0 == 0 && local.2 + 16 >= end, "{local:?} of {end}");
         Ok(local.2)
     })?;
@@ -503,7 +499,7 @@ fn cached() -> Result<()> {
     raw.create_topic("t", &topic)?;
     let end = produce(&mut raw, "t", 120)?;
     let away = eventually(PATIENCE, || {
-        let local = raw.offset_at("t", LOCAL)?;
+        let local = raw.offset_at("t", Raw::EARLIEST_LOCAL)?;
         ensure!(local.0 == 0 && local.2 + 16 >= end, "{local:?} of {end}");
         Ok(local.2)
     })?;
@@ -607,7 +603,7 @@ fn deleted_by_request(bootstrap: &str, raw: &mut Raw) -> Result<()> {
 
 /// The log begins there: what is before is nowhere, and what is there can be read.
 fn begins_at(raw: &mut Raw, start: i64) -> Result<()> {
-    let told = raw.offset_at("t", EARLIEST)?;
+    let told = raw.offset_at("t", Raw::EARLIEST)?;
     ensure!(told == (0, -1, start), "{told:?} instead of {start}");
     let before = raw.fetch("t", start - 1, 1000)?.error_code;
     ensure!(before == OUT_OF_RANGE, "{before} before {start}");
@@ -642,13 +638,15 @@ fn bucket_away(bucket: &Path, raw: &mut Raw) -> Result<()> {
 /// Retention takes the older half of what is in the bucket, and nothing of the other one.
 fn deleted_by_age(raw: &mut Raw) -> Result<()> {
     // By their own time the records are of two minutes, long ago.
-    let (_, newest, _) = raw.offset_at("t", NEWEST)?;
+    let (_, newest, _) = raw.offset_at("t", Raw::NEWEST)?;
     let age = (now_ms() - newest + 60_000).to_string();
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), "retention.ms", &age)?;
     ensure!(code == 0, "{code}: {why}");
     eventually(PATIENCE, || {
-        let ((_, _, start), (_, _, local)) =
-            (raw.offset_at("t", EARLIEST)?, raw.offset_at("t", LOCAL)?);
+        let ((_, _, start), (_, _, local)) = (
+            raw.offset_at("t", Raw::EARLIEST)?,
+            raw.offset_at("t", Raw::EARLIEST_LOCAL)?,
+        );
         ensure!(
             300 < start && start < local,
             "it begins at {start}, the disk at {local}"
@@ -659,7 +657,7 @@ fn deleted_by_age(raw: &mut Raw) -> Result<()> {
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), "retention.ms", "-1")?;
     ensure!(code == 0, "{code}: {why}");
     eventually(PATIENCE, || {
-        let (_, _, start) = raw.offset_at("t", EARLIEST)?;
+        let (_, _, start) = raw.offset_at("t", Raw::EARLIEST)?;
         begins_at(raw, start)
     })
 }
@@ -667,7 +665,7 @@ fn deleted_by_age(raw: &mut Raw) -> Result<()> {
 /// By accident nobody loses what is in the bucket; on purpose it is gone, and what the disk has is all
 /// there is.
 fn switched_off(raw: &mut Raw) -> Result<()> {
-    let (_, _, before) = raw.offset_at("t", EARLIEST)?;
+    let (_, _, before) = raw.offset_at("t", Raw::EARLIEST)?;
     let off = ("remote.storage.enable", "false");
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
     ensure!(code == INVALID_CONFIG, "{code}: {why}");
@@ -681,7 +679,10 @@ fn switched_off(raw: &mut Raw) -> Result<()> {
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "t"), off.0, off.1)?;
     ensure!(code == 0, "{why}");
     eventually(PATIENCE, || {
-        let (earliest, local) = (raw.offset_at("t", EARLIEST)?, raw.offset_at("t", LOCAL)?);
+        let (earliest, local) = (
+            raw.offset_at("t", Raw::EARLIEST)?,
+            raw.offset_at("t", Raw::EARLIEST_LOCAL)?,
+        );
         ensure!(
             earliest == local && earliest.2 > before,
             "{earliest:?}, {local:?}"
@@ -774,13 +775,7 @@ fn known_by_the_next() -> Result<()> {
         cold.await_away(|| cluster.connect(cluster.leader("t", 0)?))?;
         cold.read_by(reader, &bootstrap)?;
         cold.look_up(|| cluster.connect(cluster.leader("t", 0)?))?;
-        let leader = cluster.leader("t", 0)?;
-        cluster.node(leader).kill()?;
-        eventually(PATIENCE, || {
-            let next = cluster.leader("t", 0)?;
-            ensure!(next != leader, "{leader} still leads");
-            Ok(())
-        })?;
+        let leader = cluster.depose("t")?;
         cold.await_away(|| cluster.connect(cluster.leader("t", 0)?))?;
         cold.look_up(|| cluster.connect(cluster.leader("t", 0)?))?;
         cluster.node(leader).start()?;

@@ -30,12 +30,23 @@ pub struct RemoteTraffic {
     pub reads: AtomicU64,
     /// Of these, those that failed.
     pub failed_reads: AtomicU64,
-    /// Bytes of batches that they gave.
+    /// Bytes of batches that they gave to who had waited for them.
     pub read_bytes: AtomicU64,
     /// Times that a log that begins anew asked for what is before it.
     pub beginnings: AtomicU64,
     /// Of these, those that were not answered.
     pub failed_beginnings: AtomicU64,
+}
+
+/// Counts more for all of these at once: the broker, and a topic.
+pub(crate) fn count(
+    these: [&RemoteTraffic; 2],
+    counter: fn(&RemoteTraffic) -> &AtomicU64,
+    more: u64,
+) {
+    for it in these {
+        counter(it).fetch_add(more, Relaxed);
+    }
 }
 
 impl Traffic {

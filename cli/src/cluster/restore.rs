@@ -26,8 +26,9 @@ use plan::{Plan, PlannedTopic, Standing};
 The brokers that are to take over start with empty disks, with the cluster id of before
 (freshet.cluster.id) and with the same bucket. Clients stay away until this has ended: the topics that they
 might create would be in the way. With --deleted the cluster goes on meanwhile: it gets topics back that it
-has deleted, whose objects were kept (freshet.remote.delete.on.topic.delete). The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the
-environment. It may be said again: what is there already stays as it is.
+has deleted, whose objects were kept (freshet.remote.delete.on.topic.delete). The bucket is found as brokers
+find it, by AWS_*, GOOGLE_* or AZURE_* of the environment. It may be said again: what is there already stays
+as it is.
 
 EXAMPLES:
   freshet cluster restore --from s3://bucket/prefix --dry-run

@@ -1,7 +1,8 @@
 //! `freshet tier kept`.
 
 use clap::Args;
-use freshet_types::TopicPartition;
+use freshet_tier::ExportedTopic;
+use freshet_types::{PartitionId, TopicPartition};
 use serde::Serialize;
 
 use super::source::Source;
@@ -39,10 +40,7 @@ struct Row {
 }
 
 pub(super) async fn run(output: Output, patience: Patience, args: Kept) -> anyhow::Result<()> {
-    let source = match &args.cluster_id {
-        Some(id) => Source::open(&args.from, id)?,
-        None => Source::open_only(&args.from).await?,
-    };
+    let source = Source::find(&args.from, args.cluster_id.as_deref()).await?;
     let reading = patience.with("reading the bucket", read(&source));
     let (rows, damaged) = reading.await?;
     output.show(&rows, table)?;
@@ -55,31 +53,24 @@ pub(super) async fn run(output: Output, patience: Patience, args: Kept) -> anyho
 async fn read(source: &Source) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     let mut damaged = Vec::new();
     let cluster = source.cluster(&mut damaged).await?;
-    let mut rows = Vec::new();
-    for topic in source.kept(&cluster, &mut damaged).await? {
-        let mut row = Row {
+    let kept = source.kept(&cluster, &mut damaged).await?;
+    let held = source.held(&kept, &mut damaged).await?;
+    let row = |topic: ExportedTopic| {
+        let at = |partition| TopicPartition {
+            topic: topic.id,
+            partition,
+        };
+        let held = || held.range(at(0)..=at(PartitionId::MAX)).map(|(_, it)| it);
+        Row {
             topic: topic.name,
             id: topic.id.to_string(),
             partitions: topic.leader_epochs.len(),
-            segments: 0,
-            bytes: 0,
-            offsets: 0,
-        };
-        for partition in (0..).take(row.partitions) {
-            let at = TopicPartition {
-                topic: topic.id,
-                partition,
-            };
-            let (manifest, complaints) = source.manifest(at).await?;
-            damaged.extend(complaints);
-            let Some(manifest) = manifest else { continue };
-            row.segments += manifest.segments().len();
-            row.bytes += manifest.size_bytes();
-            row.offsets += manifest.remote_end() - manifest.log_start();
+            segments: held().map(|it| it.segments).sum(),
+            bytes: held().map(|it| it.bytes).sum(),
+            offsets: held().map(|it| it.end - it.start).sum(),
         }
-        rows.push(row);
-    }
-    Ok((rows, damaged))
+    };
+    Ok((kept.into_iter().map(row).collect(), damaged))
 }
 
 fn table(rows: &Vec<Row>) -> Rows {

@@ -57,6 +57,7 @@ pub(crate) struct Held {
     pub(crate) start: Offset,
     /// The offset after the last one.
     pub(crate) end: Offset,
+    pub(crate) segments: usize,
     /// Bytes of all segments.
     pub(crate) bytes: u64,
     /// Who wrote it last.
@@ -69,6 +70,7 @@ impl Held {
         (!manifest.is_deleted()).then(|| Self {
             start: manifest.log_start(),
             end: manifest.remote_end(),
+            segments: manifest.segments().len(),
             bytes: manifest.size_bytes(),
             leader_epoch: manifest.leader_epoch(),
         })
@@ -81,8 +83,16 @@ impl Source {
         Ok(Self::of(open(url)?, cluster))
     }
 
+    /// Opens what a bucket has of a cluster, or of the only one where none is named.
+    pub(super) async fn find(url: &str, cluster: Option<&str>) -> Result<Self> {
+        match cluster {
+            Some(id) => Self::open(url, id),
+            None => Self::open_only(url).await,
+        }
+    }
+
     /// Opens a bucket of one cluster only, whichever that is.
-    pub(crate) async fn open_only(url: &str) -> Result<Self> {
+    async fn open_only(url: &str) -> Result<Self> {
         let objects = open(url)?;
         let mut clusters = steps(&*objects, CLUSTERS).await?;
         match (clusters.pop(), clusters.as_slice()) {
@@ -169,7 +179,7 @@ impl Source {
     }
 
     /// What of these topics is in object storage.
-    async fn held(
+    pub(super) async fn held(
         &self,
         topics: &[ExportedTopic],
         damaged: &mut Vec<String>,

@@ -103,10 +103,7 @@ struct Progress {
 }
 
 pub(super) async fn run(output: Output, patience: Patience, args: Verify) -> anyhow::Result<()> {
-    let source = match &args.cluster_id {
-        Some(id) => Source::open(&args.from, id)?,
-        None => Source::open_only(&args.from).await?,
-    };
+    let source = Source::find(&args.from, args.cluster_id.as_deref()).await?;
     let progress = Arc::new(Progress::default());
     let words = |waited: Duration| {
         let segments = progress.segments.load(Ordering::Relaxed);

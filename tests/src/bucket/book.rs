@@ -13,9 +13,6 @@ use crate::bits::Bits;
 use crate::raw::{Raw, batch, fetch_request};
 use crate::scenario::eventually;
 
-/// As timestamps to ListOffsets.
-const EARLIEST_LOCAL: i64 = -4;
-const PENDING_UPLOAD: i64 = -6;
 /// A fixed moment (2023-11-14); each record is ten milliseconds younger than the one before.
 const EPOCH_MS: i64 = 1_700_000_000_000;
 const STEP_MS: i64 = 10;
@@ -205,7 +202,7 @@ impl Book {
             );
             Ok(offset)
         };
-        Ok((at(EARLIEST_LOCAL)?, at(PENDING_UPLOAD)?))
+        Ok((at(Raw::EARLIEST_LOCAL)?, at(Raw::PENDING_UPLOAD)?))
     }
 
     /// Waits until all that can be is in the bucket, and nothing of that on the disk.

@@ -288,6 +288,17 @@ impl Cluster {
         })
     }
 
+    /// Kills the leader of a topic's first partition, and waits until another leads. Gives who it was.
+    pub fn depose(&mut self, topic: &str) -> Result<i32> {
+        let old = self.leader(topic, 0)?;
+        self.node(old).kill()?;
+        eventually(Duration::from_secs(60), || {
+            let next = self.leader(topic, 0)?;
+            ensure!(next != old, "{old} still leads");
+            Ok(old)
+        })
+    }
+
     /// Creates a topic with these replicas and min.insync.replicas 2, and waits until it is whole.
     pub fn create_topic(&self, topic: &str, partitions: i32, replicas: i16) -> Result<()> {
         self.create_topic_with(topic, (partitions, replicas), &[("retention.ms", "-1")])

@@ -19,12 +19,6 @@ const PER_CODEC: u64 = 600;
 const SEGMENT_MS: &str = "5000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// As timestamps to ListOffsets.
-const EARLIEST: i64 = -2;
-const EARLIEST_LOCAL: i64 = -4;
-const LATEST_TIERED: i64 = -5;
-const EARLIEST_PENDING_UPLOAD: i64 = -6;
-
 /// What was written to a topic that keeps next to nothing on the disk.
 pub struct Cold {
     topic: String,
@@ -83,10 +77,10 @@ impl Cold {
                 ensure!(code == 0, "ListOffsets {timestamp}: error {code}");
                 Ok(offset)
             };
-            let (earliest, local) = (at(EARLIEST)?, at(EARLIEST_LOCAL)?);
+            let (earliest, local) = (at(Raw::EARLIEST)?, at(Raw::EARLIEST_LOCAL)?);
             ensure!(earliest == 0, "the log begins at {earliest}");
             ensure!(local > end / 2, "the disk begins at {local} of {end}");
-            let (tiered, pending) = (at(LATEST_TIERED)?, at(EARLIEST_PENDING_UPLOAD)?);
+            let (tiered, pending) = (at(Raw::LATEST_TIERED)?, at(Raw::PENDING_UPLOAD)?);
             ensure!(
                 pending == tiered + 1 && local <= pending && pending <= end,
                 "tiered to {tiered}, then {pending}; the disk begins at {local} of {end}"
@@ -176,9 +170,10 @@ impl Cold {
     /// leads to a partition.
     pub fn local_starts(&self, leader: impl Fn(i32) -> Result<Raw>) -> Result<Vec<i64>> {
         let of = |partition| {
-            let told = leader(partition)?.offset_of((&self.topic, partition), EARLIEST_LOCAL)?;
+            let told =
+                leader(partition)?.offset_of((&self.topic, partition), Raw::EARLIEST_LOCAL)?;
             let (code, _, local) = told;
-            ensure!(code == 0, "ListOffsets {EARLIEST_LOCAL}: error {code}");
+            ensure!(code == 0, "the start of the disk: error {code}");
             let places = self.acked.values();
             let here = places.filter(|(place, _)| *place == partition).count();
             let most = i64::try_from(here * 3 / 4)?;

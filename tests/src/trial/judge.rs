@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::cluster::{Cluster, disk_start, fetch_once, read_copy};
 use crate::history::{Anomaly, History, Numbered, Read, Write, is_renumbering, renumbered};
 use crate::load::Seen;
+use crate::raw::Raw;
 use crate::scenario::eventually;
 
 /// Ends the load, reads everything from everybody and judges.
@@ -174,15 +175,12 @@ fn read_copies(cluster: &Cluster, history: &mut History, tiered: bool) -> Result
     Ok(())
 }
 
-/// As a timestamp to ListOffsets.
-const LATEST_TIERED: i64 = -5;
-
 /// What a disk lacks is in the bucket: without that a copy that lost all it had would begin at its end,
 /// and miss nothing.
 fn starts_in_the_bucket(cluster: &Cluster, partition: i32, start: i64) -> Result<()> {
     let mut leader = cluster.connect(cluster.leader(TOPIC, partition)?)?;
-    let (code, _, tiered) = leader.offset_of((TOPIC, partition), LATEST_TIERED)?;
-    ensure!(code == 0, "ListOffsets {LATEST_TIERED}: error {code}");
+    let (code, _, tiered) = leader.offset_of((TOPIC, partition), Raw::LATEST_TIERED)?;
+    ensure!(code == 0, "the end in the bucket: error {code}");
     ensure!(
         start <= tiered + 1,
         "{TOPIC}-{partition} begins at {start}, and what is before is in the bucket up to {tiered} only"

@@ -16,9 +16,6 @@ use crate::history::{History, Lookup, Read};
 use crate::load::Acked;
 use crate::raw::Raw;
 
-/// As timestamps to ListOffsets.
-const LATEST: i64 = -1;
-const EARLIEST_LOCAL: i64 = -4;
 /// Between two questions: others want the machine, too.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Whoever stands still is not waited for.
@@ -193,7 +190,7 @@ impl Asker {
         let Some(mut raw) = self.leader(partition) else {
             return Ok(());
         };
-        let Some(local) = self.named(&mut raw, partition, EARLIEST_LOCAL)? else {
+        let Some(local) = self.named(&mut raw, partition, Raw::EARLIEST_LOCAL)? else {
             return Ok(());
         };
         let (began, mut from, mut shown) = (Instant::now(), 0, Vec::new());
@@ -231,7 +228,7 @@ impl Asker {
         let Some(mut raw) = self.leader(partition) else {
             return Ok(());
         };
-        let ends = [EARLIEST_LOCAL, LATEST]
+        let ends = [Raw::EARLIEST_LOCAL, Raw::LATEST]
             .map(|timestamp| self.named(&mut raw, partition, timestamp).transpose());
         let [Some(local), Some(end)] = ends else {
             return Ok(());

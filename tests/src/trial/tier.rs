@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::cluster::{Cluster, Node};
 use crate::history::{History, Read};
 use crate::load::{Acked, Load};
+use crate::raw::Raw;
 use crate::scenario::{eventually, fetch};
 
 /// Trials that `cargo xtask test` runs in both ways.
@@ -86,10 +87,6 @@ pub(super) const CONFIGS: &[(&str, &str)] = &[
     ("segment.ms", "500"),
 ];
 
-/// As timestamps to ListOffsets.
-const LATEST: i64 = -1;
-const EARLIEST_LOCAL: i64 = -4;
-const LATEST_TIERED: i64 = -5;
 /// A partition whose uploads failed several times in a row waits for up to a minute.
 const PUT_OFF: Duration = Duration::from_secs(75);
 
@@ -119,7 +116,7 @@ fn named(cluster: &Cluster, timestamp: i64) -> Result<Vec<i64>> {
 /// Waits until the first records of each partition are on no disk.
 pub(super) fn await_cold(cluster: &Cluster) -> Result<()> {
     eventually(RECOVERY, || {
-        let local = named(cluster, EARLIEST_LOCAL)?;
+        let local = named(cluster, Raw::EARLIEST_LOCAL)?;
         let fine = local.iter().all(|start| *start > 0);
         ensure!(fine, "the disks begin at {local:?}");
         Ok(())
@@ -128,11 +125,11 @@ pub(super) fn await_cold(cluster: &Cluster) -> Result<()> {
 
 /// Waits until all that is there now has left the disks, whatever was put off.
 pub(super) fn await_copies(cluster: &Cluster) -> Result<()> {
-    let ends = eventually(RECOVERY, || named(cluster, LATEST))?;
+    let ends = eventually(RECOVERY, || named(cluster, Raw::LATEST))?;
     eventually(PUT_OFF, || {
         let (tiered, local) = (
-            named(cluster, LATEST_TIERED)?,
-            named(cluster, EARLIEST_LOCAL)?,
+            named(cluster, Raw::LATEST_TIERED)?,
+            named(cluster, Raw::EARLIEST_LOCAL)?,
         );
         let mut left = ends.iter().zip(tiered.iter().zip(&local));
         let fine = left.all(|(end, (tiered, local))| tiered + 1 >= *end && local >= end);
@@ -173,7 +170,7 @@ impl Cold {
 /// Somebody else's client reads all of it from the beginning, and all is there. Most of it is on no disk.
 pub(super) fn replay(cluster: &Cluster, history: &mut History, bits: &mut Bits) -> Result<String> {
     let client = *bits.pick(&[Client::Librdkafka, Client::FranzGo]);
-    let local = eventually(RECOVERY, || named(cluster, EARLIEST_LOCAL))?;
+    let local = eventually(RECOVERY, || named(cluster, Raw::EARLIEST_LOCAL))?;
     let shown = fetch(client, &cluster.bootstrap(), TOPIC)
         .with_context(|| format!("{} reads all of it", client.name()))?;
     let shown = shown.iter().map(crate::load::read);

@@ -111,7 +111,7 @@ fn off_and_on(broker: &Broker, raw: &mut Raw, end: i64) -> Result<()> {
     must(raw.set_config((TOPIC_RESOURCE, "later"), REMOTE, "true")?)?;
     must(raw.set_config(CLUSTER, TIERS, "false")?)?;
     await_tiered(broker, &["later"], end - 8)?;
-    let (_, _, start) = raw.offset_at("before", EARLIEST)?;
+    let (_, _, start) = raw.offset_at("before", Raw::EARLIEST)?;
     ensure!(start == 0, "the disk has all of it, and begins at {start}");
     must(raw.set_config(CLUSTER, TIERS, "true")?)?;
     let end = produce(raw, "before", 24)?;

@@ -43,6 +43,13 @@ pub enum ObjectFailure {
     Invalid,
 }
 
+impl ObjectFailure {
+    /// Whether it says nothing of what was asked: a moment later the answer may be another.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unanswered | Self::Unreachable)
+    }
+}
+
 /// An operation on the store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{doing} {key}: {failure:?}: {why}")]

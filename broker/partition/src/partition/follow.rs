@@ -1,7 +1,6 @@
 //! A follower's side: where it goes on, and what it does with a leader's answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::Partition;
 use crate::replica::Stand;
 use crate::replication::{Answer, Divergence, Local, Step, next_step};
 use crate::tiering::BeginningError;
+use crate::traffic::count;
 
 /// How long a replica waits to hear with what it begins, before it asks its leader again.
 const BEGINNING_PATIENCE: Duration = Duration::from_secs(10);
@@ -165,15 +165,9 @@ impl Partition {
                 let finding = readers.beginning(self.id(), at);
                 let found = timeout(BEGINNING_PATIENCE, finding).await;
                 let found = found.unwrap_or(Err(BeginningError::Late));
-                let (all, topic) = (readers.copies(), self.traffic().remote());
-                for counter in [&all.beginnings, &topic.beginnings] {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-                if found.is_err() {
-                    for counter in [&all.failed_beginnings, &topic.failed_beginnings] {
-                        counter.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                let both = self.remote_traffic(readers);
+                count(both, |it| &it.beginnings, 1);
+                count(both, |it| &it.failed_beginnings, found.is_err().into());
                 found
             }
             None => Ok(at.into()),

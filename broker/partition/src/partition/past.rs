@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::{Isolation, Partition, ReadError, Slice, TrimError};
 use crate::tiering::PastReaders;
+use crate::traffic::{RemoteTraffic, count};
 
 /// A copy of the manifest.
 #[derive(Debug, Clone)]
@@ -329,9 +330,7 @@ impl Partition {
             client,
         };
         let reading = readers.read(self.source(&past), spec);
-        readers.copies().reads.fetch_add(1, Ordering::Relaxed);
-        let topic = self.traffic().remote();
-        topic.reads.fetch_add(1, Ordering::Relaxed);
+        count(self.remote_traffic(readers), |it| &it.reads, 1);
         Ok(ColdRead { reading, from })
     }
 
@@ -344,27 +343,14 @@ impl Partition {
         read: ColdRead,
         isolation: Isolation,
     ) -> Result<Slice, ReadError> {
-        let topic = self.traffic().remote();
+        let both = self.remote_traffic(self.past_readers()?);
         let batches = match read.reading.await {
-            Ok(Ok(batches)) => batches,
-            Ok(Err(error)) => {
-                if let Ok(readers) = self.past_readers() {
-                    readers
-                        .copies()
-                        .failed_reads
-                        .fetch_add(1, Ordering::Relaxed);
-                }
-                topic.failed_reads.fetch_add(1, Ordering::Relaxed);
-                return Err(error.into());
-            }
+            Ok(batches) => batches,
             Err(_) => return Err(ReadError::PastUnknown),
         };
-        let bytes = batches.bytes as u64;
-        topic.read_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Ok(readers) = self.past_readers() {
-            let all = &readers.copies().read_bytes;
-            all.fetch_add(bytes, Ordering::Relaxed);
-        }
+        count(both, |it| &it.failed_reads, batches.is_err().into());
+        let batches = batches?;
+        count(both, |it| &it.read_bytes, batches.bytes as u64);
         // The bucket has nothing from there on: records were cleaned away.
         if batches.bytes == 0 && batches.next_offset > read.from {
             let read = self.read(batches.next_offset, 0, isolation, true).await;
@@ -396,6 +382,11 @@ impl Partition {
             .closed_segments(past.manifest.remote_end(), committed);
         let bytes = due.iter().map(|segment| segment.size_bytes()).sum();
         (due.len() as u64, bytes)
+    }
+
+    /// Of the broker, and of the topic.
+    pub(super) fn remote_traffic<'a>(&'a self, readers: &'a PastReaders) -> [&'a RemoteTraffic; 2] {
+        [&readers.copies().traffic, self.traffic().remote()]
     }
 
     fn past_readers(&self) -> Result<&Arc<PastReaders>, ReadError> {

@@ -19,6 +19,7 @@ use super::carry::{Carried, carry};
 use super::patrol::{Finding, Patrol};
 use super::tended::{Tended, Trouble, strange};
 use crate::partition::{KnownPast, Partition, Past};
+use crate::traffic::count;
 
 /// Pause after the first failure; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -451,20 +452,16 @@ impl Custodian {
             spacing: self.partition.view().config().index_interval_bytes,
         };
         let counts = &self.shared.parts.counts;
-        let topic = self.partition.traffic().remote();
-        counts.copies.fetch_add(1, Ordering::Relaxed);
-        topic.copies.fetch_add(1, Ordering::Relaxed);
+        let both = [&counts.traffic, self.partition.traffic().remote()];
+        count(both, |it| &it.copies, 1);
         let carrying = carry(&self.shared, carried, segment);
         match self.meanwhile(carrying, copy, exported_end).await? {
             Ok(stored) => {
-                let bytes = stored.size_bytes;
-                counts.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
-                topic.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+                count(both, |it| &it.copied_bytes, stored.size_bytes);
                 Ok(stored)
             }
             Err(error) => {
-                counts.failed_copies.fetch_add(1, Ordering::Relaxed);
-                topic.failed_copies.fetch_add(1, Ordering::Relaxed);
+                count(both, |it| &it.failed_copies, 1);
                 // Should this be lost as well, the attempt ends by its age.
                 let ids = vec![id];
                 self.tended.change(copy, Ask::Abandon { ids }).await?;

@@ -47,6 +47,7 @@ use crate::directory::Neighbour;
 use crate::manifests::{ManifestDoor, ManifestShards};
 use crate::partition::Partition;
 use crate::replica::Stand;
+use crate::traffic::RemoteTraffic;
 use custodian::Custodian;
 pub use exports::{Exporter, ExporterParts};
 use patrol::Scrubs;
@@ -58,12 +59,8 @@ use unlisted::Unlisted;
 /// What custodians have done, and readers, counted for whoever makes metrics of it; each only grows.
 #[derive(Debug, Default)]
 pub struct CopyCounts {
-    /// Segments that were to be copied.
-    pub copies: AtomicU64,
-    /// Of these, those that failed, and were tried again.
-    pub failed_copies: AtomicU64,
-    /// Bytes of objects that were stored.
-    pub copied_bytes: AtomicU64,
+    /// Of all topics.
+    pub traffic: RemoteTraffic,
     /// Manifests that were stored.
     pub exports: AtomicU64,
     /// Objects with topics and settings, or positions of groups, that were stored.
@@ -74,18 +71,8 @@ pub struct CopyCounts {
     pub deletions: AtomicU64,
     /// Of these, those that failed, and were tried again.
     pub failed_deletions: AtomicU64,
-    /// Reads of readers that were begun.
-    pub reads: AtomicU64,
-    /// Of these, those that failed.
-    pub failed_reads: AtomicU64,
-    /// Bytes of batches that they gave to who had waited for them.
-    pub read_bytes: AtomicU64,
     /// How long the store takes to answer readers.
     pub fetch_times: FetchTimes,
-    /// Times that a log that begins anew asked for what is before it.
-    pub beginnings: AtomicU64,
-    /// Of these, those that were not answered.
-    pub failed_beginnings: AtomicU64,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
     /// What was asked of the store by all who use it, readers too.

@@ -1,31 +1,45 @@
-//! Manifests before the newest one, where no leader's walks see to them: of a topic that is deleted, and of
-//! a past that goes. A leader that tiers leaves a few of them, see `patrol`.
+//! Manifests before the newest one. Where a past lives the leader's walks see to them, and leave a few; of a
+//! topic that is deleted, and of a past that goes, none stays.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use freshet_env::objects::ObjectFailure;
+use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_tier::ObjectName;
+use freshet_types::TopicPartition;
 
-use super::tended::{Tended, Trouble, failed};
+use super::Shared;
 
-impl Tended {
-    /// Deletes all manifests before version `end`, one after the other. Who is stopped begins again, and
-    /// finds fewer.
-    pub(super) async fn drop_manifests(&self, end: u64) -> Result<(), Trouble> {
-        let parts = &self.shared.parts;
-        let prefix = parts.layout.manifests(self.at);
+impl Shared {
+    /// Deletes all manifests before version `end` but for the last `few`, one after the other. Who is stopped
+    /// begins again, and finds fewer.
+    pub(super) async fn drop_manifests(
+        &self,
+        at: TopicPartition,
+        end: u64,
+        few: usize,
+    ) -> Result<(), ObjectError> {
+        let layout = &self.parts.layout;
+        let prefix = layout.manifests(at);
         let mut after: Option<String> = None;
+        let mut stay = VecDeque::new();
         loop {
-            let page = self.shared.list(self.at, &prefix, after.as_deref()).await;
-            let page = page.map_err(|error| failed(&error))?;
+            let page = self.list(at, &prefix, after.as_deref()).await?;
             for (key, _) in &page.objects {
-                match parts.layout.parse(self.at, key) {
+                match layout.parse(at, key) {
                     Some(ObjectName::Manifest { version }) if version < end => {}
                     // They come in the order of versions.
                     Some(ObjectName::Manifest { .. }) => return Ok(()),
                     _ => continue,
                 }
-                self.drop_manifest(key).await?;
+                stay.push_back(key.clone());
+                if stay.len() > few
+                    && let Some(oldest) = stay.pop_front()
+                {
+                    self.drop_object(&oldest).await?;
+                    let old = &self.parts.counts.scrub.old_manifests;
+                    old.fetch_add(1, Ordering::Relaxed);
+                }
             }
             after = page.objects.last().map(|(key, _)| key.clone());
             if !page.more || after.is_none() {
@@ -34,15 +48,11 @@ impl Tended {
         }
     }
 
-    async fn drop_manifest(&self, key: &str) -> Result<(), Trouble> {
-        let parts = &self.shared.parts;
-        match parts.objects.delete(key).await {
-            Err(error) if error.failure != ObjectFailure::NotFound => Err(failed(&error)),
-            _ => {
-                let old = &parts.counts.scrub.old_manifests;
-                old.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
+    /// Deletes an object that may be gone already.
+    pub(super) async fn drop_object(&self, key: &str) -> Result<(), ObjectError> {
+        match self.parts.objects.delete(key).await {
+            Err(error) if error.failure != ObjectFailure::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 }

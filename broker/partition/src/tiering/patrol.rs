@@ -14,7 +14,7 @@
 //! otherwise (archived, its key is locked, throttled for ever) is told and left out: what lies behind it is
 //! looked at, too.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -488,7 +488,9 @@ impl Guard {
         }
         let is_segment = |told: &ObjectName| matches!(told, ObjectName::Segment { .. });
         self.told.retain(|told, _| is_segment(told));
-        self.drop_manifests(exported).await?;
+        let at = self.partition.id();
+        let dropping = self.shared.drop_manifests(at, exported, EARLIER_MANIFESTS);
+        dropping.await?;
         Ok(Step::To(newest.next()))
     }
 
@@ -501,46 +503,6 @@ impl Guard {
             }
         }
         Ok(false)
-    }
-
-    /// Those before the newest one, but for the last few.
-    async fn drop_manifests(&self, exported: u64) -> Result<(), ObjectError> {
-        let (parts, at) = (&self.shared.parts, self.partition.id());
-        let prefix = parts.layout.manifests(at);
-        let mut after: Option<String> = None;
-        let mut stay = VecDeque::new();
-        loop {
-            let page = self.page(&prefix, after.as_deref()).await?;
-            for (key, _) in &page.objects {
-                match parts.layout.parse(at, key) {
-                    Some(ObjectName::Manifest { version }) if version < exported => {}
-                    // They come in the order of versions.
-                    Some(ObjectName::Manifest { .. }) => return Ok(()),
-                    _ => continue,
-                }
-                stay.push_back(key.clone());
-                if stay.len() > EARLIER_MANIFESTS
-                    && let Some(oldest) = stay.pop_front()
-                {
-                    self.delete_manifest(&oldest).await?;
-                }
-            }
-            after = page.objects.last().map(|(key, _)| key.clone());
-            if !page.more || after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn delete_manifest(&self, key: &str) -> Result<(), ObjectError> {
-        match self.shared.parts.objects.delete(key).await {
-            Err(error) if error.failure != ObjectFailure::NotFound => Err(error),
-            _ => {
-                let old = &self.counts().old_manifests;
-                old.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-        }
     }
 
     /// What the custodian answers; nothing if it is kept from that.
@@ -583,7 +545,7 @@ impl Guard {
     }
 
     async fn refused(&self, walk: &mut Walk, error: &ObjectError, next: Place) {
-        use ObjectFailure::{Throttled, Unanswered, Unreachable};
+        use ObjectFailure::{Throttled, Unreachable};
         let most = match error.failure {
             Throttled | Unreachable => MOST_WAITS,
             _ => MOST_TRIES,
@@ -601,8 +563,11 @@ impl Guard {
         self.counts().unread.fetch_add(1, Ordering::Relaxed);
         // Where many are archived nobody waits for each. What was not answered, or not now, says nothing of
         // others.
-        let is_answer = !matches!(error.failure, Throttled | Unreachable | Unanswered);
-        let in_a_row = if is_answer { walk.refusals } else { 0 };
+        let in_a_row = if error.failure.passes() {
+            0
+        } else {
+            walk.refusals
+        };
         walk.go(next);
         walk.refusals = in_a_row;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_env::objects::ObjectError;
 use freshet_tier::{Answer, Ask, Changed, Manifest, Refusal, Request, Said, SegmentId};
 use freshet_types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -98,6 +98,12 @@ impl Tended {
         self.change(copy, Ask::Collected { ids }).await
     }
 
+    /// No manifest before version `end` stays.
+    pub(super) async fn drop_manifests(&self, end: u64) -> Result<(), Trouble> {
+        let dropped = self.shared.drop_manifests(self.at, end, 0).await;
+        dropped.map_err(|error| failed(&error))
+    }
+
     /// What may be deleted, as an answer to `ask`.
     pub(super) async fn doomed(
         &self,
@@ -121,15 +127,12 @@ impl Tended {
         for (id, start) in doomed {
             let key = parts.layout.segment(self.at, start, id);
             parts.counts.deletions.fetch_add(1, Ordering::Relaxed);
-            match parts.objects.delete(&key).await {
-                Ok(()) => ids.push(id),
-                Err(error) if error.failure == ObjectFailure::NotFound => ids.push(id),
-                Err(error) => {
-                    let failures = &parts.counts.failed_deletions;
-                    failures.fetch_add(1, Ordering::Relaxed);
-                    return Err(failed(&error));
-                }
+            if let Err(error) = self.shared.drop_object(&key).await {
+                let failures = &parts.counts.failed_deletions;
+                failures.fetch_add(1, Ordering::Relaxed);
+                return Err(failed(&error));
             }
+            ids.push(id);
         }
         Ok(ids)
     }

@@ -25,9 +25,6 @@ use super::Shared;
 use super::tended::{Tended, Trouble, failed, strange};
 use crate::manifests::ManifestShards;
 
-/// How often a topic may have been deleted and brought back: what a listing shows.
-const LIVES: usize = 1000;
-
 /// For ever.
 pub(super) async fn bury(shared: Arc<Shared>, kept: Arc<ManifestShards>) {
     loop {
@@ -125,9 +122,8 @@ async fn keep_one(
 
 impl Tended {
     async fn has_manifests(&self) -> Result<bool, Trouble> {
-        let parts = &self.shared.parts;
-        let prefix = parts.layout.manifests(self.at);
-        let page = parts.objects.list(&prefix, None, 1).await;
+        let prefix = self.shared.parts.layout.manifests(self.at);
+        let page = self.shared.list(self.at, &prefix, None).await;
         Ok(!page.map_err(|error| failed(&error))?.objects.is_empty())
     }
 
@@ -151,16 +147,12 @@ impl Tended {
     }
 
     async fn drop_kept(&self) -> Result<(), Trouble> {
-        let parts = &self.shared.parts;
-        let prefix = parts.layout.kept_of(self.at.topic);
-        let page = parts.objects.list(&prefix, None, LIVES).await;
+        // A page holds more lives than any topic has.
+        let prefix = self.shared.parts.layout.kept_of(self.at.topic);
+        let page = self.shared.list(self.at, &prefix, None).await;
         for (key, _) in page.map_err(|error| failed(&error))?.objects {
-            match parts.objects.delete(&key).await {
-                Err(error) if error.failure != ObjectFailure::NotFound => {
-                    return Err(failed(&error));
-                }
-                _ => {}
-            }
+            let dropped = self.shared.drop_object(&key).await;
+            dropped.map_err(|error| failed(&error))?;
         }
         Ok(())
     }

@@ -21,9 +21,7 @@ pub(super) struct Unlisted {
 impl Unlisted {
     /// Whether a human should hear of it: the store answers, and says no, and did not when it was asked last.
     pub(super) fn fails(&self, at: TopicPartition, failure: ObjectFailure) -> bool {
-        use ObjectFailure::{Throttled, Unanswered, Unreachable};
-        let is_answer = !matches!(failure, Throttled | Unanswered | Unreachable);
-        is_answer && self.told.lock().insert(at)
+        !failure.passes() && self.told.lock().insert(at)
     }
 
     /// It lists again, or nobody here looks after it any more.

@@ -4,10 +4,11 @@
 //! whoever sums takes one kind of them (`{topic!=""}`).
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use freshet_partition::{CopyCounts, PastReaders};
+use freshet_partition::{CopyCounts, RemoteTraffic};
 
 use super::tier_page::Row;
 use crate::metrics::exposition::{head, line, sample};
@@ -15,174 +16,126 @@ use crate::metrics::signed;
 
 const PREFIX: &str = "kafka_server_brokertopicmetrics_";
 
-/// One family: its name as Kafka's MBean has it, the broker's value, and a topic's, if that is known.
-struct Family {
-    name: &'static str,
-    all: u64,
-    of: Option<fn(&Row) -> u64>,
-}
+type Counter = fn(&RemoteTraffic) -> &AtomicU64;
+type Gauge = fn(&Row) -> u64;
+
+#[rustfmt::skip]
+const METERS: [(&str, Counter); 8] = [
+    ("RemoteCopyRequestsPerSec", |it| &it.copies),
+    ("RemoteCopyErrorsPerSec", |it| &it.failed_copies),
+    ("RemoteCopyBytesPerSec", |it| &it.copied_bytes),
+    ("RemoteFetchRequestsPerSec", |it| &it.reads),
+    ("RemoteFetchErrorsPerSec", |it| &it.failed_reads),
+    ("RemoteFetchBytesPerSec", |it| &it.read_bytes),
+    ("BuildRemoteLogAuxStateRequestsPerSec", |it| &it.beginnings),
+    ("BuildRemoteLogAuxStateErrorsPerSec", |it| &it.failed_beginnings),
+];
+
+const GAUGES: [(&str, Gauge); 5] = [
+    ("RemoteCopyLagBytes", |row| row.lag_bytes),
+    ("RemoteCopyLagSegments", |row| row.lag_segments),
+    ("RemoteDeleteLagSegments", |row| row.delete_lag_segments),
+    ("RemoteLogMetadataCount", |row| row.metadata_count),
+    ("RemoteLogSizeBytes", |row| row.size_bytes),
+];
 
 /// Writes all families, with the first `most` topics by name.
 pub(super) fn render(
     page: &mut String,
-    readers: &PastReaders,
+    counts: &CopyCounts,
     rows: &BTreeMap<String, Row>,
     most: usize,
 ) {
-    for family in meters(readers.copies()) {
-        let name = format!("{}_total", family.name.trim_end_matches("PerSec"));
-        write(page, (&name, "counter"), &family, rows.iter().take(most));
+    let shown = || rows.iter().take(most);
+    for (name, counter) in METERS {
+        let value = |traffic| counter(traffic).load(Relaxed);
+        let topics = shown().map(|(topic, row)| (topic, value(row.traffic.remote())));
+        meter(page, name, value(&counts.traffic), topics);
     }
-    for family in gauges(rows) {
-        write(
-            page,
-            (family.name, "gauge"),
-            &family,
-            rows.iter().take(most),
-        );
+    // Topics that are deleted have no partitions by then.
+    for (name, counter) in [
+        ("RemoteDeleteRequestsPerSec", &counts.deletions),
+        ("RemoteDeleteErrorsPerSec", &counts.failed_deletions),
+    ] {
+        meter(page, name, counter.load(Relaxed), iter::empty());
+    }
+    for (name, gauge) in GAUGES {
+        let all = rows.values().map(gauge).sum();
+        let topics = shown().map(|(topic, row)| (topic, gauge(row)));
+        family(page, (name, name, "gauge"), all, topics);
     }
 }
 
-fn write<'a>(
+fn meter<'a>(
     page: &mut String,
-    (name, kind): (&str, &str),
-    family: &Family,
-    rows: impl Iterator<Item = (&'a String, &'a Row)>,
+    name: &str,
+    all: u64,
+    topics: impl Iterator<Item = (&'a String, u64)>,
+) {
+    let counter = format!("{}_total", name.trim_end_matches("PerSec"));
+    family(page, (&counter, name, "counter"), all, topics);
+}
+
+/// One family under its name here, with that of Kafka's MBean: the broker's value, and topics'.
+fn family<'a>(
+    page: &mut String,
+    (name, kafkas, kind): (&str, &str, &str),
+    all: u64,
+    topics: impl Iterator<Item = (&'a String, u64)>,
 ) {
     let name = format!("{PREFIX}{}", name.to_ascii_lowercase());
-    head(page, &name, &format!("Kafka's {}.", family.name), kind);
-    line(page, &format!("{name} {}", family.all));
-    let Some(of) = family.of else { return };
-    for (topic, row) in rows {
-        sample(page, &name, &[("topic", topic)], signed(of(row)));
+    head(page, &name, &format!("Kafka's {kafkas}."), kind);
+    line(page, &format!("{name} {all}"));
+    for (topic, value) in topics {
+        sample(page, &name, &[("topic", topic)], signed(value));
     }
-}
-
-fn meters(counts: &CopyCounts) -> [Family; 10] {
-    let meter = |name, all: &AtomicU64, of| Family {
-        name,
-        all: all.load(Relaxed),
-        of: Some(of),
-    };
-    let broker = |name, all: &AtomicU64| Family {
-        name,
-        all: all.load(Relaxed),
-        of: None,
-    };
-    [
-        meter("RemoteCopyRequestsPerSec", &counts.copies, |row| {
-            row.done.copies
-        }),
-        meter("RemoteCopyErrorsPerSec", &counts.failed_copies, |row| {
-            row.done.failed_copies
-        }),
-        meter("RemoteCopyBytesPerSec", &counts.copied_bytes, |row| {
-            row.done.copied_bytes
-        }),
-        meter("RemoteFetchRequestsPerSec", &counts.reads, |row| {
-            row.done.reads
-        }),
-        meter("RemoteFetchErrorsPerSec", &counts.failed_reads, |row| {
-            row.done.failed_reads
-        }),
-        meter("RemoteFetchBytesPerSec", &counts.read_bytes, |row| {
-            row.done.read_bytes
-        }),
-        meter(
-            "BuildRemoteLogAuxStateRequestsPerSec",
-            &counts.beginnings,
-            |row| row.done.beginnings,
-        ),
-        meter(
-            "BuildRemoteLogAuxStateErrorsPerSec",
-            &counts.failed_beginnings,
-            |row| row.done.failed_beginnings,
-        ),
-        // Topics that are deleted have no partitions by then.
-        broker("RemoteDeleteRequestsPerSec", &counts.deletions),
-        broker("RemoteDeleteErrorsPerSec", &counts.failed_deletions),
-    ]
-}
-
-fn gauges(rows: &BTreeMap<String, Row>) -> [Family; 5] {
-    let gauge = |name, of: fn(&Row) -> u64| Family {
-        name,
-        all: rows.values().map(of).sum(),
-        of: Some(of),
-    };
-    [
-        gauge("RemoteCopyLagBytes", |row| row.lag_bytes),
-        gauge("RemoteCopyLagSegments", |row| row.lag_segments),
-        gauge("RemoteDeleteLagSegments", |row| row.delete_lag_segments),
-        gauge("RemoteLogMetadataCount", |row| row.metadata_count),
-        gauge("RemoteLogSizeBytes", |row| row.size_bytes),
-    ]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tier_page::Done;
+    use std::sync::Arc;
+
+    use freshet_partition::Traffic;
+
     use super::*;
 
     fn row(n: u64) -> Row {
+        let traffic = Arc::<Traffic>::default();
+        for (more, (_, counter)) in (5..).zip(METERS) {
+            counter(traffic.remote()).store(n + more, Relaxed);
+        }
         Row {
             size_bytes: n,
             lag_bytes: n + 1,
             lag_segments: n + 2,
             delete_lag_segments: n + 3,
             metadata_count: n + 4,
-            done: Done {
-                copies: n + 5,
-                failed_copies: n + 6,
-                copied_bytes: n + 7,
-                reads: n + 8,
-                failed_reads: n + 9,
-                read_bytes: n + 10,
-                beginnings: n + 11,
-                failed_beginnings: n + 12,
-            },
+            traffic,
         }
     }
 
     #[test]
     fn each_family_has_the_brokers_series_and_one_for_each_topic() {
         let counts = CopyCounts::default();
-        for (value, counter) in [
-            &counts.copies,
-            &counts.failed_copies,
-            &counts.copied_bytes,
-            &counts.reads,
-            &counts.failed_reads,
-            &counts.beginnings,
-            &counts.failed_beginnings,
+        let done = &counts.traffic;
+        for (value, counter) in (1000..).zip([
+            &done.copies,
+            &done.failed_copies,
+            &done.copied_bytes,
+            &done.reads,
+            &done.failed_reads,
+            &done.read_bytes,
+            &done.beginnings,
+            &done.failed_beginnings,
             &counts.deletions,
             &counts.failed_deletions,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            counter.store(1000 + value as u64, Relaxed);
+        ]) {
+            counter.store(value, Relaxed);
         }
         let rows = [("a", row(100)), ("b", row(200)), ("c", row(300))];
         let rows: BTreeMap<_, _> = rows.map(|(topic, row)| (topic.to_owned(), row)).into();
         let mut page = String::new();
-        counts.read_bytes.store(77, Relaxed);
-        for family in meters(&counts) {
-            write(
-                &mut page,
-                (family.name, "counter"),
-                &family,
-                rows.iter().take(2),
-            );
-        }
-        for family in gauges(&rows) {
-            write(
-                &mut page,
-                (family.name, "gauge"),
-                &family,
-                rows.iter().take(2),
-            );
-        }
+        render(&mut page, &counts, &rows, 2);
         let values = |name: &str| -> Vec<String> {
             let name = format!("{PREFIX}{name}");
             let lines = page.lines().filter_map(|line| line.strip_prefix(&name));
@@ -190,16 +143,16 @@ mod tests {
             values.map(str::to_owned).collect()
         };
         for (name, all, topic) in [
-            ("remotecopyrequestspersec", 1000, Some(105)),
-            ("remotecopyerrorspersec", 1001, Some(106)),
-            ("remotecopybytespersec", 1002, Some(107)),
-            ("remotefetchrequestspersec", 1003, Some(108)),
-            ("remotefetcherrorspersec", 1004, Some(109)),
-            ("remotefetchbytespersec", 77, Some(110)),
-            ("buildremotelogauxstaterequestspersec", 1005, Some(111)),
-            ("buildremotelogauxstateerrorspersec", 1006, Some(112)),
-            ("remotedeleterequestspersec", 1007, None),
-            ("remotedeleteerrorspersec", 1008, None),
+            ("remotecopyrequests_total", 1000, Some(105)),
+            ("remotecopyerrors_total", 1001, Some(106)),
+            ("remotecopybytes_total", 1002, Some(107)),
+            ("remotefetchrequests_total", 1003, Some(108)),
+            ("remotefetcherrors_total", 1004, Some(109)),
+            ("remotefetchbytes_total", 1005, Some(110)),
+            ("buildremotelogauxstaterequests_total", 1006, Some(111)),
+            ("buildremotelogauxstateerrors_total", 1007, Some(112)),
+            ("remotedeleterequests_total", 1008, None),
+            ("remotedeleteerrors_total", 1009, None),
             ("remotecopylagbytes", 603, Some(101)),
             ("remotecopylagsegments", 606, Some(102)),
             ("remotedeletelagsegments", 609, Some(103)),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use freshet_env::objects::{RequestCounts, RequestKind};
 use freshet_partition::{
     CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes, GateLoad,
-    Partition, Past, PastReaders, RemoteTraffic, ScrubCounts,
+    Partition, Past, PastReaders, ScrubCounts, Traffic,
 };
 
 use crate::metrics::exposition::{head, line, sample};
@@ -27,35 +27,8 @@ pub(super) struct Row {
     pub(super) delete_lag_segments: u64,
     /// Objects that manifests tell of: named, being uploaded, to be deleted.
     pub(super) metadata_count: u64,
-    pub(super) done: Done,
-}
-
-/// What was done for one topic, since the first of its partitions came here.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    pub(super) copies: u64,
-    pub(super) failed_copies: u64,
-    pub(super) copied_bytes: u64,
-    pub(super) reads: u64,
-    pub(super) failed_reads: u64,
-    pub(super) read_bytes: u64,
-    pub(super) beginnings: u64,
-    pub(super) failed_beginnings: u64,
-}
-
-impl From<&RemoteTraffic> for Done {
-    fn from(traffic: &RemoteTraffic) -> Self {
-        Self {
-            copies: traffic.copies.load(Relaxed),
-            failed_copies: traffic.failed_copies.load(Relaxed),
-            copied_bytes: traffic.copied_bytes.load(Relaxed),
-            reads: traffic.reads.load(Relaxed),
-            failed_reads: traffic.failed_reads.load(Relaxed),
-            read_bytes: traffic.read_bytes.load(Relaxed),
-            beginnings: traffic.beginnings.load(Relaxed),
-            failed_beginnings: traffic.failed_beginnings.load(Relaxed),
-        }
-    }
+    /// What was done for it, since the first of its partitions came here.
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// Writes all families; nothing without object storage.
@@ -67,7 +40,7 @@ pub(super) fn render(partitions: &Directory) -> String {
         load(&mut page, readers.load());
         let rows = rows(partitions.all());
         topics(&mut page, &rows, SHOWN);
-        kafka_tier_page::render(&mut page, readers, &rows, SHOWN);
+        kafka_tier_page::render(&mut page, readers.copies(), &rows, SHOWN);
     }
     page
 }
@@ -146,7 +119,7 @@ fn asked(page: &mut String, counts: &RequestCounts) {
     let help = "Requests made to the store, each try and each part, for whatever reason.";
     head(page, name, help, "counter");
     for kind in RequestKind::ALL {
-        let value = i64::try_from(counts.requests(kind)).unwrap_or(i64::MAX);
+        let value = signed(counts.requests(kind));
         sample(page, name, &[("method", kind.name())], value);
     }
     let (sent, received) = (&counts.sent_bytes, &counts.received_bytes);
@@ -180,10 +153,11 @@ type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
 fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22] {
+    let done = &copies.traffic;
     [
-        ("copy_requests", "Segments that were to be copied.", &copies.copies),
-        ("copy_errors", "Of these, those that failed and were tried again.", &copies.failed_copies),
-        ("copy_bytes", "Bytes stored in segment objects.", &copies.copied_bytes),
+        ("copy_requests", "Segments that were to be copied.", &done.copies),
+        ("copy_errors", "Of these, those that failed and were tried again.", &done.failed_copies),
+        ("copy_bytes", "Bytes stored in segment objects.", &done.copied_bytes),
         ("manifest_exports", "Manifests stored.", &copies.exports),
         ("cluster_exports", "Exports of topics and settings, and of positions of groups.", &copies.cluster_exports),
         ("cluster_export_errors", "Tries at that which failed.", &copies.failed_cluster_exports),
@@ -193,10 +167,10 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22]
         ("fetch_errors", "Of these, those that failed.", &reads.failed),
         ("fetch_bytes", "Bytes that came from the store.", &reads.fetched_bytes),
         ("fetch_damaged", "Ranges that were not what had been stored.", &reads.damaged),
-        ("read_requests", "Reads of partitions' old records.", &copies.reads),
-        ("read_errors", "Of these, those that failed.", &copies.failed_reads),
-        ("aux_state_builds", "Times that a log that begins anew asked for what is before it.", &copies.beginnings),
-        ("aux_state_build_errors", "Of these, those that were not answered, and were asked again.", &copies.failed_beginnings),
+        ("read_requests", "Reads of partitions' old records.", &done.reads),
+        ("read_errors", "Of these, those that failed.", &done.failed_reads),
+        ("aux_state_builds", "Times that a log that begins anew asked for what is before it.", &done.beginnings),
+        ("aux_state_build_errors", "Of these, those that were not answered, and were asked again.", &done.failed_beginnings),
         ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),
         ("chunks_wanted", "Chunks that readers wanted.", &reads.wanted),
         ("chunks_hit", "Of these, those that were in memory.", &reads.hits),
@@ -244,7 +218,7 @@ fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
         }
         let row = rows.entry(partition.name().topic.to_string()).or_default();
         // The same for all partitions of a topic.
-        row.done = partition.traffic().remote().into();
+        row.traffic = Arc::clone(partition.traffic());
         let Past::Known(past) = past else { continue };
         let (segments, bytes) = partition.copy_lag();
         let manifest = &past.manifest;
@@ -284,7 +258,7 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
     );
     family(
         "delete_lag_segments",
-        "Objects that nobody is sent to any more, and that are not deleted yet: for an hour on purpose.",
+        "Objects that nobody is sent to any more, and that are not deleted yet: for a grace age on purpose.",
         |r| r.delete_lag_segments,
     );
     family(

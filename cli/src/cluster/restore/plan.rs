@@ -196,6 +196,7 @@ mod tests {
         let held = Held {
             start: 0,
             end: 10,
+            segments: 1,
             bytes: 100,
             leader_epoch: 12,
         };

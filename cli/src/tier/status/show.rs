@@ -9,20 +9,21 @@ const TOLD: usize = 20;
 const EMPTY: &str = "no topic uses object storage; `freshet topic alter NAME --config remote.storage.enable=true` \
                      has one do so";
 
-fn number(n: Option<i64>) -> String {
-    n.map_or_else(|| "-".to_owned(), |n| n.to_string())
+/// A dash for what is not known.
+fn shown<T>(it: Option<T>, show: fn(T) -> String) -> String {
+    it.map_or_else(|| "-".to_owned(), show)
 }
 
-fn count(n: Option<u64>) -> String {
-    n.map_or_else(|| "-".to_owned(), |n| n.to_string())
+fn number<T: ToString>(n: Option<T>) -> String {
+    shown(n, |n| n.to_string())
 }
 
-fn size(n: Option<u64>) -> String {
-    n.map_or_else(|| "-".to_owned(), text::bytes)
+fn size(bytes: Option<u64>) -> String {
+    shown(bytes, text::bytes)
 }
 
 fn age(ms: Option<u64>) -> String {
-    ms.map_or_else(|| "-".to_owned(), text::age)
+    shown(ms, text::age)
 }
 
 pub(super) fn topic_table(topics: &Vec<Summed>) -> Rows {
@@ -49,11 +50,11 @@ pub(super) fn topic_table(topics: &Vec<Summed>) -> Rows {
             it.partitions.to_string(),
             number(is_known.then_some(it.records)),
             number(is_known.then_some(it.uncopied_records)),
-            count(known(it.objects)),
+            number(known(it.objects)),
             size(known(it.object_bytes)),
             size(it.disk_bytes),
             size(known(it.lag_bytes)),
-            count(known(it.lag_segments)),
+            number(known(it.lag_segments)),
             age(it.lag_ms),
         ]);
     }
@@ -88,11 +89,11 @@ pub(super) fn partition_table(placed: &Vec<Placed>) -> Rows {
             number(it.tiered_end),
             number(it.end),
             number(it.uncopied()),
-            count(it.objects),
+            number(it.objects),
             size(it.object_bytes),
             size(it.disk_bytes),
             size(it.lag_bytes),
-            count(it.lag_segments),
+            number(it.lag_segments),
             age(it.lag_ms),
         ]);
     }

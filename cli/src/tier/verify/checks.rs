@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_env::objects::ObjectError;
 use freshet_tier::{ExportedTopic, Segment, VerifyError, check_bytes, check_named};
 use freshet_types::{ErrorKind, TopicPartition};
 use tokio::task::JoinSet;
@@ -120,26 +120,20 @@ impl Checks<'_> {
             .layout()
             .segment(at, segment.object_start, segment.id);
         let (progress, is_deep) = (Arc::clone(self.progress), self.is_deep);
-        let mut pause = self.pause;
+        let pause = self.pause;
         self.running.spawn(async move {
-            let check = async || {
+            let check = || async {
                 let footer = check_named(&*objects, &key, at, &segment).await?;
                 if is_deep {
                     check_bytes(&*objects, &key, &footer, &progress.bytes).await?;
                 }
                 Ok::<(), VerifyError>(())
             };
-            let mut checked = check().await;
-            for _ in 1..TRIES {
-                match &checked {
-                    Err(VerifyError::Store(error)) if is_worth_another_try(error) => {}
-                    _ => break,
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                checked = check().await;
-            }
-            let fault = match checked {
+            let passes = |error: &VerifyError| match error {
+                VerifyError::Store(error) => error.failure.passes(),
+                _ => false,
+            };
+            let fault = match patiently(pause, check, passes).await {
                 Ok(()) => {
                     progress.segments.fetch_add(1, Ordering::Relaxed);
                     return None;
@@ -171,17 +165,9 @@ impl Checks<'_> {
     /// A store that does not list either is away: whoever walked on would count all objects, and wait for each.
     async fn must_answer(&self) -> anyhow::Result<()> {
         let home = self.source.layout().home();
-        let mut pause = self.pause;
-        let mut listed = self.source.objects().list(&home, None, 1).await;
-        for _ in 1..TRIES {
-            match &listed {
-                Err(error) if is_worth_another_try(error) => {}
-                _ => break,
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-            listed = self.source.objects().list(&home, None, 1).await;
-        }
+        let list = || self.source.objects().list(&home, None, 1);
+        let passes = |error: &ObjectError| error.failure.passes();
+        let listed = patiently(self.pause, list, passes).await;
         listed.map(drop).with_context(|| {
             let known = text::count(self.findings.len() as u64, "object");
             format!("the store is away; until then {known} were found damaged or unread")
@@ -196,8 +182,18 @@ impl Checks<'_> {
     }
 }
 
-/// Whether the store may say something else a moment later.
-fn is_worth_another_try(error: &ObjectError) -> bool {
-    use ObjectFailure::{Throttled, Unanswered, Unreachable};
-    matches!(error.failure, Throttled | Unanswered | Unreachable)
+/// Asks again what may pass, a few times, after pauses that grow.
+async fn patiently<T, E, F: Future<Output = Result<T, E>>>(
+    mut pause: Duration,
+    ask: impl Fn() -> F,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(error) if passes(&error) => tokio::time::sleep(pause).await,
+            told => return told,
+        }
+        pause *= 2;
+    }
+    ask().await
 }

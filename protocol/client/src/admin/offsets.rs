@@ -64,9 +64,7 @@ impl Admin {
         asked: &[(TopicPartition, OffsetSpec)],
         read_committed: bool,
     ) -> Result<Outcomes<TopicPartition, FoundOffset>, ClientError> {
-        let mut topics: Vec<_> = asked.iter().map(|((topic, _), _)| topic.clone()).collect();
-        topics.sort();
-        topics.dedup();
+        let topics = topics_of(asked);
         let mut attempts = Attempts::new(self.client.config(), "ListOffsets");
         let mut found = HashMap::new();
         loop {
@@ -84,18 +82,7 @@ impl Admin {
             attempts.pause(error).await?;
             self.client.refresh_quietly(&view).await;
         }
-        let outcome = |(partition, _): &(TopicPartition, _)| {
-            let missing = || {
-                Err(ClientError::Invalid(format!(
-                    "no answer about {partition:?}"
-                )))
-            };
-            (
-                partition.clone(),
-                found.remove(partition).unwrap_or_else(missing),
-            )
-        };
-        Ok(asked.iter().map(outcome).collect())
+        Ok(outcomes(asked, found))
     }
 
     /// One request. Outcomes that stand go to `found`; the error is one worth another try.
@@ -135,6 +122,31 @@ impl Admin {
         }
         again
     }
+}
+
+/// Each topic once.
+fn topics_of(asked: &[(TopicPartition, OffsetSpec)]) -> Vec<String> {
+    let mut topics: Vec<_> = asked.iter().map(|((topic, _), _)| topic.clone()).collect();
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
+/// What was found, in the order of the questions.
+fn outcomes<T>(
+    asked: &[(TopicPartition, OffsetSpec)],
+    mut found: HashMap<TopicPartition, Result<T, ClientError>>,
+) -> Outcomes<TopicPartition, T> {
+    let outcome = |(partition, _): &(TopicPartition, _)| {
+        let missing = || {
+            Err(ClientError::Invalid(format!(
+                "no answer about {partition:?}"
+            )))
+        };
+        let outcome = found.remove(partition).unwrap_or_else(missing);
+        (partition.clone(), outcome)
+    };
+    asked.iter().map(outcome).collect()
 }
 
 type ByLeader<'a> = BTreeMap<Option<NodeId>, Vec<&'a (TopicPartition, OffsetSpec)>>;

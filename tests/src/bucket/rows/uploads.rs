@@ -64,9 +64,9 @@ fn all_are_counted(stage: &Stage) -> Result<()> {
     })
 }
 
-/// Nobody can be asked whether a lost upload is there: another one is made, and one of them is named.
-pub(super) fn given_up() -> Result<()> {
-    let stage = Stage::start(None)?;
+/// Segments are stored while every second answer is lost, and nobody can be asked what is there. Gives what
+/// was written, and the requests whose answers were lost.
+fn lose_answers(stage: &Stage) -> Result<(Book, Vec<Seen>)> {
     let mut raw = stage.connect()?;
     let mut book = Book::small("t").make(&mut raw)?;
     let proxy = &stage.store.proxy;
@@ -79,13 +79,20 @@ pub(super) fn given_up() -> Result<()> {
         Rule::new(Fault::Refuse(503, "SlowDown"), looks),
     ]);
     book.write(&mut raw, 3)?;
-    eventually(Duration::from_secs(10), || {
+    let lost = eventually(Duration::from_secs(10), || {
         let lost = proxy.seen(|seen| seen.fault == Some(Fault::Unsaid) && seen.status == Some(200));
         ensure!(lost.len() >= 2, "{} answers were lost", lost.len());
-        Ok(())
+        Ok(lost)
     })?;
     proxy.heal();
     book.await_cold(&mut raw, RECOVERY)?;
+    Ok((book, lost))
+}
+
+/// Another one is made of what may be there, and one of them is named.
+pub(super) fn given_up() -> Result<()> {
+    let stage = Stage::start(None)?;
+    let (book, _) = lose_answers(&stage)?;
     stage.recovers(&[book])?;
     let mut copies: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
     for shelf in stage.store.shelves()?.values() {
@@ -109,25 +116,8 @@ pub(super) fn collected() -> Result<()> {
         ("freshet.remote.scrub.interval.ms", "500"),
     ];
     let stage = Stage::start_with(None, &grace)?;
-    let mut raw = stage.connect()?;
-    let mut book = Book::small("t").make(&mut raw)?;
+    let (mut book, lost) = lose_answers(&stage)?;
     let proxy = &stage.store.proxy;
-    let looks = |asked: &Asked| {
-        let looks = [Wants::Head, Wants::Get].contains(&asked.wants);
-        looks && asked.is_segment()
-    };
-    proxy.set([
-        Rule::new(Fault::Unsaid, puts_segment).one_in(2),
-        Rule::new(Fault::Refuse(503, "SlowDown"), looks),
-    ]);
-    book.write(&mut raw, 3)?;
-    let lost = eventually(Duration::from_secs(10), || {
-        let lost = proxy.seen(|seen| seen.fault == Some(Fault::Unsaid) && seen.status == Some(200));
-        ensure!(lost.len() >= 2, "{} answers were lost", lost.len());
-        Ok(lost)
-    })?;
-    proxy.heal();
-    book.await_cold(&mut raw, RECOVERY)?;
     let stranger = stage.store.plant()?;
     eventually(RECOVERY, || {
         let unnamed = stage.store.unnamed()?;

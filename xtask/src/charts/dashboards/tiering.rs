@@ -173,7 +173,7 @@ const COPIES: &[Panel] = &[
     },
     Panel {
         title: "Waiting to be deleted",
-        about: "Objects that nobody is sent to any more, by topic. They stay for an hour on purpose.",
+        about: "Objects that nobody is sent to any more, by topic. They stay for freshet.remote.garbage.grace.ms on purpose.",
         unit: "short",
         show: Show::Stack,
         queries: &[(

@@ -101,12 +101,8 @@ async fn what_goes_wrong_is_told_and_counted_until_it_goes_on() {
     let [copies, failed, bytes] = counted(topic);
     assert_eq!(copies, failed + 1);
     assert!(failed > 0 && bytes > 0, "{failed} {bytes}");
-    let all = [
-        &rig.counts.copies,
-        &rig.counts.failed_copies,
-        &rig.counts.copied_bytes,
-    ];
-    assert_eq!(all.map(of), counted(topic), "one topic is all there is");
+    let all = &rig.counts.traffic;
+    assert_eq!(counted(all), counted(topic), "one topic is all there is");
     rig.stop().await;
 }
 
@@ -126,7 +122,8 @@ async fn reads_and_beginnings_are_counted_with_those_that_fail() {
     assert_eq!(bytes, read.fetched.bytes as u64);
     let begun = [&topic.beginnings, &topic.failed_beginnings].map(of);
     assert_eq!(begun, [2, 1]);
-    let all = rig.directory.past_readers().expect("it tiers").copies();
+    let readers = rig.directory.past_readers().expect("it tiers");
+    let all = &readers.copies().traffic;
     let all = [
         &all.reads,
         &all.failed_reads,

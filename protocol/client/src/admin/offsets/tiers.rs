@@ -7,7 +7,7 @@ use freshet_wire::ErrorCode;
 use freshet_wire::list_offsets::{self, TIER_COPIES, TIER_OFF, TIER_PAUSED};
 use tokio::task::JoinSet;
 
-use super::{OffsetSpec, by_leader, request};
+use super::{OffsetSpec, by_leader, outcomes, request, topics_of};
 use crate::admin::{Admin, Outcomes, TopicPartition};
 use crate::cluster::{Call, Lane};
 use crate::{ClientError, ClusterView};
@@ -100,14 +100,12 @@ impl Admin {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<Outcomes<TopicPartition, TierStanding>, ClientError> {
-        let mut topics: Vec<_> = partitions.iter().map(|(topic, _)| topic.clone()).collect();
-        topics.sort();
-        topics.dedup();
         // The cheapest of all questions about an offset: what it waits for nobody needs here.
         let asked = partitions
             .iter()
             .map(|it| (it.clone(), OffsetSpec::EarliestLocal));
         let asked: Vec<Asked> = asked.collect();
+        let topics = topics_of(&asked);
         let mut found = HashMap::new();
         for is_last in [false, true] {
             let view = self.client.ask_topics(&topics).await?;
@@ -121,16 +119,7 @@ impl Admin {
             found.retain(|_, outcome| !has_moved(outcome));
             self.client.refresh_quietly(&view).await;
         }
-        let outcome = |partition: &TopicPartition| {
-            let missing = || {
-                Err(ClientError::Invalid(format!(
-                    "no answer about {partition:?}"
-                )))
-            };
-            let outcome = found.remove(partition).unwrap_or_else(missing);
-            (partition.clone(), outcome)
-        };
-        Ok(partitions.iter().map(outcome).collect())
+        Ok(outcomes(&asked, found))
     }
 
     async fn ask_leaders(

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::bits::Bits;
 use crate::broker::Kind;
-use crate::cluster::Disk;
+use crate::cluster::{Disk, fetch_once};
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial {
@@ -146,7 +146,7 @@ fn flushes_fail(stage: &mut Stage) -> Result<()> {
 
 /// Whether others lead meanwhile, or producers wait, is told. Once there is room all goes on.
 fn full(stage: &mut Stage) -> Result<()> {
-    let (_, leader) = stage.some_leader()?;
+    let (partition, leader) = stage.some_leader()?;
     stage.cluster.node(leader).disk()?.fill(0)?;
     // It looks at its disk every now and then.
     std::thread::sleep(Duration::from_secs(3));
@@ -156,6 +156,12 @@ fn full(stage: &mut Stage) -> Result<()> {
         "disk of {leader} full: all acknowledge: {}; it ended: {ended:?}",
         acked.is_ok()
     ));
+    if stage.cluster.kind() == Kind::Freshet {
+        let mut raw = stage.cluster.connect(leader)?;
+        let told = fetch_once(&mut raw, stage.topic(), partition, 0)?;
+        let code = told.error_code;
+        ensure!(code == 0, "readers of a full disk get error {code}");
+    }
     stage.cluster.node(leader).disk()?.make_room()?;
     if stage.cluster.kind() == Kind::Kafka {
         // It takes no directory back without a restart.

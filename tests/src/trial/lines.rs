@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::beside::Beside;
 use super::{Needs, RECOVERY, Stage, Trial};
-use crate::cluster::fetch_once;
+use crate::cluster::{PartitionView, fetch_once};
 use crate::raw::{Raw, batch_of_keys, now_ms, produce_request};
 
 pub(super) const TRIALS: &[Trial] = &[
@@ -91,11 +91,7 @@ const CUT: Duration = Duration::from_secs(6);
 /// The others must have taken over before the line is back.
 fn others_go_on(stage: &mut Stage, cut_off: i32) -> Result<()> {
     stage.cluster.watch(CUT)?;
-    let views = stage.cluster.partitions(stage.topic());
-    stage.note(format!(
-        "{cut_off} was cut off {CUT:?}, then leaders were {:?}",
-        views.map(|views| views.iter().map(|view| view.leader).collect::<Vec<_>>())
-    ));
+    stage.others_lead(cut_off)?;
     stage.cluster.network.heal()?;
     let acked = stage.load.await_progress(RECOVERY)?;
     stage.note(format!("all acknowledge {acked:.2?} after the healing"));
@@ -144,9 +140,29 @@ fn deaf(stage: &mut Stage) -> Result<()> {
 
 fn unheard(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
-    let other = *stage.bits.pick(&stage.cluster.others(leader));
-    stage.cluster.network.deafen(other, leader)?;
-    others_go_on(stage, leader)
+    let others = stage.cluster.others(leader);
+    let deaf = *stage.bits.pick(&others);
+    let hears = others.iter().find(|id| **id != deaf).context("three")?;
+    let before = stage.cluster.partitions_at(*hears, stage.topic())?;
+    stage.cluster.network.deafen(deaf, leader)?;
+    stage.cluster.watch(CUT)?;
+    let after = stage.cluster.partitions_at(*hears, stage.topic())?;
+    let moves = elections(&before, &after);
+    stage.note(format!(
+        "{deaf} did not hear {leader} for {CUT:?}: {moves} elections"
+    ));
+    // One of each partition, and one back.
+    ensure!(moves <= 8, "{moves} elections: {before:?}, {after:?}");
+    stage.cluster.network.heal()?;
+    let acked = stage.load.await_progress(RECOVERY)?;
+    stage.note(format!("all acknowledge {acked:.2?} after the healing"));
+    stage.recover()
+}
+
+/// Of all partitions.
+fn elections(before: &[PartitionView], after: &[PartitionView]) -> i32 {
+    let moves = before.iter().zip(after).map(|(b, a)| a.epoch - b.epoch);
+    moves.sum()
 }
 
 /// Once it hears of the others again, a leader of the past must give way.
@@ -227,6 +243,7 @@ fn clients_parted(stage: &mut Stage) -> Result<()> {
 
 fn slow(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
+    let before = stage.cluster.partitions(stage.topic())?;
     let how = stage
         .cluster
         .network
@@ -237,6 +254,9 @@ fn slow(stage: &mut Stage) -> Result<()> {
     stage.note(format!(
         "over the slow line all acknowledge after {acked:.2?}"
     ));
+    let after = stage.cluster.partitions(stage.topic())?;
+    let moves = elections(&before, &after);
+    ensure!(moves == 0, "{moves} elections: {before:?}, {after:?}");
     stage.cluster.network.heal()?;
     stage.recover()
 }
@@ -252,7 +272,7 @@ fn flapping(stage: &mut Stage) -> Result<()> {
     }
     stage.recover()?;
     let after = stage.cluster.partitions(stage.topic())?;
-    let epoch = |views: &[crate::cluster::PartitionView]| views[partition as usize].epoch;
+    let epoch = |views: &[PartitionView]| views[partition as usize].epoch;
     let moves = epoch(&after) - epoch(&before);
     stage.note(format!(
         "{moves} elections of partition {partition} in 6 flaps"
@@ -267,8 +287,7 @@ fn lossy(stage: &mut Stage) -> Result<()> {
     stage.cluster.watch(CUT)?;
     let acked = stage.load.await_progress(RECOVERY)?;
     let after = stage.cluster.partitions(stage.topic())?;
-    let moves = before.iter().zip(&after).map(|(b, a)| a.epoch - b.epoch);
-    let moves: i32 = moves.sum();
+    let moves = elections(&before, &after);
     stage.note(format!(
         "one packet in twenty lost, one doubled: {moves} elections in {CUT:.0?}, all acknowledge after {acked:.2?}"
     ));

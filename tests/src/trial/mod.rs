@@ -164,6 +164,18 @@ impl Stage {
         }
     }
 
+    /// Another than `old` leads each partition, as others see it, while `old` cannot be asked.
+    pub fn others_lead(&mut self, old: i32) -> Result<()> {
+        let asked = self.cluster.others(old)[0];
+        let views = self.cluster.partitions_at(asked, TOPIC)?;
+        let leaders: Vec<i32> = views.iter().map(|view| view.leader).collect();
+        self.note(format!("while {old} was away, leaders were {leaders:?}"));
+        let moved = leaders.iter().all(|leader| *leader >= 0 && *leader != old);
+        // Kafka's sessions are longer than most faults here.
+        ensure!(moved || self.cluster.kind() == Kind::Kafka, "{old} leads");
+        Ok(())
+    }
+
     /// Waits until all partitions go on, and until all replicas of the topic are in sync.
     pub fn recover(&mut self) -> Result<()> {
         self.load.await_progress(RECOVERY)?;

@@ -92,6 +92,8 @@ fn controller(stage: &mut Stage) -> Result<()> {
     let active = stage.cluster.controller()?;
     stage.cluster.node(active).pause()?;
     stage.cluster.watch(Duration::from_secs(6))?;
+    // That is a decision, and it was another's.
+    stage.others_lead(active)?;
     stage.cluster.node(active).resume()?;
     let acked = stage.load.await_progress(RECOVERY)?;
     stage.note(format!(

@@ -65,15 +65,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
+    // `tier` means all of `tier-read`, `tier-copy`, …
+    let is_of = |row: &Row, name: &str| {
+        let rest = row.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
     for name in names {
-        if !ROWS.iter().any(|row| row.name == name) {
+        if !ROWS.iter().any(|row| is_of(row, name)) {
             let all: Vec<_> = ROWS.iter().map(|row| row.name).collect();
             bail!("no row is called `{name}`; there are {}", all.join(", "));
         }
     }
     Ok(ROWS
         .iter()
-        .filter(|row| names.is_empty() || names.iter().any(|n| n == row.name))
+        .filter(|row| names.is_empty() || names.iter().any(|name| is_of(row, name)))
         .collect())
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     process::run(&mut cargo(place::root(), &build))?;
     peers::run(&peers::Args::of(&["java", "python"]))?;
     let rows: Vec<_> = args.rest.iter().filter(|arg| names_a_row(arg)).collect();
-    if rows.is_empty() || rows.iter().any(|row| row.starts_with("tier-")) {
+    if rows.is_empty() || rows.iter().any(|row| row.starts_with("tier")) {
         peers::run(&peers::Args::of(&["s3"]))?;
         peers::system::require(&["chrt", "curl"])?;
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fake::{Fake, Faults};
 use freshet_client::{
-    Client, ClientError, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord,
-    Receipt, Start,
+    Client, ClientConfig, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer,
+    ProducerConfig, ProducerRecord, Receipt, Start,
 };
 
 const PARTITIONS: i32 = 3;
@@ -67,6 +67,7 @@ async fn retries_neither_lose_nor_duplicate_nor_reorder() {
             move_leader: 15,
             refuse: 8,
             forget: 0,
+            unknown: None,
         };
         let client = Client::connect(fake.config()).await.expect("it listens");
         let producer = Producer::start(&client, config())
@@ -176,6 +177,28 @@ async fn dropping_the_producer_fails_what_is_left() {
     let outcome = tokio::time::timeout(Duration::from_secs(5), receipt.delivered()).await;
     assert!(matches!(outcome, Ok(Err(ClientError::Closed(_)))));
     assert!(fake.values(0).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_offset_that_nobody_knows_yet_keeps_no_other_from_its_asker() {
+    let fake = Fake::start(2, PARTITIONS, 5).await;
+    fake.state().faults = Faults {
+        unknown: Some(1),
+        ..Faults::default()
+    };
+    let impatient = ClientConfig {
+        call_timeout: Duration::from_millis(300),
+        ..fake.config()
+    };
+    let client = Client::connect(impatient).await.expect("it listens");
+    let asked = (0..PARTITIONS).map(|p| (("t".to_owned(), p), OffsetSpec::Earliest));
+    let asked: Vec<_> = asked.collect();
+    let told = client.admin().list_offsets(&asked, false).await;
+    let told = told.expect("leaders are known");
+    let known = told.iter().map(|(_, offset)| offset.is_ok());
+    assert_eq!(known.collect::<Vec<_>>(), [true, false, true]);
+    let unknown = told[1].1.as_ref().unwrap_err().to_string();
+    assert!(unknown.contains("OFFSET_NOT_AVAILABLE"), "{unknown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,7 +58,8 @@ pub struct FoundOffset {
 }
 
 impl Admin {
-    /// Finds one offset in each partition. Leaders that move are followed.
+    /// Finds one offset in each partition. Leaders that move are followed, and those that do not know yet
+    /// are asked again; what none has told in time is that partition's error alone.
     pub async fn list_offsets(
         &self,
         asked: &[(TopicPartition, OffsetSpec)],
@@ -79,7 +80,13 @@ impl Admin {
                 failed = error.or(failed);
             }
             let Some(error) = failed else { break };
-            attempts.pause(error).await?;
+            if let Err(late) = attempts.pause(error).await {
+                let untold = |(p, _): &(TopicPartition, _)| (p.clone(), Err(late.clone()));
+                let mut all: HashMap<_, _> = asked.iter().map(untold).collect();
+                all.extend(found);
+                found = all;
+                break;
+            }
             self.client.refresh_quietly(&view).await;
         }
         Ok(outcomes(asked, found))

@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) refuse: u64,
     /// The broker forgets all sessions.
     pub(crate) forget: u64,
+    /// The leader of this partition knows no offsets yet.
+    pub(crate) unknown: Option<i32>,
 }
 
 /// The cluster.

@@ -233,8 +233,15 @@ fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsRespo
     for topic in &request.topics {
         let partition = |asked: &freshet_wire::list_offsets::ListOffsetsPartition| {
             let end = state.partitions[&asked.partition_index].2.end();
+            let is_unknown = state.faults.unknown == Some(asked.partition_index);
+            let told = if is_unknown {
+                ErrorCode::OffsetNotAvailable
+            } else {
+                ErrorCode::None
+            };
             ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,
+                error_code: told.code(),
                 offset: if asked.timestamp == freshet_wire::list_offsets::LATEST {
                     end
                 } else {

@@ -12,7 +12,7 @@ use freshet_env::objects::{
 use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Refusal;
@@ -24,6 +24,10 @@ use crate::upload::{Upload, length};
 /// Objects below this size are put with one request, others in parts of it: 8 MiB. S3 wants 5 MiB or
 /// more, and takes 10,000 parts: 78 GiB.
 const PART_BYTES: u64 = 8 << 20;
+/// Parts of one upload that are on their way at a time.
+const PARTS_AT_ONCE: usize = 4;
+/// Parts that all uploads may have on their way together, beyond one of each: 64 MiB.
+const WINDOW: usize = 8;
 /// What S3 and Google take as a name, in bytes; Azure takes as many characters.
 const KEY_MAX_BYTES: usize = 1024;
 
@@ -37,6 +41,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Of a large object; 8 MiB.
     pub part_bytes: u64,
+    /// How many parts of one large object may be on their way; 4.
+    pub parts_at_once: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +51,7 @@ impl Default for Limits {
             request: Duration::from_secs(60),
             connect: Duration::from_secs(5),
             part_bytes: PART_BYTES,
+            parts_at_once: PARTS_AT_ONCE,
         }
     }
 }
@@ -57,6 +64,8 @@ pub struct Bucket {
     login: Option<Box<dyn Login>>,
     sorted: bool,
     part_bytes: u64,
+    parts_at_once: usize,
+    window: Semaphore,
     /// Read while an upload is open.
     open: Arc<RwLock<()>>,
     counts: Arc<RequestCounts>,
@@ -168,6 +177,8 @@ impl Bucket {
             login,
             sorted,
             part_bytes: limits.part_bytes.max(1),
+            parts_at_once: limits.parts_at_once,
+            window: Semaphore::new(WINDOW),
             open: Arc::default(),
             counts,
         })
@@ -258,6 +269,8 @@ impl Bucket {
             path,
             rest,
             part_bytes: self.part_bytes,
+            parts_at_once: self.parts_at_once,
+            window: &self.window,
         };
         let open = Arc::clone(&self.open).read_owned().await;
         upload.run(first, open).await

@@ -6,20 +6,27 @@
 //! even that can be said, the process ends before, or a part arrives behind it, the bucket's own rule has
 //! to (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is completed.
 //!
-//! Memory: two parts, one on its way and the next one.
+//! Several parts are on their way at a time: a connection to a far store carries 50 to 100 MB/s, and waits
+//! for an answer after each. One always may be, further ones as the window that all uploads share has room.
+//!
+//! Memory: the parts that are on their way, and the next one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use object_store::client::HttpErrorKind;
 use object_store::path::Path;
 use object_store::retry::{RetryContext, RetryFailure, RetryPolicy};
-use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions};
+use object_store::{Error, MultipartUpload, ObjectStore, PutMultipartOptions, UploadPart};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedRwLockReadGuard;
+use tokio::sync::{OwnedRwLockReadGuard, Semaphore, SemaphorePermit};
 
 use crate::failure::tell;
 
@@ -44,9 +51,13 @@ pub(crate) struct Upload<'a> {
     /// What comes behind the first part.
     pub(crate) rest: &'a mut dyn ObjectBody,
     pub(crate) part_bytes: u64,
+    /// How many parts of it may be on their way.
+    pub(crate) parts_at_once: usize,
+    /// What all uploads may have on their way together, beyond the one part that each may.
+    pub(crate) window: &'a Semaphore,
 }
 
-impl Upload<'_> {
+impl<'a> Upload<'a> {
     /// Sends all of it. The caller has looked whether the name is free: completion does not. Whoever
     /// drops this half-way has what was sent thrown away; `open` is held until that is done as well.
     pub(crate) async fn run(mut self, first: Vec<Bytes>, open: Open) -> Result<(), ObjectError> {
@@ -68,24 +79,27 @@ impl Upload<'_> {
         upload: &mut dyn MultipartUpload,
         first: Vec<Bytes>,
     ) -> Result<(), ObjectError> {
-        let told = |error| tell(PUT, self.key, &error);
+        let mut going = Going {
+            key: self.key,
+            parts: FuturesUnordered::new(),
+        };
         let mut part = first;
+        let mut room = None;
         for _ in 0..PARTS_MAX {
             let is_full = length(&part) == self.part_bytes;
-            let sending = upload.put_part(part.into_iter().collect());
-            // The next part is read, and judged, while this one is on its way.
-            let next = async {
-                match is_full {
-                    true => self.rest.part(self.part_bytes).await,
-                    false => Ok(Vec::new()),
-                }
+            going.begin(upload.put_part(part.into_iter().collect()), room);
+            part = match is_full {
+                true => going.beside(self.rest.part(self.part_bytes)).await?,
+                false => Vec::new(),
             };
-            let (sent, next) = futures_util::future::join(sending, next).await;
-            part = next?;
-            sent.map_err(told)?;
             if length(&part) == 0 {
-                return upload.complete().await.map(drop).map_err(told);
+                going.fall_to(0).await?;
+                let completed = upload.complete().await;
+                return completed
+                    .map(drop)
+                    .map_err(|error| tell(PUT, self.key, &error));
             }
+            room = self.room(&mut going).await?;
         }
         Err(ObjectError {
             doing: PUT,
@@ -93,6 +107,68 @@ impl Upload<'_> {
             failure: ObjectFailure::Invalid,
             why: format!("it has more than {PARTS_MAX} parts"),
         })
+    }
+
+    /// Waits until one more part may be sent. If none is on its way it may, whatever the others take.
+    async fn room(&mut self, going: &mut Going<'a>) -> Result<Room<'a>, ObjectError> {
+        let mut most = self.parts_at_once.saturating_sub(1);
+        loop {
+            going.fall_to(most).await?;
+            if going.parts.is_empty() {
+                return Ok(None);
+            }
+            if let Ok(room) = self.window.try_acquire() {
+                return Ok(Some(room));
+            }
+            most = going.parts.len() - 1;
+        }
+    }
+}
+
+/// A place in the window, but for the one part that always may be on its way.
+type Room<'a> = Option<SemaphorePermit<'a>>;
+
+/// The parts of an upload that are on their way.
+struct Going<'a> {
+    key: &'a str,
+    parts: FuturesUnordered<BoxFuture<'a, Result<(), Error>>>,
+}
+
+impl<'a> Going<'a> {
+    fn begin(&self, sending: UploadPart, room: Room<'a>) {
+        let part = async move {
+            let sent = sending.await;
+            drop(room);
+            sent
+        };
+        self.parts.push(Box::pin(part));
+    }
+
+    /// Waits until at most `count` are left.
+    async fn fall_to(&mut self, count: usize) -> Result<(), ObjectError> {
+        while self.parts.len() > count {
+            let sent = self.parts.next().await.unwrap_or(Ok(()));
+            sent.map_err(|error| tell(PUT, self.key, &error))?;
+        }
+        Ok(())
+    }
+
+    /// They go on meanwhile. Should one fail that is told when `work`, which may know better, is done.
+    async fn beside<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
+        let mut work = pin!(work);
+        let mut sent = Ok(());
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                Some(part) = self.parts.next() => sent = sent.and(part),
+            }
+        };
+        let done = done?;
+        sent.map_err(|error| tell(PUT, self.key, &error))?;
+        Ok(done)
     }
 }
 

@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 use crate::cases::{Pattern, brief, failures, open};
 use crate::scripted::{Says, Scripted, s3_error};
 
+/// Parts that all uploads may have on their way together, beyond one of each.
+const WINDOW: usize = 8;
+
 /// What all operations fail with when all requests are answered so.
 async fn all(says: Says) -> [Option<ObjectFailure>; 5] {
     let server = Scripted::new(&[says]).await;
@@ -193,6 +196,7 @@ async fn two_parts(script: &[Says]) -> (Option<ObjectFailure>, Vec<String>) {
     let server = Scripted::new(script).await;
     let limits = Limits {
         part_bytes: 5,
+        parts_at_once: 1,
         ..brief()
     };
     let store = server.bucket(&limits);
@@ -254,6 +258,7 @@ async fn each_request_is_counted_by_its_kind() {
     let server = Scripted::new(&script).await;
     let limits = Limits {
         part_bytes: 5,
+        parts_at_once: 1,
         ..brief()
     };
     let store = server.bucket(&limits);
@@ -284,10 +289,64 @@ async fn a_part_that_does_not_arrive_ends_the_upload() {
     assert_eq!(asked.len(), 5, "one try is enough: {asked:?}");
 }
 
+/// Puts an object of 40 parts, and a while later another one, to a server that takes no part; gives how
+/// many of each are on their way.
+async fn parts_on_their_way(parts_at_once: usize) -> [usize; 2] {
+    let begun = [NO_KEY, NO_KEY, CREATED];
+    let first = parts_at_once.min(1 + WINDOW);
+    let mut script = begun.to_vec();
+    script.extend(vec![Says::Nothing; first]);
+    script.extend([&begun[..], &[Says::Nothing]].concat());
+    let server = Scripted::new(&script).await;
+    let limits = Limits {
+        part_bytes: 5,
+        parts_at_once,
+        ..Limits::default()
+    };
+    let store = server.bucket(&limits);
+    let mut bodies = [Pattern::of(200), Pattern::of(200)];
+    let [a, b] = &mut bodies;
+    let mut a = store.put_new("a", a);
+    let brief = Duration::from_millis(400);
+    let heard = tokio::time::timeout(brief, &mut a).await;
+    heard.expect_err("nobody has answered");
+    let both = async { tokio::join!(a, store.put_new("b", b)) };
+    let heard = tokio::time::timeout(brief, both).await;
+    heard.expect_err("nobody has answered");
+    let lines = server.asked();
+    let parts = |key: &str| {
+        let begin = format!("PUT /bucket/{key}?partNumber=");
+        lines.iter().filter(|line| line.starts_with(&begin)).count()
+    };
+    [parts("a"), parts("b")]
+}
+
+#[tokio::test]
+async fn so_many_parts_are_on_their_way_and_each_upload_may_have_one() {
+    assert_eq!(parts_on_their_way(1).await, [1, 1]);
+    assert_eq!(parts_on_their_way(4).await, [4, 4]);
+    assert_eq!(parts_on_their_way(40).await, [1 + WINDOW, 1]);
+}
+
+#[tokio::test]
+async fn parts_that_overtake_one_another_are_put_together_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        part_bytes: 5,
+        ..brief()
+    };
+    let url = format!("file://{}", folder.path().display());
+    let store = open(&url, &[], &limits);
+    store.put_new("a", &mut Pattern::of(203)).await.unwrap();
+    let whole = store.get_range("a", 0..203).await.unwrap();
+    assert_eq!(whole, Pattern::bytes(0..203));
+}
+
 #[tokio::test]
 async fn an_upload_that_is_dropped_half_way_is_thrown_away_once() {
     let limits = Limits {
         part_bytes: 5,
+        parts_at_once: 1,
         ..Limits::default()
     };
     for script in [

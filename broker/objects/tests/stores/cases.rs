@@ -21,6 +21,14 @@ pub(crate) fn brief() -> Limits {
     }
 }
 
+/// Parts of which none overtakes another.
+pub(crate) fn one_by_one() -> Limits {
+    Limits {
+        parts_at_once: 1,
+        ..Limits::default()
+    }
+}
+
 /// Opens a store whose endpoint and keys are said here.
 pub(crate) fn open(url: &str, environment: &[(&str, &str)], limits: &Limits) -> Bucket {
     let owned = environment

@@ -11,7 +11,7 @@ use freshet_objects::{Bucket, Limits};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::cases::open;
+use crate::cases::{one_by_one, open};
 use crate::line::Line;
 
 /// The bucket that is there.
@@ -98,7 +98,7 @@ impl Gateway {
     pub(crate) fn behind(&self, line: &Line, more: &[(&str, &str)]) -> Bucket {
         let endpoint = format!("http://127.0.0.1:{}", line.port);
         let environment = [&environment(SECRET, &endpoint), more].concat();
-        open(&format!("s3://{BUCKET}"), &environment, &Limits::default())
+        open(&format!("s3://{BUCKET}"), &environment, &one_by_one())
     }
 
     /// A line to it, see there.

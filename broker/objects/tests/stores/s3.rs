@@ -8,7 +8,7 @@ use freshet_env::objects::ObjectFailure::*;
 use freshet_env::objects::{ObjectBody, ObjectWait, Objects};
 use freshet_objects::Limits;
 
-use crate::cases::{self, Pattern, brief, failures};
+use crate::cases::{self, Pattern, brief, failures, one_by_one};
 use crate::gateway::{BUCKET, Gateway};
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn an_s3_server_that_hangs_is_given_up() {
 #[ignore = "needs an S3 server: cargo xtask test runs it"]
 async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
     let mut gateway = Gateway::start();
-    let store = gateway.bucket();
+    let store = gateway.bucket_within(&one_by_one());
     // The request is in its socket when it dies.
     gateway.freeze();
     let mut body = Bytes::from_static(b"whole");

@@ -9,7 +9,6 @@
 //! sent takes a second reading, which has to be summed again; to trust that reading stores what
 //! nobody checked.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 
@@ -22,9 +21,6 @@ use super::footer::{Footer, Section, SectionKind};
 use super::walk::Walk;
 use crate::machine::Stored;
 use crate::segment::{EpochStart, SegmentId, span};
-
-/// Parts that are with the store while the next one is made: the one on its way.
-const LENT: usize = 1;
 
 /// The bytes of a closed segment.
 pub trait SegmentBytes: Send + Sync {
@@ -151,7 +147,7 @@ pub(crate) struct SegmentObject {
     /// Bytes of batches that were read.
     read: u64,
     /// What was given away of them and not taken back, oldest first.
-    lent: VecDeque<Bytes>,
+    lent: Vec<Bytes>,
     /// What was made at the end, and what of that is not given away yet.
     end: Option<(Composed, Bytes)>,
     trouble: Option<ComposeError>,
@@ -181,7 +177,7 @@ impl SegmentObject {
             source,
             walk,
             read: 0,
-            lent: VecDeque::with_capacity(LENT + 1),
+            lent: Vec::new(),
             end: None,
             trouble: None,
         })
@@ -207,14 +203,7 @@ impl SegmentObject {
 
     /// The next bytes of batches, checked.
     async fn batches(&mut self, bytes: u64) -> Result<Bytes, ComposeError> {
-        let memory = if self.lent.len() > LENT {
-            // Whoever still holds it keeps it.
-            self.lent
-                .pop_front()
-                .and_then(|sent| sent.try_into_mut().ok())
-        } else {
-            None
-        };
+        let memory = self.given_back();
         let range = self.read..self.read + bytes;
         let part = self
             .source
@@ -227,8 +216,16 @@ impl SegmentObject {
         }
         self.walk.take(&part)?;
         self.read += bytes;
-        self.lent.push_back(part.clone());
+        self.lent.push(part.clone());
         Ok(part)
+    }
+
+    /// The memory of a part that the store is done with. Of what is more than that one nothing stays.
+    fn given_back(&mut self) -> Option<BytesMut> {
+        let done = self.lent.iter().position(Bytes::is_unique)?;
+        let memory = self.lent.swap_remove(done);
+        self.lent.retain(|part| !part.is_unique());
+        memory.try_into_mut().ok()
     }
 
     /// What is left of the end, as far as it fits.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use freshet_records::Batches;
-use freshet_wire::describe_quorum::{PartitionData, TopicData};
+use freshet_wire::describe_quorum::{PartitionData, PartitionDataResponse, TopicData};
 use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use freshet_wire::{
     DescribeQuorumRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
@@ -97,6 +97,19 @@ pub(crate) fn partitions(raw: &mut Raw, topic: &str) -> Result<Vec<PartitionView
 }
 
 pub(super) fn controller(raw: &mut Raw) -> Result<i32> {
+    let leader = quorum(raw)?.leader_id;
+    ensure!(leader >= 0, "the quorum has no leader");
+    Ok(leader)
+}
+
+pub(super) fn voters(raw: &mut Raw) -> Result<Vec<i32>> {
+    let voters = quorum(raw)?.current_voters;
+    let mut ids: Vec<i32> = voters.iter().map(|voter| voter.replica_id).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn quorum(raw: &mut Raw) -> Result<PartitionDataResponse> {
     let request = DescribeQuorumRequest {
         topics: vec![TopicData {
             topic_name: "__cluster_metadata".into(),
@@ -105,10 +118,9 @@ pub(super) fn controller(raw: &mut Raw) -> Result<i32> {
     };
     let told = raw.call(0, &request)?;
     ensure!(told.error_code == 0, "quorum: error {}", told.error_code);
-    let topic = told.topics.first().context("one topic was asked for")?;
-    let leader = topic.partitions.first().context("one partition")?.leader_id;
-    ensure!(leader >= 0, "the quorum has no leader");
-    Ok(leader)
+    let topic = told.topics.into_iter().next();
+    let partitions = topic.context("one topic was asked for")?.partitions;
+    partitions.into_iter().next().context("one partition")
 }
 
 /// Creates a topic of so many partitions and replicas; gives the error code.

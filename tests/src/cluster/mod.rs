@@ -267,6 +267,11 @@ impl Cluster {
         eventually(Duration::from_secs(20), || self.ask(ask::controller))
     }
 
+    /// The ids of those who vote in the quorum, in order.
+    pub fn voters(&self) -> Result<Vec<i32>> {
+        eventually(Duration::from_secs(20), || self.ask(ask::voters))
+    }
+
     /// A topic's partitions, in order, as any running node sees them.
     pub fn partitions(&self, topic: &str) -> Result<Vec<PartitionView>> {
         self.ask(|raw| ask::partitions(raw, topic))

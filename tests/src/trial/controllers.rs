@@ -1,19 +1,85 @@
-//! Brokers that are no controllers, and controllers that are no brokers.
+//! Brokers that are no controllers, controllers that are no brokers, and those that find one another.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{Needs, RECOVERY, Stage, Trial};
-use crate::cluster::create_topic;
+use crate::cluster::{Cluster, create_topic};
 use crate::scenario::eventually;
 
-pub(super) const TRIALS: &[Trial] = &[Trial {
-    name: "controllers_that_are_no_brokers_are_killed",
-    rows: &[1, 3, 4],
-    faults: killed,
-    needs: Needs::Controllers,
-}];
+pub(super) const TRIALS: &[Trial] = &[
+    Trial {
+        name: "controllers_that_are_no_brokers_are_killed",
+        rows: &[1, 3, 4],
+        faults: killed,
+        needs: Needs::Controllers,
+    },
+    Trial {
+        name: "controllers_that_were_told_addresses_are_killed",
+        rows: &[1, 3, 4],
+        faults: killed_who_know_addresses,
+        needs: Needs::Addresses,
+    },
+];
+
+/// What a controller says that lacks others, and what one says that decides.
+const WAITS: &str = "waiting for controllers that do not answer";
+const DECIDES: &str = "this controller is active";
+
+/// Starts one of those that are to form a quorum. It must not be one of its own: the others would be
+/// another.
+pub(super) fn start_alone(cluster: &mut Cluster) -> Result<()> {
+    cluster.start_these(&[1])?;
+    eventually(RECOVERY, || {
+        let words = cluster.node(1).printed();
+        ensure!(
+            words.contains(WAITS),
+            "it does not say for whom it waits: {words}"
+        );
+        Ok(())
+    })?;
+    thread::sleep(Duration::from_secs(2));
+    let words = cluster.node(1).printed();
+    ensure!(
+        !words.contains(DECIDES),
+        "it is a quorum of its own: {words}"
+    );
+    Ok(())
+}
+
+/// First the active one, and then all, of which two come back before the third.
+fn killed_who_know_addresses(stage: &mut Stage) -> Result<()> {
+    let all: Vec<i32> = stage.cluster.ids().collect();
+    ensure!(stage.cluster.voters()? == all, "not all of them vote");
+    let active = stage.cluster.controller()?;
+    let from = Instant::now();
+    stage.cluster.node(active).kill()?;
+    let next = another_decides(stage, active)?;
+    stage.note(format!(
+        "killed {active}: {next} decides after {:.2?}",
+        from.elapsed()
+    ));
+    stage.cluster.node(active).start()?;
+    stage.recover()?;
+    changes(stage)?;
+    for id in &all {
+        stage.cluster.node(*id).kill()?;
+    }
+    let late = *stage.bits.pick(&all);
+    let from = Instant::now();
+    stage.cluster.start_these(&stage.cluster.others(late))?;
+    stage.load.await_progress(RECOVERY)?;
+    stage.note(format!(
+        "killed all: without {late} all acknowledge after {:.2?}",
+        from.elapsed()
+    ));
+    stage.cluster.node(late).start()?;
+    stage.recover()?;
+    ensure!(stage.cluster.voters()? == all, "not all of them vote");
+    changes(stage)
+}
 
 /// First the active controller, then a leader, then both at once, and all controllers in the end.
 fn killed(stage: &mut Stage) -> Result<()> {

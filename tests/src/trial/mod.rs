@@ -81,6 +81,8 @@ pub enum Needs {
     FreshetDisks,
     /// Brokers that are no controllers, and controllers that are no brokers.
     Controllers,
+    /// Controllers that are told addresses, and not who the others are.
+    Addresses,
     /// Brokers in racks of their own, from which consumers read.
     Racks,
     /// A bucket that breaks; random sequences of such may contain it.
@@ -232,7 +234,9 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
         Needs::Clock => clocks::library().is_some(),
-        Needs::Five | Needs::Command | Needs::Controllers | Needs::Racks => false,
+        Needs::Five | Needs::Command | Needs::Controllers | Needs::Addresses | Needs::Racks => {
+            false
+        }
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -292,7 +296,11 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
     let store = tiered.then(S3Server::start).transpose()?;
     let mut cluster = cluster_for(trials, &folder, store.as_ref())?;
     let brokers = cluster.ids().count();
-    let outcome = cluster.start().and_then(|()| {
+    let alone = match trials.iter().any(|trial| trial.needs == Needs::Addresses) {
+        true => controllers::start_alone(&mut cluster),
+        false => Ok(()),
+    };
+    let outcome = alone.and_then(|()| cluster.start()).and_then(|()| {
         let mut configs = vec![("retention.ms", "-1")];
         configs.extend(if tiered { tier::CONFIGS } else { &[] });
         let size = (PARTITIONS, i16::try_from(brokers)?);
@@ -327,6 +335,11 @@ fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Re
         true => Cluster::apart(brokers, 3, folder)?,
         false => Cluster::new(brokers, folder, disks)?,
     };
+    if need(Needs::Addresses) {
+        cluster
+            .ids()
+            .for_each(|id| cluster.node(id).join_at_run_time());
+    }
     if need(Needs::Racks) {
         cluster
             .ids()
@@ -426,6 +439,8 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
     let is_kafka = Kind::from_env() == Kind::Kafka;
     match trial.needs {
         Needs::Cluster | Needs::Five | Needs::Controllers | Needs::Racks => None,
+        Needs::Addresses if is_kafka => Some("Kafka's voters are formatted with its disks".into()),
+        Needs::Addresses => None,
         Needs::FreshetDisks if is_kafka => Some("Kafka promises less".into()),
         Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
         Needs::Store => missing_for_tiered(),

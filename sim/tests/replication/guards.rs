@@ -40,12 +40,15 @@ fn proof(guard: Guard) -> (&'static str, fn()) {
             named!(rules::a_deposed_leader_cuts_what_only_it_has)
         }
         Guard::FollowedEpoch => named!(rules::an_earlier_leader_cuts_nothing),
-        Guard::CopiedEpoch => named!(rules::records_of_an_earlier_leader_are_not_stored),
+        Guard::EpochFence | Guard::CopiedEpoch => {
+            named!(rules::records_of_an_earlier_leader_are_not_stored)
+        }
         Guard::LateAnswers => named!(rules::an_answer_that_comes_twice_cuts_once),
         Guard::LeadersWrite => named!(rules::a_follower_takes_nothing_from_producers),
         Guard::ProduceEpochs => named!(rules::a_produce_for_an_earlier_leader_is_refused),
         Guard::EnoughToProduce => named!(rules::acks_all_is_refused_while_too_few_are_in_sync),
         Guard::AcksWait => named!(rules::acks_all_is_answered_when_all_in_sync_have_the_record),
+        Guard::WaitersSentAway => named!(rules::who_waits_for_a_deposed_leader_is_sent_away),
         Guard::ReadCommitted => named!(rules::consumers_see_what_is_committed),
         Guard::SettledEnds => named!(rules::a_new_leader_names_no_end_that_is_too_low),
     }

@@ -209,6 +209,17 @@ pub(crate) fn acks_all_is_answered_when_all_in_sync_have_the_record() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(0)));
 }
 
+/// It may lead again, with another record at that offset.
+#[test]
+pub(crate) fn who_waits_for_a_deposed_leader_is_sent_away() {
+    let mut stage = Stage::new(1);
+    let at = stage.create(&[1, 2]);
+    let told = stage.produce((1, at), "a", Acks::All, None);
+    stage.write(1, at, "b");
+    stage.beat(1, true);
+    assert_eq!(told.try_recv(), Ok(Err(ProduceError::NotLeader)));
+}
+
 #[test]
 pub(crate) fn consumers_see_what_is_committed() {
     let mut stage = Stage::new(1);

@@ -150,10 +150,11 @@ impl Partition {
             return Ok(None);
         }
         let (tell, through) = oneshot::channel();
-        let done = Box::new(move |result| drop(tell.send(result)));
+        let done: Done<()> = Box::new(move |result| drop(tell.send(result)));
         let turn = self.replica.step_down(term.leader_epoch);
         self.past.stir();
         match to {
+            _ if !holds(Guard::EpochFence) => done(Ok(())),
             Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
             Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,
         }

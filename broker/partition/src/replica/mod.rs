@@ -229,7 +229,11 @@ impl Replica {
             state.leader = None;
             state.copied = None;
             state.turn += 1;
-            (state.turn, std::mem::take(&mut state.parked))
+            let parked = match holds(Guard::WaitersSentAway) {
+                true => std::mem::take(&mut state.parked),
+                false => VecDeque::new(),
+            };
+            (state.turn, parked)
         };
         for Parked { done, .. } in parked {
             done(Err(ProduceError::NotLeader));

@@ -70,6 +70,8 @@ rules! {
     Divergence,
     /// Only the leader of the present epoch has a follower change its log.
     FollowedEpoch,
+    /// A log takes nothing of an earlier leader epoch once another one has begun.
+    EpochFence,
     /// Records of an earlier epoch's leader are not stored.
     CopiedEpoch,
     /// An answer to another fetch than the present one is dropped.
@@ -82,6 +84,8 @@ rules! {
     EnoughToProduce,
     /// `acks=all` is answered when the record is committed.
     AcksWait,
+    /// Who waits for a leader that leads no more is sent to the next one.
+    WaitersSentAway,
     /// Consumers see what is committed, and no more.
     ReadCommitted,
     /// A leader that does not know yet what was committed names no end (KIP-207).
@@ -111,3 +115,16 @@ impl Guard {
 }
 
 freshet_types::removable!(Guard, feature = "simulation");
+
+/// What a thread does that this one starts: without the rule that is taken away here, if one is.
+#[cfg(feature = "simulation")]
+pub(crate) fn inherited<T>(body: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let removed = Guard::ALL.iter().copied().find(|rule| !holds(*rule));
+    move || without(removed, body)
+}
+
+/// What a thread does that this one starts: with all rules.
+#[cfg(not(feature = "simulation"))]
+pub(crate) fn inherited<T>(body: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    body
+}

@@ -19,6 +19,7 @@ mod throttle;
 
 pub use follower::{Answer, Divergence, Local, Step, next_step};
 pub use guard::Guard;
+pub(crate) use guard::inherited;
 #[cfg(feature = "simulation")]
 pub use guard::without;
 pub use leader::{BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term};

@@ -70,7 +70,11 @@ fn no_rule_of_the_controller_is_idle() {
 
 #[test]
 fn no_rule_of_replicas_is_idle() {
-    all_are_noticed(replication::Guard::ALL.into_iter().map(Rule::Replica));
+    all_are_noticed(
+        replication::Guard::OF_DECISIONS
+            .into_iter()
+            .map(Rule::Replica),
+    );
 }
 
 #[test]

@@ -13,8 +13,6 @@ pub(crate) enum Duty {
     LeaderEpochs,
     /// A leader tells a follower where their logs part.
     Divergence,
-    /// A proposal refused for its epochs stays open until the leader hears what is committed.
-    StaleIsOpen,
     /// `acks=all` is answered when the record is committed.
     AcksWait,
     /// Consumers see what is committed, and no more.
@@ -29,20 +27,13 @@ pub(crate) enum Duty {
     OwnRegistration,
     /// Only what is committed is deleted.
     DeleteCommitted,
-    /// Followers drop what their leader has dropped.
-    FollowStart,
-    /// A follower whose log ends below its leader's start begins anew there.
-    RestartAtStart,
-    /// DeleteRecords is answered when all replicas that live have dropped the records.
-    DeletedEverywhere,
 }
 
 impl Duty {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::FlushBeforeReport,
         Self::LeaderEpochs,
         Self::Divergence,
-        Self::StaleIsOpen,
         Self::AcksWait,
         Self::ReadCommitted,
         Self::SettledEnds,
@@ -50,9 +41,6 @@ impl Duty {
         Self::Deduplicate,
         Self::OwnRegistration,
         Self::DeleteCommitted,
-        Self::FollowStart,
-        Self::RestartAtStart,
-        Self::DeletedEverywhere,
     ];
 }
 

@@ -57,7 +57,7 @@ impl Scene {
     /// The rule that it is about, and the promise that is broken without it.
     pub(crate) fn shows(self) -> (Rule, &'static str) {
         match self {
-            Self::TakenAndRefused => (Rule::Body(Duty::StaleIsOpen), "I1"),
+            Self::TakenAndRefused => (Rule::Replica(replication::Guard::StaleIsOpen), "I1"),
             Self::ProposedOfTheDead => (Rule::Controller(metadata::Guard::MemberEpochs), "I1"),
             Self::FetchOfTheDead => (Rule::Replica(replication::Guard::OldBroker), "I1"),
             Self::JoinedWithTheDeleted => {

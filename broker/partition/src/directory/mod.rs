@@ -35,6 +35,7 @@ pub use self::moves::MoveError;
 use self::moves::{ORDERS_MAX, Order, Orders};
 use crate::partition::Partition;
 use crate::replica::{IsrCounts, Proposals, Stand};
+use crate::replication::inherited;
 use crate::tiering::PastReaders;
 
 /// Told about partitions that come and go; called on the directory's thread.
@@ -112,9 +113,8 @@ impl Directory {
         let keeper = Keeper::new((Arc::clone(&directory), orders), parts, runtime.clone());
         let (stop, stopped) = oneshot::channel();
         let (ready, opened) = std::sync::mpsc::channel();
-        let thread = tasks::spawn_thread("directory", move || {
-            keeper.run(&runtime, &ready, stopped);
-        })?;
+        let body = inherited(move || keeper.run(&runtime, &ready, stopped));
+        let thread = tasks::spawn_thread("directory", body)?;
         // An error means that the thread panicked; its join reports it.
         let _ = opened.recv();
         Ok((

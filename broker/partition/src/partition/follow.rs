@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Partition;
 use crate::replica::Stand;
-use crate::replication::{Answer, Divergence, Local, Step, next_step};
+use crate::replication::{Answer, Divergence, Guard, Local, Step, holds, next_step};
 use crate::tiering::BeginningError;
 use crate::traffic::count;
 
@@ -72,13 +72,22 @@ impl Partition {
         let view = self.view();
         let fetch_offset = view.log_end();
         let follows = matches!(self.stand(), Stand::Follows(_));
-        let rests = view.flushed() >= fetch_offset && self.leader_epoch() == leader_epoch;
+        let is_flushed = view.flushed() >= fetch_offset || !holds(Guard::FlushBeforeReport);
+        let rests = is_flushed && self.leader_epoch() == leader_epoch;
         (follows && rests).then(|| FetchPoint {
             leader_epoch,
             fetch_offset,
             last_epoch: view.latest_epoch().map_or(-1, |(epoch, _)| epoch),
             log_start: view.log_start(),
         })
+    }
+
+    /// Whether an answer to a fetch from `point` still means something. The log's start may have moved
+    /// by itself. A log that was cut and has grown again may end where it ended, with another epoch.
+    pub fn goes_on_at(&self, point: FetchPoint) -> bool {
+        let place = |p: FetchPoint| (p.leader_epoch, p.fetch_offset, p.last_epoch);
+        let is_there = self.fetch_point().map(place) == Some(place(point));
+        is_there || !holds(Guard::LateAnswers)
     }
 
     /// Takes in what the leader of `epoch` answered to a fetch from [`Self::fetch_point`]. Ends when
@@ -193,10 +202,14 @@ impl Partition {
             // Who asked may have gone.
             Err(error) => drop(tell.send(Err(error))),
         };
+        let leader_epoch = match holds(Guard::CopiedEpoch) {
+            true => epoch,
+            false => self.leader_epoch(),
+        };
         let append = Append {
             frame_bytes: records.len(),
             batches: records,
-            leader_epoch: epoch,
+            leader_epoch,
             origin: Origin::Replica,
             done: Box::new(stored),
         };

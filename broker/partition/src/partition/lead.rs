@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{Partition, Past};
 use crate::replica::Stand;
 use crate::replication::{
-    BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term,
+    BrokerEpoch, FetchRefusal, Fetched, Guard, IsrChange, Leader, LeaderStart, Moved, Term, holds,
 };
 
 /// What a follower's fetch says of it.
@@ -68,6 +68,10 @@ pub enum ReplicaFetchError {
     /// The leader knows better.
     #[error(transparent)]
     Refused(#[from] FetchRefusal),
+    /// The offset is not in the leader's log. One behind its end is of another log, whose records are not
+    /// those that will be there.
+    #[error("offset {0} is not in the log")]
+    Outside(Offset),
     /// The replica begins behind records that the leader has on its disk and that are not in the bucket:
     /// it has to begin anew where the leader does.
     #[error("the replica begins at {0}, and what is before is not in object storage")]
@@ -84,7 +88,7 @@ impl ReplicaFetchError {
             Self::NotLeader => ErrorKind::Unavailable,
             Self::Refused(FetchRefusal::NotAReplica(_)) => ErrorKind::Unavailable,
             Self::Refused(FetchRefusal::OldBroker { .. }) => ErrorKind::Fenced,
-            Self::Lacks(_) => ErrorKind::Conflict,
+            Self::Outside(_) | Self::Lacks(_) => ErrorKind::Conflict,
             Self::PastUnknown(_) => ErrorKind::Unavailable,
         }
     }
@@ -146,10 +150,11 @@ impl Partition {
             return Ok(None);
         }
         let (tell, through) = oneshot::channel();
-        let done = Box::new(move |result| drop(tell.send(result)));
+        let done: Done<()> = Box::new(move |result| drop(tell.send(result)));
         let turn = self.replica.step_down(term.leader_epoch);
         self.past.stir();
         match to {
+            _ if !holds(Guard::EpochFence) => done(Ok(())),
             Stand::Leads => self.log().start_epoch(term.leader_epoch, done)?,
             Stand::Follows(_) | Stand::Waits => self.log().fence(term.leader_epoch, done)?,
         }
@@ -261,8 +266,14 @@ impl Partition {
     ) -> Result<(), ReplicaFetchError> {
         let may_begin = self.may_begin(fetch.log_start, image);
         let taken = self.replica.with_leader(|leader, now| {
-            if leader.term().leader_epoch != fetch.leader_epoch {
+            let is_ours = leader.term().leader_epoch == fetch.leader_epoch;
+            if !is_ours && holds(Guard::ReportEpochs) {
                 return (Err(ReplicaFetchError::NotLeader), Moved::default());
+            }
+            let view = self.view();
+            let span = view.log_start()..=view.log_end();
+            if !span.contains(&fetch.end) && holds(Guard::ReportWithinLog) {
+                return (Err(ReplicaFetchError::Outside(fetch.end)), Moved::default());
             }
             // Who is in sync was judged when it joined.
             if let Err(error) = may_begin
@@ -275,7 +286,7 @@ impl Partition {
                 broker_epoch: fetch.broker_epoch,
                 log_start: fetch.log_start,
                 end: fetch.end,
-                leader_start: self.view().log_start(),
+                leader_start: *span.start(),
                 now,
             };
             match leader.fetched(fetched, |node| alive(image, node)) {

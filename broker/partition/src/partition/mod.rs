@@ -26,7 +26,7 @@ use self::past::PastSlot;
 pub use self::past::{ColdRead, KnownPast, Past, PastTrouble};
 pub use self::standing::{RemoteStanding, TierStanding};
 use crate::replica::{ProduceDone, Replica, Reporter, Stand};
-use crate::replication::Leader;
+use crate::replication::{Guard, Leader, holds};
 use crate::traffic::Traffic;
 use crate::waiters::{Waiters, Watch, Watcher};
 
@@ -94,6 +94,7 @@ impl Ends {
     /// Where `isolation` ends.
     pub fn of(&self, isolation: Isolation) -> Offset {
         match isolation {
+            _ if !holds(Guard::ReadCommitted) => self.log_end,
             Isolation::ReadUncommitted => self.high_watermark,
             Isolation::ReadCommitted => self.last_stable,
             Isolation::LogEnd => self.log_end,
@@ -283,12 +284,13 @@ impl Partition {
         };
         let replica = Arc::clone(&self.replica);
         let bytes = batch.len() as u64;
+        let waits = acks == Acks::All && holds(Guard::AcksWait);
         let stored = move |result: Result<Appended, AppendError>| {
             if let Ok(appended) = &result {
                 count(&replica.traffic, appended, bytes);
             }
             match result {
-                Ok(appended) if acks == Acks::All => replica.park(appended, done),
+                Ok(appended) if waits => replica.park(appended, done),
                 other => done(other.map_err(ProduceError::from)),
             }
         };
@@ -316,15 +318,20 @@ impl Partition {
         let asked = self.replica.ask_leader(|leader| {
             let (in_sync, needed) = leader.in_sync();
             let present = leader.term().leader_epoch;
-            if epoch.is_some_and(|epoch| epoch != present) {
+            let is_other = epoch.is_some_and(|epoch| epoch != present);
+            let too_few = acks == Acks::All && in_sync < needed;
+            if is_other && holds(Guard::ProduceEpochs) {
                 Err(ProduceError::NotLeader)
-            } else if acks == Acks::All && in_sync < needed {
+            } else if too_few && holds(Guard::EnoughToProduce) {
                 Err(ProduceError::NotEnoughReplicas { in_sync, needed })
             } else {
                 Ok(present)
             }
         });
-        asked.unwrap_or(Err(ProduceError::NotLeader))
+        asked.unwrap_or_else(|| match holds(Guard::LeadersWrite) {
+            true => Err(ProduceError::NotLeader),
+            false => Ok(self.leader_epoch()),
+        })
     }
 
     /// Compares the epoch a client knows with ours (KIP-320); -1 means that it knows none.
@@ -332,6 +339,7 @@ impl Partition {
         let current = self.leader_epoch();
         match given {
             -1 => Ok(()),
+            _ if !holds(Guard::FetchEpochs) => Ok(()),
             _ if given < current => Err(ReadError::FencedEpoch { given, current }),
             _ if given > current => Err(ReadError::UnknownEpoch { given, current }),
             _ => Ok(()),
@@ -458,10 +466,49 @@ impl Partition {
         }
     }
 
+    /// Where the history of who reads from `from` on leaves this one (KIP-595); `last_epoch` is that of the
+    /// record before. `replica`: who copies from here. Who does not say what it read last, -1, is not
+    /// checked.
+    ///
+    /// # Errors
+    /// `PastUnknown`: not yet.
+    pub fn departs(
+        &self,
+        replica: Option<NodeId>,
+        last_epoch: LeaderEpoch,
+        from: Offset,
+    ) -> Result<Option<EpochEnd>, ReadError> {
+        if last_epoch < 0 || !holds(Guard::Divergence) {
+            return Ok(None);
+        }
+        let end = match replica {
+            Some(node) => self.end_of_epoch_for(node, last_epoch)?,
+            None => self.end_of_epoch(last_epoch)?,
+        };
+        let agrees = end.epoch == last_epoch && end.end_offset >= from;
+        Ok((!agrees).then_some(end))
+    }
+
     /// The leader epoch of the record at an offset.
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let here = self.view().epoch_at(offset);
         here.or_else(|| self.past_epoch_at(offset))
+    }
+
+    /// What is below may be deleted: it is committed, so that nobody who leads next lacks what is behind it.
+    pub(crate) fn deletable_end(&self) -> Offset {
+        match holds(Guard::DeleteCommitted) {
+            true => self.replica.high_watermark(),
+            false => self.view().log_end(),
+        }
+    }
+
+    /// Where the log may start if somebody wants it to start at `to`, or behind all that is committed;
+    /// none if not there.
+    pub fn trimmed_start(&self, to: Option<Offset>) -> Option<Offset> {
+        let end = self.deletable_end();
+        let to = to.unwrap_or(end);
+        (0..=end).contains(&to).then_some(to)
     }
 
     /// Moves the log start up (DeleteRecords); answers the new log start once it is durable.

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use self::damage::Damage;
 pub(crate) use self::reporter::Reporter;
 use crate::partition::ProduceError;
-use crate::replication::{IsrChange, Leader, Moved, Term};
+use crate::replication::{Guard, IsrChange, Leader, Moved, Term, holds};
 use crate::tiering::PastReaders;
 use crate::traffic::{Traffic, TrafficByTopic};
 use crate::waiters::Waiters;
@@ -215,6 +215,7 @@ impl Replica {
     /// Whether all that was there when this broker began to lead is committed.
     pub(crate) fn is_settled(&self) -> bool {
         self.high_watermark() >= self.epoch_start.load(Ordering::Acquire)
+            || !holds(Guard::SettledEnds)
     }
 
     /// Leads no more and follows nobody: a newer epoch begins. Who waits for an acknowledgement is
@@ -228,7 +229,11 @@ impl Replica {
             state.leader = None;
             state.copied = None;
             state.turn += 1;
-            (state.turn, std::mem::take(&mut state.parked))
+            let parked = match holds(Guard::WaitersSentAway) {
+                true => std::mem::take(&mut state.parked),
+                false => VecDeque::new(),
+            };
+            (state.turn, parked)
         };
         for Parked { done, .. } in parked {
             done(Err(ProduceError::NotLeader));
@@ -312,7 +317,8 @@ impl Replica {
     /// Does something that must not happen once another epoch has begun.
     pub(crate) fn if_following<T>(&self, epoch: LeaderEpoch, act: impl FnOnce() -> T) -> Option<T> {
         let _held = self.state.lock();
-        let follows = matches!(self.stand(), Stand::Follows(_)) && self.leader_epoch() == epoch;
+        let is_present = self.leader_epoch() == epoch || !holds(Guard::FollowedEpoch);
+        let follows = matches!(self.stand(), Stand::Follows(_)) && is_present;
         follows.then(act)
     }
 

@@ -98,7 +98,10 @@ pub fn next_step(
             ..
         } => Step::Append {
             high_watermark: known(high_watermark, local),
-            log_start: log_start.min(local.log_end),
+            log_start: match holds(Guard::FollowStart) {
+                true => log_start.min(local.log_end),
+                false => local.log_start,
+            },
         },
         Answer::Diverged(_) if !holds(Guard::Truncation) => Step::Pause,
         Answer::Diverged(leader) => {
@@ -112,7 +115,10 @@ pub fn next_step(
         }
         Answer::OutOfRange { log_start, log_end } => {
             if log_start > local.log_end || log_end < local.log_start {
-                Step::RestartAt(log_start)
+                match holds(Guard::RestartAtStart) {
+                    true => Step::RestartAt(log_start),
+                    false => Step::Pause,
+                }
             } else if log_end < local.log_end {
                 truncate(log_end)
             } else if log_start < local.log_start {

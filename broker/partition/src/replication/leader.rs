@@ -201,7 +201,10 @@ impl Leader {
     /// them has not told its own, and while too few are in sync: then somebody who is away may be
     /// eligible to lead next, and has what was deleted meanwhile.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
-        if !self.has_quorum() {
+        if !holds(Guard::DeletedEverywhere) {
+            return own;
+        }
+        if !self.has_quorum() && holds(Guard::DeletedByEnough) {
             return UNKNOWN;
         }
         let living = self.followers.iter().filter(|f| lives(f.node));
@@ -222,7 +225,8 @@ impl Leader {
     /// settled by it. `min.insync.replicas` may change without any epoch.
     pub fn renew(&mut self, term: Term, now: Millis) -> Moved {
         let same_leader = term.leader_epoch == self.term.leader_epoch;
-        if same_leader && term.partition_epoch > self.term.partition_epoch {
+        let newer = term.partition_epoch > self.term.partition_epoch;
+        if same_leader && (newer || !holds(Guard::NewestTerm)) {
             self.proposed = None;
             self.adopt(term, now);
         } else if same_leader && term.partition_epoch == self.term.partition_epoch {
@@ -372,7 +376,8 @@ impl Leader {
         };
         let may = |f: &Follower| {
             let has_all = f.end >= enough && f.log_start >= start;
-            has_all && alive(node) == Some(f.broker_epoch)
+            let lives = alive(node) == Some(f.broker_epoch) || !holds(Guard::JoinersLive);
+            has_all && lives
         };
         !self.term.isr.contains(&node) && self.followers.iter().any(|f| f.node == node && may(f))
     }

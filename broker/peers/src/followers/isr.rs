@@ -10,7 +10,7 @@ use std::time::Duration;
 use freshet_metadata::{
     AlterPartitions, Ask, MetadataError, MetadataMachine, Outcome, ProposedIsr,
 };
-use freshet_partition::replication::IsrChange;
+use freshet_partition::replication::{Guard, IsrChange, holds};
 use freshet_partition::{Directory, Proposals};
 use freshet_quorum::{Quorum, QuorumError};
 use freshet_types::{NodeId, TopicPartition};
@@ -64,6 +64,7 @@ pub fn verdict<T>(outcome: &Outcome<T>) -> Verdict {
         Ok(_) => Verdict::Settled,
         Err(MetadataError::IneligibleReplica { .. }) => Verdict::Refused,
         Err(MetadataError::Behind { .. }) => Verdict::Again,
+        Err(_) if !holds(Guard::StaleIsOpen) => Verdict::Refused,
         // Epochs of the past, or a partition that is gone or led by another: a newer image is
         // under way.
         Err(_) => Verdict::Settled,

@@ -422,7 +422,7 @@ impl Stream {
             let Some(partition) = self.roster.get(at) else {
                 continue;
             };
-            if !goes_on_at(partition, point) {
+            if !partition.goes_on_at(point) {
                 // It has taken another place since, or was asked for beside.
                 self.roster.ask_again(at);
                 continue;
@@ -508,13 +508,6 @@ fn replies(
     replies.collect()
 }
 
-/// Whether an answer to a fetch from `point` still means something. The log's start may have moved
-/// by itself.
-fn goes_on_at(partition: &Partition, point: FetchPoint) -> bool {
-    let place = |p: FetchPoint| (p.leader_epoch, p.fetch_offset);
-    partition.fetch_point().map(place) == Some(place(point))
-}
-
 async fn follow(
     (line, me): (&Connection, NodeId),
     partition: &Partition,
@@ -527,7 +520,7 @@ async fn follow(
     };
     let follow = partition.follow(point.leader_epoch, answer, records, alone);
     let follow = follow.await;
-    let stuck = !matches!(answer, Answer::Records { .. }) && goes_on_at(partition, point);
+    let stuck = !matches!(answer, Answer::Records { .. }) && partition.goes_on_at(point);
     match follow {
         // The leader would say the same again at once.
         Follow::Fetch if stuck => Follow::Pause,

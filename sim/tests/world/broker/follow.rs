@@ -147,10 +147,8 @@ impl World {
                 log_start,
             } => {
                 self.know_committed(host, at, high_watermark);
-                if self.has(Duty::FollowStart) {
-                    self.log(host, at).trim(log_start);
-                    self.starts_at(host, at);
-                }
+                self.log(host, at).trim(log_start);
+                self.starts_at(host, at);
                 match any {
                     true => self.fetch(host, at),
                     false => self.pause_fetch(host, at),
@@ -163,7 +161,7 @@ impl World {
                 self.cut(host, at, to, loses_committed);
                 self.fetch(host, at);
             }
-            Step::RestartAt(start) if self.has(Duty::RestartAtStart) => {
+            Step::RestartAt(start) => {
                 self.note(|| format!("{host} begins {at} anew at {start}"));
                 self.log(host, at).restart_at(start);
                 self.witness.forget(host, at);
@@ -171,7 +169,7 @@ impl World {
                 self.know_committed(host, at, start);
                 self.fetch(host, at);
             }
-            Step::RestartAt(_) | Step::Pause => self.pause_fetch(host, at),
+            Step::Pause => self.pause_fetch(host, at),
             Step::AwaitLeader => {}
         }
     }

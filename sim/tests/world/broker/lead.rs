@@ -173,7 +173,6 @@ impl World {
     fn look_for_deletes(&mut self, host: Host, at: TopicPartition) {
         let image = Arc::clone(self.agreed.image(self.nodes[host].seat.committed));
         let own = offset(self.log(host, at).start);
-        let waits = self.has(Duty::DeletedEverywhere);
         let Some(replica) = self.replica(host, at) else {
             return;
         };
@@ -184,10 +183,7 @@ impl World {
             return;
         };
         let lives = |node| image.broker(node).is_some_and(|broker| !broker.fenced);
-        let low = match waits {
-            true => brain.low_watermark(own, lives),
-            false => own,
-        };
+        let low = brain.low_watermark(own, lives);
         if let Some(to) = deleting.take_if(|to| low >= *to) {
             let epoch = replica.epoch;
             self.deleted(at, epoch, to);
@@ -237,14 +233,9 @@ impl World {
                 return self.propose_again(host, &all);
             }
         };
-        let open = self.has(Duty::StaleIsOpen);
         let mut again = Vec::new();
         for ((at, change), outcome) in batch.into_iter().zip(outcomes) {
-            let settled = match verdict(&outcome) {
-                Verdict::Settled if outcome.is_err() && !open => Verdict::Refused,
-                verdict => verdict,
-            };
-            match settled {
+            match verdict(&outcome) {
                 Verdict::Settled => {}
                 Verdict::Again => again.push(at),
                 Verdict::Refused => {

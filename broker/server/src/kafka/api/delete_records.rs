@@ -95,12 +95,9 @@ fn begin(
     if !partition.view().cleanup().delete {
         return Err(ErrorCode::PolicyViolation);
     }
-    let committed = partition.ends().high_watermark;
-    let to = match asked.offset {
-        HIGH_WATERMARK => committed,
-        offset if (0..=committed).contains(&offset) => offset,
-        _ => return Err(ErrorCode::OffsetOutOfRange),
-    };
+    let wanted = (asked.offset != HIGH_WATERMARK).then_some(asked.offset);
+    let to = partition.trimmed_start(wanted);
+    let to = to.ok_or(ErrorCode::OffsetOutOfRange)?;
     let trimmed = Arc::clone(&partition);
     let task = tokio::spawn(async move { trimmed.trim(to).await });
     Ok(Trimming {

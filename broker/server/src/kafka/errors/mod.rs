@@ -137,7 +137,7 @@ impl Coded for ReplicaFetchError {
             Self::Refused(FetchRefusal::NotAReplica(_)) => ErrorCode::UnknownLeaderEpoch,
             // Kafka's choice; whoever sent it has been replaced by a later life.
             Self::Refused(FetchRefusal::OldBroker { .. }) => ErrorCode::NotLeaderOrFollower,
-            Self::Lacks(_) => ErrorCode::OffsetOutOfRange,
+            Self::Outside(_) | Self::Lacks(_) => ErrorCode::OffsetOutOfRange,
             Self::PastUnknown(_) => ErrorCode::OffsetNotAvailable,
         }
     }

@@ -258,12 +258,14 @@ fn check(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<O
     if let Err(error) = partition.check_epoch(position.current_leader_epoch) {
         return Some(Outcome::failed(error.code()));
     }
-    let diverging = match diverging(partition, position, eyes.reader) {
-        Ok(diverging) => diverging,
+    let (last_epoch, from) = (position.last_fetched_epoch, position.fetch_offset);
+    let diverging = match partition.departs(eyes.reader.replica(), last_epoch, from) {
+        Ok(diverging) => diverging.map(|end| EpochEndOffset {
+            epoch: end.epoch,
+            end_offset: end.end_offset,
+        }),
         // It begins anew, whatever it has.
-        Err(_)
-            if eyes.reader.is_replica() && position.fetch_offset < partition.ends().local_start =>
-        {
+        Err(_) if eyes.reader.is_replica() && from < partition.ends().local_start => {
             return Some(Outcome::out_of_range(partition));
         }
         Err(error) => return Some(Outcome::failed(error.code())),
@@ -321,10 +323,6 @@ fn report(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Result<
     if position.current_leader_epoch < 0 {
         return Err(ErrorCode::FencedLeaderEpoch);
     }
-    let ends = partition.ends();
-    if !(ends.local_start..=ends.log_end).contains(&position.fetch_offset) {
-        return Err(ErrorCode::OffsetOutOfRange);
-    }
     let fetch = ReplicaFetch {
         node,
         broker_epoch,
@@ -365,29 +363,6 @@ fn nearer(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> Option<
 fn is_ahead_of_follower(partition: &Partition, position: &Position, eyes: Eyes<'_>) -> bool {
     let is_consumer = !eyes.reader.is_replica();
     is_consumer && !partition.leads() && position.fetch_offset > partition.view().log_end()
-}
-
-/// Where the client's history leaves ours (KIP-595); clients that do not say what they fetched
-/// last are not checked.
-fn diverging(
-    partition: &Partition,
-    position: &Position,
-    reader: Reader<'_>,
-) -> Result<Option<EpochEndOffset>, ReadError> {
-    let last = position.last_fetched_epoch;
-    if last < 0 {
-        return Ok(None);
-    }
-    let end = match reader {
-        Reader::Replica { node, .. } => partition.end_of_epoch_for(node, last)?,
-        Reader::Consumer { .. } => partition.end_of_epoch(last)?,
-    };
-    let agrees =
-        end.epoch == position.last_fetched_epoch && end.end_offset >= position.fetch_offset;
-    Ok((!agrees).then_some(EpochEndOffset {
-        epoch: end.epoch,
-        end_offset: end.end_offset,
-    }))
 }
 
 #[cfg(test)]

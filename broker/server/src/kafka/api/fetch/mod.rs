@@ -71,7 +71,15 @@ impl<'a> Reader<'a> {
     }
 
     fn is_replica(self) -> bool {
-        matches!(self, Self::Replica { .. })
+        self.replica().is_some()
+    }
+
+    /// Who copies; none where a client reads.
+    fn replica(self) -> Option<NodeId> {
+        match self {
+            Self::Replica { node, .. } => Some(node),
+            Self::Consumer { .. } => None,
+        }
     }
 
     fn isolation(self, level: i8) -> Isolation {

@@ -7,64 +7,49 @@
     allow(unreachable_pub, reason = "public to the simulation only")
 )]
 
-/// A rule of the controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
-    /// A leader changes the set in sync only if it leads still, and from the set that is committed:
-    /// compare and set. The leader epoch alone would not do, and is told apart only for its error.
-    CompareAndSet,
-    /// Who is taken in is the process that the leader saw.
-    MemberEpochs,
-    /// Nobody fenced or stopping is taken in.
-    MemberStanding,
-    /// A copy counts only if its disk knows of the epoch in which the broker served last.
-    DiskKnowsEpoch,
-    /// A crash makes the copies of topics with page-cache durability doubtful.
-    TailMayBeLost,
-    /// A broker that is fenced leaves the sets in sync.
-    FencedLeave,
-    /// Another process of a broker is in sync with nothing.
-    NewProcessLeaves,
-    /// Who is doubtful is not eligible.
-    LostAreNotEligible,
-    /// Only who left while too few were in sync is eligible.
-    EligibleOnlyBelowMin,
-    /// Who is eligible leads alone at first.
-    EligibleLeadsAlone,
-    /// Leaders come from those who are clean, unless it is allowed otherwise.
-    CleanElection,
-    /// A broker that was silent for a session is fenced.
-    SilentAreFenced,
-    /// A process of a broker that another one has replaced does not register again.
-    ReplacedStayOut,
-    /// A reassignment ends when all who come are in sync.
-    ComersAreInSync,
+freshet_types::removable! {
+    any(test, feature = "simulation");
+    /// A rule of the controller.
+    pub enum Guard {
+        /// A leader changes the set in sync only if it leads still, and from the set that is committed:
+        /// compare and set. The leader epoch alone would not do, and is told apart only for its error.
+        CompareAndSet,
+        /// Who is taken in is the process that the leader saw.
+        MemberEpochs,
+        /// Nobody fenced or stopping is taken in.
+        MemberStanding,
+        /// A copy counts only if its disk knows of the epoch in which the broker served last.
+        DiskKnowsEpoch,
+        /// A crash makes the copies of topics with page-cache durability doubtful.
+        TailMayBeLost,
+        /// A broker that is fenced leaves the sets in sync.
+        FencedLeave,
+        /// Another process of a broker is in sync with nothing.
+        NewProcessLeaves,
+        /// Who is doubtful is not eligible.
+        LostAreNotEligible,
+        /// Only who left while too few were in sync is eligible.
+        EligibleOnlyBelowMin,
+        /// Who is eligible leads alone at first.
+        EligibleLeadsAlone,
+        /// Leaders come from those who are clean, unless it is allowed otherwise.
+        CleanElection,
+        /// A broker that was silent for a session is fenced.
+        SilentAreFenced,
+        /// A process of a broker that another one has replaced does not register again.
+        ReplacedStayOut,
+        /// A reassignment ends when all who come are in sync.
+        ComersAreInSync,
+    }
 }
 
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(test)]
 impl Guard {
-    /// All that are about who has which records.
-    pub const OF_COPIES: [Self; 11] = [
-        Self::CompareAndSet,
-        Self::MemberEpochs,
-        Self::MemberStanding,
-        Self::DiskKnowsEpoch,
-        Self::TailMayBeLost,
-        Self::FencedLeave,
-        Self::NewProcessLeaves,
-        Self::LostAreNotEligible,
-        Self::EligibleOnlyBelowMin,
-        Self::EligibleLeadsAlone,
-        Self::CleanElection,
-    ];
-
-    /// What it takes a whole cluster to notice.
-    #[cfg(feature = "simulation")]
-    pub const OF_CLUSTERS: [Self; 3] = [
-        Self::SilentAreFenced,
-        Self::ReplacedStayOut,
-        Self::ComersAreInSync,
-    ];
+    /// Whether it takes a whole cluster to notice.
+    pub(crate) fn is_of_clusters(self) -> bool {
+        matches!(
+            self,
+            Self::SilentAreFenced | Self::ReplacedStayOut | Self::ComersAreInSync
+        )
+    }
 }
-
-freshet_types::removable!(Guard, any(test, feature = "simulation"));

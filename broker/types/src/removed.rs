@@ -33,11 +33,28 @@ impl<R: Copy> Drop for PutBack<'_, R> {
     }
 }
 
-/// Gives rules of this kind, where they are `$removable` (a condition of `cfg`), a place for each
-/// thread: `holds(rule)`, and `without(rule, live)` for tests. Elsewhere all hold, at no cost.
+/// Declares rules, and gives them, where they are `$removable` (a condition of `cfg`), a list of all of
+/// them, which none can be left out of, and a place for each thread: `holds(rule)`, and
+/// `without(rule, live)` for tests. Elsewhere all hold, at no cost.
 #[macro_export]
 macro_rules! removable {
-    ($rule:ty, $removable:meta) => {
+    (
+        $removable:meta;
+        $(#[$about:meta])*
+        $seen:vis enum $rule:ident { $($(#[$what:meta])* $name:ident,)* }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        $seen enum $rule {
+            $($(#[$what])* $name,)*
+        }
+
+        #[cfg($removable)]
+        impl $rule {
+            /// All of them.
+            $seen const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+
         #[cfg($removable)]
         ::std::thread_local! {
             static REMOVED: $crate::Removed<$rule> = const { $crate::Removed::none() };

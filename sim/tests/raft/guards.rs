@@ -62,7 +62,7 @@ fn no_rule_of_the_quorum_is_idle() {
     };
     let wanted = std::env::var("FRESHET_RULE").unwrap_or_default();
     let asked = |guard: &Guard| format!("{guard:?}").contains(&wanted);
-    let asked = Guard::ALL.into_iter().filter(asked);
+    let asked = Guard::ALL.iter().copied().filter(asked);
     let idle: Vec<_> = asked.filter(is_idle).collect();
     assert!(idle.is_empty(), "no test fails without {idle:?}");
 }

@@ -63,8 +63,7 @@ fn all_are_noticed(rules: impl Iterator<Item = Rule>) {
 
 #[test]
 fn no_rule_of_the_controller_is_idle() {
-    let of_copies = metadata::Guard::OF_COPIES.into_iter();
-    let all = of_copies.chain(metadata::Guard::OF_CLUSTERS);
+    let all = metadata::Guard::ALL.iter().copied();
     all_are_noticed(all.map(Rule::Controller));
 }
 

@@ -409,7 +409,7 @@ fn is_noticed(name: &str, guard: Option<Guard>, duty: Option<Duty>) -> bool {
 #[test]
 fn no_rule_of_the_machine_is_idle() {
     let noticed = |guard: &Guard| is_noticed(&format!("{guard:?}"), Some(*guard), None);
-    let idle: Vec<_> = Guard::ALL.into_iter().filter(|g| !noticed(g)).collect();
+    let idle: Vec<_> = Guard::ALL.iter().filter(|g| !noticed(g)).collect();
     assert!(idle.is_empty(), "nothing goes wrong without {idle:?}");
 }
 

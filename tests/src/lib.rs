@@ -29,6 +29,7 @@ mod kube;
 mod line;
 mod load;
 mod peer;
+mod place;
 mod process;
 mod raw;
 mod sample;
@@ -53,6 +54,7 @@ pub use kube::{
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
 pub use peer::{Answer, Peer, Role};
+pub use place::Place;
 pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};
 pub use sample::{Sample, compare, samples};

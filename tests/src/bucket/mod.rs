@@ -67,6 +67,16 @@ impl S3Server {
         self.0.environment("127.0.0.1", None)
     }
 
+    /// Below this folder each object is a file of its name.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.gateway.bucket().join(PREFIX)
+    }
+
+    /// Takes the bucket away, or brings it back as it was.
+    pub(crate) fn hide(&mut self, hidden: bool) -> Result<()> {
+        self.0.gateway.hide_bucket(hidden)
+    }
+
     /// Where it is listened to.
     pub(crate) fn port(&self) -> u16 {
         self.0.proxy.port()
@@ -211,7 +221,7 @@ fn bytes_of(hex: &str) -> Result<Vec<u8>> {
 }
 
 /// The files below a folder, but for those that the server hides.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -16,6 +16,7 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+mod authority;
 mod bits;
 mod broker;
 mod bucket;

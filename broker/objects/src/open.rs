@@ -19,6 +19,7 @@ use crate::answer::Connector;
 use crate::bucket::Limits;
 use crate::failure::words;
 use crate::mounted;
+use crate::trust::{BUNDLE, trusting};
 
 /// A client of a store.
 pub(crate) struct Opened {
@@ -68,9 +69,13 @@ pub(crate) fn open(
         // reqwest takes whichever is installed; another one that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let options = ClientOptions::new()
+    let mut options = ClientOptions::new()
         .with_timeout(limits.request)
         .with_connect_timeout(limits.connect);
+    let bundle = value_of(environment, BUNDLE).filter(|_| address.keeper == Keeper::S3);
+    if let Some(bundle) = bundle {
+        options = trusting(options, bundle).map_err(|why| wrong(address, why))?;
+    }
     let connector = Connector::new(counts);
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),

@@ -1,10 +1,11 @@
-//! Trials by the rows of the table of faults, 56 to 60.
+//! Trials by the rows of the table of faults, 56 to 60, and of how a store and a broker know each other.
 
 mod away;
 mod denied;
 mod leaders;
 mod objects;
 mod slow;
+mod trusted;
 mod uploads;
 
 use anyhow::Result;
@@ -28,7 +29,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 11] {
+pub fn bucket_trials() -> [BucketTrial; 12] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -63,6 +64,10 @@ pub fn bucket_trials() -> [BucketTrial; 11] {
         alone(
             "a_store_that_refuses_is_told_of_at_the_start",
             denied::unwelcome,
+        ),
+        alone(
+            "a_store_with_a_private_authority_is_used_once_that_is_believed",
+            trusted::trusted,
         ),
         BucketTrial {
             name: "of_two_leaders_that_upload_one_is_heard",

@@ -21,6 +21,9 @@ use crate::failure::words;
 use crate::mounted;
 use crate::trust::{BUNDLE, trusting};
 
+/// The SDKs' name for what `object_store` calls AWS_METADATA_ENDPOINT.
+const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+
 /// A client of a store.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn ObjectStore>,
@@ -169,6 +172,9 @@ fn s3(
     builder = told(builder, environment, "AWS_", |builder, key, value| {
         builder.with_config(key, value)
     });
+    if let Some(endpoint) = value_of(environment, METADATA) {
+        builder = builder.with_metadata_endpoint(endpoint.trim_end_matches('/'));
+    }
     let config = |key| builder.get_config_value(&key);
     let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
     let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));

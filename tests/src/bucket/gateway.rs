@@ -19,6 +19,8 @@ pub(super) const BUCKET: &str = "trial";
 pub(super) const REGION: &str = "us-east-1";
 pub(super) const USER: &str = "freshet";
 pub(super) const SECRET: &str = "a secret of this trial";
+/// Once it is changed.
+pub(super) const OTHER_SECRET: &str = "another secret";
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -114,7 +116,7 @@ impl Gateway {
     /// From now on the broker's secret is not the right one, or is again.
     pub(super) fn change_secret(&mut self, changed: bool) -> Result<()> {
         self.process.kill()?;
-        self.start_again(if changed { "another secret" } else { SECRET })
+        self.start_again(if changed { OTHER_SECRET } else { SECRET })
     }
 
     /// Ends it with SIGKILL.

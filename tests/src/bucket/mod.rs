@@ -8,6 +8,7 @@
 mod book;
 mod fault;
 mod gateway;
+mod identity;
 mod message;
 mod proxy;
 mod rows;

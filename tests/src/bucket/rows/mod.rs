@@ -2,6 +2,7 @@
 
 mod away;
 mod denied;
+mod identity;
 mod leaders;
 mod objects;
 mod slow;
@@ -29,7 +30,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 12] {
+pub fn bucket_trials() -> [BucketTrial; 13] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -68,6 +69,10 @@ pub fn bucket_trials() -> [BucketTrial; 12] {
         alone(
             "a_store_with_a_private_authority_is_used_once_that_is_believed",
             trusted::trusted,
+        ),
+        alone(
+            "a_broker_without_keys_is_told_who_it_is_by_where_it_runs",
+            identity::known,
         ),
         BucketTrial {
             name: "of_two_leaders_that_upload_one_is_heard",

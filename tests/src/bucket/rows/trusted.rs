@@ -54,7 +54,8 @@ pub(super) fn trusted() -> Result<()> {
     Ok(())
 }
 
-fn broker(environment: &Environment) -> Result<Broker> {
+/// A broker that tiers.
+pub(super) fn broker(environment: &Environment) -> Result<Broker> {
     let set = settings();
     let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
     Broker::start_in(environment, &set)
@@ -78,7 +79,7 @@ fn refused(environment: &Environment) -> Result<()> {
 }
 
 /// Writes, and reads from the bucket what has left the disk.
-pub(super) fn works(environment: &Environment) -> Result<()> {
+fn works(environment: &Environment) -> Result<()> {
     let broker = broker(environment)?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     let mut book = Book::small("t").make(&mut raw)?;

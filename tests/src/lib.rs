@@ -67,6 +67,6 @@ pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
     Needs, Stage, Trial, Waits, Ways, disk_keeps_what_was_flushed, failover,
-    missing as missing_for_trials, missing_for, missing_for_disks, missing_for_tiered, run_tiered,
-    run_trial, seed, soak_sequence, tiered_name, trials, ways,
+    missing as missing_for_trials, missing_for, missing_for_clocks, missing_for_disks,
+    missing_for_tiered, run_tiered, run_trial, seed, soak_sequence, tiered_name, trials, ways,
 };

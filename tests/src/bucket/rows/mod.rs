@@ -17,6 +17,8 @@ pub struct BucketTrial {
     pub name: &'static str,
     /// Whether it needs brokers with a network of their own.
     pub needs_network: bool,
+    /// Whether it sets a broker's clock.
+    pub needs_clock: bool,
     /// Runs it.
     pub run: fn() -> Result<()>,
 }
@@ -25,12 +27,13 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
     BucketTrial {
         name,
         needs_network: false,
+        needs_clock: false,
         run,
     }
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 13] {
+pub fn bucket_trials() -> [BucketTrial; 14] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -66,6 +69,13 @@ pub fn bucket_trials() -> [BucketTrial; 13] {
             "a_store_that_refuses_is_told_of_at_the_start",
             denied::unwelcome,
         ),
+        BucketTrial {
+            needs_clock: true,
+            ..alone(
+                "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
+                denied::skewed,
+            )
+        },
         alone(
             "a_store_with_a_private_authority_is_used_once_that_is_believed",
             trusted::trusted,
@@ -77,6 +87,7 @@ pub fn bucket_trials() -> [BucketTrial; 13] {
         BucketTrial {
             name: "of_two_leaders_that_upload_one_is_heard",
             needs_network: true,
+            needs_clock: false,
             run: leaders::two,
         },
     ]

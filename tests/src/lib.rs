@@ -16,6 +16,7 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+mod authority;
 mod bits;
 mod broker;
 mod bucket;
@@ -29,6 +30,7 @@ mod kube;
 mod line;
 mod load;
 mod peer;
+mod place;
 mod process;
 mod raw;
 mod sample;
@@ -53,6 +55,7 @@ pub use kube::{
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
 pub use peer::{Answer, Peer, Role};
+pub use place::Place;
 pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};
 pub use sample::{Sample, compare, samples};
@@ -64,6 +67,6 @@ pub use suite::{Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
     Needs, Stage, Trial, Waits, Ways, disk_keeps_what_was_flushed, failover,
-    missing as missing_for_trials, missing_for, missing_for_disks, missing_for_tiered, run_tiered,
-    run_trial, seed, soak_sequence, tiered_name, trials, ways,
+    missing as missing_for_trials, missing_for, missing_for_clocks, missing_for_disks,
+    missing_for_tiered, run_tiered, run_trial, seed, soak_sequence, tiered_name, trials, ways,
 };

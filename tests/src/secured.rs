@@ -5,11 +5,9 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
+use crate::authority::Authority;
 use crate::broker::{await_start, free_port};
 use crate::kafka_server;
 use crate::process::Process;
@@ -144,36 +142,12 @@ fn settings(folder: &TempDir, [open, sasl, mutual, plain]: [u16; 4]) -> Vec<(Str
 
 fn certificates(folder: &TempDir) -> Result<()> {
     let write = |name: &str, text: String| fs::write(folder.path().join(name), text);
-    let authority = authority("freshet tests")?;
-    write("trusted.pem", pem("CERTIFICATE", authority.der()))?;
-    write(
-        "stranger.pem",
-        pem("CERTIFICATE", self::authority("a stranger")?.der()),
-    )?;
+    let authority = Authority::new("freshet tests")?;
+    write("trusted.pem", authority.pem())?;
+    write("stranger.pem", Authority::new("a stranger")?.pem())?;
     for (file, name) in [("server.pem", "localhost"), ("client.pem", "alice")] {
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &authority)?;
-        let both =
-            pem("PRIVATE KEY", &key.serialize_der()) + &pem("CERTIFICATE", certificate.der());
-        write(file, both)?;
+        let signed = authority.sign(name)?;
+        write(file, signed.key() + &signed.certificate())?;
     }
     Ok(())
-}
-
-fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
-
-fn pem(label: &str, bytes: &[u8]) -> String {
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in STANDARD.encode(bytes).as_bytes().chunks(64) {
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }

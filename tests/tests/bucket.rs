@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use freshet_tests::{Kind, Suite, bucket_trials, enter, missing_for_buckets};
+use freshet_tests::{Kind, Suite, bucket_trials, enter, missing_for_buckets, missing_for_clocks};
 
 fn main() -> ExitCode {
     // Clusters have a network of their own.
@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     for trial in bucket_trials() {
         let alone = alone.clone().filter(|_| trial.needs_network);
-        let missing = kafka().or_else(missing_for_buckets).or(alone);
+        let clocks = missing_for_clocks().filter(|_| trial.needs_clock);
+        let missing = kafka().or_else(missing_for_buckets).or(alone).or(clocks);
         suite.test(trial.name, missing, trial.run);
     }
     suite.run()

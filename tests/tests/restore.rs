@@ -13,12 +13,11 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER, Producer};
 use freshet_tests::{
-    Broker, Client, Cluster, Cold, Kind, Output, Raw, S3Server, Suite, batch, enter, eventually,
+    Broker, Client, Cluster, Cold, Kind, Output, Place, Raw, Suite, batch, enter, eventually,
     freshet_command, missing_for_buckets, missing_for_trials, now_ms, run,
 };
 use freshet_wire::InitProducerIdRequest;
 use serde_json::Value;
-use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A batch; eight of them make a segment.
@@ -53,40 +52,6 @@ fn main() -> ExitCode {
     suite.test("what_is_in_the_way_of_a_restore_is_told", kafka(), refused);
     suite.test("a_bucket_is_verified_without_brokers", kafka(), verified);
     suite.run()
-}
-
-/// Where cold records are kept.
-enum Place {
-    Folder(TempDir),
-    Server(S3Server),
-}
-
-impl Place {
-    fn folder() -> Result<Self> {
-        Ok(Self::Folder(tempfile::tempdir()?))
-    }
-
-    fn server() -> Result<Self> {
-        S3Server::start().map(Self::Server)
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Folder(folder) => folder_url(folder.path()),
-            Self::Server(_) => S3Server::url(),
-        }
-    }
-
-    fn environment(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Folder(_) => Vec::new(),
-            Self::Server(server) => server.environment(),
-        }
-    }
-}
-
-fn folder_url(folder: &Path) -> String {
-    format!("file://{}", folder.display())
 }
 
 fn settings(url: String, cluster: &str) -> Vec<(&'static str, String)> {
@@ -469,8 +434,8 @@ fn only_disk() -> Result<()> {
 }
 
 fn verified() -> Result<()> {
-    let bucket = tempfile::tempdir()?;
-    let url = folder_url(bucket.path());
+    let bucket = Place::folder()?;
+    let url = bucket.url();
     let set = settings(url.clone(), CLUSTER);
     let set: Vec<_> = set
         .iter()
@@ -508,7 +473,7 @@ fn verified() -> Result<()> {
         "{told}"
     );
     ensure!(told["topics"][0]["segments"].as_i64() >= Some(2), "{told}");
-    let segments = bucket.path().join("freshet").join(CLUSTER);
+    let segments = bucket.root().join("freshet").join(CLUSTER);
     let topic = told["topics"][0]["id"].as_str().context("an id")?;
     let segments = segments.join(topic).join("0/segments");
     let mut names: Vec<_> = fs::read_dir(segments)?

@@ -8,6 +8,7 @@ use object_store::Error;
 use object_store::client::HttpError;
 
 use crate::answer::Refusal;
+use crate::trust;
 
 /// The door's error for one of the client's.
 pub(crate) fn tell(doing: &'static str, key: &str, error: &Error) -> ObjectError {
@@ -15,8 +16,16 @@ pub(crate) fn tell(doing: &'static str, key: &str, error: &Error) -> ObjectError
         doing,
         key: key.to_owned(),
         failure: meaning(error),
-        why: words(error),
+        why: match distrust(error) {
+            Some(advice) if !advice.is_empty() => format!("{}: {advice}", words(error)),
+            _ => words(error),
+        },
     }
+}
+
+/// What to do about the server's certificate, if that is why there is no connection.
+fn distrust(error: &Error) -> Option<&'static str> {
+    causes(error).find_map(trust::advice)
 }
 
 /// What became of the request. When nothing can be known it may have been done.
@@ -43,6 +52,9 @@ pub(crate) fn refusal(error: &Error) -> Option<&Refusal> {
 
 /// What the network or the disk has said.
 fn beneath(error: &Error) -> ObjectFailure {
+    if distrust(error).is_some() {
+        return ObjectFailure::Denied;
+    }
     for cause in causes(error) {
         if let Some(request) = cause.downcast_ref::<reqwest::Error>() {
             return of_request(request);

@@ -21,6 +21,7 @@ mod failure;
 mod mounted;
 mod open;
 mod page;
+mod trust;
 mod upload;
 
 pub use address::OpenError;

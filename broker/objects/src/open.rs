@@ -19,6 +19,10 @@ use crate::answer::Connector;
 use crate::bucket::Limits;
 use crate::failure::words;
 use crate::mounted;
+use crate::trust::{BUNDLE, trusting};
+
+/// The SDKs' name for what `object_store` calls AWS_METADATA_ENDPOINT.
+const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 
 /// A client of a store.
 pub(crate) struct Opened {
@@ -68,9 +72,13 @@ pub(crate) fn open(
         // reqwest takes whichever is installed; another one that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let options = ClientOptions::new()
+    let mut options = ClientOptions::new()
         .with_timeout(limits.request)
         .with_connect_timeout(limits.connect);
+    let bundle = value_of(environment, BUNDLE).filter(|_| address.keeper == Keeper::S3);
+    if let Some(bundle) = bundle {
+        options = trusting(options, bundle).map_err(|why| wrong(address, why))?;
+    }
     let connector = Connector::new(counts);
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),
@@ -164,6 +172,9 @@ fn s3(
     builder = told(builder, environment, "AWS_", |builder, key, value| {
         builder.with_config(key, value)
     });
+    if let Some(endpoint) = value_of(environment, METADATA) {
+        builder = builder.with_metadata_endpoint(endpoint.trim_end_matches('/'));
+    }
     let config = |key| builder.get_config_value(&key);
     let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
     let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Signed};
 use crate::broker::free_port;
 use crate::client::peers;
 use crate::process::Process;
@@ -18,6 +19,10 @@ pub(super) const BUCKET: &str = "trial";
 pub(super) const REGION: &str = "us-east-1";
 pub(super) const USER: &str = "freshet";
 pub(super) const SECRET: &str = "a secret of this trial";
+/// Once it is changed.
+pub(super) const OTHER_SECRET: &str = "another secret";
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// One server with its folder; both are gone when it is dropped.
@@ -25,6 +30,8 @@ pub(super) struct Gateway {
     process: Process,
     folder: TempDir,
     port: u16,
+    /// Whether it speaks TLS.
+    is_secured: bool,
 }
 
 fn program() -> PathBuf {
@@ -41,17 +48,47 @@ pub(super) fn missing() -> Option<String> {
 impl Gateway {
     /// Starts one with an empty bucket.
     pub(super) fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// One that speaks TLS, with a certificate for this machine.
+    pub(super) fn start_secured(by: &Authority) -> Result<Self> {
+        Self::start_with(Some(by.sign("127.0.0.1")?))
+    }
+
+    fn start_with(signed: Option<Signed>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("freshet-s3-").tempdir()?;
         for inside in ["data", "meta"] {
             fs::create_dir_all(folder.path().join(inside).join(BUCKET))?;
         }
+        let is_secured = signed.is_some();
+        if let Some(signed) = signed {
+            fs::write(folder.path().join(CERTIFICATE), signed.certificate())?;
+            fs::write(folder.path().join(KEY), signed.key())?;
+        }
         let port = free_port()?;
-        let process = launch(folder.path(), port, SECRET)?;
+        let process = launch(folder.path(), (port, is_secured), SECRET)?;
         Ok(Self {
             process,
             folder,
             port,
+            is_secured,
         })
+    }
+
+    /// What a broker on this machine has to be told that asks it without anybody between.
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        let mut all = keys();
+        all.extend(self.endpoint());
+        all
+    }
+
+    /// The same without the keys.
+    pub(super) fn endpoint(&self) -> [(String, String); 2] {
+        let scheme = if self.is_secured { "https" } else { "http" };
+        let url = format!("{scheme}://{}", self.address());
+        [("AWS_REGION", REGION.to_owned()), ("AWS_ENDPOINT_URL", url)]
+            .map(|(name, value)| (name.to_owned(), value))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -79,7 +116,7 @@ impl Gateway {
     /// From now on the broker's secret is not the right one, or is again.
     pub(super) fn change_secret(&mut self, changed: bool) -> Result<()> {
         self.process.kill()?;
-        self.start_again(if changed { "another secret" } else { SECRET })
+        self.start_again(if changed { OTHER_SECRET } else { SECRET })
     }
 
     /// Ends it with SIGKILL.
@@ -96,13 +133,28 @@ impl Gateway {
     }
 
     fn start_again(&mut self, secret: &str) -> Result<()> {
-        self.process = launch(self.folder.path(), self.port, secret)?;
+        let place = (self.port, self.is_secured);
+        self.process = launch(self.folder.path(), place, secret)?;
         Ok(())
     }
 }
 
-fn launch(folder: &Path, port: u16, secret: &str) -> Result<Process> {
+/// Who may do everything there.
+fn keys() -> Vec<(String, String)> {
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", USER),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    keys.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn launch(folder: &Path, (port, is_secured): (u16, bool), secret: &str) -> Result<Process> {
     let mut command = Command::new(program());
+    if is_secured {
+        command.arg("--cert").arg(folder.join(CERTIFICATE));
+        command.arg("--key").arg(folder.join(KEY));
+    }
     command
         .args(["--port", &format!("127.0.0.1:{port}"), "--region", REGION])
         .args(["posix", "--sidecar"])

@@ -2,7 +2,6 @@
 //! must not change.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 
 /// A part of an object has 8 MiB.
 const BODY_MAX_BYTES: usize = 64 << 20;
@@ -22,12 +21,12 @@ pub(super) struct Message {
 
 impl Message {
     /// The next request; nothing if the client has closed.
-    pub(super) fn request(from: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
+    pub(super) fn request(from: &mut BufReader<impl Read>) -> io::Result<Option<Self>> {
         Self::read(from, false)
     }
 
     /// The answer to a request of this method.
-    pub(super) fn answer(from: &mut BufReader<TcpStream>, method: &str) -> io::Result<Self> {
+    pub(super) fn answer(from: &mut BufReader<impl Read>, method: &str) -> io::Result<Self> {
         loop {
             let read = Self::read(from, method == "HEAD")?;
             let answer = read.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -35,6 +34,16 @@ impl Message {
             if answer.status() >= 200 {
                 return Ok(answer);
             }
+        }
+    }
+
+    /// An answer with a text.
+    pub(super) fn answered(status: u16, text: &str) -> Self {
+        Self {
+            first: format!("HTTP/1.1 {status} Answered"),
+            headers: Vec::new(),
+            body: text.into(),
+            told_bytes: None,
         }
     }
 
@@ -49,7 +58,7 @@ impl Message {
         }
     }
 
-    fn read(from: &mut BufReader<TcpStream>, is_mute: bool) -> io::Result<Option<Self>> {
+    fn read(from: &mut BufReader<impl Read>, is_mute: bool) -> io::Result<Option<Self>> {
         let first = line(from)?;
         if first.is_empty() {
             return Ok(None);
@@ -104,12 +113,12 @@ impl Message {
     }
 
     /// Writes all of it.
-    pub(super) fn write(&self, to: &mut TcpStream) -> io::Result<()> {
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         self.write_up_to(to, self.body.len())
     }
 
     /// Writes so many bytes of the body, and as if there were more to come.
-    pub(super) fn write_up_to(&self, to: &mut TcpStream, bytes: usize) -> io::Result<()> {
+    pub(super) fn write_up_to(&self, to: &mut impl Write, bytes: usize) -> io::Result<()> {
         let mut head = format!("{}\r\n", self.first);
         for (name, value) in &self.headers {
             let is_length = ["content-length", "transfer-encoding"]
@@ -128,14 +137,14 @@ impl Message {
 }
 
 /// A line without its end; empty at the end of what comes.
-fn line(from: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn line(from: &mut BufReader<impl Read>) -> io::Result<String> {
     let mut line = String::new();
     from.by_ref().take(LINE_MAX_BYTES).read_line(&mut line)?;
     line.truncate(line.trim_end().len());
     Ok(line)
 }
 
-fn exactly(from: &mut BufReader<TcpStream>, bytes: usize) -> io::Result<Vec<u8>> {
+fn exactly(from: &mut BufReader<impl Read>, bytes: usize) -> io::Result<Vec<u8>> {
     if bytes > BODY_MAX_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -144,7 +153,7 @@ fn exactly(from: &mut BufReader<TcpStream>, bytes: usize) -> io::Result<Vec<u8>>
     Ok(body)
 }
 
-fn chunks(from: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+fn chunks(from: &mut BufReader<impl Read>) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let size = line(from)?;

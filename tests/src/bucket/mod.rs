@@ -8,6 +8,7 @@
 mod book;
 mod fault;
 mod gateway;
+mod identity;
 mod message;
 mod proxy;
 mod rows;
@@ -65,6 +66,16 @@ impl S3Server {
     /// The same for a broker that is on this machine, and in no namespace of its own.
     pub fn environment_here(&self) -> Vec<(String, String)> {
         self.0.environment("127.0.0.1", None)
+    }
+
+    /// Below this folder each object is a file of its name.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.gateway.bucket().join(PREFIX)
+    }
+
+    /// Takes the bucket away, or brings it back as it was.
+    pub(crate) fn hide(&mut self, hidden: bool) -> Result<()> {
+        self.0.gateway.hide_bucket(hidden)
     }
 
     /// Where it is listened to.
@@ -211,7 +222,7 @@ fn bytes_of(hex: &str) -> Result<Vec<u8>> {
 }
 
 /// The files below a folder, but for those that the server hides.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

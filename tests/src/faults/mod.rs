@@ -10,6 +10,7 @@ mod rows;
 mod tests;
 
 pub use page::faults_page;
+pub(crate) use results::day;
 pub(crate) use results::note;
 pub use results::{Kept, Outcome, fold};
 

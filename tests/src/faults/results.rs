@@ -100,7 +100,7 @@ fn today() -> String {
 
 /// The Gregorian date of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date
 /// algorithms").
-pub(super) fn day(since_1970: i64) -> String {
+pub(crate) fn day(since_1970: i64) -> String {
     let shifted = since_1970 + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);

@@ -587,6 +587,7 @@ const BUCKETS: &[Fault] = &[
         "an alarm; nothing local is deleted that is not uploaded",
         &[
             "without_credentials_or_bucket_nothing_leaves_the_disk",
+            "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
             "nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names",
         ],
     ),

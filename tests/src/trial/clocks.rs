@@ -27,13 +27,32 @@ const PLACES: &[&str] = &[
 ];
 
 /// The library that answers for the wall clock, and leaves the one alone that only goes forward.
-pub(super) fn library() -> Option<PathBuf> {
+fn library() -> Option<PathBuf> {
     let named = std::env::var_os("FRESHET_FAKETIME").map(PathBuf::from);
     let usual = PLACES.iter().map(PathBuf::from);
     named.into_iter().chain(usual).find(|path| path.exists())
 }
 
-fn set_clock(file: &Path, by: &str) -> Result<()> {
+/// Why nobody's clock can be set here.
+pub fn missing_for_clocks() -> Option<String> {
+    let missing = || "no libfaketime on this machine (apt-get install libfaketime)".to_owned();
+    library().is_none().then(missing)
+}
+
+/// What has to be in the environment of a process whose clock is off by what the file says; it is right at first.
+pub(crate) fn with_clock(file: &Path) -> Result<[(&'static str, String); 4]> {
+    set_clock(file, "+0")?;
+    let library = library().context("the library")?;
+    Ok([
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+    ])
+}
+
+/// Sets it, as a second from now: `+1h`, `-3d`.
+pub(crate) fn set_clock(file: &Path, by: &str) -> Result<()> {
     // Replaced whole: it is read at any moment.
     let beside = file.with_extension("new");
     std::fs::write(&beside, format!("{by}\n"))?;
@@ -45,18 +64,10 @@ fn set_clock(file: &Path, by: &str) -> Result<()> {
 fn jumps(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
     let clock = stage.cluster.folder().join("clock");
-    set_clock(&clock, "+0")?;
-    let (library, path) = (
-        library().context("the library")?,
-        clock.display().to_string(),
-    );
-    let library = library.display().to_string();
-    let environment = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", path.as_str()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("FAKETIME_CACHE_DURATION", "1"),
-    ];
+    let environment = with_clock(&clock)?;
+    let environment = environment
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     let node = stage.cluster.node(leader);
     node.stop()?;
     node.set("log.retention.check.interval.ms", "1000");

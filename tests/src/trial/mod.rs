@@ -36,6 +36,8 @@ use crate::client::Client;
 use crate::cluster::{Cluster, Node};
 use crate::faults::note;
 use crate::load::{Load, Plan, Writer};
+pub use clocks::missing_for_clocks;
+pub(crate) use clocks::{set_clock, with_clock};
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 use judge::close;
@@ -233,7 +235,7 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::Disks => disks,
         Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
-        Needs::Clock => clocks::library().is_some(),
+        Needs::Clock => missing_for_clocks().is_none(),
         Needs::Five | Needs::Command | Needs::Controllers | Needs::Addresses | Needs::Racks => {
             false
         }
@@ -446,11 +448,7 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
         Needs::Store => missing_for_tiered(),
         Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
         Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),
-        Needs::Clock => {
-            let missing =
-                || "no libfaketime on this machine (apt-get install libfaketime)".to_owned();
-            clocks::library().is_none().then(missing)
-        }
+        Needs::Clock => missing_for_clocks(),
         Needs::Command if is_kafka => Some("this is about the freshet command".into()),
         Needs::Command => {
             let command = freshet_command();

@@ -65,9 +65,8 @@ fn must_not(told: (i16, String), code: i16, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn switched() -> Result<()> {
-    let bucket = tempfile::tempdir()?;
-    let mut broker = broker(bucket.path())?;
+pub(super) fn switched(place: &mut Place) -> Result<()> {
+    let mut broker = broker(place)?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     raw.create_topic("before", SMALL)?;
     raw.create_topic("never", &[SMALL, &[(REMOTE, "false")]].concat())?;
@@ -95,7 +94,8 @@ pub(super) fn switched() -> Result<()> {
     let mut raw = Raw::connect(broker.bootstrap())?;
     let told = described(&mut raw, "before")?;
     ensure!((told.0.as_str(), told.1) == ("true", 3), "{told:?}");
-    in_a_file()
+    drop(broker);
+    in_a_file(place)
 }
 
 fn off_and_on(broker: &Broker, raw: &mut Raw, end: i64) -> Result<()> {
@@ -124,12 +124,8 @@ fn off_and_on(broker: &Broker, raw: &mut Raw, end: i64) -> Result<()> {
 }
 
 /// A file that says so becomes a setting of the cluster, and that is asked before it goes.
-fn in_a_file() -> Result<()> {
-    let bucket = tempfile::tempdir()?;
-    let mut set = settings(bucket.path()).to_vec();
-    set.push((TIERS, "true".to_owned()));
-    let set: Vec<_> = set.iter().map(|(name, value)| (*name, &**value)).collect();
-    let broker = Broker::start(&set)?;
+fn in_a_file(place: &Place) -> Result<()> {
+    let broker = broker_with(place, &[(TIERS, "true")])?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     raw.create_topic("t", SMALL)?;
     let end = produce(&mut raw, "t", 24)?;

@@ -1,7 +1,6 @@
 //! What a deleted topic leaves in the bucket, and how it comes back.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::*;
 
@@ -9,32 +8,30 @@ const GOES: &str = "freshet.remote.delete.on.topic.delete";
 /// Of the last manifest of a topic whose objects go.
 const STONE_BYTES: u64 = 59;
 
-/// A bucket with a broker, and what is looked at in it.
-struct Place {
-    bucket: tempfile::TempDir,
+/// A broker, and what is looked at of what it keeps.
+struct Scene<'a> {
+    place: &'a Place,
     broker: Broker,
 }
 
-impl Place {
-    fn new() -> Result<Self> {
-        let bucket = tempfile::tempdir()?;
-        let mut set = settings(bucket.path()).to_vec();
-        set.push(("freshet.remote.export.interval.ms", "200".to_owned()));
-        let set: Vec<_> = set.iter().map(|(name, value)| (*name, &**value)).collect();
-        let broker = Broker::start(&set)?;
-        Ok(Self { bucket, broker })
+impl<'a> Scene<'a> {
+    fn new(place: &'a Place) -> Result<Self> {
+        let often = [("freshet.remote.export.interval.ms", "200")];
+        let broker = broker_with(place, &often)?;
+        Ok(Self { place, broker })
     }
 
     fn freshet(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(freshet_command());
         command.args(arguments);
         command.env("FRESHET_BOOTSTRAP", self.broker.bootstrap());
+        command.envs(self.place.environment_here());
         run(command, "", PATIENCE)
     }
 
     /// The same of what is in the bucket, as a program reads it.
     fn told(&self, arguments: &[&str]) -> Result<serde_json::Value> {
-        let url = format!("file://{}", self.bucket.path().display());
+        let url = self.place.url();
         let arguments = [arguments, &["--from", &url, "--output", "json"]].concat();
         Ok(serde_json::from_str(&self.freshet(&arguments)?.success()?)?)
     }
@@ -45,7 +42,7 @@ impl Place {
             let mut parts = path.iter().skip_while(|part| *part != folder);
             parts.any(|part| part == below)
         };
-        let all = files(self.bucket.path())?.into_iter();
+        let all = self.place.objects()?.into_iter();
         Ok(all.filter(is_there).collect())
     }
 
@@ -73,12 +70,17 @@ impl Place {
 }
 
 /// Creates a topic and fills it; gives its id, and where it ends in the bucket.
-fn fill(raw: &mut Raw, place: &Place, topic: &str, set: &[(&str, &str)]) -> Result<(String, i64)> {
+fn fill(
+    raw: &mut Raw,
+    scene: &Scene<'_>,
+    topic: &str,
+    set: &[(&str, &str)],
+) -> Result<(String, i64)> {
     raw.create_topic(topic, &[TIERED, set].concat())?;
     let end = produce(raw, topic, 40)?;
     let tiered = eventually(PATIENCE, || {
         let told = tier(
-            &place.broker,
+            &scene.broker,
             &["status", topic, "--partitions", "--output", "json"],
         )?
         .success()?;
@@ -90,47 +92,47 @@ fn fill(raw: &mut Raw, place: &Place, topic: &str, set: &[(&str, &str)]) -> Resu
     Ok((raw.topic_id(topic)?.to_string(), tiered))
 }
 
-pub(super) fn kept() -> Result<()> {
-    let mut place = Place::new()?;
-    let mut raw = Raw::connect(place.broker.bootstrap())?;
-    let (gone, _) = fill(&mut raw, &place, "gone", &[])?;
-    let (kept, end) = fill(&mut raw, &place, "kept", &[(GOES, "false")])?;
+pub(super) fn kept(place: &mut Place) -> Result<()> {
+    let mut scene = Scene::new(place)?;
+    let mut raw = Raw::connect(scene.broker.bootstrap())?;
+    let (gone, _) = fill(&mut raw, &scene, "gone", &[])?;
+    let (kept, end) = fill(&mut raw, &scene, "kept", &[(GOES, "false")])?;
     let before = replay(&mut raw, "kept", end)?;
-    let segments = place.objects(&kept, "segments")?;
+    let segments = scene.objects(&kept, "segments")?;
     ensure!(segments.len() >= 4, "{segments:?}");
-    place.delete("gone")?;
-    place.delete("kept")?;
+    scene.delete("gone")?;
+    scene.delete("kept")?;
     eventually(PATIENCE, || {
         ensure!(
-            place.is_gone(&gone)?,
+            scene.is_gone(&gone)?,
             "the topic is not deleted in the bucket"
         );
-        ensure!(place.kept()? == ["kept"], "{:?}", place.kept()?);
+        ensure!(scene.kept()? == ["kept"], "{:?}", scene.kept()?);
         Ok(())
     })?;
     // Rounds of collectors later, and in another life of the broker, it is all there.
     std::thread::sleep(Duration::from_secs(2));
-    ensure!(place.broker.stop()?.success(), "{}", place.broker.tail());
-    place.broker.start_again()?;
+    ensure!(scene.broker.stop()?.success(), "{}", scene.broker.tail());
+    scene.broker.start_again()?;
     std::thread::sleep(Duration::from_secs(2));
-    ensure!(!place.is_gone(&kept)?, "the kept topic is deleted, too");
-    let left = place.objects(&kept, "segments")?;
+    ensure!(!scene.is_gone(&kept)?, "the kept topic is deleted, too");
+    let left = scene.objects(&kept, "segments")?;
     ensure!(left == segments, "{left:?}, before {segments:?}");
-    judged(&place, &kept, &gone)?;
-    restored(&place, (&kept, end), &before)
+    judged(&scene, &kept, &gone)?;
+    restored(&scene, (&kept, end), &before)
 }
 
 /// Who looks at the bucket takes it for a topic and for no stranger.
-fn judged(place: &Place, kept: &str, gone: &str) -> Result<()> {
-    let verified = place.told(&["tier", "verify", "--read"])?;
+fn judged(scene: &Scene<'_>, kept: &str, gone: &str) -> Result<()> {
+    let verified = scene.told(&["tier", "verify", "--read"])?;
     let row = &verified["topics"][0];
     ensure!(row["id"] == kept && row["deleted"] == true, "{verified}");
     ensure!(row["segments"].as_u64() >= Some(4), "{verified}");
     ensure!(verified["unnamed_topics"] == json!([gone]), "{verified}");
-    let url = format!("file://{}", place.bucket.path().display());
+    let url = scene.place.url();
     for (name, why) in [("gone", "no deleted topic"), ("other", "no deleted topic")] {
         let asked = ["cluster", "restore", "--from", &url, "--deleted", name];
-        let refused = place.freshet(&asked)?;
+        let refused = scene.freshet(&asked)?;
         ensure!(
             !refused.status.success() && refused.stderr.contains(why),
             "{}",
@@ -141,18 +143,18 @@ fn judged(place: &Place, kept: &str, gone: &str) -> Result<()> {
 }
 
 /// It comes back into the cluster that has deleted it, and is deleted for good when it says so.
-fn restored(place: &Place, (kept, end): (&str, i64), before: &[u8]) -> Result<()> {
-    let mut raw = Raw::connect(place.broker.bootstrap())?;
+fn restored(scene: &Scene<'_>, (kept, end): (&str, i64), before: &[u8]) -> Result<()> {
+    let mut raw = Raw::connect(scene.broker.bootstrap())?;
     // Another topic needs this one's name no more.
     raw.create_topic("beside", &[])?;
     let restore =
-        |more: &[&str]| place.told(&[&["cluster", "restore", "--deleted", "kept"], more].concat());
+        |more: &[&str]| scene.told(&[&["cluster", "restore", "--deleted", "kept"], more].concat());
     let planned = restore(&["--dry-run"])?;
     ensure!(planned["topics"][0]["status"] == "missing", "{planned}");
     let told = restore(&[])?;
     let row = &told["topics"][0];
     ensure!(row["status"] == "restored" && row["id"] == kept, "{told}");
-    let mut raw = Raw::connect(place.broker.bootstrap())?;
+    let mut raw = Raw::connect(scene.broker.bootstrap())?;
     ensure!(
         raw.topic_id("kept")?.to_string() == kept,
         "it has another id"
@@ -163,9 +165,9 @@ fn restored(place: &Place, (kept, end): (&str, i64), before: &[u8]) -> Result<()
     let next = produce(&mut raw, "kept", 24)?;
     ensure!(next == end + 24, "{next}, behind {end}");
     eventually(PATIENCE, || {
-        ensure!(place.kept()?.is_empty(), "{:?}", place.kept()?);
+        ensure!(scene.kept()?.is_empty(), "{:?}", scene.kept()?);
         let told = tier(
-            &place.broker,
+            &scene.broker,
             &["status", "kept", "--partitions", "--output", "json"],
         )?
         .success()?;
@@ -176,10 +178,10 @@ fn restored(place: &Place, (kept, end): (&str, i64), before: &[u8]) -> Result<()
     })?;
     let (code, why) = raw.set_config((TOPIC_RESOURCE, "kept"), GOES, "true")?;
     ensure!(code == 0, "{why}");
-    place.delete("kept")?;
+    scene.delete("kept")?;
     eventually(PATIENCE, || {
-        ensure!(place.is_gone(kept)?, "its objects stay");
-        let says = place.objects("kept", kept)?;
+        ensure!(scene.is_gone(kept)?, "its objects stay");
+        let says = scene.objects("kept", kept)?;
         ensure!(says.is_empty(), "{says:?}");
         Ok(())
     })

@@ -37,7 +37,7 @@ pub enum ObjectFailure {
     Unanswered,
     /// It could not be reached: nothing was done.
     Unreachable,
-    /// Credentials are missing, expired, or not enough.
+    /// Credentials are missing, expired, or not enough; or the store's own certificate is not believed.
     Denied,
     /// The request can never succeed: no such bucket, a range beyond the end, a name that is too long.
     Invalid,

@@ -10,6 +10,18 @@ use std::time::SystemTime;
 /// What is longer is cut off: it is none of what people put into Secrets.
 const MOST_BYTES: u64 = 64 << 10;
 
+/// A file of certificates that somebody has named: all of it. It is read once, at a start.
+///
+/// # Errors
+/// It cannot be read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is on no disk that records are on"
+)]
+pub fn certificates(path: &str) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
 /// One such folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted(PathBuf);

@@ -51,6 +51,28 @@ fn an_environment_that_contradicts_itself_is_told() {
 }
 
 #[test]
+fn a_bundle_of_certificates_that_has_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate\n").unwrap();
+    let empty = empty.display().to_string();
+    let half = "-----BEGIN CERTIFICATE-----\n";
+    for (bundle, says) in [
+        (
+            "/no/such/file",
+            "/no/such/file cannot be read: No such file",
+        ),
+        (&empty, "empty.pem has no certificates as PEM"),
+        (half, "what it says has no certificates as PEM"),
+    ] {
+        let error = open("s3://bucket", &[("AWS_CA_BUNDLE", bundle)]).unwrap_err();
+        assert!(error.contains(says), "{error}");
+        let error = open("gs://bucket", &[("AWS_CA_BUNDLE", bundle)]).err();
+        assert_eq!(error, None, "it is S3's");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     for url in [
         "s3://id:TOPSECRET@bucket/prefix",

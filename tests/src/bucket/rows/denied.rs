@@ -2,46 +2,48 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::broker::Broker;
 use crate::bucket::stage::{RECOVERY, settings};
 use crate::bucket::{Along, Asked, Book, Fault, Look, Rule, Stage, Store};
 use crate::raw::Raw;
 use crate::scenario::eventually;
+use crate::trial::{set_clock, with_clock};
 
 const STORAGE: i16 = 56;
 const ERRORS: &str = "freshet_remote_copy_errors_total";
+const SKEWED: &str = "RequestTimeTooSkewed";
 const ALARM: Duration = Duration::from_secs(10);
 
 /// What goes wrong with a bucket, until it is right again.
-struct Trouble {
+struct Trouble<'a> {
     /// The store's word for it.
     word: &'static str,
-    wrong: fn(&mut Stage, bool) -> Result<()>,
+    wrong: &'a dyn Fn(&mut Stage, bool) -> Result<()>,
 }
 
-const TROUBLES: [Trouble; 5] = [
+const TROUBLES: [Trouble<'static>; 5] = [
     Trouble {
         word: "ExpiredToken",
-        wrong: |stage, on| refuse(stage, on, 400, "ExpiredToken"),
+        wrong: &|stage, on| refuse(stage, on, 400, "ExpiredToken"),
     },
     Trouble {
         word: "AccessDenied",
-        wrong: |stage, on| refuse(stage, on, 403, "AccessDenied"),
+        wrong: &|stage, on| refuse(stage, on, 403, "AccessDenied"),
     },
     Trouble {
-        word: "RequestTimeTooSkewed",
-        wrong: |stage, on| refuse(stage, on, 403, "RequestTimeTooSkewed"),
+        word: SKEWED,
+        wrong: &|stage, on| refuse(stage, on, 403, SKEWED),
     },
     // From here on it is the server that says it.
     Trouble {
         word: "SignatureDoesNotMatch",
-        wrong: |stage, on| stage.store.gateway.change_secret(on),
+        wrong: &|stage, on| stage.store.gateway.change_secret(on),
     },
     Trouble {
         word: "NoSuchBucket",
-        wrong: |stage, on| stage.store.gateway.hide_bucket(on),
+        wrong: &|stage, on| stage.store.gateway.hide_bucket(on),
     },
 ];
 
@@ -64,7 +66,7 @@ pub(super) fn denied() -> Result<()> {
     stage.recovers(&books)
 }
 
-fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> Result<()> {
+fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble<'_>) -> Result<()> {
     let word = trouble.word;
     let errors = stage.counted(ERRORS)?;
     (trouble.wrong)(stage, true)?;
@@ -105,19 +107,52 @@ fn endure(stage: &mut Stage, book: &Book, raw: &mut Raw, trouble: &Trouble) -> R
     })
 }
 
+/// The store's own clock is right, and it takes no request that was signed a quarter of an hour away.
+pub(super) fn skewed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clock = folder.path().join("clock");
+    let store = Store::start()?;
+    let mut environment = store.environment("127.0.0.1", None);
+    let faked = with_clock(&clock)?;
+    environment.extend(faked.map(|(name, value)| (name.to_owned(), value)));
+    set_clock(&clock, "+20m")?;
+    told_at_start(&environment, SKEWED)?;
+    set_clock(&clock, "+0")?;
+    let set = settings();
+    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let broker = Broker::start_in(&environment, &set)?;
+    let mut stage = Stage { broker, store };
+    let books = stage.write(&[Book::small("t")], 2)?;
+    let along = Along::start(stage.connect()?, books.clone());
+    let mut raw = stage.connect()?;
+    for by in ["+20m", "-20m"] {
+        let trouble = Trouble {
+            word: SKEWED,
+            wrong: &|_, on| set_clock(&clock, if on { by } else { "+0" }),
+        };
+        endure(&mut stage, &books[0], &mut raw, &trouble).context(by)?;
+    }
+    let (books, took) = along.finish()?;
+    println!("{}", took.must_be_short()?);
+    stage.recovers(&books)
+}
+
 /// Who keeps nothing yet does not start before a store; who keeps something serves it, and says so.
 pub(super) fn unwelcome() -> Result<()> {
     let mut store = Store::start()?;
     store.gateway.hide_bucket(true)?;
-    told_at_start(&store, "NoSuchBucket")?;
+    told_at_start(&store.environment("127.0.0.1", None), "NoSuchBucket")?;
     store.gateway.hide_bucket(false)?;
     store.gateway.change_secret(true)?;
-    told_at_start(&store, "SignatureDoesNotMatch")?;
+    told_at_start(
+        &store.environment("127.0.0.1", None),
+        "SignatureDoesNotMatch",
+    )?;
     store.gateway.change_secret(false)?;
     // It may be read, and nothing more.
     let read_only = Rule::new(Fault::Refuse(403, "AccessDenied"), Asked::brings);
     store.proxy.set(Some(read_only));
-    told_at_start(&store, "AccessDenied")?;
+    told_at_start(&store.environment("127.0.0.1", None), "AccessDenied")?;
     store.proxy.set(None);
     drop(store);
     let mut stage = Stage::start(None)?;
@@ -130,10 +165,10 @@ pub(super) fn unwelcome() -> Result<()> {
     stage.recovers(&books)
 }
 
-fn told_at_start(store: &Store, word: &str) -> Result<()> {
+fn told_at_start(environment: &[(String, String)], word: &str) -> Result<()> {
     let set = settings();
     let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let started = Broker::start_in(&store.environment("127.0.0.1", None), &set);
+    let started = Broker::start_in(environment, &set);
     let error = match started {
         Ok(_) => bail!("it starts although the store says {word}"),
         Err(error) => format!("{error:#}"),

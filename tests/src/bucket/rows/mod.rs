@@ -1,10 +1,12 @@
-//! Trials by the rows of the table of faults, 56 to 60.
+//! Trials by the rows of the table of faults, 56 to 60, and of how a store and a broker know each other.
 
 mod away;
 mod denied;
+mod identity;
 mod leaders;
 mod objects;
 mod slow;
+mod trusted;
 mod uploads;
 
 use anyhow::Result;
@@ -15,6 +17,8 @@ pub struct BucketTrial {
     pub name: &'static str,
     /// Whether it needs brokers with a network of their own.
     pub needs_network: bool,
+    /// Whether it sets a broker's clock.
+    pub needs_clock: bool,
     /// Runs it.
     pub run: fn() -> Result<()>,
 }
@@ -23,12 +27,13 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
     BucketTrial {
         name,
         needs_network: false,
+        needs_clock: false,
         run,
     }
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 11] {
+pub fn bucket_trials() -> [BucketTrial; 14] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -65,8 +70,24 @@ pub fn bucket_trials() -> [BucketTrial; 11] {
             denied::unwelcome,
         ),
         BucketTrial {
+            needs_clock: true,
+            ..alone(
+                "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
+                denied::skewed,
+            )
+        },
+        alone(
+            "a_store_with_a_private_authority_is_used_once_that_is_believed",
+            trusted::trusted,
+        ),
+        alone(
+            "a_broker_without_keys_is_told_who_it_is_by_where_it_runs",
+            identity::known,
+        ),
+        BucketTrial {
             name: "of_two_leaders_that_upload_one_is_heard",
             needs_network: true,
+            needs_clock: false,
             run: leaders::two,
         },
     ]

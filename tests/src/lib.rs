@@ -28,6 +28,7 @@ mod kafka_server;
 mod kube;
 mod line;
 mod load;
+mod mount;
 mod peer;
 mod process;
 mod raw;
@@ -52,6 +53,7 @@ pub use kube::{
 };
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
+pub use mount::Mount;
 pub use peer::{Answer, Peer, Role};
 pub use process::{Output, Process, run};
 pub use raw::{Raw, batch, fetch_request, now_ms, produce_request};

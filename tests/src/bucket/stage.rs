@@ -43,10 +43,7 @@ impl Stage {
     }
 
     /// The same, with these settings more.
-    pub(super) fn start_with(
-        patience: Option<Duration>,
-        more: &[(&'static str, &'static str)],
-    ) -> Result<Self> {
+    pub(super) fn start_with(patience: Option<Duration>, more: &[(&str, &str)]) -> Result<Self> {
         let store = Store::start()?;
         let set = settings();
         let set = set.iter().map(|(name, value)| (*name, value.as_str()));

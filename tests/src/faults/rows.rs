@@ -184,6 +184,7 @@ const DISKS: &[Fault] = &[
         "below the reserve producers are refused with an error that is tried again; readers and deletions go on. Full to the last block, what finds no room was never there, and all goes on by itself once there is some",
         &[
             "a_full_disk_refuses_producers_and_serves_the_rest",
+            "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
             "a_disk_that_is_full_now_and_then_costs_what_it_refused_and_nothing_else",
             "segments_go_once_there_is_room_for_the_checkpoint_that_says_so",
             "a_patient_disk_is_a_disk_that_waits_for_room_while_it_has_patience",
@@ -587,6 +588,7 @@ const BUCKETS: &[Fault] = &[
         "an alarm; nothing local is deleted that is not uploaded",
         &[
             "without_credentials_or_bucket_nothing_leaves_the_disk",
+            "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
             "nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names",
         ],
     ),

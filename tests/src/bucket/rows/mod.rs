@@ -1,7 +1,8 @@
-//! Trials by the rows of the table of faults, 56 to 60.
+//! Trials by the rows of the table of faults, 56 to 60, and 12.
 
 mod away;
 mod denied;
+mod full;
 mod leaders;
 mod objects;
 mod slow;
@@ -15,6 +16,8 @@ pub struct BucketTrial {
     pub name: &'static str,
     /// Whether it needs brokers with a network of their own.
     pub needs_network: bool,
+    /// Whether it needs a small file system.
+    pub needs_mount: bool,
     /// Runs it.
     pub run: fn() -> Result<()>,
 }
@@ -23,12 +26,13 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
     BucketTrial {
         name,
         needs_network: false,
+        needs_mount: false,
         run,
     }
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 11] {
+pub fn bucket_trials() -> [BucketTrial; 12] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -65,9 +69,15 @@ pub fn bucket_trials() -> [BucketTrial; 11] {
             denied::unwelcome,
         ),
         BucketTrial {
-            name: "of_two_leaders_that_upload_one_is_heard",
+            needs_mount: true,
+            ..alone(
+                "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
+                full::filled,
+            )
+        },
+        BucketTrial {
             needs_network: true,
-            run: leaders::two,
+            ..alone("of_two_leaders_that_upload_one_is_heard", leaders::two)
         },
     ]
 }

@@ -569,6 +569,7 @@ const BUCKETS: &[Fault] = &[
             "a_short_object_is_damaged_where_it_is_cut",
             "strangers_in_a_listing_go_after_a_grace_age",
             "what_is_damaged_is_mended_by_what_the_disk_has",
+            "a_newest_manifest_that_is_damaged_is_told_and_stored_as_the_next_version",
             "what_nobody_names_is_collected",
         ],
     ),

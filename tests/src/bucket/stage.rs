@@ -1,12 +1,14 @@
 //! One broker before a bucket.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{Book, S3Server, Store};
 use crate::broker::Broker;
+use crate::cluster::{Cluster, HUB};
 use crate::http::get;
 use crate::raw::Raw;
 use crate::scenario::eventually;
@@ -34,6 +36,24 @@ pub(super) fn settings() -> [(&'static str, String); 6] {
             "4".to_owned(),
         ),
     ]
+}
+
+/// Three brokers before a bucket, yet to be started; the row needs a network.
+pub(super) fn three_before(store: &Store, folder: &Path) -> Result<Cluster> {
+    let mut cluster = Cluster::new(3, folder, false)?;
+    let environment = store.environment(HUB, None);
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    for id in cluster.ids() {
+        let node = cluster.node(id);
+        settings()
+            .iter()
+            .for_each(|(name, value)| node.set(name, value));
+        node.set_environment(&environment);
+    }
+    Ok(cluster)
 }
 
 impl Stage {

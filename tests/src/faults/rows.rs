@@ -194,7 +194,10 @@ const DISKS: &[Fault] = &[
         13,
         "a bit flips in a segment of a leader",
         "the checksum finds it before the bytes leave",
-        &["a_flipped_bit_in_a_segment_never_reaches_a_reader"],
+        &[
+            "a_flipped_bit_in_a_segment_never_reaches_a_reader",
+            "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
+        ],
     ),
     tried(
         14,
@@ -569,6 +572,7 @@ const BUCKETS: &[Fault] = &[
             "a_short_object_is_damaged_where_it_is_cut",
             "strangers_in_a_listing_go_after_a_grace_age",
             "what_is_damaged_is_mended_by_what_the_disk_has",
+            "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
             "a_newest_manifest_that_is_damaged_is_told_and_stored_as_the_next_version",
             "what_nobody_names_is_collected",
         ],

@@ -1,6 +1,7 @@
 //! Trials by the rows of the table of faults, 56 to 60, and 12.
 
 mod away;
+mod copies;
 mod denied;
 mod full;
 mod leaders;
@@ -32,7 +33,7 @@ const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 12] {
+pub fn bucket_trials() -> [BucketTrial; 13] {
     [
         alone(
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
@@ -73,6 +74,13 @@ pub fn bucket_trials() -> [BucketTrial; 12] {
             ..alone(
                 "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
                 full::filled,
+            )
+        },
+        BucketTrial {
+            needs_network: true,
+            ..alone(
+                "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
+                copies::elsewhere,
             )
         },
         BucketTrial {

@@ -143,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_into_a_bucket_is_told_how_to_see_what_a_restore_would_do() {
+        let mut cli = Cli::command();
+        let tier = cli.find_subcommand_mut("tier").expect("a command");
+        let help = tier.render_help().to_string();
+        let told = "freshet cluster restore --from s3://bucket/prefix --dry-run";
+        assert!(help.contains(told), "{help}");
+        let arguments = told.split(' ');
+        assert!(Cli::try_parse_from(arguments).is_ok(), "it is a command");
+    }
+
+    #[test]
     fn global_options_may_follow_the_command() {
         let cli =
             Cli::try_parse_from(["freshet", "topic", "list", "-o", "json", "--timeout", "5s"]);

@@ -13,6 +13,9 @@ use clap::Subcommand;
 use crate::Context;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+What a new cluster would have back from a bucket, and what is lost, is shown by
+  freshet cluster restore --from s3://bucket/prefix --dry-run")]
 pub(crate) enum Command {
     /// Show what of topics is in object storage, on disks, and not copied yet; and what goes wrong.
     Status(status::Status),

@@ -29,6 +29,7 @@ mod kafka_server;
 mod kube;
 mod line;
 mod load;
+mod mount;
 mod peer;
 mod place;
 mod process;
@@ -42,7 +43,7 @@ mod trial;
 
 pub use bits::Bits;
 pub use broker::{Broker, Kind, freshet_binary, freshet_command};
-pub use bucket::{BucketTrial, S3Server, bucket_trials, missing_for_buckets};
+pub use bucket::{BucketNeeds, BucketTrial, S3Server, bucket_trials, missing_for_buckets};
 pub use client::{ALL_CLIENTS, Client};
 pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
 pub use faults::{Kept, Outcome, faults_page, fold};
@@ -54,6 +55,7 @@ pub use kube::{
 };
 pub use line::{Line, Refusal, Shown};
 pub use load::{Load, Plan, Seen, Writer};
+pub use mount::Mount;
 pub use peer::{Answer, Peer, Role};
 pub use place::Place;
 pub use process::{Output, Process, run};

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use freshet_tests::{Kind, Suite, bucket_trials, enter, missing_for_buckets, missing_for_clocks};
+use freshet_tests::{
+    BucketNeeds, Kind, Mount, Suite, bucket_trials, enter, missing_for_buckets, missing_for_clocks,
+};
 
 fn main() -> ExitCode {
     // Clusters have a network of their own.
@@ -10,9 +12,13 @@ fn main() -> ExitCode {
     let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     let mut suite = Suite::default();
     for trial in bucket_trials() {
-        let alone = alone.clone().filter(|_| trial.needs_network);
-        let clocks = missing_for_clocks().filter(|_| trial.needs_clock);
-        let missing = kafka().or_else(missing_for_buckets).or(alone).or(clocks);
+        let missing = match trial.needs {
+            BucketNeeds::Nothing => None,
+            BucketNeeds::Network => alone.clone(),
+            BucketNeeds::Clock => missing_for_clocks(),
+            BucketNeeds::Mount => Mount::missing(),
+        };
+        let missing = kafka().or_else(missing_for_buckets).or(missing);
         suite.test(trial.name, missing, trial.run);
     }
     suite.run()

@@ -1,16 +1,13 @@
 //! What the disk does to a broker: it fills up, one of several fails, and old things leave it.
 //!
-//! Small file systems of their own (tmpfs) make a disk that is full, a [`Disk`] one that fails; mounting
+//! Small file systems of their own ([`Mount`]) make a disk that is full, a [`Disk`] one that fails; mounting
 //! them needs root, and a test that may not mount counts as skipped.
 #![allow(
     clippy::disallowed_methods,
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
-    Broker, Disk, Kind, Raw, Suite, batch, eventually, get, missing_for_disks, now_ms,
+    Broker, Disk, Kind, Mount, Raw, Suite, batch, eventually, get, missing_for_disks, now_ms,
 };
 use freshet_wire::delete_topics::DeleteTopicState;
 use freshet_wire::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -37,7 +34,7 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     let kafka =
         (Kind::from_env() == Kind::Kafka).then(|| "this is about Freshet's disk".to_owned());
-    let mountless = || kafka.clone().or_else(cannot_mount);
+    let mountless = || kafka.clone().or_else(Mount::missing);
     suite.test(
         "a_full_disk_refuses_producers_and_serves_the_rest",
         mountless(),
@@ -56,56 +53,6 @@ fn main() -> ExitCode {
     suite.test("old_records_leave", kafka.clone(), retention);
     suite.test("old_offsets_of_a_quiet_group_leave", kafka, offsets_expire);
     suite.run()
-}
-
-/// A file system of its own, gone when dropped.
-struct Mount(TempDir);
-
-impl Mount {
-    fn new(megabytes: usize) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("freshet-disk-").tempdir()?;
-        let size = format!("size={megabytes}m");
-        mount(&["-t", "tmpfs", "-o", &size, "freshet-test"], folder.path())?;
-        Ok(Self(folder))
-    }
-
-    fn data(&self) -> PathBuf {
-        self.0.path().join("data")
-    }
-
-    fn make_room(&self) -> Result<()> {
-        fs::remove_file(self.0.path().join("ballast")).context("removing the ballast")
-    }
-
-    /// From now on every write that needs room fails.
-    fn fill(&self) -> Result<()> {
-        let mut file = File::create(self.0.path().join("ballast"))?;
-        let piece = vec![0; 4096];
-        loop {
-            match file.write_all(&piece) {
-                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
-                written => written?,
-            }
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> Result<()> {
-    let said = Command::new("mount").args(arguments).arg(at).output()?;
-    let why = String::from_utf8_lossy(&said.stderr).into_owned();
-    ensure!(said.status.success(), "mount {arguments:?}: {why}");
-    Ok(())
-}
-
-fn cannot_mount() -> Option<String> {
-    let failed = Mount::new(1).err()?;
-    Some(format!("no file system can be mounted here: {failed:#}"))
 }
 
 fn one_batch(bytes: usize, timestamp: i64) -> Result<Bytes> {

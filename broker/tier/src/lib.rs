@@ -4,7 +4,8 @@
 //! Floor 3. What decides is pure: the [`Manifest`] answers readers, [`Manifests`] is the machine that
 //! keeps all manifests of one shard, [`Layout`] names objects, [`Footer`] describes one. What meets the
 //! bucket stands beside it: [`upload`] makes an object of a segment, stores it and looks at it,
-//! [`check_named`] and [`check_bytes`] look whether it still is what it was, [`ColdReader`] reads.
+//! [`check_named`], [`check_bytes`] and [`check_exported`] look whether it still is what it was, [`ColdReader`]
+//! reads.
 
 mod codec;
 mod exports;
@@ -29,7 +30,7 @@ pub use machine::{
     Said, Stored, said_from_bytes, said_to_bytes,
 };
 pub use manifest::{EpochEnd, ExportedManifest, Head, Manifest, Part, Retention, Unnamed};
-pub use newest::{NewestManifest, newest_manifest};
+pub use newest::{NewestManifest, check_exported, newest_manifest};
 pub use object::{
     CHUNK_BYTES, ComposeError, Footer, Section, SectionKind, SegmentBytes, SegmentSource,
     UploadError, VerifyError, check_bytes, check_named, check_whole, upload,

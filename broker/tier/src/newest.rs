@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::ObjectError;
-use freshet_types::TopicPartition;
+use freshet_types::{ErrorKind, TopicPartition};
 
 use crate::layout::{Layout, ObjectName};
 use crate::manifest::Manifest;
+use crate::object::VerifyError;
 
 /// Manifests that are looked at, the newest first: a patrol leaves three.
 const MOST_TRIED: usize = 16;
@@ -56,6 +57,46 @@ pub async fn newest_manifest(
         }
     }
     Ok(Some(newest))
+}
+
+/// Whether the manifest object that a restore would take is what was put there: whole, of this partition and
+/// version, and as long as nothing was changed since, byte for byte what the `manifest` says. What looks wrong is
+/// asked for once more before that is said. Two requests; memory: the object, twice.
+///
+/// # Errors
+/// See [`VerifyError`].
+pub async fn check_exported(
+    objects: &dyn Objects,
+    layout: &Layout,
+    at: TopicPartition,
+    manifest: &Manifest,
+) -> Result<(), VerifyError> {
+    match look_at_exported(objects, layout, at, manifest).await {
+        Err(wrong) if matches!(wrong.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+            look_at_exported(objects, layout, at, manifest).await
+        }
+        looked => looked,
+    }
+}
+
+async fn look_at_exported(
+    objects: &dyn Objects,
+    layout: &Layout,
+    at: TopicPartition,
+    manifest: &Manifest,
+) -> Result<(), VerifyError> {
+    let version = manifest.exported();
+    let key = layout.manifest(at, version);
+    let looked = look_at(objects, layout, (at, version)).await;
+    let what = match looked.map_err(|error| VerifyError::asking_for(&key, error))? {
+        // One version has one sequence of bytes.
+        Ok((bytes, _)) if version == manifest.version() && bytes != manifest.export(at).bytes => {
+            "it says something else than its version".to_owned()
+        }
+        Ok(_) => return Ok(()),
+        Err(what) => what,
+    };
+    Err(VerifyError::Manifest { key, what })
 }
 
 /// Ascending.

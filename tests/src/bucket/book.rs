@@ -70,6 +70,15 @@ impl Book {
         }
     }
 
+    /// A topic whose segments have eight records, each of which takes a while to be written.
+    pub(super) fn bulky(topic: &str) -> Self {
+        Self {
+            bytes: 256 << 10,
+            segment_bytes: 2 << 20,
+            ..Self::small(topic)
+        }
+    }
+
     /// What is set for the topic.
     pub(super) fn configs(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -109,13 +118,28 @@ impl Book {
 
     /// Writes one record with acks=all.
     fn write_one(&mut self, raw: &mut Raw) -> Result<()> {
+        let code = self.offer(raw)?;
+        ensure!(
+            code == 0,
+            "producing {} to {}: error {code}",
+            self.end,
+            self.topic
+        );
+        Ok(())
+    }
+
+    /// The same where it may be refused: gives the error code. What was refused is offered again by the
+    /// next call.
+    pub(super) fn offer(&mut self, raw: &mut Raw) -> Result<i16> {
         let value = self.value(self.end);
         let records = batch(Codec::None, NO_PRODUCER, &[(Self::time(self.end), &value)])?;
         let told = raw.produce(&self.topic, records)?;
-        let fine = told.error_code == 0 && told.base_offset == self.end;
-        ensure!(fine, "producing {} to {}: {told:?}", self.end, self.topic);
-        self.end += 1;
-        Ok(())
+        if told.error_code == 0 {
+            let what = format!("{} of {} is stored: {told:?}", self.end, self.topic);
+            ensure!(told.base_offset == self.end, what);
+            self.end += 1;
+        }
+        Ok(told.error_code)
     }
 
     /// Writes so many segments.

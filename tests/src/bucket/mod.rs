@@ -25,7 +25,7 @@ use book::{Along, Book, Look};
 use fault::{Asked, Fault, Rule, Seen, Wants};
 use gateway::{BUCKET, Gateway, REGION, SECRET, USER};
 use proxy::Proxy;
-pub use rows::{BucketTrial, bucket_trials};
+pub use rows::{BucketNeeds, BucketTrial, bucket_trials};
 use stage::Stage;
 
 use crate::cluster::HUB;

@@ -1,12 +1,14 @@
 //! One broker before a bucket.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{Book, S3Server, Store};
 use crate::broker::Broker;
+use crate::cluster::{Cluster, HUB};
 use crate::http::get;
 use crate::raw::Raw;
 use crate::scenario::eventually;
@@ -36,6 +38,24 @@ pub(super) fn settings() -> [(&'static str, String); 6] {
     ]
 }
 
+/// Three brokers before a bucket, yet to be started; the row needs a network.
+pub(super) fn three_before(store: &Store, folder: &Path) -> Result<Cluster> {
+    let mut cluster = Cluster::new(3, folder, false)?;
+    let environment = store.environment(HUB, None);
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    for id in cluster.ids() {
+        let node = cluster.node(id);
+        settings()
+            .iter()
+            .for_each(|(name, value)| node.set(name, value));
+        node.set_environment(&environment);
+    }
+    Ok(cluster)
+}
+
 impl Stage {
     /// A broker that waits so long for an answer of the bucket; a minute if nothing is said.
     pub(super) fn start(patience: Option<Duration>) -> Result<Self> {
@@ -43,10 +63,7 @@ impl Stage {
     }
 
     /// The same, with these settings more.
-    pub(super) fn start_with(
-        patience: Option<Duration>,
-        more: &[(&'static str, &'static str)],
-    ) -> Result<Self> {
+    pub(super) fn start_with(patience: Option<Duration>, more: &[(&str, &str)]) -> Result<Self> {
         let store = Store::start()?;
         let set = settings();
         let set = set.iter().map(|(name, value)| (*name, value.as_str()));

@@ -184,6 +184,7 @@ const DISKS: &[Fault] = &[
         "below the reserve producers are refused with an error that is tried again; readers and deletions go on. Full to the last block, what finds no room was never there, and all goes on by itself once there is some",
         &[
             "a_full_disk_refuses_producers_and_serves_the_rest",
+            "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
             "a_disk_that_is_full_now_and_then_costs_what_it_refused_and_nothing_else",
             "segments_go_once_there_is_room_for_the_checkpoint_that_says_so",
             "a_patient_disk_is_a_disk_that_waits_for_room_while_it_has_patience",
@@ -193,7 +194,10 @@ const DISKS: &[Fault] = &[
         13,
         "a bit flips in a segment of a leader",
         "the checksum finds it before the bytes leave",
-        &["a_flipped_bit_in_a_segment_never_reaches_a_reader"],
+        &[
+            "a_flipped_bit_in_a_segment_never_reaches_a_reader",
+            "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
+        ],
     ),
     tried(
         14,
@@ -568,6 +572,8 @@ const BUCKETS: &[Fault] = &[
             "a_short_object_is_damaged_where_it_is_cut",
             "strangers_in_a_listing_go_after_a_grace_age",
             "what_is_damaged_is_mended_by_what_the_disk_has",
+            "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
+            "a_newest_manifest_that_is_damaged_is_told_and_stored_as_the_next_version",
             "what_nobody_names_is_collected",
         ],
     ),
@@ -588,6 +594,7 @@ const BUCKETS: &[Fault] = &[
         &[
             "without_credentials_or_bucket_nothing_leaves_the_disk",
             "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
+            "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
             "nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names",
         ],
     ),

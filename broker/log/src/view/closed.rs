@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 
+use super::read::failed_read;
 use super::{LogView, Shared};
 use crate::log::producers_at;
 use crate::segment::Segment;
@@ -76,6 +77,7 @@ impl ClosedSegment {
     /// they are read into, if it is large enough; what it holds is overwritten.
     ///
     /// # Errors
+    /// [`ReadError::Unreadable`]: the device does not give back what was written, or the file ends early.
     /// [`ReadError::Io`]: the range does not lie in it, or it was removed before it was opened.
     pub fn read(
         &self,
@@ -86,7 +88,7 @@ impl ClosedSegment {
         let this = self.clone();
         let job = Box::new(move || {
             let read = this.read_blocking(range, memory);
-            done(read.map_err(|error| unreadable(&error)));
+            done(read.map_err(|error| failed_read(&error)));
         });
         self.shared.context.readers.submit(job)
     }
@@ -95,7 +97,7 @@ impl ClosedSegment {
         let within = range.start <= range.end && range.end <= self.size_bytes();
         let length = usize::try_from(range.end.saturating_sub(range.start));
         let (true, Ok(length)) = (within, length) else {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(io::ErrorKind::InvalidInput.into());
         };
         if memory.capacity() < length {
             memory = BytesMut::zeroed(length);
@@ -108,6 +110,10 @@ impl ClosedSegment {
 
     /// The producers as they were at its end: what a snapshot file has (docs/formats/log.md, FRPR).
     /// On a reader thread; `done` runs there.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`ReadError::Corrupt`], where no snapshot tells and the headers of batches do not
+    /// either.
     pub fn producers(&self, done: Done<Bytes, ReadError>) -> Result<(), Busy> {
         let this = self.clone();
         let job = Box::new(move || done(this.producers_blocking()));
@@ -118,7 +124,9 @@ impl ClosedSegment {
         let segments = self.shared.segments.read().clone();
         let max_producers = self.shared.config.load().max_producers;
         let snapshots = self.shared.snapshot_files();
-        let mut snapshots = snapshots.map_err(|error| unreadable(&error))?;
+        let mut snapshots = snapshots.map_err(|error| ReadError::Io {
+            reason: error.to_string().into(),
+        })?;
         snapshots.retain(|offset| *offset <= self.end);
         let producers = producers_at(
             &self.shared,
@@ -127,15 +135,7 @@ impl ClosedSegment {
             self.end,
             max_producers,
         );
-        let producers = producers.map_err(|error| ReadError::Io {
-            reason: error.to_string().into(),
-        })?;
+        let producers = producers.map_err(|error| self.shared.scan_failed(self.end, error))?;
         Ok(producers.snapshot().into())
-    }
-}
-
-fn unreadable(error: &io::Error) -> ReadError {
-    ReadError::Io {
-        reason: error.to_string().into(),
     }
 }

@@ -360,18 +360,18 @@ fn from_io(error: io::Error) -> Miss {
     match error.kind() {
         io::ErrorKind::WouldBlock => Miss::Cold,
         io::ErrorKind::NotFound => Miss::Moved,
-        io::ErrorKind::UnexpectedEof => unreadable(&error),
-        _ if error.raw_os_error() == Some(DEVICE_FAILED) => unreadable(&error),
-        _ => Miss::Failed(ReadError::Io {
-            reason: error.to_string().into(),
-        }),
+        _ => Miss::Failed(failed_read(&error)),
     }
 }
 
-fn unreadable(error: &io::Error) -> Miss {
-    Miss::Failed(ReadError::Unreadable {
-        reason: error.to_string().into(),
-    })
+/// A read of a segment that is there. What passes is told from what was written and is not given back.
+pub(super) fn failed_read(error: &io::Error) -> ReadError {
+    let reason = error.to_string().into();
+    let ends_early = error.kind() == io::ErrorKind::UnexpectedEof;
+    match ends_early || error.raw_os_error() == Some(DEVICE_FAILED) {
+        true => ReadError::Unreadable { reason },
+        false => ReadError::Io { reason },
+    }
 }
 
 fn empty(from: Offset) -> Fetched {

@@ -85,6 +85,30 @@ fn closed_segments_are_what_readers_find_in_them() {
 }
 
 #[test]
+fn a_closed_segment_that_is_shorter_than_it_was_is_unreadable() {
+    let rig = Rig::new();
+    let log = rig.open_with(LOG, LogConfig::default());
+    log.append(&batch(log.now, &["a", "b"])).unwrap();
+    log.roll();
+    let end = log.flush();
+    let closed = log.handle.view().closed_segments(0, end);
+    let path = rig.log_path(LOG).join("00000000000000000000.log");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let bytes = closed[0].size_bytes();
+    file.set_len(bytes - 1).unwrap();
+    let read = |range| ask(|done| closed[0].read(range, BytesMut::new(), done));
+    assert!(read(0..bytes - 1).is_ok());
+    let short = read(0..bytes);
+    assert!(
+        matches!(short, Err(ReadError::Unreadable { .. })),
+        "{short:?}"
+    );
+    // Who asks for what it never had is told something else.
+    let beyond = read(0..bytes + 1);
+    assert!(matches!(beyond, Err(ReadError::Io { .. })), "{beyond:?}");
+}
+
+#[test]
 fn the_producers_of_a_closed_segment_are_those_of_its_end() {
     let rig = Rig::new();
     let config = LogConfig::default();

@@ -1,4 +1,5 @@
-//! Brings one closed segment into the bucket, and looks whether it is there.
+//! Brings one closed segment into the bucket, and looks whether it is there. Every byte of it is checked on its
+//! way: what is damaged on this disk other brokers may have whole, so they are asked to take over, as for a reader.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,8 +38,42 @@ pub(super) enum CarryError {
     Upload(#[from] UploadError),
 }
 
+impl CarryError {
+    /// Whether it is this disk that does not give back what was written.
+    fn is_damage_here(&self) -> bool {
+        let kind = match self {
+            Self::Read(error) => error.kind(),
+            Self::Upload(UploadError::Compose(error)) => error.kind(),
+            Self::Upload(_) => return false,
+        };
+        kind == ErrorKind::Corrupt
+    }
+}
+
 /// Stores a segment and looks at it. Waits for the store as long as that takes.
 pub(super) async fn carry(
+    shared: &Arc<Shared>,
+    carried: Carried,
+    segment: &ClosedSegment,
+) -> Result<Stored, CarryError> {
+    let (partition, epoch) = (Arc::clone(&carried.partition), carried.leader_epoch);
+    let stored = bring(shared, carried, segment).await;
+    if let Err(error) = &stored
+        && error.is_damage_here()
+    {
+        tell_damage(&partition, epoch, error);
+    }
+    stored
+}
+
+/// Who leads no more may have cut its log while it was read.
+fn tell_damage(partition: &Partition, epoch: LeaderEpoch, what: &impl ToString) {
+    if partition.leads() && partition.leader_epoch() == epoch {
+        partition.tell_damage(what);
+    }
+}
+
+async fn bring(
     shared: &Arc<Shared>,
     carried: Carried,
     segment: &ClosedSegment,
@@ -49,6 +84,7 @@ pub(super) async fn carry(
     let partition = carried.partition;
     let batches = Box::new(Batches {
         partition: Arc::clone(&partition),
+        leader_epoch: carried.leader_epoch,
         segment: segment.clone(),
         shared: Arc::clone(shared),
     });
@@ -73,6 +109,7 @@ pub(super) async fn carry(
 /// A closed segment's bytes, read no faster than they may be sent.
 struct Batches {
     partition: Arc<Partition>,
+    leader_epoch: LeaderEpoch,
     segment: ClosedSegment,
     shared: Arc<Shared>,
 }
@@ -88,14 +125,19 @@ impl SegmentBytes for Batches {
             self.shared.sent.pass(bytes).await;
             let ask = |done| self.segment.read(range, memory, done);
             let read = self.partition.cold(ask).await;
-            read.map_err(|error| ObjectError {
-                doing: "read a part of",
-                key: "a closed segment".to_owned(),
-                failure: match error.kind() {
-                    ErrorKind::Busy => ObjectFailure::Throttled,
-                    _ => ObjectFailure::Unreachable,
-                },
-                why: error.to_string(),
+            read.map_err(|error| {
+                if error.kind() == ErrorKind::Corrupt {
+                    tell_damage(&self.partition, self.leader_epoch, &error);
+                }
+                ObjectError {
+                    doing: "read a part of",
+                    key: "a closed segment".to_owned(),
+                    failure: match error.kind() {
+                        ErrorKind::Busy => ObjectFailure::Throttled,
+                        _ => ObjectFailure::Unreachable,
+                    },
+                    why: error.to_string(),
+                }
             })
         })
     }

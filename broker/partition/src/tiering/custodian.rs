@@ -269,6 +269,14 @@ impl Custodian {
         Ok(manifest)
     }
 
+    /// The same past once more, as a version that nothing has the name of yet.
+    pub(super) async fn claim_anew(&self) -> Result<Manifest, Trouble> {
+        match self.wish() {
+            wish @ Wish::Keep { .. } => self.claim(wish).await,
+            _ => Err(Trouble::Off),
+        }
+    }
+
     async fn ask_claim(&self, wish: Wish) -> Result<Manifest, Trouble> {
         let view = self.partition.view();
         let local_start = view.log_start();

@@ -1,5 +1,5 @@
 //! What a custodian does with what its patrol has found: objects that nobody knows go, the records of
-//! a damaged one are stored anew, if this disk still has them, and so is a manifest that is gone.
+//! a damaged one are stored anew, if this disk still has them, and so is what the newest manifest says.
 
 use std::sync::atomic::Ordering;
 
@@ -30,7 +30,9 @@ impl Custodian {
             Finding::Damaged(damaged, seen) => {
                 let mended = match damaged {
                     Damaged::Segment(segment) => self.mend(&segment, copy, exported_end).await?,
-                    Damaged::Manifest(version) => self.put_again(version, copy).await?,
+                    Damaged::Manifest { version, is_gone } => {
+                        self.put_again(version, is_gone, copy).await?
+                    }
                 };
                 let _ = seen.send(mended);
             }
@@ -59,16 +61,26 @@ impl Custodian {
         self.tended.change(copy, Ask::Collected { ids }).await
     }
 
-    /// Until then a restore would take one before it, which does not name what came since.
-    async fn put_again(&self, version: u64, copy: &mut Manifest) -> Result<Mended, Trouble> {
-        if copy.exported() != version {
+    /// Until then a restore would take one before it, which does not name what came since. Where something is
+    /// under its name that stays as it is: objects are written once, and there may be a store that reads it
+    /// right tomorrow. A claim makes the next version, which has a name of its own.
+    async fn put_again(
+        &self,
+        damaged: u64,
+        is_gone: bool,
+        copy: &mut Manifest,
+    ) -> Result<Mended, Trouble> {
+        if copy.exported() != damaged {
             return Ok(Mended::Gone);
+        }
+        if !is_gone {
+            *copy = self.claim_anew().await?;
         }
         self.tended.put_manifest(copy).await?;
         let repaired = &self.shared.parts.counts.scrub.repaired;
         repaired.fetch_add(1, Ordering::Relaxed);
-        let log = self.partition.name();
-        tracing::info!(%log, version, "the newest manifest is stored again");
+        let (log, version) = (self.partition.name(), copy.exported());
+        tracing::info!(%log, damaged, version, "the newest manifest is stored again");
         Ok(Mended::Anew)
     }
 

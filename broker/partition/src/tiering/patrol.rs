@@ -1,10 +1,11 @@
 //! Walks through what is in the bucket of one partition, as long as this broker leads it.
 //!
 //! ```text
-//!  looks: list segments ─▶ old manifests ─▶ each object: is it there, as long, with its footer? ─▶ pause
-//!  reads:                                   each object: all its bytes, no faster than allowed ─▶ pause
-//!              │                                   │
-//!              └ strangers ─▶ custodian: sweep     └ damaged ─▶ custodian: mend
+//!  looks: list segments ─▶ manifests ─▶ each object: is it there, as long, with its footer? ─▶ pause
+//!  reads:                               each object: all its bytes, no faster than allowed ─▶ pause
+//!              │                │                │
+//!              │                └────────────────┴ damaged ─▶ custodian: mend
+//!              └ strangers ─▶ custodian: sweep
 //! ```
 //! It looks by what the custodian has told readers, and changes nothing that a manifest names: the custodian
 //! does, when it rests. The rejected way, one walk that looks and reads, would notice after weeks that an
@@ -22,9 +23,9 @@ use std::time::Duration;
 
 use freshet_env::objects::{Listing, ObjectError, ObjectFailure};
 use freshet_tier::{
-    Manifest, ObjectName, Segment, SegmentId, VerifyError, check_bytes, check_named,
+    Manifest, ObjectName, Segment, SegmentId, VerifyError, check_bytes, check_exported, check_named,
 };
-use freshet_types::Offset;
+use freshet_types::{ErrorKind, Offset};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep;
@@ -93,21 +94,24 @@ pub(super) enum Finding {
 pub(super) enum Damaged {
     Segment(Segment),
     /// The newest one.
-    Manifest(u64),
+    Manifest {
+        version: u64,
+        is_gone: bool,
+    },
 }
 
 impl Damaged {
     fn name(&self) -> ObjectName {
         match self {
             Self::Segment(segment) => name(segment),
-            Self::Manifest(version) => ObjectName::Manifest { version: *version },
+            Self::Manifest { version, .. } => ObjectName::Manifest { version: *version },
         }
     }
 
     fn offsets(&self) -> Option<(Offset, Offset)> {
         match self {
             Self::Segment(segment) => Some((segment.start, segment.end)),
-            Self::Manifest(_) => None,
+            Self::Manifest { .. } => None,
         }
     }
 
@@ -115,7 +119,7 @@ impl Damaged {
     fn next(&self) -> Place {
         match self {
             Self::Segment(segment) => Place::From(segment.end),
-            Self::Manifest(_) => Place::From(0),
+            Self::Manifest { .. } => BEHIND_MANIFESTS,
         }
     }
 }
@@ -144,6 +148,9 @@ enum Place {
     /// The first segment that ends behind this.
     From(Offset),
 }
+
+/// Where a walk goes on once manifests were looked at.
+const BEHIND_MANIFESTS: Place = Place::From(0);
 
 /// What one step comes to.
 enum Step {
@@ -380,8 +387,8 @@ impl Guard {
                 Err(error) => Step::Refused(error, Place::Manifests),
             },
             Place::Manifests => {
-                let step = self.look_at_manifests(manifest.exported()).await;
-                step.unwrap_or_else(|error| Step::Refused(error, Place::From(0)))
+                let step = self.look_at_manifests(manifest).await;
+                step.unwrap_or_else(|error| Step::Refused(error, BEHIND_MANIFESTS))
             }
             Place::From(offset) => self.look_at_segment(depth, manifest, offset).await,
         }
@@ -476,33 +483,27 @@ impl Guard {
         }
     }
 
-    /// Restore takes the newest one. It must be there, and a few before it stay for a human's look.
-    async fn look_at_manifests(&self, exported: u64) -> Result<Step, ObjectError> {
-        let newest = Damaged::Manifest(exported);
-        if exported == 0 {
-            return Ok(Step::To(newest.next()));
+    /// Restore takes the newest one, and nobody else reads it. It must be sound, and a few before it stay for a
+    /// human's look.
+    async fn look_at_manifests(&self, manifest: &Manifest) -> Result<Step, ObjectError> {
+        let version = manifest.exported();
+        if version == 0 {
+            return Ok(Step::To(BEHIND_MANIFESTS));
         }
-        let key = self.key(newest.name());
-        if !self.is_there(&key).await? {
-            return Ok(Step::Damaged(newest, VerifyError::Missing { key }));
+        let (parts, at) = (&self.shared.parts, self.partition.id());
+        match check_exported(&*parts.objects, &parts.layout, at, manifest).await {
+            Ok(()) => {}
+            Err(VerifyError::Store(error)) => return Err(error),
+            Err(wrong) => {
+                let is_gone = wrong.kind() == ErrorKind::NotFound;
+                return Ok(Step::Damaged(Damaged::Manifest { version, is_gone }, wrong));
+            }
         }
         let is_segment = |told: &ObjectName| matches!(told, ObjectName::Segment { .. });
         self.told.retain(|told, _| is_segment(told));
-        let at = self.partition.id();
-        let dropping = self.shared.drop_manifests(at, exported, EARLIER_MANIFESTS);
+        let dropping = self.shared.drop_manifests(at, version, EARLIER_MANIFESTS);
         dropping.await?;
-        Ok(Step::To(newest.next()))
-    }
-
-    /// What is not there is asked for once more before that is said.
-    async fn is_there(&self, key: &str) -> Result<bool, ObjectError> {
-        for _ in 0..2 {
-            match self.shared.parts.objects.head(key).await {
-                Err(error) if error.failure == ObjectFailure::NotFound => {}
-                head => return head.map(|_| true),
-            }
-        }
-        Ok(false)
+        Ok(Step::To(BEHIND_MANIFESTS))
     }
 
     /// What the custodian answers; nothing if it is kept from that.

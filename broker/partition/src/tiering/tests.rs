@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 
 mod adoption;
 mod burial;
+mod copies;
 mod past;
 mod scrub;
 mod standing;
@@ -254,7 +255,7 @@ struct Rig {
     counts: Arc<CopyCounts>,
     leaves: Arc<AtomicBool>,
     image: watch::Sender<Arc<MetadataImage>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn change(machine: &mut MetadataMachine, request: freshet_metadata::Request) {
@@ -268,22 +269,25 @@ fn change(machine: &mut MetadataMachine, request: freshet_metadata::Request) {
     }
 }
 
-/// A broker, and a topic of one partition for each of these.
-fn metadata(
-    statics: &Arc<freshet_settings::StaticSettings>,
-    topics: &[(&str, TopicId)],
-) -> MetadataMachine {
-    let mut machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(statics)));
-    let broker = RegisterBroker {
-        node: NODE,
+fn registered(node: NodeId) -> RegisterBroker {
+    RegisterBroker {
+        node,
         incarnation: [1; 16],
         listeners: Vec::new(),
         rack: None,
         directories: Vec::new(),
         features: Vec::new(),
         past: PastLife::None,
-    };
-    change(&mut machine, broker.into());
+    }
+}
+
+/// A broker, and a topic of one partition for each of these.
+fn metadata(
+    statics: &Arc<freshet_settings::StaticSettings>,
+    topics: &[(&str, TopicId)],
+) -> MetadataMachine {
+    let mut machine = MetadataMachine::new(MetadataOptions::of(Arc::clone(statics)));
+    change(&mut machine, registered(NODE).into());
     let topic = |(name, id): &(&str, TopicId)| NewTopic {
         name: (*name).to_owned(),
         id: *id,
@@ -355,6 +359,16 @@ impl Rig {
         metadata: &MetadataMachine,
         shards: Option<&Arc<ManifestShards>>,
     ) -> Self {
+        Self::beside(ground, metadata, shards, Vec::new())
+    }
+
+    /// The same, and these hear of partitions as well.
+    fn beside(
+        ground: Ground,
+        metadata: &MetadataMachine,
+        shards: Option<&Arc<ManifestShards>>,
+        mut neighbours: Vec<Arc<dyn Neighbour>>,
+    ) -> Self {
         let (image, watched) = watch::channel(Arc::new(metadata.image().clone()));
         let door = Arc::new(Door {
             machine: Mutex::new(Manifests::new(Limits::default())),
@@ -400,7 +414,7 @@ impl Rig {
             Arc::default(),
             Handle::current(),
         ));
-        let mut neighbours = vec![Arc::clone(&custodians) as Arc<dyn Neighbour>];
+        neighbours.push(Arc::clone(&custodians) as Arc<dyn Neighbour>);
         neighbours.extend(shards.map(|shards| Arc::clone(shards) as Arc<dyn Neighbour>));
         let (directory, thread) = Directory::start(DirectoryParts {
             node: NODE,
@@ -427,7 +441,7 @@ impl Rig {
             counts,
             leaves,
             image,
-            _folder: ground.folder,
+            folder: ground.folder,
         }
     }
 

@@ -65,12 +65,30 @@ pub enum VerifyError {
         /// Where it lies.
         range: Range<u64>,
     },
+    /// It is not the manifest that was put there.
+    #[error("the manifest {key}: {what}")]
+    Manifest {
+        /// Its name.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The store says nothing about it now.
     #[error(transparent)]
     Store(ObjectError),
 }
 
 impl VerifyError {
+    /// What a store has said instead of giving an object.
+    pub(crate) fn asking_for(key: &str, error: ObjectError) -> Self {
+        match error.failure {
+            ObjectFailure::NotFound => Self::Missing {
+                key: key.to_owned(),
+            },
+            _ => Self::Store(error),
+        }
+    }
+
     /// What it means to the caller. All that is `Corrupt` or `NotFound` is uploaded anew.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -78,15 +96,6 @@ impl VerifyError {
             Self::Store(error) => error.kind(),
             _ => ErrorKind::Corrupt,
         }
-    }
-}
-
-fn failed(key: &str, error: ObjectError) -> VerifyError {
-    match error.failure {
-        ObjectFailure::NotFound => VerifyError::Missing {
-            key: key.to_owned(),
-        },
-        _ => VerifyError::Store(error),
     }
 }
 
@@ -101,7 +110,7 @@ impl Look<'_> {
     pub(super) async fn range(&self, range: Range<u64>) -> Result<Bytes, VerifyError> {
         let expected = range.end - range.start;
         let got = self.objects.get_range(self.key, range).await;
-        let bytes = got.map_err(|error| failed(self.key, error))?;
+        let bytes = got.map_err(|error| VerifyError::asking_for(self.key, error))?;
         let found = bytes.len() as u64;
         if found == expected {
             return Ok(bytes);
@@ -136,7 +145,9 @@ pub(super) async fn look<'a>(
     key: &'a str,
 ) -> Result<Look<'a>, VerifyError> {
     let head = objects.head(key).await;
-    let len_bytes = head.map_err(|error| failed(key, error))?.len_bytes;
+    let len_bytes = head
+        .map_err(|error| VerifyError::asking_for(key, error))?
+        .len_bytes;
     Ok(Look {
         objects,
         key,

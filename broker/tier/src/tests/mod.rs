@@ -3,6 +3,7 @@
 mod adoption;
 mod bytes;
 mod decisions;
+mod exported;
 mod golden;
 mod lookups;
 mod reads;

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicUsize;
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::{
-    Listing, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
+    Listing, MemoryObjects, ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait,
 };
-use freshet_tier::{Segment, SegmentId};
+use freshet_tier::{ClusterExport, ExportedTopic, Manifest, Segment, SegmentId};
 use freshet_types::{Timestamp, TopicPartition};
 
 use super::*;
@@ -174,4 +174,52 @@ async fn a_store_that_is_away_is_said_to_be_so_and_not_asked_for_each_object() {
     assert!(told.to_string().contains("the store is away"), "{told}");
     let asked = store.asked.load(Ordering::Relaxed);
     assert!(asked < 500, "asked {asked} times");
+}
+
+/// What is said of a bucket whose only manifest has these bytes.
+async fn verified(manifest: Vec<u8>) -> Verified {
+    let objects = Arc::new(MemoryObjects::default());
+    let source = Source::of(Arc::clone(&objects) as Arc<dyn Objects>, "c");
+    let topic = ExportedTopic {
+        name: "t".to_owned(),
+        id: AT.topic,
+        replication_factor: 1,
+        leader_epochs: vec![0],
+        configs: BTreeMap::new(),
+    };
+    let cluster = ClusterExport {
+        version: 1,
+        next_producer_id: 0,
+        topics: vec![topic],
+        settings: Vec::new(),
+    };
+    let layout = source.layout();
+    objects.damage(&layout.cluster(1), cluster.to_bytes().into());
+    objects.damage(&layout.manifest(AT, 0), manifest.into());
+    let args = Verify {
+        from: String::new(),
+        cluster_id: None,
+        topics: Vec::new(),
+        read: false,
+    };
+    let verified = verify(&source, &args, &Arc::default()).await;
+    verified.expect("it lists")
+}
+
+#[tokio::test]
+async fn a_newest_manifest_that_is_damaged_is_told() {
+    let sound = Manifest::new(0, 0).export(AT).bytes;
+    let told = verified(sound.clone()).await;
+    assert!(told.damaged_books.is_empty() && verdict(&told).is_ok());
+    let mut flipped = sound.clone();
+    flipped[20] ^= 1;
+    let cut = sound[..sound.len() / 2].to_vec();
+    for damaged in [flipped, cut] {
+        let told = verified(damaged).await;
+        let [book] = &told.damaged_books[..] else {
+            panic!("one is damaged: {:?}", told.damaged_books);
+        };
+        assert!(book.contains("/manifests/"), "{book}");
+        assert!(verdict(&told).is_err());
+    }
 }

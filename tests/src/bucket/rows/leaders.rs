@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bucket::stage::{RECOVERY, settings};
+use crate::bucket::stage::{RECOVERY, three_before};
 use crate::bucket::{Asked, Book, Fault, Rule, Seen, Store, Wants};
-use crate::cluster::{Cluster, HUB};
+use crate::cluster::Cluster;
 use crate::raw::Raw;
 use crate::scenario::eventually;
 
@@ -18,19 +18,7 @@ pub(super) fn two() -> Result<()> {
         .prefix("freshet-trial-")
         .tempdir()?;
     let store = Store::start()?;
-    let mut cluster = Cluster::new(3, folder.path(), false)?;
-    let environment = store.environment(HUB, None);
-    let environment: Vec<_> = environment
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    for id in cluster.ids() {
-        let node = cluster.node(id);
-        settings()
-            .iter()
-            .for_each(|(name, value)| node.set(name, value));
-        node.set_environment(&environment);
-    }
+    let mut cluster = three_before(&store, folder.path())?;
     let told = play(&mut cluster, &store);
     told.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))
 }

@@ -1,7 +1,9 @@
-//! Trials by the rows of the table of faults, 56 to 60, and of how a store and a broker know each other.
+//! Trials by the rows of the table of faults, 56 to 60 and 12, and of how a store and a broker know each other.
 
 mod away;
+mod copies;
 mod denied;
+mod full;
 mod identity;
 mod leaders;
 mod objects;
@@ -15,80 +17,110 @@ use anyhow::Result;
 pub struct BucketTrial {
     /// Its name; the test's too.
     pub name: &'static str,
-    /// Whether it needs brokers with a network of their own.
-    pub needs_network: bool,
-    /// Whether it sets a broker's clock.
-    pub needs_clock: bool,
+    /// What it needs beside a bucket.
+    pub needs: BucketNeeds,
     /// Runs it.
     pub run: fn() -> Result<()>,
 }
 
-const fn alone(name: &'static str, run: fn() -> Result<()>) -> BucketTrial {
-    BucketTrial {
-        name,
-        needs_network: false,
-        needs_clock: false,
-        run,
-    }
+/// What a trial needs beside a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BucketNeeds {
+    /// Nothing.
+    Nothing,
+    /// Brokers with a network of their own.
+    Network,
+    /// A library that gives a process another clock.
+    Clock,
+    /// A small file system.
+    Mount,
 }
 
 /// All of them.
-pub fn bucket_trials() -> [BucketTrial; 14] {
-    [
-        alone(
+pub fn bucket_trials() -> impl Iterator<Item = BucketTrial> {
+    use BucketNeeds::{Clock, Mount, Network, Nothing};
+    let all: [(&str, BucketNeeds, fn() -> Result<()>); 16] = [
+        (
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
+            Nothing,
             away::refused,
         ),
-        alone(
+        (
             "a_bucket_that_is_slow_or_hangs_holds_up_nobody_else",
+            Nothing,
             slow::hung,
         ),
-        alone(
+        (
             "a_bucket_that_takes_a_minute_holds_up_nobody_else",
+            Nothing,
             slow::a_minute,
         ),
-        alone("an_upload_whose_answer_is_lost_is_there", uploads::unsaid),
-        alone(
+        (
+            "an_upload_whose_answer_is_lost_is_there",
+            Nothing,
+            uploads::unsaid,
+        ),
+        (
             "an_upload_that_is_there_and_given_up_is_nobodys",
+            Nothing,
             uploads::given_up,
         ),
-        alone("what_nobody_names_is_collected", uploads::collected),
-        alone(
+        (
+            "what_nobody_names_is_collected",
+            Nothing,
+            uploads::collected,
+        ),
+        (
             "a_broker_that_stops_leaves_no_parts_of_uploads",
+            Nothing,
             uploads::stopped,
         ),
-        alone(
+        (
             "what_is_missing_or_damaged_is_an_error_and_never_skipped",
+            Nothing,
             objects::spoiled,
         ),
-        alone(
+        (
             "without_credentials_or_bucket_nothing_leaves_the_disk",
+            Nothing,
             denied::denied,
         ),
-        alone(
+        (
             "a_store_that_refuses_is_told_of_at_the_start",
+            Nothing,
             denied::unwelcome,
         ),
-        BucketTrial {
-            needs_clock: true,
-            ..alone(
-                "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
-                denied::skewed,
-            )
-        },
-        alone(
+        (
+            "a_broker_whose_clock_is_off_is_refused_until_it_is_right",
+            Clock,
+            denied::skewed,
+        ),
+        (
             "a_store_with_a_private_authority_is_used_once_that_is_believed",
+            Nothing,
             trusted::trusted,
         ),
-        alone(
+        (
             "a_broker_without_keys_is_told_who_it_is_by_where_it_runs",
+            Nothing,
             identity::known,
         ),
-        BucketTrial {
-            name: "of_two_leaders_that_upload_one_is_heard",
-            needs_network: true,
-            needs_clock: false,
-            run: leaders::two,
-        },
-    ]
+        (
+            "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
+            Mount,
+            full::filled,
+        ),
+        (
+            "what_is_damaged_on_the_leaders_disk_too_comes_from_another_broker",
+            Network,
+            copies::elsewhere,
+        ),
+        (
+            "of_two_leaders_that_upload_one_is_heard",
+            Network,
+            leaders::two,
+        ),
+    ];
+    all.into_iter()
+        .map(|(name, needs, run)| BucketTrial { name, needs, run })
 }

@@ -1,6 +1,6 @@
 //! What lies in the bucket and is looked after: strangers go, damage is told, and mended from the disk.
 
-use freshet_tier::{EpochStart, Purpose, Segment, SegmentId, Stored};
+use freshet_tier::{EpochStart, Purpose, Segment, SegmentId, Stored, newest_manifest};
 
 use super::*;
 
@@ -246,6 +246,71 @@ async fn a_newest_manifest_that_is_gone_is_told_and_stored_again() {
     let scrub = rig.scrub();
     let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
     assert_eq!(counts, [2, 2, 0]);
+    rig.stop().await;
+}
+
+/// A restore would pass over it, and begin with what was true before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newest_manifest_that_is_damaged_is_told_and_stored_as_the_next_version() {
+    // A sound one of another version is none either.
+    for kind in [Some(Harm::Flip), Some(Harm::Cut), None] {
+        let rig = Rig::new();
+        let first = rig.segment().await;
+        let earlier = rig.tiered(first).await.exported();
+        let earlier = rig.bytes(&rig.layout.manifest(AT, earlier)).await;
+        let end = rig.segment().await;
+        let before = rig.tiered(end).await;
+        let key = rig.layout.manifest(AT, before.exported());
+        match kind {
+            Some(kind) => harm(&rig, &key, kind).await,
+            None => rig.store.objects.damage(&key, earlier),
+        }
+        let harmed = rig.bytes(&key).await;
+        rig.scrubs_at(0);
+        rig.until_scrubbed("mended", |scrub| of(&scrub.repaired) == 1)
+            .await;
+        let after = rig.tiered(end).await;
+        assert!(after.exported() > before.exported(), "{kind:?}");
+        assert_eq!(after.segments(), before.segments(), "{kind:?}");
+        rig.check(&after).await;
+        assert_eq!(rig.bytes(&key).await, harmed, "it is written once");
+        let found = newest_manifest(&*rig.store, &rig.layout, AT).await;
+        let found = found.expect("listed").expect("some");
+        let (_, sound) = found.sound.expect("a sound one");
+        let (version, damaged) = (sound.version(), found.damaged.len());
+        assert_eq!((version, damaged), (after.exported(), 0), "{kind:?}");
+        rig.walks(3).await;
+        let scrub = rig.scrub();
+        let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+        assert_eq!(counts, [1, 1, 0], "{kind:?}");
+        assert_eq!(rig.tiered(end).await.version(), after.version(), "{kind:?}");
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newest_manifest_that_cannot_be_stored_stays_told() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    let manifest = rig.tiered(end).await;
+    let key = rig.layout.manifest(AT, manifest.exported());
+    harm(&rig, &key, Harm::Flip).await;
+    rig.store.no_manifests.store(true, Ordering::Relaxed);
+    rig.scrubs_at(0);
+    rig.until_scrubbed("found", |scrub| of(&scrub.damaged) == 1)
+        .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let scrub = rig.scrub();
+    let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
+    assert_eq!(counts, [1, 0, 1]);
+    assert_eq!(
+        rig.manifest().expect("claimed").exported(),
+        manifest.exported()
+    );
+    rig.store.no_manifests.store(false, Ordering::Relaxed);
+    rig.until_scrubbed("sound", |scrub| of(&scrub.damaged_now) == 0)
+        .await;
+    rig.check(&rig.tiered(end).await).await;
     rig.stop().await;
 }
 

@@ -5,7 +5,8 @@
 //! committed, while the old one goes on; brokers die; elections are unclean now and then; retention,
 //! a cleaner that rewrites, exports and the collection of garbage go on all the time. A host that loses
 //! the shard leaves what it was writing up to any record, in the middle of a snapshot as well. The shard
-//! forgets the partition, and all disks are lost, now and then (`disaster.rs`). After every step the promises of docs/tiering.md are looked at (`promises.rs`).
+//! forgets the partition, and all disks are lost, now and then (`disaster.rs`). After every step the promises of
+//! docs/tiering.md are looked at (`promises.rs`).
 //!
 //! Each rule of the machine ([`Guard`]) and each duty of the bodies around it ([`Duty`]) can be taken
 //! away; then a life must be found that goes wrong, or the promises would prove nothing.
@@ -47,7 +48,7 @@ const LIMITS: Limits = Limits {
     doomed: 16,
 };
 
-/// A rule of the bodies around the machine, which are yet to be built.
+/// A rule of the bodies around the machine: `broker/partition` has them, and here this world plays them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duty {
     /// A follower that has trimmed more than is in the bucket now begins anew.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
     Answer, Broker, Client, Cluster, Cold, Kind, Output, Peer, Raw, Role, Suite, batch, enter,
-    eventually, freshet_command, get, missing_for_trials, now_ms, run,
+    eventually, freshet_command, get, missing_for_all_clients, missing_for_trials, now_ms, run,
 };
 use serde_json::json;
 
@@ -58,7 +58,11 @@ fn main() -> ExitCode {
         let needed = [Client::Java, Client::Librdkafka];
         kafka().or_else(|| needed.into_iter().find_map(Client::missing))
     };
-    suite.test("records_that_are_away_are_read_by_everybody", peers(), away);
+    suite.test(
+        "records_that_are_away_are_read_by_everybody",
+        kafka().or_else(missing_for_all_clients),
+        away,
+    );
     suite.test("records_that_are_away_are_deleted", peers(), deleted);
     suite.test(
         "whoever_leads_next_goes_on_where_the_bucket_ends",

@@ -8,6 +8,8 @@
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/together.rs"]
+mod together;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,6 +48,11 @@ fn main() -> ExitCode {
         "a_second_replay_is_read_from_the_disk_cache",
         kafka(),
         cached,
+    );
+    suite.test(
+        "one_fetch_reads_several_partitions_that_are_away",
+        kafka(),
+        together::fetched,
     );
     suite.test("deleted_topics_leave_what_they_say", kafka(), kept::kept);
     suite.test(

@@ -38,6 +38,11 @@ pub const ALL_CLIENTS: [Client; 6] = [
     Client::Kafkajs,
 ];
 
+/// Why a test in which every client has a part cannot run on this machine.
+pub fn missing_for_all_clients() -> Option<String> {
+    ALL_CLIENTS.into_iter().find_map(Client::missing)
+}
+
 /// The folder that `cargo xtask peers` installs the clients into.
 pub(crate) fn peers() -> PathBuf {
     if let Some(named) = env::var_os("FRESHET_PEERS") {

@@ -44,7 +44,7 @@ mod trial;
 pub use bits::Bits;
 pub use broker::{Broker, Kind, freshet_binary, freshet_command};
 pub use bucket::{BucketNeeds, BucketTrial, S3Server, bucket_trials, missing_for_buckets};
-pub use client::{ALL_CLIENTS, Client};
+pub use client::{ALL_CLIENTS, Client, missing_for_all_clients};
 pub use cluster::{Cluster, Disk, Member, Network, Node, PartitionView, enter, read_copy};
 pub use faults::{Kept, Outcome, faults_page, fold};
 pub use history::{Anomaly, History, Lookup, Read, WRITER, Write};

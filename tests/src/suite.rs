@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::broker::{Broker, Kind, freshet_binary};
-use crate::client::Client;
+use crate::client::{Client, missing_for_all_clients};
 use crate::scenario;
 
 /// A broker that the tests of one file share: started by the first, gone after the last.
@@ -109,7 +109,7 @@ pub fn client_suite(client: Client) -> Suite {
     let name = client.name();
     suite.with_broker(
         &format!("{name}_every_codec_read_by_all"),
-        client.missing(),
+        missing_for_all_clients(),
         move |broker| scenario::codecs(client, broker),
     );
     suite.with_broker(

@@ -5,26 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use freshet_tests::{
-    Broker, Client, Cluster, Cold, Kind, Raw, S3Server, Suite, enter, get, missing_for_buckets,
-    missing_for_trials,
+    ALL_CLIENTS, Broker, Client, Cluster, Cold, Kind, Raw, S3Server, Suite, enter, get,
+    missing_for_buckets, missing_for_trials,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Those that can ask for the offset of a time.
-const READERS: [Client; 4] = [
-    Client::Java,
-    Client::Librdkafka,
-    Client::FranzGo,
-    Client::KafkaPython,
-];
-
 fn main() -> ExitCode {
     // Clusters have a network of their own.
     let alone = enter().or_else(missing_for_trials);
     let kafka = || (Kind::from_env() == Kind::Kafka).then(|| "it has no bucket".to_owned());
     let missing = || kafka().or_else(missing_for_buckets);
     let mut suite = Suite::default();
-    for reader in READERS {
+    for reader in ALL_CLIENTS {
         let name = format!("{}_replays_from_a_time", reader.name());
         // librdkafka writes.
         let peers = [reader, Client::Librdkafka];

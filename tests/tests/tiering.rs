@@ -8,6 +8,8 @@
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/together.rs"]
+mod together;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +21,8 @@ use anyhow::{Context, Result, ensure};
 use freshet_records::{Codec, NO_PRODUCER};
 use freshet_tests::{
     Answer, Broker, Client, Cluster, Cold, Kind, Output, Peer, Place, Raw, Role, Suite, batch,
-    enter, eventually, freshet_command, get, missing_for_buckets, missing_for_trials, now_ms, run,
+    enter, eventually, freshet_command, get, missing_for_all_clients, missing_for_buckets,
+    missing_for_trials, now_ms, run,
 };
 use serde_json::json;
 
@@ -47,13 +50,15 @@ fn main() -> ExitCode {
     on_both(
         &mut suite,
         "records_that_are_away_are_deleted",
-        peers.clone(),
+        peers,
         deleted,
     );
     // The cluster's readers below have files.
     suite.test(
         "records_that_are_away_are_read_by_everybody",
-        peers.or_else(missing_for_buckets),
+        kafka()
+            .or_else(missing_for_all_clients)
+            .or_else(missing_for_buckets),
         || away(&Place::server()?),
     );
     suite.test(
@@ -73,11 +78,15 @@ fn main() -> ExitCode {
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
-const ALONE: [(&str, Alone); 6] = [
+const ALONE: [(&str, Alone); 7] = [
     ("closed_segments_are_copied_as_they_are", copied),
     ("copying_is_watched_paused_and_resumed", commanded),
     ("metrics_have_kafkas_names_and_move", measured),
     ("a_second_replay_is_read_from_the_disk_cache", cached),
+    (
+        "one_fetch_reads_several_partitions_that_are_away",
+        together::fetched,
+    ),
     ("deleted_topics_leave_what_they_say", kept::kept),
     ("a_whole_cluster_tiers_by_its_default", by_default::switched),
 ];

@@ -2,14 +2,15 @@
 
 const { client, endOfInput, say, sayRecord } = require('./peer');
 
-/** Reads a topic from its beginning; kafkajs can only read in a group, so a fresh one is used. */
+/** Reads a topic from its beginning or from a time; kafkajs can only read in a group, so a fresh one is used. */
 async function fetch(options) {
   const kafka = client(options);
   const admin = kafka.admin();
   await admin.connect();
   const unread = new Map();
+  const starts = await begins(admin, options);
   for (const at of await admin.fetchTopicOffsets(options.topic)) {
-    if (Number(at.low) < Number(at.high)) {
+    if (Number(starts?.get(at.partition) ?? at.low) < Number(at.high)) {
       unread.set(at.partition, Number(at.high));
     }
   }
@@ -17,6 +18,11 @@ async function fetch(options) {
   const consumer = kafka.consumer({ groupId });
   await consumer.connect();
   await consumer.subscribe({ topic: options.topic, fromBeginning: true });
+  // Places can be taken once there is a group, and must be before the first fetch.
+  const joined = consumer.on(consumer.events.GROUP_JOIN, () => {
+    joined();
+    starts?.forEach((offset, partition) => consumer.seek({ topic: options.topic, partition, offset }));
+  });
   let finish;
   const finished = new Promise((resolve) => { finish = resolve; });
   if (options.tail === 'true') {
@@ -40,6 +46,15 @@ async function fetch(options) {
   await consumer.disconnect();
   await admin.deleteGroups([groupId]);
   await admin.disconnect();
+}
+
+/** Where partitions are read from when that is a time: at their ends where nothing is as late. */
+async function begins(admin, options) {
+  if (options.from === undefined) {
+    return undefined;
+  }
+  const found = await admin.fetchTopicOffsetsByTimestamp(options.topic, Number(options.from));
+  return new Map(found.map(({ partition, offset }) => [partition, offset]));
 }
 
 /** Some members of one consumer group; each commits what it has shown. */

@@ -65,7 +65,7 @@ async function main() {
     args: process.argv.slice(3),
     options: {
       bootstrap: text, topic: text, group: text, codec: text, acks: text,
-      idempotent: text, tail: text, members: text,
+      idempotent: text, tail: text, members: text, from: text,
     },
   });
   Object.assign(options, { codec: 'none', acks: 'all', idempotent: 'true', ...options });

@@ -120,7 +120,14 @@ async def _fetch(options):
             show(0, await consumer.getmany(timeout_ms=200))
     else:
         ends = await consumer.end_offsets(partitions)
-        starts = await consumer.beginning_offsets(partitions)
+        if options.from_ms is None:
+            starts = await consumer.beginning_offsets(partitions)
+        else:
+            found = await consumer.offsets_for_times({at: options.from_ms for at in partitions})
+            # Where nothing is as late as that, nothing is told.
+            starts = {at: found[at].offset if found[at] else ends[at] for at in partitions}
+            for at, offset in starts.items():
+                consumer.seek(at, offset)
         unread = {at for at in partitions if starts[at] < ends[at]}
         while unread:
             show(0, await consumer.getmany(timeout_ms=200))

@@ -8,10 +8,11 @@ use freshet_wire::describe_quorum::{PartitionData, PartitionDataResponse, TopicD
 use freshet_wire::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use freshet_wire::{
     DescribeQuorumRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
-    MetadataRequest, OffsetFetchRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
 use freshet_wire::{
-    alter_partition_reassignments, create_topics, elect_leaders, fetch, metadata, offset_fetch,
+    alter_partition_reassignments, create_topics, elect_leaders, fetch, metadata, offset_commit,
+    offset_fetch,
 };
 
 use crate::history::Read;
@@ -208,6 +209,39 @@ pub(crate) fn committed(
         Ok(partition.committed_offset)
     };
     partitions.iter().map(offset).collect()
+}
+
+/// Commits an offset of one partition for a group that has no members.
+pub(crate) fn commit(
+    raw: &mut Raw,
+    group: &str,
+    (topic, partition): (&str, i32),
+    offset: i64,
+) -> Result<()> {
+    let partition = offset_commit::OffsetCommitRequestPartition {
+        partition_index: partition,
+        committed_offset: offset,
+        ..Default::default()
+    };
+    let topic = offset_commit::OffsetCommitRequestTopic {
+        name: topic.to_owned(),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: group.to_owned(),
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let told = raw.call(5, &request)?;
+    let topic = told.topics.first().context("one topic")?;
+    let code = topic
+        .partitions
+        .first()
+        .context("one partition")?
+        .error_code;
+    ensure!(code == 0, "committing {offset}: error {code}");
+    Ok(())
 }
 
 /// Asks for a partition's replicas to be these; gives the error code.

@@ -16,8 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use ask::{Member, PartitionView, read_copy};
 pub(crate) use ask::{
-    committed, coordinator, create_topic, delete_topic, disk_start, elect_preferred, fetch_once,
-    partitions, reassign, records,
+    commit, committed, coordinator, create_topic, delete_topic, disk_start, elect_preferred,
+    fetch_once, partitions, reassign, records,
 };
 pub use disk::Disk;
 pub(crate) use network::HUB;

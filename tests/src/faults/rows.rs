@@ -44,7 +44,6 @@ const fn in_part(
 }
 
 const TRANSACTIONS: &str = "comes with transactions";
-const KUBERNETES: &str = "comes with the operator";
 const SECURITY: &str = "comes with security";
 
 pub(crate) const GROUPS: &[Group] = &[
@@ -345,11 +344,12 @@ const STALLS: &[Fault] = &[
         ],
         "packets out of order or damaged: this needs netem in the kernel",
     ),
-    tried(
+    in_part(
         31,
         "a line is slow or thin",
         "nobody is fenced for it; work slows down smoothly",
         &[],
+        "a line that is late: the trial makes it thin, and delay needs netem in the kernel",
     ),
     tried(
         32,
@@ -620,26 +620,58 @@ const IDENTITY: &[Fault] = &[
         63,
         "brokers are replaced one after the other",
         "leaders move before a broker ends; no send fails",
-        &["sigterm_ends_well_within_seconds"],
-        KUBERNETES,
+        &[
+            "sigterm_ends_well_within_seconds",
+            "an_image_is_rolled_out_and_back_again",
+            "an_operator_that_is_killed_goes_on_with_the_roll",
+            "a_rack_restarts_as_a_whole",
+            "a_node_is_drained_and_comes_back",
+            "a_node_that_dies_comes_back",
+            "nothing_that_was_acknowledged_is_lost",
+            "a_roll_survives_any_death",
+        ],
+        "all nodes of a zone that die at once, on a Kubernetes",
     ),
-    open(
+    tried(
         64,
         "a volume is lost or comes back empty",
         "the broker comes back as unclean and refills; a voter never votes with an empty disk",
-        KUBERNETES,
+        &[
+            "a_pod_that_is_killed_and_a_volume_that_is_lost_come_back",
+            "a_broker_gets_another_volume_and_keeps_its_number",
+            "what_only_that_volume_has_is_never_given_up",
+            "a_lost_disk_does_not_vote",
+            "an_empty_disk_does_not_vote_as_the_one_that_was_lost",
+            "an_empty_disk_is_new_or_unknown_until_somebody_served_from_it",
+        ],
     ),
-    open(
+    in_part(
         65,
         "objects of the cluster are deleted or edited badly",
         "deletion is held up, volumes stay, edits are refused with a reason",
-        KUBERNETES,
+        &[
+            "a_cluster_that_is_deleted_comes_back_with_its_records",
+            "a_spec_that_cannot_be_carried_out_says_why_and_harms_nobody",
+            "a_level_of_the_metadata_that_brokers_do_not_know_is_refused",
+            "a_topic_that_was_changed_by_hand_is_put_right",
+            "a_namespace_goes_with_all_that_is_in_it",
+            "volumes_only_grow",
+            "whoever_leaves_stays_until_it_is_empty",
+        ],
+        "volumes that outlive their namespace: whether they do is up to their storage class",
     ),
-    open(
+    in_part(
         66,
         "the API server or the operator is gone for a while",
         "the data path does not notice; a roll goes on where it was",
-        KUBERNETES,
+        &[
+            "an_operator_that_is_killed_goes_on_with_the_roll",
+            "everything_is_watched_again_soon_after_an_outage_of_the_api_server",
+            "a_roll_survives_any_death",
+            "a_roll_ends_the_same_whatever_goes_wrong",
+        ],
+        "under load the API server is away for half a minute, and the operator for one, in `cargo xtask soak kube` only; two \
+         operators that both hold themselves for the one at work",
     ),
     open(
         67,

@@ -40,7 +40,7 @@ fn trials_name_rows_that_exist() {
 fn the_tests_that_rows_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut text = String::new();
-    let mut open: Vec<_> = ["broker", "protocol", "sim", "tests"]
+    let mut open: Vec<_> = ["broker", "operator", "protocol", "sim", "tests"]
         .map(|part| root.join(part))
         .into();
     while let Some(folder) = open.pop() {

@@ -20,8 +20,11 @@ pub struct BucketTrial {
     /// What it needs beside a bucket.
     pub needs: BucketNeeds,
     /// Runs it.
-    pub run: fn() -> Result<()>,
+    pub run: Run,
 }
+
+/// A trial's body.
+pub type Run = fn() -> Result<()>;
 
 /// What a trial needs beside a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub enum BucketNeeds {
 /// All of them.
 pub fn bucket_trials() -> impl Iterator<Item = BucketTrial> {
     use BucketNeeds::{Clock, Mount, Network, Nothing};
-    let all: [(&str, BucketNeeds, fn() -> Result<()>); 16] = [
+    let all: [(&str, BucketNeeds, Run); 16] = [
         (
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
             Nothing,

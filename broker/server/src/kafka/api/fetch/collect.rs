@@ -48,9 +48,12 @@ impl Found {
     }
 
     fn is_enough(&self, limits: Limits<'_>) -> bool {
-        // With little room the rest may not come before the client has taken this.
-        let all_there_is_room_for = self.held.is_scant && self.bytes > 0;
-        self.bytes >= limits.min_bytes || self.is_urgent || all_there_is_room_for
+        self.bytes >= limits.min_bytes || self.is_urgent || self.has_no_more_room()
+    }
+
+    /// With little room the rest may not come before the client has taken this.
+    fn has_no_more_room(&self) -> bool {
+        self.held.is_scant && self.bytes > 0
     }
 
     fn room(&self) -> Room {
@@ -159,9 +162,11 @@ async fn finish(
 ) {
     let wait = Duration::from_millis(context.layers().tier().fetch_max_wait_ms);
     let deadline = Instant::now() + wait;
+    // By what disks and memory gave: the first that comes does not cut short the wait for the others.
+    let is_enough = found.is_enough(limits);
     for (turn, slot, look) in cold {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = match found.is_enough(limits) {
+        let patience = match is_enough || found.has_no_more_room() {
             true => GRACE.min(left),
             false => left,
         };

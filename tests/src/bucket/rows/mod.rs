@@ -24,7 +24,7 @@ pub struct BucketTrial {
 }
 
 /// A trial's body.
-pub type Run = fn() -> Result<()>;
+type Run = fn() -> Result<()>;
 
 /// What a trial needs beside a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,12 @@ impl Bits {
         Self(seed)
     }
 
+    /// Those of a seed for something with a name: others than for anything else.
+    pub fn of(seed: u64, name: &str) -> Self {
+        let mix = |mut bits: Self, byte| Self(bits.draw() ^ u64::from(byte));
+        name.bytes().fold(Self(seed), mix)
+    }
+
     /// The next 64 of them.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

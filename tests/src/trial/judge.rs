@@ -16,6 +16,8 @@ use crate::scenario::eventually;
 /// Ends the load, reads everything from everybody and judges.
 pub(super) fn close(stage: &mut Stage) -> Result<String> {
     let told = judge(stage)?;
+    let kept = stage.positions.judge(&stage.cluster)?;
+    stage.note(kept);
     stage.cluster.must_live()?;
     let modest = stage.cluster.must_be_modest()?;
     let mut notes = std::mem::take(&mut stage.notes);

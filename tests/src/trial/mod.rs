@@ -16,6 +16,7 @@ mod kills;
 mod lines;
 mod odd;
 mod pauses;
+mod positions;
 mod probe;
 mod racks;
 mod resources;
@@ -41,6 +42,7 @@ pub(crate) use clocks::{set_clock, with_clock};
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 use judge::close;
+use positions::Positions;
 use probe::Found;
 use tier::Cold;
 pub use tier::{Ways, missing_for_tiered, tiered_name, ways};
@@ -128,6 +130,7 @@ pub struct Stage {
     pub cluster: Cluster,
     /// The work that goes on; `None` once the trial has ended it.
     pub load: Load,
+    positions: Positions,
     /// All chance comes from here.
     pub bits: Bits,
     /// What the trial found worth telling.
@@ -312,12 +315,15 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
         let tails = cluster.tails();
         return Err(why.context(format!("starting the cluster\n{tails}\n")));
     }
-    let mut bits = Bits::new(seed);
+    let names: String = trials.iter().map(|trial| trial.name).collect();
+    let mut bits = Bits::of(seed, &names);
     let plan = plan(&mut bits);
     let load = Load::start(plan, &cluster.bootstrap())?;
+    let positions = Positions::start(&cluster);
     let mut stage = Stage {
         cluster,
         load,
+        positions,
         bits,
         notes: Vec::new(),
         may_give_up: false,
@@ -405,7 +411,7 @@ fn plan(bits: &mut Bits) -> Plan {
         topic: TOPIC.into(),
         partitions: PARTITIONS,
         writers,
-        readers: vec![*bits.pick(&[Client::FranzGo, Client::Librdkafka])],
+        readers: vec![*bits.pick(&[Client::FranzGo, Client::Librdkafka, Client::Java])],
         rate: RATE,
     }
 }

@@ -60,12 +60,42 @@ fn freshet(stage: &Stage, arguments: &[&str]) -> Command {
     command
 }
 
-/// A fourth broker takes part of the work, and leaves for good by the command that does so.
+/// A fourth broker takes part of the work, is emptied and stays, takes part again, and leaves for good, by the
+/// commands that do so.
 fn decommission(stage: &mut Stage) -> Result<()> {
     let mut fourth = stage.spare()?;
     fourth.be_no_controller();
     take_part(stage, &mut fourth)?;
+    drain(stage, fourth.id)?;
+    give(stage, fourth.id)?;
     leave_for_good(stage, fourth)
+}
+
+/// What was planned goes to others, and nothing comes until it may.
+fn drain(stage: &mut Stage, id: i32) -> Result<()> {
+    let name = id.to_string();
+    let told = |arguments: &[&str]| -> Result<Value> {
+        let all = [&["broker", "drain", &name, "--output", "json"], arguments].concat();
+        let told = run(freshet(stage, &all), "", RECOVERY)?.success()?;
+        Ok(serde_json::from_str(&told)?)
+    };
+    let planned = told(&["--dry-run"])?;
+    ensure!(kept(stage, id)? == [0, 1], "a dry run moved something");
+    let moves = planned.as_array().map_or(0, Vec::len);
+    let drained = told(&[])?;
+    ensure!(
+        moves >= 2 && drained["partitions"] == moves && drained["status"] == "drained",
+        "{moves} moves were planned: {planned}, and then: {drained}"
+    );
+    let left = kept(stage, id)?;
+    ensure!(left.is_empty(), "broker {id} still keeps {left:?}");
+    stage.load.await_progress(RECOVERY)?;
+    stage.cluster.create_topic("elsewhere", 8, 3)?;
+    let elsewhere = stage.cluster.partitions("elsewhere")?;
+    let is_there = elsewhere.iter().any(|view| view.replicas.contains(&id));
+    ensure!(!is_there, "it was given new partitions: {elsewhere:?}");
+    let uncordon = freshet(stage, &["broker", "uncordon", &name]);
+    run(uncordon, "", RECOVERY)?.success().map(drop)
 }
 
 /// The same with one that is a controller as well: first it votes, then it does no more.
@@ -111,17 +141,24 @@ fn controller(stage: &Stage, id: i32) -> Result<(String, String)> {
 /// A fourth broker gets two of the partitions.
 fn take_part(stage: &mut Stage, fourth: &mut Node) -> Result<()> {
     fourth.start()?;
-    let id = fourth.id;
     stage.cluster.await_brokers(4)?;
+    give(stage, fourth.id)
+}
+
+/// A broker gets two of the partitions.
+fn give(stage: &mut Stage, id: i32) -> Result<()> {
     let topic = stage.topic();
     for (partition, replicas) in [(0, [id, 1, 2]), (1, [2, id, 3])] {
-        let told = stage
-            .cluster
-            .ask(|raw| reassign(raw, topic, partition, &replicas))?;
-        ensure!(
-            told == 0,
-            "moving {topic}-{partition} to {replicas:?}: error {told}"
-        );
+        // The controller hears from the broker itself that it is cordoned no more.
+        eventually(RECOVERY, || {
+            let ask = |raw: &mut _| reassign(raw, topic, partition, &replicas);
+            let told = stage.cluster.ask(ask)?;
+            ensure!(
+                told == 0,
+                "moving {topic}-{partition} to {replicas:?}: error {told}"
+            );
+            Ok(())
+        })?;
     }
     stage.cluster.await_whole(topic, RECOVERY)?;
     ensure!(kept(stage, id)? == [0, 1], "broker {id} took nothing");

@@ -26,6 +26,8 @@ use crate::upload::{Upload, length};
 const PART_BYTES: u64 = 8 << 20;
 /// Parts of one upload that are on their way at a time.
 const PARTS_AT_ONCE: usize = 4;
+/// A part arrives so soon where several fit beside one another: four such take less than a request may.
+const QUICK: Duration = Duration::from_secs(10);
 /// Parts that all uploads may have on their way together, beyond one of each: 64 MiB.
 const WINDOW: usize = 8;
 /// What S3 and Google take as a name, in bytes; Azure takes as many characters.
@@ -43,6 +45,8 @@ pub struct Limits {
     pub part_bytes: u64,
     /// How many parts of one large object may be on their way; 4.
     pub parts_at_once: usize,
+    /// How soon the last part must have arrived for that; 10 s.
+    pub quick: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +56,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             part_bytes: PART_BYTES,
             parts_at_once: PARTS_AT_ONCE,
+            quick: QUICK,
         }
     }
 }
@@ -65,6 +70,7 @@ pub struct Bucket {
     sorted: bool,
     part_bytes: u64,
     parts_at_once: usize,
+    quick: Duration,
     window: Semaphore,
     /// Read while an upload is open.
     open: Arc<RwLock<()>>,
@@ -178,6 +184,7 @@ impl Bucket {
             sorted,
             part_bytes: limits.part_bytes.max(1),
             parts_at_once: limits.parts_at_once,
+            quick: limits.quick,
             window: Semaphore::new(WINDOW),
             open: Arc::default(),
             counts,
@@ -271,6 +278,7 @@ impl Bucket {
             part_bytes: self.part_bytes,
             parts_at_once: self.parts_at_once,
             window: &self.window,
+            quick: self.quick,
         };
         let open = Arc::clone(&self.open).read_owned().await;
         upload.run(first, open).await

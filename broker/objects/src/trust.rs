@@ -23,7 +23,8 @@ const ADVICE: &str = "no authority that is known here has signed the server's ce
 /// # Errors
 /// It cannot be read, or has none.
 pub(crate) fn trusting(options: ClientOptions, bundle: &str) -> Result<ClientOptions, String> {
-    let (pem, whence) = match bundle.trim_start().starts_with(PEM) {
+    // Comments may stand before the first one.
+    let (pem, whence) = match bundle.contains(PEM) {
         true => (bundle.as_bytes().to_owned(), "what it says"),
         false => (read(bundle)?, bundle),
     };

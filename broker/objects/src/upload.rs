@@ -7,7 +7,8 @@
 //! to (`AbortIncompleteMultipartUpload`). Nothing of an upload is visible before it is completed.
 //!
 //! Several parts are on their way at a time: a connection to a far store carries 50 to 100 MB/s, and waits
-//! for an answer after each. One always may be, further ones as the window that all uploads share has room.
+//! for an answer after each. One always may be, further ones as the window that all uploads share has room,
+//! and only while parts arrive quickly: on a thin line each would take the others' time, and all would fail.
 //!
 //! Memory: the parts that are on their way, and the next one.
 
@@ -27,6 +28,7 @@ use object_store::retry::{RetryContext, RetryFailure, RetryPolicy};
 use object_store::{Error, MultipartUpload, ObjectStore, PutMultipartOptions, UploadPart};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::failure::tell;
 
@@ -55,6 +57,8 @@ pub(crate) struct Upload<'a> {
     pub(crate) parts_at_once: usize,
     /// What all uploads may have on their way together, beyond the one part that each may.
     pub(crate) window: &'a Semaphore,
+    /// How soon the last part must have arrived for further ones to go side by side.
+    pub(crate) quick: Duration,
 }
 
 impl<'a> Upload<'a> {
@@ -82,6 +86,7 @@ impl<'a> Upload<'a> {
         let mut going = Going {
             key: self.key,
             parts: FuturesUnordered::new(),
+            last_took: None,
         };
         let mut part = first;
         let mut room = None;
@@ -113,7 +118,8 @@ impl<'a> Upload<'a> {
     async fn room(&mut self, going: &mut Going<'a>) -> Result<Room<'a>, ObjectError> {
         let mut most = self.parts_at_once.saturating_sub(1);
         loop {
-            going.fall_to(most).await?;
+            let is_quick = going.last_took.is_some_and(|took| took <= self.quick);
+            going.fall_to(if is_quick { most } else { 0 }).await?;
             if going.parts.is_empty() {
                 return Ok(None);
             }
@@ -131,15 +137,20 @@ type Room<'a> = Option<SemaphorePermit<'a>>;
 /// The parts of an upload that are on their way.
 struct Going<'a> {
     key: &'a str,
-    parts: FuturesUnordered<BoxFuture<'a, Result<(), Error>>>,
+    parts: FuturesUnordered<BoxFuture<'a, Arrived>>,
+    /// How long the part took that arrived last, with all its tries.
+    last_took: Option<Duration>,
 }
+
+type Arrived = (Duration, Result<(), Error>);
 
 impl<'a> Going<'a> {
     fn begin(&self, sending: UploadPart, room: Room<'a>) {
         let part = async move {
+            let began = Instant::now();
             let sent = sending.await;
             drop(room);
-            sent
+            (began.elapsed(), sent)
         };
         self.parts.push(Box::pin(part));
     }
@@ -147,7 +158,10 @@ impl<'a> Going<'a> {
     /// Waits until at most `count` are left.
     async fn fall_to(&mut self, count: usize) -> Result<(), ObjectError> {
         while self.parts.len() > count {
-            let sent = self.parts.next().await.unwrap_or(Ok(()));
+            let Some((took, sent)) = self.parts.next().await else {
+                break;
+            };
+            self.last_took = Some(took);
             sent.map_err(|error| tell(PUT, self.key, &error))?;
         }
         Ok(())
@@ -163,7 +177,10 @@ impl<'a> Going<'a> {
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                Some(part) = self.parts.next() => sent = sent.and(part),
+                Some((took, part)) = self.parts.next() => {
+                    self.last_took = Some(took);
+                    sent = sent.and(part);
+                }
             }
         };
         let done = done?;

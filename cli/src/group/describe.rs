@@ -6,6 +6,7 @@ use clap::Args;
 use freshet_client::{
     ClientError, GroupDescription, GroupMember, GroupOffset, OffsetSpec, TopicPartition,
 };
+use freshet_types::ErrorKind;
 use freshet_wire::ErrorCode;
 use serde::Serialize;
 
@@ -135,6 +136,10 @@ async fn bounds(
                     bounds.entry(partition).or_default().1 = found.offset;
                 }
                 Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {}
+                // Shown without an end, as one that nobody leads.
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    bounds.remove(&partition);
+                }
                 Err(error) => return Err(error),
             }
         }

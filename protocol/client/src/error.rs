@@ -146,6 +146,18 @@ impl ClientError {
         }
     }
 
+    /// The same, about one of several things that were tried together: `cause` is what happened to it.
+    pub(crate) fn after(self, cause: Self) -> Self {
+        match self {
+            Self::TimedOut { what, limit, .. } => Self::TimedOut {
+                what,
+                limit,
+                last: Some(Box::new(cause)),
+            },
+            _ => cause,
+        }
+    }
+
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {

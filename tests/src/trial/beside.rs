@@ -98,11 +98,16 @@ impl Beside {
 
     /// Reads everything from whoever leads, and looks that it is what was written.
     pub(super) fn check(&self, stage: &Stage) -> Result<()> {
-        let leader = stage.cluster.leader(&self.topic, 0)?;
-        let mut raw = stage.cluster.connect(leader)?;
         let end = i64::try_from(self.records)?;
-        let read = read_copy(&mut raw, &self.topic, 0, (0, Some(end)))?;
-        let (shown, _) = read.with_context(|| format!("{leader} leads no more"))?;
+        // Others may know sooner than a leader itself that it leads; all else that it says counts at once.
+        let (leader, read) = eventually(RECOVERY, || {
+            let leader = stage.cluster.leader(&self.topic, 0)?;
+            let mut raw = stage.cluster.connect(leader)?;
+            let read = read_copy(&mut raw, &self.topic, 0, (0, Some(end))).transpose();
+            let read = read.with_context(|| format!("{leader} does not lead"))?;
+            Ok((leader, read))
+        })?;
+        let (shown, _) = read?;
         let whole = shown.iter().map(|read| read.value).eq(0..self.records);
         ensure!(whole, "{leader} has {} of {}", shown.len(), self.records);
         Ok(())

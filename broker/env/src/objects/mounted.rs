@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What is longer is cut off: it is none of what people put into Secrets.
-const MOST_BYTES: u64 = 64 << 10;
+/// What is longer is none of what people put into Secrets: Kubernetes takes no more.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// A file of certificates that somebody has named: all of it. It is read once, at a start.
 ///
@@ -57,10 +57,10 @@ impl Mounted {
         Ok(all)
     }
 
-    /// One value: a file's first 64 KiB, without the end of the last line.
+    /// One value: a file of 1 MiB at most, without the end of the last line.
     ///
     /// # Errors
-    /// The file cannot be read, or is no UTF-8.
+    /// The file cannot be read, is longer, or is no UTF-8.
     #[expect(
         clippy::disallowed_methods,
         reason = "a mounted Secret is on no disk that records are on"
@@ -68,8 +68,12 @@ impl Mounted {
     pub fn value(&self, name: &str) -> io::Result<String> {
         let mut text = String::new();
         File::open(self.0.join(name))?
-            .take(MOST_BYTES)
+            .take(MOST_BYTES + 1)
             .read_to_string(&mut text)?;
+        if text.len() as u64 > MOST_BYTES {
+            let why = format!("{name} is longer than {MOST_BYTES} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         Ok(text)
     }

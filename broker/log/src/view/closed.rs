@@ -62,12 +62,14 @@ impl ClosedSegment {
 
     /// When its newest record was made; `None` if none of its records says. On a reader thread; `done`
     /// runs there.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`ReadError::Corrupt`], where no index tells and the headers of batches do not either.
     pub fn newest(&self, done: Done<Option<Timestamp>, ReadError>) -> Result<(), Busy> {
         let this = self.clone();
         let job = Box::new(move || {
-            let found = this.segment.max_time().map_err(|error| ReadError::Io {
-                reason: error.to_string().into(),
-            });
+            let found = this.segment.max_time();
+            let found = found.map_err(|error| this.shared.scan_failed(this.base(), error));
             done(found.map(|max| max.map(|max| max.timestamp)));
         });
         self.shared.context.readers.submit(job)

@@ -289,11 +289,14 @@ async fn a_part_that_does_not_arrive_ends_the_upload() {
     assert_eq!(asked.len(), 5, "one try is enough: {asked:?}");
 }
 
-/// Puts an object of 40 parts, and a while later another one, to a server that takes no part; gives how
-/// many of each are on their way.
-async fn parts_on_their_way(parts_at_once: usize) -> [usize; 2] {
-    let begun = [NO_KEY, NO_KEY, CREATED];
-    let first = parts_at_once.min(1 + WINDOW);
+/// Puts an object of 40 parts, and a while later another one, to a server that takes the first part of
+/// each; gives how many of each are on their way then.
+async fn parts_on_their_way(parts_at_once: usize, quick: Duration) -> [usize; 2] {
+    let begun = [NO_KEY, NO_KEY, CREATED, PART];
+    let first = match quick.is_zero() {
+        true => 1,
+        false => parts_at_once.min(1 + WINDOW),
+    };
     let mut script = begun.to_vec();
     script.extend(vec![Says::Nothing; first]);
     script.extend([&begun[..], &[Says::Nothing]].concat());
@@ -301,6 +304,7 @@ async fn parts_on_their_way(parts_at_once: usize) -> [usize; 2] {
     let limits = Limits {
         part_bytes: 5,
         parts_at_once,
+        quick,
         ..Limits::default()
     };
     let store = server.bucket(&limits);
@@ -316,16 +320,20 @@ async fn parts_on_their_way(parts_at_once: usize) -> [usize; 2] {
     let lines = server.asked();
     let parts = |key: &str| {
         let begin = format!("PUT /bucket/{key}?partNumber=");
-        lines.iter().filter(|line| line.starts_with(&begin)).count()
+        let sent = lines.iter().filter(|line| line.starts_with(&begin));
+        sent.count() - 1
     };
     [parts("a"), parts("b")]
 }
 
 #[tokio::test]
 async fn so_many_parts_are_on_their_way_and_each_upload_may_have_one() {
-    assert_eq!(parts_on_their_way(1).await, [1, 1]);
-    assert_eq!(parts_on_their_way(4).await, [4, 4]);
-    assert_eq!(parts_on_their_way(40).await, [1 + WINDOW, 1]);
+    let quick = Duration::from_secs(10);
+    assert_eq!(parts_on_their_way(1, quick).await, [1, 1]);
+    assert_eq!(parts_on_their_way(4, quick).await, [4, 4]);
+    assert_eq!(parts_on_their_way(40, quick).await, [1 + WINDOW, 1]);
+    // Whose parts take longer than that sends one after the other.
+    assert_eq!(parts_on_their_way(4, Duration::ZERO).await, [1, 1]);
 }
 
 #[tokio::test]

@@ -68,8 +68,8 @@ pub enum ReplicaFetchError {
     /// The leader knows better.
     #[error(transparent)]
     Refused(#[from] FetchRefusal),
-    /// The offset is not in the leader's log. One behind its end is of another log, whose records are not
-    /// those that will be there.
+    /// The offset is not in the leader's log: before its start, or behind its end, where another log's records
+    /// are not those that will be there.
     #[error("offset {0} is not in the log")]
     Outside(Offset),
     /// The replica begins behind records that the leader has on its disk and that are not in the bucket:

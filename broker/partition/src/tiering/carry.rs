@@ -67,7 +67,7 @@ pub(super) async fn carry(
 }
 
 /// Who leads no more may have cut its log while it was read.
-fn tell_damage(partition: &Partition, epoch: LeaderEpoch, what: &impl ToString) {
+pub(super) fn tell_damage(partition: &Partition, epoch: LeaderEpoch, what: &impl ToString) {
     if partition.leads() && partition.leader_epoch() == epoch {
         partition.tell_damage(what);
     }

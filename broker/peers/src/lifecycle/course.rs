@@ -21,6 +21,8 @@ const PULSE_MS: u64 = 100;
 /// Sessions for which a number may be somebody else's before that is taken for a second process: one
 /// that has just begun, one that a late controller added, one for the way.
 const SESSIONS_OF_ANOTHER: u64 = 3;
+/// Sessions for which a number is somebody else's whoever says so: where answers are slow no run is unbroken.
+const SESSIONS_OF_ALL: u64 = 30;
 /// From one refusal to the next there is a pause and an answer. Where there is more, ms, a controller
 /// was sought meanwhile, and a new one gives every session anew.
 const SOUGHT_MS: u64 = 4 * RETRY_MS;
@@ -188,20 +190,32 @@ struct Attempts {
     last: Option<String>,
 }
 
-/// Somebody else has the number, says one controller.
+/// Somebody else has the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Another {
-    since: Millis,
-    /// When it last said so.
+    first: Millis,
+    /// Since when one controller says so; `None` after a break.
+    since: Option<Millis>,
+    /// When it last did.
     told: Millis,
 }
 
 impl Another {
-    /// It says so now as well.
+    /// It is said now as well.
     fn told(before: Option<Self>, now: Millis) -> Self {
         let same = before.filter(|before| now - before.told <= SOUGHT_MS);
-        let since = same.map_or(now, |before| before.since);
-        Self { since, told: now }
+        Self {
+            first: before.map_or(now, |before| before.first),
+            since: same.and_then(|before| before.since).or(Some(now)),
+            told: now,
+        }
+    }
+
+    /// Whether that is no session of the process before any more.
+    fn is_certain(self, session_ms: u64) -> bool {
+        let unbroken = self.since.map_or(0, |since| self.told - since);
+        unbroken >= session_ms * SESSIONS_OF_ANOTHER
+            || self.told - self.first >= session_ms * SESSIONS_OF_ALL
     }
 }
 
@@ -362,7 +376,9 @@ impl Course {
                 return;
             }
             Err(unheard) => {
-                attempts.another = None;
+                if let Some(another) = &mut attempts.another {
+                    another.since = None;
+                }
                 attempts.last = Some(unheard.words());
                 return;
             }
@@ -373,7 +389,7 @@ impl Course {
             return;
         }
         let another = Another::told(attempts.another, now);
-        if now - another.since >= self.pace.session_ms * SESSIONS_OF_ANOTHER {
+        if another.is_certain(self.pace.session_ms) {
             let node = self.node;
             self.phase = Phase::Ended(End::Failed(LifeError::AnotherProcess { node }));
             return;

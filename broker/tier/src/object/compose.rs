@@ -139,14 +139,14 @@ impl Composed {
     }
 }
 
-/// A segment on its way to become an object. Memory: two parts, and its end (index, producers, aborted
-/// transactions, sums and footer; below 1 MiB but for many producers).
+/// A segment on its way to become an object. Memory: the parts that the store has not done with, one more, and
+/// its end (index, producers, aborted transactions, sums and footer; below 1 MiB but for many producers).
 pub(crate) struct SegmentObject {
     source: SegmentSource,
     walk: Walk,
     /// Bytes of batches that were read.
     read: u64,
-    /// What was given away of them and not taken back, oldest first.
+    /// What was given away of them and not taken back.
     lent: Vec<Bytes>,
     /// What was made at the end, and what of that is not given away yet.
     end: Option<(Composed, Bytes)>,
@@ -216,7 +216,11 @@ impl SegmentObject {
         }
         self.walk.take(&part)?;
         self.read += bytes;
-        self.lent.push(part.clone());
+        match self.read < self.source.batches.len_bytes() {
+            true => self.lent.push(part.clone()),
+            // Nothing more is read, so no memory is waited for.
+            false => self.lent.clear(),
+        }
         Ok(part)
     }
 

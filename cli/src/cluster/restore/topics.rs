@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use freshet_client::{
-    ClientError, CreatedTopic, FoundOffset, OffsetSpec, Outcomes, Resource, RestoredTopic,
-    TopicPartition,
+    ClientError, CreatedTopic, OffsetSpec, Outcomes, Resource, RestoredTopic, TopicPartition,
 };
 use freshet_types::Offset;
 use tokio::time::{Instant, sleep};
@@ -113,8 +112,11 @@ pub(super) async fn wait(
         .iter()
         .filter(|it| made.contains(&it.restored.topic.name));
     let all: Vec<TopicPartition> = topics.flat_map(partitions).collect();
-    let starts = offsets(context, &all, OffsetSpec::Earliest).await?;
-    let ends = offsets(context, &all, OffsetSpec::Latest).await?;
+    let (starts, unstarted) = offsets(context, &all, OffsetSpec::Earliest).await?;
+    let (ends, unended) = offsets(context, &all, OffsetSpec::Latest).await?;
+    if let Some(untold) = unstarted.or(unended) {
+        return Err(untold.into());
+    }
     let both = |partition: TopicPartition| {
         let (start, end) = (starts.get(&partition)?, ends.get(&partition)?);
         Some((partition, (*start, *end)))
@@ -168,7 +170,7 @@ async fn come(
     let mut missing: Vec<TopicPartition> = wanted.keys().cloned().collect();
     let mut since = Instant::now();
     while !missing.is_empty() {
-        let ends = offsets(context, &missing, OffsetSpec::Latest).await?;
+        let (ends, untold) = offsets(context, &missing, OffsetSpec::Latest).await?;
         let is_there = |at: &TopicPartition| ends.get(at).is_some_and(|end| *end >= wanted[at]);
         missing.retain(|at| !is_there(at));
         if missing.len() < left.replace(missing.len()) {
@@ -177,9 +179,10 @@ async fn come(
         if since.elapsed() >= GIVE_UP {
             let (topic, partition) = &missing[0];
             bail!(
-                "{} partitions do not come back, {topic}-{partition} among them: the logs of their \
+                "{} partitions do not come back, {topic}-{partition} among them{}: the logs of their \
                  leaders say why; once that is mended, say the same again",
-                missing.len()
+                missing.len(),
+                untold.map_or_else(String::new, |error| format!(" ({error})"))
             );
         }
         if !missing.is_empty() {
@@ -189,20 +192,22 @@ async fn come(
     Ok(())
 }
 
-/// Of those partitions whose leaders answer.
+/// Of those partitions whose leaders answer; and what was told of another one, if of any.
 async fn offsets(
     context: &Context,
     partitions: &[TopicPartition],
     spec: OffsetSpec,
-) -> anyhow::Result<BTreeMap<TopicPartition, Offset>> {
-    let mut found = BTreeMap::new();
+) -> anyhow::Result<(BTreeMap<TopicPartition, Offset>, Option<ClientError>)> {
+    let (mut found, mut untold) = (BTreeMap::new(), None);
     for some in partitions.chunks(ASKED_AT_ONCE) {
         let asked: Vec<_> = some.iter().map(|at| (at.clone(), spec)).collect();
         let answers = context.client.admin().list_offsets(&asked, false).await?;
-        let known = |(at, answer): (TopicPartition, Result<FoundOffset, ClientError>)| {
-            Some((at, answer.ok()?.offset))
-        };
-        found.extend(answers.into_iter().filter_map(known));
+        for (at, answer) in answers {
+            match answer {
+                Ok(answer) => drop(found.insert(at, answer.offset)),
+                Err(error) => untold = Some(error),
+            }
+        }
     }
-    Ok(found)
+    Ok((found, untold))
 }

@@ -4,7 +4,7 @@ mod tiers;
 
 use std::collections::{BTreeMap, HashMap};
 
-use freshet_types::{LeaderEpoch, NodeId, Offset, Timestamp};
+use freshet_types::{LeaderEpoch, NodeId, Offset, Retry, Timestamp};
 use freshet_wire::list_offsets::{
     EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListOffsetsPartition, ListOffsetsTopic,
     MAX_TIMESTAMP,
@@ -71,20 +71,22 @@ impl Admin {
         loop {
             let view = self.client.topics(&topics).await?;
             let open = asked.iter().filter(|(p, _)| !found.contains_key(p));
-            let mut failed = None;
+            let mut untold = HashMap::new();
             for (leader, partitions) in by_leader(&view, open) {
-                let error = self
-                    .ask(leader, &partitions, read_committed, &mut found)
-                    .await
-                    .err();
-                failed = error.or(failed);
+                let asking = self.ask(leader, &partitions, read_committed, &mut found);
+                for (partition, error) in asking.await {
+                    match error.retry() {
+                        Retry::Never => drop(found.insert(partition, Err(error))),
+                        _ => drop(untold.insert(partition, error)),
+                    }
+                }
             }
-            let Some(error) = failed else { break };
+            let Some(error) = untold.values().next().cloned() else {
+                break;
+            };
             if let Err(late) = attempts.pause(error).await {
-                let untold = |(p, _): &(TopicPartition, _)| (p.clone(), Err(late.clone()));
-                let mut all: HashMap<_, _> = asked.iter().map(untold).collect();
-                all.extend(found);
-                found = all;
+                let of_its_own = |(p, error)| (p, Err(late.clone().after(error)));
+                found.extend(untold.into_iter().map(of_its_own));
                 break;
             }
             self.client.refresh_quietly(&view).await;
@@ -92,30 +94,42 @@ impl Admin {
         Ok(outcomes(asked, found))
     }
 
-    /// One request. Outcomes that stand go to `found`; the error is one worth another try.
+    /// One request. Outcomes that stand go to `found`; gives the errors that are worth another try.
     async fn ask(
         &self,
         leader: Option<NodeId>,
         asked: &[&(TopicPartition, OffsetSpec)],
         read_committed: bool,
         found: &mut HashMap<TopicPartition, Result<FoundOffset, ClientError>>,
-    ) -> Result<(), ClientError> {
+    ) -> HashMap<TopicPartition, ClientError> {
         let what = |p: &TopicPartition| format!("the offset of {}-{} cannot be found", p.0, p.1);
+        let all = |error: ClientError| {
+            let each = asked.iter().map(|(p, _)| (p.clone(), error.clone()));
+            each.collect()
+        };
         let Some(leader) = leader else {
             let code = freshet_wire::ErrorCode::LeaderNotAvailable.code();
-            return ClientError::check(code, None, || what(&asked[0].0));
+            let of = |(p, _): &&(TopicPartition, _)| {
+                let refused = ClientError::check(code, None, || what(p)).err();
+                refused.map(|error| (p.clone(), error))
+            };
+            return asked.iter().filter_map(of).collect();
         };
         let request = request(&self.client, asked.iter().copied(), read_committed);
-        let response: ListOffsetsResponse = self
+        let lane = Lane::shared();
+        let calling = self
             .client
-            .call_once(&Lane::shared(), leader, &request, Call::default())
-            .await?;
-        let mut again = Ok(());
+            .call_once(&lane, leader, &request, Call::default());
+        let response: ListOffsetsResponse = match calling.await {
+            Ok(response) => response,
+            Err(error) => return all(error),
+        };
+        let mut again = HashMap::new();
         for topic in response.topics {
             for p in topic.partitions {
                 let key = (topic.name.clone(), p.partition_index);
                 match ClientError::check(p.error_code, None, || what(&key)) {
-                    Err(error) if error.blames_metadata() => again = Err(error),
+                    Err(error) if error.blames_metadata() => drop(again.insert(key, error)),
                     outcome => {
                         let offset = FoundOffset {
                             offset: p.offset,

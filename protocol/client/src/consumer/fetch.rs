@@ -54,9 +54,15 @@ impl Consumer {
             .admin()
             .list_offsets(&unknown, committed)
             .await?;
-        let mut beyond = Vec::new();
+        let (mut beyond, mut failed) = (Vec::new(), Ok(()));
         for (partition, outcome) in found {
-            let offset = outcome?.offset;
+            let offset = match outcome {
+                Ok(found) => found.offset,
+                Err(error) => {
+                    failed = failed.and(Err(error));
+                    continue;
+                }
+            };
             if offset < 0 {
                 beyond.push(partition);
             } else if let Some(at) = self.positions.get_mut(&partition) {
@@ -67,7 +73,7 @@ impl Consumer {
         for partition in beyond {
             self.positions.set(partition, Start::Latest);
         }
-        Ok(())
+        failed
     }
 
     /// Asks every broker that has no fetch under way.

@@ -231,6 +231,20 @@ fn time_in_which_a_controller_was_sought_tells_nothing_of_another_process() {
     );
 }
 
+/// Who answers slowly each time, or is another one each time, ends that as well.
+#[test]
+fn a_number_that_is_always_somebody_elses_is_given_up_in_the_end() {
+    let another = || failed(LifeError::AnotherProcess { node: NODE });
+    let mut course = started();
+    let at = (0..30_000).step_by(500);
+    let told = at.map(|at| (at, Registered(DUPLICATE), wait(at + 100), Registering));
+    live(&mut course, told.collect());
+    live(
+        &mut course,
+        vec![(30_000, Registered(DUPLICATE), another(), LifeState::Gone)],
+    );
+}
+
 /// One controller answers every 100 ms, from `began` to `end`.
 fn refused_until(course: &mut Course, began: u64, end: u64) {
     let at = (began..=end).step_by(100);

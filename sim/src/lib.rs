@@ -7,6 +7,7 @@
 mod clock;
 mod dice;
 mod disk;
+mod idle;
 mod rng;
 mod throws;
 mod weather;
@@ -14,6 +15,7 @@ mod weather;
 pub use clock::FakeClock;
 pub use dice::Dice;
 pub use disk::{Effect, FakeDisk, Fault, Op};
+pub use idle::{Proof, idle};
 pub use rng::FakeRng;
 pub use throws::Throws;
 pub use weather::Weather;

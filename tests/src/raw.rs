@@ -129,13 +129,23 @@ impl Raw {
 
     /// Creates a topic of one partition and waits until it has a leader.
     pub fn create_topic(&mut self, topic: &str, configs: &[(&str, &str)]) -> Result<()> {
+        self.create_topic_of(1, topic, configs)
+    }
+
+    /// The same of so many partitions; the first has a leader then.
+    pub fn create_topic_of(
+        &mut self,
+        partitions: i32,
+        topic: &str,
+        configs: &[(&str, &str)],
+    ) -> Result<()> {
         let config = |(name, value): &(&str, &str)| create_topics::CreatableTopicConfig {
             name: (*name).to_owned(),
             value: Some((*value).to_owned()),
         };
         let wanted = create_topics::CreatableTopic {
             name: topic.to_owned(),
-            num_partitions: 1,
+            num_partitions: partitions,
             replication_factor: -1,
             configs: configs.iter().map(config).collect(),
             ..Default::default()

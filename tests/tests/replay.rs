@@ -10,6 +10,7 @@ use freshet_tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
 fn main() -> ExitCode {
     // Clusters have a network of their own.
     let alone = enter().or_else(missing_for_trials);

@@ -68,9 +68,8 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     login: Option<Box<dyn Login>>,
     sorted: bool,
-    part_bytes: u64,
-    parts_at_once: usize,
-    quick: Duration,
+    limits: Limits,
+    /// What uploads may have on their way together, beyond the one part that each may.
     window: Semaphore,
     /// Read while an upload is open.
     open: Arc<RwLock<()>>,
@@ -182,9 +181,10 @@ impl Bucket {
             store,
             login,
             sorted,
-            part_bytes: limits.part_bytes.max(1),
-            parts_at_once: limits.parts_at_once,
-            quick: limits.quick,
+            limits: Limits {
+                part_bytes: limits.part_bytes.max(1),
+                ..limits.clone()
+            },
             window: Semaphore::new(WINDOW),
             open: Arc::default(),
             counts,
@@ -241,8 +241,9 @@ impl Bucket {
     async fn put(&self, key: &str, body: &mut dyn ObjectBody) -> Result<(), ObjectError> {
         let asked = Asked { doing: "put", key };
         let path = self.begin(&asked).await?;
-        let first = body.part(self.part_bytes).await?;
-        let put = if length(&first) < self.part_bytes {
+        let part_bytes = self.limits.part_bytes;
+        let first = body.part(part_bytes).await?;
+        let put = if length(&first) < part_bytes {
             let (whole, create) = (first.into_iter().collect(), PutMode::Create.into());
             let put = self.store.put_opts(&path, whole, create).await;
             put.map(drop).map_err(|error| asked.tell(&error))
@@ -275,10 +276,8 @@ impl Bucket {
             key: asked.key,
             path,
             rest,
-            part_bytes: self.part_bytes,
-            parts_at_once: self.parts_at_once,
+            limits: &self.limits,
             window: &self.window,
-            quick: self.quick,
         };
         let open = Arc::clone(&self.open).read_owned().await;
         upload.run(first, open).await

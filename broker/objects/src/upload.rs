@@ -30,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::bucket::Limits;
 use crate::failure::tell;
 
 /// S3 takes so many parts for one object.
@@ -52,13 +53,9 @@ pub(crate) struct Upload<'a> {
     pub(crate) path: &'a Path,
     /// What comes behind the first part.
     pub(crate) rest: &'a mut dyn ObjectBody,
-    pub(crate) part_bytes: u64,
-    /// How many parts of it may be on their way.
-    pub(crate) parts_at_once: usize,
+    pub(crate) limits: &'a Limits,
     /// What all uploads may have on their way together, beyond the one part that each may.
     pub(crate) window: &'a Semaphore,
-    /// How soon the last part must have arrived for further ones to go side by side.
-    pub(crate) quick: Duration,
 }
 
 impl<'a> Upload<'a> {
@@ -88,13 +85,14 @@ impl<'a> Upload<'a> {
             parts: FuturesUnordered::new(),
             last_took: None,
         };
+        let part_bytes = self.limits.part_bytes;
         let mut part = first;
         let mut room = None;
         for _ in 0..PARTS_MAX {
-            let is_full = length(&part) == self.part_bytes;
+            let is_full = length(&part) == part_bytes;
             going.begin(upload.put_part(part.into_iter().collect()), room);
             part = match is_full {
-                true => going.beside(self.rest.part(self.part_bytes)).await?,
+                true => going.beside(self.rest.part(part_bytes)).await?,
                 false => Vec::new(),
             };
             if length(&part) == 0 {
@@ -116,9 +114,11 @@ impl<'a> Upload<'a> {
 
     /// Waits until one more part may be sent. If none is on its way it may, whatever the others take.
     async fn room(&mut self, going: &mut Going<'a>) -> Result<Room<'a>, ObjectError> {
-        let mut most = self.parts_at_once.saturating_sub(1);
+        let mut most = self.limits.parts_at_once.saturating_sub(1);
         loop {
-            let is_quick = going.last_took.is_some_and(|took| took <= self.quick);
+            let is_quick = going
+                .last_took
+                .is_some_and(|took| took <= self.limits.quick);
             going.fall_to(if is_quick { most } else { 0 }).await?;
             if going.parts.is_empty() {
                 return Ok(None);
@@ -158,13 +158,16 @@ impl<'a> Going<'a> {
     /// Waits until at most `count` are left.
     async fn fall_to(&mut self, count: usize) -> Result<(), ObjectError> {
         while self.parts.len() > count {
-            let Some((took, sent)) = self.parts.next().await else {
-                break;
-            };
-            self.last_took = Some(took);
-            sent.map_err(|error| tell(PUT, self.key, &error))?;
+            self.next().await.transpose()?;
         }
         Ok(())
+    }
+
+    /// What became of the one that is done next; nothing if there is none.
+    async fn next(&mut self) -> Option<Result<(), ObjectError>> {
+        let (took, sent) = self.parts.next().await?;
+        self.last_took = Some(took);
+        Some(sent.map_err(|error| tell(PUT, self.key, &error)))
     }
 
     /// They go on meanwhile. Should one fail that is told when `work`, which may know better, is done.
@@ -177,15 +180,11 @@ impl<'a> Going<'a> {
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                Some((took, part)) = self.parts.next() => {
-                    self.last_took = Some(took);
-                    sent = sent.and(part);
-                }
+                Some(part) = self.next() => sent = sent.and(part),
             }
         };
         let done = done?;
-        sent.map_err(|error| tell(PUT, self.key, &error))?;
-        Ok(done)
+        sent.map(|()| done)
     }
 }
 

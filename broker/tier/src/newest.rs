@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_env::objects::ObjectError;
-use freshet_types::{ErrorKind, TopicPartition};
+use freshet_types::TopicPartition;
 
 use crate::layout::{Layout, ObjectName};
 use crate::manifest::Manifest;
-use crate::object::VerifyError;
+use crate::object::{VerifyError, twice};
 
 /// Manifests that are looked at, the newest first: a patrol leaves three.
 const MOST_TRIED: usize = 16;
@@ -71,12 +71,7 @@ pub async fn check_exported(
     at: TopicPartition,
     manifest: &Manifest,
 ) -> Result<(), VerifyError> {
-    match look_at_exported(objects, layout, at, manifest).await {
-        Err(wrong) if matches!(wrong.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-            look_at_exported(objects, layout, at, manifest).await
-        }
-        looked => looked,
-    }
+    twice(|| look_at_exported(objects, layout, at, manifest)).await
 }
 
 async fn look_at_exported(

@@ -27,9 +27,9 @@ const FIRST_WORD: Duration = Duration::from_secs(2);
 #[command(after_help = "\
 The newest manifest of each partition is read back. Of each segment that it names this asks whether it is
 there, has its length, and says of itself what the manifest says; with --read all of it is read back and held
-against its checksums. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the environment. What
-the store refuses is counted as unread, and the others are looked at. Succeeds if all are there, whole and
-read.
+against its checksums. The bucket is found as brokers find it, by AWS_*, GOOGLE_* or AZURE_* of the
+environment. What the store refuses is counted as unread, and the others are looked at. Succeeds if all are
+there, whole and read.
 
 EXAMPLES:
   freshet tier verify --from s3://bucket/prefix

@@ -1,18 +1,12 @@
 //! Each rule is taken away, and the test that it is there for fails: else that test would prove nothing.
 
-use std::panic::catch_unwind;
-
 use freshet_quorum::{Guard, without};
+use freshet_sim::{Proof, idle, proof as named};
 
 use crate::{changes, rules, scenarios};
 
 /// The test that a rule is there for, by its name.
-fn proof(guard: Guard) -> (&'static str, fn()) {
-    macro_rules! named {
-        ($module:ident :: $test:ident) => {
-            (stringify!($test), $module::$test)
-        };
-    }
+fn proof(guard: Guard) -> Proof {
     match guard {
         Guard::PreVote => named!(scenarios::who_comes_back_does_not_depose_a_healthy_leader),
         Guard::DiskIsMeant => named!(rules::an_empty_disk_does_not_vote_as_the_one_that_was_lost),
@@ -53,16 +47,6 @@ fn proof(guard: Guard) -> (&'static str, fn()) {
 /// `FRESHET_RULE=name` tries one alone.
 #[test]
 fn no_rule_of_the_quorum_is_idle() {
-    let is_idle = |guard: &Guard| {
-        let (name, test) = proof(*guard);
-        let passes = without(Some(*guard), || catch_unwind(test).is_ok());
-        let noticed = if passes { "passes" } else { "fails" };
-        println!("without {guard:?}, {name} {noticed}");
-        passes
-    };
-    let wanted = std::env::var("FRESHET_RULE").unwrap_or_default();
-    let asked = |guard: &Guard| format!("{guard:?}").contains(&wanted);
-    let asked = Guard::ALL.iter().copied().filter(asked);
-    let idle: Vec<_> = asked.filter(is_idle).collect();
+    let idle = idle(Guard::ALL, proof, |guard, test| without(Some(guard), test));
     assert!(idle.is_empty(), "no test fails without {idle:?}");
 }

@@ -1,18 +1,12 @@
 //! Each rule is taken away, and the test that it is there for fails: else that test would prove nothing.
 
-use std::panic::catch_unwind;
-
 use freshet_partition::replication::{Guard, without};
+use freshet_sim::{Proof, idle, proof as named};
 
 use crate::{decisions, rules};
 
 /// The test that a rule is there for, by its name.
-fn proof(guard: Guard) -> (&'static str, fn()) {
-    macro_rules! named {
-        ($module:ident :: $test:ident) => {
-            (stringify!($test), $module::$test)
-        };
-    }
+fn proof(guard: Guard) -> Proof {
     match guard {
         Guard::EnoughInSync => named!(decisions::too_few_in_sync_commit_nothing),
         Guard::LeaderCountsFlushed => named!(decisions::a_leader_counts_what_it_has_flushed),
@@ -57,16 +51,6 @@ fn proof(guard: Guard) -> (&'static str, fn()) {
 /// `FRESHET_RULE=name` tries one alone.
 #[test]
 fn no_rule_of_replication_is_idle() {
-    let is_idle = |guard: &Guard| {
-        let (name, test) = proof(*guard);
-        let passes = without(Some(*guard), || catch_unwind(test).is_ok());
-        let noticed = if passes { "passes" } else { "fails" };
-        println!("without {guard:?}, {name} {noticed}");
-        passes
-    };
-    let wanted = std::env::var("FRESHET_RULE").unwrap_or_default();
-    let asked = |guard: &Guard| format!("{guard:?}").contains(&wanted);
-    let asked = Guard::ALL.iter().copied().filter(asked);
-    let idle: Vec<_> = asked.filter(is_idle).collect();
+    let idle = idle(Guard::ALL, proof, |guard, test| without(Some(guard), test));
     assert!(idle.is_empty(), "no test fails without {idle:?}");
 }

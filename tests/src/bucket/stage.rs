@@ -38,8 +38,30 @@ pub(super) fn settings() -> [(&'static str, String); 6] {
     ]
 }
 
-/// Three brokers before a bucket, yet to be started; the row needs a network.
-pub(super) fn three_before(store: &Store, folder: &Path) -> Result<Cluster> {
+/// A broker that tiers, where the environment says.
+pub(super) fn broker(environment: &[(String, String)]) -> Result<Broker> {
+    broker_with(environment, &[])
+}
+
+fn broker_with(environment: &[(String, String)], more: &[(&str, &str)]) -> Result<Broker> {
+    let set = settings();
+    let set = set.iter().map(|(name, value)| (*name, value.as_str()));
+    let set: Vec<_> = set.chain(more.iter().copied()).collect();
+    Broker::start_in(environment, &set)
+}
+
+/// Plays with three brokers before a bucket, which are yet to be started; the row needs a network.
+pub(super) fn with_three(play: fn(&mut Cluster, &Store) -> Result<()>) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("freshet-trial-")
+        .tempdir()?;
+    let store = Store::start()?;
+    let mut cluster = three_before(&store, folder.path())?;
+    let told = play(&mut cluster, &store);
+    told.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))
+}
+
+fn three_before(store: &Store, folder: &Path) -> Result<Cluster> {
     let mut cluster = Cluster::new(3, folder, false)?;
     let environment = store.environment(HUB, None);
     let environment: Vec<_> = environment
@@ -65,11 +87,8 @@ impl Stage {
     /// The same, with these settings more.
     pub(super) fn start_with(patience: Option<Duration>, more: &[(&str, &str)]) -> Result<Self> {
         let store = Store::start()?;
-        let set = settings();
-        let set = set.iter().map(|(name, value)| (*name, value.as_str()));
-        let set: Vec<_> = set.chain(more.iter().copied()).collect();
         let environment = store.environment("127.0.0.1", patience);
-        let broker = Broker::start_in(&environment, &set)?;
+        let broker = broker_with(&environment, more)?;
         Ok(Self { broker, store })
     }
 

@@ -118,6 +118,19 @@ impl Node {
         &self.logs
     }
 
+    /// The segments of one of its logs, the oldest first.
+    pub fn segments(&self, log: &str) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.logs.join(log))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "log") {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// The disk under its records; trials that need one ask for it.
     pub fn disk(&mut self) -> Result<&mut Disk> {
         self.disk

@@ -113,23 +113,12 @@ impl Beside {
         Ok(())
     }
 
-    /// The folder of a broker's log.
-    pub(super) fn folder(&self, stage: &mut Stage, id: i32) -> PathBuf {
-        let logs = stage.cluster.node(id).logs();
-        logs.join(format!("{}-0", self.topic))
-    }
-
     /// The segments of a broker's log, the oldest first.
     pub(super) fn segments(&self, stage: &mut Stage, id: i32) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(self.folder(stage, id))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == "log") {
-                found.push(path);
-            }
-        }
-        found.sort();
-        Ok(found)
+        stage
+            .cluster
+            .node(id)
+            .segments(&format!("{}-0", self.topic))
     }
 }
 

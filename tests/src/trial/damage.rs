@@ -55,7 +55,7 @@ pub(super) const TRIALS: &[Trial] = &[
 const REFUSAL: Duration = Duration::from_secs(10);
 
 /// Flips the bits of one byte; `at` is a share of the file, in percent.
-fn flip(path: &Path, at: u64) -> Result<()> {
+pub(crate) fn flip(path: &Path, at: u64) -> Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
     let position = file.metadata()?.len() * at / 100;
     let mut byte = [0];

@@ -39,6 +39,7 @@ use crate::faults::note;
 use crate::load::{Load, Plan, Writer};
 pub use clocks::missing_for_clocks;
 pub(crate) use clocks::{set_clock, with_clock};
+pub(crate) use damage::flip;
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 use judge::close;

@@ -4,8 +4,6 @@ use std::time::Instant;
 
 use freshet_records::Batches;
 use freshet_tests::{fetch_request, produce_request};
-use freshet_wire::CreateTopicsRequest;
-use freshet_wire::create_topics::{CreatableTopic, CreatableTopicConfig};
 use freshet_wire::fetch::{FetchPartition, PartitionData};
 
 use super::*;
@@ -16,29 +14,6 @@ const BATCHES: i64 = 12;
 const ROOM: i32 = BATCH_BYTES as i32 * 3 / 2;
 /// A fetch that may wait so long and is answered by then has waited for its bytes only.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-
-fn create(raw: &mut Raw) -> Result<()> {
-    let configs = [TIERED, &[("local.retention.bytes", "0")]].concat();
-    let config = |(name, value): (&str, &str)| CreatableTopicConfig {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-    };
-    let topic = CreatableTopic {
-        name: "t".to_owned(),
-        num_partitions: PARTITIONS,
-        replication_factor: -1,
-        configs: configs.into_iter().map(config).collect(),
-        ..Default::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 10_000,
-        ..Default::default()
-    };
-    let told = raw.latest(&request)?;
-    ensure!(told.topics[0].error_code == 0, "{told:?}");
-    Ok(())
-}
 
 /// What the record at an offset of a partition holds.
 fn value(partition: i32, offset: i64) -> Result<Vec<u8>> {
@@ -96,7 +71,8 @@ pub(super) fn fetched(place: &mut Place) -> Result<()> {
     // By default half a second, which a busy machine may take for all of them.
     let broker = broker_with(place, &[("remote.fetch.max.wait.ms", "5000")])?;
     let mut raw = Raw::connect(broker.bootstrap())?;
-    create(&mut raw)?;
+    let configs = [TIERED, &[("local.retention.bytes", "0")]].concat();
+    raw.create_topic_of(PARTITIONS, "t", &configs)?;
     (0..PARTITIONS).try_for_each(|partition| fill(&mut raw, partition))?;
     let before = counted(&broker, "freshet_remote_fetch_requests_total")?;
     let mut request = fetch_request("t", 0, 4 << 20);

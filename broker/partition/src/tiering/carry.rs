@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use freshet_env::objects::{ObjectError, ObjectFailure, ObjectWait};
-use freshet_log::ClosedSegment;
+use freshet_log::{Busy, ClosedSegment, Done, ReadError as LogReadError};
 use freshet_tier::{
     EpochStart, SegmentBytes, SegmentId, SegmentSource, Stored, UploadError, upload,
 };
@@ -38,18 +38,6 @@ pub(super) enum CarryError {
     Upload(#[from] UploadError),
 }
 
-impl CarryError {
-    /// Whether it is this disk that does not give back what was written.
-    fn is_damage_here(&self) -> bool {
-        let kind = match self {
-            Self::Read(error) => error.kind(),
-            Self::Upload(UploadError::Compose(error)) => error.kind(),
-            Self::Upload(_) => return false,
-        };
-        kind == ErrorKind::Corrupt
-    }
-}
-
 /// Stores a segment and looks at it. Waits for the store as long as that takes.
 pub(super) async fn carry(
     shared: &Arc<Shared>,
@@ -58,17 +46,33 @@ pub(super) async fn carry(
 ) -> Result<Stored, CarryError> {
     let (partition, epoch) = (Arc::clone(&carried.partition), carried.leader_epoch);
     let stored = bring(shared, carried, segment).await;
-    if let Err(error) = &stored
-        && error.is_damage_here()
-    {
-        tell_damage(&partition, epoch, error);
+    if let Err(CarryError::Upload(UploadError::Compose(error))) = &stored {
+        tell_damage(&partition, epoch, (error.kind(), error));
     }
     stored
 }
 
+/// Asks this disk for something, as the leader of an epoch. That it does not give back what was written is told.
+pub(super) async fn read_here<T: Send + 'static>(
+    partition: &Partition,
+    epoch: LeaderEpoch,
+    ask: impl FnOnce(Done<T, LogReadError>) -> Result<(), Busy>,
+) -> Result<T, ReadError> {
+    let read = partition.cold(ask).await;
+    if let Err(error) = &read {
+        tell_damage(partition, epoch, (error.kind(), error));
+    }
+    read
+}
+
 /// Who leads no more may have cut its log while it was read.
-pub(super) fn tell_damage(partition: &Partition, epoch: LeaderEpoch, what: &impl ToString) {
-    if partition.leads() && partition.leader_epoch() == epoch {
+fn tell_damage(
+    partition: &Partition,
+    epoch: LeaderEpoch,
+    (kind, what): (ErrorKind, &impl ToString),
+) {
+    let leads = partition.leads() && partition.leader_epoch() == epoch;
+    if leads && kind == ErrorKind::Corrupt {
         partition.tell_damage(what);
     }
 }
@@ -89,7 +93,8 @@ async fn bring(
         shared: Arc::clone(shared),
     });
     let key = layout.segment(partition.id(), segment.base(), carried.id);
-    let producers = partition.cold(|done| segment.producers(done)).await?;
+    let ask = |done| segment.producers(done);
+    let producers = read_here(&partition, carried.leader_epoch, ask).await?;
     let source = SegmentSource {
         partition: partition.id(),
         id: carried.id,
@@ -124,20 +129,15 @@ impl SegmentBytes for Batches {
             let bytes = range.end.saturating_sub(range.start);
             self.shared.sent.pass(bytes).await;
             let ask = |done| self.segment.read(range, memory, done);
-            let read = self.partition.cold(ask).await;
-            read.map_err(|error| {
-                if error.kind() == ErrorKind::Corrupt {
-                    tell_damage(&self.partition, self.leader_epoch, &error);
-                }
-                ObjectError {
-                    doing: "read a part of",
-                    key: "a closed segment".to_owned(),
-                    failure: match error.kind() {
-                        ErrorKind::Busy => ObjectFailure::Throttled,
-                        _ => ObjectFailure::Unreachable,
-                    },
-                    why: error.to_string(),
-                }
+            let read = read_here(&self.partition, self.leader_epoch, ask).await;
+            read.map_err(|error| ObjectError {
+                doing: "read a part of",
+                key: "a closed segment".to_owned(),
+                failure: match error.kind() {
+                    ErrorKind::Busy => ObjectFailure::Throttled,
+                    _ => ObjectFailure::Unreachable,
+                },
+                why: error.to_string(),
             })
         })
     }

@@ -10,12 +10,12 @@ use freshet_log::{ClosedSegment, Tiered};
 use freshet_tier::{
     Answer, Ask, Claim, EpochStart, Manifest, Purpose, Refusal, Retention, SegmentId, Stored,
 };
-use freshet_types::{ErrorKind, LeaderEpoch, Offset};
+use freshet_types::{LeaderEpoch, Offset};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Shared;
-use super::carry::{Carried, carry, tell_damage};
+use super::carry::{Carried, carry, read_here};
 use super::patrol::{Finding, Patrol};
 use super::tended::{Tended, Trouble, strange};
 use crate::partition::{KnownPast, Partition, Past};
@@ -412,13 +412,9 @@ impl Custodian {
         let Some(lag_ms) = tiered.copy_lag_ms else {
             return Ok(false);
         };
-        let newest = self.partition.cold(|done| segment.newest(done)).await;
-        let newest = newest.map_err(|error| {
-            if error.kind() == ErrorKind::Corrupt {
-                tell_damage(&self.partition, self.tended.epoch, &error);
-            }
-            Trouble::Again(error.to_string())
-        })?;
+        let ask = |done| segment.newest(done);
+        let newest = read_here(&self.partition, self.tended.epoch, ask).await;
+        let newest = newest.map_err(|error| Trouble::Again(error.to_string()))?;
         let now = self.shared.parts.clock.wall();
         // Records of no time are of no age: they would stay for ever.
         Ok(newest.is_none_or(|newest| {

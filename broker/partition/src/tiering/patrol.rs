@@ -564,10 +564,9 @@ impl Guard {
         self.counts().unread.fetch_add(1, Ordering::Relaxed);
         // Where many are archived nobody waits for each. What was not answered, or not now, says nothing of
         // others.
-        let in_a_row = if error.failure.passes() {
-            0
-        } else {
-            walk.refusals
+        let in_a_row = match error.failure.passes() {
+            true => 0,
+            false => walk.refusals,
         };
         walk.go(next);
         walk.refusals = in_a_row;

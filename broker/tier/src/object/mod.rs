@@ -14,6 +14,7 @@ pub use compose::{ComposeError, SegmentBytes, SegmentSource};
 pub(crate) use compose::{Composed, SegmentObject};
 pub use footer::{Footer, Section, SectionKind};
 pub(crate) use index::Index;
+pub(crate) use scrub::twice;
 pub use scrub::{check_bytes, check_named, check_whole};
 pub use sums::CHUNK_BYTES;
 pub(crate) use sums::Sums;

@@ -26,9 +26,16 @@ pub async fn check_named(
     partition: TopicPartition,
     segment: &Segment,
 ) -> Result<Footer, VerifyError> {
-    match look_named(objects, key, partition, segment).await {
+    twice(|| look_named(objects, key, partition, segment)).await
+}
+
+/// Looks, and looks again if something seems wrong with the object.
+pub(crate) async fn twice<T, F: Future<Output = Result<T, VerifyError>>>(
+    look: impl Fn() -> F,
+) -> Result<T, VerifyError> {
+    match look().await {
         Err(wrong) if matches!(wrong.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-            look_named(objects, key, partition, segment).await
+            look().await
         }
         looked => looked,
     }

@@ -9,7 +9,7 @@ use freshet_wire::list_offsets::{
     EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListOffsetsPartition, ListOffsetsTopic,
     MAX_TIMESTAMP,
 };
-use freshet_wire::{ListOffsetsRequest, ListOffsetsResponse};
+use freshet_wire::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
 
 pub use self::tiers::{TierStanding, TierState};
 use super::{Admin, Outcomes, TopicPartition, millis};
@@ -108,12 +108,8 @@ impl Admin {
             each.collect()
         };
         let Some(leader) = leader else {
-            let code = freshet_wire::ErrorCode::LeaderNotAvailable.code();
-            let of = |(p, _): &&(TopicPartition, _)| {
-                let refused = ClientError::check(code, None, || what(p)).err();
-                refused.map(|error| (p.clone(), error))
-            };
-            return asked.iter().filter_map(of).collect();
+            let each = asked.iter().map(|(p, _)| (p.clone(), leaderless(what(p))));
+            return each.collect();
         };
         let request = request(&self.client, asked.iter().copied(), read_committed);
         let lane = Lane::shared();
@@ -142,6 +138,15 @@ impl Admin {
             }
         }
         again
+    }
+}
+
+/// There is nobody to ask.
+fn leaderless(what: String) -> ClientError {
+    ClientError::Refused {
+        what,
+        code: ErrorCode::LeaderNotAvailable,
+        message: None,
     }
 }
 

@@ -1,16 +1,16 @@
 //! Rows 13 and 58: what the leader's disk has of a segment is damaged, when it is to be copied, and when an object is
 //! to be stored anew. Other brokers have it whole.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bucket::stage::{RECOVERY, three_before};
+use crate::bucket::stage::{RECOVERY, with_three};
 use crate::bucket::{Asked, Book, Fault, Object, Rule, Store};
 use crate::cluster::Cluster;
 use crate::raw::Raw;
 use crate::scenario::eventually;
+use crate::trial::flip;
 
 const TOPIC: &str = "t";
 const LOCAL: &str = "local.retention.bytes";
@@ -18,21 +18,15 @@ const DAMAGED: &str = "the copy is damaged: asking others to take over";
 const MENDED: &str = "a damaged object is replaced by what the disk has";
 
 pub(super) fn elsewhere() -> Result<()> {
-    let folder = tempfile::Builder::new()
-        .prefix("freshet-trial-")
-        .tempdir()?;
-    let store = Store::start()?;
-    let mut cluster = three_before(&store, folder.path())?;
+    with_three(play)
+}
+
+fn play(cluster: &mut Cluster, store: &Store) -> Result<()> {
     for id in cluster.ids() {
         let node = cluster.node(id);
         node.set("freshet.remote.scrub.interval.ms", "1000");
         node.set("freshet.remote.scrub.bytes.per.second", "104857600");
     }
-    let told = play(&mut cluster, &store);
-    told.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))
-}
-
-fn play(cluster: &mut Cluster, store: &Store) -> Result<()> {
     cluster.start()?;
     let mut book = Book::small(TOPIC);
     let configs = book.configs();
@@ -73,7 +67,7 @@ fn before_it_is_copied(cluster: &mut Cluster, store: &Store, book: &mut Book) ->
     let local = segments(cluster, leader)?;
     let behind = local.into_iter().find(|(base, _)| *base > copied);
     let (base, path) = behind.context("a segment that is not in the bucket")?;
-    flip(&path)?;
+    flip(&path, 50)?;
     store.proxy.heal();
     is_told(cluster, leader)?;
     let copied = eventually(RECOVERY, || {
@@ -97,8 +91,8 @@ fn behind_an_object(cluster: &mut Cluster, store: &Store) -> Result<Object> {
         Some((object, path))
     });
     let (object, path) = both.context("a segment that is in both places")?;
-    flip(path)?;
-    flip(&object.path)?;
+    flip(path, 50)?;
+    flip(&object.path, 50)?;
     is_told(cluster, leader)?;
     let others = cluster.others(leader);
     eventually(RECOVERY, || {
@@ -131,26 +125,14 @@ fn copied(cluster: &Cluster, book: &mut Book, more: usize) -> Result<()> {
 
 /// The segments on a broker's disk, with their first offsets.
 fn segments(cluster: &mut Cluster, id: i32) -> Result<Vec<(i64, PathBuf)>> {
-    let log = cluster.node(id).logs().join(format!("{TOPIC}-0"));
-    let mut found = Vec::new();
-    for entry in fs::read_dir(log)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "log") {
-            let base = path.file_stem().and_then(|stem| stem.to_str());
-            found.push((base.context("a name")?.parse()?, path));
-        }
-    }
-    found.sort();
+    let mut found = cluster.node(id).segments(&format!("{TOPIC}-0"))?;
     // The last one is not closed.
     found.pop();
-    Ok(found)
-}
-
-fn flip(path: &Path) -> Result<()> {
-    let mut bytes = fs::read(path)?;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
-    fs::write(path, bytes).with_context(|| format!("damaging {}", path.display()))
+    let with_base = |path: PathBuf| {
+        let base = path.file_stem().and_then(|stem| stem.to_str());
+        Ok((base.context("a name")?.parse()?, path))
+    };
+    found.into_iter().map(with_base).collect()
 }
 
 /// Nobody reads it, so it is found where it was to be copied.

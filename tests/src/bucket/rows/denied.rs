@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::broker::Broker;
-use crate::bucket::stage::{RECOVERY, settings};
+use crate::bucket::stage::{RECOVERY, broker};
 use crate::bucket::{Along, Asked, Book, Fault, Look, Rule, Stage, Store};
 use crate::raw::Raw;
 use crate::scenario::eventually;
@@ -118,9 +117,7 @@ pub(super) fn skewed() -> Result<()> {
     set_clock(&clock, "+20m")?;
     told_at_start(&environment, SKEWED)?;
     set_clock(&clock, "+0")?;
-    let set = settings();
-    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let broker = Broker::start_in(&environment, &set)?;
+    let broker = broker(&environment)?;
     let mut stage = Stage { broker, store };
     let books = stage.write(&[Book::small("t")], 2)?;
     let along = Along::start(stage.connect()?, books.clone());
@@ -166,10 +163,7 @@ pub(super) fn unwelcome() -> Result<()> {
 }
 
 fn told_at_start(environment: &[(String, String)], word: &str) -> Result<()> {
-    let set = settings();
-    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let started = Broker::start_in(environment, &set);
-    let error = match started {
+    let error = match broker(environment) {
         Ok(_) => bail!("it starts although the store says {word}"),
         Err(error) => format!("{error:#}"),
     };

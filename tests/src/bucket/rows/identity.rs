@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::trusted::broker;
 use crate::authority::Authority;
 use crate::bucket::gateway::OTHER_SECRET;
 use crate::bucket::identity::{Identity, LEASE, Way};
-use crate::bucket::stage::RECOVERY;
+use crate::bucket::stage::{RECOVERY, broker};
 use crate::bucket::{Book, Gateway};
 use crate::raw::Raw;
 
@@ -75,7 +74,7 @@ fn seldom(identity: &Identity, started: Instant) -> Result<()> {
 }
 
 /// Whoever is nobody is told at its start.
-fn nobody(identity: &Identity, environment: &Vec<(String, String)>) -> Result<()> {
+fn nobody(identity: &Identity, environment: &[(String, String)]) -> Result<()> {
     // The store hears of the session, and knows none.
     identity.give_session("a session of nobody");
     refused(environment, "InvalidToken")?;
@@ -83,7 +82,7 @@ fn nobody(identity: &Identity, environment: &Vec<(String, String)>) -> Result<()
     refused(environment, "403 AccessDenied")
 }
 
-fn refused(environment: &Vec<(String, String)>, word: &str) -> Result<()> {
+fn refused(environment: &[(String, String)], word: &str) -> Result<()> {
     let error = match broker(environment) {
         Ok(broker) => bail!("it starts without keys:\n{}", broker.tail()),
         Err(error) => format!("{error:#}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bucket::stage::{RECOVERY, three_before};
+use crate::bucket::stage::{RECOVERY, with_three};
 use crate::bucket::{Asked, Book, Fault, Rule, Seen, Store, Wants};
 use crate::cluster::Cluster;
 use crate::raw::Raw;
@@ -14,13 +14,7 @@ use crate::scenario::eventually;
 const TOPIC: &str = "t";
 
 pub(super) fn two() -> Result<()> {
-    let folder = tempfile::Builder::new()
-        .prefix("freshet-trial-")
-        .tempdir()?;
-    let store = Store::start()?;
-    let mut cluster = three_before(&store, folder.path())?;
-    let told = play(&mut cluster, &store);
-    told.with_context(|| format!("the brokers' last words:\n{}\n", cluster.tails()))
+    with_three(play)
 }
 
 fn play(cluster: &mut Cluster, store: &Store) -> Result<()> {

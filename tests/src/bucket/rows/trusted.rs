@@ -5,8 +5,7 @@ use std::fs;
 use anyhow::{Result, bail, ensure};
 
 use crate::authority::Authority;
-use crate::broker::Broker;
-use crate::bucket::stage::{RECOVERY, settings};
+use crate::bucket::stage::{RECOVERY, broker};
 use crate::bucket::{Book, Gateway};
 use crate::raw::Raw;
 
@@ -52,13 +51,6 @@ pub(super) fn trusted() -> Result<()> {
         works(&with(ways))?;
     }
     Ok(())
-}
-
-/// A broker that tiers.
-pub(super) fn broker(environment: &Environment) -> Result<Broker> {
-    let set = settings();
-    let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
-    Broker::start_in(environment, &set)
 }
 
 fn refused(environment: &Environment) -> Result<()> {

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use freshet_types::{NodeId, Offset};
-use freshet_wire::ErrorCode;
 use freshet_wire::list_offsets::{self, TIER_COPIES, TIER_OFF, TIER_PAUSED};
 use tokio::task::JoinSet;
 
-use super::{OffsetSpec, by_leader, outcomes, request, topics_of};
+use super::{OffsetSpec, by_leader, leaderless, outcomes, request, topics_of};
 use crate::admin::{Admin, Outcomes, TopicPartition};
 use crate::cluster::{Call, Lane};
 use crate::{ClientError, ClusterView};
@@ -141,12 +140,11 @@ impl Admin {
     async fn ask_leader(&self, leader: Option<NodeId>, asked: Vec<Asked>) -> Told {
         let what = |at: &TopicPartition| format!("{}-{} cannot be looked at", at.0, at.1);
         let Some(leader) = leader else {
-            let code = ErrorCode::LeaderNotAvailable.code();
             let refuse = |(at, _): Asked| {
-                let refused = ClientError::check(code, None, || what(&at));
-                refused.err().map(|error| (at, Err(error)))
+                let error = leaderless(what(&at));
+                (at, Err(error))
             };
-            return asked.into_iter().filter_map(refuse).collect();
+            return asked.into_iter().map(refuse).collect();
         };
         let mut request = request(&self.client, &asked, false);
         request.wants_tiers = true;

@@ -46,6 +46,8 @@ freshet_types::removable! {
         OneVoterStays,
         /// All who were named answer before a quorum is formed.
         AllAnswer,
+        /// Who shall vote asks until it does, also after a restart.
+        AsksUntilVoting,
         /// Who replaces its old disk asks until that one votes no more.
         AsksUntilReplaced,
         /// A change of voters that was left half-way is finished by the next leader.

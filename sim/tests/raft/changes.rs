@@ -52,7 +52,8 @@ pub(crate) fn a_new_disk_asks_until_the_old_one_votes_no_more() {
                 delay_ms: (5, 10),
                 ..Weather::FINE
             });
-            cluster.settle(loser, &cluster.nodes(), &Lost::default());
+            // No setting says that it votes: its old disk did.
+            cluster.settle(loser, &[leader, other], &Lost::default());
             // What it has then, it has not told yet.
             until(|| newcomer.is_formed()).await;
             cluster.crash(leader);
@@ -62,6 +63,32 @@ pub(crate) fn a_new_disk_asks_until_the_old_one_votes_no_more() {
             new_disks_vote_alone(&cluster, seed).await;
             cluster.add_all(20..22).await;
             all_agree(&cluster, &numbers(22)).await;
+        });
+    }
+}
+
+/// It listens already, and was not given its vote when its power went.
+#[test]
+pub(crate) fn who_shall_vote_and_dies_half_way_in_asks_again() {
+    for seed in 0..8 {
+        run(seed, async || {
+            let mut cluster = Cluster::formed(seed, 3, options()).await;
+            cluster.add_all(0..20).await;
+            let fourth = NodeId(4);
+            cluster.add_host(fourth);
+            cluster.boot(fourth).await;
+            let (leader, _) = cluster.leader(SECOND).await;
+            let half = cluster.raft(leader).unwrap();
+            half.add(cluster.peer(fourth), false).await.unwrap();
+            cluster.add_all(20..22).await;
+            all_agree(&cluster, &numbers(22)).await;
+            cluster.crash(fourth);
+            cluster.boot(fourth).await;
+            cluster.settle(fourth, &cluster.nodes(), &Lost::default());
+            wait(5_000).await;
+            new_disks_vote_alone(&cluster, seed).await;
+            cluster.add_all(22..24).await;
+            all_agree(&cluster, &numbers(24)).await;
         });
     }
 }

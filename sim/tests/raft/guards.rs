@@ -35,6 +35,9 @@ fn proof(guard: Guard) -> Proof {
         Guard::AllAnswer => {
             named!(scenarios::empty_controllers_form_one_quorum_and_take_a_new_disk_in)
         }
+        Guard::AsksUntilVoting => {
+            named!(changes::who_shall_vote_and_dies_half_way_in_asks_again)
+        }
         Guard::AsksUntilReplaced => {
             named!(changes::a_new_disk_asks_until_the_old_one_votes_no_more)
         }

@@ -298,14 +298,22 @@ impl News {
 }
 
 /// Whether a node need not ask for anything. To be found among those who listen is not enough for
-/// one that has asked: its leader may be gone before it was given its vote, or the old disk lost it.
-fn is_settled<M: Agreeable>(raft: &Raft<M>, asking: bool) -> bool {
-    let is_in = raft.is_formed() && raft.is_found();
-    let is_done = raft.is_voter() || !asking;
-    is_in && (is_done && !raft.is_replacing() || !holds(Guard::AsksUntilReplaced))
+/// one that shall vote: its leader, or itself, may have been gone before it was given its vote.
+fn is_settled<M: Agreeable>(raft: &Raft<M>, wants_vote: bool) -> bool {
+    let votes = raft.is_voter() || !wants_vote || !holds(Guard::AsksUntilVoting);
+    let replaced = !raft.is_replacing() || !holds(Guard::AsksUntilReplaced);
+    raft.is_formed() && raft.is_found() && votes && replaced
 }
 
 impl Census {
+    /// Whether the settings say that this node votes; else somebody has to add it.
+    fn wants_vote(&self) -> bool {
+        match &self.named {
+            Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
+            Named::Addresses { wants_vote, .. } => *wants_vote,
+        }
+    }
+
     /// Greets everybody who is named, and says of itself what `mine` does.
     async fn greet(&self, link: &dyn PeerLink, mine: &Greeting) -> Heard {
         let mut heard = Heard {
@@ -424,9 +432,8 @@ impl Census {
     /// One of those that answered belongs to another cluster.
     pub async fn settle<M: Agreeable>(&self, raft: &Raft<M>) -> Result<(), ForeignController> {
         let mut news = News::new();
-        // Whether this node has asked, and was not told that it is in.
-        let mut asking = false;
-        while !is_settled(raft, asking) {
+        let wants_vote = self.wants_vote();
+        while !is_settled(raft, wants_vote) {
             let heard = self.greet(raft.link(), &raft.greeting()).await;
             match heard.decide(self.me)? {
                 Step::Form(peers) => {
@@ -441,9 +448,7 @@ impl Census {
                     }
                 }
                 Step::Join => {
-                    let asked = self.ask_in(raft, &heard).await;
-                    asking = asked.is_err();
-                    news.refused(match asked {
+                    news.refused(match self.ask_in(raft, &heard).await {
                         Ok(()) => None,
                         Err(VotersError::NotLeader { .. }) => self.another_there(raft).await,
                         Err(why) => Some(why),
@@ -501,10 +506,6 @@ impl Census {
 
     /// Whoever leads will hear it; the error says why it did not take this node in.
     async fn ask_in<M: Agreeable>(&self, raft: &Raft<M>, heard: &Heard) -> Result<(), VotersError> {
-        let as_voter = match &self.named {
-            Named::Voters(voters) => voters.iter().any(|(node, _)| *node == self.me),
-            Named::Addresses { wants_vote, .. } => *wants_vote,
-        };
         for greeting in heard.greetings.iter().filter(|greeting| greeting.is_formed) {
             let Some(directory) = greeting.directory else {
                 continue;
@@ -514,7 +515,7 @@ impl Census {
                 id: PeerId { node, directory },
                 endpoints: heard.endpoints(node),
             };
-            match raft.join(&leader, as_voter).await {
+            match raft.join(&leader, self.wants_vote()).await {
                 Err(VotersError::NotLeader { .. }) => {}
                 answered => return answered,
             }

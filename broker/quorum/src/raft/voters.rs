@@ -119,6 +119,7 @@ pub(super) async fn join<M: Agreeable>(
     if is_voter {
         return Ok(());
     }
+    let as_voter = as_voter || earlier.iter().any(|other| voters.contains(other));
     let listens = async {
         let added = core.add_learner(id, address, false);
         added.await.map_err(translate)?;
@@ -131,7 +132,6 @@ pub(super) async fn join<M: Agreeable>(
     tokio::time::timeout(CATCH_UP, listens)
         .await
         .map_err(behind)??;
-    let as_voter = as_voter || earlier.iter().any(|other| voters.contains(other));
     let listeners = earlier
         .difference(&voters)
         .copied()

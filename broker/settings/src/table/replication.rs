@@ -204,8 +204,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .no_meaning(TIMES)
         .doc("Pause between requests of voters."),
     boolean("controller.quorum.auto.join.enable", "false").doc(
-        "Whether a controller that finds a formed quorum joins its voters by itself, instead of \
-             listening until somebody adds it.",
+        "Whether a controller that finds a formed quorum joins its voters by itself, at each \
+             start, instead of listening until somebody adds it.",
     ),
     int("controller.quorum.fetch.snapshot.max.bytes", "1048576")
         .bytes()

@@ -37,7 +37,9 @@ work goes on after the healing; memory, descriptors and threads stay bounded (lo
 are those that make a client do the right thing.
 
 Offsets that groups have committed stay, too: up to twenty a second are committed all the while, each of a group of its own, and all that
-were acknowledged are there in the end. Groups with members, of franz-go, librdkafka and Java, are in row 55. Brokers serve the classic protocol of groups and not yet that of KIP-848.
+were acknowledged are there in the end. A group of two, of franz-go or librdkafka, reads along
+in every trial: in the end its members were shown every record and have committed all of it, whoever coordinated them meanwhile. What else
+members may notice is in row 55, with Java too. Brokers serve the classic protocol of groups and not yet that of KIP-848.
 ";
 
 /// The page; `kept` is the text of the kept results.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Needs, PARTITIONS, RECOVERY, Stage, TOPIC, Trial};
 use crate::client::Client;
-use crate::cluster::{commit, committed, coordinator};
+use crate::cluster::{Cluster, commit, committed, coordinator};
 use crate::line::Line;
 use crate::peer::{Peer, Role};
 use crate::scenario::eventually;
@@ -105,15 +105,15 @@ fn neighbours(stage: &Stage, first: &str, count: usize) -> Result<Vec<String>> {
 }
 
 /// What a group has committed, by partition; -1 where it has not.
-fn offsets(stage: &Stage, group: &str) -> Result<Vec<i64>> {
-    let id = stage.cluster.ask(|raw| coordinator(raw, group))?;
-    committed(&mut stage.cluster.connect(id)?, group, TOPIC, PARTITIONS)
+pub(super) fn offsets(cluster: &Cluster, group: &str) -> Result<Vec<i64>> {
+    let id = cluster.ask(|raw| coordinator(raw, group))?;
+    committed(&mut cluster.connect(id)?, group, TOPIC, PARTITIONS)
 }
 
 /// The first coordinator that answers for a group without members knows its last commit, which was
 /// acknowledged right before the kill. Members would soon cover a lost one by their next.
 fn stays(stage: &Stage, group: &str, last: i64) -> Result<()> {
-    let now = eventually(RECOVERY, || offsets(stage, group))?;
+    let now = eventually(RECOVERY, || offsets(&stage.cluster, group))?;
     ensure!(
         now[0] == last,
         "{last} was committed, and {} is kept",
@@ -179,7 +179,7 @@ impl Readers {
         let mut base: Option<Vec<i64>> = None;
         loop {
             self.listen()?;
-            let now = offsets(stage, &self.group);
+            let now = offsets(&stage.cluster, &self.group);
             if let Ok(now) = &now {
                 let mut pairs = self.before.iter().zip(now);
                 let fell = pairs.any(|(before, now)| now < before);

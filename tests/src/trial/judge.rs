@@ -37,6 +37,10 @@ fn judge(stage: &mut Stage) -> Result<String> {
     for found in stage.found.drain(..) {
         stage.notes.push(found.judge_by(&mut seen.history)?);
     }
+    if let Some(members) = stage.members.take() {
+        let told = members.judge(cluster, &seen.history.last_read)?;
+        stage.notes.push(told);
+    }
     read_copies(cluster, &mut seen.history, tiered)?;
     if let Ok(path) = env::var("FRESHET_HISTORY") {
         std::fs::write(&path, format!("{:#?}", seen.history))?;

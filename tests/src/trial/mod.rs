@@ -14,6 +14,7 @@ mod groups;
 mod judge;
 mod kills;
 mod lines;
+mod members;
 mod odd;
 mod pauses;
 mod positions;
@@ -43,6 +44,7 @@ pub(crate) use damage::flip;
 pub use disks::{disk_keeps_what_was_flushed, missing_for_disks};
 pub use failover::{Waits, failover};
 use judge::close;
+use members::Members;
 use positions::Positions;
 use probe::Found;
 use tier::Cold;
@@ -132,6 +134,8 @@ pub struct Stage {
     /// The work that goes on; `None` once the trial has ended it.
     pub load: Load,
     positions: Positions,
+    /// None once they are judged.
+    members: Option<Members>,
     /// All chance comes from here.
     pub bits: Bits,
     /// What the trial found worth telling.
@@ -321,10 +325,12 @@ fn run_in(trials: &[&Trial], seed: u64, folder: PathBuf, tiered: bool) -> Result
     let plan = plan(&mut bits);
     let load = Load::start(plan, &cluster.bootstrap())?;
     let positions = Positions::start(&cluster);
+    let members = Some(Members::start(&cluster, &mut bits)?);
     let mut stage = Stage {
         cluster,
         load,
         positions,
+        members,
         bits,
         notes: Vec::new(),
         may_give_up: false,

@@ -65,7 +65,7 @@ pub use scenario::{
     Cold, administer, codecs, eventually, group_of_two, kill_loop, restarts, static_members,
 };
 pub use secured::SecuredKafka;
-pub use suite::{Suite, client_suite};
+pub use suite::{Part, Suite, client_suite};
 pub use tools::Tools;
 pub use trial::{
     Needs, Stage, Trial, Waits, Ways, disk_keeps_what_was_flushed, failover,

@@ -21,14 +21,60 @@ type Shared = Arc<Mutex<Option<Broker>>>;
 /// be named long before whoever runs all of them loses patience.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// Which tests of a file run, where several processes share them: those of every `of`th place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// From 0 on.
+    number: usize,
+    of: usize,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { number: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// `FRESHET_PART=1/2` is the first of two; without it there is one.
+    pub fn from_env() -> Result<Self> {
+        let asked = env::var("FRESHET_PART").ok();
+        asked.map_or(Ok(Self::default()), |text| Self::parse(&text))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let parsed = text.split_once('/').and_then(|(number, of)| {
+            let (number, of): (usize, usize) = (number.parse().ok()?, of.parse().ok()?);
+            let number = number.checked_sub(1).filter(|number| *number < of)?;
+            Some(Self { number, of })
+        });
+        parsed.with_context(|| format!("FRESHET_PART={text}: say 1/2 for the first of two"))
+    }
+
+    fn has(self, place: usize) -> bool {
+        place % self.of == self.number
+    }
+}
+
 /// The tests of one file.
 #[derive(Default)]
 pub struct Suite {
     shared: Shared,
+    part: Part,
+    /// How many there are in all parts, so far.
+    count: usize,
     trials: Vec<Trial>,
 }
 
 impl Suite {
+    /// One that takes only a part of the tests which it is given.
+    pub fn of(part: Part) -> Self {
+        Self {
+            part,
+            ..Self::default()
+        }
+    }
+
     /// Adds a test that needs nothing but the broker's binary; `missing` says why it cannot run.
     pub fn test(
         &mut self,
@@ -36,6 +82,10 @@ impl Suite {
         missing: Option<String>,
         body: impl FnOnce() -> Result<()> + Send + 'static,
     ) {
+        self.count += 1;
+        if !self.part.has(self.count - 1) {
+            return;
+        }
         let strict = env::var_os("FRESHET_REQUIRE_PEERS").is_some();
         if let Some(why) = &missing {
             eprintln!("SKIPPED {name}: {why}");
@@ -128,4 +178,22 @@ pub fn client_suite(client: Client) -> Suite {
         move || scenario::restarts(client),
     );
     suite
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_all_of_it_and_share_nothing() -> Result<()> {
+        let parts = [Part::parse("1/2")?, Part::parse("2/2")?];
+        for place in 0..9 {
+            assert_eq!(parts.iter().filter(|part| part.has(place)).count(), 1);
+            assert!(Part::default().has(place));
+        }
+        for wrong in ["", "2", "0/2", "3/2", "1/0", "a/b"] {
+            assert!(Part::parse(wrong).is_err(), "{wrong}");
+        }
+        Ok(())
+    }
 }

@@ -4,8 +4,8 @@ use std::env;
 use std::process::ExitCode;
 
 use freshet_tests::{
-    Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_disks, missing_for_tiered,
-    missing_for_trials, run_tiered, run_trial, seed, tiered_name, trials, ways,
+    Part, Suite, disk_keeps_what_was_flushed, enter, missing_for, missing_for_disks,
+    missing_for_tiered, missing_for_trials, run_tiered, run_trial, seed, tiered_name, trials, ways,
 };
 
 /// With `FRESHET_TIERED=1` all trials run with most records in a bucket, with `FRESHET_TIERED=0` none but
@@ -18,7 +18,14 @@ fn asked() -> Option<bool> {
 fn main() -> ExitCode {
     let missing = enter().or_else(missing_for_trials);
     let seed = seed();
-    let mut suite = Suite::default();
+    let part = match Part::from_env() {
+        Ok(part) => part,
+        Err(why) => {
+            eprintln!("{why:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut suite = Suite::of(part);
     suite.test(
         "a_disk_keeps_what_was_flushed",
         missing.clone().or_else(missing_for_disks),

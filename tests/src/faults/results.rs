@@ -53,7 +53,8 @@ pub(crate) fn note(trial: &str, seed: u64, passed: bool) {
     let written = serde_json::to_string(&outcome).map_err(anyhow::Error::from);
     let written = written.and_then(|line| {
         let mut file = File::options().create(true).append(true).open(&path)?;
-        Ok(writeln!(file, "{line}")?)
+        // In one write: two parts of the trials may run side by side.
+        Ok(file.write_all(format!("{line}\n").as_bytes())?)
     });
     if let Err(why) = written {
         eprintln!("cannot note the outcome in {}: {why:#}", path.display());

@@ -1,6 +1,7 @@
 //! The steps of a whole test run.
 
 use std::process::Command;
+use std::thread::scope;
 
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
@@ -180,9 +181,19 @@ fn faults() -> Result<Count> {
 /// The black-box tests that break something; all others are wire tests, new ones too.
 const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop", "bucket"];
 
-/// Three brokers under every fault of the table.
+/// Three brokers under every fault of the table. A trial waits for most of its time: two go side by side,
+/// each in a world of its own.
 fn trials() -> Result<Count> {
-    black_box(|name| name == TRIALS)
+    let ways = ["1/2", "2/2"];
+    scope(|threads| {
+        let run = |part| threads.spawn(move || black_box_part(part, |name| name == TRIALS));
+        let running = ways.map(run);
+        let mut count = Count::default();
+        for part in running {
+            count += part.join().expect("a part tells its errors")?;
+        }
+        Ok(count)
+    })
 }
 
 /// The test program of the trials.
@@ -222,6 +233,11 @@ fn kube() -> Result<Count> {
 
 /// Runs the chosen test programs of `freshet-tests`.
 fn black_box(chosen: impl Fn(&str) -> bool) -> Result<Count> {
+    black_box_part("1/1", chosen)
+}
+
+/// The same, and of each only a part of its tests.
+fn black_box_part(part: &str, chosen: impl Fn(&str) -> bool) -> Result<Count> {
     let metadata = MetadataCommand::new()
         .manifest_path(place::root().join("Cargo.toml"))
         .no_deps()
@@ -237,7 +253,7 @@ fn black_box(chosen: impl Fn(&str) -> bool) -> Result<Count> {
     for target in targets.filter(|target| target.is_test() && chosen(&target.name)) {
         args.extend(["--test", &target.name]);
     }
-    tests(&args)
+    counted(cargo_test(&args).env("FRESHET_PART", part))
 }
 
 /// How the reason of an ignored test ends when another step runs it.
@@ -245,8 +261,13 @@ const ELSEWHERE: &str = "cargo xtask test runs it";
 
 /// Runs `cargo test` and counts.
 fn tests(args: &[&str]) -> Result<Count> {
+    counted(&mut cargo_test(args))
+}
+
+fn cargo_test(args: &[&str]) -> Command {
     let mut command = cargo(place::root(), &["test", "--no-fail-fast"]);
-    counted(command.args(args))
+    command.args(args);
+    command
 }
 
 /// Runs a command that runs tests, and counts.

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and hands over to `freshet-bench`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, command};
 use crate::{peers, place, soak, test};
@@ -18,14 +18,24 @@ pub(crate) struct Args {
 }
 
 /// How long clients wait when a leader goes, of both brokers: it needs three of each, networks and
-/// more clients than one, so the trials' cluster measures it. Takes the number of rounds.
-fn failover(rounds: &[String]) -> Result<()> {
+/// more clients than one, so the trials' cluster measures it. Takes the number of rounds, and which of them.
+fn failover(args: &[String]) -> Result<()> {
+    let (brokers, rounds): (Vec<_>, Vec<_>) = args.iter().partition(|arg| names_a_row(arg));
+    const BROKERS: [&str; 2] = ["freshet", "kafka"];
+    if let Some(other) = brokers
+        .iter()
+        .find(|name| !BROKERS.contains(&name.as_str()))
+    {
+        bail!("`{other}` is no broker that failover knows; there are {BROKERS:?}");
+    }
+    let asked = |name: &&str| brokers.is_empty() || brokers.iter().any(|broker| broker == name);
+    let rounds: Vec<String> = rounds.into_iter().cloned().collect();
     let build = ["build", "--release", "--package", "freshet-broker"];
     process::run(&mut cargo(place::root(), &build))?;
     peers::run(&peers::Args::of(&["java", "python", "go"]))?;
     peers::system::require(peers::system::TRIALS)?;
-    for broker in ["freshet", "kafka"] {
-        let mut example = soak::example("failover", rounds);
+    for broker in BROKERS.into_iter().filter(asked) {
+        let mut example = soak::example("failover", &rounds);
         test::told(&mut example).env("FRESHET_TEST_PEER", broker);
         process::run(&mut example)?;
     }

@@ -140,6 +140,11 @@ impl Broker {
     /// Has the kernel forget what it keeps of a topic's files: the next read is the disk's.
     pub(crate) fn evict(&self, topic: &str) -> Result<()> {
         rustix::fs::sync();
+        self.forget(topic)
+    }
+
+    /// The same of what is on the disk already.
+    pub(crate) fn forget(&self, topic: &str) -> Result<()> {
         for path in self.files(topic)? {
             let file = File::open(path).context("cannot open a log")?;
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;

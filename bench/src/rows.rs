@@ -419,7 +419,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "tier-replay",
-        about: "records at fixed times while others are replayed from object storage; Freshet alone",
+        about: "records at fixed times while others are replayed from object storage, and from disks",
         kind: Kind::Tier(
             Tier::Replay,
             Load {

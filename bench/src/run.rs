@@ -507,28 +507,46 @@ impl Stand<'_> {
         result
     }
 
+    /// Freshet with a bucket beside a replay; the other side beside one from its disk.
     fn tier_replay(&mut self, row: &Row, load: &Load, measured: &mut Measured) -> Result<()> {
-        self.alone();
-        let tiers = Tiers::start(self.scratch.path(), Place::Elsewhere, Vec::new())?;
-        let read = |topic| Job {
+        self.brokers()?;
+        self.warm_up()?;
+        let both = &self.running()?.both;
+        let ids: Vec<u32> = both.iter().flat_map(Broker::ids).collect();
+        let tiers = Tiers::start(self.scratch.path(), Place::Elsewhere, ids.clone())?;
+        let read = |broker, topic| Job {
             create: false,
             remove: false,
-            ..self.sized(&COLD, &tiers.broker, topic)
+            ..self.sized(&COLD, broker, topic)
         };
-        let (cold, local) = (read("cold"), read("local"));
+        let (cold, local) = (read(&tiers.broker, "cold"), read(&tiers.broker, "local"));
+        let others = both.iter().map(|broker| read(broker, "local"));
+        let others: Vec<Job> = others.collect();
         tiers.fill(&cold)?;
-        work(&Job {
-            role: Role::Produce,
-            create: true,
-            ..local.clone()
-        })?;
-        let own: Vec<_> = self.freshets().collect();
-        self.turns_of(&own, measured, |at, turn| {
+        let kafkas = both.iter().zip(&others);
+        let kafkas = kafkas.filter(|(broker, _)| broker.side == Side::Kafka);
+        for job in [&local].into_iter().chain(kafkas.map(|(_, job)| job)) {
+            work(&Job {
+                role: Role::Produce,
+                create: true,
+                ..job.clone()
+            })?;
+        }
+        let result = self.turns(measured, |at, turn| {
             let topic = format!("{}-{at}-{turn}", row.name);
-            let bootstrap = tiers.broker.bootstrap();
-            let open = load.job(Side::Freshet, bootstrap, topic, self.args.divisor());
-            tiers.replay(&open, [&cold, &local])
-        })
+            let side = both[at].side;
+            let open = |broker: &Broker| {
+                load.job(side, broker.bootstrap(), topic.clone(), self.args.divisor())
+            };
+            match side {
+                Side::Freshet => tiers.replay(&open(&tiers.broker), [&cold, &local]),
+                Side::Kafka => tiers::catch_up(&both[at], &ids, [&open(&both[at]), &others[at]]),
+            }
+        });
+        for broker in both.iter().filter(|broker| broker.side == Side::Kafka) {
+            self.empty(broker, &COLD, "local")?;
+        }
+        result
     }
 
     /// A new cluster and a new bucket each time.

@@ -78,22 +78,14 @@ impl Tiers {
         })
     }
 
-    /// A sample of what `measure` does, which takes `bytes` of the page cache, and what others did
-    /// meanwhile.
+    /// A sample of what `measure` does, which takes `bytes` of the page cache.
     fn watched(
         &self,
         bytes: u64,
         measure: impl FnOnce(&mut Numbers) -> Result<()>,
     ) -> Result<Sample> {
         let own = [self.broker.ids(), vec![self.gateway.id()]].concat();
-        let ours = [own, self.others.clone()].concat();
-        memory::ready(bytes, || {
-            let (machine, start) = (Machine::look(&ours)?, Instant::now());
-            let mut numbers = Numbers::new();
-            measure(&mut numbers)?;
-            let foreign = foreign(&machine, &Machine::look(&ours)?, start.elapsed());
-            Ok(Sample { numbers, foreign })
-        })
+        watched(&[own, self.others.clone()].concat(), bytes, measure)
     }
 
     fn work(&self, job: &Job) -> Result<Took> {
@@ -259,18 +251,7 @@ impl Tiers {
     /// Records at fixed times: in peace, while cold records are read, while as many are read from the disk,
     /// and while their objects are downloaded past the broker.
     pub(crate) fn replay(&self, open: &Job, [cold, local]: [&Job; 2]) -> Result<Sample> {
-        let job = |name: &str| Job {
-            topic: format!("{}-{name}", open.topic),
-            ..open.clone()
-        };
-        let [cold, local] = [cold, local].map(|reads| Job {
-            place: Place::Elsewhere,
-            ..reads.clone()
-        });
-        let replay = |reads: &Job| {
-            let done = work(reads)?;
-            Ok(((done.records * reads.size) as f64 / 1e6, done.seconds))
-        };
+        let open = Open(open);
         let objects = self.segments()?;
         let mut objects = objects.iter().cycle();
         let past = || {
@@ -279,47 +260,61 @@ impl Tiers {
         };
         // Latencies are better off without a thread that replaces memory.
         self.watched(0, |numbers| {
-            let calm = self.work(&job("calm"))?.done;
-            let (beside_cold, cold_rate) = self.beside(&job("cold"), || replay(&cold))?;
-            let (beside_local, local_rate) = self.beside(&job("local"), || replay(&local))?;
-            let (beside_past, past_rate) = self.beside(&job("past"), past)?;
-            numbers.insert("cold rate".to_owned(), cold_rate);
-            numbers.insert("local rate".to_owned(), local_rate);
-            numbers.insert("past rate".to_owned(), past_rate);
-            let runs = [
-                ("calm", calm),
-                ("cold", beside_cold),
-                ("local", beside_local),
-                ("past", beside_past),
+            let calm = work(&open.beside("calm"))?;
+            let runs = vec![
+                ("cold", open.while_others("cold", || elsewhere(cold))?),
+                (
+                    "local",
+                    open.while_others("local", || from_disk(&self.broker, local))?,
+                ),
+                ("past", open.while_others("past", past)?),
             ];
-            for (when, mut done) in runs {
-                distrust(&mut done.more);
-                let kept = done
-                    .more
-                    .into_iter()
-                    .filter(|(name, _)| name.ends_with("p99"));
-                numbers.extend(kept.map(|(name, number)| (format!("{name} {when}"), number)));
-            }
-            for (when, what) in [
-                ("cold", "ack"),
-                ("cold", "end to end"),
-                ("local", "end to end"),
-                ("past", "ack"),
-                ("past", "end to end"),
-            ] {
-                let p99 = |when: &str| numbers.get(&format!("{what} p99 {when}")).copied();
-                let both = p99(when).zip(p99("calm")).context("no latencies")?;
-                numbers.insert(format!("{what} {when} / calm"), both.0 / both.1);
-            }
-            Ok(())
+            compare(calm, runs, numbers)
         })
     }
+}
 
-    /// Does a job while others `read` again and again, which gives MB and seconds; gives what was read in a
+/// The same of a broker that has all on its disk, while that is read; with these processes of ours.
+pub(crate) fn catch_up(broker: &Broker, ours: &[u32], [open, local]: [&Job; 2]) -> Result<Sample> {
+    let open = Open(open);
+    watched(ours, 0, |numbers| {
+        let calm = work(&open.beside("calm"))?;
+        let beside = open.while_others("local", || from_disk(broker, local))?;
+        compare(calm, vec![("local", beside)], numbers)
+    })
+}
+
+/// Reads all of a topic, and gives MB and seconds; the client gets the processors that nobody else wants.
+fn elsewhere(reads: &Job) -> Result<(f64, f64)> {
+    let done = work(&Job {
+        place: Place::Elsewhere,
+        ..reads.clone()
+    })?;
+    Ok(((done.records * reads.size) as f64 / 1e6, done.seconds))
+}
+
+/// The same where the kernel has forgotten what it had of it.
+fn from_disk(broker: &Broker, reads: &Job) -> Result<(f64, f64)> {
+    broker.forget(&reads.topic)?;
+    elsewhere(reads)
+}
+
+/// Records at fixed times, to a topic of their own each time.
+struct Open<'a>(&'a Job);
+
+impl Open<'_> {
+    fn beside(&self, name: &str) -> Job {
+        Job {
+            topic: format!("{}-{name}", self.0.topic),
+            ..self.0.clone()
+        }
+    }
+
+    /// Does the job while others `read` again and again, which gives MB and seconds; gives what was read in a
     /// second, too, in MB.
-    fn beside(
+    fn while_others(
         &self,
-        job: &Job,
+        name: &str,
         mut read: impl FnMut() -> Result<(f64, f64)> + Send,
     ) -> Result<(Done, f64)> {
         let over = AtomicBool::new(false);
@@ -334,12 +329,51 @@ impl Tiers {
                 }
                 Ok::<_, anyhow::Error>(megabytes / seconds)
             });
-            let took = self.work(job);
+            let done = work(&self.beside(name));
             over.store(true, Ordering::Relaxed);
             let rate = reader.join().expect("a reader tells its errors")?;
-            Ok((took?.done, rate))
+            Ok((done?, rate))
         })
     }
+}
+
+/// Tells the p99 of each run, and how many times that is of the calm one's.
+fn compare(calm: Done, runs: Vec<(&str, (Done, f64))>, numbers: &mut Numbers) -> Result<()> {
+    let p99s = |mut done: Done| {
+        distrust(&mut done.more);
+        done.more.retain(|name, _| name.ends_with("p99"));
+        done.more
+    };
+    let calm = p99s(calm);
+    for (when, (done, rate)) in runs {
+        numbers.insert(format!("{when} rate"), rate);
+        let p99s = p99s(done);
+        for what in ["ack", "end to end"] {
+            let name = format!("{what} p99");
+            let both = p99s.get(&name).zip(calm.get(&name));
+            let (beside, calm) = both.context("no latencies")?;
+            numbers.insert(format!("{name} {when}"), *beside);
+            numbers.insert(format!("{name} calm"), *calm);
+            numbers.insert(format!("{what} {when} / calm"), beside / calm);
+        }
+    }
+    Ok(())
+}
+
+/// A sample of what `measure` does, which takes `bytes` of the page cache, and what others than these
+/// processes did meanwhile.
+fn watched(
+    ours: &[u32],
+    bytes: u64,
+    measure: impl FnOnce(&mut Numbers) -> Result<()>,
+) -> Result<Sample> {
+    memory::ready(bytes, || {
+        let (machine, start) = (Machine::look(ours)?, Instant::now());
+        let mut numbers = Numbers::new();
+        measure(&mut numbers)?;
+        let foreign = foreign(&machine, &Machine::look(ours)?, start.elapsed());
+        Ok(Sample { numbers, foreign })
+    })
 }
 
 fn one_thread() -> Result<Runtime> {

@@ -8,6 +8,8 @@
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/strangers.rs"]
+mod strangers;
 #[path = "tiering/together.rs"]
 mod together;
 
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
-const ALONE: [(&str, Alone); 7] = [
+const ALONE: [(&str, Alone); 8] = [
     ("closed_segments_are_copied_as_they_are", copied),
     ("copying_is_watched_paused_and_resumed", commanded),
     ("metrics_have_kafkas_names_and_move", measured),
@@ -89,6 +91,10 @@ const ALONE: [(&str, Alone); 7] = [
     ),
     ("deleted_topics_leave_what_they_say", kept::kept),
     ("a_whole_cluster_tiers_by_its_default", by_default::switched),
+    (
+        "the_bucket_of_another_cluster_is_refused",
+        strangers::refused,
+    ),
 ];
 
 fn kafka() -> Option<String> {

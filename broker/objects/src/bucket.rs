@@ -400,6 +400,28 @@ impl Bucket {
         page.map_err(|error| asked.tell(&error))
     }
 
+    /// The names of folders right below `folder`, which ends with `/` or is empty, in no order. One request for
+    /// each 1,000 of them. A folder may be empty where the store is a file system.
+    ///
+    /// # Errors
+    /// As those of a listing.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, ObjectError> {
+        let asked = Asked {
+            doing: "list",
+            key: folder,
+        };
+        self.log_in(&asked).await?;
+        let whole = Path::parse(format!("{}{folder}", self.address.prefix));
+        let whole = whole.map_err(|error| asked.tell(&error.into()))?;
+        let below = Some(&whole).filter(|folder| !folder.is_root());
+        let listed = self.store.list_with_delimiter(below).await;
+        let listed = listed.map_err(|error| asked.tell(&error))?;
+        let names = listed.common_prefixes.iter();
+        Ok(names
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
+    }
+
     async fn remove(&self, key: &str) -> Result<(), ObjectError> {
         let asked = Asked {
             doing: "delete",

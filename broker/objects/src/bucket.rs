@@ -157,7 +157,7 @@ impl Bucket {
     /// `file:///folder`. Nothing is asked of it yet, so it may still be out of reach.
     ///
     /// `environment` is the process's: who asks, and of which server. S3 reads `AWS_*` as the AWS tools do
-    /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, container and instance roles; no profiles),
+    /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, profiles, container and instance roles),
     /// Google `GOOGLE_*` and `SERVICE_ACCOUNT`, Azure `AZURE_*`; see `object_store`'s builders for all names.
     /// An endpoint that begins with `http://` is spoken to without TLS. `FRESHET_CREDENTIALS_DIR` names a folder
     /// with a file for each such name, which win; keys for S3 are read again when their files change.

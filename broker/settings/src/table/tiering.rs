@@ -50,7 +50,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     boolean("freshet.remote.storage.shared", "false")
         .doc("Whether this cluster may begin where another one keeps objects already. Without it a broker \
               does not start if all that is below `remote.log.storage.url` has another cluster's id. Once \
-              the cluster has objects of its own there this means nothing."),
+              the cluster has objects of its own there this only silences the warning that another one has."),
     string("remote.log.storage.manager.impl.prefix", "rsm.config.")
         .no_meaning(PLUGIN)
         .doc("How names of the storage plugin's settings begin."),

@@ -1,5 +1,6 @@
 //! Object storage: the bucket, the manifests that this broker keeps, and who carries segments.
 
+mod others;
 mod probe;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use freshet_types::{NodeId, TopicId};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::others::Others;
 use self::probe::Probe;
 use crate::agreement::{Agreement, Wanted};
 use crate::doors::Doors;
@@ -93,9 +95,9 @@ impl Settings {
 }
 
 impl Tiering {
-    /// Opens the bucket, if there is one, and asks whether it takes this broker in: one that keeps
-    /// nothing yet (`is_new`) does not start before it is. All others have something to serve, so a bucket
-    /// that refuses or is away keeps none from its work.
+    /// Opens the bucket, if there is one, and asks whose it is, and whether it takes this broker in: one that
+    /// keeps nothing yet (`is_new`) does not start before it is. All others have something to serve, so a bucket
+    /// that refuses or is away keeps none from its work. Where another cluster lives none starts.
     pub(crate) async fn raise(
         doors: &Doors,
         wanted: &Wanted,
@@ -126,8 +128,13 @@ impl Tiering {
                     agreement,
                     groups,
                 };
+                let stores = wanted.quorum.roles.broker;
+                if stores && !tier.shared {
+                    let others = Others::of(&bucket, &identity.cluster_id);
+                    others.must_not_be_alone(is_new).await?;
+                }
                 let carrying = carry(bucket, &shards, &tier, around)?;
-                match wanted.quorum.roles.broker {
+                match stores {
                     true if is_new => probe.must_be_welcome().await?,
                     true => drop(tokio::spawn(probe.tell())),
                     // It stores nothing.

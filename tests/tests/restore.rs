@@ -499,7 +499,10 @@ fn refused() -> Result<()> {
     let place = Place::folder()?;
     let url = place.url();
     let start = |cluster: &str| {
-        let set = settings(place.url(), cluster);
+        let mut set = settings(place.url(), cluster);
+        // One is in the other's bucket, and says that this is meant.
+        let shared = ("freshet.remote.storage.shared", "true".to_owned());
+        set.extend((cluster != CLUSTER).then_some(shared));
         let set: Vec<_> = set
             .iter()
             .map(|(name, value)| (*name, value.as_str()))

@@ -4,10 +4,14 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "tiering/bounds.rs"]
+mod bounds;
 #[path = "tiering/by_default.rs"]
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/strangers.rs"]
+mod strangers;
 #[path = "tiering/together.rs"]
 mod together;
 
@@ -78,10 +82,11 @@ fn main() -> ExitCode {
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
-const ALONE: [(&str, Alone); 7] = [
+const ALONE: [(&str, Alone); 9] = [
     ("closed_segments_are_copied_as_they_are", copied),
     ("copying_is_watched_paused_and_resumed", commanded),
     ("metrics_have_kafkas_names_and_move", measured),
+    ("what_bounds_hold_up_is_timed", bounds::timed),
     ("a_second_replay_is_read_from_the_disk_cache", cached),
     (
         "one_fetch_reads_several_partitions_that_are_away",
@@ -89,6 +94,10 @@ const ALONE: [(&str, Alone); 7] = [
     ),
     ("deleted_topics_leave_what_they_say", kept::kept),
     ("a_whole_cluster_tiers_by_its_default", by_default::switched),
+    (
+        "the_bucket_of_another_cluster_is_refused",
+        strangers::refused,
+    ),
 ];
 
 fn kafka() -> Option<String> {

@@ -157,7 +157,7 @@ impl Bucket {
     /// `file:///folder`. Nothing is asked of it yet, so it may still be out of reach.
     ///
     /// `environment` is the process's: who asks, and of which server. S3 reads `AWS_*` as the AWS tools do
-    /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, container and instance roles; no profiles),
+    /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, profiles, container and instance roles),
     /// Google `GOOGLE_*` and `SERVICE_ACCOUNT`, Azure `AZURE_*`; see `object_store`'s builders for all names.
     /// An endpoint that begins with `http://` is spoken to without TLS. `FRESHET_CREDENTIALS_DIR` names a folder
     /// with a file for each such name, which win; keys for S3 are read again when their files change.
@@ -398,6 +398,28 @@ impl Bucket {
         };
         let page = wanted.page(listing, root.len()).await;
         page.map_err(|error| asked.tell(&error))
+    }
+
+    /// The names of folders right below `folder`, which ends with `/` or is empty, in no order. One request for
+    /// each 1,000 of them. A folder may be empty where the store is a file system.
+    ///
+    /// # Errors
+    /// As those of a listing.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, ObjectError> {
+        let asked = Asked {
+            doing: "list",
+            key: folder,
+        };
+        self.log_in(&asked).await?;
+        let whole = Path::parse(format!("{}{folder}", self.address.prefix));
+        let whole = whole.map_err(|error| asked.tell(&error.into()))?;
+        let below = Some(&whole).filter(|folder| !folder.is_root());
+        let listed = self.store.list_with_delimiter(below).await;
+        let listed = listed.map_err(|error| asked.tell(&error))?;
+        let names = listed.common_prefixes.iter();
+        Ok(names
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
     }
 
     async fn remove(&self, key: &str) -> Result<(), ObjectError> {

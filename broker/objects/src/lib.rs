@@ -18,9 +18,12 @@ mod address;
 mod answer;
 mod bucket;
 mod failure;
+mod ini;
+mod keys;
 mod mounted;
 mod open;
 mod page;
+mod profile;
 mod trust;
 mod upload;
 

@@ -1,12 +1,9 @@
 //! Credentials as files: a folder with one file for each name that the environment could say.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use async_trait::async_trait;
 use freshet_env::objects::mounted::{Mounted, Written};
-use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
+
+use crate::keys::{Keys, Ledger};
 
 /// The variable that names the folder.
 pub(crate) const FOLDER: &str = "FRESHET_CREDENTIALS_DIR";
@@ -46,60 +43,32 @@ pub(crate) fn said(
     })
 }
 
-/// Keys for S3 that are read again when their files have changed.
-#[derive(Debug)]
-pub(crate) struct Keys {
-    folder: Mounted,
-    read: Mutex<Option<(Written, Arc<AwsCredential>)>>,
+/// Keys for S3 of such a folder; `None` if it has none: then others are asked who asks.
+pub(crate) fn keys(folder: &Mounted) -> Option<Keys> {
+    let has_both = folder.has(KEY_ID) && folder.has(KEY);
+    has_both.then(|| Keys::of(Secret(folder.clone())))
 }
 
-impl Keys {
-    /// `None` if the folder has no keys: then others are asked who asks.
-    pub(crate) fn of(folder: &Mounted) -> Option<Self> {
-        (folder.has(KEY_ID) && folder.has(KEY)).then(|| Self {
-            folder: folder.clone(),
-            read: Mutex::default(),
-        })
+struct Secret(Mounted);
+
+impl Ledger for Secret {
+    fn written(&self) -> Written {
+        self.0.written(&[KEY_ID, KEY, TOKEN])
     }
 
-    fn read(&self) -> io::Result<AwsCredential> {
-        let token = self.folder.value(TOKEN).ok();
+    fn read(&self) -> Result<AwsCredential, String> {
+        let folder = &self.0;
+        let value = |name| {
+            folder.value(name).map_err(|why| {
+                let folder = folder.folder().display();
+                format!("the keys in {folder} cannot be read: {why}")
+            })
+        };
+        let token = folder.value(TOKEN).ok();
         Ok(AwsCredential {
-            key_id: self.folder.value(KEY_ID)?,
-            secret_key: self.folder.value(KEY)?,
+            key_id: value(KEY_ID)?,
+            secret_key: value(KEY)?,
             token: token.filter(|token| !token.is_empty()),
-        })
-    }
-
-    fn current(&self) -> io::Result<Arc<AwsCredential>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = || self.folder.written(&[KEY_ID, KEY, TOKEN]);
-        let before = written();
-        if let Some((known, keys)) = &*read
-            && *known == before
-        {
-            return Ok(Arc::clone(keys));
-        }
-        let keys = Arc::new(self.read()?);
-        // An id and a key of two moments are a pair for one request at most: it is refused, and the next
-        // one reads them again.
-        *read = (written() == before).then(|| (before, Arc::clone(&keys)));
-        Ok(keys)
-    }
-}
-
-#[async_trait]
-impl CredentialProvider for Keys {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        self.current().map_err(|why| object_store::Error::Generic {
-            store: "S3",
-            source: format!(
-                "the keys in {} cannot be read: {why}",
-                self.folder.folder().display()
-            )
-            .into(),
         })
     }
 }
@@ -112,7 +81,10 @@ impl CredentialProvider for Keys {
 mod tests {
     use std::fs::{self, File};
     use std::path::Path;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
+
+    use object_store::CredentialProvider as _;
 
     use super::*;
 
@@ -138,7 +110,7 @@ mod tests {
             [own("AWS_REGION", "eu-central-1"), own("AWS_TIMEOUT", "5s")]
         );
         assert!(
-            Keys::of(&Mounted::at(folder.path())).is_none(),
+            keys(&Mounted::at(folder.path())).is_none(),
             "it has no keys"
         );
     }
@@ -168,7 +140,7 @@ mod tests {
             }
         };
         put("first", 1);
-        let keys = Keys::of(&Mounted::at(folder.path())).unwrap();
+        let keys = keys(&Mounted::at(folder.path())).unwrap();
         assert_eq!(keys.get_credential().await.unwrap().key_id, "first");
         let again = keys.get_credential().await.unwrap();
         assert!(Arc::ptr_eq(&again, &keys.get_credential().await.unwrap()));

@@ -18,8 +18,9 @@ use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Connector;
 use crate::bucket::Limits;
 use crate::failure::words;
-use crate::mounted;
+use crate::keys;
 use crate::trust::{BUNDLE, trusting};
+use crate::{mounted, profile};
 
 /// The SDKs' name for what `object_store` calls AWS_METADATA_ENDPOINT.
 const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
@@ -66,7 +67,12 @@ pub(crate) fn open(
     limits: &Limits,
     counts: &Arc<RequestCounts>,
 ) -> Result<Opened, OpenError> {
-    let said = mounted::said(environment).map_err(|why| wrong(address, why))?;
+    let mut said = mounted::said(environment).map_err(|why| wrong(address, why))?;
+    let mut keys = None;
+    if address.keeper == Keeper::S3 {
+        let of_profile = profile::consult(&mut said.names).map_err(|why| wrong(address, why))?;
+        keys = said.folder.as_ref().and_then(mounted::keys).or(of_profile);
+    }
     let environment = &said.names;
     if address.keeper != Keeper::Files {
         // reqwest takes whichever is installed; another one that is there already is as good.
@@ -82,13 +88,10 @@ pub(crate) fn open(
     let connector = Connector::new(counts);
     let (opened, names) = match address.keeper {
         Keeper::Files => return files(address),
-        Keeper::S3 => {
-            let keys = said.folder.as_ref().and_then(mounted::Keys::of);
-            (
-                s3(address, environment, keys, (options, connector)),
-                "AWS_*",
-            )
-        }
+        Keeper::S3 => (
+            s3(address, environment, keys, (options, connector)),
+            "AWS_*",
+        ),
         Keeper::Google => (
             google(address, environment, (options, connector)),
             "GOOGLE_*",
@@ -163,7 +166,7 @@ fn files(address: &Address) -> Result<Opened, OpenError> {
 fn s3(
     address: &Address,
     environment: &[(String, String)],
-    keys: Option<mounted::Keys>,
+    keys: Option<keys::Keys>,
     (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new()

@@ -36,11 +36,16 @@ pub struct RemoteTraffic {
     pub beginnings: AtomicU64,
     /// Of these, those that were not answered.
     pub failed_beginnings: AtomicU64,
+    /// Objects that were to be deleted. Those of a topic that is deleted are counted for the broker only: nobody
+    /// leads it any more.
+    pub deletions: AtomicU64,
+    /// Of these, those that failed, and were tried again.
+    pub failed_deletions: AtomicU64,
 }
 
 /// Counts more for all of these at once: the broker, and a topic.
-pub(crate) fn count(
-    these: [&RemoteTraffic; 2],
+pub(crate) fn count<'a>(
+    these: impl IntoIterator<Item = &'a RemoteTraffic>,
     counter: fn(&RemoteTraffic) -> &AtomicU64,
     more: u64,
 ) {

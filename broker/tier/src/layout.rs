@@ -19,6 +19,9 @@ pub fn shard_of(partition: TopicPartition, shards: i32) -> PartitionId {
     i32::try_from(crc32c(&key) % shards).expect("below a positive i32")
 }
 
+/// What objects of all clusters begin with, below the prefix of a bucket; the cluster's id comes next.
+pub const CLUSTERS: &str = "freshet/";
+
 /// Names objects of one cluster below one prefix of a bucket.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -48,7 +51,7 @@ impl Layout {
         let prefix = prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
         Self {
-            root: format!("{prefix}{slash}freshet/{cluster}"),
+            root: format!("{prefix}{slash}{CLUSTERS}{cluster}"),
         }
     }
 
@@ -107,7 +110,12 @@ impl Layout {
 
     /// What a broker stores for a moment, to see whether it may.
     pub fn probe(&self, nonce: [u8; 16]) -> String {
-        format!("{}/probe/{:032x}", self.root, u128::from_be_bytes(nonce))
+        format!("{}{:032x}", self.probes(), u128::from_be_bytes(nonce))
+    }
+
+    /// What all begin with that brokers store for a moment.
+    pub fn probes(&self) -> String {
+        format!("{}/probe/", self.root)
     }
 
     /// All objects of a partition begin with this.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use freshet_env::Objects;
 use freshet_objects::{Bucket, Limits};
 use freshet_tier::{
-    ClusterExport, ExportedTopic, GroupPositions, Layout, Manifest, PositionsExport,
+    CLUSTERS, ClusterExport, ExportedTopic, GroupPositions, Layout, Manifest, PositionsExport,
     newest_manifest,
 };
 use freshet_types::{ClusterId, LeaderEpoch, Offset, PartitionId, TopicPartition};
@@ -18,8 +18,6 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 32;
 /// Names in one page of a listing.
 const PAGE: usize = 1000;
-/// What the names of all clusters begin with.
-const CLUSTERS: &str = "freshet/";
 /// Behind all that a name of ours can have.
 const BEHIND: char = '~';
 

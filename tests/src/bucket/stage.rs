@@ -43,7 +43,10 @@ pub(super) fn broker(environment: &[(String, String)]) -> Result<Broker> {
     broker_with(environment, &[])
 }
 
-fn broker_with(environment: &[(String, String)], more: &[(&str, &str)]) -> Result<Broker> {
+pub(super) fn broker_with(
+    environment: &[(String, String)],
+    more: &[(&str, &str)],
+) -> Result<Broker> {
     let set = settings();
     let set = set.iter().map(|(name, value)| (*name, value.as_str()));
     let set: Vec<_> = set.chain(more.iter().copied()).collect();

@@ -125,7 +125,9 @@ fn off_and_on(broker: &Broker, raw: &mut Raw, end: i64) -> Result<()> {
 
 /// A file that says so becomes a setting of the cluster, and that is asked before it goes.
 fn in_a_file(place: &Place) -> Result<()> {
-    let broker = broker_with(place, &[(TIERS, "true")])?;
+    // Another cluster was there before.
+    let set = [(TIERS, "true"), ("freshet.remote.storage.shared", "true")];
+    let broker = broker_with(place, &set)?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     raw.create_topic("t", SMALL)?;
     let end = produce(&mut raw, "t", 24)?;

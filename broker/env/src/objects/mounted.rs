@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -26,9 +27,10 @@ pub fn certificates(path: &str) -> io::Result<Vec<u8>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted(PathBuf);
 
-/// When some of its files were written.
+/// When some of its files were written. Two that follow within one tick of the kernel's clock are told apart by
+/// their numbers and lengths.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written(Vec<Option<SystemTime>>);
+pub struct Written(Vec<Option<(SystemTime, u64, u64)>>);
 
 impl Mounted {
     /// The one that is there. Nothing is looked at yet.
@@ -85,7 +87,10 @@ impl Mounted {
 
     /// When these files were written; another answer means that they may say something else now.
     pub fn written(&self, names: &[&str]) -> Written {
-        let at = |name: &&str| fs::metadata(self.0.join(name)).ok()?.modified().ok();
+        let at = |name: &&str| {
+            let file = fs::metadata(self.0.join(name)).ok()?;
+            Some((file.modified().ok()?, file.ino(), file.len()))
+        };
         Written(names.iter().map(at).collect())
     }
 }

@@ -271,6 +271,26 @@ pub(crate) async fn empty_ranges_are_within(store: &dyn Objects) {
     }
 }
 
+/// Folders are told and objects are not, also where something lies deeper, or beside.
+pub(crate) async fn folders_are_told(store: &Bucket) {
+    for key in ["w/one/a", "w/one/b", "w/two/deep/c", "w/file", "wide/x/y"] {
+        let put = store.put_new(key, &mut Bytes::from_static(b"1")).await;
+        put.unwrap();
+    }
+    let mut names = store.folders("w/").await.unwrap();
+    names.sort();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(store.folders("w/one/").await.unwrap(), [""; 0]);
+    assert_eq!(store.folders("nowhere/").await.unwrap(), [""; 0]);
+    let all = store.folders("").await.unwrap();
+    assert!(
+        ["w", "wide"]
+            .iter()
+            .all(|one| all.iter().any(|name| name == one)),
+        "{all:?}"
+    );
+}
+
 /// A prefix may end within a name, pages may begin at what is no name, and there may be many.
 pub(crate) async fn pages_fit_together(store: &dyn Objects, count: usize) {
     let one = Bytes::from_static(b"1");

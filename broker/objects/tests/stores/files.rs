@@ -45,6 +45,7 @@ async fn local_files_answer_all_cases() {
     cases::names_are_kept_or_refused(&store).await;
     cases::empty_ranges_are_within(&store).await;
     cases::pages_fit_together(&store, 100).await;
+    cases::folders_are_told(&store).await;
 }
 
 /// Looks at the store whenever a part of it is read.

@@ -44,6 +44,13 @@ async fn an_s3_server_answers_all_cases() {
     cases::empty_ranges_are_within(&store).await;
     // The server's own pages are 1,000 long.
     cases::pages_fit_together(&store, 1203).await;
+    cases::folders_are_told(&store).await;
+    let below = gateway.open(
+        &format!("s3://{BUCKET}/below"),
+        "a secret of this test",
+        &Limits::default(),
+    );
+    cases::folders_are_told(&below).await;
 }
 
 #[tokio::test]

@@ -127,7 +127,8 @@ impl SegmentBytes for Batches {
     fn read(&self, range: Range<u64>, memory: BytesMut) -> ObjectWait<'_, BytesMut> {
         Box::pin(async move {
             let bytes = range.end.saturating_sub(range.start);
-            self.shared.sent.pass(bytes).await;
+            let held_up = &self.shared.parts.counts.copy_throttle_times;
+            self.shared.sent.pass(bytes, Some(held_up)).await;
             let ask = |done| self.segment.read(range, memory, done);
             let read = read_here(&self.partition, self.leader_epoch, ask).await;
             read.map_err(|error| ObjectError {

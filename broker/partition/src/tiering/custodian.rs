@@ -58,6 +58,7 @@ impl Custodian {
             shared: Arc::clone(&shared),
             at: partition.id(),
             epoch: partition.leader_epoch(),
+            traffic: Some(Arc::clone(partition.traffic())),
         };
         Self {
             shared,

@@ -67,12 +67,12 @@ pub struct CopyCounts {
     pub cluster_exports: AtomicU64,
     /// Tries at that which failed.
     pub failed_cluster_exports: AtomicU64,
-    /// Objects that were to be deleted.
-    pub deletions: AtomicU64,
-    /// Of these, those that failed, and were tried again.
-    pub failed_deletions: AtomicU64,
     /// How long the store takes to answer readers.
     pub fetch_times: FetchTimes,
+    /// How long parts of segments were held up by the bound for copies; those that were not do not count.
+    pub copy_throttle_times: FetchTimes,
+    /// The same of what is asked of the store for readers.
+    pub fetch_throttle_times: FetchTimes,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
     /// What was asked of the store by all who use it, readers too.

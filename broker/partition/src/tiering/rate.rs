@@ -40,15 +40,20 @@ impl Rate {
         }
     }
 
-    /// Waits until so many bytes may go.
-    pub(super) async fn pass(&self, bytes: u64) {
+    /// Waits until so many bytes may go; whoever had to is counted among `held_up`.
+    pub(super) async fn pass(&self, bytes: u64, held_up: Option<&FetchTimes>) {
+        let mut since = None;
         loop {
             let now = self.clock.monotonic();
+            let from = *since.get_or_insert(now.0);
             let free_at = {
                 let mut throttle = self.throttle.lock();
                 throttle.set_rate((self.wanted)(), now);
                 if throttle.may_copy(now) {
                     throttle.copied(bytes, now);
+                    if let Some(times) = held_up.filter(|_| now.0 > from) {
+                        times.observe(now.0 - from);
+                    }
                     return;
                 }
                 throttle.free_at()
@@ -118,6 +123,12 @@ impl PacedReads {
         }
     }
 
+    async fn pass(&self, bytes: u64) {
+        let counts = self.counts.as_ref();
+        let held_up = counts.map(|counts| &counts.fetch_throttle_times);
+        self.rate.pass(bytes, held_up).await;
+    }
+
     async fn time<T>(&self, asking: ObjectWait<'_, T>) -> Result<T, ObjectError> {
         let from = self.rate.clock.monotonic().0;
         let answer = asking.await;
@@ -137,7 +148,7 @@ impl Objects for PacedReads {
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
         Box::pin(async move {
             let bytes = range.end.saturating_sub(range.start);
-            self.rate.pass(bytes).await;
+            self.pass(bytes).await;
             self.time(self.objects.get_range(key, range)).await
         })
     }
@@ -150,7 +161,7 @@ impl Objects for PacedReads {
     ) -> ObjectWait<'a, Vec<Bytes>> {
         Box::pin(async move {
             let bytes = range.end.saturating_sub(range.start);
-            self.rate.pass(bytes).await;
+            self.pass(bytes).await;
             self.time(self.objects.get_pieces(key, range, piece)).await
         })
     }
@@ -213,6 +224,15 @@ mod tests {
         let times = &counts.fetch_times;
         assert_eq!(times.buckets().iter().sum::<u64>(), 5);
         assert!(times.sum_ms() < 500, "{} ms", times.sum_ms());
+        // The first one is not held up, nor is the last.
+        let held_up = &counts.fetch_throttle_times;
+        let count = held_up.buckets().iter().sum::<u64>();
+        assert!((2..=3).contains(&count), "{count}");
+        assert!(
+            (800..10_000).contains(&held_up.sum_ms()),
+            "{} ms",
+            held_up.sum_ms()
+        );
     }
 
     #[test]

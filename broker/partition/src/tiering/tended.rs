@@ -10,6 +10,7 @@ use freshet_types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::Shared;
 use super::carry::CarryError;
+use crate::traffic::{Traffic, count};
 
 /// Why nobody goes on with a copy of a manifest.
 pub(super) enum Trouble {
@@ -42,6 +43,8 @@ pub(super) struct Tended {
     pub(super) at: TopicPartition,
     /// The leader's, or any for a topic that is deleted.
     pub(super) epoch: LeaderEpoch,
+    /// What is counted for its topic, as long as there is one.
+    pub(super) traffic: Option<Arc<Traffic>>,
 }
 
 impl Tended {
@@ -126,10 +129,11 @@ impl Tended {
         let mut ids = Vec::with_capacity(doomed.len());
         for (id, start) in doomed {
             let key = parts.layout.segment(self.at, start, id);
-            parts.counts.deletions.fetch_add(1, Ordering::Relaxed);
+            let topic = self.traffic.iter().map(|it| it.remote());
+            let both = || topic.clone().chain([&parts.counts.traffic]);
+            count(both(), |it| &it.deletions, 1);
             if let Err(error) = self.shared.drop_object(&key).await {
-                let failures = &parts.counts.failed_deletions;
-                failures.fetch_add(1, Ordering::Relaxed);
+                count(both(), |it| &it.failed_deletions, 1);
                 return Err(failed(&error));
             }
             ids.push(id);

@@ -319,7 +319,11 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::over(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// What a broker has left there is found again.
+    fn over(folder: tempfile::TempDir) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let dir = LogDir::open(disk, folder.path()).expect("a log directory");
@@ -577,11 +581,16 @@ impl Rig {
         assert_eq!((at, restored.segments()), (AT, manifest.segments()));
     }
 
+    async fn stop(self) {
+        drop(self.leave().await);
+    }
+
+    /// The same, and what is on the disk stays.
     #[expect(
         clippy::disallowed_methods,
         reason = "the directory's thread waits for tasks of this runtime"
     )]
-    async fn stop(mut self) {
+    async fn leave(mut self) -> tempfile::TempDir {
         self.custodians.stop();
         let thread = self.thread.take().expect("it runs");
         let writers = Arc::clone(&self.writers);
@@ -591,6 +600,7 @@ impl Rig {
         })
         .await
         .expect("stopped");
+        self.folder
     }
 }
 

@@ -58,6 +58,7 @@ async fn look(
         shared: Arc::clone(shared),
         at,
         epoch: NOBODY,
+        traffic: None,
     };
     match tended.ask(Ask::Describe).await? {
         Answer::Manifest(copy) => Ok((tended, copy)),

@@ -4,7 +4,6 @@
 //! whoever sums takes one kind of them (`{topic!=""}`).
 
 use std::collections::BTreeMap;
-use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,7 +19,7 @@ type Counter = fn(&RemoteTraffic) -> &AtomicU64;
 type Gauge = fn(&Row) -> u64;
 
 #[rustfmt::skip]
-const METERS: [(&str, Counter); 8] = [
+const METERS: [(&str, Counter); 10] = [
     ("RemoteCopyRequestsPerSec", |it| &it.copies),
     ("RemoteCopyErrorsPerSec", |it| &it.failed_copies),
     ("RemoteCopyBytesPerSec", |it| &it.copied_bytes),
@@ -29,6 +28,8 @@ const METERS: [(&str, Counter); 8] = [
     ("RemoteFetchBytesPerSec", |it| &it.read_bytes),
     ("BuildRemoteLogAuxStateRequestsPerSec", |it| &it.beginnings),
     ("BuildRemoteLogAuxStateErrorsPerSec", |it| &it.failed_beginnings),
+    ("RemoteDeleteRequestsPerSec", |it| &it.deletions),
+    ("RemoteDeleteErrorsPerSec", |it| &it.failed_deletions),
 ];
 
 const GAUGES: [(&str, Gauge); 5] = [
@@ -51,13 +52,6 @@ pub(super) fn render(
         let value = |traffic| counter(traffic).load(Relaxed);
         let topics = shown().map(|(topic, row)| (topic, value(row.traffic.remote())));
         meter(page, name, value(&counts.traffic), topics);
-    }
-    // Topics that are deleted have no partitions by then.
-    for (name, counter) in [
-        ("RemoteDeleteRequestsPerSec", &counts.deletions),
-        ("RemoteDeleteErrorsPerSec", &counts.failed_deletions),
-    ] {
-        meter(page, name, counter.load(Relaxed), iter::empty());
     }
     for (name, gauge) in GAUGES {
         let all = rows.values().map(gauge).sum();
@@ -127,8 +121,8 @@ mod tests {
             &done.read_bytes,
             &done.beginnings,
             &done.failed_beginnings,
-            &counts.deletions,
-            &counts.failed_deletions,
+            &done.deletions,
+            &done.failed_deletions,
         ]) {
             counter.store(value, Relaxed);
         }
@@ -143,27 +137,27 @@ mod tests {
             values.map(str::to_owned).collect()
         };
         for (name, all, topic) in [
-            ("remotecopyrequests_total", 1000, Some(105)),
-            ("remotecopyerrors_total", 1001, Some(106)),
-            ("remotecopybytes_total", 1002, Some(107)),
-            ("remotefetchrequests_total", 1003, Some(108)),
-            ("remotefetcherrors_total", 1004, Some(109)),
-            ("remotefetchbytes_total", 1005, Some(110)),
-            ("buildremotelogauxstaterequests_total", 1006, Some(111)),
-            ("buildremotelogauxstateerrors_total", 1007, Some(112)),
-            ("remotedeleterequests_total", 1008, None),
-            ("remotedeleteerrors_total", 1009, None),
-            ("remotecopylagbytes", 603, Some(101)),
-            ("remotecopylagsegments", 606, Some(102)),
-            ("remotedeletelagsegments", 609, Some(103)),
-            ("remotelogmetadatacount", 612, Some(104)),
-            ("remotelogsizebytes", 600, Some(100)),
+            ("remotecopyrequests_total", 1000, 105),
+            ("remotecopyerrors_total", 1001, 106),
+            ("remotecopybytes_total", 1002, 107),
+            ("remotefetchrequests_total", 1003, 108),
+            ("remotefetcherrors_total", 1004, 109),
+            ("remotefetchbytes_total", 1005, 110),
+            ("buildremotelogauxstaterequests_total", 1006, 111),
+            ("buildremotelogauxstateerrors_total", 1007, 112),
+            ("remotedeleterequests_total", 1008, 113),
+            ("remotedeleteerrors_total", 1009, 114),
+            ("remotecopylagbytes", 603, 101),
+            ("remotecopylagsegments", 606, 102),
+            ("remotedeletelagsegments", 609, 103),
+            ("remotelogmetadatacount", 612, 104),
+            ("remotelogsizebytes", 600, 100),
         ] {
-            let mut expected = vec![format!(" {all}")];
-            if let Some(a) = topic {
-                expected.push(format!("{{topic=\"a\"}} {a}"));
-                expected.push(format!("{{topic=\"b\"}} {}", a + 100));
-            }
+            let expected = [
+                format!(" {all}"),
+                format!("{{topic=\"a\"}} {topic}"),
+                format!("{{topic=\"b\"}} {}", topic + 100),
+            ];
             assert_eq!(values(name), expected, "{name}: {page}");
         }
     }

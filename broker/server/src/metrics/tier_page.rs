@@ -36,7 +36,7 @@ pub(super) fn render(partitions: &Directory) -> String {
     let mut page = String::new();
     if let Some(readers) = partitions.past_readers() {
         counters(&mut page, readers);
-        fetch_times(&mut page, &readers.copies().fetch_times);
+        times(&mut page, readers.copies());
         load(&mut page, readers.load());
         let rows = rows(partitions.all());
         topics(&mut page, &rows, SHOWN);
@@ -73,9 +73,29 @@ fn counters(page: &mut String, readers: &PastReaders) {
     }
 }
 
-fn fetch_times(page: &mut String, times: &FetchTimes) {
-    let name = "freshet_remote_fetch_seconds";
-    let help = "From a range asked of the store for readers to its answer.";
+fn times(page: &mut String, copies: &CopyCounts) {
+    for (name, help, times) in [
+        (
+            "fetch",
+            "From a range asked of the store for readers to its answer.",
+            &copies.fetch_times,
+        ),
+        (
+            "fetch_throttle",
+            "How long such a range was held up by remote.log.manager.fetch.max.bytes.per.second.",
+            &copies.fetch_throttle_times,
+        ),
+        (
+            "copy_throttle",
+            "How long a part of a segment was held up by remote.log.manager.copy.max.bytes.per.second.",
+            &copies.copy_throttle_times,
+        ),
+    ] {
+        histogram(page, &format!("freshet_remote_{name}_seconds"), help, times);
+    }
+}
+
+fn histogram(page: &mut String, name: &str, help: &str, times: &FetchTimes) {
     head(page, name, help, "histogram");
     let mut count = 0;
     let bounds = FETCH_BOUNDS_MS
@@ -161,8 +181,8 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22]
         ("manifest_exports", "Manifests stored.", &copies.exports),
         ("cluster_exports", "Exports of topics and settings, and of positions of groups.", &copies.cluster_exports),
         ("cluster_export_errors", "Tries at that which failed.", &copies.failed_cluster_exports),
-        ("delete_requests", "Objects that were to be deleted.", &copies.deletions),
-        ("delete_errors", "Of these, those that failed and were tried again.", &copies.failed_deletions),
+        ("delete_requests", "Objects that were to be deleted.", &done.deletions),
+        ("delete_errors", "Of these, those that failed and were tried again.", &done.failed_deletions),
         ("fetch_requests", "Ranges asked of the store.", &reads.requests),
         ("fetch_errors", "Of these, those that failed.", &reads.failed),
         ("fetch_bytes", "Bytes that came from the store.", &reads.fetched_bytes),
@@ -298,11 +318,13 @@ mod tests {
             waiting: 2,
         };
         load(&mut page, gate);
-        let times = FetchTimes::default();
-        [40, 40, 60_000]
-            .into_iter()
-            .for_each(|ms| times.observe(ms));
-        fetch_times(&mut page, &times);
+        let copies = CopyCounts::default();
+        for ms in [40, 40, 60_000] {
+            copies.fetch_times.observe(ms);
+        }
+        copies.fetch_throttle_times.observe(7);
+        copies.copy_throttle_times.observe(2_000);
+        times(&mut page, &copies);
         for expected in [
             "freshet_remote_reader_places 16",
             "freshet_remote_reader_busy 3",
@@ -313,6 +335,9 @@ mod tests {
             "freshet_remote_fetch_seconds_bucket{le=\"+Inf\"} 3",
             "freshet_remote_fetch_seconds_sum 60.08",
             "freshet_remote_fetch_seconds_count 3",
+            "freshet_remote_fetch_throttle_seconds_sum 0.007",
+            "freshet_remote_copy_throttle_seconds_bucket{le=\"1\"} 0",
+            "freshet_remote_copy_throttle_seconds_bucket{le=\"2.5\"} 1",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

@@ -9,6 +9,7 @@ use crate::overrides::{NO_STORE, REMOTE, TIERS};
 
 const ENABLE: &str = "remote.log.storage.system.enable";
 const URL: &str = "remote.log.storage.url";
+const SHARED: &str = "freshet.remote.storage.shared";
 const DISK_BYTES: &str = "freshet.remote.read.disk.cache.bytes";
 const DISK_DIR: &str = "freshet.remote.read.disk.cache.dir";
 
@@ -20,6 +21,8 @@ pub struct TierSettings {
     pub enabled: bool,
     /// `remote.log.storage.url`; there is one when `enabled`. Read once, at start.
     pub url: Option<String>,
+    /// `freshet.remote.storage.shared`: another cluster may have been there first. Read once, at start.
+    pub shared: bool,
     /// `remote.log.manager.task.interval.ms`.
     pub interval_ms: u64,
     /// `remote.log.manager.copier.thread.pool.size`: segments that are copied at a time. Dynamic.
@@ -105,6 +108,7 @@ impl Layers {
         TierSettings {
             enabled: self.flag(ENABLE),
             url: self.value(URL).map(str::to_owned),
+            shared: self.flag(SHARED),
             interval_ms: self.unsigned("remote.log.manager.task.interval.ms"),
             copiers: self.size("remote.log.manager.copier.thread.pool.size"),
             copy_bytes_per_second: rate("remote.log.manager.copy.max.bytes.per.second"),
@@ -186,6 +190,7 @@ mod tests {
         let expected = TierSettings {
             enabled: false,
             url: None,
+            shared: false,
             interval_ms: 30_000,
             copiers: 10,
             copy_bytes_per_second: u64::MAX,
@@ -216,6 +221,7 @@ mod tests {
         let set = [
             "remote.log.storage.system.enable=true",
             "remote.log.storage.url=s3://bucket/prefix",
+            "freshet.remote.storage.shared=true",
             "remote.log.manager.copier.thread.pool.size=3",
             "remote.log.manager.copy.max.bytes.per.second=1000",
             "rlmm.config.remote.log.metadata.topic.num.partitions=7",
@@ -227,7 +233,7 @@ mod tests {
         let name = "remote.log.manager.fetch.max.bytes.per.second";
         layers.cluster = Arc::new(Overrides::from([(name.to_owned(), "2000".to_owned())]));
         let tier = layers.tier();
-        assert!(tier.enabled);
+        assert!(tier.enabled && tier.shared);
         assert_eq!(tier.url.as_deref(), Some("s3://bucket/prefix"));
         assert_eq!((tier.copiers, tier.metadata_partitions), (3, 7));
         let rates = (tier.copy_bytes_per_second, tier.fetch_bytes_per_second);

@@ -47,6 +47,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Which object storage: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, \
               or `file:///folder`. Who asks, and of which server, the environment says: `AWS_*`, \
               `GOOGLE_*`, `AZURE_*`."),
+    boolean("freshet.remote.storage.shared", "false")
+        .doc("Whether this cluster may begin where another one keeps objects already. Without it a broker \
+              does not start if all that is below `remote.log.storage.url` has another cluster's id. Once \
+              the cluster has objects of its own there this only silences the warning that another one has."),
     string("remote.log.storage.manager.impl.prefix", "rsm.config.")
         .no_meaning(PLUGIN)
         .doc("How names of the storage plugin's settings begin."),

@@ -7,6 +7,7 @@ mod full;
 mod identity;
 mod leaders;
 mod objects;
+mod profile;
 mod slow;
 mod trusted;
 mod uploads;
@@ -42,7 +43,7 @@ pub enum BucketNeeds {
 /// All of them.
 pub fn bucket_trials() -> impl Iterator<Item = BucketTrial> {
     use BucketNeeds::{Clock, Mount, Network, Nothing};
-    let all: [(&str, BucketNeeds, Run); 16] = [
+    let all: [(&str, BucketNeeds, Run); 17] = [
         (
             "a_bucket_that_refuses_is_left_alone_and_made_up_with",
             Nothing,
@@ -107,6 +108,11 @@ pub fn bucket_trials() -> impl Iterator<Item = BucketTrial> {
             "a_broker_without_keys_is_told_who_it_is_by_where_it_runs",
             Nothing,
             identity::known,
+        ),
+        (
+            "a_broker_finds_its_keys_in_the_files_of_the_aws_tools",
+            Nothing,
+            profile::at_home,
         ),
         (
             "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, bail, ensure};
 
 use crate::authority::Authority;
-use crate::bucket::stage::{RECOVERY, broker};
+use crate::bucket::stage::{RECOVERY, broker, broker_with};
 use crate::bucket::{Book, Gateway};
 use crate::raw::Raw;
 
@@ -72,7 +72,8 @@ fn refused(environment: &Environment) -> Result<()> {
 
 /// Writes, and reads from the bucket what has left the disk.
 fn works(environment: &Environment) -> Result<()> {
-    let broker = broker(environment)?;
+    // Each of them is a cluster of its own.
+    let broker = broker_with(environment, &[("freshet.remote.storage.shared", "true")])?;
     let mut raw = Raw::connect(broker.bootstrap())?;
     let mut book = Book::small("t").make(&mut raw)?;
     book.write(&mut raw, 2)?;

@@ -334,7 +334,7 @@ const STALLS: &[Fault] = &[
             "promises_are_kept_in_every_life",
         ],
     ),
-    in_part(
+    tried(
         30,
         "packets are lost, doubled, reordered or damaged",
         "connections hide it or break",
@@ -342,14 +342,12 @@ const STALLS: &[Fault] = &[
             "what_was_agreed_survives_every_storm",
             "promises_are_kept_in_every_life",
         ],
-        "packets out of order or damaged: this needs netem in the kernel",
     ),
-    in_part(
+    tried(
         31,
         "a line is slow or thin",
-        "nobody is fenced for it; work slows down smoothly",
+        "nobody is fenced for it; work slows down smoothly; controllers decide on if they were told how late it is",
         &[],
-        "a line that is late: the trial makes it thin, and delay needs netem in the kernel",
     ),
     tried(
         32,

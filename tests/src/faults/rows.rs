@@ -250,8 +250,11 @@ const DISKS: &[Fault] = &[
         20,
         "a block is written to or read from the wrong place",
         "checksum and offset do not fit; as row 11",
-        &["a_batch_with_a_flipped_bit_is_not_handed_out"],
-        "as a fault of the simulated disk",
+        &[
+            "what_is_read_from_elsewhere_never_reaches_a_reader",
+            "what_is_written_elsewhere_never_reaches_a_reader",
+        ],
+        "a whole batch in the place of an earlier one of its segment, while the index is at hand: readers skip what should be there",
     ),
     tried(
         21,

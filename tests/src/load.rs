@@ -260,6 +260,18 @@ impl Load {
         times
     }
 
+    /// How long what was acknowledged since then took from the hand to the ack, sorted.
+    pub fn took_since(&self, from: Instant) -> Vec<Duration> {
+        let mut took = Vec::new();
+        for (_, _, notes, _) in &self.writers {
+            let notes = locked(notes);
+            let acks = notes.acks.iter().filter(|ack| ack.at > from);
+            took.extend(acks.map(|ack| ack.took));
+        }
+        took.sort_unstable();
+        took
+    }
+
     /// When records of one partition were shown to the readers.
     pub fn shown_times(&self, partition: i32) -> Vec<Instant> {
         let mut times = Vec::new();

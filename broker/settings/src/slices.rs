@@ -125,6 +125,8 @@ pub struct MetadataSettings {
     pub snapshot_bytes: u64,
     /// `freshet.metadata.queue.requests`.
     pub queue_requests: usize,
+    /// `freshet.quorum.round.trip.ms`.
+    pub round_trip_ms: u64,
     /// `freshet.topics.max`.
     pub topics_max: usize,
     /// `freshet.partitions.max`.
@@ -415,6 +417,7 @@ impl Layers {
         MetadataSettings {
             snapshot_bytes: self.unsigned("metadata.log.max.record.bytes.between.snapshots"),
             queue_requests: self.size("freshet.metadata.queue.requests"),
+            round_trip_ms: self.unsigned("freshet.quorum.round.trip.ms"),
             topics_max: self.size("freshet.topics.max"),
             partitions_max: self.size("freshet.partitions.max"),
             topic_partitions_max: self.size("freshet.topic.partitions.max"),

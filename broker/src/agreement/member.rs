@@ -335,7 +335,7 @@ async fn start(
     let options = RaftOptions {
         queue_len: settings.queue_requests,
         snapshot_after_bytes: settings.snapshot_bytes,
-        ..RaftOptions::default()
+        ..RaftOptions::across(Duration::from_millis(settings.round_trip_ms))
     };
     let sessions = SessionOptions {
         timeout_ms: wanted.layers().lifecycle().session_timeout_ms,

@@ -199,6 +199,8 @@ impl FakeFile {
         (buffer, position): (&mut [u8], u64),
         effect: Option<Effect>,
     ) -> io::Result<usize> {
+        let is_misplaced = effect == Some(Effect::Misplaced);
+        let position = if is_misplaced { 0 } else { position };
         let len = world.tree.file(self.node)?.bytes().len();
         let start = usize::try_from(position).map_or(len, |start| start.min(len));
         let count = world.portion(&self.path, buffer.len().min(len - start), effect);
@@ -247,7 +249,12 @@ impl DiskFile for FakeFile {
                 return Err(no_space());
             }
             bytes.truncate(fits);
-            file.write(position, &bytes);
+            if effect == Some(Effect::Misplaced) {
+                file.write(position, &vec![0; bytes.len()]);
+                file.write(0, &bytes);
+            } else {
+                file.write(position, &bytes);
+            }
             match effect {
                 Some(Effect::Eio) => Err(eio()),
                 _ => Ok(bytes.len()),

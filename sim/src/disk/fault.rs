@@ -46,6 +46,9 @@ pub enum Effect {
     Stall,
     /// One bit of what is read is wrong.
     FlippedBit,
+    /// A read or a write goes to the start of the file, and nobody is told. Where a write should have gone
+    /// there are zeros.
+    Misplaced,
     /// The power goes off during the call.
     PowerOff,
 }

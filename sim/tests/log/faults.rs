@@ -6,7 +6,7 @@ use freshet_sim::{Dice, Effect, FakeDisk, Fault, Op};
 use freshet_types::Offset;
 
 use crate::machine::{Machine, Setup, ask, send};
-use crate::model::{Model, read_all};
+use crate::model::{Model, read_all, read_at};
 
 fn filled(setup: &Setup, batches: u64) -> (Machine, Model) {
     let disk = FakeDisk::new(1);
@@ -232,6 +232,87 @@ fn a_flipped_bit_in_a_segment_never_reaches_a_reader() {
             Err(error) => panic!("one bad batch keeps the log closed: {error}"),
         }
     }
+}
+
+/// Reads from an offset on: what is shown was sent, is where it belongs, and begins where it was asked for.
+/// Gives where to go on; nothing where an error was told instead.
+fn shown(machine: &Machine, model: &Model, from: Offset) -> Option<Offset> {
+    match read_at(machine.view(), from) {
+        Ok((found, next)) => {
+            let is_whole = found.iter().any(|(offset, _)| *offset == from);
+            assert!(is_whole && model.has(&found), "at {from}: {found:?}");
+            Some(next)
+        }
+        Err(why) => {
+            let is_refused = ["reading at", "nothing to read"].map(|told| why.starts_with(told));
+            assert!(is_refused.contains(&true), "{why}");
+            None
+        }
+    }
+}
+
+/// How often an error was told when all offsets were asked for.
+fn refusals(machine: &Machine, model: &Model) -> usize {
+    let all = 0..machine.view().log_end();
+    all.filter(|from| shown(machine, model, *from).is_none())
+        .count()
+}
+
+/// The checksum of a batch fits wherever it is; its place is only in its offset.
+#[test]
+fn what_is_read_from_elsewhere_never_reaches_a_reader() {
+    let (machine, mut model) = filled(&Setup::small(), 40);
+    let (mut refused, mut learnt) = (0, 0);
+    for from in 0..model.end() {
+        let fault = Fault::on(Op::Read).at(".log").with(Effect::Misplaced);
+        machine.disk.inject(fault.always());
+        let next = shown(&machine, &model, from);
+        machine.disk.heal();
+        refused += usize::from(next.is_none());
+        // What was learnt from such a read costs one error.
+        let next = next.filter(|next| *next < model.end());
+        if next.is_some_and(|next| shown(&machine, &model, next).is_none()) {
+            learnt += 1;
+            assert!(next.is_some_and(|next| shown(&machine, &model, next).is_some()));
+        }
+    }
+    assert!(refused > 0 && learnt > 0, "{refused}, {learnt}");
+    assert!(machine.dir.failure().is_none());
+    let bytes = model.next_batch(Dice::new(1), 0);
+    machine.send(bytes, 0).wait().unwrap();
+    model.compare(machine.view()).unwrap();
+    machine.leave();
+}
+
+#[test]
+fn what_is_written_elsewhere_never_reaches_a_reader() {
+    let setup = Setup::small();
+    let (mut refused, mut reopened) = (0, 0);
+    for nth in 1..=30 {
+        let disk = FakeDisk::new(nth);
+        let fault = Fault::on(Op::Write).at(".log").with(Effect::Misplaced);
+        disk.inject(fault.nth(nth));
+        let machine = Machine::boot(&disk, &setup).unwrap();
+        let mut model = Model::default();
+        for i in 0..40_u64 {
+            let bytes = model.next_batch(Dice::new(9).of(i), 0);
+            machine.send(bytes, 0).wait().unwrap();
+        }
+        machine.seen.wait_flushed(model.end()).unwrap();
+        assert_eq!(disk.struck(), 1);
+        refused += refusals(&machine, &model);
+        if nth % 2 == 0 {
+            machine.writers.stop().unwrap();
+        }
+        let disk = machine.disk.crash();
+        machine.leave();
+        // A log that is damaged within what is to be looked at is not opened.
+        if let Ok(machine) = Machine::boot(&disk, &setup) {
+            reopened += refusals(&machine, &model);
+            machine.leave();
+        }
+    }
+    assert!(refused > 0 && reopened > 0, "{refused}, {reopened}");
 }
 
 #[test]

@@ -164,6 +164,15 @@ impl Model {
         self.compare(view)
     }
 
+    /// Whether these records were sent, and are where they belong.
+    pub(crate) fn has(&self, found: &[(Offset, u64)]) -> bool {
+        let is_known = |(offset, id): &(Offset, u64)| {
+            let value = self.values.get(offset);
+            value.is_some_and(|value| value.id == *id)
+        };
+        found.iter().all(is_known)
+    }
+
     /// Compares all records, the epochs, and lookups by time.
     pub(crate) fn compare(&self, view: &LogView) -> Result<(), String> {
         let found = read_all(view)?;
@@ -206,30 +215,41 @@ pub(crate) fn read_all(view: &LogView) -> Result<Vec<(Offset, u64)>, String> {
     let mut found = Vec::new();
     let mut from = view.log_start();
     while from < view.log_end() {
-        let fetched = view.read_blocking(&ReadSpec {
-            from,
-            max_bytes: 2500,
-            upper_bound: Offset::MAX,
-            at_least_one: true,
-        });
-        let fetched = fetched.map_err(|error| format!("reading at {from}: {error}"))?;
-        if fetched.next_offset <= from {
-            return Err(format!("nothing to read at {from}"));
-        }
-        let bytes: Bytes = fetched.chunks.concat().into();
-        for batch in Batches::new(bytes) {
-            let batch = batch.map_err(|error| error.to_string())?;
-            batch.check_crc().map_err(|error| error.to_string())?;
-            for record in batch.records(1 << 20).map_err(|error| error.to_string())? {
-                let record = record.map_err(|error| error.to_string())?;
-                let value = record.value.ok_or("no value")?;
-                let id = value.first_chunk().ok_or("a short value")?;
-                if record.offset >= view.log_start() {
-                    found.push((record.offset, u64::from_be_bytes(*id)));
-                }
-            }
-        }
-        from = fetched.next_offset;
+        let (records, next) = read_at(view, from)?;
+        found.extend(records);
+        from = next;
     }
     Ok(found)
+}
+
+/// Reads a little from an offset on: the records of whole batches, and where to go on.
+pub(crate) fn read_at(
+    view: &LogView,
+    from: Offset,
+) -> Result<(Vec<(Offset, u64)>, Offset), String> {
+    let fetched = view.read_blocking(&ReadSpec {
+        from,
+        max_bytes: 2500,
+        upper_bound: Offset::MAX,
+        at_least_one: true,
+    });
+    let fetched = fetched.map_err(|error| format!("reading at {from}: {error}"))?;
+    if fetched.next_offset <= from {
+        return Err(format!("nothing to read at {from}"));
+    }
+    let mut found = Vec::new();
+    let bytes: Bytes = fetched.chunks.concat().into();
+    for batch in Batches::new(bytes) {
+        let batch = batch.map_err(|error| error.to_string())?;
+        batch.check_crc().map_err(|error| error.to_string())?;
+        for record in batch.records(1 << 20).map_err(|error| error.to_string())? {
+            let record = record.map_err(|error| error.to_string())?;
+            let value = record.value.ok_or("no value")?;
+            let id = value.first_chunk().ok_or("a short value")?;
+            if record.offset >= view.log_start() {
+                found.push((record.offset, u64::from_be_bytes(*id)));
+            }
+        }
+    }
+    Ok((found, fetched.next_offset))
 }

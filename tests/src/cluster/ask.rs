@@ -103,6 +103,12 @@ pub(super) fn controller(raw: &mut Raw) -> Result<i32> {
     Ok(leader)
 }
 
+/// Who leads the quorum, and in which epoch.
+pub(super) fn reign(raw: &mut Raw) -> Result<(i32, i32)> {
+    let told = quorum(raw)?;
+    Ok((told.leader_id, told.leader_epoch))
+}
+
 pub(super) fn voters(raw: &mut Raw) -> Result<Vec<i32>> {
     let voters = quorum(raw)?.current_voters;
     let mut ids: Vec<i32> = voters.iter().map(|voter| voter.replica_id).collect();

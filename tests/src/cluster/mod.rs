@@ -22,6 +22,7 @@ pub(crate) use ask::{
 pub use disk::Disk;
 pub(crate) use network::HUB;
 pub use network::Network;
+pub(crate) use network::Weather;
 pub use node::Node;
 use taken::Taken;
 pub use world::enter;
@@ -262,9 +263,20 @@ impl Cluster {
         self.ask(ask::brokers)
     }
 
+    /// How often a broker was taken for dead, as controllers have told so far.
+    pub fn fenced(&self) -> usize {
+        let told = |node: &Node| node.printed().matches("broker fenced: others lead").count();
+        self.everybody().map(told).sum()
+    }
+
     /// The id of the active controller.
     pub fn controller(&self) -> Result<i32> {
         eventually(Duration::from_secs(20), || self.ask(ask::controller))
+    }
+
+    /// The active controller and its epoch, as one node knows them.
+    pub fn reign(&self, id: i32) -> Result<(i32, i32)> {
+        ask::reign(&mut self.connect(id)?)
     }
 
     /// The ids of those who vote in the quorum, in order.

@@ -1,12 +1,25 @@
 //! A small network: one namespace for each node, all plugged into one bridge. The clients and the
 //! test itself are at the bridge.
 
+mod queue;
+mod weather;
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::bits::Bits;
 use crate::process::run;
+use queue::Queue;
+use weather::Done;
+use weather::Storm;
+pub(crate) use weather::Weather;
 
 /// The address of everybody who is not a node.
 pub(crate) const HUB: &str = "10.77.0.1";
@@ -15,6 +28,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The network of a cluster; it is gone when dropped.
 pub struct Network {
     nodes: Vec<i32>,
+    storm: Option<Storm>,
 }
 
 impl Network {
@@ -22,6 +36,7 @@ impl Network {
     pub fn new(nodes: &[i32]) -> Result<Self> {
         let network = Self {
             nodes: nodes.to_vec(),
+            storm: None,
         };
         shell(&format!(
             "ip link add hub type bridge && ip addr add {HUB}/24 dev hub && ip link set hub up"
@@ -85,18 +100,90 @@ impl Network {
         Ok(())
     }
 
-    /// Of what a node sends to other nodes one packet in twenty is lost, and as many come twice.
+    /// Of what nodes hear from other nodes one packet in twenty is lost, and as many come twice.
     pub fn lose_and_double(&self) -> Result<()> {
-        const SOME: &str = "-m statistic --mode random --probability 0.05";
+        self.between_nodes(|from, _| {
+            format!("-A INPUT -s {from} -m statistic --mode random --probability 0.05 -j DROP")
+        })?;
+        self.double()
+    }
+
+    /// Of what a node sends to other nodes one packet in twenty is sent twice.
+    pub fn double(&self) -> Result<()> {
+        self.between_nodes(|to, from| {
+            format!(
+                "-t mangle -A POSTROUTING -s {from} -d {to} \
+                 -m statistic --mode random --probability 0.05 -j TEE --gateway {to}"
+            )
+        })
+    }
+
+    /// From now on all that nodes hear from other nodes comes through this weather; chance is in `bits`.
+    pub(crate) fn blow(&mut self, weather: Weather, bits: &mut Bits) -> Result<()> {
+        let queues = self.nodes.iter().map(|node| within(*node, Queue::open));
+        let queues: Vec<Queue> = queues.collect::<Result<_>>().context("taking queues")?;
+        self.storm = Some(Storm::start(queues, weather, Bits::new(bits.draw())));
+        self.between_nodes(|from, _| {
+            let number = queue::NUMBER;
+            format!("-t mangle -A INPUT -p tcp -s {from} -j NFQUEUE --queue-num {number}")
+        })
+    }
+
+    /// The sky is clear again: what was under way comes at once. Gives what the weather did.
+    pub(crate) fn clear(&mut self) -> Result<Done> {
+        for node in &self.nodes {
+            inside(*node, "iptables -w -t mangle -F")?;
+        }
+        self.storm.take().map_or(Ok(Done::default()), Storm::end)
+    }
+
+    /// How often packets were sent twice since [`Self::double`].
+    pub fn doubled(&self) -> Result<u64> {
+        let mut doubled = 0;
+        for node in &self.nodes {
+            let told = said(*node, "iptables -w -t mangle -nvxL POSTROUTING")?;
+            let counts = told.lines().filter(|line| line.contains(" TEE "));
+            doubled += counts
+                .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+                .sum::<u64>();
+        }
+        Ok(doubled)
+    }
+
+    /// What the kernels of all nodes count under this name: `group` is the beginning of a line of
+    /// `/proc/net/snmp` or `/proc/net/netstat`.
+    pub fn counted(&self, group: &str, name: &str) -> Result<u64> {
+        let counts = self.nodes.iter().map(|node| {
+            within(*node, || {
+                let of = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}"));
+                let told = [of("snmp")?, of("netstat")?].concat();
+                let mut lines = told.lines().filter_map(|line| line.strip_prefix(group));
+                let names = lines.next().context("no such group")?.split_whitespace();
+                let counts = lines.next().context("no numbers")?.split_whitespace();
+                let found = names.zip(counts).find(|(known, _)| *known == name);
+                let (_, count) = found.with_context(|| format!("nobody counts {group} {name}"))?;
+                Ok(count.parse::<u64>()?)
+            })
+        });
+        counts.sum()
+    }
+
+    /// How long it takes `node` to open a connection to this port of another one.
+    pub fn round_trip(&self, node: i32, other: i32, port: u16) -> Result<Duration> {
+        within(node, || {
+            let from = Instant::now();
+            TcpStream::connect((host(other), port))?;
+            Ok(from.elapsed())
+        })
+    }
+
+    /// Has each node do something with packets, for each of the others: they get the other's address and
+    /// the node's own.
+    fn between_nodes(&self, rule: impl Fn(&str, &str) -> String) -> Result<()> {
         for node in &self.nodes {
             for other in self.nodes.iter().filter(|other| *other != node) {
-                let (from, to) = (host(*other), host(*node));
-                let lose = format!("iptables -w -A INPUT -s {from} {SOME} -j DROP");
-                inside(*node, &lose)?;
-                let double = format!(
-                    "iptables -w -t mangle -A POSTROUTING -s {to} -d {from} {SOME} -j TEE --gateway {from}"
-                );
-                inside(*node, &double)?;
+                let rule = rule(&host(*other), &host(*node));
+                inside(*node, &format!("iptables -w {rule}"))?;
             }
         }
         Ok(())
@@ -108,23 +195,19 @@ impl Network {
         inside(node, "iptables -w -A OUTPUT -o eth0 -j DROP")
     }
 
-    /// All that `node` sends and hears takes `delay` longer in each direction, or, where the kernel
-    /// cannot hold packets back, goes through a line of 2 Mbit/s. Says which of them it is.
-    pub fn slow(&self, node: i32, delay: Duration) -> Result<&'static str> {
-        let milliseconds = delay.as_millis();
-        let delayed = format!("root netem delay {milliseconds}ms limit 10000");
-        if slow_line(node, &delayed).is_ok() {
-            return Ok("delayed");
-        }
-        slow_line(node, "root tbf rate 2mbit burst 16kb latency 400ms")?;
-        Ok("2 Mbit/s, because this kernel has no netem")
+    /// All that `node` sends and hears goes through a line of 2 Mbit/s.
+    pub fn thin(&self, node: i32) -> Result<()> {
+        let line = "root tbf rate 2mbit burst 16kb latency 400ms";
+        inside(node, &format!("tc qdisc replace dev eth0 {line}"))?;
+        shell(&format!("tc qdisc replace dev p{node} {line}"))?;
+        Ok(())
     }
 
     /// Everybody hears everybody again at full speed.
-    pub fn heal(&self) -> Result<()> {
+    pub fn heal(&mut self) -> Result<()> {
+        self.clear()?;
         for node in &self.nodes {
             inside(*node, "iptables -w -F")?;
-            inside(*node, "iptables -w -t mangle -F")?;
             // There is nothing to remove on a line that was not slow.
             let _ = inside(*node, "tc qdisc del dev eth0 root");
             let _ = shell(&format!("tc qdisc del dev p{node} root"));
@@ -161,19 +244,31 @@ pub(super) fn at_node(node: i32, command: &Command) -> Command {
     inside
 }
 
-fn slow_line(node: i32, how: &str) -> Result<()> {
-    inside(node, &format!("tc qdisc replace dev eth0 {how}"))?;
-    shell(&format!("tc qdisc replace dev p{node} {how}"))
+/// Does something on a thread that is in the network namespace of a node.
+fn within<T: Send>(node: i32, what: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let inside = || {
+        let namespace = File::open(format!("/run/netns/n{node}"))?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        what()
+    };
+    let told = thread::scope(|scope| scope.spawn(inside).join());
+    told.ok().context("a thread panicked")?
 }
 
 fn inside(node: i32, what: &str) -> Result<()> {
+    said(node, what).map(drop)
+}
+
+/// What a command printed in the network namespace of a node.
+fn said(node: i32, what: &str) -> Result<String> {
     shell(&format!("nsenter --net=/run/netns/n{node} {what}"))
 }
 
-fn shell(what: &str) -> Result<()> {
+/// Gives what it printed.
+fn shell(what: &str) -> Result<String> {
     let mut command = Command::new("sh");
     command.args(["-c", what]);
     let told = run(command, "", LIMIT).with_context(|| what.to_owned())?;
     ensure!(told.status.success(), "{what}: {}", told.stderr);
-    Ok(())
+    Ok(told.stdout)
 }

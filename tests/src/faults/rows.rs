@@ -250,8 +250,11 @@ const DISKS: &[Fault] = &[
         20,
         "a block is written to or read from the wrong place",
         "checksum and offset do not fit; as row 11",
-        &["a_batch_with_a_flipped_bit_is_not_handed_out"],
-        "as a fault of the simulated disk",
+        &[
+            "what_is_read_from_elsewhere_never_reaches_a_reader",
+            "what_is_written_elsewhere_never_reaches_a_reader",
+        ],
+        "a whole batch in the place of an earlier one of its segment, while the index is at hand: readers skip what should be there",
     ),
     tried(
         21,
@@ -334,7 +337,7 @@ const STALLS: &[Fault] = &[
             "promises_are_kept_in_every_life",
         ],
     ),
-    in_part(
+    tried(
         30,
         "packets are lost, doubled, reordered or damaged",
         "connections hide it or break",
@@ -342,14 +345,12 @@ const STALLS: &[Fault] = &[
             "what_was_agreed_survives_every_storm",
             "promises_are_kept_in_every_life",
         ],
-        "packets out of order or damaged: this needs netem in the kernel",
     ),
-    in_part(
+    tried(
         31,
         "a line is slow or thin",
-        "nobody is fenced for it; work slows down smoothly",
+        "nobody is fenced for it; work slows down smoothly; controllers decide on if they were told how late it is",
         &[],
-        "a line that is late: the trial makes it thin, and delay needs netem in the kernel",
     ),
     tried(
         32,

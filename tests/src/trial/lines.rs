@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::beside::Beside;
-use super::{Needs, RECOVERY, Stage, Trial};
-use crate::cluster::{PartitionView, fetch_once};
+use super::{Needs, RATE, RECOVERY, Stage, Trial};
+use crate::cluster::{Network, Node, PartitionView, Weather, fetch_once};
 use crate::raw::{Raw, batch_of_keys, now_ms, produce_request};
 
 pub(super) const TRIALS: &[Trial] = &[
@@ -61,6 +61,18 @@ pub(super) const TRIALS: &[Trial] = &[
         needs: Needs::Cluster,
     },
     Trial {
+        name: "late_lines",
+        rows: &[31],
+        faults: late,
+        needs: Needs::Cluster,
+    },
+    Trial {
+        name: "late_lines_that_controllers_know_of",
+        rows: &[31],
+        faults: late_and_known,
+        needs: Needs::Far,
+    },
+    Trial {
         name: "a_bridge_between_two_pairs",
         rows: &[29],
         faults: bridge,
@@ -76,6 +88,12 @@ pub(super) const TRIALS: &[Trial] = &[
         name: "packets_are_lost_and_doubled",
         rows: &[30],
         faults: lossy,
+        needs: Needs::Cluster,
+    },
+    Trial {
+        name: "packets_come_late_out_of_order_and_damaged",
+        rows: &[30],
+        faults: stormy,
         needs: Needs::Cluster,
     },
     Trial {
@@ -244,20 +262,242 @@ fn clients_parted(stage: &mut Stage) -> Result<()> {
 fn slow(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
     let before = stage.cluster.partitions(stage.topic())?;
-    let how = stage
-        .cluster
-        .network
-        .slow(leader, Duration::from_millis(200))?;
-    stage.note(format!("the line of {leader} was {how}"));
+    stage.cluster.network.thin(leader)?;
     stage.cluster.watch(CUT)?;
     let acked = stage.load.await_progress(RECOVERY)?;
     stage.note(format!(
-        "over the slow line all acknowledge after {acked:.2?}"
+        "over the line of {leader} of 2 Mbit/s all acknowledge after {acked:.2?}"
     ));
     let after = stage.cluster.partitions(stage.topic())?;
     let moves = elections(&before, &after);
     ensure!(moves == 0, "{moves} elections: {before:?}, {after:?}");
     stage.cluster.network.heal()?;
+    stage.recover()
+}
+
+/// How things stand between brokers.
+struct Standing {
+    partitions: Vec<PartitionView>,
+    /// The active controller and its epoch, as each broker knows them.
+    reigns: Vec<(i32, i32)>,
+    fenced: usize,
+}
+
+impl Standing {
+    fn of(stage: &Stage) -> Result<Self> {
+        let reigns = stage.cluster.ids().map(|id| stage.cluster.reign(id));
+        Ok(Self {
+            reigns: reigns.collect::<Result<_>>()?,
+            partitions: stage.cluster.partitions(stage.topic())?,
+            fenced: stage.cluster.fenced(),
+        })
+    }
+
+    /// Nobody was taken for dead since then, no partition has another leader, and all replicas are in sync.
+    fn must_last(&self, stage: &Stage) -> Result<Self> {
+        let now = Self::of(stage)?;
+        let moves = elections(&self.partitions, &now.partitions);
+        ensure!(moves == 0, "{moves} elections: {:?}", now.partitions);
+        let fenced = now.fenced - self.fenced;
+        ensure!(fenced == 0, "{fenced} brokers were fenced");
+        let is_whole = |view: &PartitionView| view.in_sync.len() == view.replicas.len();
+        let whole = now.partitions.iter().all(is_whole);
+        ensure!(whole, "out of sync: {:?}", now.partitions);
+        Ok(now)
+    }
+}
+
+/// Of what was sent during a fault at least this share was acknowledged by its end.
+const GOES_ON: f64 = 0.4;
+
+/// What was acknowledged since then; enough, and soon enough.
+fn acknowledged(stage: &Stage, from: Instant, median: Duration) -> Result<String> {
+    let sent = from.elapsed().as_secs_f64() * f64::from(RATE) * stage.load.clients().len() as f64;
+    let took = stage.load.took_since(from);
+    let at = |share: usize| took.get(took.len() * share / 100).copied();
+    let (p50, p99) = (at(50).context("nothing")?, at(99).context("nothing")?);
+    let told = format!(
+        "{} of {sent:.0} acknowledged, p50 {p50:.2?} p99 {p99:.2?}",
+        took.len()
+    );
+    ensure!(took.len() as f64 > sent * GOES_ON && p50 < median, "{told}");
+    Ok(told)
+}
+
+/// How late packets are on a line, how many there may be, for how long, and by when half of the records
+/// must be acknowledged over it.
+struct Far {
+    what: &'static str,
+    delay: Duration,
+    jitter: Duration,
+    bytes_per_second: Option<u32>,
+    lasts: Duration,
+    median: Duration,
+}
+
+const OCEAN: Far = Far {
+    what: "across an ocean",
+    delay: Duration::from_millis(30),
+    jitter: Duration::from_millis(8),
+    bytes_per_second: None,
+    lasts: Duration::from_secs(3),
+    median: Duration::from_millis(1500),
+};
+const WORLD: Far = Far {
+    what: "around the world, at 1 Mbit/s",
+    delay: Duration::from_millis(150),
+    jitter: Duration::from_millis(75),
+    bytes_per_second: Some(125_000),
+    lasts: Duration::from_secs(5),
+    median: Duration::from_millis(3000),
+};
+/// What controllers are told of [`WORLD`].
+const TOLD: &[(&str, &str)] = &[
+    ("freshet.quorum.round.trip.ms", "500"),
+    ("broker.session.timeout.ms", "5000"),
+];
+
+/// Tells a node how far it is to the others.
+pub(super) fn prepare(node: &mut Node) {
+    for (name, value) in TOLD {
+        node.set(name, value);
+    }
+}
+
+/// Nobody is taken for dead, whatever the line. On the one that the default times are made for, the
+/// controllers decide, too; on a busy machine not always the same.
+fn late(stage: &mut Stage) -> Result<()> {
+    far(stage, &OCEAN, decide)?;
+    far(stage, &WORLD, |_| Ok(()))?;
+    stage.recover()
+}
+
+/// The controllers go on, and decide.
+fn late_and_known(stage: &mut Stage) -> Result<()> {
+    let (before, after) = far(stage, &WORLD, decide)?;
+    same_reign(&before, &after)?;
+    stage.recover()
+}
+
+/// A topic is made, and all of its replicas come into sync.
+fn decide(stage: &mut Stage) -> Result<()> {
+    let from = Instant::now();
+    Beside::make(stage, "decided")?;
+    stage.note(format!("a topic was made in {:.1?}", from.elapsed()));
+    Ok(())
+}
+
+fn same_reign(before: &Standing, after: &Standing) -> Result<()> {
+    let (was, is) = (&before.reigns, &after.reigns);
+    ensure!(was == is, "active were, as each knew: {was:?}, then {is:?}");
+    Ok(())
+}
+
+/// Has all lines be like this one for a while. Gives how things stood before and at its end.
+fn far(
+    stage: &mut Stage,
+    line: &Far,
+    meanwhile: fn(&mut Stage) -> Result<()>,
+) -> Result<(Standing, Standing)> {
+    let weather = Weather {
+        delay: line.delay,
+        jitter: line.jitter,
+        bytes_per_second: line.bytes_per_second,
+        ..Weather::default()
+    };
+    let before = Standing::of(stage)?;
+    stage.cluster.network.blow(weather, &mut stage.bits)?;
+    let from = Instant::now();
+    let trip = stage.cluster.network.round_trip(1, 2, CLIENTS)?;
+    ensure!(
+        trip >= line.delay * 2,
+        "{trip:?} there and back is not late"
+    );
+    meanwhile(stage)?;
+    stage.cluster.watch(line.lasts)?;
+    let told = acknowledged(stage, from, line.median)?;
+    let after = before.must_last(stage)?;
+    let done = stage.cluster.network.clear()?;
+    stage.note(format!(
+        "{}: {trip:.0?} there and back, {} packets of {} KiB, {told}",
+        line.what,
+        done.packets,
+        done.bytes >> 10
+    ));
+    Ok((before, after))
+}
+
+/// Where brokers listen to clients and to each other.
+const CLIENTS: u16 = 9092;
+
+/// What the kernels of brokers have found out about packets by themselves.
+struct Found {
+    /// Dropped, as their checksum was another one.
+    damaged: u64,
+    /// Of a connection, before others that had been sent earlier.
+    early: u64,
+    /// Of a connection, and there already.
+    again: u64,
+    /// Sent again, as nobody said that they came.
+    resent: u64,
+}
+
+impl Found {
+    fn by(network: &Network) -> Result<Self> {
+        Ok(Self {
+            damaged: network.counted("Tcp:", "InCsumErrors")?,
+            early: network.counted("TcpExt:", "TCPOFOQueue")?,
+            again: network.counted("TcpExt:", "TCPDSACKOldSent")?,
+            resent: network.counted("Tcp:", "RetransSegs")?,
+        })
+    }
+}
+
+/// Connections hide all of it: work goes on, and nobody is taken for dead.
+fn stormy(stage: &mut Stage) -> Result<()> {
+    let weather = Weather {
+        delay: Duration::from_millis(1),
+        jitter: Duration::from_millis(10),
+        lost: 20,
+        held_back: 30,
+        flipped: 20,
+        ..Weather::default()
+    };
+    let before = Standing::of(stage)?;
+    let calm = Found::by(&stage.cluster.network)?;
+    stage.cluster.network.blow(weather, &mut stage.bits)?;
+    stage.cluster.network.double()?;
+    let from = Instant::now();
+    stage.cluster.watch(CUT)?;
+    let told = acknowledged(stage, from, Duration::from_secs(2))?;
+    let now = Standing::of(stage)?;
+    let moves = elections(&before.partitions, &now.partitions);
+    let doubled = stage.cluster.network.doubled()?;
+    let done = stage.cluster.network.clear()?;
+    let found = Found::by(&stage.cluster.network)?;
+    let damaged = found.damaged - calm.damaged;
+    stage.note(format!(
+        "{done:?}, {doubled} doubled; the kernels found {damaged} damaged, {} early and {} again, and sent {} again; \
+         {moves} elections, {told}",
+        found.early - calm.early,
+        found.again - calm.again,
+        found.resent - calm.resent,
+    ));
+    let every = [done.lost, done.overtaken, done.flipped, doubled];
+    ensure!(
+        every.iter().all(|count| *count > 10),
+        "too little: {done:?}, {doubled} doubled"
+    );
+    // A bit in the length of the TCP header makes a packet that is not even looked at.
+    ensure!(
+        damaged <= done.flipped && damaged * 10 >= done.flipped * 8,
+        "{damaged} of {} flips were found",
+        done.flipped
+    );
+    ensure!(found.early > calm.early, "nothing came out of order");
+    ensure!(found.again > calm.again, "nothing came twice");
+    ensure!(found.resent > calm.resent, "nothing was sent again");
+    ensure!(moves <= 12, "{moves} elections: {:?}", now.partitions);
     stage.recover()
 }
 

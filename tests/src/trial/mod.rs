@@ -92,6 +92,8 @@ pub enum Needs {
     Addresses,
     /// Brokers in racks of their own, from which consumers read.
     Racks,
+    /// Brokers that are told that they are far from each other.
+    Far,
     /// A bucket that breaks; random sequences of such may contain it.
     Store,
 }
@@ -244,9 +246,8 @@ pub fn soak_sequence(seed: u64) -> Result<()> {
         Needs::FreshetDisks => disks && Kind::from_env() == Kind::Freshet,
         Needs::Store => tiered,
         Needs::Clock => missing_for_clocks().is_none(),
-        Needs::Five | Needs::Command | Needs::Controllers | Needs::Addresses | Needs::Racks => {
-            false
-        }
+        Needs::Five | Needs::Command | Needs::Controllers => false,
+        Needs::Addresses | Needs::Racks | Needs::Far => false,
     };
     let all: Vec<&Trial> = trials().into_iter().filter(fits).collect();
     let chosen: Vec<&Trial> = (0..SEQUENCE).map(|_| *bits.pick(&all)).collect();
@@ -360,6 +361,11 @@ fn cluster_for(trials: &[&Trial], folder: &Path, store: Option<&S3Server>) -> Re
             .ids()
             .for_each(|id| racks::prepare(cluster.node(id)));
     }
+    if need(Needs::Far) {
+        cluster
+            .ids()
+            .for_each(|id| lines::prepare(cluster.node(id)));
+    }
     if let Some(store) = store {
         for id in cluster.ids().chain(cluster.controllers()) {
             tier::prepare(cluster.node(id), store);
@@ -460,6 +466,7 @@ pub fn missing_for(trial: &Trial) -> Option<String> {
         Needs::Disks | Needs::FreshetDisks => missing_for_disks(),
         Needs::Store => missing_for_tiered(),
         Needs::Freshet => is_kafka.then(|| "Kafka promises less".into()),
+        Needs::Far => is_kafka.then(|| "Kafka's quorum is told in other words".into()),
         Needs::Clock if is_kafka => Some("Java keeps its own clock".into()),
         Needs::Clock => missing_for_clocks(),
         Needs::Command if is_kafka => Some("this is about the freshet command".into()),

@@ -204,6 +204,14 @@ impl Segment {
         cursors.next = (next + 1) % CURSORS;
     }
 
+    /// Takes back what [`Segment::leave_cursor`] has remembered of `offset`.
+    pub(crate) fn forget_cursor(&self, offset: Offset) {
+        let mut cursors = self.cursors.lock();
+        for place in &mut cursors.places {
+            place.take_if(|(at, _)| *at == offset);
+        }
+    }
+
     /// Where to start looking for `offset`. With `cached` it fails with `WouldBlock` where the
     /// index has to be loaded first.
     pub(crate) fn start_for(&self, offset: Offset, cached: bool) -> Result<Start, ScanError> {

@@ -116,7 +116,13 @@ impl Shared {
             let Some((segment, next_base)) = self.segment_for(from) else {
                 return Ok(empty(spec.from));
             };
-            if let Some(fetched) = self.fetch_from(&segment, spec, from, cached)? {
+            let found = self.fetch_from(&segment, spec, from, cached);
+            if matches!(found, Err(Miss::Failed(ReadError::Corrupt { .. }))) {
+                // The place was learnt from an earlier read, which may have been of another one: the next
+                // read looks for it anew.
+                segment.forget_cursor(from);
+            }
+            if let Some(fetched) = found? {
                 let bytes = fetched.bytes as u64;
                 self.context.metrics.count_file_read(bytes);
                 return Ok(fetched);

@@ -7,8 +7,8 @@ use openraft::{Config, ConfigError, SnapshotPolicy};
 use super::storage::keeper::Seat;
 use crate::guard::{Guard, holds};
 
-/// A leader that was removed from the voters goes on for so long, so that they hear of it.
-const STEP_DOWN_MS: u64 = 100;
+/// The longest way to another controller and back that the default times are made for.
+const NEAR: Duration = Duration::from_millis(100);
 /// A follower that is further behind than this gets a snapshot.
 const LAG_ENTRIES: u64 = 5000;
 /// Entries in one message at most; bytes are limited as well, see `log.rs`.
@@ -69,7 +69,26 @@ impl Default for RaftOptions {
 }
 
 impl RaftOptions {
+    /// The defaults, with times for controllers that are so far from each other, there and back. An
+    /// answer that comes later than the next heartbeat is due counts for nothing, and a leader decides
+    /// only while the last answers of a majority are younger than `election_max`; so all times must
+    /// grow together.
+    pub fn across(round_trip: Duration) -> Self {
+        let near = Self::default();
+        let longer = (round_trip.as_secs_f64() / NEAR.as_secs_f64()).max(1.0);
+        Self {
+            heartbeat: near.heartbeat.mul_f64(longer),
+            election_min: near.election_min.mul_f64(longer),
+            election_max: near.election_max.mul_f64(longer),
+            patience: near.patience.mul_f64(longer),
+            hand_over_timeout: near.hand_over_timeout.mul_f64(longer),
+            ..near
+        }
+    }
+
     pub(super) fn config(&self, cluster: &str) -> Result<Config, ConfigError> {
+        // A leader that was removed from the voters goes on for so long, so that they hear of it.
+        let step_down = millis(self.heartbeat * 5 / 6);
         let config = Config {
             cluster_name: cluster.to_owned(),
             heartbeat_interval: millis(self.heartbeat),
@@ -81,7 +100,7 @@ impl RaftOptions {
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.kept_entries,
             install_snapshot_timeout: millis(self.chunk_timeout),
-            removed_leader_step_down: openraft::StepDownPolicy::After(STEP_DOWN_MS),
+            removed_leader_step_down: openraft::StepDownPolicy::After(step_down),
             // A node that was away and comes back asks before it disturbs.
             enable_pre_vote: Some(holds(Guard::PreVote)),
             // A leader that restarts has forgotten what was committed: it is elected again, or not.
@@ -100,4 +119,26 @@ impl RaftOptions {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_grow_with_the_way_and_are_never_shorter_than_the_defaults() {
+        for near in [1, 50, 100].map(Duration::from_millis) {
+            assert_eq!(RaftOptions::across(near), RaftOptions::default());
+        }
+        let far = RaftOptions::across(Duration::from_millis(500));
+        assert_eq!(far.heartbeat, Duration::from_millis(600));
+        assert_eq!(far.election_max, Duration::from_millis(1500));
+        for way in [100, 101, 333, 5000].map(Duration::from_millis) {
+            let options = RaftOptions::across(way);
+            options.config("any").unwrap();
+            // An answer comes before the next heartbeat, and the next one while the last one counts.
+            assert!(way < options.heartbeat);
+            assert!(way + options.heartbeat < options.election_max);
+        }
+    }
 }

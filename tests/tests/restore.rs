@@ -4,6 +4,9 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "restore/clouds.rs"]
+mod clouds;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -49,6 +52,10 @@ fn main() -> ExitCode {
         missing.or_else(missing_for_buckets),
         || drill(&Place::server()?),
     );
+    for (name, provider) in clouds::BROKERS {
+        let missing = kafka().or_else(|| provider.missing());
+        suite.test(name, missing, move || clouds::comes_back(provider));
+    }
     suite.test("what_is_in_the_way_of_a_restore_is_told", kafka(), refused);
     suite.test("a_bucket_is_verified_without_brokers", kafka(), verified);
     suite.run()

@@ -38,9 +38,14 @@ fn main() -> ExitCode {
     let missing = peers.into_iter().find_map(Client::missing);
     let missing = kafka().or(missing).or(alone.clone());
     suite.test(
+        "a_partition_whose_only_disk_is_lost_goes_on_behind_its_folder",
+        kafka().or_else(|| alone.clone()),
+        || only_disk(&Place::folder()?),
+    );
+    suite.test(
         "a_partition_whose_only_disk_is_lost_goes_on_behind_its_bucket",
-        kafka().or(alone),
-        only_disk,
+        kafka().or(alone).or_else(missing_for_buckets),
+        || only_disk(&Place::server()?),
     );
     suite.test(
         "a_cluster_without_disks_comes_back_from_its_folder",
@@ -397,9 +402,9 @@ fn position(bootstrap: &str, group: &str) -> Result<i64> {
 }
 
 /// One copy, and its broker comes back with an empty disk.
-fn only_disk() -> Result<()> {
-    let (folder, place) = (tempfile::tempdir()?, Place::folder()?);
-    let mut cluster = cluster(folder.path(), &place)?;
+fn only_disk(place: &Place) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = cluster(folder.path(), place)?;
     cluster.start()?;
     let tiered = [
         ("remote.storage.enable", "true"),

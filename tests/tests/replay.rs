@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use freshet_tests::{
-    ALL_CLIENTS, Broker, Client, Cluster, Cold, Kind, Raw, S3Server, Suite, enter, get,
+    ALL_CLIENTS, Broker, Client, Cluster, Cold, Kind, Place, Raw, Suite, enter, get,
     missing_for_buckets, missing_for_trials,
 };
 
@@ -22,7 +22,15 @@ fn main() -> ExitCode {
         // librdkafka writes.
         let peers = [reader, Client::Librdkafka];
         let peers = peers.into_iter().find_map(Client::missing);
-        suite.test(&name, missing().or(peers), move || replayed(reader));
+        suite.test(&name, missing().or_else(|| peers.clone()), move || {
+            replayed(reader, &Place::server()?)
+        });
+        // What differs is the store's, so one reader is enough.
+        if reader == Client::Java {
+            suite.test(&format!("{name}_on_files"), kafka().or(peers), move || {
+                replayed(reader, &Place::folder()?)
+            });
+        }
     }
     let name = "who_replays_from_a_time_goes_on_when_the_leader_is_killed";
     suite.test(name, missing().or(alone), moved);
@@ -60,12 +68,11 @@ fn replay(cold: &Cold, reader: Client, (bootstrap, local): (&str, &[i64])) -> Re
     Ok(())
 }
 
-fn replayed(reader: Client) -> Result<()> {
-    let store = S3Server::start()?;
-    let url = S3Server::url();
+fn replayed(reader: Client, place: &Place) -> Result<()> {
+    let url = place.url();
     let mut set = vec![("remote.log.storage.url", url.as_str())];
     set.extend(SETTINGS);
-    let broker = Broker::start_in(&store.environment_here(), &set)?;
+    let broker = Broker::start_in(&place.environment_here(), &set)?;
     let outcome = (|| {
         let connect = || Raw::connect(broker.bootstrap());
         let cold = Cold::make(broker.bootstrap(), "t")?;
@@ -92,11 +99,11 @@ fn counted(broker: &Broker) -> Result<u64> {
 /// The same before three brokers, after one leader was killed and while it is gone.
 fn moved() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let store = S3Server::start()?;
+    let store = Place::server()?;
     let mut cluster = Cluster::new(3, folder.path(), false)?;
     for id in cluster.ids() {
         let node = cluster.node(id);
-        node.set("remote.log.storage.url", &S3Server::url());
+        node.set("remote.log.storage.url", &store.url());
         for (name, value) in SETTINGS {
             node.set(name, value);
         }

@@ -4,6 +4,9 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "restore/clouds.rs"]
+mod clouds;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -35,9 +38,14 @@ fn main() -> ExitCode {
     let missing = peers.into_iter().find_map(Client::missing);
     let missing = kafka().or(missing).or(alone.clone());
     suite.test(
+        "a_partition_whose_only_disk_is_lost_goes_on_behind_its_folder",
+        kafka().or_else(|| alone.clone()),
+        || only_disk(&Place::folder()?),
+    );
+    suite.test(
         "a_partition_whose_only_disk_is_lost_goes_on_behind_its_bucket",
-        kafka().or(alone),
-        only_disk,
+        kafka().or(alone).or_else(missing_for_buckets),
+        || only_disk(&Place::server()?),
     );
     suite.test(
         "a_cluster_without_disks_comes_back_from_its_folder",
@@ -49,6 +57,10 @@ fn main() -> ExitCode {
         missing.or_else(missing_for_buckets),
         || drill(&Place::server()?),
     );
+    for (name, provider) in clouds::BROKERS {
+        let missing = kafka().or_else(|| provider.missing());
+        suite.test(name, missing, move || clouds::comes_back(provider));
+    }
     suite.test("what_is_in_the_way_of_a_restore_is_told", kafka(), refused);
     suite.test("a_bucket_is_verified_without_brokers", kafka(), verified);
     suite.run()
@@ -390,9 +402,9 @@ fn position(bootstrap: &str, group: &str) -> Result<i64> {
 }
 
 /// One copy, and its broker comes back with an empty disk.
-fn only_disk() -> Result<()> {
-    let (folder, place) = (tempfile::tempdir()?, Place::folder()?);
-    let mut cluster = cluster(folder.path(), &place)?;
+fn only_disk(place: &Place) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = cluster(folder.path(), place)?;
     cluster.start()?;
     let tiered = [
         ("remote.storage.enable", "true"),

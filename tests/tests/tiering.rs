@@ -65,12 +65,14 @@ fn main() -> ExitCode {
             .or_else(missing_for_buckets),
         || away(&Place::server()?),
     );
-    suite.test(
+    on_both(
+        &mut suite,
         "whoever_leads_next_goes_on_where_the_bucket_ends",
         kafka().or_else(|| alone.clone()),
         taken_over,
     );
-    suite.test(
+    on_both(
+        &mut suite,
         "whoever_leads_next_knows_what_is_away",
         kafka().or_else(|| alone.clone()),
         known_by_the_next,
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-/// A test of one broker.
+/// A test on what is empty at first.
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
@@ -743,9 +745,9 @@ fn no_folder() -> Result<()> {
     Ok(())
 }
 
-fn taken_over() -> Result<()> {
-    let (folder, place) = (tempfile::tempdir()?, Place::folder()?);
-    let mut cluster = cluster(folder.path(), &place)?;
+fn taken_over(place: &mut Place) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = cluster(folder.path(), place)?;
     cluster.start()?;
     cluster.create_topic_with("t", (1, 3), TIERED)?;
     let mut lengths = Vec::new();
@@ -754,7 +756,7 @@ fn taken_over() -> Result<()> {
         let leader = cluster.leader("t", 0)?;
         let mut raw = cluster.connect(leader)?;
         let end = produce(&mut raw, "t", 20)?;
-        lengths.push(await_copies(&mut raw, "t", &place, end)?);
+        lengths.push(await_copies(&mut raw, "t", place, end)?);
         cluster.node(leader).kill()?;
         eventually(PATIENCE, || {
             let next = cluster.leader("t", 0)?;
@@ -774,15 +776,16 @@ fn cluster(folder: &Path, place: &Place) -> Result<Cluster> {
         for (name, value) in settings(place) {
             cluster.node(id).set(name, &value);
         }
+        cluster.node(id).set_store(place.environment());
     }
     Ok(cluster)
 }
 
 /// Leaders come and go, and one of them has missed all that was written: it begins where the others'
 /// disks do, and serves all the same.
-fn known_by_the_next() -> Result<()> {
-    let (folder, place) = (tempfile::tempdir()?, Place::folder()?);
-    let mut cluster = cluster(folder.path(), &place)?;
+fn known_by_the_next(place: &mut Place) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = cluster(folder.path(), place)?;
     for id in cluster.ids() {
         let often = "leader.imbalance.check.interval.seconds";
         cluster.node(id).set(often, "1");

@@ -20,7 +20,7 @@ use recipes::{RECIPES, Recipe};
 /// What `cargo xtask peers` takes.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Install only these: java, python, go, node, s3.
+    /// Install only these: java, python, go, node, s3, azure, gcs.
     #[arg(value_name = "PEER")]
     only: Vec<String>,
     /// Install again, whatever the stamps say.

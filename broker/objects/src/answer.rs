@@ -57,7 +57,8 @@ struct Listener {
 #[async_trait]
 impl HttpService for Listener {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let kind = kind(request.method().as_str(), request.uri().query());
+        let query = request.uri().query();
+        let (kind, is_batch) = (kind(request.method().as_str(), query), is_batch(query));
         self.counts
             .asks(kind, request.body().content_length() as u64);
         let answer = self.beneath.execute(request).await?;
@@ -65,16 +66,33 @@ impl HttpService for Listener {
             let bytes = promised(&answer);
             self.counts.received_bytes.fetch_add(bytes, Relaxed);
         }
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        let refusal = Refusal::read(answer).await;
+        let refusal = match answer.status().is_success() {
+            true if !is_batch => return Ok(answer),
+            true => match inside(answer).await? {
+                Ok(answer) => return Ok(answer),
+                Err(refusal) => refusal,
+            },
+            false => Refusal::read(answer).await,
+        };
         Err(HttpError::new(refusal.worth(), refusal))
     }
 }
 
+/// Whether it is one of Azure's batches. `object_store` removes objects with them, and is given one at a time.
+fn is_batch(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|it| it == "comp=batch"))
+}
+
+/// What a batch of one request was answered inside, of which `object_store` passes on no more than a status.
+async fn inside(answer: HttpResponse) -> Result<Result<HttpResponse, Refusal>, HttpError> {
+    let (head, body) = answer.into_parts();
+    let body = body.bytes().await?;
+    let refusal = Refusal::inside(&String::from_utf8_lossy(&body));
+    Ok(refusal.map_or_else(|| Ok(HttpResponse::from_parts(head, body.into())), Err))
+}
+
 /// What a request is to those who bill for it: a listing is a GET to all stores, S3 and Google say
-/// `list-type` in it, Azure `comp=list`.
+/// `list-type` in it, Azure `comp=list`. A batch removes.
 fn kind(method: &str, query: Option<&str>) -> RequestKind {
     let mut asked = query.unwrap_or_default().split('&');
     match method {
@@ -85,6 +103,7 @@ fn kind(method: &str, query: Option<&str>) -> RequestKind {
             RequestKind::List
         }
         "GET" => RequestKind::Get,
+        _ if is_batch(query) => RequestKind::Delete,
         _ => RequestKind::Post,
     }
 }
@@ -143,6 +162,24 @@ impl Refusal {
             // The rest of the text may repeat what was signed.
             text: shown(element(&text, "Message").unwrap_or_default()),
         }
+    }
+
+    /// Reads the answer within a batch's: a status line, headers, a text. `None` if it is a success.
+    fn inside(text: &str) -> Option<Self> {
+        const CODE: &str = "x-ms-error-code";
+        let (_, behind) = text.split_once("\nHTTP/1.1 ")?;
+        let mut lines = behind.lines();
+        let (status, reason) = lines.next()?.split_once(' ')?;
+        let status = status.parse().ok()?;
+        let code = lines.find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(CODE).then(|| value.trim())
+        });
+        (status >= 300).then(|| Self {
+            status,
+            code: code.or_else(|| element(text, "Code")).map(str::to_owned),
+            text: shown(reason.trim()),
+        })
     }
 
     /// Whether there was no text to say more than the status.
@@ -265,9 +302,41 @@ mod tests {
             ("GET", Some("restype=container&comp=list"), List),
             ("HEAD", None, Head),
             ("DELETE", Some("uploadId=u"), Delete),
+            ("POST", Some("restype=container&comp=batch"), Delete),
         ] {
             assert_eq!(kind(method, query), expected, "{method} {query:?}");
         }
+    }
+
+    #[test]
+    fn a_batch_of_one_is_refused_inside() {
+        let batch = |inside: &str| {
+            let text = format!(
+                "--batchresponse_1\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\n\
+                 HTTP/1.1 {inside}\r\n\r\n--batchresponse_1--\r\n"
+            );
+            Refusal::inside(&text)
+        };
+        assert_eq!(batch("202 Accepted\r\nx-ms-version: 2023-11-03"), None);
+        for (said, failure) in [
+            (
+                "404 No such blob.\r\nx-ms-error-code: BlobNotFound",
+                ObjectFailure::NotFound,
+            ),
+            (
+                "404 No.\r\nX-Ms-Error-Code: ContainerNotFound",
+                ObjectFailure::Invalid,
+            ),
+            ("403 No.\r\nServer: x", ObjectFailure::Denied),
+            (
+                "503 Later.\r\n\r\n<Error><Code>ServerBusy</Code></Error>",
+                ObjectFailure::Throttled,
+            ),
+        ] {
+            let refused = batch(said).map(|refusal| refusal.failure());
+            assert_eq!(refused, Some(failure), "{said}");
+        }
+        assert_eq!(Refusal::inside("no batch"), None);
     }
 
     #[test]

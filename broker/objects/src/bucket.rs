@@ -16,7 +16,7 @@ use tokio::sync::{RwLock, Semaphore};
 
 use crate::address::{Address, Keeper, OpenError};
 use crate::answer::Refusal;
-use crate::failure::{meaning, refusal, tell};
+use crate::failure::{is_ours, meaning, refusal, tell};
 use crate::open::{Login, Opened, open};
 use crate::page::{Wanted, head};
 use crate::upload::{Upload, length};
@@ -158,7 +158,8 @@ impl Bucket {
     ///
     /// `environment` is the process's: who asks, and of which server. S3 reads `AWS_*` as the AWS tools do
     /// (keys, `AWS_REGION`, `AWS_ENDPOINT_URL`, web identity, profiles, container and instance roles),
-    /// Google `GOOGLE_*` and `SERVICE_ACCOUNT`, Azure `AZURE_*`; see `object_store`'s builders for all names.
+    /// Google `GOOGLE_*`, `SERVICE_ACCOUNT` and `STORAGE_EMULATOR_HOST`, Azure `AZURE_*`, a connection string as well;
+    /// see `object_store`'s builders for all other names.
     /// An endpoint that begins with `http://` is spoken to without TLS. `FRESHET_CREDENTIALS_DIR` names a folder
     /// with a file for each such name, which win; keys for S3 are read again when their files change.
     ///
@@ -329,11 +330,10 @@ impl Bucket {
             Ok((_, bytes)) => Err(beyond(range.start + bytes)),
             Err(error) => {
                 let told = asked.tell(&error);
-                if told.failure != ObjectFailure::Unanswered || self.address.keeper != Keeper::Files
-                {
+                if told.failure != ObjectFailure::Unanswered || !is_ours(&error) {
                     return Err(told);
                 }
-                // Files do not say that they end before the range does.
+                // Files do not say that they end before the range does, nor do servers that give nothing of it.
                 match self.look(&asked, &path).await {
                     Ok(head) if head.len_bytes < range.end => Err(beyond(head.len_bytes)),
                     _ => Err(told),

@@ -94,6 +94,12 @@ fn of_file(kind: io::ErrorKind) -> ObjectFailure {
     }
 }
 
+/// Whether it came from no network and no store: files have failed, or the client was given what it had not
+/// asked for.
+pub(crate) fn is_ours(error: &Error) -> bool {
+    !causes(error).any(|cause| cause.is::<HttpError>() || cause.is::<Refusal>())
+}
+
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     let first: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |&cause| cause.source())

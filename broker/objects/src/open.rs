@@ -1,5 +1,7 @@
 //! From an address and an environment to a client.
 
+mod names;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,10 +10,11 @@ use async_trait::async_trait;
 use freshet_env::objects::RequestCounts;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::{
     BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig,
+    StaticCredentialProvider,
 };
 
 use crate::address::{Address, Keeper, OpenError};
@@ -21,6 +24,7 @@ use crate::failure::words;
 use crate::keys;
 use crate::trust::{BUNDLE, trusting};
 use crate::{mounted, profile};
+use names::value_of;
 
 /// The SDKs' name for what `object_store` calls AWS_METADATA_ENDPOINT.
 const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
@@ -54,10 +58,14 @@ fn login<T: Send + Sync + 'static>(
     provider: &Arc<dyn CredentialProvider<Credential = T>>,
     anonymous: Option<String>,
 ) -> Option<Box<dyn Login>> {
-    if anonymous.is_some_and(|text| text == "true") {
+    if is_true(anonymous.as_deref()) {
         return None;
     }
     Some(Box::new(Keys(Arc::clone(provider))))
+}
+
+fn is_true(said: Option<&str>) -> bool {
+    said == Some("true")
 }
 
 /// Makes the client. Nothing is asked of the store yet; what is, is counted.
@@ -96,7 +104,11 @@ pub(crate) fn open(
             google(address, environment, (options, connector)),
             "GOOGLE_*",
         ),
-        Keeper::Azure => (azure(address, environment, (options, connector)), "AZURE_*"),
+        Keeper::Azure => {
+            let begun = azure_as_told(environment, options);
+            let begun = begun.map_err(|why| wrong(address, why))?;
+            (azure(address, begun, connector), "AZURE_*")
+        }
     };
     opened.map_err(|error| {
         let why = format!("{}; see {names} in the environment", words(&error));
@@ -135,11 +147,6 @@ fn told<B, K: FromStr>(
             Err(_) => builder,
         }
     })
-}
-
-fn value_of<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let found = environment.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_str())
 }
 
 /// Whether an endpoint asks for a connection without TLS.
@@ -215,7 +222,13 @@ fn google(
     environment: &[(String, String)],
     (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
+    // Where it is may stand in the service account's file, so only `object_store` knows whether TLS is spoken.
+    let options = options.with_allow_http(true);
     let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options);
+    let emulator = names::emulator(environment);
+    if let Some(url) = &emulator {
+        builder = builder.with_base_url(url);
+    }
     if let Some(path) = value_of(environment, "SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }
@@ -223,6 +236,12 @@ fn google(
         builder.with_config(key, value)
     });
     let anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature);
+    if emulator.is_some() || is_true(anonymous.as_deref()) {
+        // A put asks for credentials all the same.
+        let bearer = String::new();
+        let nobody = StaticCredentialProvider::new(GcpCredential { bearer });
+        builder = builder.with_credentials(Arc::new(nobody));
+    }
     let store = builder
         .with_bucket_name(&address.bucket)
         .with_retry(never_again())
@@ -235,18 +254,29 @@ fn google(
     })
 }
 
-fn azure(
-    address: &Address,
+/// What the environment says, as far as Azure's tools or `object_store` know it. These have the last word.
+fn azure_as_told(
     environment: &[(String, String)],
-    (options, connector): (ClientOptions, Connector),
-) -> Result<Opened> {
+    options: ClientOptions,
+) -> Result<MicrosoftAzureBuilder, String> {
     let mut builder = MicrosoftAzureBuilder::new().with_client_options(options);
+    for (key, value) in names::azure(environment)? {
+        builder = builder.with_config(key, value);
+    }
     builder = told(builder, environment, "AZURE_", |builder, key, value| {
         builder.with_config(key, value)
     });
     if let Some(endpoint) = value_of(environment, "IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
+    Ok(builder)
+}
+
+fn azure(
+    address: &Address,
+    mut builder: MicrosoftAzureBuilder,
+    connector: Connector,
+) -> Result<Opened> {
     if is_plain(builder.get_config_value(&AzureConfigKey::Endpoint)) {
         builder = builder.with_allow_http(true);
     }

@@ -49,6 +49,18 @@ pub(crate) const RECIPES: &[Recipe] = &[
         programs: &["go"],
         install: s3,
     },
+    Recipe {
+        name: "azure",
+        manifests: &["package.json", "package-lock.json"],
+        programs: &["node", "npm"],
+        install: node,
+    },
+    Recipe {
+        name: "gcs",
+        manifests: &["go.mod", "go.sum", "main.go", "account.go"],
+        programs: &["go"],
+        install: gcs,
+    },
 ];
 
 /// The jars of the pom and all that they need, in one flat folder: a class path of `folder/*`.
@@ -103,7 +115,7 @@ fn go(sources: &Path, folder: &Path) -> Result<()> {
 fn node(sources: &Path, folder: &Path) -> Result<()> {
     for file in ["package.json", "package-lock.json"] {
         fs::copy(sources.join(file), folder.join(file))
-            .with_context(|| format!("tests/peers/node/{file} is missing"))?;
+            .with_context(|| format!("{} has no {file}", sources.display()))?;
     }
     process::run(&mut command(
         folder,
@@ -113,15 +125,25 @@ fn node(sources: &Path, folder: &Path) -> Result<()> {
     .map(drop)
 }
 
-/// The S3 server as one program; what it was built from is not needed again.
+/// The S3 server.
 fn s3(sources: &Path, folder: &Path) -> Result<()> {
-    const SERVER: &str = "github.com/versity/versitygw/cmd/versitygw";
-    let program = folder.join("bin/versitygw");
+    let server = "github.com/versity/versitygw/cmd/versitygw";
+    go_program(sources, server, &folder.join("bin/versitygw"))
+}
+
+/// What speaks as Google's does, before the S3 server.
+fn gcs(sources: &Path, folder: &Path) -> Result<()> {
+    go_program(sources, ".", &folder.join("bin/gcs"))
+}
+
+/// A package as one program; what it was built from is not needed again.
+fn go_program(sources: &Path, package: &str, program: &Path) -> Result<()> {
+    let folder = program.parent().context("a program is in a folder")?;
     let program = program
         .to_str()
         .context("the cache has a name that is no text")?;
     let (modules, objects) = (folder.join("modules"), folder.join("objects"));
-    let mut build = command(sources, "go", &["build", "-o", program, SERVER]);
+    let mut build = command(sources, "go", &["build", "-o", program, package]);
     build
         .env("GOMODCACHE", &modules)
         .env("GOCACHE", &objects)

@@ -153,8 +153,8 @@ fn programs() -> Result<Count> {
     }
 }
 
-/// What others say about us: Kafka's own classes about our bytes, an S3 server about our requests. These
-/// are the tests that the step `unit` leaves out, because they need a peer.
+/// What others say about us: Kafka's own classes about our bytes, servers of object stores about our
+/// requests. These are the tests that the step `unit` leaves out, because they need a peer.
 fn oracle() -> Result<Count> {
     let mut count = Count::default();
     for (package, test) in [

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use freshet_env::objects::{ObjectBody, ObjectError, ObjectFailure, ObjectWait, Objects};
 use freshet_objects::{Bucket, Limits};
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 
 /// Two parts and a half of what is sent at a time.
@@ -293,11 +294,12 @@ pub(crate) async fn folders_are_told(store: &Bucket) {
 
 /// A prefix may end within a name, pages may begin at what is no name, and there may be many.
 pub(crate) async fn pages_fit_together(store: &dyn Objects, count: usize) {
-    let one = Bytes::from_static(b"1");
     let name = |at: usize| format!("many/{}/{at:05}", at % 3);
-    for at in 0..count {
-        store.put_new(&name(at), &mut one.clone()).await.unwrap();
-    }
+    let puts = (0..count).map(|at| async move {
+        let mut one = Bytes::from_static(b"1");
+        store.put_new(&name(at), &mut one).await.unwrap();
+    });
+    stream::iter(puts).buffer_unordered(16).count().await;
     let mut expected: Vec<_> = (0..count).map(name).collect();
     expected.sort_unstable();
     for at_most in [count / 5, count / 2 + 1, count, count + 1] {

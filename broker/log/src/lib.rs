@@ -25,7 +25,7 @@ mod writers;
 
 pub use append::{Append, Appended, Done, Here, Origin, Progress, Refused};
 pub use config::{Cleanup, Durability, LogConfig, Tiered};
-pub use dir::{LogDir, LogName};
+pub use dir::{LogDir, LogName, PaceLimits};
 pub use error::{AppendError, Busy, LogError, OpenError, ReadError, RecordFault};
 pub use metrics::{LATENCY_BOUNDS_MICROS, Latency, LogMetrics};
 pub use state::beginning::Beginning;

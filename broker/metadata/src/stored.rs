@@ -56,6 +56,10 @@ struct BrokerRecord {
     served_epoch: i64,
     #[field(tag = 5)]
     replaced: Vec<[u8; 16]>,
+    #[field(tag = 6)]
+    slow_directories: Vec<[u8; 16]>,
+    #[field(tag = 7)]
+    full_directories: Vec<[u8; 16]>,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -302,6 +306,8 @@ fn broker_record(broker: &Broker) -> BrokerRecord {
         features: broker.features.iter().map(feature_part).collect(),
         served_epoch: broker.served_epoch,
         replaced: broker.replaced.clone(),
+        slow_directories: broker.slow_directories.iter().map(|d| d.0).collect(),
+        full_directories: broker.full_directories.iter().map(|d| d.0).collect(),
     }
 }
 
@@ -342,6 +348,8 @@ fn broker(stored: BrokerRecord) -> Result<Record, StoredRecordError> {
         features: stored.features.into_iter().map(feature_range).collect(),
         served_epoch: stored.served_epoch,
         replaced: stored.replaced,
+        slow_directories: directories(stored.slow_directories),
+        full_directories: directories(stored.full_directories),
     })))
 }
 

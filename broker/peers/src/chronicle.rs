@@ -44,6 +44,8 @@ enum News {
     Fenced(NodeId, Why),
     Unfenced(NodeId),
     Unregistered(NodeId),
+    /// How many of its disks are slow, and how many full.
+    Disks(NodeId, usize, usize),
     Unclean(Arc<UncleanElection>),
 }
 
@@ -84,6 +86,14 @@ fn of_broker(before: Option<&Broker>, after: &Broker) -> Vec<News> {
     if !after.fenced && (is_new || !served) {
         all.push(News::Unfenced(node));
     }
+    let unwell = |broker: &Broker| {
+        let (slow, full) = (&broker.slow_directories, &broker.full_directories);
+        (slow.len(), full.len())
+    };
+    let (was, is) = (before.map_or((0, 0), unwell), unwell(after));
+    if was != is {
+        all.push(News::Disks(node, is.0, is.1));
+    }
     all
 }
 
@@ -97,6 +107,13 @@ fn tell(news: News) {
             tracing::warn!(%broker, reason = why.words(), "broker fenced: others lead for it");
         }
         News::Unfenced(broker) => tracing::info!(%broker, "broker unfenced: it may lead"),
+        News::Disks(broker, 0, 0) => {
+            tracing::info!(%broker, "the broker's disks are well: it may lead again");
+        }
+        News::Disks(broker, slow, full) => tracing::warn!(
+            %broker, slow, full,
+            "disks of the broker are slow or full: others lead what is on them, where they can"
+        ),
         News::Unregistered(broker) => tracing::info!(%broker, "broker unregistered"),
         News::Unclean(election) => tracing::error!(
             topic = %election.at.topic,
@@ -138,6 +155,8 @@ mod tests {
             stopping: false,
             cordoned: false,
             cordoned_directories: Vec::new(),
+            slow_directories: Vec::new(),
+            full_directories: Vec::new(),
             features: Vec::new(),
             served_epoch: -1,
             replaced: Vec::new(),
@@ -169,6 +188,13 @@ mod tests {
         assert_eq!(told(&broker(1, true), &serving), [News::Unfenced(node)]);
         assert_eq!(told(&broker(1, true), &broker(1, true)), []);
         assert_eq!(told(&serving, &serving), []);
+        let slow = Broker {
+            slow_directories: serving.directories.clone(),
+            ..serving.clone()
+        };
+        assert_eq!(told(&serving, &slow), [News::Disks(node, 1, 0)]);
+        assert_eq!(told(&slow, &slow), []);
+        assert_eq!(told(&slow, &serving), [News::Disks(node, 0, 0)]);
     }
 
     #[test]

@@ -148,6 +148,12 @@ pub struct LifecycleSettings {
     pub controlled_shutdown: bool,
     /// `log.dir.failure.timeout.ms`.
     pub directory_failure_timeout_ms: u64,
+    /// `freshet.disk.slow.flush.ms`.
+    pub slow_flush_ms: u64,
+    /// `freshet.disk.slow.recovery.ms`.
+    pub slow_recovery_ms: u64,
+    /// `freshet.disk.reserve.bytes`.
+    pub disk_reserve_bytes: u64,
 }
 
 /// How replicas follow each other.
@@ -432,6 +438,9 @@ impl Layers {
             registration_timeout_ms: self.unsigned("initial.broker.registration.timeout.ms"),
             controlled_shutdown: self.flag("controlled.shutdown.enable"),
             directory_failure_timeout_ms: self.unsigned("log.dir.failure.timeout.ms"),
+            slow_flush_ms: self.unsigned("freshet.disk.slow.flush.ms"),
+            slow_recovery_ms: self.unsigned("freshet.disk.slow.recovery.ms"),
+            disk_reserve_bytes: self.unsigned("freshet.disk.reserve.bytes"),
         }
     }
 

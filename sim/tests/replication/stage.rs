@@ -165,6 +165,8 @@ impl Stage {
             wants_shutdown: false,
             offline_directories: Vec::new(),
             cordoned_directories: Vec::new(),
+            slow_directories: Vec::new(),
+            full_directories: Vec::new(),
         };
         self.ask(beat).unwrap();
     }

@@ -271,6 +271,16 @@ impl Disk {
         }
     }
 
+    /// The directory, when its broker says that it is slow. It is not always right.
+    pub(crate) fn slow(&self) -> Option<DirectoryId> {
+        (self.pace.0 >= 100).then_some(self.directory)
+    }
+
+    /// The directory, when its broker says that it is full: for the decisions that is enough.
+    pub(crate) fn full(&self) -> Option<DirectoryId> {
+        (self.pace.0 == 10).then_some(self.directory)
+    }
+
     pub(crate) fn lose_power(&mut self, life: u64, throws: &mut Throws) {
         for (at, log) in &mut self.logs {
             if log.lose_power(throws) {

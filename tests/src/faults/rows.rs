@@ -180,7 +180,7 @@ const DISKS: &[Fault] = &[
     tried(
         12,
         "the disk is full",
-        "below the reserve producers are refused with an error that is tried again; readers and deletions go on. Full to the last block, what finds no room was never there, and all goes on by itself once there is some",
+        "below the reserve producers are refused with an error that is tried again, and others lead; readers and deletions go on. Full to the last block, what finds no room was never there, and all goes on by itself once there is some",
         &[
             "a_full_disk_refuses_producers_and_serves_the_rest",
             "a_disk_that_fills_before_a_bucket_that_refuses_keeps_all_of_it",
@@ -259,8 +259,9 @@ const DISKS: &[Fault] = &[
     tried(
         21,
         "a disk is slow",
-        "others go on; nothing grows without a bound",
+        "others lead, and nobody waits for it while enough others are in sync; nothing grows without a bound",
         &[
+            "a_slow_or_full_disk_leads_nothing_and_nobody_waits_for_it",
             "stalled_calls_wait_and_go_on",
             "promises_are_kept_in_every_life",
         ],

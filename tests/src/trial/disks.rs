@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::bits::Bits;
 use crate::broker::Kind;
-use crate::cluster::{Disk, fetch_once};
+use crate::cluster::{Disk, PartitionView, elect_preferred, fetch_once};
+use crate::scenario::eventually;
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial {
@@ -144,10 +145,98 @@ fn flushes_fail(stage: &mut Stage) -> Result<()> {
     stage.recover()
 }
 
-/// Whether others lead meanwhile, or producers wait, is told. Once there is room all goes on.
+/// Another leads, and nobody waits for a disk that is full or slow, so long after it has become so.
+const RELIEF: Duration = Duration::from_secs(15);
+/// How long the work is looked at then.
+const LOOK: Duration = Duration::from_secs(8);
+/// The longest time without an acknowledgement on a partition that waits for disks only that are well. With
+/// one of half a second a flush it would be seconds again and again; a new leader takes milliseconds.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A disk has become slow or full: others lead, it is out of the sets in sync, and all that is sent is
+/// acknowledged at the pace of the others.
+fn relieved(stage: &mut Stage, unwell: i32) -> Result<()> {
+    let begin = Instant::now();
+    let took = stage.await_other_leader(unwell, RELIEF)?;
+    let topic = stage.topic();
+    let asked = stage.cluster.others(unwell)[0];
+    loop {
+        let views = stage.cluster.partitions_at(asked, topic)?;
+        let waits = views.iter().find(|view| view.in_sync.contains(&unwell));
+        let Some(waits) = waits else {
+            break;
+        };
+        ensure!(begin.elapsed() < RELIEF, "{unwell} is in sync: {waits:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // What was sent to the old leader comes to the new one.
+    stage.load.await_progress(RELIEF)?;
+    let from = Instant::now();
+    stage.cluster.watch(LOOK)?;
+    let until = Instant::now();
+    let longest = pauses(stage, from, until)?;
+    stage.note(format!(
+        "others lead for {unwell} after {took:.1?}; then nothing is acknowledged for {longest:.1?} at most"
+    ));
+    let worst = longest.iter().max().copied().unwrap_or_default();
+    ensure!(worst < PAUSE, "nothing is acknowledged for {longest:?}");
+    stage.others_lead(unwell)
+}
+
+/// The longest time without an acknowledgement on each partition.
+fn pauses(stage: &Stage, from: Instant, until: Instant) -> Result<Vec<Duration>> {
+    let mut longest = Vec::new();
+    for view in stage.cluster.partitions(stage.topic())? {
+        let acked = stage.load.ack_times(view.index);
+        let inside: Vec<Instant> = acked
+            .into_iter()
+            .filter(|at| (from..until).contains(at))
+            .collect();
+        ensure!(!inside.is_empty(), "{} acknowledges nothing", view.index);
+        let times: Vec<Instant> = [from].into_iter().chain(inside).chain([until]).collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        longest.push(gaps.max().unwrap_or_default());
+    }
+    Ok(longest)
+}
+
+/// The disk is well again: it catches up, and leads what it led before.
+fn leads_again(stage: &mut Stage, was: &[PartitionView]) -> Result<()> {
+    stage.recover()?;
+    let topic = stage.topic();
+    for view in was {
+        let preferred = view.replicas[0];
+        eventually(RECOVERY, || {
+            if stage.cluster.leader(topic, view.index)? != preferred {
+                let index = view.index;
+                let code = stage
+                    .cluster
+                    .ask(|raw| elect_preferred(raw, topic, index))?;
+                ensure!(code == 0, "electing {preferred} for {index}: error {code}");
+            }
+            let leader = stage.cluster.leader(topic, view.index)?;
+            ensure!(leader == preferred, "{leader} leads, not {preferred}");
+            Ok(())
+        })?;
+    }
+    stage.recover()
+}
+
+/// Below the reserve producers are refused, so others lead. Once there is room all is as before.
 fn full(stage: &mut Stage) -> Result<()> {
     let (partition, leader) = stage.some_leader()?;
+    let before = stage.cluster.partitions(stage.topic())?;
     stage.cluster.node(leader).disk()?.fill(0)?;
+    if stage.cluster.kind() == Kind::Freshet {
+        relieved(stage, leader)?;
+        let other = stage.cluster.leader(stage.topic(), partition)?;
+        let mut raw = stage.cluster.connect(other)?;
+        let told = fetch_once(&mut raw, stage.topic(), partition, 0)?;
+        let code = told.error_code;
+        ensure!(code == 0, "readers get error {code} while a disk is full");
+        stage.cluster.node(leader).disk()?.make_room()?;
+        return leads_again(stage, &before);
+    }
     // It looks at its disk every now and then.
     std::thread::sleep(Duration::from_secs(3));
     let acked = stage.load.await_progress(Duration::from_secs(5));
@@ -156,66 +245,61 @@ fn full(stage: &mut Stage) -> Result<()> {
         "disk of {leader} full: all acknowledge: {}; it ended: {ended:?}",
         acked.is_ok()
     ));
-    if stage.cluster.kind() == Kind::Freshet {
-        let mut raw = stage.cluster.connect(leader)?;
-        let told = fetch_once(&mut raw, stage.topic(), partition, 0)?;
-        let code = told.error_code;
-        ensure!(code == 0, "readers of a full disk get error {code}");
-    }
     stage.cluster.node(leader).disk()?.make_room()?;
-    if stage.cluster.kind() == Kind::Kafka {
-        // It takes no directory back without a restart.
-        if ended.is_none() {
-            stage.cluster.node(leader).stop()?;
-        }
-        stage.cluster.node(leader).start()?;
+    // It takes no directory back without a restart.
+    if ended.is_none() {
+        stage.cluster.node(leader).stop()?;
     }
+    stage.cluster.node(leader).start()?;
     stage.load.await_progress(RECOVERY)?;
     stage.recover()
 }
 
 fn slow(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
+    let before = stage.cluster.partitions(stage.topic())?;
     stage
         .cluster
         .node(leader)
         .disk()?
         .slow_down(Duration::from_millis(100));
-    stage.cluster.watch(Duration::from_secs(6))?;
+    if stage.cluster.kind() == Kind::Freshet {
+        relieved(stage, leader)?;
+    } else {
+        stage.cluster.watch(Duration::from_secs(6))?;
+    }
     let acked = stage.load.await_progress(RECOVERY)?;
     stage.note(format!(
         "each write of {leader} takes 100 ms: all acknowledge after {acked:.2?}"
     ));
     stage.cluster.node(leader).disk()?.slow_down(Duration::ZERO);
-    stage.recover()
+    match stage.cluster.kind() {
+        Kind::Freshet => leads_again(stage, &before),
+        Kind::Kafka => stage.recover(),
+    }
 }
 
-/// How long a disk is that slow, and when somebody begins to look.
+/// How long a disk is that slow, and when somebody begins to look, where nobody takes over.
 const SLOW: Duration = Duration::from_secs(10);
 const SLOWED: Duration = Duration::from_secs(2);
 
 /// A flush of a file system waits for several of the disk, one after the other, and what is written meanwhile
-/// waits for the next one: all copies are acknowledged at the pace of the slowest. Nobody stands still for it,
-/// and who has a disk that is not slow leads on.
+/// waits for the next one. Nobody stands still for it, and who has a disk that is not slow leads on.
 fn slow_flushes(stage: &mut Stage) -> Result<()> {
     let (_, leader) = stage.some_leader()?;
     let before = stage.cluster.partitions(stage.topic())?;
     let disk = stage.cluster.node(leader).disk()?;
     disk.slow_flushes(Duration::from_millis(500));
-    let begin = Instant::now();
-    stage.cluster.watch(SLOW)?;
-    let mut longest = Vec::new();
-    for view in &before {
-        let acked = stage.load.ack_times(view.index);
-        let inside = acked.into_iter().filter(|at| *at > begin + SLOWED);
-        let times: Vec<Instant> = [begin + SLOWED].into_iter().chain(inside).collect();
-        ensure!(times.len() > 1, "{} acknowledges nothing", view.index);
-        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-        longest.push(gaps.max().unwrap_or_default());
+    if stage.cluster.kind() == Kind::Freshet {
+        relieved(stage, leader)?;
+    } else {
+        let begin = Instant::now();
+        stage.cluster.watch(SLOW)?;
+        let longest = pauses(stage, begin + SLOWED, Instant::now())?;
+        stage.note(format!(
+            "each flush of {leader} takes half a second: nothing is acknowledged for {longest:.1?} at most"
+        ));
     }
-    stage.note(format!(
-        "each flush of {leader} takes half a second: nothing is acknowledged for {longest:.1?} at most"
-    ));
     let after = stage.cluster.partitions(stage.topic())?;
     let pairs = before.iter().zip(&after);
     for (before, after) in pairs.filter(|(before, _)| before.leader != leader) {
@@ -227,7 +311,10 @@ fn slow_flushes(stage: &mut Stage) -> Result<()> {
         .node(leader)
         .disk()?
         .slow_flushes(Duration::ZERO);
-    stage.recover()
+    match stage.cluster.kind() {
+        Kind::Freshet => leads_again(stage, &before),
+        Kind::Kafka => stage.recover(),
+    }
 }
 
 /// Why no disk can be made here: no loop devices, no FUSE, no ext4.

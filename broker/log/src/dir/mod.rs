@@ -11,17 +11,19 @@
 //! ```
 
 mod name;
+mod pace;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 pub use name::LogName;
+pub use pace::PaceLimits;
 
-use freshet_env::Disk;
 use freshet_env::disk::{DiskLock, Entry, Space};
+use freshet_env::{Clock, Disk, DiskFile};
 use freshet_types::{Millis, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
@@ -32,6 +34,7 @@ use crate::state::{Checkpoint, StopImage};
 use crate::view::Shared;
 use crate::{LogError, OpenError};
 use freshet_records::envelope::EnvelopeError;
+use pace::Pace;
 
 const LOCK: &str = ".lock";
 const PROOF: &str = "clean-shutdown";
@@ -90,6 +93,10 @@ pub struct LogDir {
     write_micros: AtomicU64,
     /// Flushes under way.
     flushes: AtomicUsize,
+    /// How its flushes go, for whoever asks whether it has become slow.
+    pace: Mutex<Pace>,
+    /// What was answered last.
+    slow: AtomicBool,
     /// It could not be opened: what lies in it is not known.
     unread: bool,
     #[expect(dead_code, reason = "dropping it unlocks")]
@@ -151,6 +158,8 @@ impl LogDir {
             fsync_micros: AtomicU64::new(0),
             write_micros: AtomicU64::new(0),
             flushes: AtomicUsize::new(0),
+            pace: Mutex::new(Pace::new(PaceLimits::NONE)),
+            slow: AtomicBool::new(false),
             unread: false,
             lock: Some(lock),
         }))
@@ -181,6 +190,8 @@ impl LogDir {
             fsync_micros: AtomicU64::new(0),
             write_micros: AtomicU64::new(0),
             flushes: AtomicUsize::new(0),
+            pace: Mutex::new(Pace::new(PaceLimits::NONE)),
+            slow: AtomicBool::new(false),
             unread: true,
             lock: None,
         })
@@ -508,11 +519,6 @@ impl LogDir {
         }
     }
 
-    /// Remembers how long an fsync took, as a moving average over about eight.
-    pub(crate) fn note_fsync(&self, micros: u64) {
-        note(&self.fsync_micros, micros);
-    }
-
     /// A write took this long.
     pub(crate) fn note_write(&self, micros: u64) {
         note(&self.write_micros, micros);
@@ -527,6 +533,53 @@ impl LogDir {
     pub(crate) fn busy(&self) -> impl Drop {
         self.flushes.fetch_add(1, Ordering::Relaxed);
         Busy(&self.flushes)
+    }
+
+    /// From now on its disk is slow by these limits; before, none is.
+    pub fn judge_by(&self, limits: PaceLimits) {
+        *self.pace.lock() = Pace::new(limits);
+    }
+
+    /// Whether its disk has become slow. To be asked several times a second, by the clock of the writers.
+    pub fn judge_pace(&self, now: Millis) -> bool {
+        let slow = self.pace.lock().judge(now);
+        self.slow.store(slow, Ordering::Relaxed);
+        slow
+    }
+
+    /// What [`LogDir::judge_pace`] said last.
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// How long a flush takes, on average of the last ones, ms.
+    pub fn flush_ms(&self) -> u64 {
+        self.fsync_micros() / 1_000
+    }
+
+    /// Syncs something as a flush of this disk, whose time says how it goes.
+    pub(crate) fn sync_paced(
+        &self,
+        clock: &dyn Clock,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let id = self.pace.lock().begin(clock.monotonic());
+        let synced = sync();
+        self.pace.lock().end(id, clock.monotonic());
+        synced
+    }
+
+    /// Syncs a file, and remembers how long that took, which is given as well, in microseconds.
+    pub(crate) fn sync_timed(
+        &self,
+        file: &dyn DiskFile,
+        clock: &dyn Clock,
+    ) -> (io::Result<()>, u64) {
+        let began = clock.micros();
+        let synced = self.sync_paced(clock, || file.sync_data());
+        let micros = clock.micros().saturating_sub(began);
+        note(&self.fsync_micros, micros);
+        (synced, micros)
     }
 
     /// Whether somebody flushes.

@@ -234,21 +234,19 @@ impl Shared {
         let end = self.log_end.load(Ordering::Acquire);
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let _busy = self.dir.busy();
+        let clock = &*self.context.clock;
+        let sync_dir = |path: &Path| self.dir.sync_paced(clock, || self.disk().sync_dir(path));
         for file in &dirty.files {
-            let clock = &self.context.clock;
-            let begin = clock.micros();
-            let synced = file.sync_data();
-            let micros = clock.micros().saturating_sub(begin);
+            let (synced, micros) = self.dir.sync_timed(&**file, clock);
             self.context.metrics.fsyncs.observe(micros);
-            self.dir.note_fsync(micros);
             synced.map_err(|error| self.fail("syncing a file of", &error))?;
         }
         if dirty.own_dir {
-            let synced = self.disk().sync_dir(&self.path);
+            let synced = sync_dir(&self.path);
             synced.map_err(|error| self.fail("syncing", &error))?;
         }
         if dirty.parent_dir {
-            let synced = self.disk().sync_dir(self.dir.path());
+            let synced = sync_dir(self.dir.path());
             synced.map_err(|error| self.fail("syncing the parent of", &error))?;
             self.founded.store(true, Ordering::Release);
         }

@@ -1,5 +1,6 @@
 //! The real disk, except where it is told to fail.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -38,9 +39,27 @@ struct Fault {
 pub(crate) struct FaultyDisk {
     faults: Arc<Mutex<Vec<Fault>>>,
     calls: Arc<Mutex<Vec<(Call, PathBuf)>>>,
+    during_sync: DuringSync,
+}
+
+type Happening = Box<dyn Fn() + Send>;
+
+/// What happens while a file is synced.
+#[derive(Clone, Default)]
+struct DuringSync(Arc<Mutex<Option<Happening>>>);
+
+impl fmt::Debug for DuringSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DuringSync")
+    }
 }
 
 impl FaultyDisk {
+    /// From now on this happens while a file is synced.
+    pub(crate) fn during_sync(&self, happens: impl Fn() + Send + 'static) {
+        *self.during_sync.0.lock().unwrap() = Some(Box::new(happens));
+    }
+
     /// Calls of this kind on paths with this ending fail from now on.
     pub(crate) fn fail(&self, call: Call, suffix: &'static str, error: io::ErrorKind) {
         let fault = Fault {
@@ -93,6 +112,7 @@ impl Disk for FaultyDisk {
             path: path.to_owned(),
             faults: Arc::clone(&self.faults),
             calls: Arc::clone(&self.calls),
+            during_sync: self.during_sync.clone(),
         }))
     }
 
@@ -146,6 +166,7 @@ struct FaultyFile {
     path: PathBuf,
     faults: Arc<Mutex<Vec<Fault>>>,
     calls: Arc<Mutex<Vec<(Call, PathBuf)>>>,
+    during_sync: DuringSync,
 }
 
 impl FaultyFile {
@@ -177,6 +198,9 @@ impl DiskFile for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.check(Call::Sync)?;
+        if let Some(happens) = &*self.during_sync.0.lock().unwrap() {
+            happens();
+        }
         self.file.sync_data()
     }
 

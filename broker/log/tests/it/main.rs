@@ -18,5 +18,6 @@ mod reads;
 mod recovery;
 mod retention;
 mod retries;
+mod slow;
 mod support;
 mod truncation;

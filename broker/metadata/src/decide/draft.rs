@@ -1,6 +1,7 @@
 //! A decision that touches brokers and their partitions, while it is being made: the image, and
 //! over it what was decided already.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use freshet_types::{NodeId, Now, TopicId, TopicPartition};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::replicas::{Changed, Election, Rules, Standing, Transition};
-use crate::state::{Broker, DirectoryId, Partition, UncleanElection};
+use crate::state::{Broker, DirectoryId, Partition, UncleanElection, slowness_counts};
 
 pub(crate) struct Draft<'a> {
     pub(crate) machine: &'a MetadataMachine,
@@ -18,6 +19,8 @@ pub(crate) struct Draft<'a> {
     layers: Layers,
     topics: BTreeMap<TopicId, Overrides>,
     brokers: BTreeMap<NodeId, Arc<Broker>>,
+    /// See [`slowness_counts`]; empty until it is asked for.
+    by_speed: OnceCell<bool>,
     partitions: BTreeMap<TopicPartition, Arc<Partition>>,
     /// Of the topic asked for last: partitions come topic by topic.
     rules: Option<(TopicId, Rules)>,
@@ -32,6 +35,7 @@ impl<'a> Draft<'a> {
             layers: machine.layers(),
             topics: BTreeMap::new(),
             brokers: BTreeMap::new(),
+            by_speed: OnceCell::new(),
             partitions: BTreeMap::new(),
             rules: None,
             records: Vec::new(),
@@ -64,6 +68,22 @@ impl<'a> Draft<'a> {
             self.records.push(Record::Broker(Arc::clone(&broker)));
         }
         self.brokers.insert(broker.node, broker);
+        self.by_speed = OnceCell::new();
+    }
+
+    /// A broker, with what was decided here already.
+    pub(crate) fn broker(&self, node: NodeId) -> Option<&Arc<Broker>> {
+        let decided = self.brokers.get(&node);
+        decided.or_else(|| self.machine.image.broker(node))
+    }
+
+    fn by_speed(&self) -> bool {
+        *self.by_speed.get_or_init(|| {
+            let all = self.machine.image.brokers();
+            let decided =
+                |broker: &'a Arc<Broker>| self.brokers.get(&broker.node).unwrap_or(broker);
+            slowness_counts(all.map(decided))
+        })
     }
 
     /// A partition, with what was decided here already.
@@ -75,16 +95,12 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn standing(&self, node: NodeId, directory: DirectoryId) -> Standing {
-        let broker = self.brokers.get(&node);
-        match broker.or_else(|| self.machine.image.broker(node)) {
-            Some(broker) if !broker.fenced && broker.has_online(directory) => {
-                if broker.stopping {
-                    Standing::Stopping
-                } else {
-                    Standing::Active
-                }
-            }
-            _ => Standing::Away,
+        match self.broker(node) {
+            Some(broker) if broker.fenced || !broker.has_online(directory) => Standing::Away,
+            None => Standing::Away,
+            Some(broker) if broker.stopping => Standing::Stopping,
+            Some(broker) if broker.is_impaired(directory, self.by_speed()) => Standing::Impaired,
+            Some(_) => Standing::Active,
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) enum Standing {
     Away,
     /// It goes on with what it has, and gets nothing new.
     Stopping,
+    /// Its disk is full, or slow as those of most others are not: it leads where nobody better can.
+    Impaired,
     /// Anything.
     Active,
 }
@@ -62,8 +64,10 @@ pub(crate) enum Standing {
 pub(crate) enum Election {
     /// Whoever leads, as long as it can.
     WhenNeeded,
-    /// The first replica, if it is in sync.
+    /// The first replica, if it is in sync and its disk is well.
     Preferred,
+    /// Somebody in sync whose disk is well, if there is one.
+    Relief,
     /// Somebody, whatever is lost by it.
     Unclean,
 }
@@ -245,27 +249,34 @@ impl<'a> Transition<'a> {
             directory.map_or(Standing::Away, |directory| standing(*node, directory))
         };
         let active = |node: &NodeId| of(node) == Standing::Active;
+        let serves = |node: &NodeId| of(node) >= Standing::Impaired;
         let in_sync = |node: &NodeId| next.isr.contains(node);
         let sits = |node: &NodeId| in_sync(node) && of(node) > Standing::Away;
         let preferred = next.target().next().filter(|n| in_sync(n) && active(n));
         if let Some(leader) = preferred.filter(|_| election == Election::Preferred) {
             return Choice::InSync(leader);
         }
+        // Those who stay come first: who is being removed leads only if nobody else can.
+        let order = || next.target().chain(next.removing.iter().copied());
+        let well = order().find(|n| in_sync(n) && active(n));
+        if let Some(leader) = well.filter(|_| election == Election::Relief) {
+            return Choice::InSync(leader);
+        }
         if let Some(leader) = next.leader.filter(sits) {
             return Choice::InSync(leader);
         }
-        // Those who stay come first: who is being removed leads only if nobody else can.
-        let order = || next.target().chain(next.removing.iter().copied());
-        let clean = order().find(|n| in_sync(n) && active(n));
+        let clean = well.or_else(|| order().find(|n| in_sync(n) && serves(n)));
         if let Some(leader) = clean.or_else(|| order().find(sits)) {
             return Choice::InSync(leader);
         }
-        if let Some(leader) = order().find(|n| next.eligible.contains(n) && active(n)) {
+        let eligible = |node: &NodeId| next.eligible.contains(node);
+        let well = order().find(|n| eligible(n) && active(n));
+        if let Some(leader) = well.or_else(|| order().find(|n| eligible(n) && serves(n))) {
             return Choice::Eligible(leader);
         }
         let mut known = next.last_known_eligible.iter().copied();
         if !holds(Guard::CleanElection)
-            && let Some(leader) = order().find(active)
+            && let Some(leader) = order().find(serves)
         {
             return Choice::Eligible(leader);
         }
@@ -274,12 +285,12 @@ impl<'a> Transition<'a> {
                 Election::Unclean => UncleanCause::Request,
                 _ => UncleanCause::Config,
             };
-            let anybody = known.chain(order()).find(active);
+            let anybody = known.chain(order()).find(serves);
             return anybody.map_or(Choice::Nobody, |leader| Choice::Unclean(leader, cause));
         }
         // The last one to be clean, once nobody else can come back who is.
         let alone = next.clean().next().is_none();
-        match known.next().filter(|node| alone && active(node)) {
+        match known.next().filter(|node| alone && serves(node)) {
             Some(leader) => Choice::Unclean(leader, UncleanCause::LastKnown),
             None => Choice::Nobody,
         }

@@ -64,6 +64,13 @@ pub struct Heartbeat {
     pub offline_directories: Vec<DirectoryId>,
     /// Directories that take no new replicas; replaces what was said before.
     pub cordoned_directories: Vec<DirectoryId>,
+    /// Directories whose disk has become slow; replaces what was said before. An older controller does
+    /// not read it, an older broker does not say it.
+    #[serde(default)]
+    pub slow_directories: Vec<DirectoryId>,
+    /// Directories whose disk has no room for producers; likewise.
+    #[serde(default)]
+    pub full_directories: Vec<DirectoryId>,
 }
 
 /// What a broker learns from its heartbeat.

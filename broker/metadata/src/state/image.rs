@@ -77,6 +77,10 @@ pub struct Broker {
     pub cordoned: bool,
     /// Its log directories that take no new replicas (KIP-1066).
     pub cordoned_directories: Vec<DirectoryId>,
+    /// Its log directories whose disk has become slow; see [`MetadataImage::is_impaired`].
+    pub slow_directories: Vec<DirectoryId>,
+    /// Its log directories whose disk has no room for producers.
+    pub full_directories: Vec<DirectoryId>,
     /// What it can work with; empty for one that did not say.
     pub features: Vec<FeatureRange>,
     /// The last epoch in which it served, that is, was not fenced; -1 before that. What is on its
@@ -109,10 +113,49 @@ impl Broker {
         directory == DirectoryId::UNASSIGNED || self.directories.contains(&directory)
     }
 
+    /// Whether `directory` is among `these` of its directories; a replica that is assigned to none yet
+    /// may be in any, so then all must be.
+    fn is_among(&self, directory: DirectoryId, these: &[DirectoryId]) -> bool {
+        if directory == DirectoryId::UNASSIGNED {
+            return !these.is_empty() && self.directories.iter().all(|id| these.contains(id));
+        }
+        these.contains(&directory)
+    }
+
+    /// Whether a replica in `directory` is better led by another broker. `by_speed` says whether it
+    /// counts that a disk is slow, see [`slowness_counts`].
+    pub(crate) fn is_impaired(&self, directory: DirectoryId, by_speed: bool) -> bool {
+        self.is_among(directory, &self.full_directories)
+            || (by_speed && self.is_among(directory, &self.slow_directories))
+    }
+
+    /// Whether a disk of it is slow or full.
+    pub fn is_unwell(&self) -> bool {
+        !self.slow_directories.is_empty() || !self.full_directories.is_empty()
+    }
+
     /// The listener of a name.
     pub fn listener(&self, name: &str) -> Option<&BrokerListener> {
         self.listeners.iter().find(|listener| listener.name == name)
     }
+}
+
+/// How many others are in sync before a copy on an unwell disk is waited for no more, where `needed` are
+/// needed in any case: what is acknowledged survives the loss of one more disk.
+pub(crate) fn enough_without(needed: usize) -> usize {
+    needed.max(2)
+}
+
+/// Whether it means something that a broker's disk is slow: only beside brokers whose disks are not.
+/// While more than half of those in service are slow, it is their common storage or their load, and
+/// leaders that move would only slow down the rest.
+pub(crate) fn slowness_counts<'a>(brokers: impl Iterator<Item = &'a Arc<Broker>>) -> bool {
+    let (mut active, mut slow) = (0, 0);
+    for broker in brokers.filter(|broker| broker.is_active()) {
+        active += 1;
+        slow += usize::from(!broker.slow_directories.is_empty());
+    }
+    slow * 2 <= active
 }
 
 /// Who keeps and leads one partition.
@@ -368,6 +411,32 @@ impl MetadataImage {
     /// A registered broker.
     pub fn broker(&self, node: NodeId) -> Option<&Arc<Broker>> {
         self.brokers.get(&node)
+    }
+
+    /// Whether the copy that `node` keeps of a partition is on a disk that is full, or that is slow while
+    /// those of most brokers are not: others lead then.
+    pub fn is_impaired(&self, partition: &Partition, node: NodeId) -> bool {
+        let broker = self.broker(node).filter(|broker| broker.is_unwell());
+        let directory = partition.directory(node);
+        broker.zip(directory).is_some_and(|(broker, directory)| {
+            broker.is_impaired(directory, slowness_counts(self.brokers()))
+        })
+    }
+
+    /// Whether a leader leaves `node` out of the set in sync although it may have everything: nobody waits
+    /// for a disk that is unwell while enough others have what is acknowledged. `in_sync` are in that set,
+    /// and the partition needs `needed`.
+    pub fn leaves_out(
+        &self,
+        at: TopicPartition,
+        node: NodeId,
+        (in_sync, needed): (usize, usize),
+    ) -> bool {
+        in_sync >= enough_without(needed)
+            && self.partition(at).is_some_and(|partition| {
+                let needs_it = partition.isr.contains(&node) || partition.adding.contains(&node);
+                !needs_it && self.is_impaired(partition, node)
+            })
     }
 
     /// Settings of a resource that is no topic; empty when it has none.

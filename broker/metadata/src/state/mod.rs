@@ -13,4 +13,5 @@ pub use image::{
     Broker, BrokerListener, ConfigOwner, DirectoryId, FeatureRange, KeptTopic, MetadataImage,
     Partition, Topic, UncleanCause, UncleanElection,
 };
+pub(crate) use image::{enough_without, slowness_counts};
 pub use risks::{Risk, StopRisk};

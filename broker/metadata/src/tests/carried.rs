@@ -102,6 +102,8 @@ fn of_brokers() -> Vec<Request> {
         wants_shutdown: false,
         offline_directories: vec![DirectoryId([2; 16])],
         cordoned_directories: Vec::new(),
+        slow_directories: Vec::new(),
+        full_directories: Vec::new(),
     };
     let lives = [PastLife::None, PastLife::Clean(5)].map(|past| RegisterBroker {
         past,

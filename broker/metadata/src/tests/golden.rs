@@ -60,6 +60,8 @@ fn cases() -> Vec<(Record, String)> {
         stopping: false,
         cordoned: false,
         cordoned_directories: Vec::new(),
+        slow_directories: Vec::new(),
+        full_directories: Vec::new(),
         features: Vec::new(),
         served_epoch: -1,
         replaced: Vec::new(),
@@ -75,6 +77,11 @@ fn cases() -> Vec<(Record, String)> {
         }],
         served_epoch: 8,
         replaced: vec![[0xee; 16]],
+        ..broker.clone()
+    };
+    let unwell = Broker {
+        slow_directories: vec![DirectoryId([0xd1; 16])],
+        full_directories: vec![DirectoryId([0xd2; 16])],
         ..broker.clone()
     };
     let kept = KeptTopic {
@@ -125,6 +132,10 @@ fn cases() -> Vec<(Record, String)> {
         (
             Record::Broker(Arc::new(stopping)),
             format!("00010000000000070000000000000009{cc}020a504c41494e544558540362372384000000 00 02{d1}01 06 000101 010101 0211 02{d1} 0308 02 0266 0000 0002 00 0408 0000000000000008 0511 02{ee}").replace(' ', ""),
+        ),
+        (
+            Record::Broker(Arc::new(unwell)),
+            format!("00010000000000070000000000000009{cc}020a504c41494e544558540362372384000000 00 02{d1}01 02 061102{d1} 071102{d2}").replace(' ', ""),
         ),
         (Record::BrokerGone { node: NodeId(7) }, "000900000000000700".into()),
         (

@@ -6,6 +6,7 @@ mod golden;
 mod partitions;
 mod placement;
 mod properties;
+mod relief;
 mod requests;
 mod restoring;
 mod risks;
@@ -127,6 +128,8 @@ impl Cluster {
             wants_shutdown: false,
             offline_directories: Vec::new(),
             cordoned_directories: Vec::new(),
+            slow_directories: Vec::new(),
+            full_directories: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::course::{Beat, Course, End, Heard, LifeState, Pace, RETRY_MS, Shown, Step, Unheard};
 use super::error::LifeError;
+use super::health::Health;
 use super::past::past_life;
 
 /// How often a broker that leaves says what it waits for.
@@ -101,6 +102,7 @@ impl Lifecycle {
         let clock = Arc::clone(&parts.clock);
         let settings = Layers::of(Arc::clone(&parts.statics)).lifecycle();
         let controlled_shutdown = settings.controlled_shutdown;
+        let health = Health::start(&settings, &parts.directories);
         let pace = Pace::of(&settings);
         let (node, image) = (parts.registration.node, parts.quorum.watch());
         let body = Body {
@@ -115,6 +117,7 @@ impl Lifecycle {
             trouble: None,
             silence: Silence::default(),
             told: BTreeSet::new(),
+            health,
             parts,
         };
         tokio::spawn(body.run());
@@ -230,6 +233,7 @@ struct Body {
     silence: Silence,
     /// Failed directories that the controller knows of.
     told: BTreeSet<DirectoryId>,
+    health: Health,
     parts: LifecycleParts,
 }
 
@@ -462,6 +466,8 @@ impl Body {
     async fn beat(&mut self, beat: Beat) {
         let mut orders = self.orders.clone();
         let failed: BTreeSet<_> = self.failed().map(|(id, _)| id).collect();
+        let now = self.now();
+        self.health.look(now, &self.parts.directories);
         let heard = tokio::select! {
             biased;
             heard = self.say(beat, &failed) => heard,
@@ -486,6 +492,8 @@ impl Body {
             wants_shutdown: beat.wants_shutdown,
             offline_directories: failed.iter().copied().collect(),
             cordoned_directories: self.cordoned(),
+            slow_directories: self.health.slow(),
+            full_directories: self.health.full(),
         };
         let wait = Duration::from_millis(beat.wait_ms);
         match timeout(wait, self.parts.quorum.propose(request.into())).await {

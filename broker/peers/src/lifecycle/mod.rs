@@ -19,6 +19,7 @@
 mod body;
 mod course;
 mod error;
+mod health;
 mod past;
 
 pub use body::{Applied, Lifecycle, LifecycleParts, Registration};

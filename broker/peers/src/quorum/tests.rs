@@ -361,6 +361,8 @@ async fn let_in(node: &Node, number: i32, at: &Endpoint) {
         wants_shutdown: false,
         offline_directories: Vec::new(),
         cordoned_directories: Vec::new(),
+        slow_directories: Vec::new(),
+        full_directories: Vec::new(),
     };
     let reply = node.relay.propose(beat.into()).await.expect("decided");
     assert!(!Heartbeat::answer(reply).expect("alive").fenced);

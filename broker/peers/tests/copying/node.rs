@@ -136,6 +136,8 @@ impl Node {
             wants_shutdown: false,
             offline_directories: Vec::new(),
             cordoned_directories: Vec::new(),
+            slow_directories: Vec::new(),
+            full_directories: Vec::new(),
         };
         self.council.ask(beat).expect("it is registered");
     }

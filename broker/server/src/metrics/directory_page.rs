@@ -21,6 +21,7 @@ struct Row {
 struct Online {
     size_bytes: u64,
     space: Space,
+    slow: bool,
 }
 
 /// Writes all families. `open` are the partitions of this broker.
@@ -45,6 +46,7 @@ pub(super) fn render(
         online: dir.failure().is_none().then(|| Online {
             size_bytes,
             space: dir.known_space(),
+            slow: dir.is_slow(),
         }),
     };
     families(&dirs.iter().zip(sizes).map(row).collect::<Vec<_>>())
@@ -88,6 +90,11 @@ fn families(rows: &[Row]) -> String {
         "What of that file system may still be used.",
         |online| online.space.available_bytes,
     );
+    family(
+        "slow",
+        "1 for a log directory whose disk has become slow, so that others lead what is on it.",
+        |online| u64::from(online.slow),
+    );
     page
 }
 
@@ -103,6 +110,7 @@ mod tests {
                 total_bytes: 1000,
                 available_bytes: 400,
             },
+            slow: true,
         };
         let row = |directory: &str, online| Row {
             directory: directory.to_owned(),
@@ -118,6 +126,7 @@ mod tests {
                 "freshet_log_directory_size_bytes{directory=\"/a\"} 10",
                 "freshet_log_directory_total_bytes{directory=\"/a\"} 1000",
                 "freshet_log_directory_available_bytes{directory=\"/a\"} 400",
+                "freshet_log_directory_slow{directory=\"/a\"} 1",
             ]
         );
     }

@@ -307,6 +307,8 @@ pub(crate) fn heartbeat(node: i32, epoch: i64, version: u64) -> Heartbeat {
         wants_shutdown: false,
         offline_directories: Vec::new(),
         cordoned_directories: Vec::new(),
+        slow_directories: Vec::new(),
+        full_directories: Vec::new(),
     }
 }
 

@@ -112,6 +112,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
               retriable error while it is full."),
     long("freshet.log.tail.memory.bytes", "33554432").bytes().at_least(0)
         .doc("Memory for the newest batches of all partitions, so that consumers at the end read no file."),
+    long("freshet.disk.slow.flush.ms", "250").millis().at_least(0)
+        .doc("A disk is slow when most of its flushes of a few seconds take longer than this. Others lead \
+              then what this broker leads on it. 0 calls no disk slow."),
+    long("freshet.disk.slow.recovery.ms", "15000").millis().at_least(0)
+        .doc("A disk that was slow is well again once it was not for so long."),
     long("freshet.disk.reserve.bytes", "268435456").bytes().at_least(0).high()
         .doc("Produce is refused with a retriable error when less than this is free on the file \
               system of a log; reads, deletes and metadata go on."),

@@ -141,6 +141,7 @@ impl World {
     fn beat(&mut self, host: Host, beat: &Beat) {
         let disk = &self.nodes[host].disk;
         let failed = disk.has_failed.then_some(disk.directory);
+        let (slow, full) = (disk.slow(), disk.full());
         let applied = self.process(host).applied;
         let request = Heartbeat {
             node: node_id(host),
@@ -150,6 +151,8 @@ impl World {
             wants_shutdown: beat.wants_shutdown,
             offline_directories: failed.into_iter().collect(),
             cordoned_directories: Vec::new(),
+            slow_directories: slow.into_iter().collect(),
+            full_directories: full.into_iter().collect(),
         };
         let id = self.ask(host, For::Course(0), request.into(), beat.wait_ms);
         self.process(host).awaiting = Some(id);

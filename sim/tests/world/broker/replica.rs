@@ -67,10 +67,15 @@ impl Replica {
     }
 }
 
-/// The current registration of a broker that may be in sync.
-pub(super) fn alive(image: &MetadataImage, node: NodeId) -> Option<BrokerEpoch> {
+/// The current registration of a broker that may be in sync, beside so many that are.
+pub(super) fn may_be_in(
+    image: &MetadataImage,
+    at: TopicPartition,
+    node: NodeId,
+    copies: (usize, usize),
+) -> Option<BrokerEpoch> {
     let broker = image.broker(node).filter(|broker| broker.is_active())?;
-    Some(broker.epoch)
+    (!image.leaves_out(at, node, copies)).then_some(broker.epoch)
 }
 
 /// `min.insync.replicas` and whether the page cache is trusted.
@@ -287,7 +292,9 @@ impl World {
         for at in all {
             let log_start = offset(self.log(host, at).start);
             if let Some(brain) = self.replica(host, at).and_then(Replica::brain) {
-                let moved = brain.look_for_joiners(log_start, now, |node| alive(image, node));
+                let copies = brain.in_sync();
+                let may_be_in = |node| may_be_in(image, at, node, copies);
+                let moved = brain.look_for_joiners(log_start, now, may_be_in);
                 found.push((at, moved));
             }
         }

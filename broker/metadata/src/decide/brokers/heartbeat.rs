@@ -3,6 +3,7 @@
 use freshet_types::{NodeId, Now};
 
 use super::fence::{leave_all, return_all};
+use super::relieve::relieve;
 use crate::decide::Draft;
 use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
@@ -61,6 +62,9 @@ pub(crate) fn heartbeat(
     }
     if before.fenced && !after.fenced {
         return_all(&mut draft, node);
+    }
+    if after.is_active() && after.is_unwell() {
+        relieve(&mut draft, node);
     }
     records.append(&mut draft.records);
     if after.stopping {
@@ -126,6 +130,8 @@ fn next(request: &Heartbeat, before: &Broker, caught_up: bool, stop: Stop) -> Br
     after
         .cordoned_directories
         .clone_from(&request.cordoned_directories);
+    after.slow_directories.clone_from(&request.slow_directories);
+    after.full_directories.clone_from(&request.full_directories);
     // Failed directories are told of in every heartbeat, so it stays out with the next one too.
     let no_disk = after.directories.is_empty() && !failed.is_empty();
     if request.wants_fence || no_disk || stop == Stop::Known {

@@ -5,6 +5,7 @@ mod cordon;
 mod fence;
 mod heartbeat;
 mod register;
+mod relieve;
 mod unregister;
 
 pub(crate) use allocate_producer_ids::allocate_producer_ids;

@@ -131,6 +131,8 @@ fn registered(machine: &MetadataMachine, request: RegisterBroker) -> Broker {
         stopping: same.is_some_and(|broker| broker.stopping),
         cordoned: known.is_some_and(|broker| broker.cordoned),
         cordoned_directories: same.map_or_else(Vec::new, |b| b.cordoned_directories.clone()),
+        slow_directories: same.map_or_else(Vec::new, |b| b.slow_directories.clone()),
+        full_directories: same.map_or_else(Vec::new, |b| b.full_directories.clone()),
         features: request.features,
         served_epoch: known.map_or(-1, |broker| broker.served_epoch),
         replaced: known.map_or_else(Vec::new, |broker| replaced(broker, request.incarnation)),

@@ -100,7 +100,8 @@ fn check_members(
             return ineligible("it was seen as another process");
         }
         match draft.standing(node, directory) {
-            Standing::Active => {}
+            // Leaders know when to take in one whose disk is unwell.
+            Standing::Active | Standing::Impaired => {}
             // It goes on where nobody else can lead.
             Standing::Stopping if node == leader => {}
             _ if !holds(Guard::MemberStanding) => {}

@@ -30,7 +30,7 @@ pub(crate) fn assign_directories(
 fn another_can_lead(draft: &Draft<'_>, was: &Partition, node: NodeId) -> bool {
     was.clean().any(|other| {
         let directory = was.directory(other).unwrap_or_default();
-        other != node && draft.standing(other, directory) == Standing::Active
+        other != node && draft.standing(other, directory) >= Standing::Impaired
     })
 }
 

@@ -613,6 +613,11 @@ impl Home {
     }
 
     async fn start(&mut self, dirs: &[u8]) -> Process {
+        self.start_with(dirs, "0").await
+    }
+
+    /// With so many bytes that producers may not use.
+    async fn start_with(&mut self, dirs: &[u8], reserve_bytes: &str) -> Process {
         self.starts += 1;
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
         let open = |id: &u8| {
@@ -634,6 +639,7 @@ impl Home {
             statics: settings(&[
                 ("broker.heartbeat.interval.ms", "50"),
                 ("broker.session.timeout.ms", "300"),
+                ("freshet.disk.reserve.bytes", reserve_bytes),
             ]),
         });
         let image = self.quorum.watch();
@@ -713,4 +719,23 @@ async fn cordoned_directories_are_told_to_the_controller() {
         broker.cordoned_directories == [DirectoryId([2; 16])] && broker.is_active()
     });
     timeout(ms(10_000), told).await.expect("in time").unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_without_room_is_told_to_the_controller() {
+    let mut home = Home::new();
+    let full = async |home: &Home, expected: &[DirectoryId]| {
+        let mut image = home.quorum.watch();
+        let told = image.wait_for(|image| {
+            let broker = image.broker(NodeId(1)).expect("it is registered");
+            broker.full_directories == expected && broker.is_active()
+        });
+        timeout(ms(10_000), told).await.expect("in time").unwrap();
+    };
+    let process = home.start_with(&[1, 2], "9223372036854775807").await;
+    full(&home, &[DirectoryId([1; 16]), DirectoryId([2; 16])]).await;
+    process.end(true).await;
+    let process = home.start(&[1, 2]).await;
+    full(&home, &[]).await;
+    process.end(true).await;
 }

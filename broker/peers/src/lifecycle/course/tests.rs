@@ -451,6 +451,9 @@ fn a_quorum_that_stops_ends_it_quietly() {
 #[test]
 fn a_heart_beats_twice_in_a_session_whatever_the_settings_say() {
     let settings = |interval, session| LifecycleSettings {
+        slow_flush_ms: 0,
+        slow_recovery_ms: 0,
+        disk_reserve_bytes: 0,
         heartbeat_interval_ms: interval,
         session_timeout_ms: session,
         registration_timeout_ms: 60_000,

@@ -62,6 +62,8 @@ impl Cluster {
             wants_shutdown: false,
             offline_directories: failed.iter().map(|id| DirectoryId([*id; 16])).collect(),
             cordoned_directories: Vec::new(),
+            slow_directories: Vec::new(),
+            full_directories: Vec::new(),
         };
         self.ask(heartbeat).unwrap();
     }

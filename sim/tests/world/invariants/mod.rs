@@ -237,7 +237,8 @@ impl World {
         if let Some(since) = truth.pending.filter(|since| epoch >= *since) {
             truth.pending = None;
             truth.since = since;
-            truth.cut(common);
+            // What it has not flushed it may still lose, and tells nobody of.
+            truth.cut(common.min(log.flushed));
         } else if truth.is_hinted && truth.judges(epoch) {
             truth.cut(common);
         }

@@ -5,3 +5,7 @@
 //! and tickets.
 
 pub mod groups;
+mod guard;
+
+#[cfg(feature = "simulation")]
+pub use guard::{Guard, without};

@@ -45,6 +45,42 @@ pub(crate) fn a_follower_reports_nothing_that_it_could_lose() {
     assert_eq!(follower.fetch_point().unwrap().fetch_offset, 1);
 }
 
+/// A leader's log may start behind the place where a follower's departs from it: then nobody finds
+/// that out, and what is here was never committed.
+#[test]
+fn what_a_leader_has_dropped_is_not_shown_by_its_follower() {
+    let mut stage = Stage::new(2);
+    let at = stage.create(&[1, 2]);
+    stage.write(1, at, "a");
+    let answered = stage.fetch(1, at, 2);
+    assert_eq!(stage.hear(2, at, &answered), Follow::Fetch);
+    let follower = stage.partition(2, at);
+    assert_eq!(follower.ends().high_watermark, 0);
+    let Answered { point, records, .. } = stage.fetch(1, at, 2);
+    let answer = Answer::Records {
+        any: false,
+        high_watermark: 1,
+        log_start: 1,
+    };
+    let disk = stage.disk(2);
+    disk.inject(Fault::on(Op::Sync).with(Effect::Stall));
+    let hears = stage.runtime.spawn({
+        let follower = stage.partition(2, at);
+        async move {
+            follower
+                .follow(point.leader_epoch, answer, records, false)
+                .await
+        }
+    });
+    disk.wait_stalled(1);
+    assert_eq!(follower.ends().high_watermark, 0, "it drops it first");
+    disk.resume();
+    let followed = stage.wait("it follows", hears);
+    assert_eq!(followed.unwrap(), Follow::Fetch);
+    let shown = follower.ends();
+    assert_eq!((shown.log_start, shown.high_watermark), (1, 1));
+}
+
 #[test]
 pub(crate) fn who_knows_another_leader_is_told_so() {
     let mut stage = Stage::new(1);

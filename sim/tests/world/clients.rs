@@ -5,6 +5,7 @@ use freshet_metadata::Reply;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
 use crate::disk::{index, offset};
+use crate::groups::Member;
 use crate::message::{Message, Place, Produce, Read, Refusal, Row, Told};
 use crate::network::Host;
 use crate::world::{Alarm, World};
@@ -56,13 +57,14 @@ pub(crate) struct Consumer {
 pub(crate) enum Kind {
     Producer(Producer),
     Consumer(Consumer),
+    Member(Box<Member>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) at: TopicPartition,
     pub(crate) kind: Kind,
-    leader: Option<Host>,
+    pub(crate) leader: Option<Host>,
     epoch: LeaderEpoch,
     replicas: Vec<Host>,
     looking: u64,
@@ -71,6 +73,10 @@ pub(crate) struct Client {
 impl World {
     pub(crate) fn add_clients(&mut self, all: &[TopicPartition]) {
         for at in all {
+            if self.is_offsets(*at) {
+                self.add_members(*at);
+                continue;
+            }
             let producer = |careful| {
                 Kind::Producer(Producer {
                     careful,
@@ -83,27 +89,34 @@ impl World {
                 Kind::Consumer(Consumer::default()),
             ];
             for kind in kinds {
-                let host = self.nodes.len() + self.clients.len();
-                self.clients.push(Client {
-                    at: *at,
-                    kind,
-                    leader: None,
-                    epoch: -1,
-                    replicas: Vec::new(),
-                    looking: 0,
-                });
+                let host = self.add_client(*at, kind);
                 self.wake_in(host, 1, Alarm::Client);
             }
         }
     }
 
-    fn client(&mut self, host: Host) -> &mut Client {
+    pub(crate) fn add_client(&mut self, at: TopicPartition, kind: Kind) -> Host {
+        self.clients.push(Client {
+            at,
+            kind,
+            leader: None,
+            epoch: -1,
+            replicas: Vec::new(),
+            looking: 0,
+        });
+        self.nodes.len() + self.clients.len() - 1
+    }
+
+    pub(crate) fn client(&mut self, host: Host) -> &mut Client {
         let first = self.nodes.len();
         &mut self.clients[host - first]
     }
 
     pub(crate) fn client_acts(&mut self, host: Host) {
-        let pause = self.throws.between(20, 60);
+        let pause = match self.client(host).kind {
+            Kind::Member(_) => self.throws.between(30, 120),
+            Kind::Producer(_) | Kind::Consumer(_) => self.throws.between(20, 60),
+        };
         self.wake_in(host, pause, Alarm::Client);
         let node = self.throws.index(self.nodes.len());
         let id = self.next_id();
@@ -117,6 +130,7 @@ impl World {
             Kind::Producer(producer) if producer.careful => self.careful_acts(host, node, leader),
             Kind::Producer(_) => self.careless_acts(host, leader),
             Kind::Consumer(_) => self.consumer_acts(host, leader),
+            Kind::Member(_) => self.member_acts(host, leader),
         }
     }
 
@@ -179,13 +193,15 @@ impl World {
         if self.witness.is_ending || self.throws.chance(50) {
             return;
         }
+        // Now and then it waits, and takes a no for a no.
+        let all = self.throws.chance(30);
         let at = self.client(host).at;
         let message = Message::Produce(Produce {
             id,
             at,
             value,
             sender: None,
-            all: false,
+            all,
         });
         self.send(host, leader, message);
     }
@@ -229,8 +245,11 @@ impl World {
                 replicas,
             } => {
                 let client = self.client(host);
+                // Who finds a coordinator is not told its epoch.
+                let asks_any = matches!(client.kind, Kind::Member(_));
                 if client.looking == id
-                    && let Some((leader, epoch)) = leader.filter(|(_, e)| *e >= client.epoch)
+                    && let Some((leader, epoch)) =
+                        leader.filter(|(_, e)| *e >= client.epoch || asks_any)
                 {
                     client.leader = Some(leader);
                     client.epoch = epoch;
@@ -357,7 +376,7 @@ impl World {
     pub(crate) fn acknowledged_count(&self) -> usize {
         let counts = self.clients.iter().map(|client| match &client.kind {
             Kind::Producer(producer) => producer.acked.len(),
-            Kind::Consumer(_) => 0,
+            Kind::Consumer(_) | Kind::Member(_) => 0,
         });
         counts.sum()
     }

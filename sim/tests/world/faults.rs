@@ -28,6 +28,8 @@ pub(crate) enum TopicKind {
     Unclean,
     /// Page-cache durability.
     Cached,
+    /// What groups write; it may be led by who lacks some of it.
+    Offsets { unclean: bool },
 }
 
 /// A blow that is still to come.
@@ -71,12 +73,17 @@ impl Climate {
             1 | 2 => TopicKind::Cached,
             _ => TopicKind::Strict,
         };
+        let mut topics = vec![TopicKind::Strict, second];
+        if throws.chance(35) {
+            let unclean = throws.below(8) == 0;
+            topics.push(TopicKind::Offsets { unclean });
+        }
         let apply_ms = [(0, 5), (0, 100), (0, 900)];
         let pauses = [(20, 150), (50, 400), (200, 900)];
         let min_in_sync = if throws.chance(75) { 2 } else { 1 };
         Self {
             nodes: if throws.chance(60) { 4 } else { 3 },
-            topics: vec![TopicKind::Strict, second],
+            topics,
             min_in_sync,
             apply_ms: throws.pick(&apply_ms).unwrap(),
             storm_ms: throws.between(2_500, 4_500),
@@ -515,6 +522,10 @@ impl World {
         let Some(leader) = leader.filter(|host| !self.is_stalled(*host)) else {
             return;
         };
+        if self.is_offsets(at) {
+            // Its coordinator alone knows what nobody needs.
+            return self.snapshot_groups(leader, at);
+        }
         let careless = !self.has(Duty::DeleteCommitted);
         let kept = self.first_needed(at);
         let Some(replica) = self.replica(leader, at) else {

@@ -2,9 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use freshet_coordinators as coordinators;
 use freshet_metadata as metadata;
 use freshet_partition::replication;
 
+use crate::invariants::Code;
 use crate::life::live;
 use crate::rules::{Duty, Rule};
 use crate::scenes::{Scene, is_missed};
@@ -23,9 +25,11 @@ fn broken(seed: u64, rule: Rule) -> Option<String> {
 
 /// Lives that were found to notice, so that a run need not search. Any change of the world may make
 /// others of them; then it searches.
-const KNOWN: [(&str, u64); 2] = [
-    ("Controller(CompareAndSet)", 71),
-    ("Body(LeaderEpochs)", 44),
+const KNOWN: [(&str, u64); 4] = [
+    ("Group(CommitStored)", 312),
+    ("Group(CommitGeneration)", 219),
+    ("Replica(OneProposal)", 172),
+    ("Body(AgreedReplies)", 125),
 ];
 
 fn is_noticed(rule: Rule) -> bool {
@@ -79,4 +83,15 @@ fn no_rule_of_replicas_is_idle() {
 #[test]
 fn no_duty_of_the_bodies_is_idle() {
     all_are_noticed(Duty::ALL.into_iter().map(Rule::Body));
+}
+
+#[test]
+fn no_rule_of_groups_is_idle() {
+    let all = coordinators::Guard::ALL.iter().copied();
+    all_are_noticed(all.map(Rule::Group));
+}
+
+#[test]
+fn no_code_is_told_when_it_is_not_so() {
+    all_are_noticed(Code::ALL.into_iter().map(Rule::Told));
 }

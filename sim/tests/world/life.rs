@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use freshet_metadata::{CreateTopics, NewTopic};
+use freshet_partition::OFFSETS_TOPIC;
 use freshet_sim::Weather;
 use freshet_types::{Machine, TopicId, TopicPartition};
 
@@ -28,6 +29,9 @@ pub(crate) struct Lived {
     pub(crate) acknowledged: usize,
     pub(crate) committed: usize,
     pub(crate) pardons: usize,
+    pub(crate) group_commits: usize,
+    /// Offsets that a coordinator told which did not know that another one leads.
+    pub(crate) stale: usize,
     pub(crate) ms: u64,
 }
 
@@ -87,6 +91,8 @@ impl World {
             acknowledged: self.acknowledged_count(),
             committed,
             pardons,
+            group_commits: self.group_commits().iter().sum(),
+            stale: self.witness.histories.stale,
             ms: self.now,
         })
     }
@@ -142,12 +148,17 @@ impl World {
                 &self.climate.min_in_sync.to_string(),
             )];
             configs.extend(match kind {
-                TopicKind::Strict => None,
-                TopicKind::Unclean => Some(set("unclean.leader.election.enable", "true")),
+                TopicKind::Strict | TopicKind::Offsets { unclean: false } => None,
+                TopicKind::Unclean | TopicKind::Offsets { unclean: true } => {
+                    Some(set("unclean.leader.election.enable", "true"))
+                }
                 TopicKind::Cached => Some(set("freshet.durability", "page-cache")),
             });
             topics.push(NewTopic {
-                name: format!("t{number}"),
+                name: match kind {
+                    TopicKind::Offsets { .. } => OFFSETS_TOPIC.to_owned(),
+                    _ => format!("t{number}"),
+                },
                 id: TopicId([number; 16]),
                 partitions: 1,
                 replication_factor: 3,
@@ -179,6 +190,7 @@ impl World {
     fn calm(&mut self) -> Result<(), String> {
         self.network.heal();
         self.network.weather = Weather::FINE;
+        self.is_calm = true;
         self.note(|| "*** calm".to_owned());
         let dead = (0..self.nodes.len()).find(|host| !self.is_up(*host));
         for host in 0..self.nodes.len() {
@@ -202,9 +214,11 @@ impl World {
             self.boot(dead);
         }
         self.wait(HEALED_MS, "all is in sync", Self::is_whole)?;
-        let before = self.acknowledged_count();
+        let (before, commits) = (self.acknowledged_count(), self.group_commits());
         self.wait(HEALED_MS, "more is acknowledged", |world| {
-            world.acknowledged_count() > before + 5
+            let all = world.group_commits();
+            let go_on = all.iter().zip(&commits).all(|(now, before)| now > before);
+            go_on && world.acknowledged_count() > before + 5
         })?;
         self.witness.is_ending = true;
         self.wait(HEALED_MS, "all is acknowledged and copied", |world| {

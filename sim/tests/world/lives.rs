@@ -48,11 +48,14 @@ pub(crate) fn tell(seed: u64, what: &str) -> String {
 #[test]
 fn promises_are_kept_in_every_life() {
     let (mut acknowledged, mut pardons, mut lives, mut ms) = (0, 0, 0, 0);
+    let (mut commits, mut stale) = (0, 0);
     for seed in seeds() {
         match live(seed, None) {
             Ok(lived) => {
                 acknowledged += lived.acknowledged;
                 pardons += lived.pardons;
+                commits += lived.group_commits;
+                stale += lived.stale;
                 ms += lived.ms;
                 lives += 1;
             }
@@ -60,10 +63,12 @@ fn promises_are_kept_in_every_life() {
         }
     }
     println!("{lives} lives of {ms} ms, {acknowledged} acknowledged, {pardons} pardons");
+    println!("{commits} offsets committed, {stale} times an old one told by who was deposed");
     assert!(
         acknowledged >= lives * 20,
         "the faults stop everything: {acknowledged} acknowledged in {lives} lives"
     );
+    assert!(commits >= lives * 5, "groups do nothing: {commits}");
 }
 
 #[test]

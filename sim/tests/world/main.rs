@@ -6,10 +6,12 @@
 //!  controllers ── agreed log ──▶ images, late ──▶ brokers ◀── fetches ──▶ brokers
 //!       ▲                                           │  ▲
 //!       └── register, heartbeat, AlterPartition ────┘  └── produce, read ── clients
+//!                                                └── join, commit ── members of groups
 //! ```
 //!
 //! Brains are the real ones: [`freshet_metadata::MetadataMachine`], [`freshet_peers::lifecycle::Course`],
-//! [`freshet_partition::replication::Leader`] and its follower. Bodies, disks and lines are modelled; what
+//! [`freshet_partition::replication::Leader`] and its follower, and
+//! [`freshet_coordinators::groups::Groups`] where the partition of groups is led. Bodies, disks and lines are modelled; what
 //! they must do is named in `rules`. Everything is drawn from a seed, on one thread, in simulated time.
 //!
 //! `FRESHET_SEEDS=from..to` lives other lives, `FRESHET_SEED=n` one, with all that happened told.
@@ -23,6 +25,7 @@ mod clock;
 mod council;
 mod disk;
 mod faults;
+mod groups;
 mod guards;
 mod invariants;
 mod life;

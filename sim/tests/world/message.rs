@@ -6,6 +6,7 @@ use freshet_metadata::{Record, Reply, Request};
 use freshet_partition::replication::Answer;
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
+use crate::groups;
 use crate::network::Host;
 
 /// One stored record: a batch of one.
@@ -100,6 +101,14 @@ pub(crate) enum Refusal {
     OutOfOrder,
     /// What is asked for was deleted; the log starts there.
     Deleted(Offset),
+    /// A newer epoch than the client's has begun here.
+    FencedEpoch,
+    /// The client's epoch has not begun here yet.
+    UnknownEpoch,
+    /// The log ends before what is asked for.
+    OutOfRange,
+    /// A leader does not know yet what was committed.
+    NotAvailable,
     Failed,
 }
 
@@ -176,5 +185,10 @@ pub(crate) enum Message {
     NewProducerId {
         id: u64,
         producer: Option<ProducerId>,
+    },
+    Group(groups::Ask),
+    GroupTold {
+        id: u64,
+        outcome: groups::Outcome,
     },
 }

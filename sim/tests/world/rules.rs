@@ -1,8 +1,11 @@
 //! Rules that can be taken away. What the brains hold by themselves is named there (`Guard`); what
 //! the bodies around them must do is named here, because the bodies of this world are its own.
 
+use freshet_coordinators as coordinators;
 use freshet_metadata as metadata;
 use freshet_partition::replication;
+
+use crate::invariants::Code;
 
 /// A rule of the bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +30,22 @@ pub(crate) enum Duty {
     OwnRegistration,
     /// Only what is committed is deleted.
     DeleteCommitted,
+    /// What is refused for good is not written.
+    RefusedUnwritten,
+    /// A coordinator answers when what it decided is committed.
+    CommitsWait,
+    /// What it is asked it answers behind what was decided before.
+    FetchesWait,
+    /// A new coordinator reads the log first.
+    CoordinatorLoads,
+    /// And not before what earlier leaders wrote is committed or gone.
+    CoordinatorSettles,
+    /// Who leads no more is coordinator no more.
+    CoordinatorEnds,
 }
 
 impl Duty {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::FlushBeforeReport,
         Self::LeaderEpochs,
         Self::Divergence,
@@ -41,6 +56,12 @@ impl Duty {
         Self::Deduplicate,
         Self::OwnRegistration,
         Self::DeleteCommitted,
+        Self::RefusedUnwritten,
+        Self::CommitsWait,
+        Self::FetchesWait,
+        Self::CoordinatorLoads,
+        Self::CoordinatorSettles,
+        Self::CoordinatorEnds,
     ];
 }
 
@@ -50,6 +71,9 @@ pub(crate) enum Rule {
     Controller(metadata::Guard),
     Replica(replication::Guard),
     Body(Duty),
+    Group(coordinators::Guard),
+    /// This code is told only when it is so.
+    Told(Code),
 }
 
 impl Rule {
@@ -58,7 +82,8 @@ impl Rule {
         match rule {
             Some(Self::Controller(guard)) => metadata::without(Some(guard), live),
             Some(Self::Replica(guard)) => replication::without(Some(guard), live),
-            Some(Self::Body(_)) | None => live(),
+            Some(Self::Group(guard)) => coordinators::without(Some(guard), live),
+            Some(Self::Body(_) | Self::Told(_)) | None => live(),
         }
     }
 }

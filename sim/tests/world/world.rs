@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use freshet_metadata::{Request, SessionOptions};
 use freshet_sim::Throws;
-use freshet_types::{Millis, NodeId, TopicPartition};
+use freshet_types::{LeaderEpoch, Millis, NodeId, TopicPartition};
 
 use crate::agreed::Agreed;
 use crate::broker::Process;
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::council::Seat;
 use crate::disk::Disk;
 use crate::faults::{Climate, Plan};
+use crate::groups::Written;
 use crate::invariants::Witness;
 use crate::message::{Fetch, Message};
 use crate::network::{Host, Network};
@@ -45,6 +46,10 @@ pub(crate) enum Alarm {
     Proposals,
     /// A client does something.
     Client,
+    /// A coordinator reads its log.
+    Load(TopicPartition, LeaderEpoch),
+    /// A timer of groups.
+    Groups(TopicPartition),
 }
 
 #[derive(Debug)]
@@ -100,6 +105,10 @@ pub(crate) struct World {
     /// Blows that belong together.
     pub(crate) plans: Vec<(u64, Plan)>,
     pub(crate) trap: Option<Trap>,
+    /// Nothing goes wrong any more.
+    pub(crate) is_calm: bool,
+    /// What coordinators wrote, by the values of its rows.
+    pub(crate) journal: BTreeMap<u64, Written>,
 }
 
 /// Takes messages out of the lines.
@@ -170,6 +179,8 @@ impl World {
             ids: 0,
             plans: Vec::new(),
             trap: None,
+            is_calm: false,
+            journal: BTreeMap::new(),
             throws,
             climate,
         };
@@ -225,6 +236,9 @@ impl World {
             return trap.taken.push((from, to, message));
         }
         let mut delays = self.network.delays(self.now, (from, to), &mut self.throws);
+        if let Message::Produce(produce) = &message {
+            self.on_the_way(produce.value, delays.len());
+        }
         let Some(last) = delays.pop() else {
             return;
         };
@@ -338,6 +352,8 @@ impl World {
             Message::Read(read) => self.read(to, from, read),
             Message::WhoLeads { id, at } => self.who_leads(to, (from, id), at),
             Message::NewProducer { id } => self.new_producer(to, (from, id)),
+            Message::Group(ask) => self.group_asked(to, from, ask),
+            Message::GroupTold { id, outcome } => self.member_hears(to, id, outcome),
             Message::Produced { .. }
             | Message::ReadDone { .. }
             | Message::Leads { .. }
@@ -360,6 +376,8 @@ impl World {
             Alarm::Laggards => self.look_for_laggards(host),
             Alarm::Proposals => self.send_proposals(host),
             Alarm::Client => self.client_acts(host),
+            Alarm::Load(at, epoch) => self.load(host, at, epoch),
+            Alarm::Groups(at) => self.fire_groups(host, at),
         }
     }
 }

@@ -530,7 +530,12 @@ const PRODUCERS: &[Fault] = &[
         55,
         "a group's coordinator moves during a rebalance or a commit",
         "offsets never go back; members rejoin",
-        &["java_static_members_keep_their_partitions"],
+        &[
+            "java_static_members_keep_their_partitions",
+            "promises_are_kept_in_every_life",
+            "no_rule_of_groups_is_idle",
+            "who_asks_for_its_assignment_again_is_alive",
+        ],
     ),
 ];
 

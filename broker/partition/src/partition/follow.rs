@@ -142,10 +142,12 @@ impl Partition {
                 high_watermark,
                 log_start,
             } => {
-                self.tell_committed(epoch, high_watermark);
+                // First what the leader has dropped: what is here in its place may be another record,
+                // and must not be shown as committed.
                 if log_start > local.log_start {
                     self.start_later(epoch, log_start).await?;
                 }
+                self.tell_committed(epoch, high_watermark);
             }
             Step::Truncate {
                 to,

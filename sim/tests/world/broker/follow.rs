@@ -146,9 +146,10 @@ impl World {
                 high_watermark,
                 log_start,
             } => {
-                self.know_committed(host, at, high_watermark);
+                // What its leader has dropped may be another record than what is here.
                 self.log(host, at).trim(log_start);
                 self.starts_at(host, at);
+                self.know_committed(host, at, high_watermark);
                 match any {
                     true => self.fetch(host, at),
                     false => self.pause_fetch(host, at),
@@ -188,7 +189,7 @@ impl World {
         }
     }
 
-    pub(super) fn begin_flush(&mut self, host: Host, at: TopicPartition) {
+    pub(crate) fn begin_flush(&mut self, host: Host, at: TopicPartition) {
         let (least, most) = self.nodes[host].disk.pace;
         let token = self.next_id();
         let ms = self.throws.between(least, most);

@@ -28,6 +28,7 @@ impl World {
         if let Some(end) = moved.high_watermark {
             self.know_committed(host, at, end);
             self.acknowledge(host, at);
+            self.groups_committed(host, at, end);
         }
         if let Some(change) = moved.propose {
             self.propose(host, at, change);

@@ -57,6 +57,9 @@ impl World {
             replicas: BTreeMap::new(),
             proposals: BTreeMap::new(),
             proposing: None,
+            coordinators: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            ends: false,
             ids: 0..0,
             ids_wanted: Vec::new(),
         });
@@ -201,6 +204,7 @@ impl World {
 
     fn end_process(&mut self, host: Host, end: &End) {
         self.note(|| format!("{host} ends: {end:?}"));
+        self.process(host).ends = true;
         let served = self.process(host).recorded;
         let leaving: Vec<_> = self.process(host).replicas.keys().copied().collect();
         for at in leaving {

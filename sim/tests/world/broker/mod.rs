@@ -15,6 +15,7 @@ use freshet_partition::replication::IsrChange;
 use freshet_peers::lifecycle::Course;
 use freshet_types::{Millis, ProducerId, TopicPartition};
 
+use crate::groups::Coordinator;
 use crate::network::Host;
 pub(crate) use life::life_of;
 use relay::{Ask, For};
@@ -42,6 +43,12 @@ pub(crate) struct Process {
     pub(crate) replicas: BTreeMap<TopicPartition, Replica>,
     proposals: BTreeMap<TopicPartition, IsrChange>,
     proposing: Option<Vec<(TopicPartition, IsrChange)>>,
+    /// Where partitions of groups are led.
+    pub(crate) coordinators: BTreeMap<TopicPartition, Coordinator>,
+    /// The last question of each connection with a member.
+    pub(crate) heard: BTreeMap<Host, u64>,
+    /// It stops.
+    pub(crate) ends: bool,
     /// Producer ids to hand out.
     ids: std::ops::Range<ProducerId>,
     ids_wanted: Vec<(Host, u64)>,

@@ -1,10 +1,11 @@
 //! Producers: their records, and the ids that they are known by.
 
 use freshet_metadata::{AllocateProducerIds, Ask as _, Reply};
-use freshet_types::TopicPartition;
+use freshet_types::{ProducerId, TopicPartition};
 
 use super::For;
 use super::replica::Stand;
+use crate::invariants::Asked;
 use crate::message::{Message, Place, Produce, Refusal, Row};
 use crate::network::Host;
 use crate::rules::Duty;
@@ -23,9 +24,17 @@ impl World {
             all,
         } = produce;
         let now = self.local(host);
-        let epoch = match self.may_produce(host, at, all) {
+        let asked = Asked::Produce { value, sender };
+        let may = match self.lie_to_producer() {
+            Some(lie) => Err(lie),
+            None => self.may_produce(host, at, all),
+        };
+        let epoch = match may {
             Ok(epoch) => epoch,
-            Err(refusal) => return self.refuse(host, (from, id), refusal),
+            Err(refusal) => {
+                self.write_refused(host, at, refusal, (value, sender));
+                return self.refuse(host, at, (from, id), (asked, refusal));
+            }
         };
         let deduplicates = self.has(Duty::Deduplicate);
         let log = self.log(host, at);
@@ -46,7 +55,9 @@ impl World {
                 }
                 Place::At(offset)
             }
-            Err(()) => return self.refuse(host, (from, id), Refusal::OutOfOrder),
+            Err(()) => {
+                return self.refuse(host, at, (from, id), (asked, Refusal::OutOfOrder));
+            }
         };
         let waits = all && self.has(Duty::AcksWait);
         let Some(replica) = self.replica(host, at) else {
@@ -71,7 +82,41 @@ impl World {
         }
     }
 
-    fn may_produce(&mut self, host: Host, at: TopicPartition, all: bool) -> Result<i32, Refusal> {
+    /// What is refused is not written, unless that is what is tried.
+    fn write_refused(
+        &mut self,
+        host: Host,
+        at: TopicPartition,
+        refusal: Refusal,
+        (value, sender): (u64, Option<(ProducerId, i32)>),
+    ) {
+        // Who sends it again would make it a duplicate.
+        let is_one = refusal == Refusal::NotEnoughReplicas && sender.is_none();
+        if !is_one || self.has(Duty::RefusedUnwritten) {
+            return;
+        }
+        let now = self.local(host);
+        if let Some(epoch) = self.replica(host, at).map(|replica| replica.epoch) {
+            let log = self.log(host, at);
+            log.push(Row {
+                epoch,
+                value,
+                sender,
+            });
+            let end = log.end();
+            if let Some(brain) = self.replica(host, at).and_then(|r| r.brain()) {
+                brain.appended(end, now);
+            }
+            self.begin_flush(host, at);
+        }
+    }
+
+    pub(crate) fn may_produce(
+        &mut self,
+        host: Host,
+        at: TopicPartition,
+        all: bool,
+    ) -> Result<i32, Refusal> {
         if self.nodes[host].disk.has_failed {
             return Err(Refusal::Failed);
         }
@@ -85,7 +130,14 @@ impl World {
         Ok(brain.term().leader_epoch)
     }
 
-    fn refuse(&mut self, host: Host, (to, id): (Host, u64), refusal: Refusal) {
+    pub(super) fn refuse(
+        &mut self,
+        host: Host,
+        at: TopicPartition,
+        (to, id): (Host, u64),
+        (asked, refusal): (Asked, Refusal),
+    ) {
+        self.judge_refusal(host, at, asked, refusal);
         let outcome = Err(refusal);
         self.send(host, to, Message::Produced { id, outcome });
     }

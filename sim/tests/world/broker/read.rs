@@ -4,6 +4,7 @@ use freshet_types::{Offset, TopicPartition};
 
 use super::replica::Stand;
 use crate::disk::{index, offset};
+use crate::invariants::Asked;
 use crate::message::{Message, Read, Refusal, Row};
 use crate::network::Host;
 use crate::rules::Duty;
@@ -15,7 +16,14 @@ const ROWS: usize = 20;
 impl World {
     pub(crate) fn read(&mut self, host: Host, from: Host, read: Read) {
         let id = read.id;
-        let outcome = self.look(host, read);
+        let outcome = match self.lie_to_reader(read.from) {
+            Some(lie) => Err(lie),
+            None => self.look(host, read),
+        };
+        if let Err(refusal) = outcome {
+            let Read { epoch, from, .. } = read;
+            self.judge_refusal(host, read.at, Asked::Read { epoch, from }, refusal);
+        }
         if let Ok((rows, _)) = &outcome {
             self.shown(host, read.at, read.from, &rows.clone());
         }
@@ -34,7 +42,10 @@ impl World {
         let replica = self.replica(host, at).ok_or(Refusal::NotLeader)?;
         // KIP-320: who knows another epoch is told so.
         if read.epoch >= 0 && read.epoch != replica.epoch {
-            return Err(Refusal::NotLeader);
+            return Err(match read.epoch < replica.epoch {
+                true => Refusal::FencedEpoch,
+                false => Refusal::UnknownEpoch,
+            });
         }
         let committed = replica.committed;
         if read.end_only {
@@ -42,13 +53,18 @@ impl World {
                 Stand::Leads { start, .. } if committed >= *start || !settled => {
                     Ok((Vec::new(), committed))
                 }
+                Stand::Leads { .. } => Err(Refusal::NotAvailable),
                 _ => Err(Refusal::NotLeader),
             };
         }
         if matches!(replica.stand, Stand::Waits) {
             return Err(Refusal::NotLeader);
         }
+        let leads = matches!(replica.stand, Stand::Leads { .. });
         let log = self.log(host, at);
+        if start > log.end() && leads {
+            return Err(Refusal::OutOfRange);
+        }
         if index(start) < log.start {
             return Err(Refusal::Deleted(offset(log.start)));
         }

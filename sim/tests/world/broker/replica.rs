@@ -14,7 +14,8 @@ use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 use super::For;
 use crate::agreed::statics;
 use crate::disk::{Log, offset};
-use crate::message::{Message, Place, Refusal};
+use crate::invariants::Asked;
+use crate::message::{Place, Refusal};
 use crate::network::Host;
 use crate::rules::Duty;
 use crate::world::{Alarm, World, host_of, node_id};
@@ -231,10 +232,12 @@ impl World {
         };
         let stand = std::mem::replace(&mut replica.stand, Stand::Waits);
         if let Stand::Leads { parked, .. } = stand {
-            for (to, id, ..) in parked.into_values().flatten() {
-                let outcome = Err(Refusal::NotLeader);
-                self.send(host, to, Message::Produced { id, outcome });
+            for (to, id, value, _) in parked.into_values().flatten() {
+                let sender = None;
+                let asked = Asked::Produce { value, sender };
+                self.refuse(host, at, (to, id), (asked, Refusal::NotLeader));
             }
+            self.end_to_coordinate(host, at);
         }
     }
 
@@ -270,6 +273,7 @@ impl World {
         self.note(|| format!("{host} leads {at} in epoch {epoch} from {log_end}"));
         self.leads_now(host, at, epoch);
         self.begins_with(host, at, start.high_watermark);
+        self.begin_to_coordinate(host, at, epoch);
         self.moved(host, at, moved);
     }
 

@@ -34,6 +34,7 @@ use super::TimerKey;
 use super::api::{DescribedMember, GroupError, JoinedMember, State};
 use super::records::subscribed_topics;
 use super::turn::Turn;
+use crate::guard::{Guard, holds};
 use roster::Roster;
 
 /// The protocol type whose metadata names topics.
@@ -143,10 +144,10 @@ impl Classic {
             return Err(GroupError::UnknownMember);
         }
         self.roster.check(member_id, instance_id)?;
-        if generation != self.generation {
+        if generation != self.generation && holds(Guard::CommitGeneration) {
             return Err(GroupError::IllegalGeneration);
         }
-        if self.phase == Phase::Completing {
+        if self.phase == Phase::Completing && holds(Guard::CommitStored) {
             return Err(GroupError::RebalanceInProgress);
         }
         self.extend_session(turn, member_id);

@@ -9,6 +9,7 @@ use super::{Classic, Phase};
 use crate::groups::api::Protocol;
 use crate::groups::turn::Turn;
 use crate::groups::{GroupValue, MemberValue, Record};
+use crate::guard::{Guard, holds};
 
 pub(super) fn record(group: &Classic, changed_at: Timestamp) -> Record {
     let protocol = group.protocol.as_deref();
@@ -41,7 +42,9 @@ impl Classic {
     /// timeout to be heard of.
     pub(crate) fn restore(id: Arc<str>, value: &GroupValue, turn: &mut Turn) -> Self {
         let mut group = Self::new(id);
-        group.generation = value.generation;
+        if holds(Guard::RestoredGeneration) {
+            group.generation = value.generation;
+        }
         group.protocol_type.clone_from(&value.protocol_type);
         group.protocol.clone_from(&value.protocol);
         group.leader.clone_from(&value.leader);

@@ -18,6 +18,7 @@ impl Classic {
         match self.phase {
             Phase::Stable => {
                 self.sync_received(turn, &request.member_id);
+                self.extend_session(turn, &request.member_id);
                 turn.synced(ticket, Ok(self.synced(&request.member_id)));
             }
             Phase::Completing => {

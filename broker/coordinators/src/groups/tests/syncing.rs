@@ -24,6 +24,18 @@ fn the_leaders_assignment_is_stored_and_told_to_all_who_wait() {
     assert_eq!(again.assignment, ids[1].as_bytes());
 }
 
+/// After a failover a member may ask for its assignment once more instead of sending a heartbeat.
+#[test]
+fn who_asks_for_its_assignment_again_is_alive() {
+    let mut host = Host::usual();
+    let ids = host.stable(1);
+    host.fail_over();
+    host.pass(9_000);
+    host.ask(sync(&ids[0], 1)).expect("synced");
+    host.pass(9_000);
+    assert_eq!(host.ask(beat(&ids[0], 1)), Ok(()));
+}
+
 #[test]
 fn members_the_leader_forgot_have_nothing_to_do() {
     let mut host = Host::usual();

@@ -1,6 +1,6 @@
 //! What must hold at every step. Names are those of the list of faults: I1 nothing acknowledged is
 //! lost, I2 copies agree below the high watermark, I3 an idempotent producer's records are there once
-//! and in order, I6 work goes on after the healing, I8 clients get no error that lies.
+//! and in order, I6 work goes on after the healing, I8 clients get no error that lies (`codes`). I5, of groups: `groups/history.rs`.
 //!
 //! Beside them: E1 one leader in an epoch; E2 epochs tell every change; C1 what one controller
 //! decided was decided on what is agreed, and on nothing else; W1 high watermarks do not go back;
@@ -11,6 +11,8 @@
 //! The truth of a partition is what its leaders have committed. It only grows; but an audit record of
 //! an unclean election is a pardon: then it is what the next leader has of it.
 
+mod codes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,10 +21,12 @@ use freshet_types::{LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition};
 
 use crate::broker::{Stand, life_of};
 use crate::disk::{index, offset};
+use crate::groups::Histories;
 use crate::message::{Entry, Place, Row};
 use crate::network::Host;
 use crate::told;
 use crate::world::{World, host_of};
+pub(crate) use codes::{Asked, Code};
 
 /// Of one partition.
 #[derive(Debug, Default)]
@@ -42,7 +46,7 @@ pub(crate) struct Truth {
     told_deleted: Offset,
     sequences: BTreeMap<ProducerId, i32>,
     /// Counts cuts.
-    age: u64,
+    pub(crate) age: u64,
 }
 
 impl Truth {
@@ -78,7 +82,7 @@ impl Truth {
         seen.len() == self.rows.len() && seen.iter().zip(&self.rows).enumerate().all(same)
     }
 
-    fn judges(&self, epoch: LeaderEpoch) -> bool {
+    pub(crate) fn judges(&self, epoch: LeaderEpoch) -> bool {
         self.pending.is_none() && epoch >= self.since
     }
 }
@@ -92,6 +96,9 @@ pub(crate) struct Witness {
     producers: BTreeSet<ProducerId>,
     /// How much of a log was compared already.
     compared: BTreeMap<(Host, TopicPartition), (u64, usize)>,
+    pub(crate) histories: Histories,
+    /// Copies of a producer's batch that nobody has refused for good.
+    copies: BTreeMap<u64, i64>,
     /// Clients finish what they have begun.
     pub(crate) is_ending: bool,
 }
@@ -230,7 +237,8 @@ impl World {
         if let Some(since) = truth.pending.filter(|since| epoch >= *since) {
             truth.pending = None;
             truth.since = since;
-            truth.cut(common);
+            // What it has not flushed it may still lose, and tells nobody of.
+            truth.cut(common.min(log.flushed));
         } else if truth.is_hinted && truth.judges(epoch) {
             truth.cut(common);
         }
@@ -333,9 +341,15 @@ impl World {
                 return self.witness.flaw(|| what);
             }
             let new = &log.rows[truth.rows.len()..end];
+            let unwritten = |row: &&Row| self.witness.copies.get(&row.value) == Some(&0);
+            if let Some(row) = new.iter().find(unwritten) {
+                let what = format!("G1a: {row:?} of {at} was refused for good");
+                self.witness.flaw.get_or_insert(what);
+            }
             if let Some(what) = grow(truth, at, new) {
                 self.witness.flaw(|| what);
             }
+            self.judge_groups(at);
         }
         if let Some(flaw) = self.differs(host, at, end) {
             self.witness.flaw(|| format!("I2: {flaw}"));
@@ -543,7 +557,7 @@ impl World {
                     let (seen, all) = (consumer.seen.len(), truth.rows.len());
                     return Err(format!("I6: a consumer has {seen} of {all} rows of {at}"));
                 }
-                Kind::Consumer(_) => {}
+                Kind::Consumer(_) | Kind::Member(_) => {}
             }
         }
         Ok(())

@@ -200,8 +200,12 @@ fn pauses(stage: &Stage, from: Instant, until: Instant) -> Result<Vec<Duration>>
     Ok(longest)
 }
 
+/// A disk is believed to be well only after its time of rest, and each slow flush meanwhile begins that anew.
+const RESTED: Duration = Duration::from_secs(60);
+
 /// The disk is well again: it catches up, and leads what it led before.
 fn leads_again(stage: &mut Stage, was: &[PartitionView]) -> Result<()> {
+    stage.cluster.await_whole(stage.topic(), RESTED)?;
     stage.recover()?;
     let topic = stage.topic();
     for view in was {

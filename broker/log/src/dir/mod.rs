@@ -540,7 +540,7 @@ impl LogDir {
         *self.pace.lock() = Pace::new(limits);
     }
 
-    /// Whether its disk has become slow. To be asked several times a second, by the clock of the writers.
+    /// Whether its disk has become slow. To be asked every second or two, by the clock of the writers.
     pub fn judge_pace(&self, now: Millis) -> bool {
         let slow = self.pace.lock().judge(now);
         self.slow.store(slow, Ordering::Relaxed);
@@ -557,12 +557,17 @@ impl LogDir {
         self.fsync_micros() / 1_000
     }
 
-    /// Syncs something as a flush of this disk, whose time says how it goes.
+    /// Syncs something as a flush of this disk. If somebody waits for it (`waited`) its time says how the disk
+    /// goes.
     pub(crate) fn sync_paced(
         &self,
         clock: &dyn Clock,
+        waited: bool,
         sync: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        if !waited {
+            return sync();
+        }
         let id = self.pace.lock().begin(clock.monotonic());
         let synced = sync();
         self.pace.lock().end(id, clock.monotonic());
@@ -574,9 +579,10 @@ impl LogDir {
         &self,
         file: &dyn DiskFile,
         clock: &dyn Clock,
+        waited: bool,
     ) -> (io::Result<()>, u64) {
         let began = clock.micros();
-        let synced = self.sync_paced(clock, || file.sync_data());
+        let synced = self.sync_paced(clock, waited, || file.sync_data());
         let micros = clock.micros().saturating_sub(began);
         note(&self.fsync_micros, micros);
         (synced, micros)

@@ -18,7 +18,8 @@ const SLOT_MS: u64 = 1_000;
 const SLOTS: usize = 4;
 /// Fewer slow flushes in the window say nothing of a disk that was well.
 const SLOW_MIN: u64 = 3;
-/// A flush that is under way for so many times the limit says it alone.
+/// A flush that is under way for so many times the limit says it alone, if it was late when somebody looked
+/// before: a process that stood still finds all of its flushes old.
 const STUCK: u64 = 8;
 
 /// What counts as slow.
@@ -46,13 +47,22 @@ struct Slot {
     all: u64,
 }
 
+/// A flush that has not ended.
+#[derive(Debug)]
+struct UnderWay {
+    id: u64,
+    began: Millis,
+    /// Whether it was late at an earlier look.
+    was_late: bool,
+}
+
 /// The flushes of one disk.
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: PaceLimits,
     slots: [Slot; SLOTS],
     /// Those that have begun and not ended.
-    under_way: Vec<(u64, Millis)>,
+    under_way: Vec<UnderWay>,
     next: u64,
     /// When it was last slow, while it is judged so.
     slow_at: Option<Millis>,
@@ -73,16 +83,20 @@ impl Pace {
     pub(crate) fn begin(&mut self, now: Millis) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.under_way.push((id, now));
+        self.under_way.push(UnderWay {
+            id,
+            began: now,
+            was_late: false,
+        });
         id
     }
 
     /// A flush has ended, well or not.
     pub(crate) fn end(&mut self, id: u64, now: Millis) {
-        let Some(at) = self.under_way.iter().position(|(known, _)| *known == id) else {
+        let Some(at) = self.under_way.iter().position(|one| one.id == id) else {
             return;
         };
-        let (_, began) = self.under_way.swap_remove(at);
+        let began = self.under_way.swap_remove(at).began;
         let number = now.0 / SLOT_MS;
         let at = usize::try_from(number).unwrap_or(0) % SLOTS;
         if self.slots[at].number != number {
@@ -95,13 +109,16 @@ impl Pace {
         self.slots[at].slow += u64::from(now - began > self.limits.slow_flush_ms);
     }
 
-    /// Whether the disk is slow. To be asked several times a second: what nobody saw was not.
+    /// Whether the disk is slow. To be asked every second or two: what nobody saw was not.
     pub(crate) fn judge(&mut self, now: Millis) -> bool {
         if self.limits.slow_flush_ms == 0 {
             return false;
         }
         if self.is_slow_now(now) {
             self.slow_at = Some(now);
+        }
+        for one in &mut self.under_way {
+            one.was_late |= now - one.began > self.limits.slow_flush_ms;
         }
         let rests = |at: &Millis| now - *at < self.limits.recovery_ms;
         self.slow_at = self.slow_at.filter(rests);
@@ -110,17 +127,16 @@ impl Pace {
 
     fn is_slow_now(&self, now: Millis) -> bool {
         let limit = self.limits.slow_flush_ms;
-        let longer = |than: u64| {
-            let all = self.under_way.iter();
-            all.filter(|(_, began)| now - *began > than).count() as u64
-        };
-        if longer(limit * STUCK) > 0 {
+        let is_stuck = |one: &UnderWay| one.was_late && now - one.began > limit * STUCK;
+        if self.under_way.iter().any(is_stuck) {
             return true;
         }
+        let late = self.under_way.iter();
+        let overdue = late.filter(|one| now - one.began > limit).count() as u64;
         let present = now.0 / SLOT_MS;
         let oldest = present.saturating_sub(SLOTS as u64 - 1);
         let window = || self.slots.iter().filter(|slot| slot.number >= oldest);
-        let (overdue, seconds) = (longer(limit), window().filter(|slot| slot.slow > 0).count());
+        let seconds = window().filter(|slot| slot.slow > 0).count();
         let slow: u64 = overdue + window().map(|slot| slot.slow).sum::<u64>();
         let all: u64 = overdue + window().map(|slot| slot.all).sum::<u64>();
         let tells = self.slow_at.is_some() || (slow >= SLOW_MIN && seconds > 1);
@@ -179,6 +195,16 @@ mod tests {
         pace.begin(Millis(30_000));
         assert!(!pace.judge(Millis(32_400)));
         assert!(pace.judge(Millis(32_401)), "eight times the limit");
+    }
+
+    #[test]
+    fn a_process_that_stood_still_has_no_slow_disk() {
+        let mut pace = Pace::new(LIMITS);
+        assert_eq!(flush(&mut pace, (10_000, 15_000), 20), None);
+        let held = pace.begin(Millis(15_000));
+        assert!(!pace.judge(Millis(25_000)), "nobody looked for ten seconds");
+        pace.end(held, Millis(25_001));
+        assert_eq!(flush(&mut pace, (25_001, 30_000), 20), None);
     }
 
     #[test]

@@ -235,9 +235,14 @@ impl Shared {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let _busy = self.dir.busy();
         let clock = &*self.context.clock;
-        let sync_dir = |path: &Path| self.dir.sync_paced(clock, || self.disk().sync_dir(path));
+        // Where nobody waits for a flush it may take its time: it brings out much at once.
+        let waited = !self.is_page_cache();
+        let sync_dir = |path: &Path| {
+            let sync = || self.disk().sync_dir(path);
+            self.dir.sync_paced(clock, waited, sync)
+        };
         for file in &dirty.files {
-            let (synced, micros) = self.dir.sync_timed(&**file, clock);
+            let (synced, micros) = self.dir.sync_timed(&**file, clock, waited);
             self.context.metrics.fsyncs.observe(micros);
             synced.map_err(|error| self.fail("syncing a file of", &error))?;
         }

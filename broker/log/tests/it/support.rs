@@ -325,7 +325,6 @@ impl TestLog {
     }
 }
 
-/// A batch of text records, all of the same time.
 /// Settings of a topic in the page cache.
 pub(crate) fn synced_after(flush_ms: u64) -> LogConfig {
     LogConfig {
@@ -335,6 +334,7 @@ pub(crate) fn synced_after(flush_ms: u64) -> LogConfig {
     }
 }
 
+/// A batch of text records, all of the same time.
 pub(crate) fn batch(time: Timestamp, values: &[&str]) -> Batch {
     build(BatchBuilder::new(Codec::None), time, values)
 }

@@ -425,7 +425,7 @@ impl MetadataImage {
 
     /// Whether a leader leaves `node` out of the set in sync although it may have everything: nobody waits
     /// for a disk that is unwell while enough others have what is acknowledged. `in_sync` are in that set,
-    /// and the partition needs `needed`.
+    /// and the partition needs `needed`. While replicas move nobody is: a move ends when its target is in sync.
     pub fn leaves_out(
         &self,
         at: TopicPartition,
@@ -434,8 +434,7 @@ impl MetadataImage {
     ) -> bool {
         in_sync >= enough_without(needed)
             && self.partition(at).is_some_and(|partition| {
-                let needs_it = partition.isr.contains(&node) || partition.adding.contains(&node);
-                !needs_it && self.is_impaired(partition, node)
+                !partition.is_moving() && self.is_impaired(partition, node)
             })
     }
 

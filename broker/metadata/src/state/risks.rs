@@ -90,10 +90,13 @@ impl MetadataImage {
             .then_some(Risk::BelowMinInsync)
     }
 
-    /// Partitions that `node` keeps and is not in sync with: what it held back by its absence.
-    /// Looks at all partitions.
+    /// Partitions that `node` keeps and is not in sync with: what it held back by its absence. Those that
+    /// are left out for its disk are not: no waiting brings them back. Looks at all partitions.
     pub fn lagging(&self, node: NodeId) -> Vec<TopicPartition> {
-        let behind = |p: &Partition| p.replicas.contains(&node) && !p.isr.contains(&node);
+        let behind = |p: &Partition| {
+            let is_out = p.replicas.contains(&node) && !p.isr.contains(&node);
+            is_out && !self.is_impaired(p, node)
+        };
         let of = |topic: &std::sync::Arc<super::image::Topic>| {
             let id = topic.id;
             let numbers = topic.iter().filter(|(_, p)| behind(p)).map(|(n, _)| n);

@@ -207,6 +207,35 @@ fn leaders_leave_it_out_until_they_are_too_few_or_it_is_well() {
     };
     cluster.ask(request).remove(0).unwrap();
     assert!(!cluster.image().leaves_out(at, NodeId(4), (3, 2)));
+    // Nor is one that stays: of two that shall be there, both must be in sync.
+    says(&mut cluster, 4, Well);
+    says(&mut cluster, 3, Slow);
+    let shrink = Reassign {
+        changes: vec![Reassignment {
+            partition: PartitionName {
+                topic: "t".into(),
+                partition: 0,
+            },
+            replicas: Some(nodes(&[3, 4])),
+        }],
+        allow_factor_change: true,
+    };
+    cluster.ask(shrink).remove(0).unwrap();
+    assert!(cluster.partition("t", 0).is_moving());
+    assert!(!cluster.image().leaves_out(at, NodeId(3), (3, 2)));
+    says(&mut cluster, 3, Slow);
+    assert!(state(&cluster).1.contains(&3));
+}
+
+#[test]
+fn nobody_waits_for_a_copy_that_is_left_out_to_be_in_sync() {
+    let mut cluster = four();
+    let lagging = |cluster: &Cluster| cluster.image().lagging(NodeId(3)).len();
+    says(&mut cluster, 3, Slow);
+    assert_eq!(state(&cluster), (1, vec![1, 2]));
+    assert_eq!(lagging(&cluster), 0, "a roll would wait for its disk");
+    says(&mut cluster, 3, Well);
+    assert_eq!(lagging(&cluster), 1, "now it catches up");
 }
 
 #[test]

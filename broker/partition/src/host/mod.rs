@@ -232,8 +232,7 @@ where
                 done = first(&mut life.in_flight) => {
                     if let Err(error) = self.committed(&mut life, done) {
                         tracing::error!(machine = %self.name, %error, "append failed: reloading");
-                        life.fail_all(&HostError::Storage(Arc::clone(&self.name)));
-                        return Err(error);
+                        return self.outlast(life).await.map_or(Ok(()), |()| Err(error));
                     }
                 }
                 () = sleep(pause), if room => {
@@ -242,6 +241,27 @@ where
                         life.fire(self.clock.now());
                     }
                 }
+            }
+        }
+    }
+
+    /// Forgets a machine whose append has failed. What was appended behind that may still be committed: a
+    /// machine that is loaded before this is known would not have what its log will have. Gives nothing if all
+    /// handles are gone meanwhile.
+    async fn outlast(&mut self, mut life: Life<M>) -> Option<()> {
+        self.state.store(FAILED, Ordering::Release);
+        let failed = HostError::Storage(Arc::clone(&self.name));
+        life.fail_all(&failed);
+        loop {
+            tokio::select! {
+                _ = first(&mut life.in_flight), if !life.in_flight.is_empty() => {
+                    life.in_flight.pop_front();
+                }
+                envelope = self.requests.recv(), if !life.in_flight.is_empty() => {
+                    // A caller that has gone away needs no answer.
+                    let _ = envelope?.reply.send(Err(failed.clone()));
+                }
+                else => return Some(()),
             }
         }
     }

@@ -91,6 +91,8 @@ struct Shelf {
     gate: Option<tokio::sync::watch::Receiver<bool>>,
     /// The append after so many others fails.
     fail_after: Option<usize>,
+    /// Failures are told only once this is set.
+    told: Option<tokio::sync::watch::Receiver<bool>>,
     is_full: bool,
 }
 
@@ -123,7 +125,9 @@ impl Journal for FakeJournal {
         shelf.fail_after = left.and_then(|left| left.checked_sub(1));
         if left == Some(0) {
             let kind = ErrorKind::Unavailable;
+            let told = shelf.told.clone();
             return Box::pin(async move {
+                opened(told).await;
                 Err(JournalError {
                     doing: "appending to",
                     why: "test".into(),
@@ -131,19 +135,26 @@ impl Journal for FakeJournal {
                 })
             });
         }
-        let base = shelf.entries.len() as Offset;
-        shelf.entries.extend(entries);
-        let gate = shelf.gate.clone();
-        Box::pin(async move {
-            if let Some(mut gate) = gate {
-                let _ = gate.wait_for(|open| *open).await;
-            }
-            Ok(base)
-        })
+        // It goes on whether somebody waits for it or not.
+        let (gate, this) = (shelf.gate.clone(), self.clone());
+        let committed = tokio::spawn(async move {
+            opened(gate).await;
+            let mut shelf = this.0.lock().expect("no panics");
+            let base = shelf.entries.len() as Offset;
+            shelf.entries.extend(entries);
+            base
+        });
+        Box::pin(async move { Ok(committed.await.expect("no panic")) })
     }
 
     fn trim(&self, offset: Offset) {
         self.0.lock().expect("no panics").start = usize::try_from(offset).expect("not negative");
+    }
+}
+
+async fn opened(gate: Option<tokio::sync::watch::Receiver<bool>>) {
+    if let Some(mut gate) = gate {
+        let _ = gate.wait_for(|open| *open).await;
     }
 }
 
@@ -211,6 +222,37 @@ async fn a_failed_append_is_answered_and_the_state_read_again() {
         Ok(1),
         "what failed is not in the state"
     );
+}
+
+#[tokio::test]
+async fn what_was_appended_behind_a_failure_is_in_the_state_that_is_read_again() {
+    let journal = FakeJournal::default();
+    let hosted = start(&journal).await;
+    assert_eq!(hosted.ask(Ask::Add(1)).await, Ok(1));
+    let (commit, gate) = tokio::sync::watch::channel(false);
+    let (tell, told) = tokio::sync::watch::channel(false);
+    {
+        let mut shelf = journal.0.lock().expect("no panics");
+        (shelf.gate, shelf.told) = (Some(gate), Some(told));
+        shelf.fail_after = Some(0);
+    }
+    let mut adds = Vec::new();
+    for n in [50, 100] {
+        let hosted = hosted.clone();
+        adds.push(tokio::spawn(async move { hosted.ask(Ask::Add(n)).await }));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tell.send(true).expect("the journal listens");
+    for add in adds {
+        let failed = add.await.expect("no panic");
+        assert!(matches!(failed, Err(HostError::Storage(_))), "{failed:?}");
+    }
+    tokio::time::sleep(RELOAD_PAUSE + Duration::from_millis(200)).await;
+    let early = hosted.ask(Ask::Read).await;
+    assert!(matches!(early, Err(HostError::Storage(_))), "{early:?}");
+    commit.send(true).expect("the journal listens");
+    ready(&hosted).await;
+    assert_eq!(hosted.ask(Ask::Read).await, Ok(101), "as the log has it");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ fn tell_slow(dir: &LogDir, slow: bool) {
     if slow {
         tracing::warn!(
             dir = %path, flush_ms,
-            "the disk has become slow: others are asked to lead what is on it; look at the device"
+            "the disk has become slow: others lead what is on it, where they can; look at the device"
         );
     } else {
         tracing::info!(dir = %path, flush_ms, "the disk is slow no more");
@@ -95,7 +95,7 @@ fn tell_full(dir: &LogDir, full: bool, available_bytes: u64) {
     if full {
         tracing::warn!(
             dir = %path, available_bytes,
-            "the disk has no room for producers: others are asked to lead what is on it; delete, or add room"
+            "the disk has no room for producers: others lead what is on it, where they can; delete, or add room"
         );
     } else {
         tracing::info!(dir = %path, available_bytes, "the disk has room again");

@@ -29,7 +29,7 @@ pub(super) fn relieve(draft: &mut Draft<'_>, node: NodeId) {
         let others = was.isr.iter().filter(well).count();
         let rules = draft.rules(at.topic);
         let mut step = Transition::of(&was, rules);
-        if may_leave(&was, node, others, &rules) {
+        if may_leave(&was, others, &rules) {
             step.leave(node);
         }
         let election = match was.leader == Some(node) {
@@ -46,9 +46,9 @@ pub(super) fn relieve(draft: &mut Draft<'_>, node: NodeId) {
     }
 }
 
-/// Whether `node` is not needed in the set in sync, with so many others in it whose disks are well. Who
-/// comes by a reassignment is: that ends when it is in sync.
-fn may_leave(was: &Partition, node: NodeId, others: usize, rules: &Rules) -> bool {
+/// Whether nobody in the set in sync is missed, with so many others in it whose disks are well. While replicas
+/// move everybody is: a move ends when its target is in sync.
+fn may_leave(was: &Partition, others: usize, rules: &Rules) -> bool {
     let enough = enough_without(rules.min_insync(was.replicas.len()));
-    others >= enough && !was.adding.contains(&node)
+    others >= enough && !was.is_moving()
 }

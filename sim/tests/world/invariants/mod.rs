@@ -37,8 +37,8 @@ pub(crate) struct Truth {
     /// Leaders of earlier epochs count for nothing any more.
     since: LeaderEpoch,
     pub(crate) pardons: usize,
-    /// A leader after an unclean election goes on from what it heard before. Who is eligible may
-    /// have another history, until enough are in sync.
+    /// A leader after an unclean election goes on from what it has, and heard before. Who is eligible may
+    /// have another history, until enough are in sync: before that nothing more is acknowledged.
     is_hinted: bool,
     /// Somebody was asked to delete what is below.
     deleted: Offset,
@@ -239,6 +239,8 @@ impl World {
             truth.since = since;
             // What it has not flushed it may still lose, and tells nobody of.
             truth.cut(common.min(log.flushed));
+            // Who was elected before, and led nobody, is eligible with what it has.
+            truth.is_hinted = true;
         } else if truth.is_hinted && truth.judges(epoch) {
             truth.cut(common);
         }

@@ -209,6 +209,7 @@ fn leaders_leave_it_out_until_they_are_too_few_or_it_is_well() {
     assert!(!cluster.image().leaves_out(at, NodeId(4), (3, 2)));
     // Nor is one that stays: of two that shall be there, both must be in sync.
     says(&mut cluster, 4, Well);
+    propose(&mut cluster, &[1, 2, 3]);
     says(&mut cluster, 3, Slow);
     let shrink = Reassign {
         changes: vec![Reassignment {

@@ -247,6 +247,8 @@ impl Log {
         }
         let shared = Arc::clone(&self.shared);
         let _flushing = shared.flushing.lock();
+        // Once it has begun there is no way back, and its checkpoint needs room: the present one finds out.
+        self.checkpoint().put()?;
         shared.cuts.fetch_add(1, Ordering::AcqRel);
         let restarted = self.restart_held(beginning);
         shared.cuts.fetch_add(1, Ordering::AcqRel);

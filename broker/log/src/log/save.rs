@@ -208,8 +208,8 @@ impl CheckpointJob {
         })
     }
 
-    /// Writes it, or leaves the one before on a full disk.
-    fn put(&self) -> Result<(), LogError> {
+    /// Writes it, or leaves the one before on a full disk; for an owner that holds `flushing`.
+    pub(super) fn put(&self) -> Result<(), LogError> {
         let shared = &self.shared;
         let mut written = shared.state_written.lock();
         if *written >= self.checkpoint.generation {

@@ -193,6 +193,26 @@ fn segments_go_once_there_is_room_for_the_checkpoint_that_says_so() {
     assert_eq!(log.values(4).len(), 2);
 }
 
+/// A follower whose disk is full falls behind what its leader still has.
+#[test]
+fn a_log_that_finds_no_room_to_begin_anew_stays_as_it_is() {
+    let (disk, rig) = rig();
+    let log = rig.open(LOG);
+    log.put(&["a"]);
+    log.flush();
+    disk.fail(Call::Write, "state.tmp", StorageFull);
+    let restarted = log.ask(|handle, done| handle.restart_at(5, done));
+    assert!(
+        matches!(restarted, Err(LogError::DiskFull { .. })),
+        "{restarted:?}"
+    );
+    assert!(rig.dir.failure().is_none());
+    assert_eq!(log.values(0).len(), 1);
+    disk.heal();
+    let restarted = log.ask(|handle, done| handle.restart_at(5, done));
+    assert_eq!(restarted, Ok(5));
+}
+
 #[test]
 fn a_failed_sync_is_final_and_nothing_of_it_is_acknowledged() {
     let (disk, rig) = rig();

@@ -13,7 +13,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::{
-    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig,
+    BackoffConfig, ClientOptions, CredentialProvider, Error, ObjectStore, Result, RetryConfig,
     StaticCredentialProvider,
 };
 
@@ -173,7 +173,7 @@ fn files(address: &Address) -> Result<Opened, OpenError> {
 fn s3(
     address: &Address,
     environment: &[(String, String)],
-    keys: Option<keys::Keys>,
+    of_files: Option<keys::Keys>,
     (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new()
@@ -186,6 +186,18 @@ fn s3(
         builder = builder.with_metadata_endpoint(endpoint.trim_end_matches('/'));
     }
     let config = |key| builder.get_config_value(&key);
+    for (key, name) in [
+        (AmazonS3ConfigKey::AccessKeyId, keys::KEY_ID),
+        (AmazonS3ConfigKey::SecretAccessKey, keys::KEY),
+        (AmazonS3ConfigKey::Token, keys::TOKEN),
+        (AmazonS3ConfigKey::Region, keys::REGION),
+    ] {
+        let fits = keys::must_fit(name, config(key).as_deref());
+        fits.map_err(|why| Error::Generic {
+            store: "S3",
+            source: why.into(),
+        })?;
+    }
     let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
     let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));
     let anonymous = config(AmazonS3ConfigKey::SkipSignature);
@@ -200,7 +212,7 @@ fn s3(
         // TLS would see a bit that flips on the way; here the server has to.
         builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
     }
-    if let Some(keys) = keys {
+    if let Some(keys) = of_files {
         builder = builder.with_credentials(Arc::new(keys));
     }
     let store = builder

@@ -9,7 +9,7 @@ use freshet_env::objects::mounted::{Mounted, Written};
 use object_store::aws::AwsCredential;
 
 use crate::ini::{self, Section, Value};
-use crate::keys::{Keys, Ledger};
+use crate::keys::{self, Keys, Ledger};
 
 const KEY_ID: &str = "aws_access_key_id";
 const KEY: &str = "aws_secret_access_key";
@@ -57,17 +57,17 @@ pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
             _ => Ok(None),
         };
     };
+    let regions = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+    if regions.iter().all(|it| said(names, it).is_none()) {
+        profile.region()?;
+    }
     let ignores = said(names, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true");
     let mut add = |unless: &[&str], name: &str, value: Option<&Value>| {
         if let Some(value) = value.filter(|_| !unless.iter().any(|it| said(names, it).is_some())) {
             names.push((name.to_owned(), value.text.clone()));
         }
     };
-    add(
-        &["AWS_REGION", "AWS_DEFAULT_REGION"],
-        "AWS_REGION",
-        profile.says.get("region"),
-    );
+    add(&regions, keys::REGION, profile.says.get("region"));
     add(
         &["AWS_CA_BUNDLE"],
         "AWS_CA_BUNDLE",
@@ -249,16 +249,23 @@ impl Profile {
         self.wrong(name, &format!("not built in; {INSTEAD}"))
     }
 
-    /// A value that can be a key: ids and tokens are sent in headers. Secrets are not, and some servers take
-    /// blanks in them.
+    /// A value that can be a key.
     fn key(&self, name: &str, other: &str) -> Result<String, String> {
         let Some(value) = self.says.get(name) else {
             return Err(self.wrong(other, &format!("there is no {name} beside it")));
         };
-        let fits = |it: u8| it.is_ascii_graphic() || (name == KEY && it == b' ');
-        match value.text.is_empty() || !value.text.bytes().all(fits) {
+        let fits = keys::fits(&name.to_ascii_uppercase(), &value.text);
+        match value.text.is_empty() || !fits {
             true => Err(self.wrong(name, "it is empty, or has characters that no key has")),
             false => Ok(value.text.clone()),
+        }
+    }
+
+    fn region(&self) -> Result<(), String> {
+        let value = self.says.get("region");
+        match value.is_none_or(|value| keys::fits(keys::REGION, &value.text)) {
+            true => Ok(()),
+            false => Err(self.wrong("region", "it has characters that no region has")),
         }
     }
 

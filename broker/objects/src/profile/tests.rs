@@ -157,7 +157,7 @@ type Case<'a> = (TempDir, &'a [(&'a str, &'a str)], &'a [&'a str]);
 async fn what_is_wrong_is_told_with_file_and_line() {
     let keys = |text: &str| home(text, "");
     let config = |text: &str| home("", text);
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         (
             keys("[default]\nTOPSECRET\n"),
             &[],
@@ -216,6 +216,11 @@ async fn what_is_wrong_is_told_with_file_and_line() {
             config("[default]\nservices = s\n"),
             &[],
             &["config:2: services", "[services s]"],
+        ),
+        (
+            config("[default]\nregion = eu\n  TOPSECRET\n"),
+            &[],
+            &["config:2: region of the profile default", "no region has"],
         ),
         (
             keys(""),

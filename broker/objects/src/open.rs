@@ -78,7 +78,10 @@ pub(crate) fn open(
     let mut said = mounted::said(environment).map_err(|why| wrong(address, why))?;
     let mut keys = None;
     if address.keeper == Keeper::S3 {
-        let of_profile = profile::consult(&mut said.names).map_err(|why| wrong(address, why))?;
+        let of_profile = profile::consult(&mut said.names, |why| {
+            tracing::warn!(why, "files of the AWS tools are left out");
+        });
+        let of_profile = of_profile.map_err(|why| wrong(address, why))?;
         keys = said.folder.as_ref().and_then(mounted::keys).or(of_profile);
     }
     let environment = &said.names;

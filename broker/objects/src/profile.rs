@@ -32,6 +32,9 @@ const PROCESS: &str = "credential_process";
 const INSTEAD: &str = "give this profile aws_access_key_id and aws_secret_access_key, or role_arn and \
                        web_identity_token_file, or choose another one with AWS_PROFILE";
 
+/// Where the environment says a region.
+const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 type Names = Vec<(String, String)>;
 
 fn said<'a>(names: &'a Names, name: &str) -> Option<&'a str> {
@@ -41,14 +44,22 @@ fn said<'a>(names: &'a Names, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-/// Adds to `names` what the profile says and they do not; gives its keys if these count.
+/// Adds to `names` what the profile says and they do not; gives its keys if these count. Files that nobody asks
+/// for are left out where they are wrong: `warn` is told why.
 ///
 /// # Errors
 /// A file cannot be read, a line of it is none, or it names a source of keys that is not built in.
-pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
+pub(crate) fn consult(names: &mut Names, warn: impl FnOnce(&str)) -> Result<Option<Keys>, String> {
     let files = Files::of(names);
     let is_told = is_told(names);
-    let Some(profile) = files.profile()? else {
+    let profile = match files.profile().and_then(|it| usable(it, names)) {
+        Err(why) if is_told && !is_asked_for(names) => {
+            warn(&why);
+            return Ok(None);
+        }
+        profile => profile?,
+    };
+    let Some(profile) = profile else {
         return match said(names, "AWS_PROFILE") {
             Some(name) if !is_told => Err(format!(
                 "AWS_PROFILE={name} is in neither of {}",
@@ -57,17 +68,13 @@ pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
             _ => Ok(None),
         };
     };
-    let regions = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-    if regions.iter().all(|it| said(names, it).is_none()) {
-        profile.region()?;
-    }
     let ignores = said(names, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true");
     let mut add = |unless: &[&str], name: &str, value: Option<&Value>| {
         if let Some(value) = value.filter(|_| !unless.iter().any(|it| said(names, it).is_some())) {
             names.push((name.to_owned(), value.text.clone()));
         }
     };
-    add(&regions, keys::REGION, profile.says.get("region"));
+    add(&REGIONS, keys::REGION, profile.says.get("region"));
     add(
         &["AWS_CA_BUNDLE"],
         "AWS_CA_BUNDLE",
@@ -95,12 +102,32 @@ pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
     }
 }
 
+/// A profile whose region is one, if it counts.
+fn usable(profile: Option<Profile>, names: &Names) -> Result<Option<Profile>, String> {
+    let counts = REGIONS.iter().all(|name| said(names, name).is_none());
+    if let Some(profile) = profile.as_ref().filter(|_| counts) {
+        profile.region()?;
+    }
+    Ok(profile)
+}
+
 /// Whether the environment says who asks.
 fn is_told(names: &Names) -> bool {
     let has = |name| said(names, name).is_some();
     let web = has("AWS_WEB_IDENTITY_TOKEN_FILE") && has("AWS_ROLE_ARN");
     let nobody = said(names, "AWS_SKIP_SIGNATURE") == Some("true");
     has("AWS_ACCESS_KEY_ID") || has("AWS_SECRET_ACCESS_KEY") || web || nobody
+}
+
+/// Whether the environment names a profile or a file.
+fn is_asked_for(names: &Names) -> bool {
+    let all = [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE",
+    ];
+    all.iter().any(|name| said(names, name).is_some())
 }
 
 /// One of the two files.

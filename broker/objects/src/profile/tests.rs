@@ -36,7 +36,7 @@ fn names(home: &Path, more: &[(&str, &str)]) -> Names {
 /// What is said in the end, and the id of the keys of files.
 async fn told(home: &TempDir, more: &[(&str, &str)]) -> Result<(Names, Option<String>), String> {
     let mut names = names(home.path(), more);
-    let keys = consult(&mut names)?;
+    let keys = consult(&mut names, |why| panic!("{why}"))?;
     names.retain(|(name, _)| name != "HOME");
     names.sort();
     let id = match keys {
@@ -134,7 +134,7 @@ async fn who_has_no_files_needs_none() {
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(told(&empty, &[]).await.unwrap(), (Names::new(), None));
     let mut nobody = own(&[("AWS_REGION", "x")]);
-    assert!(consult(&mut nobody).unwrap().is_none());
+    assert!(consult(&mut nobody, |_| ()).unwrap().is_none());
     // The AWS tools leave such files behind.
     let bare = home("[default]\n", "[default]\nregion=r\n");
     assert_eq!(
@@ -253,7 +253,9 @@ async fn what_is_wrong_is_told_with_file_and_line() {
 #[tokio::test]
 async fn keys_of_a_profile_are_read_again_and_never_shown() {
     let home = home(KEYS, "");
-    let keys = consult(&mut names(home.path(), &[])).unwrap().unwrap();
+    let keys = consult(&mut names(home.path(), &[]), |_| ())
+        .unwrap()
+        .unwrap();
     let first = keys.get_credential().await.unwrap();
     assert_eq!(
         (first.key_id.as_str(), first.secret_key.as_str()),
@@ -282,4 +284,36 @@ async fn keys_of_a_profile_are_read_again_and_never_shown() {
     );
     put(KEYS);
     assert_eq!(keys.get_credential().await.unwrap().key_id, "one");
+}
+
+#[test]
+fn broken_files_that_nobody_asks_for_are_left_out() {
+    let told = ("AWS_ACCESS_KEY_ID", "a");
+    let bad_line = home("", "[default]\nendpoint_url = http://x\nTOPSECRET\n");
+    let bad_region = home(
+        "",
+        "[default]\nendpoint_url = http://x\nregion = eu\n  TOPSECRET\n",
+    );
+    for home in [bad_line, bad_region] {
+        let file = home.path().join(".aws/config").display().to_string();
+        for (more, goes_on) in [
+            (vec![told], true),
+            (vec![], false),
+            (vec![told, ("AWS_PROFILE", "default")], false),
+            (vec![told, ("AWS_DEFAULT_PROFILE", "default")], false),
+            (vec![told, ("AWS_CONFIG_FILE", file.as_str())], false),
+            (
+                vec![told, ("AWS_SHARED_CREDENTIALS_FILE", file.as_str())],
+                false,
+            ),
+        ] {
+            let before = names(home.path(), &more);
+            let (mut after, mut warned) = (before.clone(), None);
+            let keys = consult(&mut after, |why| warned = Some(why.to_owned()));
+            assert_eq!(keys.is_ok(), goes_on, "{more:?}");
+            assert_eq!(after, before);
+            let why = keys.err().xor(warned).unwrap();
+            assert!(why.contains("config:3: ") && !why.contains(SECRET), "{why}");
+        }
+    }
 }

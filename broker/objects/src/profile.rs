@@ -227,7 +227,13 @@ impl Files {
             }
         }
         if let Some(file) = &self.credentials {
-            is_there |= profile.hear(file, &file.sections()?, &self.profile);
+            let sections = file.sections()?;
+            let mut own = sections.iter().filter(|it| it.name == self.profile);
+            if own.any(|it| it.says.contains_key(KEY_ID)) {
+                // A token of other keys would be sent with these.
+                profile.forget(&[KEY_ID, KEY, TOKEN]);
+            }
+            is_there |= profile.hear(file, &sections, &self.profile);
         }
         Ok(is_there.then_some(profile))
     }
@@ -260,6 +266,10 @@ impl Profile {
             }
         }
         is_there
+    }
+
+    fn forget(&mut self, names: &[&str]) {
+        self.says.retain(|name, _| !names.contains(&name.as_str()));
     }
 
     fn has(&self, name: &str) -> bool {

@@ -317,3 +317,19 @@ fn broken_files_that_nobody_asks_for_are_left_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn keys_of_one_file_are_not_mixed_with_those_of_the_other() {
+    let own = "[default]\naws_access_key_id=one\naws_secret_access_key=TOPSECRET\n";
+    let old =
+        "[default]\naws_access_key_id=old\naws_secret_access_key=old\naws_session_token=old\n";
+    for (credentials, config, id, token) in [
+        (own, old, "one", None),
+        ("[other]\n", old, "old", Some("old")),
+    ] {
+        let home = home(credentials, config);
+        let keys = consult(&mut names(home.path(), &[]), |_| ()).unwrap();
+        let keys = keys.unwrap().get_credential().await.unwrap();
+        assert_eq!((keys.key_id.as_str(), keys.token.as_deref()), (id, token));
+    }
+}

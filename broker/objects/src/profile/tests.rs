@@ -141,6 +141,8 @@ async fn who_has_no_files_needs_none() {
         told(&bare, &[]).await.unwrap(),
         (own(&[("AWS_REGION", "r")]), None)
     );
+    let off = [("AWS_CONFIG_FILE", "/dev/null")];
+    assert_eq!(told(&empty, &off).await.unwrap(), (own(&off), None));
     let file = empty.path().join("mine");
     fs::write(&file, KEYS).unwrap();
     let path = file.display().to_string();
@@ -157,7 +159,7 @@ type Case<'a> = (TempDir, &'a [(&'a str, &'a str)], &'a [&'a str]);
 async fn what_is_wrong_is_told_with_file_and_line() {
     let keys = |text: &str| home(text, "");
     let config = |text: &str| home("", text);
-    let cases: [Case; 14] = [
+    let cases: [Case; 15] = [
         (
             keys("[default]\nTOPSECRET\n"),
             &[],
@@ -230,7 +232,12 @@ async fn what_is_wrong_is_told_with_file_and_line() {
         (
             keys(""),
             &[("AWS_CONFIG_FILE", "/")],
-            &["/ cannot be read: Is a directory"],
+            &["/ cannot be read: it is no regular file"],
+        ),
+        (
+            keys(""),
+            &[("AWS_CONFIG_FILE", "/dev/zero")],
+            &["/dev/zero cannot be read: it is no regular file"],
         ),
     ];
     for (home, more, says) in cases {

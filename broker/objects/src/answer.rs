@@ -20,6 +20,8 @@ use object_store::client::{
 
 /// As much of a refusal's text is read.
 const TEXT_MAX_BYTES: usize = 16 * 1024;
+/// A batch of one request has some hundred bytes. What was done is not known of one that says more.
+const BATCH_MAX_BYTES: usize = 64 * 1024;
 /// As much of it is shown, in characters.
 const SHOWN_MAX: usize = 300;
 
@@ -86,7 +88,17 @@ fn is_batch(query: Option<&str>) -> bool {
 /// What a batch of one request was answered inside, of which `object_store` passes on no more than a status.
 async fn inside(answer: HttpResponse) -> Result<Result<HttpResponse, Refusal>, HttpError> {
     let (head, body) = answer.into_parts();
-    let body = body.bytes().await?;
+    let mut pieces = body.bytes_stream();
+    let mut body = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if body.len() + piece.len() > BATCH_MAX_BYTES {
+            let why = format!("the answer to a batch is longer than {BATCH_MAX_BYTES} bytes");
+            return Err(HttpError::new_boxed(HttpErrorKind::Decode, why.into()));
+        }
+        body.extend_from_slice(&piece);
+    }
+    let body = body.freeze();
     let refusal = Refusal::inside(&String::from_utf8_lossy(&body));
     Ok(refusal.map_or_else(|| Ok(HttpResponse::from_parts(head, body.into())), Err))
 }
@@ -337,6 +349,18 @@ mod tests {
             assert_eq!(refused, Some(failure), "{said}");
         }
         assert_eq!(Refusal::inside("no batch"), None);
+    }
+
+    #[tokio::test]
+    async fn of_a_batch_no_more_is_read_than_it_can_have() {
+        let read = async |bytes| inside(HttpResponse::new(vec![b'x'; bytes].into())).await;
+        let whole = read(BATCH_MAX_BYTES).await.unwrap().unwrap();
+        assert_eq!(
+            whole.into_body().bytes().await.unwrap().len(),
+            BATCH_MAX_BYTES
+        );
+        let error = read(BATCH_MAX_BYTES + 1).await.unwrap_err();
+        assert_eq!(error.kind(), HttpErrorKind::Decode);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 
 use std::collections::BTreeMap;
 
+/// Names that are longer are no names. Errors show them.
+const NAME_MAX_BYTES: usize = 128;
+
 /// What a section says of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Value {
@@ -63,8 +66,12 @@ impl Reading {
             if !behind.is_empty() && !behind.starts_with(['#', ';']) {
                 return Err("something behind a section's `]`");
             }
+            let name = plain(name);
+            if name.len() > NAME_MAX_BYTES {
+                return Err("a section's name is longer than 128 bytes");
+            }
             self.sections.push(Section {
-                name: plain(name),
+                name,
                 says: BTreeMap::new(),
             });
             self.last = None;
@@ -85,6 +92,9 @@ impl Reading {
         let name = name.trim().to_ascii_lowercase();
         if name.is_empty() {
             return Err("no name before the `=`");
+        }
+        if name.len() > NAME_MAX_BYTES {
+            return Err("a name is longer than 128 bytes");
         }
         let text = without_comment(text.trim()).to_owned();
         match deeper {
@@ -183,6 +193,20 @@ mod tests {
             assert!(!wrong.why.contains("TOPSECRET"));
         }
         assert_eq!(sections(""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        for (bytes, is_read) in [(128, true), (129, false)] {
+            let name = "n".repeat(bytes);
+            for text in [
+                format!("[{name}]\n"),
+                format!("[a]\n{name}=b\n"),
+                format!("[a]\ns3=\n {name}=b\n"),
+            ] {
+                assert_eq!(sections(&text).is_ok(), is_read, "{text}");
+            }
+        }
     }
 
     #[test]

@@ -3,14 +3,10 @@
 use freshet_env::objects::mounted::{Mounted, Written};
 use object_store::aws::AwsCredential;
 
-use crate::keys::{Keys, Ledger};
+use crate::keys::{KEY, KEY_ID, Keys, Ledger, TOKEN};
 
 /// The variable that names the folder.
 pub(crate) const FOLDER: &str = "FRESHET_CREDENTIALS_DIR";
-
-const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
-const KEY: &str = "AWS_SECRET_ACCESS_KEY";
-const TOKEN: &str = "AWS_SESSION_TOKEN";
 
 /// What was said of who asks, and of whom.
 pub(crate) struct Said {
@@ -87,6 +83,8 @@ mod tests {
     use object_store::CredentialProvider as _;
 
     use super::*;
+    use crate::keys::REGION;
+    use crate::{Bucket, Limits};
 
     fn env(folder: &Path, more: &[(&str, &str)]) -> Vec<(String, String)> {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -144,10 +142,38 @@ mod tests {
         assert_eq!(keys.get_credential().await.unwrap().key_id, "first");
         let again = keys.get_credential().await.unwrap();
         assert!(Arc::ptr_eq(&again, &keys.get_credential().await.unwrap()));
-        put("second", 2);
+        put("TOP\nSECRET", 2);
+        let why = keys.get_credential().await.unwrap_err().to_string();
+        assert!(
+            why.contains("AWS_ACCESS_KEY_ID has") && !why.contains("TOP"),
+            "{why}"
+        );
+        put("second", 3);
         assert_eq!(keys.get_credential().await.unwrap().key_id, "second");
         fs::remove_file(folder.path().join(KEY)).unwrap();
         let why = keys.get_credential().await.unwrap_err().to_string();
         assert!(why.contains("cannot be read"), "{why}");
+    }
+
+    #[test]
+    fn what_no_header_takes_is_refused_at_the_start() {
+        let all = [(KEY_ID, "id"), (KEY, "a b"), (TOKEN, "t"), (REGION, "eu-1")];
+        for broken in ["", KEY_ID, KEY, TOKEN, REGION] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in all {
+                let text = match name == broken {
+                    true => "TOP\nSECRET",
+                    false => text,
+                };
+                fs::write(folder.path().join(name), text).unwrap();
+            }
+            let opened = Bucket::open("s3://b", env(folder.path(), &[]), &Limits::default());
+            let why = opened.err().map(|error| error.to_string());
+            let told = why.as_ref().is_some_and(|why| {
+                why.contains(&format!("{broken} has characters")) && !why.contains("TOP")
+            });
+            assert_eq!(told, !broken.is_empty(), "{broken}: {why:?}");
+            assert_eq!(why.is_some(), told, "{broken}: {why:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::{
-    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig,
+    BackoffConfig, ClientOptions, CredentialProvider, Error, ObjectStore, Result, RetryConfig,
     StaticCredentialProvider,
 };
 
@@ -78,7 +78,10 @@ pub(crate) fn open(
     let mut said = mounted::said(environment).map_err(|why| wrong(address, why))?;
     let mut keys = None;
     if address.keeper == Keeper::S3 {
-        let of_profile = profile::consult(&mut said.names).map_err(|why| wrong(address, why))?;
+        let of_profile = profile::consult(&mut said.names, |why| {
+            tracing::warn!(why, "files of the AWS tools are left out");
+        });
+        let of_profile = of_profile.map_err(|why| wrong(address, why))?;
         keys = said.folder.as_ref().and_then(mounted::keys).or(of_profile);
     }
     let environment = &said.names;
@@ -173,7 +176,7 @@ fn files(address: &Address) -> Result<Opened, OpenError> {
 fn s3(
     address: &Address,
     environment: &[(String, String)],
-    keys: Option<keys::Keys>,
+    of_files: Option<keys::Keys>,
     (options, connector): (ClientOptions, Connector),
 ) -> Result<Opened> {
     let mut builder = AmazonS3Builder::new()
@@ -186,6 +189,18 @@ fn s3(
         builder = builder.with_metadata_endpoint(endpoint.trim_end_matches('/'));
     }
     let config = |key| builder.get_config_value(&key);
+    for (key, name) in [
+        (AmazonS3ConfigKey::AccessKeyId, keys::KEY_ID),
+        (AmazonS3ConfigKey::SecretAccessKey, keys::KEY),
+        (AmazonS3ConfigKey::Token, keys::TOKEN),
+        (AmazonS3ConfigKey::Region, keys::REGION),
+    ] {
+        let fits = keys::must_fit(name, config(key).as_deref());
+        fits.map_err(|why| Error::Generic {
+            store: "S3",
+            source: why.into(),
+        })?;
+    }
     let endpoint = config(AmazonS3ConfigKey::S3Endpoint);
     let plain = is_plain(endpoint.or(config(AmazonS3ConfigKey::Endpoint)));
     let anonymous = config(AmazonS3ConfigKey::SkipSignature);
@@ -200,7 +215,7 @@ fn s3(
         // TLS would see a bit that flips on the way; here the server has to.
         builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
     }
-    if let Some(keys) = keys {
+    if let Some(keys) = of_files {
         builder = builder.with_credentials(Arc::new(keys));
     }
     let store = builder

@@ -9,7 +9,7 @@ use freshet_env::objects::mounted::{Mounted, Written};
 use object_store::aws::AwsCredential;
 
 use crate::ini::{self, Section, Value};
-use crate::keys::{Keys, Ledger};
+use crate::keys::{self, Keys, Ledger};
 
 const KEY_ID: &str = "aws_access_key_id";
 const KEY: &str = "aws_secret_access_key";
@@ -32,6 +32,9 @@ const PROCESS: &str = "credential_process";
 const INSTEAD: &str = "give this profile aws_access_key_id and aws_secret_access_key, or role_arn and \
                        web_identity_token_file, or choose another one with AWS_PROFILE";
 
+/// Where the environment says a region.
+const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 type Names = Vec<(String, String)>;
 
 fn said<'a>(names: &'a Names, name: &str) -> Option<&'a str> {
@@ -41,14 +44,22 @@ fn said<'a>(names: &'a Names, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-/// Adds to `names` what the profile says and they do not; gives its keys if these count.
+/// Adds to `names` what the profile says and they do not; gives its keys if these count. Files that nobody asks
+/// for are left out where they are wrong: `warn` is told why.
 ///
 /// # Errors
 /// A file cannot be read, a line of it is none, or it names a source of keys that is not built in.
-pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
+pub(crate) fn consult(names: &mut Names, warn: impl FnOnce(&str)) -> Result<Option<Keys>, String> {
     let files = Files::of(names);
     let is_told = is_told(names);
-    let Some(profile) = files.profile()? else {
+    let profile = match files.profile().and_then(|it| usable(it, names)) {
+        Err(why) if is_told && !is_asked_for(names) => {
+            warn(&why);
+            return Ok(None);
+        }
+        profile => profile?,
+    };
+    let Some(profile) = profile else {
         return match said(names, "AWS_PROFILE") {
             Some(name) if !is_told => Err(format!(
                 "AWS_PROFILE={name} is in neither of {}",
@@ -63,11 +74,7 @@ pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
             names.push((name.to_owned(), value.text.clone()));
         }
     };
-    add(
-        &["AWS_REGION", "AWS_DEFAULT_REGION"],
-        "AWS_REGION",
-        profile.says.get("region"),
-    );
+    add(&REGIONS, keys::REGION, profile.says.get("region"));
     add(
         &["AWS_CA_BUNDLE"],
         "AWS_CA_BUNDLE",
@@ -95,12 +102,32 @@ pub(crate) fn consult(names: &mut Names) -> Result<Option<Keys>, String> {
     }
 }
 
+/// A profile whose region is one, if it counts.
+fn usable(profile: Option<Profile>, names: &Names) -> Result<Option<Profile>, String> {
+    let counts = REGIONS.iter().all(|name| said(names, name).is_none());
+    if let Some(profile) = profile.as_ref().filter(|_| counts) {
+        profile.region()?;
+    }
+    Ok(profile)
+}
+
 /// Whether the environment says who asks.
 fn is_told(names: &Names) -> bool {
     let has = |name| said(names, name).is_some();
     let web = has("AWS_WEB_IDENTITY_TOKEN_FILE") && has("AWS_ROLE_ARN");
     let nobody = said(names, "AWS_SKIP_SIGNATURE") == Some("true");
     has("AWS_ACCESS_KEY_ID") || has("AWS_SECRET_ACCESS_KEY") || web || nobody
+}
+
+/// Whether the environment names a profile or a file.
+fn is_asked_for(names: &Names) -> bool {
+    let all = [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE",
+    ];
+    all.iter().any(|name| said(names, name).is_some())
 }
 
 /// One of the two files.
@@ -200,7 +227,13 @@ impl Files {
             }
         }
         if let Some(file) = &self.credentials {
-            is_there |= profile.hear(file, &file.sections()?, &self.profile);
+            let sections = file.sections()?;
+            let mut own = sections.iter().filter(|it| it.name == self.profile);
+            if own.any(|it| it.says.contains_key(KEY_ID)) {
+                // A token of other keys would be sent with these.
+                profile.forget(&[KEY_ID, KEY, TOKEN]);
+            }
+            is_there |= profile.hear(file, &sections, &self.profile);
         }
         Ok(is_there.then_some(profile))
     }
@@ -210,6 +243,10 @@ impl File {
     fn sections(&self) -> Result<Vec<Section>, String> {
         let path = &self.path;
         let here = Mounted::at("");
+        // So people say that there shall be none.
+        if path == "/dev/null" {
+            return Ok(Vec::new());
+        }
         // A service may have another's home, and not see what is in it.
         if !self.is_named && !here.has(path) {
             return Ok(Vec::new());
@@ -235,6 +272,10 @@ impl Profile {
         is_there
     }
 
+    fn forget(&mut self, names: &[&str]) {
+        self.says.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     fn has(&self, name: &str) -> bool {
         self.says.contains_key(name)
     }
@@ -249,16 +290,23 @@ impl Profile {
         self.wrong(name, &format!("not built in; {INSTEAD}"))
     }
 
-    /// A value that can be a key: ids and tokens are sent in headers. Secrets are not, and some servers take
-    /// blanks in them.
+    /// A value that can be a key.
     fn key(&self, name: &str, other: &str) -> Result<String, String> {
         let Some(value) = self.says.get(name) else {
             return Err(self.wrong(other, &format!("there is no {name} beside it")));
         };
-        let fits = |it: u8| it.is_ascii_graphic() || (name == KEY && it == b' ');
-        match value.text.is_empty() || !value.text.bytes().all(fits) {
+        let fits = keys::fits(&name.to_ascii_uppercase(), &value.text);
+        match value.text.is_empty() || !fits {
             true => Err(self.wrong(name, "it is empty, or has characters that no key has")),
             false => Ok(value.text.clone()),
+        }
+    }
+
+    fn region(&self) -> Result<(), String> {
+        let value = self.says.get("region");
+        match value.is_none_or(|value| keys::fits(keys::REGION, &value.text)) {
+            true => Ok(()),
+            false => Err(self.wrong("region", "it has characters that no region has")),
         }
     }
 

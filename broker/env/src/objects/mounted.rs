@@ -62,14 +62,20 @@ impl Mounted {
     /// One value: a file of 1 MiB at most, without the end of the last line.
     ///
     /// # Errors
-    /// The file cannot be read, is longer, or is no UTF-8.
+    /// The file cannot be read, is no regular one, is longer, or is no UTF-8.
     #[expect(
         clippy::disallowed_methods,
         reason = "a mounted Secret is on no disk that records are on"
     )]
     pub fn value(&self, name: &str) -> io::Result<String> {
+        let path = self.0.join(name);
+        // A pipe would be waited for as long as nobody writes.
+        if !fs::metadata(&path)?.is_file() {
+            let why = "it is no regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let mut text = String::new();
-        File::open(self.0.join(name))?
+        File::open(path)?
             .take(MOST_BYTES + 1)
             .read_to_string(&mut text)?;
         if text.len() as u64 > MOST_BYTES {

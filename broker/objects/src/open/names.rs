@@ -38,12 +38,13 @@ pub(crate) fn emulator(environment: &[(String, String)]) -> Option<String> {
 pub(crate) fn azure(
     environment: &[(String, String)],
 ) -> Result<Vec<(AzureConfigKey, String)>, String> {
-    let mut told = match value_of(environment, CONNECTION) {
+    let said = |name| value_of(environment, name).filter(|value| !value.is_empty());
+    let mut told = match said(CONNECTION) {
         Some(text) => connection(text).map_err(|why| format!("{CONNECTION}: {why}"))?,
         None => Vec::new(),
     };
     for (name, key) in [(ACCOUNT, AccountName), (KEY, AccessKey)] {
-        told.extend(value_of(environment, name).map(|value| (key, value.to_owned())));
+        told.extend(said(name).map(|value| (key, value.to_owned())));
     }
     Ok(told)
 }
@@ -142,6 +143,17 @@ mod tests {
             assert!(begins && why.contains(says), "{why}");
             assert!(!why.contains("TOPSECRET"), "{why}");
         }
+    }
+
+    #[test]
+    fn what_is_empty_is_not_said() {
+        let text = "AccountName=a;AccountKey=k";
+        let empty = [(ACCOUNT, ""), (KEY, "")];
+        let alone = azure(&environment(&[(CONNECTION, text)])).unwrap();
+        let beside = [&[(CONNECTION, text)][..], &empty].concat();
+        assert_eq!(azure(&environment(&beside)), Ok(alone));
+        let all = [&[(CONNECTION, "")][..], &empty].concat();
+        assert_eq!(azure(&environment(&all)), Ok(Vec::new()));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn names(home: &Path, more: &[(&str, &str)]) -> Names {
 /// What is said in the end, and the id of the keys of files.
 async fn told(home: &TempDir, more: &[(&str, &str)]) -> Result<(Names, Option<String>), String> {
     let mut names = names(home.path(), more);
-    let keys = consult(&mut names)?;
+    let keys = consult(&mut names, |why| panic!("{why}"))?;
     names.retain(|(name, _)| name != "HOME");
     names.sort();
     let id = match keys {
@@ -134,13 +134,15 @@ async fn who_has_no_files_needs_none() {
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(told(&empty, &[]).await.unwrap(), (Names::new(), None));
     let mut nobody = own(&[("AWS_REGION", "x")]);
-    assert!(consult(&mut nobody).unwrap().is_none());
+    assert!(consult(&mut nobody, |_| ()).unwrap().is_none());
     // The AWS tools leave such files behind.
     let bare = home("[default]\n", "[default]\nregion=r\n");
     assert_eq!(
         told(&bare, &[]).await.unwrap(),
         (own(&[("AWS_REGION", "r")]), None)
     );
+    let off = [("AWS_CONFIG_FILE", "/dev/null")];
+    assert_eq!(told(&empty, &off).await.unwrap(), (own(&off), None));
     let file = empty.path().join("mine");
     fs::write(&file, KEYS).unwrap();
     let path = file.display().to_string();
@@ -157,7 +159,7 @@ type Case<'a> = (TempDir, &'a [(&'a str, &'a str)], &'a [&'a str]);
 async fn what_is_wrong_is_told_with_file_and_line() {
     let keys = |text: &str| home(text, "");
     let config = |text: &str| home("", text);
-    let cases: [Case; 13] = [
+    let cases: [Case; 15] = [
         (
             keys("[default]\nTOPSECRET\n"),
             &[],
@@ -218,6 +220,11 @@ async fn what_is_wrong_is_told_with_file_and_line() {
             &["config:2: services", "[services s]"],
         ),
         (
+            config("[default]\nregion = eu\n  TOPSECRET\n"),
+            &[],
+            &["config:2: region of the profile default", "no region has"],
+        ),
+        (
             keys(""),
             &[("AWS_CONFIG_FILE", "/no/such")],
             &["/no/such cannot be read: No such file"],
@@ -225,7 +232,12 @@ async fn what_is_wrong_is_told_with_file_and_line() {
         (
             keys(""),
             &[("AWS_CONFIG_FILE", "/")],
-            &["/ cannot be read: Is a directory"],
+            &["/ cannot be read: it is no regular file"],
+        ),
+        (
+            keys(""),
+            &[("AWS_CONFIG_FILE", "/dev/zero")],
+            &["/dev/zero cannot be read: it is no regular file"],
         ),
     ];
     for (home, more, says) in cases {
@@ -248,7 +260,9 @@ async fn what_is_wrong_is_told_with_file_and_line() {
 #[tokio::test]
 async fn keys_of_a_profile_are_read_again_and_never_shown() {
     let home = home(KEYS, "");
-    let keys = consult(&mut names(home.path(), &[])).unwrap().unwrap();
+    let keys = consult(&mut names(home.path(), &[]), |_| ())
+        .unwrap()
+        .unwrap();
     let first = keys.get_credential().await.unwrap();
     assert_eq!(
         (first.key_id.as_str(), first.secret_key.as_str()),
@@ -277,4 +291,52 @@ async fn keys_of_a_profile_are_read_again_and_never_shown() {
     );
     put(KEYS);
     assert_eq!(keys.get_credential().await.unwrap().key_id, "one");
+}
+
+#[test]
+fn broken_files_that_nobody_asks_for_are_left_out() {
+    let told = ("AWS_ACCESS_KEY_ID", "a");
+    let bad_line = home("", "[default]\nendpoint_url = http://x\nTOPSECRET\n");
+    let bad_region = home(
+        "",
+        "[default]\nendpoint_url = http://x\nregion = eu\n  TOPSECRET\n",
+    );
+    for home in [bad_line, bad_region] {
+        let file = home.path().join(".aws/config").display().to_string();
+        for (more, goes_on) in [
+            (vec![told], true),
+            (vec![], false),
+            (vec![told, ("AWS_PROFILE", "default")], false),
+            (vec![told, ("AWS_DEFAULT_PROFILE", "default")], false),
+            (vec![told, ("AWS_CONFIG_FILE", file.as_str())], false),
+            (
+                vec![told, ("AWS_SHARED_CREDENTIALS_FILE", file.as_str())],
+                false,
+            ),
+        ] {
+            let before = names(home.path(), &more);
+            let (mut after, mut warned) = (before.clone(), None);
+            let keys = consult(&mut after, |why| warned = Some(why.to_owned()));
+            assert_eq!(keys.is_ok(), goes_on, "{more:?}");
+            assert_eq!(after, before);
+            let why = keys.err().xor(warned).unwrap();
+            assert!(why.contains("config:3: ") && !why.contains(SECRET), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_one_file_are_not_mixed_with_those_of_the_other() {
+    let own = "[default]\naws_access_key_id=one\naws_secret_access_key=TOPSECRET\n";
+    let old =
+        "[default]\naws_access_key_id=old\naws_secret_access_key=old\naws_session_token=old\n";
+    for (credentials, config, id, token) in [
+        (own, old, "one", None),
+        ("[other]\n", old, "old", Some("old")),
+    ] {
+        let home = home(credentials, config);
+        let keys = consult(&mut names(home.path(), &[]), |_| ()).unwrap();
+        let keys = keys.unwrap().get_credential().await.unwrap();
+        assert_eq!((keys.key_id.as_str(), keys.token.as_deref()), (id, token));
+    }
 }

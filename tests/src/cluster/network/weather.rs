@@ -65,10 +65,17 @@ pub(crate) struct Done {
     pub flipped: u64,
 }
 
-/// Lines with a weather, until it is over.
+/// Lines with a weather, until it is over, or nobody has it any more.
 pub(super) struct Storm {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Done>>,
+    thread: Option<JoinHandle<Result<Done>>>,
+}
+
+/// A trial may fail before it has ended its weather.
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Storm {
@@ -79,13 +86,15 @@ impl Storm {
         let lines = queues.into_iter().map(|queue| Line::new(queue, weather));
         let mut lines: Vec<Line> = lines.collect();
         let thread = thread::spawn(move || blow(&mut lines, bits, &told));
+        let thread = Some(thread);
         Self { over, thread }
     }
 
     /// Ends it: what was held back comes through.
-    pub(super) fn end(self) -> Result<Done> {
+    pub(super) fn end(mut self) -> Result<Done> {
         self.over.store(true, Ordering::Relaxed);
-        let done = self.thread.join().ok().context("the weather panicked")?;
+        let thread = self.thread.take().context("the weather is over")?;
+        let done = thread.join().ok().context("the weather panicked")?;
         done.context("the weather")
     }
 }

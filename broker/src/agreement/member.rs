@@ -29,7 +29,7 @@ use super::Wanted;
 use crate::bound::Bound;
 use crate::doors::Doors;
 
-/// Between two rounds of greetings.
+/// Between two rounds of greetings; an answer is waited for at least as long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to learn what was agreed.
 const RETRY: Duration = Duration::from_millis(50);
@@ -260,6 +260,11 @@ fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
     }
 }
 
+/// To another controller and back, at most.
+fn round_trip(wanted: &Wanted) -> Duration {
+    Duration::from_millis(wanted.layers().metadata().round_trip_ms)
+}
+
 fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
     let quorum = &wanted.quorum;
     let voters = quorum.voters.iter();
@@ -277,6 +282,8 @@ fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
         endpoints,
         named,
         pause: PAUSE,
+        // One way there and back to connect, one for the answer, and one to spare.
+        patience: PAUSE.max(round_trip(wanted) * 3),
     }
 }
 
@@ -335,7 +342,7 @@ async fn start(
     let options = RaftOptions {
         queue_len: settings.queue_requests,
         snapshot_after_bytes: settings.snapshot_bytes,
-        ..RaftOptions::across(Duration::from_millis(settings.round_trip_ms))
+        ..RaftOptions::across(round_trip(wanted))
     };
     let sessions = SessionOptions {
         timeout_ms: wanted.layers().lifecycle().session_timeout_ms,

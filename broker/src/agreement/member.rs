@@ -29,12 +29,14 @@ use super::Wanted;
 use crate::bound::Bound;
 use crate::doors::Doors;
 
-/// Between two rounds of greetings.
+/// Between two rounds of greetings; an answer is waited for at least as long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to learn what was agreed.
 const RETRY: Duration = Duration::from_millis(50);
-/// Longer than an election: whoever waits for this long wants to know why.
+/// Longer than an election: whoever waits for this long wants to know why. Over long lines it takes
+/// so many ways there and back.
 const NEWS: Duration = Duration::from_secs(2);
+const NEWS_TRIPS: u32 = 6;
 
 /// A running part of the quorum, with what belongs to it.
 pub(crate) struct Member {
@@ -87,7 +89,7 @@ impl Member {
         let raft = start(doors, wanted, &link, (identity.cluster_id.clone(), me)).await?;
         room.open(&raft);
         census.settle(&raft).await?;
-        know_everything(&raft, &census).await?;
+        know_everything(&raft, &census, NEWS.max(round_trip(wanted) * NEWS_TRIPS)).await?;
         let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
@@ -260,6 +262,11 @@ fn ours(endpoint: &freshet_settings::Endpoint) -> Endpoint {
     }
 }
 
+/// To another controller and back, at most.
+fn round_trip(wanted: &Wanted) -> Duration {
+    Duration::from_millis(wanted.layers().metadata().round_trip_ms)
+}
+
 fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
     let quorum = &wanted.quorum;
     let voters = quorum.voters.iter();
@@ -277,6 +284,8 @@ fn census(wanted: &Wanted, endpoints: Vec<Endpoint>) -> Census {
         endpoints,
         named,
         pause: PAUSE,
+        // One way there and back to connect, one for the answer, and one to spare.
+        patience: PAUSE.max(round_trip(wanted) * 3),
     }
 }
 
@@ -335,7 +344,7 @@ async fn start(
     let options = RaftOptions {
         queue_len: settings.queue_requests,
         snapshot_after_bytes: settings.snapshot_bytes,
-        ..RaftOptions::across(Duration::from_millis(settings.round_trip_ms))
+        ..RaftOptions::across(round_trip(wanted))
     };
     let sessions = SessionOptions {
         timeout_ms: wanted.layers().lifecycle().session_timeout_ms,
@@ -355,19 +364,23 @@ async fn start(
 }
 
 /// Waits until this node knows all that was agreed before it came.
-async fn know_everything(raft: &Raft<MetadataMachine>, census: &Census) -> Result<()> {
+async fn know_everything(
+    raft: &Raft<MetadataMachine>,
+    census: &Census,
+    news: Duration,
+) -> Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let since = tokio::time::Instant::now();
-        match tokio::time::timeout(NEWS, raft.barrier()).await {
+        match tokio::time::timeout(news, raft.barrier()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(QuorumError::NotLeader { .. })) => tokio::time::sleep(RETRY).await,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {}
         }
-        let before = waited.as_secs() / NEWS.as_secs();
+        let before = waited.as_millis() / news.as_millis();
         waited += since.elapsed();
-        if waited.as_secs() / NEWS.as_secs() > before {
+        if waited.as_millis() / news.as_millis() > before {
             tell(raft, census, waited.as_secs()).await?;
         }
     }

@@ -1,10 +1,12 @@
 //! Voters come, go, and are replaced, while those who decide it do the same.
 
-use freshet_quorum::{PeerId, VotersError};
+use std::time::Duration;
+
+use freshet_quorum::{Census, PeerId, RaftOptions, Seat, VotersError};
 use freshet_sim::Weather;
 use freshet_types::NodeId;
 
-use crate::cluster::{Cluster, options, run};
+use crate::cluster::{Cluster, census, options, run};
 use crate::lost::Lost;
 use crate::net::Node;
 use crate::scenarios::{SECOND, all_agree, numbers, until, wait};
@@ -176,5 +178,43 @@ fn who_joins_finds_a_leader_that_it_was_not_told_of() {
         assert_eq!(cluster.leader(SECOND).await.0, fourth);
         cluster.add_all(0..3).await;
         all_agree(&cluster, &numbers(3)).await;
+    });
+}
+
+/// Their greetings are answered later than the next round of them is due.
+#[test]
+fn empty_controllers_far_from_each_other_form_a_quorum_and_take_a_new_disk_in() {
+    let way = Duration::from_millis(250);
+    let far = RaftOptions {
+        seat: Seat::Task,
+        ..RaftOptions::across(way)
+    };
+    run(31, async || {
+        let mut cluster = Cluster::new(31, 3, far).await;
+        cluster.net.set_weather(Weather {
+            delay_ms: (80, 120),
+            ..Weather::FINE
+        });
+        let settle = |cluster: &Cluster, node: NodeId| {
+            let census = Census {
+                patience: 3 * way,
+                ..census(node, &cluster.nodes())
+            };
+            let raft = cluster.raft(node).unwrap();
+            let settled = async move { census.settle(&raft).await.unwrap() };
+            tokio::spawn(tokio::time::timeout(60 * SECOND, settled))
+        };
+        for settled in [1, 2, 3].map(|node| settle(&cluster, NodeId(node))) {
+            settled.await.unwrap().expect("a quorum is formed");
+        }
+        let (leader, _) = cluster.leader(10 * SECOND).await;
+        cluster.lose_disk(leader);
+        // Long enough to be taken for dead.
+        wait(6_000).await;
+        cluster.boot(leader).await;
+        let settled = settle(&cluster, leader).await.unwrap();
+        settled.expect("a new disk is taken in");
+        wait(1_000).await;
+        new_disks_vote_alone(&cluster, 31).await;
     });
 }

@@ -431,6 +431,7 @@ pub(crate) fn census(me: NodeId, named: &[NodeId]) -> Census {
         endpoints: Vec::new(),
         named: Named::Voters(voters),
         pause: Duration::from_millis(50),
+        patience: Duration::from_millis(50),
     }
 }
 

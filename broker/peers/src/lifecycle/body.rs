@@ -254,9 +254,9 @@ impl Silence {
         }
         self.advised = true;
         tracing::warn!(
-            "no controller answers: start those that are down, and see that they reach each other, until \
-             they are a majority (`freshet quorum describe`); leaders go on as they are meanwhile, but \
-             nothing can be changed, and who fails is not replaced"
+            "no controller answers: start those that are down, and see that they reach each other within \
+             freshet.quorum.round.trip.ms, until they are a majority (`freshet quorum describe`); leaders \
+             go on as they are meanwhile, but nothing can be changed, and who fails is not replaced"
         );
     }
 }

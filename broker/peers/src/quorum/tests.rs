@@ -123,6 +123,7 @@ fn census(me: i32, voters: &[Endpoint]) -> Census {
         endpoints: Vec::new(),
         named: Named::Voters(voters.collect()),
         pause: Duration::from_millis(20),
+        patience: Duration::from_millis(20),
     }
 }
 

@@ -137,8 +137,10 @@ pub struct Census {
     pub endpoints: Vec<Endpoint>,
     /// Whom it asks.
     pub named: Named,
-    /// Between two rounds of greetings, and how long an answer is waited for.
+    /// Between two rounds of greetings.
     pub pause: Duration,
+    /// How long an answer is waited for, a connection included: longer than two ways there and back.
+    pub patience: Duration,
 }
 
 /// What the greetings say should be done.
@@ -384,7 +386,7 @@ impl Census {
         let endpoints = at.to_vec();
         let request = letter.to_bytes().map_err(|error| error.to_string())?;
         let to = Peer { id, endpoints };
-        let asked = tokio::time::timeout(self.pause, link.ask(&to, request, self.pause));
+        let asked = tokio::time::timeout(self.patience, link.ask(&to, request, self.patience));
         let answer = asked.await.unwrap_or(Err(super::LinkError::TimedOut));
         let answer = answer.map_err(|error| error.to_string())?;
         let greeting = Greeting::of(answer).map_err(|error| error.to_string())?;

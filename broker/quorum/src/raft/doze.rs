@@ -110,7 +110,11 @@ impl Unheard {
             return;
         }
         if let Some(next) = voters::furthest(core) {
-            tracing::warn!(%next, "no majority answers: this controller gives the lead away");
+            tracing::warn!(
+                %next,
+                "no majority answers: this controller gives the lead away (if this comes again and \
+                 again, see freshet.quorum.round.trip.ms)"
+            );
             // An error says that it has stopped.
             let _ = core.trigger().transfer_leader(next).await;
         }

@@ -19,8 +19,10 @@ use super::post::link::Book;
 use crate::guard::{Guard, holds};
 use crate::{Agreeable, QuorumError};
 
-/// Who was silent for so long is taken for dead when another disk of its node asks to be taken in.
+/// Who was silent for so long is taken for dead when another disk of its node asks to be taken in; and
+/// at least for so many heartbeats.
 const SILENCE: Duration = Duration::from_secs(2);
+const SILENT_BEATS: u32 = 16;
 /// How long a newcomer may take to catch up before it has to ask again.
 const CATCH_UP: Duration = Duration::from_secs(8);
 
@@ -249,7 +251,13 @@ fn is_heard<M: Agreeable>(core: &Core<M>, id: &PeerId) -> bool {
         .copied()
         .flatten()
         .map(|then| super::status::since(*then));
-    silent_for.is_some_and(|silent_for| silent_for < SILENCE)
+    let heartbeat = Duration::from_millis(core.config().heartbeat_interval);
+    silent_for.is_some_and(|silent_for| silent_for < silence(heartbeat))
+}
+
+/// Over long ways a living one is heard more seldom.
+fn silence(heartbeat: Duration) -> Duration {
+    SILENCE.max(heartbeat * SILENT_BEATS)
 }
 
 async fn change<M: Agreeable>(
@@ -270,4 +278,16 @@ fn members<M: Agreeable>(core: &Core<M>) -> (BTreeSet<PeerId>, BTreeSet<PeerId>)
         membership.voter_ids().collect(),
         membership.learner_ids().collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_far_away_is_taken_for_dead_later() {
+        let ms = Duration::from_millis;
+        assert_eq!(silence(ms(120)), ms(2000));
+        assert_eq!(silence(ms(600)), ms(9600));
+    }
 }

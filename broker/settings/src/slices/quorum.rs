@@ -8,6 +8,9 @@ use crate::endpoint::{self, Endpoint, Listener};
 use crate::layers::Layers;
 use crate::value::items;
 
+/// Up to here a way between controllers asks nothing of other times; it is the default.
+const NEAR_MS: u64 = 100;
+
 /// `process.roles`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeRoles {
@@ -137,15 +140,28 @@ pub(crate) fn check(layers: &Layers) -> Result<(), SettingError> {
 }
 
 fn sessions(layers: &Layers) -> Result<(), SettingError> {
+    const SESSION: &str = "broker.session.timeout.ms";
     let life = layers.lifecycle();
-    if life.heartbeat_interval_ms * 2 <= life.session_timeout_ms {
-        return Ok(());
+    if life.heartbeat_interval_ms * 2 > life.session_timeout_ms {
+        let expected = "the first must be at most half of the second".to_owned();
+        return Err(contradiction(
+            "broker.heartbeat.interval.ms",
+            SESSION,
+            expected,
+        ));
     }
-    Err(contradiction(
-        "broker.heartbeat.interval.ms",
-        "broker.session.timeout.ms",
-        "the first must be at most half of the second".to_owned(),
-    ))
+    // A heartbeat waits for its way, and, when the active controller is lost, for the next one.
+    let round_trip_ms = layers.metadata().round_trip_ms;
+    let least_ms = round_trip_ms * 10;
+    if round_trip_ms > NEAR_MS && life.session_timeout_ms < least_ms {
+        let expected = format!("the second must be at least ten times the first: {least_ms} ms");
+        return Err(contradiction(
+            "freshet.quorum.round.trip.ms",
+            SESSION,
+            expected,
+        ));
+    }
+    Ok(())
 }
 
 fn listeners(layers: &Layers, quorum: &QuorumSettings) -> Result<(), SettingError> {

@@ -190,13 +190,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Longest pause between elections."),
     int("freshet.quorum.round.trip.ms", "100")
         .millis()
-        .between(100, 5_000)
+        .between(100, 1_000)
         .doc(
             "How long a word from one controller to another and its answer take at most; the same for all \
              nodes. The quorum's times grow with it: with 100 ms a dead active controller is replaced within \
              a second, with 500 ms within five. Where lines are longer than this there is no active \
-             controller: leaders go on, but nothing can be changed and who fails is not replaced. Raise \
-             `broker.session.timeout.ms` to ten times as much, too.",
+             controller: leaders go on, but nothing can be changed and who fails is not replaced. Above \
+             100 ms `broker.session.timeout.ms` must be at least ten times as much. It is changed while all \
+             controllers are stopped.",
         ),
     int("controller.quorum.append.linger.ms", "25")
         .millis()

@@ -68,6 +68,7 @@ fn census(me: i32) -> Census {
         endpoints: Vec::new(),
         named: Named::Voters(voters),
         pause: Duration::from_millis(20),
+        patience: Duration::from_millis(20),
     }
 }
 
@@ -133,6 +134,7 @@ fn by_address(me: i32, wants_vote: bool) -> Census {
         endpoints: Vec::new(),
         named: Named::Addresses { at, wants_vote },
         pause: Duration::from_millis(20),
+        patience: Duration::from_millis(20),
     }
 }
 

@@ -140,6 +140,30 @@ fn what_cannot_work_is_refused_with_the_reason() {
 }
 
 #[test]
+fn sessions_outlast_long_ways_between_controllers_and_short_ways_ask_for_nothing() {
+    let trip = "freshet.quorum.round.trip.ms";
+    let session = "broker.session.timeout.ms";
+    let of = |trip_ms: u64, session_ms: u64| {
+        let set = [
+            format!("{trip}={trip_ms}"),
+            format!("{session}={session_ms}"),
+        ];
+        layers(&[BOTH, VOTERS, &set[0], &set[1]])
+    };
+    for (trip_ms, session_ms) in [(100, 900), (101, 1010), (500, 5000), (1000, 10_000)] {
+        assert!(of(trip_ms, session_ms).is_ok(), "{trip_ms} {session_ms}");
+    }
+    for (trip_ms, session_ms) in [(101, 1009), (500, 1000), (1000, 9_999)] {
+        let why = of(trip_ms, session_ms).unwrap_err();
+        assert!(why.contains(trip) && why.contains(session), "{why}");
+        let least = format!("at least ten times the first: {} ms", trip_ms * 10);
+        assert!(why.contains(&least), "{why}");
+    }
+    let alone = layers(&["freshet.quorum.round.trip.ms=500"]);
+    assert!(alone.is_ok(), "nobody else is there");
+}
+
+#[test]
 fn addresses_of_controllers_are_checked_as_they_come_in() {
     for bad in [
         "1@a",

@@ -8,6 +8,7 @@ use freshet_env::Clock;
 use freshet_types::PartitionId;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::host::{HostError, Hosted, Journaled, PartitionJournal, host};
 use crate::partition::Partition;
@@ -16,17 +17,23 @@ use crate::replica::Stand;
 /// See the module. Follows what its owner hears as a neighbour of the directory.
 pub(crate) struct Shards<M: Journaled> {
     topic: &'static str,
-    hosted: RwLock<BTreeMap<PartitionId, Hosted<M>>>,
+    hosted: RwLock<BTreeMap<PartitionId, Shard<M>>>,
     fresh: Arc<dyn Fn() -> M + Send + Sync>,
     clock: Arc<dyn Clock>,
     pub(crate) runtime: Handle,
+}
+
+/// A machine, which ends with this even while requests wait in it: a member that joins would otherwise wait for a
+/// coordinator that decides nothing any more.
+struct Shard<M: Journaled> {
+    machine: Hosted<M>,
+    _ends: oneshot::Sender<()>,
 }
 
 impl<M: Journaled> fmt::Debug for Shards<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shards")
             .field("topic", &self.topic)
-            .field("hosted", &self.hosted)
             .finish_non_exhaustive()
     }
 }
@@ -50,8 +57,9 @@ impl<M: Journaled + Send + 'static> Shards<M> {
     /// The machine of one partition of the topic.
     pub(crate) fn get(&self, partition: PartitionId) -> Result<Hosted<M>, HostError> {
         let missing = || HostError::NotHere(format!("{}-{partition}", self.topic).into());
-        let hosted = self.hosted.read().get(&partition).cloned();
-        hosted.ok_or_else(missing)
+        let hosted = self.hosted.read();
+        let shard = hosted.get(&partition).ok_or_else(missing)?;
+        Ok(shard.machine.clone())
     }
 
     /// Which are here.
@@ -61,7 +69,8 @@ impl<M: Journaled + Send + 'static> Shards<M> {
 
     /// All that are here.
     pub(crate) fn all(&self) -> Vec<Hosted<M>> {
-        self.hosted.read().values().cloned().collect()
+        let hosted = self.hosted.read();
+        hosted.values().map(|it| it.machine.clone()).collect()
     }
 
     /// A machine lives where its partition is led. One that led before and leads again in a newer
@@ -76,9 +85,15 @@ impl<M: Journaled + Send + 'static> Shards<M> {
         let journal = PartitionJournal::new(Arc::clone(partition));
         let _inside = self.runtime.enter();
         let (name, fresh) = (partition.name().to_string(), Arc::clone(&self.fresh));
-        let machine = host(&name, journal, Arc::clone(&self.clock), move || fresh());
+        let (ends, end) = oneshot::channel();
+        let clock = Arc::clone(&self.clock);
+        let machine = host(&name, (journal, end), clock, move || fresh());
+        let shard = Shard {
+            machine,
+            _ends: ends,
+        };
         let mut hosted = self.hosted.write();
-        hosted.insert(partition.name().partition, machine);
+        hosted.insert(partition.name().partition, shard);
     }
 
     pub(crate) fn closed(&self, partition: &Partition) {

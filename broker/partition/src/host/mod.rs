@@ -87,7 +87,8 @@ struct Envelope<M: Machine> {
     reply: oneshot::Sender<Result<M::Reply, HostError>>,
 }
 
-/// A cheap handle on a hosted machine. The machine stops when the last handle is gone.
+/// A cheap handle on a hosted machine. The machine stops when the last handle is gone, or [`host`] is told
+/// to end it: a request that waits holds a handle.
 pub struct Hosted<M: Machine> {
     name: Arc<str>,
     mailbox: mpsc::Sender<Envelope<M>>,
@@ -133,10 +134,11 @@ impl<M: Machine> Hosted<M> {
     }
 }
 
-/// Starts hosting: replays the journal into `fresh()`, then serves until all handles are dropped.
+/// Starts hosting: replays the journal into `fresh()`, then serves until all handles are dropped, or `end` is
+/// ready: then whoever waits is told that it is not here.
 pub fn host<M, J>(
     name: &str,
-    journal: J,
+    (journal, end): (J, impl Future + Send + 'static),
     clock: Arc<dyn Clock>,
     fresh: impl Fn() -> M + Send + 'static,
 ) -> Hosted<M>
@@ -154,7 +156,12 @@ where
         state: Arc::clone(&state),
         requests,
     };
-    tokio::spawn(task.live(fresh));
+    tokio::spawn(async move {
+        tokio::select! {
+            () = task.live(fresh) => {}
+            _ = end => {}
+        }
+    });
     Hosted {
         name,
         mailbox,

@@ -161,7 +161,7 @@ async fn opened(gate: Option<tokio::sync::watch::Receiver<bool>>) {
 async fn start(journal: &FakeJournal) -> Hosted<Adder> {
     let hosted = host(
         "adder",
-        journal.clone(),
+        (journal.clone(), std::future::pending::<()>()),
         Arc::new(SystemClock::new()),
         Adder::default,
     );
@@ -184,6 +184,29 @@ async fn state_survives_the_host() {
     drop(first);
     let second = start(&journal).await;
     assert_eq!(second.ask(Ask::Read).await, Ok(5));
+}
+
+/// As a coordinator that leads no more while a member waits in it.
+#[tokio::test]
+async fn who_waits_for_a_machine_that_ends_is_told() {
+    let journal = FakeJournal::default();
+    let (_open, gate) = tokio::sync::watch::channel(false);
+    journal.0.lock().expect("no panics").gate = Some(gate);
+    let (ends, end) = oneshot::channel::<()>();
+    let clock = Arc::new(SystemClock::new());
+    let hosted = host("adder", (journal, end), clock, Adder::default);
+    ready(&hosted).await;
+    let waits = tokio::spawn({
+        let hosted = hosted.clone();
+        async move { hosted.ask(Ask::Add(7)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!waits.is_finished());
+    drop(ends);
+    let told = waits.await.expect("no panic");
+    assert_eq!(told, Err(HostError::NotHere("adder".into())));
+    let later = hosted.ask(Ask::Read).await;
+    assert_eq!(later, Err(HostError::NotHere("adder".into())));
 }
 
 #[tokio::test]
@@ -342,7 +365,7 @@ async fn a_record_that_may_not_be_left_out_is_no_state_to_decide_by() {
     }
     let adder = host(
         "adder",
-        journal.clone(),
+        (journal.clone(), std::future::pending::<()>()),
         Arc::new(SystemClock::new()),
         Adder::default,
     );

@@ -2,11 +2,6 @@
 //! and see that somebody notices: `tests/world.rs` here, and the world of `sim`, for which the feature
 //! `simulation` is. Outside of tests they all hold, at no cost.
 
-#![cfg_attr(
-    not(feature = "simulation"),
-    allow(unreachable_pub, reason = "public to the simulation only")
-)]
-
 freshet_types::removable! {
     any(test, feature = "simulation");
     /// A rule of the controller.

@@ -1,11 +1,6 @@
 //! The rules that keep what was agreed, by name, so that the storms of `sim` can take them away one
 //! by one and see that somebody notices. Without the feature `simulation` they all hold, at no cost.
 
-#![cfg_attr(
-    not(feature = "simulation"),
-    allow(unreachable_pub, reason = "public to the simulation only")
-)]
-
 freshet_types::removable! {
     feature = "simulation";
     /// A rule of the quorum.

@@ -44,6 +44,10 @@ macro_rules! removable {
         $seen:vis enum $rule:ident { $($(#[$what:meta])* $name:ident,)* }
     ) => {
         $(#[$about])*
+        #[cfg_attr(
+            not($removable),
+            allow(unreachable_pub, reason = "public to the simulation only")
+        )]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         $seen enum $rule {
             $($(#[$what])* $name,)*

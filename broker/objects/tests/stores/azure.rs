@@ -11,7 +11,7 @@ use freshet_objects::{Bucket, Limits};
 
 use crate::cases::open;
 use crate::process::{Server, installed};
-use crate::real::{self, Real};
+use crate::real::{Real, real_server};
 
 const CONTAINER: &str = "exam";
 const ACCOUNT: &str = "freshet";
@@ -83,40 +83,12 @@ fn launch(folder: &Path, port: u16) -> Command {
     command
 }
 
-#[tokio::test]
-#[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_passes_the_exam() {
-    real::passes_the_exam(&Azurite::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_answers_all_cases() {
-    real::answers_all_cases(&Azurite::start(), 5000).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_says_what_is_wrong() {
-    real::says_what_is_wrong(&mut Azurite::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_that_hangs_is_given_up() {
-    real::is_given_up(&mut Azurite::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_killed_in_a_put_leaves_all_or_nothing() {
-    real::leaves_all_or_nothing(Azurite::start()).await;
-}
+real_server!(Azurite::start(), 5000);
 
 /// Each way to say where the server is and who asks.
 #[tokio::test]
 #[ignore = "needs an Azure server: cargo xtask test runs it"]
-async fn an_azure_server_is_found_by_each_of_its_names() {
+async fn is_found_by_each_of_its_names() {
     let azurite = Azurite::start();
     let endpoint = azurite.endpoint();
     let connection = format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint}/;");

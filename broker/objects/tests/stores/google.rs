@@ -9,7 +9,7 @@ use freshet_objects::{Bucket, Limits};
 
 use crate::cases::{self, open};
 use crate::process::{Launch, Server, files, installed};
-use crate::real::{self, Real};
+use crate::real::{Real, real_server};
 
 const BUCKET: &str = "exam";
 
@@ -76,40 +76,12 @@ fn launch_open(folder: &Path, port: u16) -> Command {
     command
 }
 
-#[tokio::test]
-#[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_passes_the_exam() {
-    real::passes_the_exam(&Google::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_answers_all_cases() {
-    real::answers_all_cases(&Google::start(), 1000).await;
-}
-
-#[tokio::test]
-#[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_says_what_is_wrong() {
-    real::says_what_is_wrong(&mut Google::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_that_hangs_is_given_up() {
-    real::is_given_up(&mut Google::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_killed_in_a_put_leaves_all_or_nothing() {
-    real::leaves_all_or_nothing(Google::start()).await;
-}
+real_server!(Google::start(), 1000);
 
 /// Each way to say where the server is and who asks.
 #[tokio::test]
 #[ignore = "needs a server that speaks as Google's: cargo xtask test runs it"]
-async fn a_google_server_is_found_by_each_of_its_names() {
+async fn is_found_by_each_of_its_names() {
     let url = "gs://exam/below";
     let closed = Google::start();
     let endpoint = closed.endpoint();

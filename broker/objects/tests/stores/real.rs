@@ -39,6 +39,43 @@ pub(crate) trait Real: Send {
     }
 }
 
+/// What every real server is asked, as tests of the module that says this: of the server that `$start` starts, whose
+/// own pages have at most `$page` names.
+macro_rules! real_server {
+    ($start:expr, $page:expr) => {
+        #[tokio::test]
+        #[ignore = "needs a real server: cargo xtask test runs it"]
+        async fn passes_the_exam() {
+            $crate::real::passes_the_exam(&$start).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "needs a real server: cargo xtask test runs it"]
+        async fn answers_all_cases() {
+            $crate::real::answers_all_cases(&$start, $page).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "needs a real server: cargo xtask test runs it"]
+        async fn says_what_is_wrong() {
+            $crate::real::says_what_is_wrong(&mut $start).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "needs a real server: cargo xtask test runs it"]
+        async fn is_given_up_when_it_hangs() {
+            $crate::real::is_given_up(&mut $start).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "needs a real server: cargo xtask test runs it"]
+        async fn leaves_all_or_nothing_when_killed_in_a_put() {
+            $crate::real::leaves_all_or_nothing($start).await;
+        }
+    };
+}
+pub(crate) use real_server;
+
 /// The exam, at the top of the bucket and below a prefix.
 pub(crate) async fn passes_the_exam(real: &impl Real) {
     let whole = real.bucket();

@@ -4,25 +4,9 @@ use freshet_env::objects::Objects;
 
 use crate::cases::{self, Pattern};
 use crate::gateway::Gateway;
-use crate::real::{self, Real};
+use crate::real::{Real, real_server};
 
-#[tokio::test]
-#[ignore = "needs an S3 server: cargo xtask test runs it"]
-async fn an_s3_server_passes_the_exam() {
-    real::passes_the_exam(&Gateway::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an S3 server: cargo xtask test runs it"]
-async fn an_s3_server_answers_all_cases() {
-    real::answers_all_cases(&Gateway::start(), 1000).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an S3 server: cargo xtask test runs it"]
-async fn an_s3_server_says_what_is_wrong() {
-    real::says_what_is_wrong(&mut Gateway::start()).await;
-}
+real_server!(Gateway::start(), 1000);
 
 /// Without TLS nobody but the server sees that, and only if it is told a sum of what was sent.
 #[tokio::test]
@@ -44,16 +28,4 @@ async fn a_bit_that_flips_on_the_way_is_sent_again() {
         assert_eq!(is_right, is_seen, "{more:?}");
         assert_eq!(line.sent() > len + (8 << 20), is_seen, "{more:?}");
     }
-}
-
-#[tokio::test]
-#[ignore = "needs an S3 server: cargo xtask test runs it"]
-async fn an_s3_server_that_hangs_is_given_up() {
-    real::is_given_up(&mut Gateway::start()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an S3 server: cargo xtask test runs it"]
-async fn an_s3_server_killed_in_a_put_leaves_all_or_nothing() {
-    real::leaves_all_or_nothing(Gateway::start()).await;
 }

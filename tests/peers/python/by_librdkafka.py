@@ -23,6 +23,10 @@ MOVING = {
 
 
 def settings(options, **more):
+    eager = {}
+    if options.retry_ms is not None:
+        pauses = ("retry.backoff.ms", "reconnect.backoff.ms", "topic.metadata.refresh.fast.interval.ms")
+        eager = dict.fromkeys(pauses, options.retry_ms)
     return {
         "bootstrap.servers": options.bootstrap,
         "client.id": "librdkafka-peer",
@@ -30,6 +34,7 @@ def settings(options, **more):
         # A line that swallows everything is given up sooner than by default.
         "socket.timeout.ms": 10_000,
         "log_level": 2,
+        **eager,
         **more,
     }
 
@@ -117,7 +122,10 @@ def near(options):
 
 
 def fetch(options):
-    consumer = Consumer(settings(options, **{"group.id": "unused", "enable.auto.commit": False}, **near(options)))
+    more = {"group.id": "unused", "enable.auto.commit": False, **near(options)}
+    if options.retry_ms is not None:
+        more["fetch.error.backoff.ms"] = options.retry_ms
+    consumer = Consumer(settings(options, **more))
     found = consumer.list_topics(options.topic, timeout=LIMIT_S).topics[options.topic].partitions
     ends = {p: watermarks(consumer, TopicPartition(options.topic, p)) for p in found}
     unread = {p for p, (low, high) in ends.items() if low < high}
@@ -129,8 +137,10 @@ def fetch(options):
         unread &= {at.partition for at in starts}
     consumer.assign(starts)
     ended = peer.end_of_input() if options.tail else None
+    # The pause fills a batch; who reads along wants records when they come.
+    pause = 0.02 if options.tail else 0.2
     while unread if ended is None else not ended.is_set():
-        for message in consumer.consume(500, timeout=0.2):
+        for message in consumer.consume(500, timeout=pause):
             if show(0, message) and message.offset() + 1 >= ends[message.partition()][1]:
                 unread.discard(message.partition())
     consumer.close()

@@ -130,6 +130,8 @@ def main():
     parser.add_argument("--tail", default="false", type=lambda text: text == "true")
     parser.add_argument("--from", dest="from_ms", type=int)
     parser.add_argument("--rack")
+    # How long librdkafka waits before it asks again; its own pauses are 100 to 500 ms.
+    parser.add_argument("--retry-ms", dest="retry_ms", type=int)
     parser.add_argument("--members", default=1, type=int)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

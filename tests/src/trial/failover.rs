@@ -2,7 +2,8 @@
 //!
 //! A measurement, not a test: it asserts nothing but that all goes on. Both Freshet and Apache
 //! Kafka run with their defaults, and so do the clients, but that they reconnect
-//! within 200 ms and ask for metadata again after 250 ms (franz-go: 5 s by default).
+//! within 200 ms and ask for metadata again after 250 ms (franz-go: 5 s by default). One of them
+//! asks again at once, so that its own pauses do not hide the broker's.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::broker::Kind;
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::load::{Load, Plan, Writer};
+use crate::peer::Peer;
 
 const TOPIC: &str = "failover";
 const PARTITIONS: i32 = 3;
@@ -22,10 +24,40 @@ const RATE: u32 = 600;
 /// How long is listened after work goes on everywhere.
 const AFTER: Duration = Duration::from_secs(2);
 
+/// A client, and what it is told beyond what the others are.
+struct Asking {
+    name: &'static str,
+    client: Client,
+    more: &'static [(&'static str, &'static str)],
+}
+
+const ASKING: [Asking; 4] = [
+    Asking {
+        name: "librdkafka",
+        client: Client::Librdkafka,
+        more: &[],
+    },
+    Asking {
+        name: "librdkafka, 10 ms",
+        client: Client::Librdkafka,
+        more: &[("retry-ms", "10")],
+    },
+    Asking {
+        name: "franz-go",
+        client: Client::FranzGo,
+        more: &[],
+    },
+    Asking {
+        name: "Java",
+        client: Client::Java,
+        more: &[],
+    },
+];
+
 /// Numbers of one client and one way to go.
 #[derive(Debug, Clone)]
 pub struct Waits {
-    /// The client that produces and fetches.
+    /// The client that produces and fetches, and how.
     pub client: &'static str,
     /// Whether the leader was asked to end; else it was killed.
     pub planned: bool,
@@ -39,16 +71,16 @@ pub struct Waits {
 /// Measures both ways with each client, so many times.
 pub fn failover(rounds: u32) -> Result<Vec<Waits>> {
     let mut all = Vec::new();
-    for client in [Client::Librdkafka, Client::FranzGo, Client::Java] {
+    for asking in ASKING {
         for planned in [false, true] {
-            let waits = measure(client, planned, rounds);
-            all.push(waits.with_context(|| format!("{} (planned: {planned})", client.name()))?);
+            let waits = measure(&asking, planned, rounds);
+            all.push(waits.with_context(|| format!("{} (planned: {planned})", asking.name))?);
         }
     }
     Ok(all)
 }
 
-fn measure(client: Client, planned: bool, rounds: u32) -> Result<Waits> {
+fn measure(asking: &Asking, planned: bool, rounds: u32) -> Result<Waits> {
     let folder = tempfile::Builder::new()
         .prefix("freshet-failover-")
         .tempdir()?;
@@ -64,16 +96,19 @@ fn measure(client: Client, planned: bool, rounds: u32) -> Result<Waits> {
         topic: TOPIC.into(),
         partitions: PARTITIONS,
         writers: vec![Writer {
-            client,
+            client: asking.client,
             idempotent: true,
         }],
-        readers: vec![client],
+        readers: vec![asking.client],
         rate: RATE,
     };
-    let load = Load::start(plan, &cluster.bootstrap())?;
+    let bootstrap = cluster.bootstrap();
+    let load = Load::start_by(plan, |client, role, options| {
+        Peer::start(client, role, &bootstrap, &[options, asking.more].concat())
+    })?;
     load.await_progress(RECOVERY)?;
     let mut waits = Waits {
-        client: client.name(),
+        client: asking.name,
         planned,
         produce: Vec::new(),
         fetch: Vec::new(),

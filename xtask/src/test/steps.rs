@@ -173,13 +173,20 @@ fn wire() -> Result<Count> {
     black_box(|name| !FAULTS.contains(&name) && !APART.contains(&name))
 }
 
-/// Starts, stops and kills.
+/// Starts, stops and kills, and what is left after them.
 fn faults() -> Result<Count> {
     black_box(|name| FAULTS.contains(&name))
 }
 
 /// The black-box tests that break something; all others are wire tests, new ones too.
-const FAULTS: &[&str] = &["start_stop", "disk", "kill_loop", "bucket"];
+const FAULTS: &[&str] = &[
+    "start_stop",
+    "disk",
+    "kill_loop",
+    "bucket",
+    "restore",
+    "replay",
+];
 
 /// Three brokers under every fault of the table. A trial waits for most of its time: two go side by side,
 /// each in a world of its own.

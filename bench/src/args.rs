@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// The two brokers to compare. `kafka,kafka` shows how far equal things differ here.
     #[arg(long, value_delimiter = ',', num_args = 1, default_values = ["freshet", "kafka"])]
     pub(crate) sides: Vec<Side>,
-    /// 10^9 bytes of records that the rows `tier-…` copy and read.
+    /// 10^9 bytes of records that the rows `tier-…` copy and read, and `three-reassign` moves.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) gigabytes: u64,
     /// Keep measurements that other programs disturbed; the table marks them.

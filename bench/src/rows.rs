@@ -68,9 +68,8 @@ pub(crate) enum Kind {
     /// A cluster of three with so many partitions on each: made, at rest, restarted, without one
     /// broker and with it again.
     ThreeMany { partitions: u32 },
-    /// A flow of records while replicas of another topic, of so many bytes, move at a limited rate in
-    /// bytes per second.
-    ThreeMoves { load: Load, bytes: u64, rate: u64 },
+    /// A flow of records while replicas of another topic move at a limited rate in bytes per second.
+    ThreeMoves { load: Load, rate: u64 },
     /// A flow of records while one broker after the other restarts.
     ThreeRoll(Load),
     /// The same work on a topic of few partitions and on one of many.
@@ -484,10 +483,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "three-reassign",
-        about: "three brokers: 2 GB of another topic move at 40 MB/s meanwhile; Freshet alone",
+        about: "three brokers: 2 GB (--gigabytes) of another topic move at 40 MB/s; Freshet alone",
         kind: Kind::ThreeMoves {
             load: FLOW,
-            bytes: 2_000_000_000,
             rate: 40_000_000,
         },
         bars: &[("p99 moving / calm", Bar::at_most(1.5))],

@@ -113,9 +113,7 @@ impl Stand<'_> {
             Kind::ThreeIdle { partitions } => self.three_idle(row, partitions, &mut measured),
             Kind::Three(load) => self.three(row, &load, &mut measured),
             Kind::ThreeMany { partitions } => self.three_many(row, partitions, &mut measured),
-            Kind::ThreeMoves { load, bytes, rate } => {
-                self.three_moves(row, &load, (bytes, rate), &mut measured)
-            }
+            Kind::ThreeMoves { load, rate } => self.three_moves(row, &load, rate, &mut measured),
             Kind::ThreeRoll(load) => self.three_roll(row, &load, &mut measured),
             Kind::Partitions { few, load } => self.partitions(row, few, &load, &mut measured),
             Kind::Restart { partitions } => self.restart(row, partitions, &mut measured),
@@ -303,14 +301,14 @@ impl Stand<'_> {
         &mut self,
         row: &Row,
         load: &Load,
-        (bytes, rate): (u64, u64),
+        rate: u64,
         measured: &mut Measured,
     ) -> Result<()> {
         self.alone();
         for at in self.freshets() {
             let broker = Broker::start_three(self.sides[at], self.scratch.path())?;
             let fill = Load {
-                records: bytes / WARM_UP_THREE[0].size,
+                records: self.args.gigabytes * 1_000_000_000 / WARM_UP_THREE[0].size,
                 replicas: 1,
                 ..WARM_UP_THREE[0]
             };

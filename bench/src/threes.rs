@@ -24,8 +24,8 @@ const IDLE_WINDOW: Duration = Duration::from_secs(10);
 const CALM: Duration = Duration::from_secs(3);
 /// How long a stopped broker of a rolling restart is away.
 const AWAY: Duration = Duration::from_secs(1);
-/// How long produce is measured with and without a move.
-const WINDOW: Duration = Duration::from_secs(20);
+/// The part of a move, and as long without one, for which produce is measured; the rest is for a client to start.
+const MEASURED: f64 = 0.8;
 
 /// Three brokers with many partitions, each on all of them.
 pub(crate) struct Many {
@@ -191,11 +191,13 @@ impl Moves {
     fn move_and_back(&self, broker: &Broker, job: &Job) -> Result<Sample> {
         let asker = Asker::new(&broker.bootstrap())?;
         let (machine, start) = (Machine::look(&broker.ids())?, Instant::now());
-        let calm = flow(job, &asker)?;
+        let bytes = (self.fill.records * self.fill.size) as f64;
+        let window = Duration::from_secs_f64(bytes / self.rate as f64 * MEASURED);
+        let calm = flow(job, &asker, window)?;
         self.throttle(&asker, Some(self.rate))?;
         let begin = Instant::now();
         asker.reassign(&self.fill.topic, &self.places(3)?)?;
-        let moved = flow(job, &asker)?;
+        let moved = flow(job, &asker, window)?;
         if asker.moves()? == 0 {
             bail!("the move was over before the measurement was");
         }
@@ -205,9 +207,8 @@ impl Moves {
         asker.reassign(&self.fill.topic, &self.places(2)?)?;
         asker.until_settled()?;
         let foreign = foreign(&machine, &Machine::look(&broker.ids())?, start.elapsed());
-        let megabytes = (self.fill.records * self.fill.size) as f64 / 1e6;
         let mut numbers = Numbers::new();
-        numbers.insert("rate".into(), megabytes / took);
+        numbers.insert("rate".into(), bytes / 1e6 / took);
         for (when, done) in [("calm", &calm), ("moving", &moved)] {
             let kept = done.more.iter().filter(|(name, _)| name.contains("ack p"));
             numbers.extend(kept.map(|(name, number)| (format!("{when} {name}"), *number)));
@@ -250,11 +251,11 @@ impl Moves {
 }
 
 /// Produces at fixed times for a while.
-fn flow(job: &Job, asker: &Asker) -> Result<Done> {
+fn flow(job: &Job, asker: &Asker, window: Duration) -> Result<Done> {
     let mut client = Client::start(job)?;
     asker.until_whole(&job.topic)?;
     client.begin()?;
-    sleep(WINDOW);
+    sleep(window);
     let mut done = client.stop()?;
     client.end()?;
     if done.more.get("failed").is_some_and(|failed| *failed > 0.0) {

@@ -365,6 +365,20 @@ impl Cluster {
         })
     }
 
+    /// Waits until every running node of ours says that a restart of it is over.
+    pub fn await_restarted(&self, limit: Duration) -> Result<()> {
+        let up = self.everybody().filter(|node| node.is_up());
+        for node in up.filter(|_| self.kind == Kind::Freshet) {
+            eventually(limit, || {
+                let (status, told) = get(&node.http(), "/admin/post-restart")?;
+                let is_back = status == 200 && told.contains(r#""in_sync":true"#);
+                ensure!(is_back, "node {} says {status}: {told}", node.id);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Undoes all that can be undone: lines healed, everybody awake and running.
     pub fn heal(&mut self) -> Result<()> {
         self.network.heal()?;

@@ -19,6 +19,7 @@ pub(super) fn close(stage: &mut Stage) -> Result<String> {
     let kept = stage.positions.judge(&stage.cluster)?;
     stage.note(kept);
     stage.cluster.must_live()?;
+    stage.cluster.await_restarted(RECOVERY)?;
     let modest = stage.cluster.must_be_modest()?;
     let mut notes = std::mem::take(&mut stage.notes);
     notes.push(format!("{told}; at most {modest}"));

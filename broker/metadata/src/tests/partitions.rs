@@ -188,6 +188,18 @@ fn a_reassignment_goes_on_until_the_new_replicas_are_in_sync() {
         (&nodes(&[4, 3]), &nodes(&[1, 2]))
     );
     assert_eq!(partition.directories[0], DirectoryId([4; 16]));
+    let more = MorePartitions {
+        name: "t".into(),
+        count: 2,
+        assignments: None,
+    };
+    let grown = cluster.ask(CreatePartitions {
+        topics: vec![more],
+        validate_only: false,
+    });
+    assert_eq!(grown, [Ok(())]);
+    let added = cluster.partition("t", 1).replicas.len();
+    assert_eq!(added, 2, "not as many as a move needs for a while");
     let half = propose(&mut cluster, &[1, 2, 4]).unwrap();
     assert!(half.is_moving() && half.leader == Some(NodeId(1)));
     let done = propose(&mut cluster, &[1, 2, 3, 4]).unwrap();
@@ -197,7 +209,9 @@ fn a_reassignment_goes_on_until_the_new_replicas_are_in_sync() {
     );
     assert_eq!((done.leader, done.leader_epoch), (Some(NodeId(4)), 1));
     assert_eq!(cluster.image().moving().count(), 0);
-    assert_eq!(cluster.machine.holdings.count(NodeId(1)), 0);
+    let later = &cluster.partition("t", 1).replicas;
+    let count = usize::from(later.contains(&NodeId(1)));
+    assert_eq!(cluster.machine.holdings.count(NodeId(1)), count);
     // Only the order: nobody moves, the preferred leader is another.
     assert_eq!(reassign(&mut cluster, Some(&[3, 4])), Ok(()));
     assert_eq!(cluster.partition("t", 0).replicas, nodes(&[3, 4]));
@@ -357,6 +371,29 @@ fn an_unclean_election_is_on_record() {
     assert_eq!(audit.time, cluster.now.wall);
     assert!(cluster.ask(elect).is_empty(), "nothing left to elect");
     assert!(after.changes_since(&after).unclean.is_empty());
+}
+
+/// Kafka's controller looks for them every few minutes.
+#[test]
+fn what_waits_for_a_leader_has_one_once_an_unclean_one_will_do() {
+    for target in [ConfigTarget::Topic("t".into()), ConfigTarget::Cluster] {
+        let mut cluster = Cluster::watched(3);
+        cluster.create_on("t", &[&[1, 2]]);
+        cluster.create_on("whole", &[&[3, 2]]);
+        cluster.set(ConfigTarget::Cluster, "min.insync.replicas", "1");
+        propose(&mut cluster, &[1]).unwrap();
+        cluster.second(&[2, 3]);
+        assert_eq!(cluster.partition("t", 0).leader, None);
+        cluster.set(target, "unclean.leader.election.enable", "true");
+        let is = cluster.partition("t", 0);
+        assert_eq!(
+            (is.leader, is.isr.as_slice()),
+            (Some(NodeId(2)), &[NodeId(2)][..])
+        );
+        let on_record = cluster.image().unclean_elections().count();
+        assert_eq!(on_record, 1, "and nobody else lost a leader");
+        assert_eq!(cluster.partition("whole", 0).leader_epoch, 0);
+    }
 }
 
 #[test]

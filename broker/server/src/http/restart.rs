@@ -5,10 +5,12 @@
 //! A cluster has ten thousands of partitions: answers count all of them and name the first 100.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use freshet_metadata::{MetadataImage, Risk, StopRisk};
 use freshet_quorum::{QuorumStatus, ReplicaStatus};
-use freshet_types::{NodeId, TopicPartition};
+use freshet_settings::Layers;
+use freshet_types::{NodeId, Timestamp, TopicPartition};
 use serde_json::{Value, json};
 
 use crate::kafka::Context;
@@ -69,11 +71,19 @@ pub(super) async fn before(context: &Context, query: Option<&str>) -> Result<Val
     }))
 }
 
-/// Whether everything that this broker keeps is in sync again.
+/// Whether everything that this broker keeps is in sync again; of a controller that is none, whether it votes and
+/// has what was agreed.
 pub(super) async fn after(context: &Context) -> Result<Value, NoAnswer> {
     let image = known(context).await?;
     let node = context.identity.node_id;
-    let fenced = image.broker(node).is_none_or(|broker| broker.fenced);
+    let roles = Layers::of(Arc::clone(&context.statics)).quorum().roles;
+    let fenced = match &context.voters {
+        Some(voters) if !roles.broker => {
+            let status = voters.status().await;
+            !status.is_ok_and(|status| has_caught_up(&status, node))
+        }
+        _ => image.broker(node).is_none_or(|broker| broker.fenced),
+    };
     let lagging = image.lagging(node);
     let named = lagging.iter().take(NAMED).map(|at| name(&image, *at));
     Ok(json!({
@@ -149,14 +159,10 @@ fn majority_at_risk(status: &QuorumStatus, stopping: &BTreeSet<NodeId>) -> Optio
         return None;
     }
     let majority = status.voters.len() / 2 + 1;
-    let leads = |voter: &&ReplicaStatus| Some(voter.peer.id.node) == status.leader;
-    // All times are of the leader's clock, which may be another than ours; its own is now.
-    let now = status.voters.iter().find(leads).and_then(|v| v.last_fetch);
-    let here = |voter: &&&ReplicaStatus| {
-        let heard = now.zip(voter.last_fetch);
-        heard.is_some_and(|(now, then)| now.0.saturating_sub(then.0) <= SILENCE_MS)
-    };
-    let up = others.iter().filter(here).count();
+    let up = others
+        .iter()
+        .filter(|v| lately(status, v.last_fetch))
+        .count();
     let helps = others.len() >= majority || stop.len() > 1;
     (helps && up < majority).then(|| {
         format!(
@@ -166,10 +172,28 @@ fn majority_at_risk(status: &QuorumStatus, stopping: &BTreeSet<NodeId>) -> Optio
     })
 }
 
+/// Whether a voter is one, and had all that was agreed a moment ago.
+fn has_caught_up(status: &QuorumStatus, node: NodeId) -> bool {
+    let mut voters = status.voters.iter();
+    let ours = voters.find(|voter| voter.peer.id.node == node);
+    ours.is_some_and(|voter| lately(status, voter.last_caught_up))
+}
+
+/// Whether that was a moment ago. All times are of the leader's clock, which may be another than ours; its own
+/// is now.
+fn lately(status: &QuorumStatus, then: Option<Timestamp>) -> bool {
+    let leads = |voter: &&ReplicaStatus| Some(voter.peer.id.node) == status.leader;
+    let now = status.voters.iter().find(leads).and_then(|v| v.last_fetch);
+    let past = now
+        .zip(then)
+        .map(|(now, then)| now.0.saturating_sub(then.0));
+    past.is_some_and(|past| past <= SILENCE_MS)
+}
+
 #[cfg(test)]
 mod tests {
     use freshet_quorum::{Peer, PeerId};
-    use freshet_types::{Timestamp, TopicId};
+    use freshet_types::TopicId;
 
     use super::*;
 
@@ -208,6 +232,26 @@ mod tests {
         assert!(at_risk(&[now, fresh, None], 1), "3 was never heard of");
         assert!(!at_risk(&[now, fresh, Some(1)], 9), "9 does not vote");
         assert!(!at_risk(&[now], 1), "waiting would not help");
+    }
+
+    #[test]
+    fn a_voter_is_back_once_it_has_what_was_agreed() {
+        let mut status = status(&[Some(100_000), Some(100_000), Some(100_000)]);
+        let caught_up = [Some(100_000), Some(99_000), Some(90_000)];
+        for (voter, at) in status.voters.iter_mut().zip(caught_up) {
+            voter.last_caught_up = at.map(Timestamp);
+        }
+        let back = [1, 2, 3, 9].map(|node| has_caught_up(&status, NodeId(node)));
+        assert_eq!(
+            back,
+            [true, true, false, false],
+            "3 hears it, 9 does not vote"
+        );
+        status.leader = None;
+        assert!(
+            !has_caught_up(&status, NodeId(2)),
+            "nobody says what is agreed"
+        );
     }
 
     #[test]

@@ -28,11 +28,11 @@ pub(crate) static FAMILIES: &[(&str, &str)] = &[
     ),
     (
         "rsm.config.",
-        "object storage will be built in; there are no Java plugins",
+        "object storage is built in; there are no Java plugins",
     ),
     (
         "rlmm.config.",
-        "object storage will be built in; there are no Java plugins",
+        "object storage is built in; there are no Java plugins",
     ),
     (
         "config.providers.",

@@ -1,5 +1,6 @@
 //! Who this broker is, where it listens and what it takes from the network.
 
+use super::replication::OWN_TIMES;
 use crate::endpoint;
 use crate::setting::declare::{int, list, long, string, unset};
 use crate::setting::{Kind, Setting, Unit, Valid};
@@ -121,7 +122,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     int("request.timeout.ms", "30000")
         .millis()
         .at_least(0)
-        .not_yet("brokers do not speak to each other yet")
+        .no_meaning(OWN_TIMES)
         .doc("How long the broker waits for another part of the cluster to answer."),
     int("freshet.shutdown.timeout.ms", "5000")
         .millis()

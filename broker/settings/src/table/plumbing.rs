@@ -3,7 +3,9 @@
 use crate::setting::declare::{int, list, long, string, unset};
 use crate::setting::{Kind, Setting};
 
-const QUOTAS: &str = "quotas are not built yet; nobody is slowed down";
+const QUOTAS: &str = "quotas of clients are not built yet; nobody is slowed down";
+const BUCKETS: &str =
+    "throttled replicas and moves draw from buckets of one second; there are no windows";
 const TELEMETRY: &str = "client telemetry (KIP-714) is not served; clients stay quiet";
 const THREADS: &str = "work is not divided into such pools here; see freshet.network.threads, freshet.append.threads and freshet.read.threads";
 const MEMORY: &str =
@@ -69,19 +71,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Length of such a window."),
     int("replication.quota.window.num", "11")
         .at_least(1)
-        .not_yet(QUOTAS)
+        .no_meaning(BUCKETS)
         .doc("Windows over which replication is measured."),
     int("replication.quota.window.size.seconds", "1")
         .at_least(1)
-        .not_yet(QUOTAS)
+        .no_meaning(BUCKETS)
         .doc("Length of such a window."),
     int("alter.log.dirs.replication.quota.window.num", "11")
         .at_least(1)
-        .not_yet(QUOTAS)
+        .no_meaning(BUCKETS)
         .doc("Windows over which moves between directories are measured."),
     int("alter.log.dirs.replication.quota.window.size.seconds", "1")
         .at_least(1)
-        .not_yet(QUOTAS)
+        .no_meaning(BUCKETS)
         .doc("Length of such a window."),
     int("controller.quota.window.num", "11")
         .at_least(1)

@@ -4,7 +4,10 @@ use crate::endpoint;
 use crate::setting::declare::{boolean, int, list, long, string, unset};
 use crate::setting::{Kind, Setting, Unit, Valid};
 
-const REPLICATION: &str = "this part of replication is not built yet";
+/// Brokers give each other up by what hangs on the answer: 2 s for a connection, 10 s for a change of the ISR.
+pub(super) const OWN_TIMES: &str =
+    "brokers wait for each other for times of their own, by what they ask";
+const KERNEL: &str = "the kernel sizes the buffers of followers' sockets";
 /// Why a listener of the controller stays closed.
 pub(crate) const NO_CONTROLLER_LISTENER: &str = "neither controller.quorum.voters nor controller.quorum.bootstrap.servers is set: this broker is \
      its own controller, and its controller listener is not opened";
@@ -15,7 +18,7 @@ const PURGATORY: &str = "waiting requests are kept without a purgatory; there is
 pub(crate) static SETTINGS: &[Setting] = &[
     int("controller.socket.timeout.ms", "30000")
         .millis()
-        .not_yet(REPLICATION)
+        .no_meaning(OWN_TIMES)
         .doc("How long a broker waits for the controller."),
     long("replica.lag.time.max.ms", "30000")
         .millis()
@@ -26,7 +29,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("How long a follower waits for its leader."),
     int("replica.socket.receive.buffer.bytes", "65536")
         .bytes()
-        .not_yet(REPLICATION)
+        .no_meaning(KERNEL)
         .doc("Receive buffer of a follower's socket."),
     int("replica.fetch.max.bytes", "1048576")
         .bytes()
@@ -52,7 +55,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
         .doc("Streams that copy from each leader. What is set at run time counts from the next start."),
     long("replica.high.watermark.checkpoint.interval.ms", "5000")
         .millis()
-        .not_yet(REPLICATION)
         .doc("How often high watermarks are written down."),
     int("fetch.purgatory.purge.interval.requests", "1000")
         .no_meaning(PURGATORY)

@@ -124,8 +124,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     topic(boolean("unclean.leader.election.enable", "false")).high()
         .from(&[same("unclean.leader.election.enable")])
         .doc("Whether a replica that misses acknowledged records may lead when no other is left. \
-              Trades those records for being available. Heeded when brokers go or come; what waits \
-              for a leader already can be asked for (`freshet topic elect --unclean`)."),
+              Trades those records for being available. Heeded when brokers go or come, and at \
+              once where it is set for the topic or for all brokers at run time."),
     topic(double("min.cleanable.dirty.ratio", "0.5")).valid(Valid::DoubleRange(0.0, 1.0))
         .from(&[same("log.cleaner.min.cleanable.ratio")]).not_yet(CLEANER)
         .doc("Share of the log that must be new before it is compacted again."),

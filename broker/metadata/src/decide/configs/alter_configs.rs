@@ -17,6 +17,8 @@ use crate::state::{Broker, ConfigOwner, Topic};
 
 /// The setting that says when a replica out of sync is still known to have everything.
 const MIN_INSYNC: &str = "min.insync.replicas";
+/// The setting by which somebody leads who misses what was acknowledged.
+const UNCLEAN: &str = "unclean.leader.election.enable";
 /// Leaders and the controller must agree on these, or acknowledged records could be lost; or the past of a
 /// topic, of which some leaders would know and some not.
 const AGREED: &[&str] = &[MIN_INSYNC, "freshet.remote.storage.enable"];
@@ -55,8 +57,8 @@ pub(crate) fn alter_configs(
 }
 
 /// Where fewer replicas in sync are enough from now on, leaders may go on without those who were
-/// eligible: they are not any more, by the same decision. Looks at all topics when the setting of
-/// the cluster changes.
+/// eligible: they are not any more, by the same decision. Where somebody unclean may lead from now on, somebody
+/// does. Looks at all topics when the setting of the cluster changes.
 fn settle_eligible(machine: &MetadataMachine, now: Now, changes: &[Record]) -> Vec<Record> {
     let mut layers = machine.layers();
     let mut topics: BTreeMap<TopicId, Overrides> = BTreeMap::new();
@@ -70,7 +72,7 @@ fn settle_eligible(machine: &MetadataMachine, now: Now, changes: &[Record]) -> V
         else {
             continue;
         };
-        if name != MIN_INSYNC {
+        if ![MIN_INSYNC, UNCLEAN].contains(&name.as_ref()) {
             continue;
         }
         let overrides = match resource {
@@ -101,7 +103,8 @@ fn settle_eligible(machine: &MetadataMachine, now: Now, changes: &[Record]) -> V
         }
     };
     draft.step_each(concerned, |was, _| {
-        let waits = !was.eligible.is_empty() || !was.last_known_eligible.is_empty();
+        let waits =
+            was.leader.is_none() || !was.eligible.is_empty() || !was.last_known_eligible.is_empty();
         waits.then_some(Election::WhenNeeded)
     });
     draft.records

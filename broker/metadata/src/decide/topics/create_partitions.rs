@@ -57,7 +57,7 @@ fn new_partitions(
         return Err(MetadataError::Partitions { reason });
     }
     let added = wanted - present;
-    let factor = topic.partitions.first().map_or(1, |p| p.replicas.len());
+    let factor = topic.partitions.first().map_or(1, |p| p.target().count());
     let Some(assignments) = &more.assignments else {
         let placement = Placement::of(&machine.image, room.partitions());
         room.take(machine, 0, added, wanted)?;

@@ -1,5 +1,6 @@
 //! Ends that are asked for.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::{Needs, RECOVERY, Stage, Trial};
 use crate::broker::freshet_command;
-use crate::cluster::{Node, reassign};
+use crate::cluster::{Node, PartitionView, reassign};
 use crate::process::{Process, run};
 use crate::scenario::eventually;
 
@@ -67,6 +68,8 @@ fn decommission(stage: &mut Stage) -> Result<()> {
     fourth.be_no_controller();
     take_part(stage, &mut fourth)?;
     drain(stage, fourth.id)?;
+    take_back(stage, &mut fourth)?;
+    grow_and_shrink(stage)?;
     give(stage, fourth.id)?;
     leave_for_good(stage, fourth)
 }
@@ -98,10 +101,54 @@ fn drain(stage: &mut Stage, id: i32) -> Result<()> {
     run(uncordon, "", RECOVERY)?.success().map(drop)
 }
 
+/// A move to a broker that is away, and that somebody thinks better of.
+fn take_back(stage: &mut Stage, away: &mut Node) -> Result<()> {
+    away.stop()?;
+    let before = kept_by(stage, 2)?;
+    let (to, at) = (format!("{},1,2", away.id), format!("{}:2", stage.topic()));
+    let told = |arguments: &[&str]| {
+        let all = [&["topic", "reassign"], arguments].concat();
+        run(freshet(stage, &all), "", RECOVERY)?.success()
+    };
+    told(&[&at, "--to", &to])?;
+    let listed = told(&["--list", "--output", "json"])?;
+    ensure!(listed.contains(r#""partition": 2"#), "no move in {listed}");
+    told(&[&at, "--cancel"])?;
+    let listed: Value = serde_json::from_str(&told(&["--list", "--output", "json"])?)?;
+    ensure!(listed == serde_json::json!([]), "still under way: {listed}");
+    let after = kept_by(stage, 2)?;
+    ensure!(after == before, "{before:?} kept it, and now {after:?}");
+    away.start()?;
+    stage.cluster.await_brokers(4)
+}
+
+/// A topic of one copy gets two more, and one less.
+fn grow_and_shrink(stage: &mut Stage) -> Result<()> {
+    const TOPIC: &str = "grows";
+    stage.cluster.create_topic(TOPIC, 2, 1)?;
+    for copies in [3, 2] {
+        let factor = copies.to_string();
+        let alter = ["topic", "alter", TOPIC, "--replication-factor", &factor];
+        run(freshet(stage, &alter), "", RECOVERY)?.success()?;
+        eventually(RECOVERY, || {
+            let views = stage.cluster.partitions(TOPIC)?;
+            let has =
+                |view: &PartitionView| [view.replicas.len(), view.in_sync.len()] == [copies; 2];
+            ensure!(
+                views.iter().all(has),
+                "not {copies} copies of each: {views:?}"
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// The same with one that is a controller as well: first it votes, then it does no more.
 fn decommission_controller(stage: &mut Stage) -> Result<()> {
     let mut fourth = stage.spare()?;
     fourth.join_at_run_time();
+    vote_unasked(stage, &mut fourth)?;
     take_part(stage, &mut fourth)?;
     let id = fourth.id.to_string();
     let directory = controller(stage, fourth.id)?.1;
@@ -122,6 +169,23 @@ fn decommission_controller(stage: &mut Stage) -> Result<()> {
     let remove = freshet(stage, &["quorum", "remove-voter", &id, &directory]);
     run(remove, "", RECOVERY)?.success()?;
     leave_for_good(stage, fourth)
+}
+
+/// Where the settings say so nobody needs to ask a controller to vote; one that is away is let go.
+fn vote_unasked(stage: &mut Stage, fourth: &mut Node) -> Result<()> {
+    const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
+    fourth.set(AUTO_JOIN, "true");
+    fourth.start()?;
+    let directory = eventually(RECOVERY, || {
+        let (role, directory) = controller(stage, fourth.id)?;
+        ensure!(role != "observer", "it does not vote");
+        Ok(directory)
+    })?;
+    fourth.stop()?;
+    fourth.set(AUTO_JOIN, "false");
+    let id = fourth.id.to_string();
+    let remove = freshet(stage, &["quorum", "remove-voter", &id, &directory]);
+    run(remove, "", RECOVERY)?.success().map(drop)
 }
 
 /// What a controller is in the quorum, and the id of its directory.
@@ -163,6 +227,15 @@ fn give(stage: &mut Stage, id: i32) -> Result<()> {
     stage.cluster.await_whole(topic, RECOVERY)?;
     ensure!(kept(stage, id)? == [0, 1], "broker {id} took nothing");
     Ok(())
+}
+
+/// The brokers that keep a partition. A move that is taken back leaves them in another order, as with Kafka.
+fn kept_by(stage: &Stage, partition: i32) -> Result<BTreeSet<i32>> {
+    let views = stage.cluster.partitions(stage.topic())?;
+    let found = views.into_iter().find(|view| view.index == partition);
+    Ok(BTreeSet::from_iter(
+        found.context("no such partition")?.replicas,
+    ))
 }
 
 /// The partitions that a broker keeps.

@@ -276,8 +276,14 @@ const DISKS: &[Panel] = &[
         unit: "short",
         show: Show::Lines,
         queries: &[
-            ("freshet_log_directory_slow{@}", "{{pod}} {{directory}} slow"),
-            ("freshet_log_directory_full{@}", "{{pod}} {{directory}} full"),
+            (
+                "freshet_log_directory_slow{@}",
+                "{{pod}} {{directory}} slow",
+            ),
+            (
+                "freshet_log_directory_full{@}",
+                "{{pod}} {{directory}} full",
+            ),
         ],
     },
     Panel {

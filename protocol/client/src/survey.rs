@@ -88,6 +88,12 @@ impl Seen {
         Some(logs.map(|log| log.size_bytes).sum())
     }
 
+    /// Whether all directories that take new partitions are full, or if that counts slow.
+    fn is_unwell(&self, by_speed: bool) -> bool {
+        let mut open = self.dirs.iter().flatten().filter(|dir| !dir.cordoned);
+        !self.is_cordoned() && open.all(|dir| dir.full || (by_speed && dir.slow))
+    }
+
     /// Bytes left in its emptiest directory.
     pub fn usable_bytes(&self) -> Option<i64> {
         most_left(self.dirs.iter().flatten())
@@ -189,10 +195,17 @@ impl Survey {
 
     /// Where replicas can go, now that `leaving` shall get none.
     pub fn placement(&self, leaving: Option<NodeId>) -> Placement {
+        // As for brokers themselves: while most are slow it is their common storage, or load.
+        let answering = self.brokers.values().filter_map(|seen| seen.dirs.as_ref());
+        let (slow, all) = answering.fold((0, 0), |(slow, all), dirs| {
+            (slow + usize::from(dirs.iter().any(|dir| dir.slow)), all + 1)
+        });
+        let by_speed = slow * 2 <= all;
         let brokers = self.brokers.values().map(|seen| PlacementBroker {
             id: seen.node.id,
             rack: seen.node.rack.clone(),
             takes: seen.status() == "ok" && Some(seen.node.id) != leaving,
+            unwell: seen.is_unwell(by_speed),
             replicas: self.kept_by(seen.node.id).count(),
             free_bytes: seen.free_bytes(),
         });
@@ -215,4 +228,51 @@ async fn log_dirs(
     }
     let told = asking.join_all().await;
     told.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::broker;
+
+    fn first_of(brokers: [(NodeId, Seen); 3]) -> NodeId {
+        let survey = Survey {
+            brokers: brokers.into(),
+            partitions: Vec::new(),
+        };
+        let chosen = survey.placement(None).choose(&[], 1);
+        chosen.expect("there is room")
+    }
+
+    fn but(id: i32, change: impl Fn(&mut LogDir)) -> (NodeId, Seen) {
+        let (id, mut seen) = broker(id, (500, 1000));
+        seen.dirs.iter_mut().flatten().for_each(change);
+        (id, seen)
+    }
+
+    #[test]
+    fn replicas_go_to_disks_that_are_well() {
+        let well = |id| but(id, |_| ());
+        assert_eq!(first_of([well(1), well(2), well(3)]), NodeId(1));
+        let full = but(1, |dir| dir.full = true);
+        assert_eq!(first_of([full, well(2), well(3)]), NodeId(2));
+        let slow = |id| but(id, |dir| dir.slow = true);
+        assert_eq!(first_of([slow(1), well(2), well(3)]), NodeId(2));
+        assert_eq!(
+            first_of([slow(1), slow(2), well(3)]),
+            NodeId(1),
+            "most are slow"
+        );
+    }
+
+    #[test]
+    fn one_disk_that_is_well_is_enough() {
+        let (id, mut seen) = but(1, |dir| dir.full = true);
+        let other = but(1, |_| ()).1.dirs.expect("it answers");
+        seen.dirs.as_mut().expect("it answers").extend(other);
+        assert_eq!(
+            first_of([(id, seen), but(2, |_| ()), but(3, |_| ())]),
+            NodeId(1)
+        );
+    }
 }

@@ -84,12 +84,14 @@ pub(super) async fn after(context: &Context) -> Result<Value, NoAnswer> {
         }
         _ => image.broker(node).is_none_or(|broker| broker.fenced),
     };
+    let unwell = image.broker(node).is_some_and(|broker| broker.is_unwell());
     let lagging = image.lagging(node);
     let named = lagging.iter().take(NAMED).map(|at| name(&image, *at));
     Ok(json!({
         "broker": node.0,
         "in_sync": lagging.is_empty() && !fenced,
         "fenced": fenced,
+        "unwell": unwell,
         "count": lagging.len(),
         "lagging": named.collect::<Vec<_>>(),
     }))

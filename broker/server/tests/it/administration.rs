@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use freshet_metadata::{AlterPartitions, Heartbeat, ProposedIsr};
+use freshet_metadata::{AlterPartitions, DirectoryId, Heartbeat, ProposedIsr};
 use freshet_quorum::{Endpoint, Peer, PeerId, QuorumStatus, ReplicaStatus, VotersError};
 use freshet_server::{QuorumFace, VotersAnswer};
 use freshet_types::{NodeId, Timestamp, TopicId, TopicPartition};
@@ -390,7 +390,19 @@ fn a_restart_says_what_it_risks_and_when_it_is_over() {
         (&1.into(), &"shared".into())
     );
     in_sync(&rig, at, &[1, 2]);
-    assert_eq!(state("/admin/post-restart")["in_sync"], true);
+    let told = state("/admin/post-restart");
+    assert_eq!(
+        (&told["in_sync"], &told["unwell"]),
+        (&true.into(), &false.into())
+    );
+    let image = rig.image();
+    let me = image.broker(NodeId(NODE)).expect("it is registered");
+    let full = rig.decide(Heartbeat {
+        full_directories: vec![DirectoryId([7; 16])],
+        ..heartbeat(NODE, me.epoch, image.version())
+    });
+    full.expect("it is registered");
+    assert_eq!(state("/admin/post-restart")["unwell"], true);
     assert_eq!(rig.page("/admin/nothing").0, 404);
 }
 

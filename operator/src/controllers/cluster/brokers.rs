@@ -79,6 +79,9 @@ pub(crate) struct AfterRestart {
     pub(crate) in_sync: bool,
     /// Partitions that are not.
     pub(crate) count: usize,
+    /// A disk of it is slow or full, and what is on that does not count. An older one does not say so.
+    #[serde(default)]
+    pub(crate) unwell: bool,
 }
 
 /// May the broker at this address stop, together with these?

@@ -3,6 +3,7 @@
 mod addresses;
 mod brokers;
 mod deaths;
+mod disks;
 mod faults;
 mod hands;
 mod nodes;

@@ -13,6 +13,8 @@ pub struct PlacementBroker {
     pub rack: Option<String>,
     /// Whether new replicas may be put on it: it is up and not cordoned.
     pub takes: bool,
+    /// Whether its disks are slow or full: taken only where there is nobody else in its rack.
+    pub unwell: bool,
     /// How many replicas it keeps.
     pub replicas: usize,
     /// Bytes that are left on its emptiest disk; `None` when it does not tell.
@@ -44,7 +46,7 @@ impl Placement {
     }
 
     /// A broker for one more replica, of `bytes`, of a partition that `keep` keep: of the rack that
-    /// they use least, and there the one with the fewest replicas.
+    /// they use least, and there, of those whose disks are well if there are any, the one with the fewest replicas.
     ///
     /// # Errors
     /// Why there is none; nothing is counted then.
@@ -58,7 +60,7 @@ impl Placement {
         let has_room = |b: &PlacementBroker| b.free_bytes.is_none_or(|left| left >= bytes);
         let cost = |b: &&mut PlacementBroker| {
             let crowd = racks.iter().filter(|rack| **rack == b.rack).count();
-            (!has_room(b), crowd, b.replicas, b.id)
+            (!has_room(b), crowd, b.unwell, b.replicas, b.id)
         };
         let best = self.brokers.values_mut().filter(free).min_by_key(cost);
         let best = best.ok_or(NoPlace::NoBroker)?;
@@ -80,6 +82,7 @@ mod tests {
             id: NodeId(id),
             rack: Some(rack.to_owned()),
             takes: true,
+            unwell: false,
             replicas,
             free_bytes: Some(100),
         }
@@ -101,6 +104,24 @@ mod tests {
             .map(|_| placement.choose(&[], 1).unwrap().0)
             .collect();
         assert_eq!(chosen, [1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn disks_that_are_well_go_before_a_smaller_load_and_not_before_another_rack() {
+        let unwell = |id, rack| PlacementBroker {
+            unwell: true,
+            ..broker(id, rack, 0)
+        };
+        let brokers = [unwell(1, "a"), broker(2, "a", 9), unwell(3, "b")];
+        let mut placement = Placement::new(brokers);
+        assert_eq!(placement.choose(&[], 1), Ok(NodeId(2)));
+        assert_eq!(placement.choose(&[NodeId(2)], 1), Ok(NodeId(3)));
+        let both = [NodeId(2), NodeId(3)];
+        assert_eq!(
+            placement.choose(&both, 1),
+            Ok(NodeId(1)),
+            "for want of others"
+        );
     }
 
     #[test]

@@ -119,6 +119,7 @@ mod tests {
             id: NodeId(id),
             rack: None,
             takes: true,
+            unwell: false,
             replicas: 0,
             free_bytes: None,
         };

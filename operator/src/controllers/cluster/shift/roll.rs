@@ -87,7 +87,13 @@ pub(crate) async fn roll(
         left: seen.iter().filter(|seen| seen.old.is_some()).count(),
         ..Rolled::default()
     };
-    let (first, others, asked) = match next(&seen, roles.active, wanted.at_once) {
+    let mut chosen = next(&seen, roles.active, wanted.at_once);
+    if matches!(chosen, Next::Ask(..)) {
+        rolled.waits_for = obstacle(context, wanted, &mut seen).await;
+        // Who is not well is known now.
+        chosen = next(&seen, roles.active, wanted.at_once);
+    }
+    let (first, others, asked) = match chosen {
         Next::Nothing => {
             rolled.waits_for = trouble(&seen);
             return Ok(rolled);
@@ -103,7 +109,6 @@ pub(crate) async fn roll(
     rolled.pod = Some((first.node.pod.clone(), reason));
     let mut going = vec![first];
     if asked {
-        rolled.waits_for = obstacle(context, wanted, &seen).await;
         if rolled.waits_for.is_none() {
             let verdict = verdict(context, &going[0], &others).await;
             rolled.waits_for = verdict.waits_for;
@@ -128,16 +133,16 @@ fn trouble(seen: &[Seen]) -> Option<String> {
     })
 }
 
-/// What keeps any pod from going.
-async fn obstacle(context: &Context, wanted: &Wanted, seen: &[Seen]) -> Option<String> {
+/// What keeps any pod from going. Notes whose disks are not well.
+async fn obstacle(context: &Context, wanted: &Wanted, seen: &mut [Seen]) -> Option<String> {
     if !windows::open(&wanted.windows, context.now()) {
         return Some("the next maintenance window".to_owned());
     }
-    let is_asked = |seen: &&Seen| seen.node.broker && seen.state != State::Idle;
-    for other in seen.iter().filter(is_asked) {
+    let is_asked = |seen: &&mut Seen| seen.node.broker && seen.state != State::Idle;
+    for other in seen.iter_mut().filter(is_asked) {
         let ip = other.ip.as_deref().unwrap_or_default();
         match context.door.after_restart(ip).await {
-            Ok(after) if after.in_sync => {}
+            Ok(after) if after.in_sync => other.unwell = after.unwell,
             Ok(after) => {
                 return Some(format!(
                     "broker {} to be in sync with {} partitions",

@@ -43,6 +43,8 @@ pub(super) struct State {
     /// Who votes; nobody before all first controllers run.
     pub(super) voters: BTreeSet<i32>,
     leader: Option<i32>,
+    /// Brokers whose disk is not well: their copies do not count.
+    pub(super) unwell: BTreeSet<i32>,
     /// Nobody answers.
     pub(super) is_away: bool,
     pub(super) writes: Vec<String>,
@@ -177,7 +179,8 @@ impl State {
         let serving = self.running.iter().filter(|(_, r)| r.serves);
         let serving: Vec<_> = serving.map(|(id, r)| (NodeId(*id), r.in_sync)).collect();
         for held in &mut self.partitions {
-            let is_in_sync = |id: &NodeId| serving.contains(&(*id, true));
+            let is_in_sync =
+                |id: &NodeId| serving.contains(&(*id, true)) && !self.unwell.contains(&id.0);
             held.isr = held.replicas.iter().copied().filter(is_in_sync).collect();
             held.leader = held.isr.first().copied();
         }
@@ -299,6 +302,8 @@ impl State {
                 total_bytes: 1000,
                 usable_bytes: 500,
                 cordoned: *cordoned,
+                slow: false,
+                full: false,
                 partitions: Vec::new(),
             };
             let dirs = self.serves(*id).then(|| vec![dir]);
@@ -378,11 +383,13 @@ impl State {
 
     fn after_restart(&self, ip: &str) -> Result<AfterRestart, String> {
         let id = self.by_address(ip)?;
-        let behind = self.kept_by(id).filter(|h| !h.isr.contains(&NodeId(id)));
-        let count = behind.count();
+        let unwell = self.unwell.contains(&id);
+        let is_behind = |held: &&Held| !unwell && !held.isr.contains(&NodeId(id));
+        let count = self.kept_by(id).filter(is_behind).count();
         Ok(AfterRestart {
             in_sync: count == 0,
             count,
+            unwell,
         })
     }
 }

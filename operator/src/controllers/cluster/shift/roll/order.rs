@@ -21,8 +21,9 @@ pub(super) enum Next {
 }
 
 /// Which pods are next. What is broken and old, or idle and to be started, is mended first: it serves nobody, and may be what
-/// everything waits for. Controllers go before brokers. The active controller goes last, so that it is
-/// elected anew but once.
+/// everything waits for. So is a broker whose disk is not well: its copies do not count, so its end harms
+/// nobody, and until they do, that of others whose copies count would. Controllers go before brokers. The active controller goes last,
+/// so that it is elected anew but once.
 pub(super) fn next(seen: &[Seen], active: Option<i32>, at_once: AtOnce) -> Next {
     let old = || seen.iter().filter(|seen| seen.old.is_some());
     if old().next().is_none() {
@@ -42,15 +43,16 @@ pub(super) fn next(seen: &[Seen], active: Option<i32>, at_once: AtOnce) -> Next 
     }
     let rank = |seen: &&Seen| {
         (
+            !seen.unwell,
             Some(seen.node.id) == active,
             !seen.node.controller,
             seen.node.id,
         )
     };
     let rack_rank = |rack: &Vec<&Seen>| {
-        let first = rack.iter().map(rank).min();
-        let has_active = rack.iter().any(|seen| rank(seen).0);
-        (has_active, first)
+        let all_well = rack.iter().all(|seen| !seen.unwell);
+        let has_active = rack.iter().any(|seen| Some(seen.node.id) == active);
+        (all_well, has_active, rack.iter().map(rank).min())
     };
     let Some(mut rack) = racks(old(), at_once).into_iter().min_by_key(rack_rank) else {
         return Next::Nothing;

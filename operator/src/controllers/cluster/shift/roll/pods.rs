@@ -35,6 +35,8 @@ pub(super) struct Seen {
     /// Where its node stands.
     pub(super) zone: Option<String>,
     pub(super) uid: Option<String>,
+    /// A disk of its broker is slow or full, by what the broker says.
+    pub(super) unwell: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,7 @@ fn seen(node: &Node, pod: Option<&Pod>, set: Option<&StatefulSet>) -> Seen {
             ip: None,
             zone: None,
             uid: None,
+            unwell: false,
         };
     };
     let going = pod.meta().deletion_timestamp.is_some();
@@ -90,6 +93,7 @@ fn seen(node: &Node, pod: Option<&Pod>, set: Option<&StatefulSet>) -> Seen {
         ip: pod.status.as_ref().and_then(|s| s.pod_ip.clone()),
         zone: pod.labels().get(ZONE).cloned(),
         uid: pod.uid(),
+        unwell: false,
     }
 }
 

@@ -28,6 +28,7 @@ fn pod(id: i32, old: Option<&'static str>, state: State) -> Seen {
         ip: Some("10.0.0.1".to_owned()),
         zone: None,
         uid: None,
+        unwell: false,
     }
 }
 
@@ -58,6 +59,23 @@ fn the_active_controller_goes_last() {
         1,
         "controllers before brokers"
     );
+}
+
+#[test]
+fn a_broker_whose_disk_is_not_well_goes_first() {
+    let mut all = [0, 1, 5].map(|id| pod(id, OLD, State::Ready));
+    all[2].unwell = true;
+    assert_eq!(chosen(next(&all, Some(0), AtOnce::Pod)), 5);
+    all[0].unwell = true;
+    assert_eq!(chosen(next(&all, Some(0), AtOnce::Pod)), 5, "of these two");
+    all[2].unwell = false;
+    assert_eq!(
+        chosen(next(&all, Some(0), AtOnce::Pod)),
+        0,
+        "the active controller too: the others could not go before it is well"
+    );
+    all[0].old = None;
+    assert_eq!(chosen(next(&all, Some(0), AtOnce::Pod)), 1);
 }
 
 #[test]
@@ -129,6 +147,17 @@ fn old_pods_of_a_rack_go_together_and_the_rack_of_the_active_controller_last() {
     }
     assert_eq!(rack(&all, Some(0)), [3, 6, 0], "it is the last to go alone");
     assert_eq!(rack(&all, Some(1)), [0, 3, 6], "1 is done already");
+}
+
+#[test]
+fn the_rack_of_a_broker_whose_disk_is_not_well_goes_first() {
+    let mut all = nine();
+    all[8].unwell = true;
+    assert_eq!(rack(&all, Some(0)), [8, 2, 5]);
+    all[6].unwell = true;
+    assert_eq!(rack(&all, Some(0)), [8, 2, 5]);
+    all[8].unwell = false;
+    assert_eq!(rack(&all, Some(0)), [6, 3, 0]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Log {
         self.publish_cut(place.end);
         *self.shared.segments.write() = kept.to_vec();
         active.set_sealed(false);
-        active.cut(place.position);
+        active.cut(place.position, place.end);
         self.active = Arc::clone(&active);
         self.position = place.position;
         self.end = place.end;
@@ -116,7 +116,7 @@ impl Log {
         };
         let start = segment.start_for(to, false).map_err(|e| failed(&e))?;
         let file = segment.reader().map_err(|e| failed(&e))?;
-        let mut scan = Scan::new(file, start.position, segment.size_bytes());
+        let mut scan = Scan::in_order(file, &start);
         while let Some((header, position)) = scan.next_header().map_err(|e| failed(&e))? {
             if header.next_offset() > to {
                 let end = header.base_offset.min(to);

@@ -395,7 +395,9 @@ impl Opening {
             .is_none_or(|last| last.base() < checkpoint.segment)
         {
             let (base, position) = (checkpoint.segment, checkpoint.position);
-            segments.push(new_segment(&self.spec, &self.path, base, position));
+            let segment = new_segment(&self.spec, &self.path, base, position);
+            segment.set_end(checkpoint.durable_end);
+            segments.push(segment);
         }
         let max = self.spec.config.max_producers;
         producers_at(shared, &segments, snapshots, checkpoint.durable_end, max)

@@ -92,6 +92,10 @@ pub(super) fn scan_segment(
                 scanned.end = End::Torn(what.to_string());
                 return Ok(scanned);
             }
+            Err(ScanError::Misplaced { what, .. }) => {
+                scanned.end = End::Torn(what.to_string());
+                return Ok(scanned);
+            }
         };
         if header.base_offset < scanned.next {
             // A block of an older life of the disk, or of a cut that was not finished.
@@ -158,13 +162,14 @@ fn replay_headers(
     end: Offset,
     replay: &mut Replay,
 ) -> Result<(), ScanError> {
-    let position = match from <= segment.base() {
-        true => 0,
-        false => segment.start_for(from, false)?.position,
+    let start = match from <= segment.base() {
+        true => segment.all(),
+        false => segment.start_for(from, false)?,
     };
+    let position = start.position;
     let io = |source| ScanError::Io { position, source };
     let file = segment.reader().map_err(io)?;
-    let mut scan = Scan::new(file, position, segment.size_bytes());
+    let mut scan = Scan::in_order(file, &start);
     while let Some((header, _)) = scan.next_header()? {
         if header.base_offset >= end {
             return Ok(());

@@ -11,7 +11,8 @@
 //! A batch in the place of another, or one whose offset has changed, is not in order with what is around
 //! it, unless there are holes that are as large. Records are dropped from the middle of compacted logs, so a hole
 //! is no damage; but a batch behind one may be a later one, or say a later offset than it has, and then what
-//! follows it is out of order. Logs without holes, nearly all, pay for a comparison per header.
+//! follows it is out of order. And the one in front of it may say fewer offsets than it has, which its checksum
+//! tells. Logs without holes, nearly all, pay for a comparison per header.
 
 use freshet_records::BatchHeader;
 use freshet_types::Offset;

@@ -236,15 +236,30 @@ impl Shared {
         if reader.cached {
             scan = scan.cached_only();
         }
-        loop {
+        let mut in_front = None;
+        let found = loop {
             match scan.next_header().map_err(|e| self.scan_miss(from, e))? {
-                Some((header, _)) if header.next_offset() <= from => {}
-                Some((_, position)) if position < reader.size => {
-                    return Ok(Some((position, reader.batch(position, spec)?)));
+                Some((header, position)) if header.next_offset() <= from => {
+                    in_front = Some(position..position + header.size_bytes as u64);
                 }
-                // What has been appended meanwhile is not asked for.
-                Some(_) | None => return Ok(None),
+                found => break found,
             }
+        };
+        let is_hole = found.is_none_or(|(header, _)| header.base_offset > from);
+        if let Some(range) = in_front.filter(|_| is_hole) {
+            // What is asked may be in there, if its length in offsets is damaged.
+            let mut whole = Scan::new(Arc::clone(&reader.file), range.start, range.end);
+            if reader.cached {
+                whole = whole.cached_only();
+            }
+            whole.next_batch().map_err(|e| self.scan_miss(from, e))?;
+        }
+        match found {
+            Some((_, position)) if position < reader.size => {
+                Ok(Some((position, reader.batch(position, spec)?)))
+            }
+            // What has been appended meanwhile is not asked for.
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -405,7 +420,7 @@ fn skip_to(chunk: &[u8], start: &Start, from: Offset) -> Option<usize> {
     while let Ok(header) = BatchHeader::parse(chunk.get(at..)?) {
         let is_hole = order.take(&header).ok()?;
         if header.next_offset() > from {
-            return (!is_hole).then_some(at);
+            return (!is_hole && header.base_offset <= from).then_some(at);
         }
         at += header.size_bytes;
     }

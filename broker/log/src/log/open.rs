@@ -437,6 +437,7 @@ impl Opening {
                 base,
                 len,
                 from,
+                end: files.get(i + 1).map_or(Offset::MAX, |next| next.0),
                 is_last: i + 1 == files.len(),
                 may_cut,
             };
@@ -466,7 +467,8 @@ impl Opening {
         } = file;
         let failed = |error: io::Error| io_error("recovering", &self.path, &error);
         let whole = new_segment(&self.spec, &self.path, base, len);
-        let scanned = scan_segment(&whole, from, tail.end, replay).map_err(failed)?;
+        let due = tail.end..file.end;
+        let scanned = scan_segment(&whole, from, due, replay).map_err(failed)?;
         let position = scanned.position;
         tail.scanned_bytes += position - from;
         tail.end = scanned.next;
@@ -515,6 +517,8 @@ struct TailFile {
     len: u64,
     /// Where to start.
     from: u64,
+    /// Where the next segment starts.
+    end: Offset,
     /// No segment is behind it.
     is_last: bool,
     /// Whether a bad batch is a torn tail, or else damage.

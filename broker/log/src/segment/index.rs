@@ -80,7 +80,8 @@ impl Index {
 
     /// From the segment's first byte to its end.
     pub(crate) fn all(&self) -> Start {
-        self.at_base(None, self.end)
+        let tail = self.tail.list.first().filter(|entry| entry.position > 0);
+        self.at_base(tail.map(|entry| self.border(entry)), self.end)
     }
 
     fn at_base(&self, before: Option<Border>, end: Border) -> Start {

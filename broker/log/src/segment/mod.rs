@@ -241,7 +241,11 @@ impl Segment {
     /// index has to be loaded first.
     pub(crate) fn start_for(&self, offset: Offset, cached: bool) -> Result<Start, ScanError> {
         let delta = u32::try_from(offset - self.base).unwrap_or(u32::MAX);
-        self.ask_index(cached, |index| index.by_offset(delta))
+        match self.ask_index(cached, |index| index.by_offset(delta)) {
+            // No index is made of damage; a walk from the first byte shows what is whole in front of it.
+            Err(ScanError::Bad { .. } | ScanError::Misplaced { .. }) => Ok(self.all()),
+            start => start,
+        }
     }
 
     /// A start with no timestamp of `target` or later in front of it. Waits for the device.
@@ -313,7 +317,7 @@ impl Segment {
             position: 0,
             source,
         })?;
-        let mut scan = Scan::in_order(file, &front).to_the_end();
+        let mut scan = Scan::in_order(file, &front).believing();
         while let Some((header, position)) = scan.next_header()? {
             builder.add(self.indexed(&header, position));
         }

@@ -70,7 +70,7 @@ impl Scan {
     }
 
     /// Believes holes: for walks that count for nothing unless they come to the end.
-    pub(crate) fn to_the_end(mut self) -> Self {
+    pub(crate) fn believing(mut self) -> Self {
         self.believed = self.end;
         self
     }

@@ -90,7 +90,10 @@ impl Shared {
                     return Ok(Some(fetched));
                 }
                 Err(Miss::Cold) => return Ok(None),
-                Err(Miss::Failed(error)) if still => return Err(error),
+                Err(Miss::Failed(error)) if still => {
+                    self.tell_corrupt(&error);
+                    return Err(error);
+                }
                 Ok(_) | Err(Miss::Moved | Miss::Failed(_)) => {}
             }
         }
@@ -175,14 +178,14 @@ impl Shared {
                 None => return Ok(None),
             },
         };
-        let header = BatchHeader::parse(&chunk).map_err(|what| self.corrupt(from, &what))?;
+        let header = BatchHeader::parse(&chunk).map_err(|what| corrupt(from, &what))?;
         let (needed, left) = (header.size_bytes, size - position);
         if needed as u64 > left {
             let what = BatchError::Truncated {
                 needed_bytes: needed,
                 present_bytes: usize::try_from(left).unwrap_or(usize::MAX),
             };
-            return Err(self.corrupt(from, &what));
+            return Err(corrupt(from, &what));
         }
         if needed > chunk.len() {
             if !spec.at_least_one && needed > spec.max_bytes {
@@ -209,7 +212,7 @@ impl Shared {
     ) -> Result<Option<(u64, Bytes)>, Miss> {
         let start = segment
             .start_for(from, reader.cached)
-            .map_err(|e| self.scan_miss(from, e))?;
+            .map_err(|e| scan_miss(from, e))?;
         // The batch is within one index step of the start; reading that much more saves a search.
         let ahead = start.border().position.min(reader.size);
         let ahead = ahead.saturating_sub(start.position);
@@ -238,7 +241,7 @@ impl Shared {
         }
         let mut in_front = None;
         let found = loop {
-            match scan.next_header().map_err(|e| self.scan_miss(from, e))? {
+            match scan.next_header().map_err(|e| scan_miss(from, e))? {
                 Some((header, position)) if header.next_offset() <= from => {
                     in_front = Some(position..position + header.size_bytes as u64);
                 }
@@ -252,7 +255,7 @@ impl Shared {
             if reader.cached {
                 whole = whole.cached_only();
             }
-            whole.next_batch().map_err(|e| self.scan_miss(from, e))?;
+            whole.next_batch().map_err(|e| scan_miss(from, e))?;
         }
         match found {
             Some((_, position)) if position < reader.size => {
@@ -287,7 +290,7 @@ impl Shared {
                     // Hand out what is whole; the next read meets the damage first.
                     break;
                 }
-                return Err(self.corrupt(next, &BatchError::Crc { stored, computed }));
+                return Err(corrupt(next, &BatchError::Crc { stored, computed }));
             }
             // Only now: a damaged length in offsets would have it wait for ever.
             if reaches_bound {
@@ -308,24 +311,20 @@ impl Shared {
         })
     }
 
-    fn corrupt(&self, offset: Offset, what: &dyn fmt::Display) -> Miss {
-        self.context.metrics.count_corrupt_read();
-        tracing::error!(log = %self.name, offset, %what, "a stored batch is damaged");
-        let what = what.to_string().into();
-        Miss::Failed(ReadError::Corrupt { offset, what })
-    }
-
-    fn scan_miss(&self, offset: Offset, error: ScanError) -> Miss {
-        match error {
-            ScanError::Io { source, .. } => from_io(source),
-            error => self.corrupt(offset, &error),
+    fn tell_corrupt(&self, error: &ReadError) {
+        if let ReadError::Corrupt { offset, what } = error {
+            self.context.metrics.count_corrupt_read();
+            tracing::error!(log = %self.name, offset, %what, "a stored batch is damaged");
         }
     }
 
     /// A scan's error for a reader that waits for the device.
     pub(super) fn scan_failed(&self, offset: Offset, error: ScanError) -> ReadError {
-        match self.scan_miss(offset, error) {
-            Miss::Failed(error) => error,
+        match scan_miss(offset, error) {
+            Miss::Failed(error) => {
+                self.tell_corrupt(&error);
+                error
+            }
             Miss::Cold | Miss::Moved => ReadError::Io {
                 reason: "the segment went away".into(),
             },
@@ -410,6 +409,18 @@ impl Reader<'_> {
             return Err(Miss::Cold);
         }
         Err(from_io(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+fn corrupt(offset: Offset, what: &dyn fmt::Display) -> Miss {
+    let what = what.to_string().into();
+    Miss::Failed(ReadError::Corrupt { offset, what })
+}
+
+fn scan_miss(offset: Offset, error: ScanError) -> Miss {
+    match error {
+        ScanError::Io { source, .. } => from_io(source),
+        error => corrupt(offset, &error),
     }
 }
 

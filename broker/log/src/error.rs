@@ -40,7 +40,7 @@ pub enum LogError {
         /// The directory.
         dir: PathBuf,
     },
-    /// Bytes that were durable are not what was written. The log is offline, nothing was cut.
+    /// Bytes that were durable are not what was written. Nothing was cut. A log that is opened stays closed.
     #[error("log {log} is damaged: {what}")]
     Corrupt {
         /// The log.

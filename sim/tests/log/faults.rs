@@ -244,8 +244,7 @@ fn shown(machine: &Machine, model: &Model, from: Offset) -> Option<Offset> {
             Some(next)
         }
         Err(why) => {
-            let is_refused = ["reading at", "nothing to read"].map(|told| why.starts_with(told));
-            assert!(is_refused.contains(&true), "{why}");
+            assert!(why.starts_with("reading at"), "{why}");
             None
         }
     }
@@ -262,21 +261,19 @@ fn refusals(machine: &Machine, model: &Model) -> usize {
 #[test]
 fn what_is_read_from_elsewhere_never_reaches_a_reader() {
     let (machine, mut model) = filled(&Setup::small(), 40);
-    let (mut refused, mut learnt) = (0, 0);
+    let mut refused = 0;
     for from in 0..model.end() {
         let fault = Fault::on(Op::Read).at(".log").with(Effect::Misplaced);
         machine.disk.inject(fault.always());
         let next = shown(&machine, &model, from);
         machine.disk.heal();
         refused += usize::from(next.is_none());
-        // What was learnt from such a read costs one error.
-        let next = next.filter(|next| *next < model.end());
-        if next.is_some_and(|next| shown(&machine, &model, next).is_none()) {
-            learnt += 1;
-            assert!(next.is_some_and(|next| shown(&machine, &model, next).is_some()));
+        // What such a read has left behind misleads nobody.
+        for from in [Some(from), next].into_iter().flatten() {
+            assert!(from == model.end() || shown(&machine, &model, from).is_some());
         }
     }
-    assert!(refused > 0 && learnt > 0, "{refused}, {learnt}");
+    assert!(refused > 0, "{refused}");
     assert!(machine.dir.failure().is_none());
     let bytes = model.next_batch(Dice::new(1), 0);
     machine.send(bytes, 0).wait().unwrap();

@@ -246,15 +246,17 @@ const DISKS: &[Fault] = &[
             "a_controller_of_another_cluster_takes_no_part",
         ],
     ),
-    in_part(
+    tried(
         20,
         "a block is written to or read from the wrong place",
         "checksum and offset do not fit; as row 11",
         &[
             "what_is_read_from_elsewhere_never_reaches_a_reader",
             "what_is_written_elsewhere_never_reaches_a_reader",
+            "a_whole_batch_in_the_place_of_another_makes_no_reader_skip_or_wait",
+            "a_flipped_bit_in_a_base_offset_makes_no_reader_skip_or_wait",
+            "no_reader_is_misled",
         ],
-        "a whole batch in the place of an earlier one of its segment, while the index is at hand: readers skip what should be there",
     ),
     tried(
         21,

@@ -13,7 +13,7 @@ use freshet_types::Offset;
 use super::room::Room;
 use super::save::{CheckpointJob, Ending};
 use super::{Log, recover};
-use crate::segment::scan::Scan;
+use crate::segment::scan::{Scan, ScanError};
 use crate::segment::{Segment, file_name};
 use crate::state::{Epochs, Producers, SNAPSHOT};
 use crate::{Beginning, LogError};
@@ -57,7 +57,8 @@ impl Log {
     }
 
     /// Cuts all batches that reach `to` or beyond. Answers the new end, which is below `to` when
-    /// a batch spans it. Waits for the device. Nothing may be staged.
+    /// a batch spans it. Waits for the device. Nothing may be staged. Where damage hides the place, nothing
+    /// is cut.
     pub(crate) fn truncate(&mut self, to: Offset) -> Result<Offset, LogError> {
         self.shared.usable()?;
         let start = self.shared.log_start.load(Ordering::Acquire);
@@ -102,7 +103,7 @@ impl Log {
         self.publish_cut(place.end);
         *self.shared.segments.write() = ending.segments;
         active.set_sealed(false);
-        active.cut(place.position);
+        active.cut(place.position, place.end);
         self.active = Arc::clone(&active);
         self.position = place.position;
         self.end = place.end;
@@ -122,13 +123,21 @@ impl Log {
         let index = segments.partition_point(|segment| segment.base() <= to);
         let index = index.saturating_sub(1);
         let segment = &segments[index];
-        let failed = |error: &dyn std::fmt::Display| {
+        let unread = |error: &dyn std::fmt::Display| {
             let error = io::Error::other(error.to_string());
             self.shared.fail("finding where to cut", &error)
         };
+        let failed = |error: &ScanError| match error {
+            ScanError::Io { .. } => unread(error),
+            // Its own trouble; nothing has been cut.
+            ScanError::Bad { .. } | ScanError::Misplaced { .. } => LogError::Corrupt {
+                log: self.shared.name.clone(),
+                what: format!("segment {}, {error}", segment.base()).into(),
+            },
+        };
         let start = segment.start_for(to, false).map_err(|e| failed(&e))?;
-        let file = segment.reader().map_err(|e| failed(&e))?;
-        let mut scan = Scan::new(file, start.position, segment.size_bytes());
+        let file = segment.reader().map_err(|e| unread(&e))?;
+        let mut scan = Scan::in_order(file, &start);
         while let Some((header, position)) = scan.next_header().map_err(|e| failed(&e))? {
             if header.next_offset() > to {
                 let end = header.base_offset.min(to);

@@ -282,7 +282,7 @@ impl Log {
             LogError::DiskFull { .. } => self.take_back().and(Err(error)),
             error => Err(error),
         })?;
-        self.active.grown(&indexed, self.position);
+        self.active.grown(&indexed, self.position, self.end);
         self.since_checkpoint += bytes;
         self.records_since_flush += records;
         let context = &self.shared.context;

@@ -395,7 +395,9 @@ impl Opening {
             .is_none_or(|last| last.base() < checkpoint.segment)
         {
             let (base, position) = (checkpoint.segment, checkpoint.position);
-            segments.push(new_segment(&self.spec, &self.path, base, position));
+            let segment = new_segment(&self.spec, &self.path, base, position);
+            segment.set_end(checkpoint.durable_end);
+            segments.push(segment);
         }
         let max = self.spec.config.max_producers;
         producers_at(shared, &segments, snapshots, checkpoint.durable_end, max)
@@ -435,6 +437,7 @@ impl Opening {
                 base,
                 len,
                 from,
+                end: files.get(i + 1).map_or(Offset::MAX, |next| next.0),
                 is_last: i + 1 == files.len(),
                 may_cut,
             };
@@ -464,7 +467,8 @@ impl Opening {
         } = file;
         let failed = |error: io::Error| io_error("recovering", &self.path, &error);
         let whole = new_segment(&self.spec, &self.path, base, len);
-        let scanned = scan_segment(&whole, from, tail.end, replay).map_err(failed)?;
+        let due = tail.end..file.end;
+        let scanned = scan_segment(&whole, from, due, replay).map_err(failed)?;
         let position = scanned.position;
         tail.scanned_bytes += position - from;
         tail.end = scanned.next;
@@ -513,6 +517,8 @@ struct TailFile {
     len: u64,
     /// Where to start.
     from: u64,
+    /// Where the next segment starts.
+    end: Offset,
     /// No segment is behind it.
     is_last: bool,
     /// Whether a bad batch is a torn tail, or else damage.

@@ -16,6 +16,7 @@
 //! segment may then have a torn end: a bad batch anywhere before is damage.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use freshet_records::BatchHeader;
@@ -65,14 +66,15 @@ pub(super) struct Scanned {
     pub(super) end: End,
 }
 
-/// Reads batches of one segment from `position` on and verifies them. `next` is the lowest offset
-/// that may come.
+/// Reads batches of one segment from `position` on and verifies them. Offsets below the first of `due` are not
+/// due, nor is its end or one behind it.
 pub(super) fn scan_segment(
     segment: &Segment,
     position: u64,
-    next: Offset,
+    due: Range<Offset>,
     replay: &mut Replay,
 ) -> io::Result<Scanned> {
+    let next = due.start;
     let mut scanned = Scanned {
         position,
         next,
@@ -83,7 +85,10 @@ pub(super) fn scan_segment(
         return Ok(scanned);
     }
     let mut scan = Scan::new(segment.reader()?, position, file_len);
+    let mut stray = None;
+    let mut has_looked = false;
     loop {
+        let at = scan.position();
         let header = match scan.next_batch() {
             Ok(Some((header, _))) => header,
             Ok(None) => return Ok(scanned),
@@ -92,8 +97,16 @@ pub(super) fn scan_segment(
                 scanned.end = End::Torn(what.to_string());
                 return Ok(scanned);
             }
+            Err(ScanError::Misplaced { what, .. }) => {
+                scanned.end = End::Torn(what.to_string());
+                return Ok(scanned);
+            }
         };
-        if header.base_offset < scanned.next {
+        if header.base_offset > scanned.next && !has_looked {
+            has_looked = true;
+            stray = stray_behind_a_hole(segment, at, scanned.next..due.end)?;
+        }
+        if header.base_offset < scanned.next || stray == Some(at) {
             // A block of an older life of the disk, or of a cut that was not finished.
             let (found, wanted) = (header.base_offset, scanned.next);
             scanned.end = End::Torn(format!("offset {found} where {wanted} was due"));
@@ -102,6 +115,36 @@ pub(super) fn scan_segment(
         replay.apply(&header);
         scanned.position = scan.position();
         scanned.next = header.next_offset();
+    }
+}
+
+/// Where a batch behind a hole is not what should be there, if it shows: those that follow it go on with offsets
+/// that lie before its own. To end the log there tells whoever knows what was committed that it is damaged; behind it,
+/// records would be missing in its middle, and nobody would know. What is of an older life goes on before the hole.
+fn stray_behind_a_hole(
+    segment: &Segment,
+    position: u64,
+    due: Range<Offset>,
+) -> io::Result<Option<u64>> {
+    let mut scan = Scan::new(segment.reader()?, position, segment.size_bytes());
+    let mut next = due.start;
+    let mut hole = (position, next);
+    loop {
+        let at = scan.position();
+        let following = match scan.next_batch() {
+            Ok(Some((header, _))) if header.base_offset >= next => {
+                if header.base_offset > next {
+                    hole = (at, next);
+                }
+                next = header.next_offset();
+                continue;
+            }
+            Ok(Some((header, _))) => header.base_offset,
+            Ok(None) if next > due.end => due.end,
+            Ok(None) | Err(ScanError::Bad { .. } | ScanError::Misplaced { .. }) => return Ok(None),
+            Err(ScanError::Io { source, .. }) => return Err(source),
+        };
+        return Ok((following > hole.1).then_some(hole.0));
     }
 }
 
@@ -158,13 +201,14 @@ fn replay_headers(
     end: Offset,
     replay: &mut Replay,
 ) -> Result<(), ScanError> {
-    let position = match from <= segment.base() {
-        true => 0,
-        false => segment.start_for(from, false)?.position,
+    let start = match from <= segment.base() {
+        true => segment.all(),
+        false => segment.start_for(from, false)?,
     };
+    let position = start.position;
     let io = |source| ScanError::Io { position, source };
     let file = segment.reader().map_err(io)?;
-    let mut scan = Scan::new(file, position, segment.size_bytes());
+    let mut scan = Scan::in_order(file, &start);
     while let Some((header, _)) = scan.next_header()? {
         if header.base_offset >= end {
             return Ok(());

@@ -1,6 +1,7 @@
 //! One file of batches with its index. Written by the log's owner, read by anybody.
 
 mod index;
+pub(crate) mod order;
 pub(crate) mod scan;
 
 use std::io;
@@ -15,7 +16,8 @@ use freshet_types::Offset;
 use parking_lot::{Mutex, RwLock};
 
 use crate::LogConfig;
-use index::{Index, Start};
+use index::Index;
+use order::{Border, Start};
 use scan::{Scan, ScanError};
 
 /// Positions are 32 bits: a segment may hold this much and one more batch.
@@ -80,6 +82,7 @@ impl Segment {
     ) -> Self {
         let covered = u32::try_from(size_bytes).unwrap_or(u32::MAX);
         let index = Index::new(
+            base,
             covered,
             config.index_interval_bytes,
             config.segment_index_bytes,
@@ -167,27 +170,37 @@ impl Segment {
             return;
         }
         *self.file.lock() = None;
-        index.cut(u32::try_from(self.size_bytes()).unwrap_or(u32::MAX));
+        let end = index.end().offset;
+        index.cut(u32::try_from(self.size_bytes()).unwrap_or(u32::MAX), end);
     }
 
-    /// Batches were written; the file has `size_bytes` now.
-    pub(crate) fn grown(&self, batches: &[Indexed], size_bytes: u64) {
+    /// Batches were written; the file has `size_bytes` now, and the next batch begins at `end`.
+    pub(crate) fn grown(&self, batches: &[Indexed], size_bytes: u64, end: Offset) {
         let mut index = self.index.write();
         for batch in batches {
             index.add(*batch);
         }
+        index.grow(Border {
+            position: size_bytes,
+            offset: end,
+        });
         drop(index);
         self.size_bytes.store(size_bytes, Ordering::Release);
     }
 
-    /// The file was cut.
-    pub(crate) fn cut(&self, size_bytes: u64) {
+    /// The next segment, or the next batch, begins at `end`.
+    pub(crate) fn set_end(&self, end: Offset) {
+        self.index.write().set_end(end);
+    }
+
+    /// The file was cut, in front of the offset `end`.
+    pub(crate) fn cut(&self, size_bytes: u64, end: Offset) {
         self.size_bytes.store(size_bytes, Ordering::Release);
         // Behind the size: whoever knows of this cut keeps within it. In front of the locks: whoever
         // does not, and came in time to leave something, leaves it for the lines below to clear.
         self.cuts.fetch_add(1, Ordering::AcqRel);
         let position = u32::try_from(size_bytes).unwrap_or(u32::MAX);
-        self.index.write().cut(position);
+        self.index.write().cut(position, end);
         *self.cursors.lock() = Cursors::default();
         *self.max_time.lock() = None;
     }
@@ -212,19 +225,27 @@ impl Segment {
         }
     }
 
+    /// Where the batch that holds `offset` should start, by [`Segment::leave_cursor`].
+    pub(crate) fn cursor(&self, offset: Offset) -> Option<u64> {
+        let known = self.cursors.lock().places;
+        let here = known.iter().flatten().find(|(at, _)| *at == offset);
+        here.map(|&(_, position)| position)
+    }
+
+    /// From the first byte on.
+    pub(crate) fn all(&self) -> Start {
+        self.index.read().all()
+    }
+
     /// Where to start looking for `offset`. With `cached` it fails with `WouldBlock` where the
     /// index has to be loaded first.
     pub(crate) fn start_for(&self, offset: Offset, cached: bool) -> Result<Start, ScanError> {
-        let known = self.cursors.lock().places;
-        let here = known.iter().flatten().find(|(at, _)| *at == offset);
-        if let Some(&(_, position)) = here {
-            return Ok(Start {
-                position,
-                before: Some(position),
-            });
-        }
         let delta = u32::try_from(offset - self.base).unwrap_or(u32::MAX);
-        self.ask_index(cached, |index| index.by_offset(delta))
+        match self.ask_index(cached, |index| index.by_offset(delta)) {
+            // No index is made of damage; a walk from the first byte shows what is whole in front of it.
+            Err(ScanError::Bad { .. } | ScanError::Misplaced { .. }) => Ok(self.all()),
+            start => start,
+        }
     }
 
     /// A start with no timestamp of `target` or later in front of it. Waits for the device.
@@ -279,12 +300,12 @@ impl Segment {
     fn load_head(&self) -> Result<(), ScanError> {
         let _one = self.rebuild.lock();
         let cuts = self.cuts();
-        let (covers, mut builder) = {
+        let (covers, front, mut builder) = {
             let index = self.index.read();
             let Some(covers) = index.missing_head() else {
                 return Ok(());
             };
-            (covers, index.empty_head())
+            (covers, index.front(), index.empty_head())
         };
         if let Some(file) = self.read_index_file()
             && file.covers == covers
@@ -296,7 +317,7 @@ impl Segment {
             position: 0,
             source,
         })?;
-        let mut scan = Scan::new(file, 0, covers.into());
+        let mut scan = Scan::in_order(file, &front).believing();
         while let Some((header, position)) = scan.next_header()? {
             builder.add(self.indexed(&header, position));
         }
@@ -390,14 +411,15 @@ mod tests {
         let segment = Segment::new(disk, dir, 0, 300, &LogConfig::default());
         let cuts = segment.cuts();
         segment.leave_cursor(5, 200, cuts);
-        assert_eq!(segment.start_for(5, true).unwrap().position, 200);
-        segment.cut(100);
-        assert!(segment.start_for(5, true).is_err());
+        assert_eq!(segment.cursor(5), Some(200));
+        segment.cut(100, 4);
+        assert_eq!(segment.cursor(5), None);
         segment.leave_cursor(5, 200, cuts);
+        assert_eq!(segment.cursor(5), None);
         segment.set_head(Arc::default(), (100, cuts));
-        assert!(segment.start_for(5, true).is_err());
+        assert!(segment.start_for(4, true).is_err());
         segment.leave_cursor(5, 90, segment.cuts());
-        assert_eq!(segment.start_for(5, true).unwrap().position, 90);
+        assert_eq!(segment.cursor(5), Some(90));
         segment.set_head(Arc::default(), (100, segment.cuts()));
         assert_eq!(segment.start_for(4, true).unwrap().position, 0);
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use freshet_env::DiskFile;
 use freshet_records::{BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, crc32c};
 
+use super::order::{Misplaced, Order, Start};
+
 const CHUNK_BYTES: u64 = 256 * 1024;
 const SKIP_CHUNK_BYTES: u64 = 4096;
 
@@ -18,6 +20,9 @@ pub(crate) enum ScanError {
     /// No whole, valid batch starts here.
     #[error("at byte {position}: {what}")]
     Bad { position: u64, what: BatchError },
+    /// A batch starts here, but another one should.
+    #[error("at byte {position}: {what}")]
+    Misplaced { position: u64, what: Misplaced },
 }
 
 /// Reads batches from a range of a file. Memory: one chunk, or one batch where batches are wanted
@@ -32,10 +37,14 @@ pub(crate) struct Scan {
     /// Never wait for the device; the walk then fails with `WouldBlock`.
     cached: bool,
     next_chunk_bytes: u64,
+    /// None: anything goes.
+    order: Option<Order>,
+    /// Up to here holes are believed.
+    believed: u64,
 }
 
 impl Scan {
-    /// Over `from..end`; a batch must start at `from`.
+    /// Over `from..end`; a batch must start at `from`. Offsets are not looked at.
     pub(crate) fn new(file: Arc<dyn DiskFile>, from: u64, end: u64) -> Self {
         Self {
             file,
@@ -45,7 +54,25 @@ impl Scan {
             chunk_at: from,
             cached: false,
             next_chunk_bytes: SKIP_CHUNK_BYTES,
+            order: None,
+            believed: end,
         }
+    }
+
+    /// From `start` to the end of its segment; offsets must be in order. In front of a batch behind a hole the walk
+    /// looks at what follows, once up to each border.
+    pub(crate) fn in_order(file: Arc<dyn DiskFile>, start: &Start) -> Self {
+        Self {
+            order: Some(Order::new(start)),
+            believed: 0,
+            ..Self::new(file, start.position, start.end.position)
+        }
+    }
+
+    /// Believes holes: for walks that count for nothing unless they come to the end.
+    pub(crate) fn believing(mut self) -> Self {
+        self.believed = self.end;
+        self
     }
 
     /// Never waits for the device.
@@ -76,6 +103,7 @@ impl Scan {
             return Err(bad(at, what));
         }
         self.position += header.size_bytes as u64;
+        self.check_order(&header, at)?;
         // Small batches are read many at a time; large ones are skipped over.
         self.next_chunk_bytes = if header.size_bytes < 32 * 1024 {
             CHUNK_BYTES
@@ -83,6 +111,28 @@ impl Scan {
             SKIP_CHUNK_BYTES
         };
         Ok(Some((header, at)))
+    }
+
+    fn check_order(&mut self, header: &BatchHeader, at: u64) -> Result<(), ScanError> {
+        let Some(order) = &mut self.order else {
+            return Ok(());
+        };
+        let border = order.border().position;
+        let is_hole = order.take(header).map_err(|what| {
+            self.position = at;
+            ScanError::Misplaced { position: at, what }
+        })?;
+        if !is_hole || at < self.believed {
+            return Ok(());
+        }
+        let mut ahead = Self {
+            order: Some(order.clone()),
+            cached: self.cached,
+            ..Self::new(Arc::clone(&self.file), self.position, border)
+        };
+        while ahead.next_header()?.is_some() {}
+        self.believed = border;
+        Ok(())
     }
 
     /// The next batch whole, with its checksum verified.

@@ -1,5 +1,6 @@
 //! Reading batches: from the hot tail, else from a segment file.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use freshet_types::Offset;
 use super::buffers::{Buffer, Buffers};
 use super::{Fetched, Read, ReadSpec, Shared};
 use crate::segment::Segment;
+use crate::segment::order::{Order, Start};
 use crate::segment::scan::{Scan, ScanError};
 use crate::{LogError, ReadError};
 
@@ -88,7 +90,10 @@ impl Shared {
                     return Ok(Some(fetched));
                 }
                 Err(Miss::Cold) => return Ok(None),
-                Err(Miss::Failed(error)) if still => return Err(error),
+                Err(Miss::Failed(error)) if still => {
+                    self.tell_corrupt(&error);
+                    return Err(error);
+                }
                 Ok(_) | Err(Miss::Moved | Miss::Failed(_)) => {}
             }
         }
@@ -116,13 +121,7 @@ impl Shared {
             let Some((segment, next_base)) = self.segment_for(from) else {
                 return Ok(empty(spec.from));
             };
-            let found = self.fetch_from(&segment, spec, from, cached);
-            if matches!(found, Err(Miss::Failed(ReadError::Corrupt { .. }))) {
-                // The place was learnt from an earlier read, which may have been of another one: the next
-                // read looks for it anew.
-                segment.forget_cursor(from);
-            }
-            if let Some(fetched) = found? {
+            if let Some(fetched) = self.fetch_from(&segment, spec, from, cached)? {
                 let bytes = fetched.bytes as u64;
                 self.context.metrics.count_file_read(bytes);
                 return Ok(fetched);
@@ -165,41 +164,29 @@ impl Shared {
         let cuts = segment.cuts();
         let size = segment.size_bytes();
         let file = self.open_segment(segment).map_err(from_io)?;
-        let start = segment
-            .start_for(from, cached)
-            .map_err(|e| self.scan_miss(from, e))?;
         let reader = Reader {
             file,
             buffers: &self.context.buffers,
             size,
             cached,
         };
-        // The batch is within one index step of the start; reading that much more saves a search.
-        let ahead = start
-            .before
-            .unwrap_or(size)
-            .min(size)
-            .saturating_sub(start.position);
-        let (position, chunk, chunk_at) = if ahead <= spec.max_bytes as u64 {
-            let want = (spec.max_bytes as u64 + ahead).max(MIN_CHUNK_BYTES);
-            let chunk = reader.chunk(start.position, want)?;
-            match skip_to(&chunk, from) {
-                Some(at) => (start.position + at as u64, chunk, start.position),
-                None => self.search(&reader, start.position, from, spec)?,
-            }
-        } else {
-            self.search(&reader, start.position, from, spec)?
+        let remembered = reader.remembered(segment, from, spec)?;
+        let (position, mut chunk) = match remembered {
+            Some(found) => found,
+            None => match self.look_up(&reader, segment, from, spec)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
-        if position >= size {
-            return Ok(None);
+        let header = BatchHeader::parse(&chunk).map_err(|what| corrupt(from, &what))?;
+        let (needed, left) = (header.size_bytes, size - position);
+        if needed as u64 > left {
+            let what = BatchError::Truncated {
+                needed_bytes: needed,
+                present_bytes: usize::try_from(left).unwrap_or(usize::MAX),
+            };
+            return Err(corrupt(from, &what));
         }
-        let skip = usize::try_from(position - chunk_at).unwrap_or(usize::MAX);
-        let mut chunk = chunk.into_bytes();
-        let mut chunk = chunk.split_off(skip.min(chunk.len()));
-        let needed = BatchHeader::parse(&chunk).map(|header| header.size_bytes);
-        let needed = needed
-            .unwrap_or(HEADER_BYTES)
-            .min(usize::try_from(size - position).unwrap_or(usize::MAX));
         if needed > chunk.len() {
             if !spec.at_least_one && needed > spec.max_bytes {
                 return Ok(Some(empty(spec.from)));
@@ -214,57 +201,105 @@ impl Shared {
         Ok(Some(fetched))
     }
 
-    /// Walks headers to the batch that holds `from`: its position, and a chunk that starts there.
+    /// Where the batch lies that holds `from`, or the first one behind, and what begins there: a header at
+    /// least. `None` when there is none.
+    fn look_up(
+        &self,
+        reader: &Reader<'_>,
+        segment: &Segment,
+        from: Offset,
+        spec: &ReadSpec,
+    ) -> Result<Option<(u64, Bytes)>, Miss> {
+        let start = segment
+            .start_for(from, reader.cached)
+            .map_err(|e| scan_miss(from, e))?;
+        // The batch is within one index step of the start; reading that much more saves a search.
+        let ahead = start.border().position.min(reader.size);
+        let ahead = ahead.saturating_sub(start.position);
+        if ahead <= spec.max_bytes as u64 {
+            let want = (spec.max_bytes as u64 + ahead).max(MIN_CHUNK_BYTES);
+            let chunk = reader.chunk(start.position, want)?;
+            if let Some(at) = skip_to(&chunk, &start, from) {
+                let chunk = chunk.into_bytes().split_off(at);
+                return Ok(Some((start.position + at as u64, chunk)));
+            }
+        }
+        self.search(reader, &start, from, spec)
+    }
+
+    /// The same by walking headers, which also looks behind holes and says what is wrong.
     fn search(
         &self,
         reader: &Reader<'_>,
-        start: u64,
+        start: &Start,
         from: Offset,
         spec: &ReadSpec,
-    ) -> Result<(u64, Buffer, u64), Miss> {
-        let mut scan = Scan::new(Arc::clone(&reader.file), start, reader.size);
+    ) -> Result<Option<(u64, Bytes)>, Miss> {
+        let mut scan = Scan::in_order(Arc::clone(&reader.file), start);
         if reader.cached {
             scan = scan.cached_only();
         }
-        loop {
-            match scan.next_header().map_err(|e| self.scan_miss(from, e))? {
-                Some((header, _)) if header.next_offset() <= from => {}
-                Some((_, position)) => {
-                    let want = (spec.max_bytes as u64).max(MIN_CHUNK_BYTES);
-                    return Ok((position, reader.chunk(position, want)?, position));
+        let mut in_front = None;
+        let found = loop {
+            match scan.next_header().map_err(|e| scan_miss(from, e))? {
+                Some((header, position)) if header.next_offset() <= from => {
+                    in_front = Some(position..position + header.size_bytes as u64);
                 }
-                None => return Ok((reader.size, reader.buffers.take(0), reader.size)),
+                found => break found,
             }
+        };
+        let is_hole = found.is_none_or(|(header, _)| header.base_offset > from);
+        if let Some(range) = in_front.filter(|_| is_hole) {
+            // What is asked may be in there, if its length in offsets is damaged.
+            let mut whole = Scan::new(Arc::clone(&reader.file), range.start, range.end);
+            if reader.cached {
+                whole = whole.cached_only();
+            }
+            whole.next_batch().map_err(|e| scan_miss(from, e))?;
+        }
+        match found {
+            Some((_, position)) if position < reader.size => {
+                Ok(Some((position, reader.batch(position, spec)?)))
+            }
+            // What has been appended meanwhile is not asked for.
+            Some(_) | None => Ok(None),
         }
     }
 
-    /// Verifies and counts the whole batches at the start of `chunk`, within the spec's limits.
+    /// Verifies and counts the whole batches at the start of `chunk`, within the spec's limits. The first one
+    /// is whole and where it belongs.
     fn take_batches(&self, chunk: Bytes, spec: &ReadSpec) -> Result<Fetched, Miss> {
         let mut taken = 0;
         let mut next = spec.from;
         while let Ok(header) = BatchHeader::parse(&chunk[taken..]) {
             let until = taken + header.size_bytes;
             let fits = until <= spec.max_bytes || (taken == 0 && spec.at_least_one);
-            if !fits || until > chunk.len() || header.next_offset() > spec.upper_bound {
+            if !fits || until > chunk.len() {
+                break;
+            }
+            let is_first = taken == 0;
+            let reaches_bound = header.next_offset() > spec.upper_bound;
+            // Behind a hole, or damage: the next read looks which.
+            if !is_first && (reaches_bound || header.base_offset != next) {
                 break;
             }
             let computed = crc32c(&chunk[taken + CRC_FROM..until]);
             if computed != header.crc {
                 let stored = header.crc;
-                if taken > 0 {
+                if !is_first {
                     // Hand out what is whole; the next read meets the damage first.
                     break;
                 }
-                return Err(self.corrupt(next, &BatchError::Crc { stored, computed }));
+                return Err(corrupt(next, &BatchError::Crc { stored, computed }));
+            }
+            // Only now: a damaged length in offsets would have it wait for ever.
+            if reaches_bound {
+                break;
             }
             taken = until;
             next = header.next_offset();
         }
         if taken == 0 {
-            // Below the upper bound everything was a whole batch when it was written.
-            if let Err(error) = BatchHeader::parse(&chunk) {
-                return Err(self.corrupt(next, &error));
-            }
             return Ok(empty(spec.from));
         }
         Ok(Fetched {
@@ -276,24 +311,20 @@ impl Shared {
         })
     }
 
-    fn corrupt(&self, offset: Offset, what: &BatchError) -> Miss {
-        self.context.metrics.count_corrupt_read();
-        tracing::error!(log = %self.name, offset, %what, "a stored batch is damaged");
-        let what = what.to_string().into();
-        Miss::Failed(ReadError::Corrupt { offset, what })
-    }
-
-    fn scan_miss(&self, offset: Offset, error: ScanError) -> Miss {
-        match error {
-            ScanError::Io { source, .. } => from_io(source),
-            ScanError::Bad { what, .. } => self.corrupt(offset, &what),
+    fn tell_corrupt(&self, error: &ReadError) {
+        if let ReadError::Corrupt { offset, what } = error {
+            self.context.metrics.count_corrupt_read();
+            tracing::error!(log = %self.name, offset, %what, "a stored batch is damaged");
         }
     }
 
     /// A scan's error for a reader that waits for the device.
     pub(super) fn scan_failed(&self, offset: Offset, error: ScanError) -> ReadError {
-        match self.scan_miss(offset, error) {
-            Miss::Failed(error) => error,
+        match scan_miss(offset, error) {
+            Miss::Failed(error) => {
+                self.tell_corrupt(&error);
+                error
+            }
             Miss::Cold | Miss::Moved => ReadError::Io {
                 reason: "the segment went away".into(),
             },
@@ -311,6 +342,37 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// What lies where an earlier read has stopped, if it begins there as it should. That read may have been of
+    /// another place.
+    fn remembered(
+        &self,
+        segment: &Segment,
+        from: Offset,
+        spec: &ReadSpec,
+    ) -> Result<Option<(u64, Bytes)>, Miss> {
+        let Some(position) = segment.cursor(from) else {
+            return Ok(None);
+        };
+        if position.saturating_add(HEADER_BYTES as u64) <= self.size {
+            let bytes = self.batch(position, spec)?;
+            if BatchHeader::parse(&bytes).is_ok_and(|header| header.base_offset == from) {
+                return Ok(Some((position, bytes)));
+            }
+        }
+        segment.forget_cursor(from);
+        Ok(None)
+    }
+
+    /// What is wanted of the batches from `position` on: a header at least.
+    fn batch(&self, position: u64, spec: &ReadSpec) -> Result<Bytes, Miss> {
+        let want = (spec.max_bytes as u64).max(MIN_CHUNK_BYTES);
+        let bytes = self.chunk(position, want)?;
+        if bytes.len() >= HEADER_BYTES {
+            return Ok(bytes.into_bytes());
+        }
+        Ok(self.exactly(position, HEADER_BYTES)?.into_bytes())
+    }
+
     /// At most `want` bytes; fewer at the end, or where less is cached.
     fn chunk(&self, position: u64, want: u64) -> Result<Buffer, Miss> {
         let want = want.min(self.size.saturating_sub(position));
@@ -350,12 +412,26 @@ impl Reader<'_> {
     }
 }
 
-/// Where in `chunk` the batch starts that holds `from`; `None` when it is not in there.
-fn skip_to(chunk: &[u8], from: Offset) -> Option<usize> {
-    let mut at = 0;
+fn corrupt(offset: Offset, what: &dyn fmt::Display) -> Miss {
+    let what = what.to_string().into();
+    Miss::Failed(ReadError::Corrupt { offset, what })
+}
+
+fn scan_miss(offset: Offset, error: ScanError) -> Miss {
+    match error {
+        ScanError::Io { source, .. } => from_io(source),
+        error => corrupt(offset, &error),
+    }
+}
+
+/// Where in `chunk` the batch starts that holds `from`; `None` when it is not in there, or may not be
+/// what it seems.
+fn skip_to(chunk: &[u8], start: &Start, from: Offset) -> Option<usize> {
+    let (mut at, mut order) = (0, Order::new(start));
     while let Ok(header) = BatchHeader::parse(chunk.get(at..)?) {
+        let is_hole = order.take(&header).ok()?;
         if header.next_offset() > from {
-            return Some(at);
+            return (!is_hole && header.base_offset <= from).then_some(at);
         }
         at += header.size_bytes;
     }

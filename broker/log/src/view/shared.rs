@@ -84,6 +84,12 @@ pub(crate) struct SharedSpec {
 impl Shared {
     /// Everything in the log is durable.
     pub(crate) fn new(spec: SharedSpec) -> Self {
+        let ends = spec.segments.iter().skip(1).map(|next| next.base());
+        let ends = ends.chain([spec.log_end]);
+        spec.segments
+            .iter()
+            .zip(ends)
+            .for_each(|(segment, end)| segment.set_end(end));
         Self {
             name: spec.name,
             topic_id: spec.topic_id,

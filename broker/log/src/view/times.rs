@@ -10,6 +10,7 @@ use freshet_types::{Offset, Timestamp};
 use super::{Shared, TimeQuery, TimedOffset};
 use crate::ReadError;
 use crate::segment::Segment;
+use crate::segment::order::Start;
 use crate::segment::scan::Scan;
 
 /// A stored batch passed `max.message.bytes` when compressed; this bounds what it may become.
@@ -66,7 +67,7 @@ impl Shared {
                 continue;
             }
             let start = segment.start_for_time(target).map_err(failed)?;
-            let found = self.first_in(segment, start.position, target, bounds)?;
+            let found = self.first_in(segment, &start, target, bounds)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -74,15 +75,15 @@ impl Shared {
         Ok(None)
     }
 
-    /// The first record from `position` on with a timestamp of `target` or later.
+    /// The first record from `start` on with a timestamp of `target` or later.
     fn first_in(
         &self,
         segment: &Arc<Segment>,
-        position: u64,
+        start: &Start,
         target: Timestamp,
         bounds: Bounds,
     ) -> Result<Option<TimedOffset>, ReadError> {
-        let mut scan = self.scan(segment, position)?;
+        let mut scan = self.scan(segment, start)?;
         loop {
             let next = scan.next_header();
             let next = next.map_err(|error| self.scan_failed(segment.base(), error))?;
@@ -146,7 +147,7 @@ impl Shared {
         segment: &Arc<Segment>,
         bounds: Bounds,
     ) -> Result<Option<Timestamp>, ReadError> {
-        let mut scan = self.scan(segment, 0)?;
+        let mut scan = self.scan(segment, &segment.all())?;
         let mut best = None;
         loop {
             let next = scan.next_header();
@@ -197,9 +198,8 @@ impl Shared {
         Ok(None)
     }
 
-    fn scan(&self, segment: &Arc<Segment>, position: u64) -> Result<Scan, ReadError> {
-        let size = segment.size_bytes();
-        Ok(Scan::new(self.segment_file(segment)?, position, size))
+    fn scan(&self, segment: &Arc<Segment>, start: &Start) -> Result<Scan, ReadError> {
+        Ok(Scan::in_order(self.segment_file(segment)?, start))
     }
 
     fn segment_file(

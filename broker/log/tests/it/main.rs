@@ -14,6 +14,7 @@ mod faulty;
 mod here;
 mod lives;
 mod many;
+mod misplaced;
 mod reads;
 mod recovery;
 mod retention;

@@ -238,9 +238,14 @@ impl Partition {
                 "records that were committed are cut: the leader does not have them"
             );
         }
-        let end = self
+        let cut = self
             .change(epoch, |done| self.log().truncate(to, done))
-            .await?;
+            .await;
+        let end = cut.inspect_err(|error| {
+            if let FollowError::Log(LogError::Corrupt { .. }) = error {
+                self.tell_damage(error);
+            }
+        })?;
         if end < self.replica.high_watermark() {
             self.tell_committed(epoch, end);
         }

@@ -1,12 +1,19 @@
 //! The index against a plain list of batches.
 
+use std::sync::LazyLock;
+
+use freshet_records::{BatchBuilder, BatchHeader, Codec, NewRecord};
 use proptest::prelude::*;
 
+use super::super::order::Order;
 use super::*;
+
+const BASE: Offset = 70;
 
 #[derive(Debug, Clone, Copy)]
 struct Model {
     delta: u32,
+    count: u32,
     position: u32,
     size: u32,
     time: i64,
@@ -18,6 +25,7 @@ fn batches() -> impl Strategy<Value = Vec<Model>> {
         let step = |(count, size, time)| {
             let model = Model {
                 delta,
+                count,
                 position,
                 size,
                 time,
@@ -44,7 +52,7 @@ fn index(list: &[Model], opened: usize) -> Index {
         || list.last().map_or(0, |m| m.position + m.size),
         |m| m.position,
     );
-    let mut index = Index::new(head_end, 4096, 64 * 16);
+    let mut index = Index::new(BASE, head_end, 4096, 64 * 16);
     let mut head = index.empty_head();
     list[..opened].iter().for_each(|m| head.add(indexed(m)));
     if opened > 0 {
@@ -52,8 +60,52 @@ fn index(list: &[Model], opened: usize) -> Index {
     }
     index.set_head(head.finish(), head_end);
     list[opened..].iter().for_each(|m| index.add(indexed(m)));
+    index.grow(end(list));
     index
 }
+
+fn end(list: &[Model]) -> Border {
+    let last = list.last().unwrap();
+    Border {
+        position: u64::from(last.position + last.size),
+        offset: BASE + i64::from(last.delta + last.count),
+    }
+}
+
+/// Batches from a place on are in order, as far as they go, and one that says another offset is not.
+fn holds(start: &Start, list: &[Model]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(start.end, end(list));
+    let (mut right, mut wrong) = (Order::new(start), Order::new(start));
+    let behind = list
+        .iter()
+        .filter(|m| u64::from(m.position) >= start.position);
+    for model in behind {
+        prop_assert_eq!(right.take(&header(model, 0)), Ok(false));
+    }
+    let first = list
+        .iter()
+        .find(|m| u64::from(m.position) == start.position);
+    let first = first.unwrap();
+    prop_assert!(wrong.take(&header(first, -1)).is_err());
+    let later = Order::new(start).take(&header(first, 1));
+    prop_assert_eq!(later.is_err(), start.exact);
+    Ok(())
+}
+
+fn header(model: &Model, shift: i64) -> BatchHeader {
+    BatchHeader {
+        base_offset: BASE + i64::from(model.delta) + shift,
+        size_bytes: usize::try_from(model.size).unwrap(),
+        last_offset_delta: i32::try_from(model.count).unwrap() - 1,
+        ..*ANY_HEADER
+    }
+}
+
+static ANY_HEADER: LazyLock<BatchHeader> = LazyLock::new(|| {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(&NewRecord::default()).unwrap();
+    *builder.finish().unwrap().header()
+});
 
 proptest! {
     #[test]
@@ -66,8 +118,9 @@ proptest! {
         for model in &list {
             let start = index.by_offset(model.delta).unwrap();
             prop_assert!(start.position <= u64::from(model.position));
-            prop_assert!(start.before.is_none_or(|b| b > u64::from(model.position)));
+            prop_assert!(start.before.is_none_or(|b| b.position > u64::from(model.position)));
             prop_assert!(list.iter().any(|m| u64::from(m.position) == start.position));
+            holds(&start, &list)?;
         }
         let first = list.iter().find(|m| m.time >= target);
         let start = index.by_time(Timestamp(target)).unwrap();
@@ -96,7 +149,7 @@ proptest! {
     ) {
         let parts = index(&list, opened.index(list.len()));
         let end = list.last().map_or(0, |m| m.position + m.size);
-        let mut whole = Index::new(end, 4096, 64 * 16);
+        let mut whole = Index::new(BASE, end, 4096, 64 * 16);
         whole.set_head(Arc::new(parts.whole().unwrap()), end);
         prop_assert_eq!(whole.max(), parts.max());
         let first = list.iter().find(|m| m.time >= target);
@@ -107,7 +160,7 @@ proptest! {
 
 #[test]
 fn a_missing_head_is_asked_for_only_when_needed() {
-    let mut index = Index::new(5000, 4096, 1 << 20);
+    let mut index = Index::new(BASE, 5000, 4096, 1 << 20);
     assert_eq!(index.by_offset(0), None);
     index.add(Indexed {
         delta: 50,
@@ -132,7 +185,7 @@ fn a_missing_head_is_asked_for_only_when_needed() {
 
 #[test]
 fn a_cut_leaves_a_head_to_rebuild() {
-    let mut index = Index::new(0, 4096, 1 << 20);
+    let mut index = Index::new(BASE, 0, 4096, 1 << 20);
     for i in 0..3 {
         index.add(Indexed {
             delta: i,
@@ -140,9 +193,11 @@ fn a_cut_leaves_a_head_to_rebuild() {
             max_timestamp: Timestamp(9 - i64::from(i)),
         });
     }
-    index.cut(5000);
+    index.cut(5000, BASE + 1);
+    assert_eq!(index.front().border(), index.end());
+    assert_eq!(index.end().offset, BASE + 1);
     assert_eq!(index.missing_head(), Some(5000));
-    index.cut(0);
+    index.cut(0, BASE);
     assert_eq!(index.missing_head(), None);
     assert_eq!(index.max(), Some(None));
 }

@@ -237,6 +237,12 @@ impl<M: Agreeable> Raft<M> {
         self.inbox.greeting()
     }
 
+    /// The bytes that ask another one for its greeting: a request that touches neither its log nor
+    /// its disk, for whoever wants to know how far it is.
+    pub fn ask_who(&self, peer: &Peer) -> Result<Bytes, MessageError> {
+        self.greeting().ask_who(peer.id)
+    }
+
     pub(super) fn link(&self) -> &dyn PeerLink {
         self.doors.link.as_ref()
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::{Clock, Disk};
@@ -200,6 +201,11 @@ impl<M: Agreeable> Raft<M> {
             end,
             tasks,
         })
+    }
+
+    /// Between two signs of life of a leader. All times of the quorum grow with it.
+    pub fn heartbeat(&self) -> Duration {
+        self.options.heartbeat
     }
 
     /// Whether this node knows of any quorum: it was formed, or taken in.

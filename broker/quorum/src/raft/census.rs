@@ -97,6 +97,7 @@ impl Greeting {
             to,
             kind: Kind::Hello,
             body: Bytes::new(),
+            lease: Duration::ZERO,
         };
         letter.to_bytes()
     }

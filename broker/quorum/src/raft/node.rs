@@ -466,6 +466,7 @@ fn post(doors: &RaftDoors, cluster: ClusterId, me: PeerId, options: &RaftOptions
         link: Arc::clone(&doors.link),
         cluster,
         me,
+        lease: options.election_max,
         chunk_bytes: options.chunk_bytes.max(1),
         chunk_timeout: options.chunk_timeout,
         book: Book::default(),

@@ -29,6 +29,8 @@ freshet_types::removable! {
         OldDisksAreMended,
         /// A log of several voters is not decided on by one alone.
         SoloStaysOut,
+        /// A voter votes for nobody else for as long as the leader that it heard trusts its word.
+        LeasesAreKept,
         /// A leader that hears of no majority gives the lead away.
         DeafLeadersGo,
         /// A disk whose node was heard a moment ago is not replaced.

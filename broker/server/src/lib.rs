@@ -10,7 +10,7 @@ mod stop;
 
 pub use kafka::{
     Api, Context, Identity, Operation, Parts, PeerAnswered, PeerDoor, QuorumFace, Quota, Readiness,
-    VotersAnswer, reference_markdown, served,
+    RoundTrips, VotersAnswer, reference_markdown, served,
 };
 pub use serve::{Faces, Listeners, serve, serve_idle};
 pub use stop::{Stop, Stopper};

@@ -6,6 +6,7 @@ mod exposition;
 mod kafka_tier_page;
 mod log_page;
 mod partition_page;
+mod quorum_page;
 mod replication_page;
 mod tier_page;
 mod topic_page;
@@ -211,6 +212,7 @@ impl Metrics {
             directory_page::render(dirs, &open, &context.partitions),
             partition_page::render(open, lags),
             replication_page::render(context, &self.cluster),
+            quorum_page::render(context),
             tier_page::render(&context.partitions),
             log_page::render(context.writers.metrics()),
             freshet_env::process::exposition(),

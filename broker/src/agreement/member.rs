@@ -13,7 +13,9 @@ use freshet_env::{Reactors, within};
 use freshet_metadata::{BrokerListener, MetadataMachine, MetadataOptions, SessionOptions};
 use freshet_partition::ManifestKeeper;
 use freshet_peers::chronicle;
-use freshet_peers::quorum::{Caller, Door, Face, FailureDetector, PeerRoom, Relay, TcpLink};
+use freshet_peers::quorum::{
+    Caller, Door, Face, FailureDetector, PeerRoom, Relay, RoundTrips, TcpLink,
+};
 use freshet_quorum::identity::{self, Identity};
 use freshet_quorum::{
     Census, Endpoint, Greeting, Named, Peer, PeerId, PeerLink, Quorum, QuorumError, QuorumStatus,
@@ -47,6 +49,8 @@ pub(crate) struct Member {
     /// Tells who comes and goes, while this node decides.
     chronicle: JoinHandle<()>,
     detector: JoinHandle<()>,
+    /// Of a controller.
+    round_trips: Option<Measuring>,
     /// One thread for all of it: a heartbeat passes through a dozen tasks, and each would wake
     /// another thread. Dropped last.
     reactors: Reactors,
@@ -91,6 +95,10 @@ impl Member {
         census.settle(&raft).await?;
         know_everything(&raft, &census, NEWS.max(round_trip(wanted) * NEWS_TRIPS)).await?;
         let detector = tokio::spawn(FailureDetector::new(&raft, &room).run());
+        let round_trips = match caller {
+            Caller::Controller => Some(Measuring::begin(&raft, &link, round_trip(wanted))),
+            Caller::Broker => None,
+        };
         let relay = Relay::new(identity.node_id, Arc::clone(&raft), link);
         let relay = Arc::new(relay);
         let quorum = Arc::clone(&relay) as Arc<dyn Quorum<MetadataMachine>>;
@@ -102,6 +110,7 @@ impl Member {
             doors: opened,
             chronicle,
             detector,
+            round_trips,
             reactors,
         };
         Ok((identity, member))
@@ -142,7 +151,10 @@ impl Member {
     }
 
     pub(super) fn face(&self) -> Arc<dyn server::QuorumFace> {
-        Arc::new(VotersFace(Arc::clone(&self.relay)))
+        Arc::new(VotersFace {
+            relay: Arc::clone(&self.relay),
+            round_trips: self.round_trips.as_ref().map(|it| Arc::clone(&it.of)),
+        })
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn server::PeerDoor>> {
@@ -155,6 +167,9 @@ impl Member {
 
     pub(super) async fn leave(self) {
         self.detector.abort();
+        if let Some(measuring) = &self.round_trips {
+            measuring.task.abort();
+        }
         self.raft.stop().await;
         self.chronicle.abort();
         self.room.close();
@@ -187,19 +202,44 @@ impl server::PeerDoor for BrokersDoor {
 }
 
 /// The quorum as administrators see it, from wherever they ask.
-struct VotersFace(Arc<Relay>);
+struct VotersFace {
+    relay: Arc<Relay>,
+    round_trips: Option<Arc<RoundTrips>>,
+}
 
 impl server::QuorumFace for VotersFace {
     fn status(&self) -> server::VotersAnswer<'_, QuorumStatus> {
-        Box::pin(async { Ok(self.0.status().await) })
+        Box::pin(async { Ok(self.relay.status().await) })
+    }
+
+    fn round_trips(&self) -> Option<server::RoundTrips> {
+        let measured = self.round_trips.as_ref()?;
+        Some(server::RoundTrips {
+            limit: measured.limit(),
+            usual: measured.usual(),
+        })
     }
 
     fn add(&self, peer: Peer, as_voter: bool) -> server::VotersAnswer<'_, ()> {
-        Box::pin(self.0.add(peer, as_voter))
+        Box::pin(self.relay.add(peer, as_voter))
     }
 
     fn remove(&self, id: PeerId) -> server::VotersAnswer<'_, ()> {
-        Box::pin(self.0.remove(id))
+        Box::pin(self.relay.remove(id))
+    }
+}
+
+/// How far it is to the other controllers, being measured.
+struct Measuring {
+    of: Arc<RoundTrips>,
+    task: JoinHandle<()>,
+}
+
+impl Measuring {
+    fn begin(raft: &Arc<Raft<MetadataMachine>>, link: &Arc<TcpLink>, limit: Duration) -> Self {
+        let of = RoundTrips::new(raft, link, limit);
+        let task = tokio::spawn(Arc::clone(&of).run());
+        Self { of, task }
     }
 }
 

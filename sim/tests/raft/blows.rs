@@ -1,5 +1,6 @@
 //! What may happen to a quorum, within what it promises to survive.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use freshet_quorum::{Peer, RaftOptions};
@@ -41,6 +42,18 @@ impl Storm {
         };
         storm.boot_all().await;
         storm
+    }
+
+    /// Has these nodes be told another way between them, and restarts all if there are any.
+    pub(crate) async fn restart_with(&mut self, ways: BTreeMap<NodeId, Duration>) {
+        if ways.is_empty() {
+            return;
+        }
+        self.cluster.ways = ways;
+        for node in self.cluster.nodes() {
+            self.cluster.crash(node);
+        }
+        self.boot_all().await;
     }
 
     /// Starts all that are down, and those whose disk lost power under them.

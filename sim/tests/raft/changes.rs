@@ -218,3 +218,36 @@ fn empty_controllers_far_from_each_other_form_a_quorum_and_take_a_new_disk_in() 
         new_disks_vote_alone(&cluster, 31).await;
     });
 }
+
+/// It is sent a snapshot in pieces, for longer than one request to be taken in lasts.
+#[test]
+fn a_new_disk_far_away_goes_on_catching_up_until_it_votes() {
+    let way = Duration::from_secs(1);
+    let far = RaftOptions {
+        seat: Seat::Task,
+        snapshot_after_bytes: 300,
+        kept_entries: 2,
+        chunk_bytes: 128,
+        ..RaftOptions::across(way)
+    };
+    run(34, async || {
+        let mut cluster = Cluster::formed(34, 3, far).await;
+        cluster.add_all(0..80).await;
+        cluster.net.set_weather(Weather {
+            delay_ms: (400, 500),
+            ..Weather::FINE
+        });
+        let (leader, _) = cluster.leader(10 * SECOND).await;
+        let fourth = NodeId(4);
+        cluster.add_host(fourth);
+        cluster.boot(fourth).await;
+        let raft = cluster.raft(leader).unwrap();
+        let behind = raft.add(cluster.peer(fourth), true).await;
+        let peer = cluster.peer(fourth).id;
+        assert_eq!(behind, Err(VotersError::Behind(peer)));
+        cluster.settle(fourth, &cluster.nodes(), &Lost::default());
+        wait(90_000).await;
+        new_disks_vote_alone(&cluster, 34).await;
+        assert_eq!(cluster.leader(SECOND).await.0, leader);
+    });
+}

@@ -58,6 +58,9 @@ pub(crate) struct Cluster {
     pub(crate) net: Net,
     pub(crate) history: History,
     pub(crate) options: RaftOptions,
+    /// What nodes are told at their next start of how far they are from each other; else `options` says
+    /// it.
+    pub(crate) ways: BTreeMap<NodeId, Duration>,
     seed: u64,
     start: Instant,
     hosts: BTreeMap<NodeId, Host>,
@@ -89,6 +92,7 @@ impl Cluster {
             net,
             history,
             options,
+            ways: BTreeMap::new(),
             seed,
             start,
             hosts,
@@ -175,9 +179,21 @@ impl Cluster {
         self.history.note(self.now(), what);
     }
 
+    fn options_of(&self, node: NodeId) -> RaftOptions {
+        let options = self.options;
+        let far = |way: &Duration| RaftOptions {
+            seat: options.seat,
+            snapshot_after_bytes: options.snapshot_after_bytes,
+            kept_entries: options.kept_entries,
+            chunk_bytes: options.chunk_bytes,
+            ..RaftOptions::across(*way)
+        };
+        self.ways.get(&node).map_or(options, far)
+    }
+
     /// Starts the process of a node.
     pub(crate) async fn boot(&mut self, node: NodeId) {
-        let (peer, options) = (self.peer(node), self.options);
+        let (peer, options) = (self.peer(node), self.options_of(node));
         let host = self.hosts.get_mut(&node).unwrap();
         host.life += 1;
         host.gate = Gate::default();

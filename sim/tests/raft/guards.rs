@@ -25,6 +25,9 @@ fn proof(guard: Guard) -> Proof {
         Guard::OldDisksAreMended => {
             named!(rules::a_follower_whose_disk_is_of_yesterday_is_sent_what_it_has_lost)
         }
+        Guard::LeasesAreKept => {
+            named!(rules::a_leader_that_is_cut_off_answers_nothing_old_to_those_of_shorter_times)
+        }
         Guard::DeafLeadersGo => named!(rules::a_leader_that_hears_nobody_is_replaced),
         Guard::SoloStaysOut => named!(scenarios::the_log_of_one_becomes_that_of_three),
         Guard::LivingStay | Guard::OneVoteForEach => {

@@ -168,6 +168,41 @@ pub(crate) fn a_leader_that_is_cut_off_answers_nothing_that_is_old() {
     }
 }
 
+/// The setting is changed on one node after the other, and one that has the new value leads.
+#[test]
+pub(crate) fn a_leader_that_is_cut_off_answers_nothing_old_to_those_of_shorter_times() {
+    for seed in 0..8 {
+        run(seed, async || {
+            let mut cluster = Cluster::formed(seed, 3, options()).await;
+            let (first, others) = roles(&cluster).await;
+            let (old, third) = (others[0], others[1]);
+            cluster.ways.insert(old, Duration::from_millis(500));
+            cluster.crash(old);
+            cluster.boot(old).await;
+            // The one that is furthest takes over.
+            cluster.crash(third);
+            cluster.add_all(0..5).await;
+            assert!(cluster.raft(first).unwrap().hand_over().await);
+            cluster.boot(third).await;
+            wait(2_000).await;
+            assert_eq!(cluster.leader(SECOND).await.0, old, "seed {seed}");
+            cluster.net.isolate(old, &cluster.nodes());
+            until(|| {
+                cluster
+                    .leader_now()
+                    .is_some_and(|(leader, _)| leader != old)
+            })
+            .await;
+            cluster.add_all(5..8).await;
+            let raft = cluster.raft(old).unwrap();
+            let count = tokio::time::timeout(5 * SECOND, raft.propose(Ask::Count)).await;
+            assert!(!matches!(count, Ok(Ok(_))), "seed {seed}: {count:?}");
+            let read = tokio::time::timeout(5 * SECOND, raft.barrier()).await;
+            assert!(!matches!(read, Ok(Ok(_))), "seed {seed}: {read:?}");
+        });
+    }
+}
+
 #[test]
 pub(crate) fn a_leader_that_stood_still_says_nothing_that_is_old() {
     for seed in 0..8 {

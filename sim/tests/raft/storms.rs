@@ -62,7 +62,16 @@ fn client(
 }
 
 async fn storm(seed: u64, count: i32, options: RaftOptions) -> Replay {
+    storm_among(seed, count, options, &[]).await
+}
+
+/// The first nodes were told these ways between them, which the others know nothing of.
+async fn storm_among(seed: u64, count: i32, options: RaftOptions, ways: &[u64]) -> Replay {
     let mut storm = Storm::begin(seed, count, options).await;
+    let ways = ways.iter().map(|&ms| Duration::from_millis(ms));
+    storm
+        .restart_with((1..).map(NodeId).zip(ways).collect())
+        .await;
     let (mut throws, start) = (throws(seed ^ 0xbad), Instant::now() - storm.cluster.now());
     let end = Instant::now() + STORM;
     let mut clients: Vec<JoinHandle<()>> = Vec::new();
@@ -164,6 +173,17 @@ fn what_was_agreed_survives_every_storm() {
     }
     println!("{finished} operations judged");
     assert!(finished > 0);
+}
+
+/// As they are while `freshet.quorum.round.trip.ms` is changed on one after the other.
+#[test]
+fn what_was_agreed_survives_storms_among_nodes_of_different_times() {
+    for seed in seeds().take(12) {
+        let count = if seed % 2 == 0 { 3 } else { 5 };
+        run(seed, async || {
+            storm_among(seed, count, tight(seed), &[300, 100, 200]).await
+        });
+    }
 }
 
 #[test]

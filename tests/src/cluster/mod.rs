@@ -222,7 +222,7 @@ impl Cluster {
         eventually(limit, || {
             self.must_live()?;
             for id in self.ids().filter(|id| self.is_up(*id)) {
-                let known = ask::brokers(&mut self.connect(id)?)?;
+                let known = self.brokers_at(id)?;
                 ensure!(known.len() == count, "broker {id} knows of {known:?}");
             }
             Ok(())
@@ -261,6 +261,11 @@ impl Cluster {
     /// The brokers that any running node knows as alive.
     pub fn brokers(&self) -> Result<Vec<Member>> {
         self.ask(ask::brokers)
+    }
+
+    /// The same as one node knows them.
+    pub fn brokers_at(&self, id: i32) -> Result<Vec<Member>> {
+        ask::brokers(&mut self.connect(id)?)
     }
 
     /// How often a broker was taken for dead, as controllers have told so far.

@@ -10,6 +10,7 @@ use super::beside::Beside;
 use super::{Needs, RATE, RECOVERY, Stage, Trial};
 use crate::cluster::{Network, Node, PartitionView, Weather, fetch_once};
 use crate::raw::{Raw, batch_of_keys, now_ms, produce_request};
+use crate::scenario::eventually;
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial {
@@ -335,6 +336,17 @@ struct Far {
     median: Duration,
 }
 
+impl Far {
+    fn weather(&self) -> Weather {
+        Weather {
+            delay: self.delay,
+            jitter: self.jitter,
+            bytes_per_second: self.bytes_per_second,
+            ..Weather::default()
+        }
+    }
+}
+
 const OCEAN: Far = Far {
     what: "across an ocean",
     delay: Duration::from_millis(30),
@@ -350,6 +362,15 @@ const WORLD: Far = Far {
     bytes_per_second: Some(125_000),
     lasts: Duration::from_secs(5),
     median: Duration::from_millis(3000),
+};
+/// As late, and with room for the copies that an empty disk gets: on a line that is full, answers are later than
+/// controllers were told.
+const AFAR: Far = Far {
+    what: "far away",
+    delay: Duration::from_millis(130),
+    jitter: Duration::from_millis(20),
+    bytes_per_second: None,
+    ..WORLD
 };
 /// What controllers are told of [`WORLD`].
 const TOLD: &[(&str, &str)] = &[
@@ -372,10 +393,49 @@ fn late(stage: &mut Stage) -> Result<()> {
     stage.recover()
 }
 
-/// The controllers go on, and decide.
+/// The controllers go on, and decide; and they take in who comes back with nothing.
 fn late_and_known(stage: &mut Stage) -> Result<()> {
     far(stage, &WORLD, decide)?;
+    come_back_empty(stage)?;
     stage.recover()
+}
+
+/// By when a node has found its quorum again, its lost disk counts no more, and it serves. That disk counts as
+/// alive for ten seconds.
+const TAKEN_IN: Duration = Duration::from_secs(60);
+
+/// A controller loses its disk. Over late lines it is greeted, taken in again and told all that was agreed,
+/// and registers; it says to nobody that it waits in vain.
+fn come_back_empty(stage: &mut Stage) -> Result<()> {
+    let active = stage.cluster.controller()?;
+    let id = stage.cluster.others(active)[0];
+    stage
+        .cluster
+        .network
+        .blow(AFAR.weather(), &mut stage.bits)?;
+    let reign = stage.cluster.reign(active)?;
+    stage.cluster.node(id).kill()?;
+    stage.cluster.node(id).lose_disk()?;
+    stage.cluster.node(id).start()?;
+    let from = Instant::now();
+    eventually(TAKEN_IN, || {
+        stage.cluster.must_live()?;
+        let known = stage.cluster.reign(id)?;
+        ensure!(known == reign, "{id} knows of {known:?}, not {reign:?}");
+        let active = stage.cluster.brokers_at(id)?;
+        ensure!(active.len() == 3, "{id} knows of {active:?}");
+        Ok(())
+    })
+    .with_context(|| format!("{id} comes back with an empty disk"))?;
+    let took = from.elapsed();
+    let done = stage.cluster.network.clear()?;
+    stage.note(format!(
+        "{id} came back with an empty disk, {}, and served after {took:.1?}, {} packets of {} KiB",
+        AFAR.what,
+        done.packets,
+        done.bytes >> 10
+    ));
+    Ok(())
 }
 
 /// A topic is made, and all of its replicas come into sync.
@@ -388,14 +448,11 @@ fn decide(stage: &mut Stage) -> Result<()> {
 
 /// Has all lines be like this one for a while.
 fn far(stage: &mut Stage, line: &Far, meanwhile: fn(&mut Stage) -> Result<()>) -> Result<()> {
-    let weather = Weather {
-        delay: line.delay,
-        jitter: line.jitter,
-        bytes_per_second: line.bytes_per_second,
-        ..Weather::default()
-    };
     let before = Standing::of(stage)?;
-    stage.cluster.network.blow(weather, &mut stage.bits)?;
+    stage
+        .cluster
+        .network
+        .blow(line.weather(), &mut stage.bits)?;
     let from = Instant::now();
     let trip = stage.cluster.network.round_trip(1, 2, CLIENTS)?;
     ensure!(

@@ -24,8 +24,10 @@ use super::past::past_life;
 
 /// How often a broker that leaves says what it waits for.
 const NEWS_MS: u64 = 2_000;
-/// No controller answers for so long while another one is elected.
+/// No controller answers for so long while another one is elected; nor for so many ways between
+/// controllers and back.
 const SILENT_MS: u64 = 3_000;
+const SILENT_TRIPS: u64 = 30;
 
 /// How the broker presents itself to the controller.
 #[derive(Debug, Clone)]
@@ -100,7 +102,8 @@ impl Lifecycle {
         let (tell_state, state) = watch::channel(LifeState::Registering);
         let (tell_end, end) = watch::channel(None);
         let clock = Arc::clone(&parts.clock);
-        let settings = Layers::of(Arc::clone(&parts.statics)).lifecycle();
+        let layers = Layers::of(Arc::clone(&parts.statics));
+        let settings = layers.lifecycle();
         let controlled_shutdown = settings.controlled_shutdown;
         let health = Health::start(&settings, &parts.directories);
         let pace = Pace::of(&settings);
@@ -115,7 +118,7 @@ impl Lifecycle {
             applied: None,
             news: None,
             trouble: None,
-            silence: Silence::default(),
+            silence: Silence::among(layers.metadata().round_trip_ms),
             told: BTreeSet::new(),
             health,
             parts,
@@ -238,21 +241,42 @@ struct Body {
 }
 
 /// How long no controller has answered.
-#[derive(Default)]
 struct Silence {
+    /// A longer one is no election.
+    long_ms: u64,
     since: Option<Millis>,
     /// Whether it was said what to do.
     advised: bool,
 }
 
 impl Silence {
+    /// There is none yet, among controllers that are so far from each other.
+    fn among(round_trip_ms: u64) -> Self {
+        Self {
+            long_ms: SILENT_MS.max(round_trip_ms * SILENT_TRIPS),
+            since: None,
+            advised: false,
+        }
+    }
+
+    fn ends(&mut self) {
+        self.since = None;
+        self.advised = false;
+    }
+
+    /// It lasts. Gives whether it has just become a long one.
+    fn lasts(&mut self, now: Millis) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let is_news = now - since >= self.long_ms && !self.advised;
+        self.advised |= is_news;
+        is_news
+    }
+
     /// It lasts. Says what to do about a long one, once.
     fn goes_on(&mut self, now: Millis) {
-        let since = *self.since.get_or_insert(now);
-        if now - since < SILENT_MS || self.advised {
+        if !self.lasts(now) {
             return;
         }
-        self.advised = true;
         tracing::warn!(
             "no controller answers: start those that are down, and see that they reach each other within \
              freshet.quorum.round.trip.ms, until they are a majority (`freshet quorum describe`); leaders \
@@ -365,14 +389,14 @@ impl Body {
         match &heard {
             Ok(Ok(epoch)) => {
                 self.trouble = None;
-                self.silence = Silence::default();
+                self.silence.ends();
                 // It was registered without them.
                 self.told = failed;
                 tracing::info!(epoch, "registered");
             }
             Ok(Err(error)) => {
                 self.complain_of(error.to_string());
-                self.silence = Silence::default();
+                self.silence.ends();
             }
             Err(_) => self.complain(&heard),
         }
@@ -530,7 +554,7 @@ impl Body {
                 }
             }
         }
-        self.silence = Silence::default();
+        self.silence.ends();
     }
 
     fn complain_of(&mut self, words: String) {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::kind;
-use super::pool::{Caller, Pool, address};
+use super::pool::{Caller, Loan, Pool, address};
 
 /// How long one address may take to answer a connect.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -99,29 +99,31 @@ impl TcpLink {
         request: &PeerRequest,
         deadline: Instant,
     ) -> Result<PeerResponse, Unsaid> {
+        let loan = self.connect(to, deadline).await?;
+        exchange(loan, request, deadline).await
+    }
+
+    /// How long a request and its answer take, once there is a connection.
+    pub(super) async fn time(
+        &self,
+        to: &Peer,
+        request: &PeerRequest,
+        deadline: Instant,
+    ) -> Result<Duration, Unsaid> {
+        let loan = self.connect(to, deadline).await?;
+        let from = Instant::now();
+        let response = exchange(loan, request, deadline).await?;
+        let took = from.elapsed();
+        let refused = || Unsaid::Unreached("it is not ready".to_owned());
+        response.taken.then_some(took).ok_or_else(refused)
+    }
+
+    async fn connect(&self, to: &Peer, deadline: Instant) -> Result<Loan, Unsaid> {
+        let unreached = |_| Unsaid::Unreached("not connected in time".to_owned());
         let named = self.named.get(&to.id.node);
         let pool = self.pool(named.unwrap_or(&to.endpoints));
-        let unreached = |_| Unsaid::Unreached("not connected in time".to_owned());
         let taken = timeout_at(deadline, pool.take()).await;
-        let loan = taken.map_err(unreached)?.map_err(Unsaid::Unreached)?;
-        let begun = loan.connection().begin(request, i16::MAX, Duration::ZERO);
-        let pending = begun.await.map_err(|e| Unsaid::Unreached(e.to_string()))?;
-        match timeout_at(deadline, pending.finish()).await {
-            Ok(Ok(response)) => {
-                // Who refuses is starting or stopping; another process may be there next time.
-                if response.taken {
-                    loan.give_back();
-                }
-                Ok(response)
-            }
-            Ok(Err(error)) => {
-                if loan.rested {
-                    pool.forget();
-                }
-                Err(Unsaid::Lost(error.to_string()))
-            }
-            Err(_) => Err(Unsaid::Late),
-        }
+        taken.map_err(unreached)?.map_err(Unsaid::Unreached)
     }
 }
 
@@ -146,5 +148,29 @@ impl PeerLink for TcpLink {
                 Err(unsaid) => Err(LinkError::Unreachable(unsaid.to_string())),
             }
         })
+    }
+}
+
+/// Sends a request by a connection and waits for the answer.
+async fn exchange(
+    loan: Loan,
+    request: &PeerRequest,
+    deadline: Instant,
+) -> Result<PeerResponse, Unsaid> {
+    let begun = loan.connection().begin(request, i16::MAX, Duration::ZERO);
+    let pending = begun.await.map_err(|e| Unsaid::Unreached(e.to_string()))?;
+    match timeout_at(deadline, pending.finish()).await {
+        Ok(Ok(response)) => {
+            // Who refuses is starting or stopping; another process may be there next time.
+            if response.taken {
+                loan.give_back();
+            }
+            Ok(response)
+        }
+        Ok(Err(error)) => {
+            loan.forget_rested();
+            Err(Unsaid::Lost(error.to_string()))
+        }
+        Err(_) => Err(Unsaid::Late),
     }
 }

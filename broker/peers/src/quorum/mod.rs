@@ -15,6 +15,7 @@
 //! | [`PeerRoom`] | answers what comes in, by whichever listener |
 //! | [`FailureDetector`] | has the active controller fence a broker as soon as its process is gone |
 //! | [`Relay`] | a quorum for those who do not care where it is decided |
+//! | [`RoundTrips`] | measures how far it is to the other controllers |
 //! | [`ManifestDesk`] | brings questions about manifests to whoever keeps them |
 
 mod carried;
@@ -26,6 +27,7 @@ mod manifests;
 mod pool;
 mod relay;
 mod room;
+mod round_trips;
 mod voters;
 
 pub use detector::FailureDetector;
@@ -35,6 +37,7 @@ pub use manifests::{ManifestDesk, ManifestDeskParts};
 pub use pool::Caller;
 pub use relay::Relay;
 pub use room::PeerRoom;
+pub use round_trips::RoundTrips;
 
 /// What a [`freshet_wire::PeerRequest`] is about.
 mod kind {

@@ -96,7 +96,7 @@ impl Pool {
     }
 
     /// Whatever rests is of a process that is gone.
-    pub(super) fn forget(&self) {
+    fn forget(&self) {
         self.resting.lock().clear();
     }
 
@@ -128,7 +128,7 @@ pub(super) struct Loan {
     pool: Arc<Pool>,
     connection: Option<Connection>,
     /// It has been used before: the process at its other end may be gone.
-    pub(super) rested: bool,
+    rested: bool,
 }
 
 impl Loan {
@@ -143,6 +143,13 @@ impl Loan {
     pub(super) fn connection(&self) -> &Connection {
         let connection = self.connection.as_ref();
         connection.expect("it is taken out only when the loan ends")
+    }
+
+    /// The connection has broken. If it rested, so did others to that process.
+    pub(super) fn forget_rested(&self) {
+        if self.rested {
+            self.pool.forget();
+        }
     }
 
     /// The answer has come.

@@ -18,24 +18,44 @@ use super::carried::{self, Carried};
 use super::kind;
 use super::link::{TcpLink, Unsaid};
 
-/// How long somebody is looked for who decides. An election takes less than a second.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks, when nothing is heard of a new leader.
 pub(super) const PAUSE: Duration = Duration::from_millis(25);
-/// How long a controller may take to decide. One that is deposed meanwhile is not waited for.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How long an answer waits for this node's image. What was decided is true without it.
-const CATCH_UP: Duration = Duration::from_secs(2);
 /// Proposals of this node that may be under way; more wait, and are sent away after a while.
 const PROPOSALS: usize = 128;
 /// Heartbeats have seats of their own: a broker must not be fenced because it creates topics.
 const HEARTBEATS: usize = 8;
+
+/// How long a relay waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Times {
+    /// For somebody who decides. An election takes less than a second, and over long lines no more
+    /// than seven heartbeats.
+    patience: Duration,
+    /// For a controller to decide. One that is deposed meanwhile is not waited for.
+    answer: Duration,
+    /// For this node's image, with an answer. What was decided is true without it.
+    catch_up: Duration,
+}
+
+impl Times {
+    /// Where the quorum has such heartbeats, which are as far apart as its lines are long.
+    fn among(heartbeat: Duration) -> Self {
+        let at_least = |ms, beats| Duration::from_millis(ms).max(heartbeat * beats);
+        Self {
+            patience: at_least(3_000, 8),
+            answer: at_least(5_000, 8),
+            // The next heartbeat says what is agreed.
+            catch_up: at_least(2_000, 3),
+        }
+    }
+}
 
 /// See the module.
 pub struct Relay {
     me: NodeId,
     raft: Arc<Raft<MetadataMachine>>,
     link: Arc<TcpLink>,
+    times: Times,
     proposals: Semaphore,
     heartbeats: Semaphore,
 }
@@ -57,6 +77,7 @@ impl Relay {
     pub fn new(me: NodeId, raft: Arc<Raft<MetadataMachine>>, link: Arc<TcpLink>) -> Self {
         Self {
             me,
+            times: Times::among(raft.heartbeat()),
             raft,
             link,
             proposals: Semaphore::new(PROPOSALS),
@@ -67,6 +88,11 @@ impl Relay {
     /// This node's part of the quorum.
     pub(super) fn raft(&self) -> &Raft<MetadataMachine> {
         &self.raft
+    }
+
+    /// How long somebody is looked for who decides.
+    pub(super) fn patience(&self) -> Duration {
+        self.times.patience
     }
 
     /// Asks another node something, within a limit.
@@ -83,7 +109,7 @@ impl Relay {
     }
 
     async fn relay(&self, request: Request) -> Result<Reply, QuorumError> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.times.patience;
         let _seat = self.seat(&request, until).await?;
         let mut leadership = self.raft.leadership();
         let mut told = None;
@@ -134,7 +160,7 @@ impl Relay {
     }
 
     async fn decide(&self, request: &Request) -> Tried {
-        match timeout(ANSWER, self.raft.propose(request.clone())).await {
+        match timeout(self.times.answer, self.raft.propose(request.clone())).await {
             // The image was published before the reply.
             Ok(Ok(reply)) => Tried::Done(0, reply),
             Ok(Err(QuorumError::NotLeader { leader })) => Tried::Again(leader),
@@ -160,8 +186,9 @@ impl Relay {
         let known = *leadership.borrow_and_update();
         let elsewhere =
             |now: &Leadership| *now != known && now.leader.is_some_and(|leader| leader != to);
+        let until = Instant::now() + self.times.answer;
         let said = tokio::select! {
-            said = self.link.say(&peer, &proposal, Instant::now() + ANSWER) => said,
+            said = self.link.say(&peer, &proposal, until) => said,
             // It may be frozen or cut off, and would answer only when it is back.
             _ = leadership.wait_for(elsewhere) => return Tried::Unknown,
         };
@@ -198,7 +225,7 @@ impl Relay {
         }
         let mut image = self.raft.watch();
         let there = image.wait_for(|image| image.version() >= version);
-        if timeout(CATCH_UP, there).await.is_err() {
+        if timeout(self.times.catch_up, there).await.is_err() {
             tracing::debug!(version, "this node has not seen yet what it asked for");
         }
     }
@@ -223,7 +250,7 @@ impl Quorum<MetadataMachine> for Relay {
 
     fn barrier(&self) -> Agreed<'_, ()> {
         Box::pin(async move {
-            let until = Instant::now() + PATIENCE;
+            let until = Instant::now() + self.times.patience;
             let mut leadership = self.raft.leadership();
             loop {
                 leadership.borrow_and_update();
@@ -247,5 +274,28 @@ impl Quorum<MetadataMachine> for Relay {
 
     fn pulse(&self) -> Moment<'_> {
         self.raft.pulse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_quorum::RaftOptions;
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_waits_longer_than_lines_are_late() {
+        for way in [100, 300, 1000].map(Duration::from_millis) {
+            let quorum = RaftOptions::across(way);
+            let times = Times::among(quorum.heartbeat);
+            // Followers notice, at the latest, and one asks twice, by new connections.
+            let election = quorum.election_max * 2 + way * 3;
+            assert!(times.patience > election, "{way:?}");
+            // To connect, to be asked, and the round before and this one to be agreed to.
+            assert!(times.answer > way * 5, "{way:?}");
+            assert!(times.catch_up > quorum.heartbeat + way, "{way:?}");
+        }
+        let near = Times::among(RaftOptions::default().heartbeat);
+        assert_eq!(near, Times::among(Duration::ZERO));
     }
 }

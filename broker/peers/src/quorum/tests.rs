@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 mod manifests;
+mod round_trips;
 
 const PAUSE: Duration = Duration::from_millis(10);
 

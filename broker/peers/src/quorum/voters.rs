@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::kind;
 use super::link::Unsaid;
-use super::relay::{PATIENCE, PAUSE, Relay};
+use super::relay::{PAUSE, Relay};
 
 /// How long the state of the quorum is waited for; this node's own view is the next best.
 const STATUS: Duration = Duration::from_secs(2);
@@ -130,7 +130,7 @@ impl Relay {
 
     /// Tries again while nobody decides, as after a leader that leaves itself has handed over.
     async fn change(&self, ask: Ask) -> Result<(), VotersError> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience();
         let mut leadership = self.raft().leadership();
         loop {
             leadership.borrow_and_update();

@@ -86,6 +86,22 @@ impl Greeting {
             .transpose()
     }
 
+    /// Asks another one for its greeting, which it gives at once and from memory.
+    pub(super) fn ask_who(&self, to: PeerId) -> Result<Bytes, MessageError> {
+        let letter = Letter {
+            cluster: self.cluster.clone().unwrap_or_else(|| ClusterId("".into())),
+            from: PeerId {
+                node: self.node,
+                directory: self.directory.unwrap_or_default(),
+            },
+            to,
+            kind: Kind::Hello,
+            body: Bytes::new(),
+            lease: Duration::ZERO,
+        };
+        letter.to_bytes()
+    }
+
     pub(super) fn to_answer(&self) -> Result<Bytes, MessageError> {
         let directory = self.directory.unwrap_or_default();
         let body = message::to_bytes(&GreetingPart {
@@ -373,18 +389,8 @@ impl Census {
             node: node.unwrap_or(UNKNOWN),
             directory: TopicId::default(),
         };
-        let letter = Letter {
-            cluster: mine.cluster.clone().unwrap_or_else(|| ClusterId("".into())),
-            from: PeerId {
-                node: self.me,
-                directory: mine.directory.unwrap_or_default(),
-            },
-            to: id,
-            kind: Kind::Hello,
-            body: Bytes::new(),
-        };
         let endpoints = at.to_vec();
-        let request = letter.to_bytes().map_err(|error| error.to_string())?;
+        let request = mine.ask_who(id).map_err(|error| error.to_string())?;
         let to = Peer { id, endpoints };
         let asked = tokio::time::timeout(self.patience, link.ask(&to, request, self.patience));
         let answer = asked.await.unwrap_or(Err(super::LinkError::TimedOut));

@@ -12,6 +12,12 @@
 //! [`UNHEARD_WORDS`] times, and had no answer of a majority in between, hands over. Counted are words
 //! and not time: a process that stood still has said nothing.
 //!
+//! The leader's times may be longer than this node's, while `freshet.quorum.round.trip.ms` is changed
+//! on one node after the other, and openraft knows only its own. So each word says for how long its
+//! speaker will trust the answer, and who gives that answer neither begins an election before
+//! ([`LastHeard::bind`]) nor votes in one (see `inbox.rs`): else a leader that is cut off could confirm
+//! what it knows beside its successor.
+//!
 //! A leader that hands over ends the trust in its word at once. That needs no look: whom it hands over
 //! to is told, and begins an election then. Should that one fail, the others notice when the time of
 //! the old word is over.
@@ -46,6 +52,8 @@ pub(super) struct LastHeard(Arc<Words>);
 struct Words {
     last: Mutex<Option<Instant>>,
     leader: Mutex<Option<NodeId>>,
+    /// Until when a leader may trust that this node elects nobody else.
+    bound: Mutex<Option<Instant>>,
     /// For [`doze`].
     heard: Notify,
     /// For whoever waits for a pulse.
@@ -62,6 +70,22 @@ impl LastHeard {
         }
         self.0.heard.notify_one();
         self.beat();
+    }
+
+    /// A leader that this node is about to acknowledge trusts that until then. Said before openraft
+    /// hears of it: an acknowledgement must not be on its way that nothing is kept of.
+    pub(super) fn bind(&self, until: Instant) {
+        {
+            let mut bound = self.0.bound.lock();
+            *bound = (*bound).max(Some(until));
+        }
+        self.0.heard.notify_one();
+    }
+
+    /// Whether a leader may trust that this node elects nobody else.
+    pub(super) fn is_bound(&self) -> bool {
+        let bound = *self.0.bound.lock();
+        bound.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whom this node followed before it led, and for how long it was silent. Told once.
@@ -83,7 +107,8 @@ impl LastHeard {
 
     /// Until when no election can be due, if that is in the future.
     fn calm_until(&self, trust: Duration) -> Option<Instant> {
-        let calm = (*self.0.last.lock())? + trust;
+        let trusted = (*self.0.last.lock()).map(|last| last + trust);
+        let calm = trusted.max(*self.0.bound.lock())?;
         (calm > Instant::now()).then_some(calm)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_env::{Clock, Disk};
@@ -202,6 +203,11 @@ impl<M: Agreeable> Raft<M> {
         })
     }
 
+    /// Between two signs of life of a leader. All times of the quorum grow with it.
+    pub fn heartbeat(&self) -> Duration {
+        self.options.heartbeat
+    }
+
     /// Whether this node knows of any quorum: it was formed, or taken in.
     pub fn is_formed(&self) -> bool {
         self.inbox.is_formed()
@@ -235,6 +241,12 @@ impl<M: Agreeable> Raft<M> {
     /// What this node says to others of itself; see [`super::Census`].
     pub fn greeting(&self) -> Greeting {
         self.inbox.greeting()
+    }
+
+    /// The bytes that ask another one for its greeting: a request that touches neither its log nor
+    /// its disk, for whoever wants to know how far it is.
+    pub fn ask_who(&self, peer: &Peer) -> Result<Bytes, MessageError> {
+        self.greeting().ask_who(peer.id)
     }
 
     pub(super) fn link(&self) -> &dyn PeerLink {
@@ -454,6 +466,7 @@ fn post(doors: &RaftDoors, cluster: ClusterId, me: PeerId, options: &RaftOptions
         link: Arc::clone(&doors.link),
         cluster,
         me,
+        lease: options.election_max,
         chunk_bytes: options.chunk_bytes.max(1),
         chunk_timeout: options.chunk_timeout,
         book: Book::default(),

@@ -23,7 +23,8 @@ use crate::{Agreeable, QuorumError};
 /// at least for so many heartbeats.
 const SILENCE: Duration = Duration::from_secs(2);
 const SILENT_BEATS: u32 = 16;
-/// How long a newcomer may take to catch up before it has to ask again.
+/// How long a newcomer may take to catch up before it has to ask again. The same over long lines: it
+/// listens meanwhile, and is further when it asks again. Shorter than it waits for an answer.
 const CATCH_UP: Duration = Duration::from_secs(8);
 
 /// Why the voters did not change.

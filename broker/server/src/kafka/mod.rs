@@ -18,7 +18,8 @@ pub(crate) use api::describe_log_dirs::shown;
 pub(crate) use connection::ConnectionLimits;
 pub(crate) use connection::listener::{KafkaListener, ListenerShared};
 pub use context::{
-    Context, Identity, Parts, PeerAnswered, PeerDoor, QuorumFace, Readiness, VotersAnswer,
+    Context, Identity, Parts, PeerAnswered, PeerDoor, QuorumFace, Readiness, RoundTrips,
+    VotersAnswer,
 };
 pub(crate) use coordinator::lag::{Lag, lags};
 pub use registry::reference::reference_markdown;

@@ -2,10 +2,11 @@
 //! registered and alive, and copy nothing, so that what waits for them goes on waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_metadata::{AlterPartitions, DirectoryId, Heartbeat, ProposedIsr};
 use freshet_quorum::{Endpoint, Peer, PeerId, QuorumStatus, ReplicaStatus, VotersError};
-use freshet_server::{QuorumFace, VotersAnswer};
+use freshet_server::{QuorumFace, RoundTrips, VotersAnswer};
 use freshet_types::{NodeId, Timestamp, TopicId, TopicPartition};
 use freshet_wire::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
 use freshet_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic};
@@ -490,6 +491,14 @@ impl QuorumFace for Voters {
         Box::pin(std::future::ready(Ok(status)))
     }
 
+    fn round_trips(&self) -> Option<RoundTrips> {
+        let far = (NodeId(3), Duration::from_millis(130));
+        Some(RoundTrips {
+            limit: Duration::from_millis(100),
+            usual: vec![far],
+        })
+    }
+
     fn add(&self, peer: Peer, _: bool) -> VotersAnswer<'_, ()> {
         self.all.lock().push(peer);
         Box::pin(std::future::ready(Ok(())))
@@ -538,6 +547,25 @@ fn a_controller_that_is_no_broker_is_forgotten_when_it_is_silent() {
     expect(unregister(8), ErrorCode::BrokerIdNotRegistered);
     expect(unregister(9), ErrorCode::PolicyViolation);
     assert_eq!(*voters.listeners.lock(), [heard]);
+}
+
+#[test]
+fn how_far_controllers_are_from_each_other_is_told() {
+    let surroundings = Surroundings {
+        voters: Some(Arc::new(Voters::default())),
+        ..Surroundings::default()
+    };
+    let far = Rig::among(&[], &surroundings).page("/metrics").1;
+    let samples = far
+        .lines()
+        .filter(|line| line.starts_with("freshet_quorum_"));
+    let told = [
+        "freshet_quorum_round_trip_limit_seconds 0.1",
+        "freshet_quorum_round_trip_seconds{peer=\"3\"} 0.13",
+    ];
+    assert_eq!(samples.collect::<Vec<_>>(), told);
+    let alone = Rig::among(&[], &Surroundings::default()).page("/metrics").1;
+    assert!(!alone.contains("freshet_quorum_"), "{alone}");
 }
 
 #[test]

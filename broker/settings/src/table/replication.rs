@@ -198,8 +198,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
              nodes. The quorum's times grow with it: with 100 ms a dead active controller is replaced within \
              a second, with 500 ms within five. Where lines are longer than this there is no active \
              controller: leaders go on, but nothing can be changed and who fails is not replaced. Above \
-             100 ms `broker.session.timeout.ms` must be at least ten times as much. It is changed while all \
-             controllers are stopped.",
+             100 ms `broker.session.timeout.ms` must be at least ten times as much. It may be changed on one node \
+             after the other.",
         ),
     int("controller.quorum.append.linger.ms", "25")
         .millis()

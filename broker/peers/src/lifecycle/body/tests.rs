@@ -739,3 +739,24 @@ async fn a_disk_without_room_is_told_to_the_controller() {
     full(&home, &[]).await;
     process.end(true).await;
 }
+
+/// When a broker that no controller answers says what to do, ms; asked so often.
+fn advised_after(round_trip_ms: u64) -> Vec<u64> {
+    let mut silence = Silence::among(round_trip_ms);
+    let mut advised = Vec::new();
+    for now in (0..60_000).step_by(500) {
+        if now == 40_000 {
+            silence.ends();
+        }
+        if silence.lasts(Millis(now)) {
+            advised.push(now);
+        }
+    }
+    advised
+}
+
+#[test]
+fn an_election_over_long_lines_is_no_long_silence() {
+    assert_eq!(advised_after(100), [3_000, 43_000]);
+    assert_eq!(advised_after(500), [15_000, 55_000]);
+}

@@ -1,11 +1,12 @@
 //! What other controllers ask, and what they are answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::RaftError;
-use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
+use openraft::raft::{AppendEntriesResponse, SnapshotResponse, VoteResponse};
 use tokio::time::Instant;
 
 use super::link::{Post, Returned};
@@ -98,19 +99,8 @@ impl<M: Agreeable> Inbox<M> {
 
     async fn open(&self, letter: Letter) -> Answered {
         match letter.kind {
-            Kind::Append => self.append(letter.body).await,
-            Kind::Vote => match self.core.vote(message::read_vote_body(letter.body)?).await {
-                Ok(response) => done(message::vote_answer(&response)),
-                Err(error) => Ok(stopped(&error)),
-            },
-            Kind::PreVote => match self
-                .core
-                .pre_vote(message::read_vote_body(letter.body)?)
-                .await
-            {
-                Ok(response) => done(message::vote_answer(&response)),
-                Err(error) => Ok(stopped(&error)),
-            },
+            Kind::Append => self.append(letter.body, letter.lease).await,
+            Kind::Vote | Kind::PreVote => self.vote(letter).await,
             Kind::Transfer => {
                 let request = message::read_transfer_body(letter.body)?;
                 match self.core.handle_transfer_leader(request).await {
@@ -118,17 +108,49 @@ impl<M: Agreeable> Inbox<M> {
                     Err(error) => Ok(stopped(&error)),
                 }
             }
-            Kind::Snapshot => self.take_piece(message::from_bytes(letter.body)?).await,
+            Kind::Snapshot => {
+                let piece: SnapshotBody = message::from_bytes(letter.body)?;
+                self.bind(&piece.vote.clone().vote(), letter.lease);
+                self.take_piece(piece).await
+            }
             Kind::Read => self.read_index().await,
             Kind::Join => self.join(letter).await,
             Kind::Hello => Ok((Verdict::Refused, Bytes::new())),
         }
     }
 
-    async fn append(&self, body: Bytes) -> Answered {
+    async fn vote(&self, letter: Letter) -> Answered {
+        let request = message::read_vote_body(letter.body)?;
+        if self.heard.is_bound() && !request.leadership_transfer {
+            let vote = self.core.server_metrics().borrow_watched().vote;
+            return done(message::vote_answer(&VoteResponse::new(vote, None, false)));
+        }
+        let answered = match letter.kind {
+            Kind::PreVote => self.core.pre_vote(request).await,
+            _ => self.core.vote(request).await,
+        };
+        match answered {
+            Ok(response) => done(message::vote_answer(&response)),
+            Err(error) => Ok(stopped(&error)),
+        }
+    }
+
+    /// A leader is about to be answered that trusts answers for longer than openraft here keeps them.
+    /// One that leads no more binds nobody: it will be told.
+    fn bind(&self, vote: &Vote, lease: Duration) {
+        let now = Instant::now();
+        let is_led = *vote >= self.core.server_metrics().borrow_watched().vote;
+        // openraft keeps its word for as long as it would trust another's.
+        if is_led && lease > self.post.lease && holds(Guard::LeasesAreKept) {
+            self.heard.bind(now + lease);
+        }
+    }
+
+    async fn append(&self, body: Bytes, lease: Duration) -> Answered {
         // openraft's trust begins here too, and not when the disk has what the leader sent.
         let came = Instant::now();
         let append = message::read_append_body(body)?;
+        self.bind(&append.vote, lease);
         let leader = append.vote.leader_id().voted_for.node;
         match self.core.append_entries(append).await {
             Ok(response) => {

@@ -75,6 +75,8 @@ pub(crate) struct Post {
     pub(crate) link: Arc<dyn PeerLink>,
     pub(crate) cluster: ClusterId,
     pub(crate) me: PeerId,
+    /// For how long this node trusts acknowledgements while it leads.
+    pub(crate) lease: Duration,
     pub(crate) chunk_bytes: usize,
     pub(crate) chunk_timeout: Duration,
     pub(crate) book: Book,
@@ -106,6 +108,7 @@ impl Post {
             to: to.id,
             kind,
             body,
+            lease: self.lease,
         };
         let asked = self.link.ask(to, letter.to_bytes()?, within);
         let answer = tokio::time::timeout(within, asked)

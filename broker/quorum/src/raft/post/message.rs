@@ -5,6 +5,7 @@
 //! against the bytes that are there.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_codec::{DecodeError, EncodeError, Message, Reader, Writer};
@@ -23,6 +24,8 @@ use crate::store::{Content, Entry, EntryId, StoredVote};
 
 /// The only version so far.
 const VERSION: i16 = 0;
+/// Nobody trusts an answer for longer, whatever the bytes say.
+const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// Bytes that are not a message of ours, or say what cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +129,9 @@ pub(crate) struct Letter {
     pub(crate) to: PeerId,
     pub(crate) kind: Kind,
     pub(crate) body: Bytes,
+    /// How long its sender, if it leads, may trust that nobody else is elected by whoever takes this
+    /// letter; zero where that is not said.
+    pub(crate) lease: Duration,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -136,6 +142,9 @@ struct Envelope {
     to: PeerKey,
     kind: i8,
     body: Bytes,
+    /// Who does not know it reads past it.
+    #[field(tag = 0)]
+    lease_ms: i32,
 }
 
 #[derive(Debug, PartialEq, Message)]
@@ -153,6 +162,7 @@ impl Letter {
             to: self.to.into(),
             kind: self.kind as i8,
             body: self.body.clone(),
+            lease_ms: i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX),
         })
     }
 
@@ -164,6 +174,8 @@ impl Letter {
             to: envelope.to.into(),
             kind: Kind::of(envelope.kind)?,
             body: envelope.body,
+            lease: Duration::from_millis(u64::try_from(envelope.lease_ms).unwrap_or_default())
+                .min(LONGEST_LEASE),
         })
     }
 }

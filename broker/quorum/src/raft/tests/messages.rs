@@ -1,5 +1,7 @@
 //! Bytes from the network: what was said comes back, and nothing else does harm.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use freshet_types::{ClusterId, NodeId, TopicId};
 use openraft::EntryPayload;
@@ -8,7 +10,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, V
 use proptest::prelude::*;
 
 use crate::raft::footing::types::{
-    Address, Decided, RaftLogEntry, Vote, Voters, decode_voters, encode_voters, log_id,
+    Address, Decided, PeerKey, RaftLogEntry, Vote, Voters, decode_voters, encode_voters, log_id,
 };
 use crate::raft::peer::{Endpoint, PeerId};
 use crate::raft::post::message::{self, Kind, Letter, SnapshotBody, Verdict};
@@ -80,6 +82,41 @@ fn what_is_said_is_what_is_heard() {
     );
 }
 
+/// An envelope as those read and write it who know nothing of leases.
+#[derive(Debug, PartialEq, freshet_codec::Message)]
+#[message(versions = "0", flexible = "0+")]
+struct OldEnvelope {
+    cluster: String,
+    from: PeerKey,
+    to: PeerKey,
+    kind: i8,
+    body: Bytes,
+}
+
+#[test]
+fn a_lease_is_said_to_those_who_know_of_it_and_does_the_others_no_harm() {
+    let mut letter = Letter {
+        cluster: ClusterId("c".into()),
+        from: id(1),
+        to: id(2),
+        kind: Kind::Append,
+        body: Bytes::from_static(b"body"),
+        lease: Duration::from_millis(1500),
+    };
+    let sent = letter.to_bytes().expect("encoded");
+    assert_eq!(Letter::from_bytes(sent.clone()), Ok(letter.clone()));
+    let old: OldEnvelope = message::from_bytes(sent).expect("read past");
+    assert_eq!((old.kind, &old.body), (Kind::Append as i8, &letter.body));
+    // Who does not say it promises nothing; and nobody is bound for ever.
+    letter.lease = Duration::ZERO;
+    let sent = message::to_bytes(&old).expect("encoded");
+    assert_eq!(Letter::from_bytes(sent), Ok(letter.clone()));
+    letter.lease = Duration::from_secs(3600);
+    let heard = letter.to_bytes().and_then(Letter::from_bytes);
+    let heard = heard.expect("heard");
+    assert_eq!(heard.lease, Duration::from_secs(10));
+}
+
 #[test]
 fn the_largest_entry_is_heard() {
     let mut sent = append();
@@ -149,6 +186,7 @@ proptest! {
             to: id(2),
             kind: Kind::Append,
             body: body.clone(),
+            lease: Duration::from_millis(1500),
         };
         let answer = message::answer(Verdict::Done, body.clone()).expect("encoded");
         let voters = encode_voters(&voters());

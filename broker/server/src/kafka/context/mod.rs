@@ -29,7 +29,7 @@ use crate::kafka::sessions::{Fetching, Opening, Session, SessionError, Sessions}
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 
-pub use voters::{QuorumFace, VotersAnswer};
+pub use voters::{QuorumFace, RoundTrips, VotersAnswer};
 
 /// Who this broker is.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use freshet_env::objects::{Listing, ObjectHead};
+use freshet_types::Timestamp;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use object_store::{ObjectMeta, Result};
@@ -11,6 +12,7 @@ use object_store::{ObjectMeta, Result};
 pub(crate) fn head(meta: &ObjectMeta) -> ObjectHead {
     ObjectHead {
         len_bytes: meta.size,
+        modified: Timestamp(meta.last_modified.timestamp_millis()),
     }
 }
 

@@ -118,6 +118,11 @@ impl Layout {
         format!("{}/probe/", self.root)
     }
 
+    /// All objects of a topic begin with this.
+    pub fn topic(&self, topic: TopicId) -> String {
+        format!("{}/{topic}/", self.root)
+    }
+
     /// All objects of a partition begin with this.
     pub fn partition(&self, partition: TopicPartition) -> String {
         let TopicPartition { topic, partition } = partition;

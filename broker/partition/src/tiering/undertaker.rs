@@ -150,8 +150,8 @@ pub(super) async fn put_kept(
 impl Tended {
     async fn has_manifests(&self) -> Result<bool, Trouble> {
         let prefix = self.shared.parts.layout.manifests(self.at);
-        let page = self.shared.list(self.at, &prefix, None).await;
-        Ok(!page.map_err(|error| failed(&error))?.objects.is_empty())
+        let any = self.shared.has_any(self.at, &prefix).await;
+        any.map_err(|error| failed(&error))
     }
 
     async fn drop_kept(&self) -> Result<(), Trouble> {

@@ -1,5 +1,6 @@
 //! Object storage: the bucket, the manifests that this broker keeps, and who carries segments.
 
+mod claims;
 mod others;
 mod probe;
 
@@ -130,7 +131,7 @@ impl Tiering {
                 };
                 let stores = wanted.quorum.roles.broker;
                 if stores && !tier.shared {
-                    let others = Others::of(&bucket, &identity.cluster_id);
+                    let others = Others::of(&bucket, &identity.cluster_id, doors.rng.id());
                     others.must_not_be_alone(is_new).await?;
                 }
                 let carrying = carry(bucket, &shards, &tier, around)?;

@@ -1,6 +1,8 @@
 //! `freshet tier`.
 
+mod collect;
 mod kept;
+mod orphans;
 mod pause;
 pub(crate) mod source;
 pub(crate) mod status;
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Copy a paused topic again.
     Resume(pause::Resume),
+    /// Delete what topics have left in a bucket that nobody names any more.
+    Collect(collect::Collect),
     #[command(flatten)]
     Alone(Alone),
 }
@@ -41,6 +45,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Status(args) => status::run(context, args).await,
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
+        Command::Collect(args) => collect::run(context, args).await,
         Command::Alone(command) => run_alone(context.output, context.patience, command).await,
     }
 }

@@ -11,6 +11,7 @@ use freshet_env::objects::RequestCounts;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::{
     BackoffConfig, ClientOptions, CredentialProvider, Error, ObjectStore, Result, RetryConfig,
@@ -32,6 +33,8 @@ const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 /// A client of a store.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same, where it can be told how many names are wanted.
+    pub(crate) paged: Option<Arc<dyn PaginatedListStore>>,
     /// Who gives it credentials; files need none, and a public bucket does not.
     pub(crate) login: Option<Box<dyn Login>>,
     /// Whether it lists names in the order of their bytes.
@@ -168,6 +171,7 @@ fn files(address: &Address) -> Result<Opened, OpenError> {
     let store = store.map_err(|error| wrong(address, words(&error)))?;
     Ok(Opened {
         store: Arc::new(store.with_fsync(true).with_automatic_cleanup(true)),
+        paged: None,
         login: None,
         sorted: false,
     })
@@ -225,9 +229,11 @@ fn s3(
         .with_disable_bulk_delete(true)
         .with_http_connector(connector)
         .build()?;
+    let store = Arc::new(store);
     Ok(Opened {
         login: login(store.credentials(), anonymous),
-        store: Arc::new(store),
+        paged: Some(Arc::clone(&store) as _),
+        store,
         sorted: !express,
     })
 }
@@ -262,9 +268,11 @@ fn google(
         .with_retry(never_again())
         .with_http_connector(connector)
         .build()?;
+    let store = Arc::new(store);
     Ok(Opened {
         login: login(store.credentials(), anonymous),
-        store: Arc::new(store),
+        paged: Some(Arc::clone(&store) as _),
+        store,
         sorted: true,
     })
 }
@@ -301,9 +309,11 @@ fn azure(
         .with_retry(never_again())
         .with_http_connector(connector)
         .build()?;
+    let store = Arc::new(store);
     Ok(Opened {
         login: login(store.credentials(), anonymous),
-        store: Arc::new(store),
+        paged: Some(Arc::clone(&store) as _),
+        store,
         sorted: true,
     })
 }

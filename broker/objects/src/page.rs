@@ -1,16 +1,23 @@
 //! One page out of a listing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freshet_env::objects::{Listing, ObjectHead};
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use object_store::{ObjectMeta, Result};
+use freshet_types::Timestamp;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::{Error, ObjectMeta, Result};
+
+/// What the stores tell at once, unless less is asked for; Azure five times that.
+const STORE_PAGE: usize = 1000;
 
 /// What is known of an object.
 pub(crate) fn head(meta: &ObjectMeta) -> ObjectHead {
     ObjectHead {
         len_bytes: meta.size,
+        modified: Timestamp(meta.last_modified.timestamp_millis()),
     }
 }
 
@@ -30,6 +37,40 @@ pub(crate) struct Wanted<'a> {
 impl Wanted<'_> {
     fn has(&self, name: &str) -> bool {
         name.starts_with(self.prefix) && self.after.is_none_or(|after| name > after)
+    }
+
+    /// A listing whose requests ask for as many names as are wanted, and one that tells whether there are more; none
+    /// where a page of the store's own is no longer than that.
+    pub(crate) fn few(
+        &self,
+        store: &Arc<dyn PaginatedListStore>,
+    ) -> Option<BoxStream<'static, Result<ObjectMeta>>> {
+        let most = self.at_most.saturating_add(1);
+        if most >= STORE_PAGE {
+            return None;
+        }
+        let (store, prefix) = (Arc::clone(store), self.prefix.to_owned());
+        let after = self.after.map(str::to_owned);
+        let pages = stream::try_unfold(Some(None), move |token: Option<Option<String>>| {
+            let (store, prefix, offset) = (Arc::clone(&store), prefix.clone(), after.clone());
+            async move {
+                let Some(page_token) = token else {
+                    return Ok(None);
+                };
+                let options = PaginatedListOptions {
+                    offset,
+                    max_keys: Some(most),
+                    page_token,
+                    ..PaginatedListOptions::default()
+                };
+                let prefix = Some(&*prefix).filter(|prefix| !prefix.is_empty());
+                let page = store.list_paginated(prefix, options).await?;
+                let next = page.page_token.map(Some);
+                let found = stream::iter(page.result.objects.into_iter().map(Ok));
+                Ok::<_, Error>(Some((found, next)))
+            }
+        });
+        Some(pages.try_flatten().boxed())
     }
 
     /// Takes the page from a listing; names are told without the first `cut` bytes.

@@ -22,6 +22,21 @@ pub fn shard_of(partition: TopicPartition, shards: i32) -> PartitionId {
 /// What objects of all clusters begin with, below the prefix of a bucket; the cluster's id comes next.
 pub const CLUSTERS: &str = "freshet/";
 
+/// What claims begin with, below the prefix of a bucket: which cluster has come to it while it was empty. No cluster's
+/// objects begin so.
+pub const CLAIMS: &str = "freshet.claims/";
+
+/// The name of the `nth` claim, which takes the place of those before.
+pub fn claim(nth: u32) -> String {
+    format!("{CLAIMS}{nth:010}")
+}
+
+/// Which claim has this name; `None` for what is no claim.
+pub fn nth_claim(key: &str) -> Option<u32> {
+    let nth = key.strip_prefix(CLAIMS)?.parse().ok()?;
+    (claim(nth) == key).then_some(nth)
+}
+
 /// Names objects of one cluster below one prefix of a bucket.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -116,6 +131,11 @@ impl Layout {
     /// What all begin with that brokers store for a moment.
     pub fn probes(&self) -> String {
         format!("{}/probe/", self.root)
+    }
+
+    /// All objects of a topic begin with this.
+    pub fn topic(&self, topic: TopicId) -> String {
+        format!("{}/{topic}/", self.root)
     }
 
     /// All objects of a partition begin with this.
@@ -247,6 +267,16 @@ mod tests {
         assert_eq!(keys[0], format!("{home}0000000007"));
         assert!(keys.is_sorted() && keys[1].starts_with(&layout.kept_of(at.topic)));
         assert!(keys[0].starts_with(&layout.all_kept()));
+    }
+
+    #[test]
+    fn claims_are_named_in_their_order_and_no_cluster_has_such_names() {
+        assert_eq!(claim(7), "freshet.claims/0000000007");
+        assert_eq!(nth_claim(&claim(7)), Some(7));
+        assert!(!claim(7).starts_with(CLUSTERS));
+        for strange in ["freshet.claims/7", "freshet.claims/", "freshet/0000000007"] {
+            assert_eq!(nth_claim(strange), None, "{strange}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use exports::{
     ClusterExport, ExportedShard, ExportedTopic, GroupPositions, OwnedSettings, Position,
     PositionsExport, PositionsOf, SettingsOwner,
 };
-pub use layout::{CLUSTERS, Layout, ObjectName, shard_of};
+pub use layout::{CLAIMS, CLUSTERS, Layout, ObjectName, claim, nth_claim, shard_of};
 pub use machine::{
     Answer, Ask, Change, Changed, Claim, Limits, Manifests, Purpose, Record, Refusal, Request,
     Said, Stored, said_from_bytes, said_to_bytes,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use freshet_client::{ConfigChange, Floors, Resource};
 use freshet_tier::ExportedTopic;
-use freshet_types::TopicId;
+use freshet_types::{TopicId, TopicName};
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -34,6 +34,7 @@ EXAMPLES:
   freshet cluster restore --from s3://bucket/prefix --dry-run
   freshet --bootstrap broker-1:9092 cluster restore --from s3://bucket/prefix
   freshet cluster restore --from s3://bucket/prefix --deleted orders
+  freshet cluster restore --from s3://bucket/prefix --deleted orders --as orders-of-may
   freshet cluster restore --from file:///mnt/objects --output json")]
 pub(crate) struct Restore {
     /// The object storage of the cluster, as in remote.log.storage.url.
@@ -43,6 +44,9 @@ pub(crate) struct Restore {
     /// repeated.
     #[arg(long = "deleted", value_name = "TOPIC")]
     deleted: Vec<String>,
+    /// The name of the topic of --deleted once it is back, if it is not to be that of before.
+    #[arg(long = "as", value_name = "NAME", requires = "deleted", value_parser = TopicName::new)]
+    name: Option<TopicName>,
     /// Only show what would be restored.
     #[arg(long)]
     dry_run: bool,
@@ -89,7 +93,13 @@ pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> 
         .iter()
         .map(|(name, topic)| (name.clone(), topic.id));
     let present = present.collect();
-    let (found, is_all) = read(context, &source, &args.deleted, &present).await?;
+    let (mut found, is_all) = read(context, &source, &args.deleted, &present).await?;
+    if !is_all {
+        must_be_away(&found.cluster.topics, &present)?;
+    }
+    if let Some(name) = &args.name {
+        rename(&mut found.cluster.topics, name, &present)?;
+    }
     let mut plan = Plan::of(&found, &present, described.nodes.len());
     if !is_all {
         // Its cluster lives on, and goes on counting.
@@ -147,6 +157,45 @@ async fn read(
     Ok((found, false))
 }
 
+/// Whoever is back has been given another name.
+fn must_be_away(
+    topics: &[ExportedTopic],
+    present: &BTreeMap<String, TopicId>,
+) -> anyhow::Result<()> {
+    for topic in topics {
+        let here = present.iter().find(|(_, id)| **id == topic.id);
+        if let Some((name, _)) = here.filter(|(name, _)| **name != topic.name) {
+            anyhow::bail!(
+                "deleted topic {:?} is back already: it is called {name:?}",
+                topic.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Gives the only one of them another name.
+fn rename(
+    topics: &mut [ExportedTopic],
+    name: &TopicName,
+    present: &BTreeMap<String, TopicId>,
+) -> anyhow::Result<()> {
+    let [topic] = topics else {
+        anyhow::bail!("--as names one topic, and --deleted several");
+    };
+    if name.is_internal() {
+        anyhow::bail!("--as: topic {name:?} belongs to the brokers themselves");
+    }
+    let taken = |(other, id): (&String, &TopicId)| other == name.as_str() && *id != topic.id;
+    if present.iter().any(taken) {
+        anyhow::bail!(
+            "--as: the cluster has another topic that is called {name:?}; choose another name"
+        );
+    }
+    name.as_str().clone_into(&mut topic.name);
+    Ok(())
+}
+
 fn refuse_taken(plan: &Plan) -> anyhow::Result<()> {
     let taken = plan.taken();
     if taken.is_empty() {
@@ -154,7 +203,8 @@ fn refuse_taken(plan: &Plan) -> anyhow::Result<()> {
     }
     anyhow::bail!(
         "the cluster has other topics of the same name: {}; if nobody needs what is in them, stop the \
-         clients that make them, delete them (`freshet topic delete NAME`), and try again",
+         clients that make them, delete them (`freshet topic delete NAME`), and try again. A single one of \
+         --deleted may get another name (--as NAME)",
         taken.join(", ")
     )
 }
@@ -326,4 +376,51 @@ fn table(restored: &Restored) -> Rows {
         rows.push(cells.into_iter().take(shown));
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(n: u8) -> ExportedTopic {
+        ExportedTopic {
+            name: format!("t{n}"),
+            id: TopicId([n; 16]),
+            replication_factor: 1,
+            leader_epochs: vec![0],
+            configs: BTreeMap::new(),
+        }
+    }
+
+    fn renamed(topics: &mut [ExportedTopic], name: &str) -> Result<(), String> {
+        let present = BTreeMap::from([("taken".to_owned(), TopicId([9; 16]))]);
+        let name = TopicName::new(name).map_err(|error| error.to_string())?;
+        rename(topics, &name, &present).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_topic_gets_a_name_that_nobody_has() {
+        let mut one = [topic(1)];
+        assert_eq!(renamed(&mut one, "other"), Ok(()));
+        assert_eq!((&*one[0].name, one[0].id), ("other", TopicId([1; 16])));
+        for (name, why) in [
+            ("taken", "choose another name"),
+            ("__consumer_offsets", "belongs to the brokers"),
+            ("a b", "topic name"),
+        ] {
+            let told = renamed(&mut one, name).expect_err(name);
+            assert!(told.contains(why), "{told}");
+        }
+        assert_eq!(one[0].name, "other", "what is refused changes nothing");
+        let told = renamed(&mut [topic(1), topic(2)], "x").expect_err("two");
+        assert!(told.contains("several"), "{told}");
+    }
+
+    #[test]
+    fn what_is_back_under_another_name_is_told_so() {
+        let of = |name: &str| BTreeMap::from([(name.to_owned(), TopicId([1; 16]))]);
+        assert!(must_be_away(&[topic(1)], &of("t1")).is_ok());
+        let told = must_be_away(&[topic(1)], &of("other")).expect_err("it is back");
+        assert!(told.to_string().contains("called \"other\""), "{told}");
+    }
 }

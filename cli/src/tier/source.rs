@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use freshet_env::Objects;
+use freshet_env::objects::Listing;
 use freshet_objects::{Bucket, Limits};
 use freshet_tier::{
     CLUSTERS, ClusterExport, ExportedTopic, GroupPositions, Layout, Manifest, PositionsExport,
@@ -312,26 +313,24 @@ impl Source {
         let known: BTreeSet<_> = known.map(|it| it.id.to_string()).collect();
         let is_strange =
             |name: &String| !matches!(name.as_str(), "cluster" | "groups" | "kept" | "probe");
-        let steps = steps(&*self.objects, &self.layout.home())
-            .await?
-            .into_iter();
+        let steps = self.steps().await?.into_iter();
         let strange = steps.filter(|name| is_strange(name) && !known.contains(name));
         Ok(strange.collect())
     }
 
     /// In the order of names, but for what is no export.
-    async fn exports(&self, prefix: &str) -> Result<Vec<String>> {
+    pub(super) async fn exports(&self, prefix: &str) -> Result<Vec<String>> {
         let names = self.names(prefix).await?.into_iter();
         Ok(names
             .filter(|name| Layout::export_version(name).is_some())
             .collect())
     }
 
-    async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+    pub(super) async fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().map(String::as_str);
-            let listed = self.objects.list(prefix, after, PAGE).await?;
+            let listed = self.page(prefix, after).await?;
             let more = listed.more && !listed.objects.is_empty();
             names.extend(listed.objects.into_iter().map(|(name, _)| name));
             if !more {
@@ -340,7 +339,17 @@ impl Source {
         }
     }
 
-    async fn get(&self, name: &str) -> Result<Bytes> {
+    /// One page of a listing.
+    pub(super) async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Listing> {
+        Ok(self.objects.list(prefix, after, PAGE).await?)
+    }
+
+    /// What comes right below the cluster's id.
+    pub(super) async fn steps(&self) -> Result<Vec<String>> {
+        steps(&*self.objects, &self.layout.home()).await
+    }
+
+    pub(super) async fn get(&self, name: &str) -> Result<Bytes> {
         let head = self.objects.head(name).await?;
         Ok(self.objects.get_range(name, 0..head.len_bytes).await?)
     }

@@ -65,7 +65,7 @@ struct Verified {
     damaged_books: Vec<String>,
     /// Those that the store refuses or does not answer.
     unread_books: Vec<String>,
-    /// Ids of topics that no export names.
+    /// Ids of topics that the newest export does not name, and that were not kept.
     unnamed_topics: Vec<String>,
 }
 
@@ -266,7 +266,8 @@ fn sentences(verified: &Verified) -> Vec<String> {
     }
     if !verified.unnamed_topics.is_empty() {
         sentences.push(format!(
-            "note: no export names the topics {}: they were deleted, or are younger than the export",
+            "note: nobody names the topics {}: they were deleted, or are younger than the newest export; \
+             `freshet tier collect --orphans --dry-run` shows what they have left",
             verified.unnamed_topics.join(", ")
         ));
     }

@@ -129,6 +129,7 @@ fn judged(scene: &Scene<'_>, kept: &str, gone: &str) -> Result<()> {
     ensure!(row["id"] == kept && row["deleted"] == true, "{verified}");
     ensure!(row["segments"].as_u64() >= Some(4), "{verified}");
     ensure!(verified["unnamed_topics"] == json!([gone]), "{verified}");
+    collected(scene, kept, gone)?;
     let url = scene.place.url();
     for (name, why) in [("gone", "no deleted topic"), ("other", "no deleted topic")] {
         let asked = ["cluster", "restore", "--from", &url, "--deleted", name];
@@ -142,13 +143,63 @@ fn judged(scene: &Scene<'_>, kept: &str, gone: &str) -> Result<()> {
     Ok(())
 }
 
+/// What says that it was deleted goes, and only that, when somebody says so.
+fn collected(scene: &Scene<'_>, kept: &str, gone: &str) -> Result<()> {
+    let collect = |more: &[&str]| scene.told(&[&["tier", "collect", "--orphans"], more].concat());
+    // As long as one of the three exports that stay names it, it is none.
+    let mut raw = Raw::connect(scene.broker.bootstrap())?;
+    for name in ["more-1", "more-2", "more-3"] {
+        raw.create_topic(name, &[])?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    eventually(PATIENCE, || {
+        let young = collect(&["--dry-run"])?;
+        ensure!(
+            young[0]["id"] == gone && young[0]["status"] == "young",
+            "{young}"
+        );
+        Ok(())
+    })?;
+    let old = ["--older-than", "0s"];
+    let shown = collect(&[&old[..], &["--dry-run"]].concat())?;
+    ensure!(
+        shown[0]["status"] == "orphan" && shown[0]["says"] == "deleted",
+        "{shown}"
+    );
+    ensure!(shown.as_array().is_some_and(|it| it.len() == 1), "{shown}");
+    ensure!(!scene.objects(gone, "manifests")?.is_empty(), "shown only");
+    let done = collect(&[&old[..], &["--yes"]].concat())?;
+    ensure!(done[0]["status"] == "collected", "{done}");
+    ensure!(scene.objects(gone, "manifests")?.is_empty(), "it stays");
+    ensure!(!scene.is_gone(kept)?, "the kept topic is deleted, too");
+    let verified = scene.told(&["tier", "verify"])?;
+    ensure!(verified["unnamed_topics"] == json!([]), "{verified}");
+    Ok(())
+}
+
 /// It comes back into the cluster that has deleted it, and is deleted for good when it says so.
 fn restored(scene: &Scene<'_>, (kept, end): (&str, i64), before: &[u8]) -> Result<()> {
     let mut raw = Raw::connect(scene.broker.bootstrap())?;
-    // Another topic needs this one's name no more.
-    raw.create_topic("beside", &[])?;
-    let restore =
-        |more: &[&str]| scene.told(&[&["cluster", "restore", "--deleted", "kept"], more].concat());
+    // Another topic has got its name.
+    raw.create_topic("kept", &[])?;
+    let url = scene.place.url();
+    for (more, why) in [
+        (&[][..], "--as NAME"),
+        (&["--as", "kept"], "another topic that is called"),
+        (&["--as", "a b"], "a b"),
+    ] {
+        let asked = ["cluster", "restore", "--from", &url, "--deleted", "kept"];
+        let refused = scene.freshet(&[&asked[..], more].concat())?;
+        ensure!(
+            !refused.status.success() && refused.stderr.contains(why),
+            "{more:?}: {}",
+            refused.stderr
+        );
+    }
+    let restore = |more: &[&str]| {
+        let asked = ["cluster", "restore", "--deleted", "kept", "--as", "back"];
+        scene.told(&[&asked, more].concat())
+    };
     let planned = restore(&["--dry-run"])?;
     ensure!(planned["topics"][0]["status"] == "missing", "{planned}");
     let told = restore(&[])?;
@@ -156,19 +207,19 @@ fn restored(scene: &Scene<'_>, (kept, end): (&str, i64), before: &[u8]) -> Resul
     ensure!(row["status"] == "restored" && row["id"] == kept, "{told}");
     let mut raw = Raw::connect(scene.broker.bootstrap())?;
     ensure!(
-        raw.topic_id("kept")?.to_string() == kept,
+        raw.topic_id("back")?.to_string() == kept,
         "it has another id"
     );
-    let served = replay(&mut raw, "kept", end)?;
+    let served = replay(&mut raw, "back", end)?;
     ensure!(served == before, "other records have come back");
     // It goes on where the bucket ends, and copies what comes.
-    let next = produce(&mut raw, "kept", 24)?;
+    let next = produce(&mut raw, "back", 24)?;
     ensure!(next == end + 24, "{next}, behind {end}");
     eventually(PATIENCE, || {
         ensure!(scene.kept()?.is_empty(), "{:?}", scene.kept()?);
         let told = tier(
             &scene.broker,
-            &["status", "kept", "--partitions", "--output", "json"],
+            &["status", "back", "--partitions", "--output", "json"],
         )?
         .success()?;
         let told: serde_json::Value = serde_json::from_str(&told)?;
@@ -176,9 +227,9 @@ fn restored(scene: &Scene<'_>, (kept, end): (&str, i64), before: &[u8]) -> Resul
         ensure!(tiered.is_some_and(|tiered| tiered > end), "{told}");
         Ok(())
     })?;
-    let (code, why) = raw.set_config((TOPIC_RESOURCE, "kept"), GOES, "true")?;
+    let (code, why) = raw.set_config((TOPIC_RESOURCE, "back"), GOES, "true")?;
     ensure!(code == 0, "{why}");
-    scene.delete("kept")?;
+    scene.delete("back")?;
     eventually(PATIENCE, || {
         ensure!(scene.is_gone(kept)?, "its objects stay");
         let says = scene.objects("kept", kept)?;

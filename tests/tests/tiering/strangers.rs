@@ -89,6 +89,17 @@ fn forgotten(place: &Place, one: &str) -> Result<()> {
     let aside = place.root().join("aside");
     fs::rename(homes(place), &aside)?;
     fs::create_dir(homes(place))?;
+    // The bucket is empty, and somebody has come to it a moment ago.
+    let why = match broker(place) {
+        Ok(_) => anyhow::bail!("it starts in a bucket that {one} has claimed"),
+        Err(error) => format!("{error:#}"),
+    };
+    let said = ["belongs to another cluster", one, "freshet.claims/"];
+    ensure!(said.iter().all(|it| why.contains(it)), "{why}");
+    // The folder goes with the last thing in it.
+    let stored = ids(place).unwrap_or_default();
+    ensure!(stored.is_empty(), "{stored:?} was stored there");
+    fs::remove_dir_all(place.root().join("freshet.claims"))?;
     let (mut third, own) = live(place, &[])?;
     third.stop()?;
     let home = homes(place).join(&own);

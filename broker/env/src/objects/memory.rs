@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::ops::{Bound, Range};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use freshet_types::Timestamp;
 use parking_lot::Mutex;
 
 use super::{ObjectBody, ObjectError, ObjectFailure, ObjectHead, ObjectWait, Objects};
@@ -13,12 +15,15 @@ use crate::objects::Listing;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryObjects {
-    objects: Mutex<BTreeMap<String, Bytes>>,
+    objects: Mutex<BTreeMap<String, (Bytes, Timestamp)>>,
+    /// Its clock stands still until somebody sets it.
+    now: AtomicI64,
 }
 
-fn head(bytes: &Bytes) -> ObjectHead {
+fn head((bytes, modified): &(Bytes, Timestamp)) -> ObjectHead {
     ObjectHead {
         len_bytes: bytes.len() as u64,
+        modified: *modified,
     }
 }
 
@@ -60,14 +65,25 @@ fn error(doing: &'static str, key: &str, failure: ObjectFailure) -> ObjectError 
 }
 
 impl MemoryObjects {
-    fn get(&self, doing: &'static str, key: &str) -> Result<Bytes, ObjectError> {
+    fn get(&self, doing: &'static str, key: &str) -> Result<(Bytes, Timestamp), ObjectError> {
         let found = self.objects.lock().get(key).cloned();
         found.ok_or_else(|| error(doing, key, ObjectFailure::NotFound))
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::Relaxed))
+    }
+
+    /// What is stored from now on was stored at this moment.
+    pub fn set_now(&self, now: Timestamp) {
+        self.now.store(now.0, Ordering::Relaxed);
+    }
+
     /// Replaces an object's bytes, as a store that damages them would.
     pub fn damage(&self, key: &str, bytes: Bytes) {
-        self.objects.lock().insert(key.to_owned(), bytes);
+        self.objects
+            .lock()
+            .insert(key.to_owned(), (bytes, self.now()));
     }
 }
 
@@ -79,18 +95,20 @@ impl Objects for MemoryObjects {
             if objects.contains_key(key) {
                 return Err(error("put", key, ObjectFailure::AlreadyExists));
             }
-            objects.insert(key.to_owned(), bytes);
+            objects.insert(key.to_owned(), (bytes, self.now()));
             Ok(())
         })
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> ObjectWait<'a, Bytes> {
         let found = self.get("get", key);
-        Box::pin(ready(found.and_then(|bytes| slice(key, &bytes, range))))
+        Box::pin(ready(
+            found.and_then(|(bytes, _)| slice(key, &bytes, range)),
+        ))
     }
 
     fn head<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ObjectHead> {
-        Box::pin(ready(self.get("head", key).map(|bytes| head(&bytes))))
+        Box::pin(ready(self.get("head", key).map(|it| head(&it))))
     }
 
     fn list<'a>(
@@ -107,9 +125,7 @@ impl Objects for MemoryObjects {
         let behind = objects.range::<str, _>((from, Bound::Unbounded));
         let mut named = behind.take_while(|(key, _)| key.starts_with(prefix));
         let page = named.by_ref().take(at_most);
-        let page = page
-            .map(|(key, bytes)| (key.clone(), head(bytes)))
-            .collect();
+        let page = page.map(|(key, it)| (key.clone(), head(it))).collect();
         let listing = Listing {
             objects: page,
             more: named.next().is_some(),

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use freshet_types::{ErrorKind, Retry};
+use freshet_types::{ErrorKind, Retry, Timestamp};
 
 mod asked;
 #[cfg(any(test, feature = "contract"))]
@@ -105,6 +105,9 @@ impl ObjectBody for Bytes {
 pub struct ObjectHead {
     /// Its length.
     pub len_bytes: u64,
+    /// When it was stored, by the store's own clock, to a second at best. Only compared with that of another object
+    /// of the same store.
+    pub modified: Timestamp,
 }
 
 /// One page of a listing.

@@ -11,16 +11,40 @@ use std::time::SystemTime;
 /// What is longer is none of what people put into Secrets: Kubernetes takes no more.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A file of certificates that somebody has named: all of it. It is read once, at a start.
+/// All certificates that the system believes take a quarter of a MiB.
+const MOST_CERTIFICATES_BYTES: u64 = 4 << 20;
+
+/// A file of certificates that somebody has named, 4 MiB at most: all of it. It is read once, at a start.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read, is no regular file, or is longer.
+pub fn certificates(path: &str) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    open_regular(Path::new(path))?
+        .take(MOST_CERTIFICATES_BYTES + 1)
+        .read_to_end(&mut all)?;
+    match all.len() as u64 > MOST_CERTIFICATES_BYTES {
+        true => Err(too_long("it", MOST_CERTIFICATES_BYTES)),
+        false => Ok(all),
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "it is on no disk that records are on"
+    reason = "what is named or mounted is on no disk that records are on"
 )]
-pub fn certificates(path: &str) -> io::Result<Vec<u8>> {
-    fs::read(path)
+fn open_regular(path: &Path) -> io::Result<File> {
+    // A pipe would be waited for as long as nobody writes.
+    if !fs::metadata(path)?.is_file() {
+        let why = "it is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    File::open(path)
+}
+
+fn too_long(what: &str, most_bytes: u64) -> io::Error {
+    let why = format!("{what} is longer than {most_bytes} bytes");
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
 /// One such folder.
@@ -63,24 +87,13 @@ impl Mounted {
     ///
     /// # Errors
     /// The file cannot be read, is no regular one, is longer, or is no UTF-8.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a mounted Secret is on no disk that records are on"
-    )]
     pub fn value(&self, name: &str) -> io::Result<String> {
-        let path = self.0.join(name);
-        // A pipe would be waited for as long as nobody writes.
-        if !fs::metadata(&path)?.is_file() {
-            let why = "it is no regular file";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
         let mut text = String::new();
-        File::open(path)?
+        open_regular(&self.0.join(name))?
             .take(MOST_BYTES + 1)
             .read_to_string(&mut text)?;
         if text.len() as u64 > MOST_BYTES {
-            let why = format!("{name} is longer than {MOST_BYTES} bytes");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+            return Err(too_long(name, MOST_BYTES));
         }
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         Ok(text)

@@ -379,6 +379,11 @@ impl MetadataImage {
         self.kept.get(&id)
     }
 
+    /// All of these that are remembered, by their ids.
+    pub fn all_kept(&self) -> impl Iterator<Item = (TopicId, &Arc<KeptTopic>)> {
+        self.kept.iter().map(|(id, kept)| (*id, kept))
+    }
+
     /// Partitions that a reassignment is moving.
     pub fn moving(&self) -> impl Iterator<Item = (&Arc<Topic>, PartitionId, &Arc<Partition>)> {
         self.topics().flat_map(|topic| {

@@ -57,12 +57,25 @@ fn a_bundle_of_certificates_that_has_none_is_told() {
     std::fs::write(&empty, "no certificate\n").unwrap();
     let empty = empty.display().to_string();
     let half = "-----BEGIN CERTIFICATE-----\n";
+    // Nobody writes into it: who opened it would wait for ever.
+    let pipe = folder.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let pipe = pipe.display().to_string();
+    let long = folder.path().join("long.pem");
+    std::fs::write(&long, vec![b'#'; (4 << 20) + 1]).unwrap();
+    let long = long.display().to_string();
     for (bundle, says) in [
         (
             "/no/such/file",
             "/no/such/file cannot be read: No such file",
         ),
         (&empty, "empty.pem has no certificates as PEM"),
+        (&pipe, "pipe cannot be read: it is no regular file"),
+        (
+            &long,
+            "long.pem cannot be read: it is longer than 4194304 bytes",
+        ),
         (half, "what it says has no certificates as PEM"),
     ] {
         let error = open("s3://bucket", &[("AWS_CA_BUNDLE", bundle)]).unwrap_err();

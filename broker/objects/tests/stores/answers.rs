@@ -277,6 +277,36 @@ async fn each_request_is_counted_by_its_kind() {
     assert_eq!(all, server.asked().len() as u64);
 }
 
+/// Three names in two pages.
+#[tokio::test]
+async fn a_listing_asks_for_no_more_names_than_are_wanted() {
+    const BEGIN: &str = "<ListBucketResult><NextContinuationToken>more</NextContinuationToken><Contents><Key>a/1</Key>\
+        <Size>1</Size><LastModified>2026-03-01T10:00:00.000Z</LastModified></Contents></ListBucketResult>";
+    const END: &str = "<ListBucketResult><Contents><Key>a/2</Key><Size>1</Size>\
+        <LastModified>2026-03-01T10:00:00.000Z</LastModified></Contents><Contents><Key>a/3</Key><Size>1</Size>\
+        <LastModified>2026-03-01T10:00:00.000Z</LastModified></Contents></ListBucketResult>";
+    let script = [BEGIN, END].map(|page| Says::Answer("200 OK", "", page));
+    let server = Scripted::new(&script).await;
+    let store = server.bucket(&brief());
+    let page = store.list("a/", Some("a/0"), 2).await.unwrap();
+    let names: Vec<&str> = page.objects.iter().map(|(name, _)| &**name).collect();
+    assert_eq!((names, page.more), (vec!["a/1", "a/2"], true));
+    let march = page.objects.iter().map(|(_, head)| head.modified.0);
+    assert!(march.eq([1_772_359_200_000; 2]), "{page:?}");
+    store.list("a/", None, 999).await.unwrap();
+    let asked = server.asked();
+    assert!(
+        asked[..2].iter().all(|it| it.contains("max-keys=3")),
+        "{asked:?}"
+    );
+    assert!(asked[0].contains("start-after=a%2F0"), "{asked:?}");
+    assert!(asked[1].contains("continuation-token=more"), "{asked:?}");
+    assert!(
+        !asked[2].contains("max-keys"),
+        "as many as it likes: {asked:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_part_that_does_not_arrive_ends_the_upload() {
     let (failure, asked) = two_parts(&[NO_KEY, NO_KEY, CREATED, SLOW]).await;

@@ -6,10 +6,14 @@
 //! who has missed something has an earlier version of the metadata, and that is what its objects are
 //! called.
 //!
+//! A topic whose objects stay when it is deleted is named by the bucket at all times: `kept/` says what it was
+//! before there is an export without it, however long its manifests' shard is away. Else it would look like
+//! one that nobody knows, and those are collected (`freshet tier collect`).
+//!
 //! A cluster that was made anew with the id of one whose disks are lost exports nothing before it is
 //! restored: what it would write could take the place of what it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,10 +28,11 @@ use freshet_tier::{
     ClusterExport, ExportedShard, ExportedTopic, GroupPositions, Layout, OwnedSettings, Position,
     PositionsExport, PositionsOf, SettingsOwner,
 };
-use freshet_types::{NodeId, PartitionId};
+use freshet_types::{NodeId, PartitionId, TopicId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::undertaker::put_kept;
 use super::{CopyCounts, jittered};
 use crate::groups::{GroupShards, OFFSETS_TOPIC};
 
@@ -73,6 +78,8 @@ pub struct Exporter {
     nth: u32,
     /// Nobody before has exported what this cluster does not have.
     may_export: bool,
+    /// Deleted topics of which `kept/` says what they were, or that have left nothing.
+    told: BTreeSet<TopicId>,
     /// How often it was not so.
     refused: u32,
     is_failing: bool,
@@ -88,6 +95,7 @@ impl Exporter {
             shards_bytes: 0,
             nth: 0,
             may_export: false,
+            told: BTreeSet::new(),
             refused: 0,
             is_failing: false,
         }
@@ -184,8 +192,10 @@ impl Exporter {
         let active = image.brokers().filter(|broker| broker.is_active());
         if active.map(|broker| broker.node).min() != Some(self.parts.me) {
             self.cluster = None;
+            self.told.clear();
             return Ok(());
         }
+        self.tell_kept(&image).await?;
         let export = cluster_of(&image);
         let version = export.version;
         if self
@@ -206,6 +216,46 @@ impl Exporter {
         self.count();
         self.cluster = Some(export);
         self.keep_newest(&self.parts.layout.clusters()).await
+    }
+
+    async fn tell_kept(&mut self, image: &MetadataImage) -> Result<(), ObjectError> {
+        // One that is back may be deleted again.
+        self.told.retain(|id| image.kept(*id).is_some());
+        if image.all_kept().all(|(id, _)| self.told.contains(&id)) {
+            return Ok(());
+        }
+        let before = self.ids_of_kept().await?;
+        let (objects, layout) = (&self.parts.objects, &self.parts.layout);
+        for (id, kept) in image.all_kept() {
+            if !self.told.contains(&id) && !before.contains(&id) {
+                let left = objects.list(&layout.topic(id), None, 1).await?;
+                if !left.objects.is_empty() {
+                    put_kept(&**objects, layout, (id, kept)).await?;
+                }
+            }
+            self.told.insert(id);
+        }
+        Ok(())
+    }
+
+    /// The topics that `kept/` names.
+    async fn ids_of_kept(&self) -> Result<BTreeSet<TopicId>, ObjectError> {
+        let all = self.parts.layout.all_kept();
+        let mut ids = BTreeSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let objects = &self.parts.objects;
+            let page = objects.list(&all, after.as_deref(), LISTED).await?;
+            let names = page.objects.iter().map(|(key, _)| key);
+            ids.extend(names.filter_map(|key| {
+                let (id, _) = key.strip_prefix(&all)?.split_once('/')?;
+                id.parse::<TopicId>().ok()
+            }));
+            after = page.objects.last().map(|(key, _)| key.clone());
+            if !page.more || after.is_none() {
+                return Ok(ids);
+            }
+        }
     }
 
     async fn export_positions(&mut self) -> Result<(), ObjectError> {

@@ -103,7 +103,7 @@ pub(super) struct Store {
     /// It takes segments, and nothing else.
     no_manifests: AtomicBool,
     /// What it answers where a name begins like this.
-    refuses: Mutex<Option<(String, ObjectFailure)>>,
+    pub(super) refuses: Mutex<Option<(String, ObjectFailure)>>,
     refused: AtomicU64,
     puts: AtomicU64,
     /// Every so many puts are done and not answered; 0 for none.

@@ -9,16 +9,18 @@
 //! or scrubs what nobody knows.
 //!
 //! That a topic is deleted must be agreed: an image that does not know a topic may be too old. What
-//! was deleted so long ago that the image has forgotten it too stays: nobody lists it.
+//! was deleted so long ago that the image has forgotten it too stays, until a human collects it
+//! (`freshet tier collect`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_env::objects::ObjectFailure;
+use freshet_env::Objects;
+use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_metadata::KeptTopic;
-use freshet_tier::{Answer, Ask, ExportedTopic, Manifest};
-use freshet_types::{LeaderEpoch, TopicPartition};
+use freshet_tier::{Answer, Ask, ExportedTopic, Layout, Manifest};
+use freshet_types::{LeaderEpoch, TopicId, TopicPartition};
 use tokio::time::sleep;
 
 use super::Shared;
@@ -106,7 +108,9 @@ async fn keep_one(
     tended.epoch = copy.leader_epoch();
     // A shard that has lost what it knew says nothing of what is there.
     if !copy.is_pristine() || tended.has_manifests().await? {
-        tended.put_kept(kept).await?;
+        let parts = &shared.parts;
+        let put = put_kept(&*parts.objects, &parts.layout, (at.topic, kept)).await;
+        put.map_err(|error| failed(&error))?;
     }
     tended.export(&mut copy).await?;
     tended.collect(&mut copy).await?;
@@ -121,30 +125,33 @@ async fn keep_one(
     Ok(())
 }
 
+/// One for all partitions of the topic: whoever comes first puts it.
+pub(super) async fn put_kept(
+    objects: &dyn Objects,
+    layout: &Layout,
+    (id, kept): (TopicId, &KeptTopic),
+) -> Result<(), ObjectError> {
+    let partitions = usize::try_from(kept.partitions).unwrap_or(0);
+    let topic = ExportedTopic {
+        name: kept.name.to_string(),
+        id,
+        replication_factor: kept.replication_factor,
+        leader_epochs: vec![kept.leader_epoch; partitions],
+        configs: kept.configs.clone(),
+    };
+    let key = layout.kept(id, kept.leader_epoch);
+    let mut bytes = Bytes::from(topic.to_kept_bytes());
+    match objects.put_new(&key, &mut bytes).await {
+        Err(error) if error.failure != ObjectFailure::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Tended {
     async fn has_manifests(&self) -> Result<bool, Trouble> {
         let prefix = self.shared.parts.layout.manifests(self.at);
-        let page = self.shared.list(self.at, &prefix, None).await;
-        Ok(!page.map_err(|error| failed(&error))?.objects.is_empty())
-    }
-
-    /// One for all partitions of the topic: whoever comes first puts it.
-    async fn put_kept(&self, kept: &KeptTopic) -> Result<(), Trouble> {
-        let parts = &self.shared.parts;
-        let partitions = usize::try_from(kept.partitions).unwrap_or(0);
-        let topic = ExportedTopic {
-            name: kept.name.to_string(),
-            id: self.at.topic,
-            replication_factor: kept.replication_factor,
-            leader_epochs: vec![kept.leader_epoch; partitions],
-            configs: kept.configs.clone(),
-        };
-        let key = parts.layout.kept(topic.id, kept.leader_epoch);
-        let mut bytes = Bytes::from(topic.to_kept_bytes());
-        match parts.objects.put_new(&key, &mut bytes).await {
-            Err(error) if error.failure != ObjectFailure::AlreadyExists => Err(failed(&error)),
-            _ => Ok(()),
-        }
+        let any = self.shared.has_any(self.at, &prefix).await;
+        any.map_err(|error| failed(&error))
     }
 
     async fn drop_kept(&self) -> Result<(), Trouble> {

@@ -41,7 +41,29 @@ impl Shared {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<Listing, ObjectError> {
-        match self.parts.objects.list(prefix, after, PAGE).await {
+        self.names(at, prefix, (after, PAGE)).await
+    }
+
+    /// Whether a partition has an object whose name begins with `prefix`. It asks for no more names than that needs.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(super) async fn has_any(
+        &self,
+        at: TopicPartition,
+        prefix: &str,
+    ) -> Result<bool, ObjectError> {
+        let listing = self.names(at, prefix, (None, 1)).await?;
+        Ok(!listing.objects.is_empty())
+    }
+
+    async fn names(
+        &self,
+        at: TopicPartition,
+        prefix: &str,
+        (after, at_most): (Option<&str>, usize),
+    ) -> Result<Listing, ObjectError> {
+        match self.parts.objects.list(prefix, after, at_most).await {
             Ok(listing) => {
                 self.unlisted.forget(at);
                 Ok(listing)

@@ -60,12 +60,19 @@ impl Rig {
     }
 
     fn create(&mut self, name: &str, id: u8) {
+        self.create_with(name, id, &[]);
+    }
+
+    fn create_with(&mut self, name: &str, id: u8, more: &[(&str, &str)]) {
+        let said = [("retention.ms", "7")].iter().chain(more);
         let topic = NewTopic {
             name: name.to_owned(),
             id: TopicId([id; 16]),
             partitions: 2,
             replication_factor: 1,
-            configs: vec![("retention.ms".to_owned(), Some("7".to_owned()))],
+            configs: said
+                .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())))
+                .collect(),
             ..NewTopic::default()
         };
         let reply = self.change(CreateTopics {
@@ -134,6 +141,53 @@ async fn what_changes_is_exported_and_three_stay() {
     rig.change(AllocateProducerIds { count: 1_000 });
     exporter.export_cluster().await.expect("exported");
     assert_eq!(rig.newest().await.next_producer_id, 1_000);
+}
+
+#[tokio::test]
+async fn what_was_kept_of_a_topic_is_told_before_an_export_without_it() {
+    let mut rig = Rig::new(1);
+    let mut exporter = rig.exporter(1);
+    for (id, name, keeps) in [(1, "a", "false"), (2, "b", "false"), (3, "c", "true")] {
+        rig.create_with(
+            name,
+            id,
+            &[("freshet.remote.delete.on.topic.delete", keeps)],
+        );
+    }
+    exporter.export_cluster().await.expect("exported");
+    // The second one has left nothing, the third one was not to be kept.
+    for id in [1, 3] {
+        let key = format!("{}0/x", rig.layout.topic(TopicId([id; 16])));
+        let put = rig.store.put_new(&key, &mut Bytes::new()).await;
+        put.expect("it is stored");
+    }
+    for name in ["a", "b", "c"] {
+        rig.change(DeleteTopics {
+            topics: vec![TopicRef::Name(name.to_owned())],
+        });
+    }
+    let kept = |rig: &Rig| {
+        let (store, all) = (Arc::clone(&rig.store), rig.layout.all_kept());
+        async move { store.list(&all, None, 100).await.expect("names").objects }
+    };
+    *rig.store.refuses.lock() = Some((rig.layout.all_kept(), ObjectFailure::Denied));
+    assert!(exporter.export_cluster().await.is_err());
+    assert_eq!(rig.newest().await.topics.len(), 3);
+    *rig.store.refuses.lock() = None;
+    exporter.export_cluster().await.expect("exported");
+    assert!(rig.newest().await.topics.is_empty());
+    let told = kept(&rig).await;
+    let [(key, head)] = &told[..] else {
+        panic!("one was kept and has left something: {told:?}");
+    };
+    let bytes = rig.store.get_range(key, 0..head.len_bytes).await;
+    let topic = ExportedTopic::from_kept_bytes(&bytes.expect("it is there")).expect("whole");
+    assert_eq!((&*topic.name, topic.id), ("a", TopicId([1; 16])));
+    assert_eq!(topic.leader_epochs.len(), 2);
+    // Somebody else begins to export.
+    exporter = rig.exporter(1);
+    exporter.export_cluster().await.expect("nothing to do");
+    assert_eq!(kept(&rig).await, told);
 }
 
 #[tokio::test]

@@ -255,6 +255,7 @@ pub(crate) fn what_one_replica_has_is_not_deleted() {
     for (node, log_start) in [(B, 7), (C, 3)] {
         let fetch = Fetched {
             log_start,
+            leader_start: 7,
             ..fetch_of(node, 10, 1)
         };
         leader.fetched(fetch, alive).unwrap();
@@ -268,4 +269,24 @@ pub(crate) fn what_one_that_is_away_has_is_not_deleted() {
     let leader = leader(&[ME]);
     let low = leader.low_watermark(7, |_| false);
     assert_eq!(low, -1, "B may be eligible, and has dropped nothing");
+}
+
+/// Its session is over, and the leader has not heard yet that it left the set in sync, nor whether
+/// enough others are in it.
+#[test]
+pub(crate) fn what_one_in_sync_has_is_not_deleted() {
+    let mut leader = leader(&[ME, B]);
+    let nobody = |_: NodeId| false;
+    let fetch = |node, log_start| Fetched {
+        log_start,
+        ..fetch_of(node, 10, 1)
+    };
+    leader.fetched(fetch(B, 3), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 3);
+    leader.fetched(fetch(B, 7), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 7);
+    leader.fetched(fetch(C, 5), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 5, "it may be in by now");
+    leader.renew(term(1, &[ME, B]), Millis(2));
+    assert_eq!(leader.low_watermark(7, nobody), 7, "it is not");
 }

@@ -25,6 +25,7 @@ fn proof(guard: Guard) -> Proof {
         Guard::RestartAtStart => named!(decisions::a_copy_with_a_gap_begins_anew),
         Guard::DeletedEverywhere => named!(decisions::what_one_replica_has_is_not_deleted),
         Guard::DeletedByEnough => named!(decisions::what_one_that_is_away_has_is_not_deleted),
+        Guard::DeletedInSync => named!(decisions::what_one_in_sync_has_is_not_deleted),
         Guard::DeleteCommitted => named!(rules::what_is_not_committed_is_not_deleted),
         Guard::FlushBeforeReport => named!(rules::a_follower_reports_nothing_that_it_could_lose),
         Guard::FetchEpochs => named!(rules::who_knows_another_leader_is_told_so),

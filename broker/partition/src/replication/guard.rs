@@ -44,6 +44,9 @@ freshet_types::removable! {
         DeletedEverywhere,
         /// And not while too few are in sync: one that is away may lead next (KIP-966).
         DeletedByEnough,
+        /// Nor while one has them that is in sync as far as the leader knows, whatever newer images
+        /// say of its broker: it may be eligible by now.
+        DeletedInSync,
         /// A follower reports what it has flushed.
         FlushBeforeReport,
         /// Who asks and names another leader epoch is refused (KIP-320).
@@ -82,7 +85,7 @@ freshet_types::removable! {
 #[cfg(feature = "simulation")]
 impl Guard {
     /// Those that `sim`'s world notices as well: its bodies are its own, and the decisions these.
-    pub const OF_DECISIONS: [Self; 15] = [
+    pub const OF_DECISIONS: [Self; 16] = [
         Self::EnoughInSync,
         Self::LeaderCountsFlushed,
         Self::ProposedCount,
@@ -98,6 +101,7 @@ impl Guard {
         Self::FollowStart,
         Self::RestartAtStart,
         Self::DeletedEverywhere,
+        Self::DeletedInSync,
     ];
 }
 

@@ -199,7 +199,8 @@ impl Leader {
 
     /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
     /// them has not told its own, and while too few are in sync: then somebody who is away may be
-    /// eligible to lead next, and has what was deleted meanwhile.
+    /// eligible to lead next, and has what was deleted meanwhile. `lives` may know more than this
+    /// leader: who is in sync as far as it knows counts until it knows that enough others are.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
         if !holds(Guard::DeletedEverywhere) {
             return own;
@@ -207,7 +208,9 @@ impl Leader {
         if !self.has_quorum() && holds(Guard::DeletedByEnough) {
             return UNKNOWN;
         }
-        let living = self.followers.iter().filter(|f| lives(f.node));
+        let in_sync = |node| self.may_be_in(node) && holds(Guard::DeletedInSync);
+        let all = self.followers.iter();
+        let living = all.filter(|f| in_sync(f.node) || lives(f.node));
         living.map(|f| f.log_start).fold(own, Offset::min)
     }
 
@@ -433,17 +436,19 @@ impl Leader {
         }
     }
 
+    /// Whether it is in the ISR, or may be by now.
+    fn may_be_in(&self, node: NodeId) -> bool {
+        let change = self.proposed.as_ref();
+        let change = change.filter(|_| holds(Guard::ProposedCount));
+        let proposed = |change: &IsrChange| change.isr.iter().any(|(member, _)| *member == node);
+        self.term.isr.contains(&node) || change.is_some_and(proposed)
+    }
+
     /// The least flushed end of all that may be in the ISR by now. A follower that has just caught
     /// up is waited for as well, else it would chase a moving mark for ever.
     fn committed(&self, now: Millis) -> Offset {
-        let proposed = |node| {
-            let change = self.proposed.as_ref();
-            let change = change.filter(|_| holds(Guard::ProposedCount));
-            change.is_some_and(|change| change.isr.iter().any(|(member, _)| *member == node))
-        };
         let counted = self.followers.iter().filter(|f| {
-            let may_be_in = self.term.isr.contains(&f.node) || proposed(f.node);
-            may_be_in
+            self.may_be_in(f.node)
                 || (f.may_be_in
                     && f.end != UNKNOWN
                     && f.is_caught_up(self.log_end, now, self.lag_max))

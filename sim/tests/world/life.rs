@@ -243,7 +243,7 @@ impl World {
             })
     }
 
-    fn leads(&mut self, host: usize, at: TopicPartition) -> bool {
+    pub(crate) fn leads(&mut self, host: usize, at: TopicPartition) -> bool {
         let replica = self.replica(host, at);
         replica.is_some_and(|replica| matches!(replica.stand, Stand::Leads { .. }))
     }

@@ -3,8 +3,8 @@
 
 use freshet_metadata::MetadataError;
 use freshet_partition::replication::{
-    Answer, BrokerEpoch, Divergence, Fetched, Leader, LeaderStart, Local, Moved, Step, Term,
-    next_step,
+    Answer, BrokerEpoch, Divergence, Fetched, Leader, LeaderStart, Local, Moved, Overdue, Step,
+    Term, next_step,
 };
 use freshet_peers::followers::{Verdict, verdict};
 use freshet_types::{Millis, NodeId, Offset};
@@ -289,4 +289,17 @@ pub(crate) fn what_one_in_sync_has_is_not_deleted() {
     assert_eq!(leader.low_watermark(7, nobody), 5, "it may be in by now");
     leader.renew(term(1, &[ME, B]), Millis(2));
     assert_eq!(leader.low_watermark(7, nobody), 7, "it is not");
+}
+
+#[test]
+pub(crate) fn who_waits_in_vain_hears_that_replicas_are_missing() {
+    let mut leader = leader(&[ME, B]);
+    leader.renew(term(1, &[ME]), Millis(1));
+    let (in_sync, needed) = (1, 2);
+    assert_eq!(leader.overdue(), Overdue::TooFew { in_sync, needed });
+}
+
+#[test]
+pub(crate) fn who_waits_for_the_late_is_not_told_of_the_missing() {
+    assert_eq!(leader(&[ME, B]).overdue(), Overdue::Late);
 }

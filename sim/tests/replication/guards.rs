@@ -43,6 +43,12 @@ fn proof(guard: Guard) -> Proof {
         Guard::ProduceEpochs => named!(rules::a_produce_for_an_earlier_leader_is_refused),
         Guard::EnoughToProduce => named!(rules::acks_all_is_refused_while_too_few_are_in_sync),
         Guard::AcksWait => named!(rules::acks_all_is_answered_when_all_in_sync_have_the_record),
+        Guard::OverdueWithTooFew => {
+            named!(decisions::who_waits_in_vain_hears_that_replicas_are_missing)
+        }
+        Guard::OverdueWithEnough => {
+            named!(decisions::who_waits_for_the_late_is_not_told_of_the_missing)
+        }
         Guard::WaitersSentAway => named!(rules::who_waits_for_a_deposed_leader_is_sent_away),
         Guard::ReadCommitted => named!(rules::consumers_see_what_is_committed),
         Guard::SettledEnds => named!(rules::a_new_leader_names_no_end_that_is_too_low),

@@ -563,6 +563,7 @@ impl World {
                 value: self.next_id(),
                 sender: None,
                 all: false,
+                wait_ms: 0,
             };
             self.produce(leader, self.nodes.len(), produce);
         }

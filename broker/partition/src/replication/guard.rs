@@ -73,6 +73,10 @@ freshet_types::removable! {
         EnoughToProduce,
         /// `acks=all` is answered when the record is committed.
         AcksWait,
+        /// A producer whose time is over while too few are in sync is told so.
+        OverdueWithTooFew,
+        /// And only then: else nobody has to mend anything.
+        OverdueWithEnough,
         /// Who waits for a leader that leads no more is sent to the next one.
         WaitersSentAway,
         /// Consumers see what is committed, and no more.
@@ -85,7 +89,7 @@ freshet_types::removable! {
 #[cfg(feature = "simulation")]
 impl Guard {
     /// Those that `sim`'s world notices as well: its bodies are its own, and the decisions these.
-    pub const OF_DECISIONS: [Self; 16] = [
+    pub const OF_DECISIONS: [Self; 18] = [
         Self::EnoughInSync,
         Self::LeaderCountsFlushed,
         Self::ProposedCount,
@@ -102,6 +106,8 @@ impl Guard {
         Self::RestartAtStart,
         Self::DeletedEverywhere,
         Self::DeletedInSync,
+        Self::OverdueWithTooFew,
+        Self::OverdueWithEnough,
     ];
 }
 

@@ -91,6 +91,20 @@ pub struct IsrChange {
     pub isr: Vec<(NodeId, BrokerEpoch)>,
 }
 
+/// Why what is stored was not acknowledged within the time that its producer gave it. It may be later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// Fewer are in sync than must be: the high watermark stands.
+    TooFew {
+        /// Replicas in sync.
+        in_sync: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// Somebody in sync has not told that it has it.
+    Late,
+}
+
 /// What changed by an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -184,6 +198,18 @@ impl Leader {
     /// Whether produces with acks=all may be taken.
     pub fn has_quorum(&self) -> bool {
         self.term.isr.len() >= self.needed()
+    }
+
+    /// What a producer waited for in vain. Kafka tells of too few replicas when the high watermark
+    /// passes a batch while the set in sync is too small. It does not move as long as that is so
+    /// (KIP-966), so this can only be told when the time is over.
+    pub fn overdue(&self) -> Overdue {
+        let (in_sync, needed) = self.in_sync();
+        let too_few = !self.has_quorum() || !holds(Guard::OverdueWithEnough);
+        match too_few && holds(Guard::OverdueWithTooFew) {
+            true => Overdue::TooFew { in_sync, needed },
+            false => Overdue::Late,
+        }
     }
 
     /// Followers in sync whose logs reach over `offset`, the longest first.

@@ -257,6 +257,7 @@ impl World {
         for (at, change) in found {
             self.propose(host, at, change);
         }
+        self.judge_waits(host);
         let known: Vec<_> = self.process(host).replicas.iter().collect();
         let known: Vec<_> = known
             .into_iter()

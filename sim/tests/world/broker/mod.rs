@@ -19,7 +19,7 @@ use crate::groups::Coordinator;
 use crate::network::Host;
 pub(crate) use life::life_of;
 use relay::{Ask, For};
-pub(crate) use replica::{Replica, Stand, topic_rules};
+pub(crate) use replica::{Replica, Stand, Waiting, topic_rules};
 
 /// See the module. It is in memory only.
 pub(crate) struct Process {

@@ -99,6 +99,10 @@ pub(crate) struct Witness {
     pub(crate) histories: Histories,
     /// Copies of a producer's batch that nobody has refused for good.
     copies: BTreeMap<u64, i64>,
+    /// Whom a leader has told that its time is over.
+    told_overdue: BTreeSet<u64>,
+    /// How often for want of replicas, and how often because some were late.
+    pub(crate) overdue: (usize, usize),
     /// Clients finish what they have begun.
     pub(crate) is_ending: bool,
 }

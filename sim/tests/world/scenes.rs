@@ -47,10 +47,12 @@ pub(crate) enum Scene {
     /// Records are deleted while a leader has not heard that the last one beside it has left the set
     /// in sync with them; that one leads next.
     DeletedInSync,
+    /// A damaged copy begins anew; then a fetch comes that its process had sent when it was whole.
+    FetchOfTheDamaged,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::TakenAndRefused,
         Self::ProposedOfTheDead,
         Self::FetchOfTheDead,
@@ -59,6 +61,7 @@ impl Scene {
         Self::RegisteredByTheDead,
         Self::DeletedAndEligible,
         Self::DeletedInSync,
+        Self::FetchOfTheDamaged,
     ];
 
     /// The rule that it is about, and the promise that is broken without it.
@@ -74,6 +77,10 @@ impl Scene {
             Self::OldImage => (Rule::Body(Duty::OwnRegistration), "E1"),
             Self::RegisteredByTheDead => (Rule::Controller(metadata::Guard::ReplacedStayOut), "B1"),
             Self::DeletedAndEligible => (Rule::Replica(replication::Guard::RestartAtStart), "I6"),
+            Self::FetchOfTheDamaged => {
+                let guard = metadata::Guard::NewCopyNewEpoch;
+                (Rule::Controller(guard), "I1")
+            }
             Self::DeletedInSync => (Rule::Replica(replication::Guard::DeletedInSync), "T2"),
         }
     }
@@ -87,7 +94,8 @@ impl Scene {
             | Self::OldImage
             | Self::RegisteredByTheDead
             | Self::DeletedAndEligible
-            | Self::DeletedInSync => 600,
+            | Self::DeletedInSync
+            | Self::FetchOfTheDamaged => 600,
         }
     }
 }
@@ -118,6 +126,7 @@ impl World {
             Scene::RegisteredByTheDead => self.registered_by_the_dead(at)?,
             Scene::DeletedAndEligible => self.deleted_and_eligible(at)?,
             Scene::DeletedInSync => self.deleted_in_sync(at)?,
+            Scene::FetchOfTheDamaged => self.fetch_of_the_damaged(at)?,
         }
         self.trap = None;
         self.finish().map(drop)
@@ -293,12 +302,7 @@ impl World {
     }
 
     fn joined_with_the_deleted(&mut self, at: TopicPartition) -> Result<(), String> {
-        self.set_trap(|_, _, message| matches!(message, Message::Produce(_)));
-        self.until("all have all", |world| {
-            let mut ends = [LEADER, STEADY, FOLLOWER].map(|host| world.log(host, at).end());
-            ends.sort_unstable();
-            ends[0] == ends[2] && world.knows_committed(LEADER, at) == ends[0]
-        })?;
+        self.all_have_all(at)?;
         self.come_back(at)?;
         let end = self.log(LEADER, at).end();
         self.delete_records(LEADER, at, (end, true));
@@ -387,6 +391,33 @@ impl World {
         self.boot(STEADY);
         self.boot(FOLLOWER);
         self.pass(500)
+    }
+
+    /// And nobody sends more.
+    fn all_have_all(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.set_trap(|_, _, message| matches!(message, Message::Produce(_)));
+        self.until("all have all", |world| {
+            let mut ends = [LEADER, STEADY, FOLLOWER].map(|host| world.log(host, at).end());
+            ends.sort_unstable();
+            ends[0] == ends[2] && world.knows_committed(LEADER, at) == ends[0]
+        })
+    }
+
+    fn fetch_of_the_damaged(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.all_have_all(at)?;
+        self.pass(100)?;
+        let (_, fetch) = self.nodes[FOLLOWER].fetched[&at];
+        let directory = self.nodes[FOLLOWER].disk.directory;
+        self.nodes[FOLLOWER].disk.pace = (400, 400);
+        self.damage(FOLLOWER, at);
+        self.until("it is written off", |w| !w.is_in_sync(at, FOLLOWER))?;
+        self.until("it is in its directory", |world| {
+            let partition = world.agreed.newest().partition(at).unwrap();
+            partition.directory(node_id(FOLLOWER)) == Some(directory)
+        })?;
+        self.pass(20)?;
+        self.replay(FOLLOWER, LEADER, 1, Message::Fetch(fetch));
+        self.pass(300)
     }
 
     fn deleted_in_sync(&mut self, at: TopicPartition) -> Result<(), String> {

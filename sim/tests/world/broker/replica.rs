@@ -138,6 +138,9 @@ impl World {
                 let topic = topic.id;
                 let at = TopicPartition { topic, partition };
                 match state.replicas.contains(&node_id(host)) {
+                    true if self.is_written_off(host, at, state) => {
+                        self.renew(host, at, state, &image);
+                    }
                     true => self.take_place(host, at, state, &image),
                     false => self.leave_partition(host, at),
                 }
@@ -159,7 +162,7 @@ impl World {
         }
     }
 
-    fn take_place(
+    pub(super) fn take_place(
         &mut self,
         host: Host,
         at: TopicPartition,

@@ -6,7 +6,7 @@
 //! | NOT_ENOUGH_REPLICAS | fewer are in sync in its image than must be | no |
 //! | NOT_ENOUGH_REPLICAS_AFTER_APPEND | the batch is stored and not committed, its time is over, and fewer are in sync than must be | yes |
 //! | REQUEST_TIMED_OUT | the same, and enough are | yes |
-//! | OUT_OF_ORDER_SEQUENCE_NUMBER | the batch is not there, and is not the next | no |
+//! | OUT_OF_ORDER_SEQUENCE_NUMBER | the batch is not there, and is not the next; who is deposed and has not heard of it cannot know what was written since | no |
 //! | FENCED_LEADER_EPOCH | a newer one is agreed to | |
 //! | UNKNOWN_LEADER_EPOCH | the client's is newer than its own | |
 //! | OFFSET_OUT_OF_RANGE | it was deleted, or nobody has committed so much | |
@@ -238,9 +238,12 @@ impl World {
         at: TopicPartition,
         (producer, sequence): (ProducerId, i32),
     ) -> bool {
+        let own = self.replica(host, at).map(|replica| replica.epoch);
+        let present = self.agreed.newest().partition(at).map(|p| p.leader_epoch);
         let truth = self.witness.truth(at);
         let committed = truth.sequences.get(&producer);
-        let is_known = truth.pardons == 0 && committed.is_some_and(|last| *last >= sequence);
+        let is_known =
+            own == present && truth.pardons == 0 && committed.is_some_and(|last| *last >= sequence);
         let of_it = |row: &Row| row.sender.filter(|(id, _)| *id == producer);
         let last = self.log(host, at).rows.iter().rev().find_map(of_it);
         !is_known && last.is_none_or(|(_, last)| last + 1 != sequence)

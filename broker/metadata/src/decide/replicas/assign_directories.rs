@@ -41,8 +41,8 @@ fn another_can_lead(draft: &Draft<'_>, was: &Partition, node: NodeId) -> bool {
 /// clean is not forgotten, for its broker may be wrong. The same holds for one whose new directory has
 /// failed: it is out of reach.
 ///
-/// One that begins empty is the same process, under the same registration, that has told its leader
-/// how far the old copy was. Only another leader epoch tells such a fetch from those of the new one.
+/// One that was lost begins empty in the process, and under the registration, that has told its leader how
+/// far the old copy was. Only another leader epoch tells such a fetch from those of the new one.
 fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Outcome<()> {
     let at = replica.at;
     let unknown = MetadataError::UnknownPartition {
@@ -70,7 +70,7 @@ fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Ou
     let is_whole = replica.whole && before != DirectoryId::LOST;
     if !is_lost && !is_whole && !online(before) {
         step.lose(node, Loss::All);
-        if holds(Guard::NewCopyNewEpoch) {
+        if before == DirectoryId::LOST && holds(Guard::NewCopyNewEpoch) {
             step.lead_anew();
         }
     } else if is_lost || !online(replica.directory) {

@@ -35,6 +35,9 @@ freshet_types::removable! {
         ReplacedStayOut,
         /// A reassignment ends when all who come are in sync.
         ComersAreInSync,
+        /// A copy that begins anew in a process that goes on does so in a new leader epoch: what that
+        /// process has told of the old copy may still come.
+        NewCopyNewEpoch,
     }
 }
 
@@ -44,7 +47,10 @@ impl Guard {
     pub(crate) fn is_of_clusters(self) -> bool {
         matches!(
             self,
-            Self::SilentAreFenced | Self::ReplacedStayOut | Self::ComersAreInSync
+            Self::SilentAreFenced
+                | Self::ReplacedStayOut
+                | Self::ComersAreInSync
+                | Self::NewCopyNewEpoch
         )
     }
 }

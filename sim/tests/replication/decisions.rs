@@ -3,8 +3,8 @@
 
 use freshet_metadata::MetadataError;
 use freshet_partition::replication::{
-    Answer, BrokerEpoch, Divergence, Fetched, Leader, LeaderStart, Local, Moved, Step, Term,
-    next_step,
+    Answer, BrokerEpoch, Divergence, Fetched, Leader, LeaderStart, Local, Moved, Overdue, Step,
+    Term, next_step,
 };
 use freshet_peers::followers::{Verdict, verdict};
 use freshet_types::{Millis, NodeId, Offset};
@@ -255,6 +255,7 @@ pub(crate) fn what_one_replica_has_is_not_deleted() {
     for (node, log_start) in [(B, 7), (C, 3)] {
         let fetch = Fetched {
             log_start,
+            leader_start: 7,
             ..fetch_of(node, 10, 1)
         };
         leader.fetched(fetch, alive).unwrap();
@@ -268,4 +269,37 @@ pub(crate) fn what_one_that_is_away_has_is_not_deleted() {
     let leader = leader(&[ME]);
     let low = leader.low_watermark(7, |_| false);
     assert_eq!(low, -1, "B may be eligible, and has dropped nothing");
+}
+
+/// Its session is over, and the leader has not heard yet that it left the set in sync, nor whether
+/// enough others are in it.
+#[test]
+pub(crate) fn what_one_in_sync_has_is_not_deleted() {
+    let mut leader = leader(&[ME, B]);
+    let nobody = |_: NodeId| false;
+    let fetch = |node, log_start| Fetched {
+        log_start,
+        ..fetch_of(node, 10, 1)
+    };
+    leader.fetched(fetch(B, 3), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 3);
+    leader.fetched(fetch(B, 7), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 7);
+    leader.fetched(fetch(C, 5), alive).unwrap();
+    assert_eq!(leader.low_watermark(7, nobody), 5, "it may be in by now");
+    leader.renew(term(1, &[ME, B]), Millis(2));
+    assert_eq!(leader.low_watermark(7, nobody), 7, "it is not");
+}
+
+#[test]
+pub(crate) fn who_waits_in_vain_hears_that_replicas_are_missing() {
+    let mut leader = leader(&[ME, B]);
+    leader.renew(term(1, &[ME]), Millis(1));
+    let (in_sync, needed) = (1, 2);
+    assert_eq!(leader.overdue(), Overdue::TooFew { in_sync, needed });
+}
+
+#[test]
+pub(crate) fn who_waits_for_the_late_is_not_told_of_the_missing() {
+    assert_eq!(leader(&[ME, B]).overdue(), Overdue::Late);
 }

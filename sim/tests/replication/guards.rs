@@ -25,6 +25,7 @@ fn proof(guard: Guard) -> Proof {
         Guard::RestartAtStart => named!(decisions::a_copy_with_a_gap_begins_anew),
         Guard::DeletedEverywhere => named!(decisions::what_one_replica_has_is_not_deleted),
         Guard::DeletedByEnough => named!(decisions::what_one_that_is_away_has_is_not_deleted),
+        Guard::DeletedInSync => named!(decisions::what_one_in_sync_has_is_not_deleted),
         Guard::DeleteCommitted => named!(rules::what_is_not_committed_is_not_deleted),
         Guard::FlushBeforeReport => named!(rules::a_follower_reports_nothing_that_it_could_lose),
         Guard::FetchEpochs => named!(rules::who_knows_another_leader_is_told_so),
@@ -42,6 +43,12 @@ fn proof(guard: Guard) -> Proof {
         Guard::ProduceEpochs => named!(rules::a_produce_for_an_earlier_leader_is_refused),
         Guard::EnoughToProduce => named!(rules::acks_all_is_refused_while_too_few_are_in_sync),
         Guard::AcksWait => named!(rules::acks_all_is_answered_when_all_in_sync_have_the_record),
+        Guard::OverdueWithTooFew => {
+            named!(decisions::who_waits_in_vain_hears_that_replicas_are_missing)
+        }
+        Guard::OverdueWithEnough => {
+            named!(decisions::who_waits_for_the_late_is_not_told_of_the_missing)
+        }
         Guard::WaitersSentAway => named!(rules::who_waits_for_a_deposed_leader_is_sent_away),
         Guard::ReadCommitted => named!(rules::consumers_see_what_is_committed),
         Guard::SettledEnds => named!(rules::a_new_leader_names_no_end_that_is_too_low),

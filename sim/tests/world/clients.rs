@@ -12,6 +12,8 @@ use crate::world::{Alarm, World};
 
 /// How long a client waits for an answer, ms.
 const PATIENCE_MS: u64 = 200;
+/// How long a producer has its leader wait for replicas, ms: it does not always hear the end of it.
+const WAIT_MS: (u64, u64) = (60, 300);
 /// Batches under way at most.
 const WINDOW: usize = 3;
 /// For how long a sequence may be refused before it is taken for lost, ms.
@@ -137,6 +139,7 @@ impl World {
     fn careful_acts(&mut self, host: Host, node: Host, leader: Host) {
         let (now, id) = (self.now, self.next_id());
         let ends = self.witness.is_ending;
+        let wait_ms = self.throws.between(WAIT_MS.0, WAIT_MS.1);
         let value = self.next_id();
         let client = self.client(host);
         let at = client.at;
@@ -183,6 +186,7 @@ impl World {
                 value,
                 sender: Some((known, sequence)),
                 all: true,
+                wait_ms,
             });
             self.send(host, leader, message);
         }
@@ -195,6 +199,7 @@ impl World {
         }
         // Now and then it waits, and takes a no for a no.
         let all = self.throws.chance(30);
+        let wait_ms = self.throws.between(WAIT_MS.0, WAIT_MS.1);
         let at = self.client(host).at;
         let message = Message::Produce(Produce {
             id,
@@ -202,6 +207,7 @@ impl World {
             value,
             sender: None,
             all,
+            wait_ms,
         });
         self.send(host, leader, message);
     }

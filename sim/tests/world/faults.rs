@@ -238,11 +238,17 @@ impl World {
             }
             11 => {
                 let ms = self.throws.between(100, 3_000);
-                self.note(|| format!("*** {host} stands still for {ms} ms"));
-                self.nodes[host].stalled_until = self.now + ms;
+                self.stall(host, ms);
             }
             _ => self.disturb_clock(host),
         }
+    }
+
+    /// What waits for its end goes on then, and no sooner.
+    fn stall(&mut self, host: Host, ms: u64) {
+        self.note(|| format!("*** {host} stands still for {ms} ms"));
+        let until = &mut self.nodes[host].stalled_until;
+        *until = (*until).max(self.now + ms);
     }
 
     fn disturb_clock(&mut self, host: Host) {
@@ -563,6 +569,7 @@ impl World {
                 value: self.next_id(),
                 sender: None,
                 all: false,
+                wait_ms: 0,
             };
             self.produce(leader, self.nodes.len(), produce);
         }
@@ -608,10 +615,7 @@ impl World {
                         self.network.hold(from, leader, self.now + ms);
                     }
                 }
-                Plan::Stall(host, ms) => {
-                    self.note(|| format!("*** {host} stands still for {ms} ms"));
-                    self.nodes[host].stalled_until = self.now + ms;
-                }
+                Plan::Stall(host, ms) => self.stall(host, ms),
                 Plan::Haunt(host, at, until) => {
                     if self.haunt(host, at) && self.now < until {
                         self.plans.push((self.now, plan));

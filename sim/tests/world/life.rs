@@ -32,6 +32,8 @@ pub(crate) struct Lived {
     pub(crate) group_commits: usize,
     /// Offsets that a coordinator told which did not know that another one leads.
     pub(crate) stale: usize,
+    /// Producers whose time was over: for want of replicas, and because some were late.
+    pub(crate) overdue: (usize, usize),
     pub(crate) ms: u64,
 }
 
@@ -93,6 +95,7 @@ impl World {
             pardons,
             group_commits: self.group_commits().iter().sum(),
             stale: self.witness.histories.stale,
+            overdue: self.witness.overdue,
             ms: self.now,
         })
     }
@@ -243,7 +246,7 @@ impl World {
             })
     }
 
-    fn leads(&mut self, host: usize, at: TopicPartition) -> bool {
+    pub(crate) fn leads(&mut self, host: usize, at: TopicPartition) -> bool {
         let replica = self.replica(host, at);
         replica.is_some_and(|replica| matches!(replica.stand, Stand::Leads { .. }))
     }

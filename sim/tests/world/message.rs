@@ -80,6 +80,8 @@ pub(crate) struct Produce {
     pub(crate) sender: Option<(ProducerId, i32)>,
     /// `acks=all`
     pub(crate) all: bool,
+    /// How long it waits for the replicas then (`timeout.ms`).
+    pub(crate) wait_ms: u64,
 }
 
 /// A consumer's question.
@@ -98,6 +100,10 @@ pub(crate) struct Read {
 pub(crate) enum Refusal {
     NotLeader,
     NotEnoughReplicas,
+    /// It is stored, and the time is over while too few are in sync.
+    NotEnoughAfterAppend,
+    /// It is stored, and the time is over.
+    TimedOut,
     OutOfOrder,
     /// What is asked for was deleted; the log starts there.
     Deleted(Offset),

@@ -18,6 +18,10 @@ pub(crate) enum Duty {
     Divergence,
     /// `acks=all` is answered when the record is committed.
     AcksWait,
+    /// Who waits for that hears of it when its time is over.
+    WaitsEnd,
+    /// And nothing more after that.
+    AnsweredOnce,
     /// Consumers see what is committed, and no more.
     ReadCommitted,
     /// A leader that does not know yet what was committed names no end (KIP-207).
@@ -45,11 +49,13 @@ pub(crate) enum Duty {
 }
 
 impl Duty {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::FlushBeforeReport,
         Self::LeaderEpochs,
         Self::Divergence,
         Self::AcksWait,
+        Self::WaitsEnd,
+        Self::AnsweredOnce,
         Self::ReadCommitted,
         Self::SettledEnds,
         Self::AgreedReplies,

@@ -9,7 +9,6 @@ use freshet_partition::replication;
 use freshet_sim::Throws;
 use freshet_types::{Offset, TopicPartition};
 
-use crate::broker::Stand;
 use crate::faults::Climate;
 use crate::message::Message;
 use crate::network::Host;
@@ -42,16 +41,27 @@ pub(crate) enum Scene {
     OldImage,
     /// A registration comes again when its process is dead, and so is its successor's session.
     RegisteredByTheDead,
+    /// Who has deleted records is eligible while somebody leads who was elected without them, and
+    /// leads again.
+    DeletedAndEligible,
+    /// Records are deleted while a leader has not heard that the last one beside it has left the set
+    /// in sync with them; that one leads next.
+    DeletedInSync,
+    /// A damaged copy begins anew; then a fetch comes that its process had sent when it was whole.
+    FetchOfTheDamaged,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::TakenAndRefused,
         Self::ProposedOfTheDead,
         Self::FetchOfTheDead,
         Self::JoinedWithTheDeleted,
         Self::OldImage,
         Self::RegisteredByTheDead,
+        Self::DeletedAndEligible,
+        Self::DeletedInSync,
+        Self::FetchOfTheDamaged,
     ];
 
     /// The rule that it is about, and the promise that is broken without it.
@@ -66,6 +76,12 @@ impl Scene {
             }
             Self::OldImage => (Rule::Body(Duty::OwnRegistration), "E1"),
             Self::RegisteredByTheDead => (Rule::Controller(metadata::Guard::ReplacedStayOut), "B1"),
+            Self::DeletedAndEligible => (Rule::Replica(replication::Guard::RestartAtStart), "I6"),
+            Self::FetchOfTheDamaged => {
+                let guard = metadata::Guard::NewCopyNewEpoch;
+                (Rule::Controller(guard), "I1")
+            }
+            Self::DeletedInSync => (Rule::Replica(replication::Guard::DeletedInSync), "T2"),
         }
     }
 
@@ -76,7 +92,10 @@ impl Scene {
             Self::ProposedOfTheDead
             | Self::JoinedWithTheDeleted
             | Self::OldImage
-            | Self::RegisteredByTheDead => 600,
+            | Self::RegisteredByTheDead
+            | Self::DeletedAndEligible
+            | Self::DeletedInSync
+            | Self::FetchOfTheDamaged => 600,
         }
     }
 }
@@ -105,6 +124,9 @@ impl World {
             Scene::JoinedWithTheDeleted => self.joined_with_the_deleted(at)?,
             Scene::OldImage => self.old_image(at)?,
             Scene::RegisteredByTheDead => self.registered_by_the_dead(at)?,
+            Scene::DeletedAndEligible => self.deleted_and_eligible(at)?,
+            Scene::DeletedInSync => self.deleted_in_sync(at)?,
+            Scene::FetchOfTheDamaged => self.fetch_of_the_damaged(at)?,
         }
         self.trap = None;
         self.finish().map(drop)
@@ -135,16 +157,7 @@ impl World {
     /// The cast takes its places.
     fn place(&mut self, at: TopicPartition) -> Result<(), String> {
         let cast = [LEADER, STEADY, FOLLOWER].map(node_id);
-        let partition = PartitionName {
-            topic: self
-                .agreed
-                .newest()
-                .topic_by_id(at.topic)
-                .unwrap()
-                .name
-                .to_string(),
-            partition: at.partition,
-        };
+        let partition = self.named(at);
         let reassign = Reassign {
             changes: vec![Reassignment {
                 partition: partition.clone(),
@@ -162,11 +175,16 @@ impl World {
             partitions: Some(vec![partition]),
         };
         self.admin_asks(elect.into());
-        self.until("its leader leads", |world| {
-            let replica = world.replica(LEADER, at);
-            replica.is_some_and(|replica| matches!(replica.stand, Stand::Leads { .. }))
-        })?;
+        self.until("its leader leads", |world| world.leads(LEADER, at))?;
         self.until("it is used", |world| world.acknowledged_count() > 10)
+    }
+
+    fn named(&self, at: TopicPartition) -> PartitionName {
+        let image = self.agreed.newest();
+        PartitionName {
+            topic: image.topic_by_id(at.topic).unwrap().name.to_string(),
+            partition: at.partition,
+        }
     }
 
     fn is_in_sync(&self, at: TopicPartition, host: Host) -> bool {
@@ -284,12 +302,7 @@ impl World {
     }
 
     fn joined_with_the_deleted(&mut self, at: TopicPartition) -> Result<(), String> {
-        self.set_trap(|_, _, message| matches!(message, Message::Produce(_)));
-        self.until("all have all", |world| {
-            let mut ends = [LEADER, STEADY, FOLLOWER].map(|host| world.log(host, at).end());
-            ends.sort_unstable();
-            ends[0] == ends[2] && world.knows_committed(LEADER, at) == ends[0]
-        })?;
+        self.all_have_all(at)?;
         self.come_back(at)?;
         let end = self.log(LEADER, at).end();
         self.delete_records(LEADER, at, (end, true));
@@ -343,6 +356,85 @@ impl World {
             self.replay(from, to, 1, message);
         }
         self.pass(300)
+    }
+
+    fn deleted_and_eligible(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.fell_with_its_disk(FOLLOWER);
+        self.until("the follower is out", |w| !w.is_in_sync(at, FOLLOWER))?;
+        self.until("records wait", |world| {
+            world.knows_committed(LEADER, at) > 5
+        })?;
+        let end = self.knows_committed(LEADER, at);
+        self.delete_records(LEADER, at, (end, true));
+        self.until("they are gone", |world| world.told_deleted(at) >= end)?;
+        for host in [STEADY, LEADER] {
+            self.fell(host);
+            self.until("it is fenced", |world| !world.is_active(host))?;
+        }
+        self.boot(FOLLOWER);
+        self.until("somebody could lead", |world| world.is_active(FOLLOWER))?;
+        // Its new directory is known by then.
+        self.pass(200)?;
+        let partition = self.named(at);
+        let elect = ElectLeaders {
+            unclean: true,
+            partitions: Some(vec![partition]),
+        };
+        self.admin_asks(elect.into());
+        self.until("it leads, and has nothing", |world| {
+            world.leads(FOLLOWER, at)
+        })?;
+        self.fell(FOLLOWER);
+        self.until("it is fenced", |world| !world.is_active(FOLLOWER))?;
+        self.boot(LEADER);
+        self.until("who was eligible leads", |world| world.leads(LEADER, at))?;
+        self.boot(STEADY);
+        self.boot(FOLLOWER);
+        self.pass(500)
+    }
+
+    /// And nobody sends more.
+    fn all_have_all(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.set_trap(|_, _, message| matches!(message, Message::Produce(_)));
+        self.until("all have all", |world| {
+            let mut ends = [LEADER, STEADY, FOLLOWER].map(|host| world.log(host, at).end());
+            ends.sort_unstable();
+            ends[0] == ends[2] && world.knows_committed(LEADER, at) == ends[0]
+        })
+    }
+
+    fn fetch_of_the_damaged(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.all_have_all(at)?;
+        self.pass(100)?;
+        let (_, fetch) = self.nodes[FOLLOWER].fetched[&at];
+        let directory = self.nodes[FOLLOWER].disk.directory;
+        self.nodes[FOLLOWER].disk.pace = (400, 400);
+        self.damage(FOLLOWER, at);
+        self.until("it is written off", |w| !w.is_in_sync(at, FOLLOWER))?;
+        self.until("it is in its directory", |world| {
+            let partition = world.agreed.newest().partition(at).unwrap();
+            partition.directory(node_id(FOLLOWER)) == Some(directory)
+        })?;
+        self.pass(20)?;
+        self.replay(FOLLOWER, LEADER, 1, Message::Fetch(fetch));
+        self.pass(300)
+    }
+
+    fn deleted_in_sync(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.come_back(at)?;
+        self.climate.apply_ms = (700, 700);
+        self.fell(STEADY);
+        self.until("it is fenced", |world| !world.is_active(STEADY))?;
+        self.pass(100)?;
+        let end = self.knows_committed(LEADER, at);
+        self.delete_records(LEADER, at, (end, true));
+        self.fell(LEADER);
+        self.until("it is fenced", |world| !world.is_active(LEADER))?;
+        self.boot(STEADY);
+        self.until("who was in sync leads", |world| world.leads(STEADY, at))?;
+        self.boot(LEADER);
+        self.boot(FOLLOWER);
+        self.pass(500)
     }
 
     fn old_image(&mut self, at: TopicPartition) -> Result<(), String> {

@@ -44,6 +44,8 @@ pub(crate) enum Alarm {
     Unfetched(TopicPartition, u64),
     Laggards,
     Proposals,
+    /// The time of a producer that waits is over.
+    Overdue(TopicPartition, u64),
     /// A client does something.
     Client,
     /// A coordinator reads its log.
@@ -375,6 +377,7 @@ impl World {
             Alarm::Unfetched(at, id) => self.unfetched(host, at, id),
             Alarm::Laggards => self.look_for_laggards(host),
             Alarm::Proposals => self.send_proposals(host),
+            Alarm::Overdue(at, ticket) => self.overdue(host, at, ticket),
             Alarm::Client => self.client_acts(host),
             Alarm::Load(at, epoch) => self.load(host, at, epoch),
             Alarm::Groups(at) => self.fire_groups(host, at),

@@ -19,6 +19,18 @@ pub enum ProduceError {
         /// What the topic asks for.
         needed: usize,
     },
+    /// The time of the request is over, and fewer replicas are in sync than `min.insync.replicas` asks
+    /// for. It is stored here, and counts once enough have it.
+    #[error("stored, but {in_sync} replicas are in sync, min.insync.replicas is {needed}")]
+    NotEnoughReplicasAfterAppend {
+        /// Replicas in sync.
+        in_sync: usize,
+        /// What the topic asks for.
+        needed: usize,
+    },
+    /// The time of the request is over. It is stored here, and counts once all in sync have it.
+    #[error("stored, but not on all replicas in sync within the time of the request")]
+    TimedOut,
     /// The log refused it.
     #[error(transparent)]
     Append(AppendError),
@@ -38,7 +50,10 @@ impl ProduceError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotEnoughReplicas { .. } | Self::NotLeader => ErrorKind::Unavailable,
+            Self::NotEnoughReplicas { .. }
+            | Self::NotEnoughReplicasAfterAppend { .. }
+            | Self::TimedOut
+            | Self::NotLeader => ErrorKind::Unavailable,
             Self::Append(error) => error.kind(),
         }
     }

@@ -10,10 +10,11 @@ use freshet_metadata as metadata;
 use freshet_types::{ErrorKind, LeaderEpoch, NodeId, Offset};
 use tokio::sync::oneshot;
 
-use super::{Partition, Past};
+use super::{Partition, Past, ProduceError};
 use crate::replica::Stand;
 use crate::replication::{
-    BrokerEpoch, FetchRefusal, Fetched, Guard, IsrChange, Leader, LeaderStart, Moved, Term, holds,
+    BrokerEpoch, FetchRefusal, Fetched, Guard, IsrChange, Leader, LeaderStart, Moved, Overdue,
+    Term, holds,
 };
 
 /// What a follower's fetch says of it.
@@ -361,10 +362,14 @@ impl Partition {
         })
     }
 
-    /// How many replicas are in sync, and how many `min.insync.replicas` asks for; none unless this
-    /// broker leads.
-    pub fn in_sync(&self) -> Option<(usize, usize)> {
-        self.replica.ask_leader(Leader::in_sync)
+    /// Why a produce with `acks=all` that is stored here was not acknowledged in time.
+    pub fn overdue(&self) -> ProduceError {
+        match self.replica.ask_leader(Leader::overdue) {
+            Some(Overdue::TooFew { in_sync, needed }) => {
+                ProduceError::NotEnoughReplicasAfterAppend { in_sync, needed }
+            }
+            Some(Overdue::Late) | None => ProduceError::TimedOut,
+        }
     }
 
     /// Replicas in sync that have what is at `offset`, the one with the most first. Empty unless this

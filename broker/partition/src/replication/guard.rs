@@ -44,6 +44,9 @@ freshet_types::removable! {
         DeletedEverywhere,
         /// And not while too few are in sync: one that is away may lead next (KIP-966).
         DeletedByEnough,
+        /// Nor while one has them that is in sync as far as the leader knows, whatever newer images
+        /// say of its broker: it may be eligible by now.
+        DeletedInSync,
         /// A follower reports what it has flushed.
         FlushBeforeReport,
         /// Who asks and names another leader epoch is refused (KIP-320).
@@ -70,6 +73,10 @@ freshet_types::removable! {
         EnoughToProduce,
         /// `acks=all` is answered when the record is committed.
         AcksWait,
+        /// A producer whose time is over while too few are in sync is told so.
+        OverdueWithTooFew,
+        /// And only then: else nobody has to mend anything.
+        OverdueWithEnough,
         /// Who waits for a leader that leads no more is sent to the next one.
         WaitersSentAway,
         /// Consumers see what is committed, and no more.
@@ -82,7 +89,7 @@ freshet_types::removable! {
 #[cfg(feature = "simulation")]
 impl Guard {
     /// Those that `sim`'s world notices as well: its bodies are its own, and the decisions these.
-    pub const OF_DECISIONS: [Self; 15] = [
+    pub const OF_DECISIONS: [Self; 18] = [
         Self::EnoughInSync,
         Self::LeaderCountsFlushed,
         Self::ProposedCount,
@@ -98,6 +105,9 @@ impl Guard {
         Self::FollowStart,
         Self::RestartAtStart,
         Self::DeletedEverywhere,
+        Self::DeletedInSync,
+        Self::OverdueWithTooFew,
+        Self::OverdueWithEnough,
     ];
 }
 

@@ -91,6 +91,20 @@ pub struct IsrChange {
     pub isr: Vec<(NodeId, BrokerEpoch)>,
 }
 
+/// Why what is stored was not acknowledged within the time that its producer gave it. It may be later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// Fewer are in sync than must be: the high watermark stands.
+    TooFew {
+        /// Replicas in sync.
+        in_sync: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// Somebody in sync has not told that it has it.
+    Late,
+}
+
 /// What changed by an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -186,6 +200,18 @@ impl Leader {
         self.term.isr.len() >= self.needed()
     }
 
+    /// What a producer waited for in vain. Kafka tells of too few replicas when the high watermark
+    /// passes a batch while the set in sync is too small. It does not move as long as that is so
+    /// (KIP-966), so this can only be told when the time is over.
+    pub fn overdue(&self) -> Overdue {
+        let (in_sync, needed) = self.in_sync();
+        let too_few = !self.has_quorum() || !holds(Guard::OverdueWithEnough);
+        match too_few && holds(Guard::OverdueWithTooFew) {
+            true => Overdue::TooFew { in_sync, needed },
+            false => Overdue::Late,
+        }
+    }
+
     /// Followers in sync whose logs reach over `offset`, the longest first.
     pub fn with(&self, offset: Offset) -> Vec<NodeId> {
         let has = |f: &&Follower| {
@@ -199,7 +225,8 @@ impl Leader {
 
     /// The least log start of this broker, `own`, and of all followers that live; -1 while one of
     /// them has not told its own, and while too few are in sync: then somebody who is away may be
-    /// eligible to lead next, and has what was deleted meanwhile.
+    /// eligible to lead next, and has what was deleted meanwhile. `lives` may know more than this
+    /// leader: who is in sync as far as it knows counts until it knows that enough others are.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(NodeId) -> bool) -> Offset {
         if !holds(Guard::DeletedEverywhere) {
             return own;
@@ -207,7 +234,9 @@ impl Leader {
         if !self.has_quorum() && holds(Guard::DeletedByEnough) {
             return UNKNOWN;
         }
-        let living = self.followers.iter().filter(|f| lives(f.node));
+        let in_sync = |node| self.may_be_in(node) && holds(Guard::DeletedInSync);
+        let all = self.followers.iter();
+        let living = all.filter(|f| in_sync(f.node) || lives(f.node));
         living.map(|f| f.log_start).fold(own, Offset::min)
     }
 
@@ -433,17 +462,19 @@ impl Leader {
         }
     }
 
+    /// Whether it is in the ISR, or may be by now.
+    fn may_be_in(&self, node: NodeId) -> bool {
+        let change = self.proposed.as_ref();
+        let change = change.filter(|_| holds(Guard::ProposedCount));
+        let proposed = |change: &IsrChange| change.isr.iter().any(|(member, _)| *member == node);
+        self.term.isr.contains(&node) || change.is_some_and(proposed)
+    }
+
     /// The least flushed end of all that may be in the ISR by now. A follower that has just caught
     /// up is waited for as well, else it would chase a moving mark for ever.
     fn committed(&self, now: Millis) -> Offset {
-        let proposed = |node| {
-            let change = self.proposed.as_ref();
-            let change = change.filter(|_| holds(Guard::ProposedCount));
-            change.is_some_and(|change| change.isr.iter().any(|(member, _)| *member == node))
-        };
         let counted = self.followers.iter().filter(|f| {
-            let may_be_in = self.term.isr.contains(&f.node) || proposed(f.node);
-            may_be_in
+            self.may_be_in(f.node)
                 || (f.may_be_in
                     && f.end != UNKNOWN
                     && f.is_caught_up(self.log_end, now, self.lag_max))

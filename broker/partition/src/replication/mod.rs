@@ -22,7 +22,9 @@ pub use guard::Guard;
 pub(crate) use guard::inherited;
 #[cfg(feature = "simulation")]
 pub use guard::without;
-pub use leader::{BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Term};
+pub use leader::{
+    BrokerEpoch, FetchRefusal, Fetched, IsrChange, Leader, LeaderStart, Moved, Overdue, Term,
+};
 pub use throttle::{Throttle, is_throttled};
 
 /// Whether a rule holds: all do, but for tests that take one away.

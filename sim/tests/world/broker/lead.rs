@@ -8,7 +8,7 @@ use freshet_peers::followers::{Verdict, verdict};
 use freshet_types::{Offset, TopicPartition};
 
 use super::For;
-use super::replica::{Stand, may_be_in};
+use super::replica::{Stand, Waiting, may_be_in};
 use crate::disk::{index, offset};
 use crate::message::{Fetch, Fetched as Reply, Message, Row};
 use crate::network::Host;
@@ -45,8 +45,10 @@ impl World {
         };
         let later = parked.split_off(&end);
         let due = std::mem::replace(parked, later);
-        for (to, id, value, place) in due.into_values().flatten() {
-            self.acknowledged(host, at, epoch, (place, value));
+        for waiting in due.into_values().flatten() {
+            let Waiting { to, id, place, .. } = waiting;
+            self.acknowledged(host, at, epoch, (place, waiting.value));
+            self.acknowledged_in_time(host, at, waiting);
             let outcome = Ok(place);
             self.send(host, to, Message::Produced { id, outcome });
         }

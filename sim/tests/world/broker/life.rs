@@ -1,6 +1,6 @@
 //! A process lives: its course decides, this does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_log::LastLife;
 use freshet_metadata::{Ask as _, Heartbeat, PastLife, RegisterBroker, Reply};
@@ -59,6 +59,8 @@ impl World {
             proposing: None,
             coordinators: BTreeMap::new(),
             heard: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            renewed: BTreeSet::new(),
             ends: false,
             ids: 0..0,
             ids_wanted: Vec::new(),
@@ -257,6 +259,8 @@ impl World {
         for (at, change) in found {
             self.propose(host, at, change);
         }
+        self.judge_waits(host);
+        self.tell_damage(host);
         let known: Vec<_> = self.process(host).replicas.iter().collect();
         let known: Vec<_> = known
             .into_iter()

@@ -1,5 +1,6 @@
 //! A broker's process: the real brains, and bodies around them that do what the real bodies do.
 
+mod damage;
 mod follow;
 mod lead;
 mod life;
@@ -8,7 +9,7 @@ mod read;
 mod relay;
 mod replica;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_metadata::{PastLife, Reply};
 use freshet_partition::replication::IsrChange;
@@ -19,7 +20,7 @@ use crate::groups::Coordinator;
 use crate::network::Host;
 pub(crate) use life::life_of;
 use relay::{Ask, For};
-pub(crate) use replica::{Replica, Stand, topic_rules};
+pub(crate) use replica::{Replica, Stand, Waiting, topic_rules};
 
 /// See the module. It is in memory only.
 pub(crate) struct Process {
@@ -47,6 +48,9 @@ pub(crate) struct Process {
     pub(crate) coordinators: BTreeMap<TopicPartition, Coordinator>,
     /// The last question of each connection with a member.
     pub(crate) heard: BTreeMap<Host, u64>,
+    /// Copies that were found damaged, and those that have begun anew since.
+    pub(crate) damaged: BTreeSet<TopicPartition>,
+    renewed: BTreeSet<TopicPartition>,
     /// It stops.
     pub(crate) ends: bool,
     /// Producer ids to hand out.

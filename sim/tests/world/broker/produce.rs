@@ -1,15 +1,16 @@
 //! Producers: their records, and the ids that they are known by.
 
 use freshet_metadata::{AllocateProducerIds, Ask as _, Reply};
+use freshet_partition::replication::Overdue;
 use freshet_types::{ProducerId, TopicPartition};
 
 use super::For;
-use super::replica::Stand;
+use super::replica::{Stand, Waiting};
 use crate::invariants::Asked;
 use crate::message::{Message, Place, Produce, Refusal, Row};
 use crate::network::Host;
 use crate::rules::Duty;
-use crate::world::World;
+use crate::world::{Alarm, World};
 
 /// Producer ids that a broker takes at once: few, so that it has to ask often.
 const BLOCK: i32 = 3;
@@ -22,6 +23,7 @@ impl World {
             value,
             sender,
             all,
+            wait_ms,
         } = produce;
         let now = self.local(host);
         let asked = Asked::Produce { value, sender };
@@ -60,15 +62,19 @@ impl World {
             }
         };
         let waits = all && self.has(Duty::AcksWait);
-        let Some(replica) = self.replica(host, at) else {
-            return;
-        };
-        let committed = replica.committed;
+        let committed = self.replica(host, at).map_or(0, |r| r.committed);
         if waits && place.last() >= committed {
-            if let Stand::Leads { parked, .. } = &mut replica.stand {
-                let waiting = parked.entry(place.last()).or_default();
-                waiting.push((from, id, value, place));
-            }
+            let waiting = Waiting {
+                to: from,
+                id,
+                value,
+                place,
+                ticket: self.next_id(),
+                due: now + wait_ms,
+                // Clocks go wrong by a quarter.
+                hears_by: self.now + wait_ms * 3 / 2 + 50,
+            };
+            self.park(host, at, waiting);
         } else {
             if all {
                 self.acknowledged(host, at, epoch, (place, value));
@@ -80,6 +86,52 @@ impl World {
         if self.log(host, at).is_flushed() {
             self.progress(host, at);
         }
+    }
+
+    fn park(&mut self, host: Host, at: TopicPartition, waiting: Waiting) {
+        if let Some(replica) = self.replica(host, at)
+            && let Stand::Leads { parked, .. } = &mut replica.stand
+        {
+            let all = parked.entry(waiting.place.last()).or_default();
+            all.push(waiting);
+        }
+        if self.has(Duty::WaitsEnd) {
+            let Waiting { due, ticket, .. } = waiting;
+            self.wake_at(host, due, Alarm::Overdue(at, ticket));
+        }
+    }
+
+    /// Who waits learns what for, and its record stays.
+    pub(crate) fn overdue(&mut self, host: Host, at: TopicPartition, ticket: u64) {
+        let (now, once) = (self.local(host), self.has(Duty::AnsweredOnce));
+        let failed = self.nodes[host].disk.has_failed;
+        let Some(replica) = self.replica(host, at) else {
+            return;
+        };
+        let Stand::Leads { brain, parked, .. } = &mut replica.stand else {
+            return;
+        };
+        let found = |waiting: &&Waiting| waiting.ticket == ticket;
+        let Some(waiting) = parked.values().flatten().find(found).copied() else {
+            return;
+        };
+        let refusal = match brain.overdue() {
+            _ if failed => Refusal::Failed,
+            Overdue::TooFew { .. } => Refusal::NotEnoughAfterAppend,
+            Overdue::Late => Refusal::TimedOut,
+        };
+        if now < waiting.due {
+            // Its clock goes slower than it did.
+            return self.wake_at(host, waiting.due, Alarm::Overdue(at, ticket));
+        }
+        if once {
+            parked.retain(|_, all| {
+                all.retain(|waiting| waiting.ticket != ticket);
+                !all.is_empty()
+            });
+        }
+        let asked = Asked::Waiting(waiting);
+        self.refuse(host, at, (waiting.to, waiting.id), (asked, refusal));
     }
 
     /// What is refused is not written, unless that is what is tried.

@@ -20,8 +20,24 @@ use crate::network::Host;
 use crate::rules::Duty;
 use crate::world::{Alarm, World, host_of, node_id};
 
-/// Who is told when a record is committed, with its value, and where it is.
-pub(crate) type Parked = BTreeMap<Offset, Vec<(Host, u64, u64, Place)>>;
+/// A producer that waits until its record is committed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(super) to: Host,
+    /// Its question.
+    pub(super) id: u64,
+    pub(crate) value: u64,
+    pub(crate) place: Place,
+    /// Unique: a question may come twice.
+    pub(crate) ticket: u64,
+    /// When its time is over, by the clock here.
+    pub(crate) due: Millis,
+    /// By when it has heard of that, in the world's time, unless all stands still.
+    pub(crate) hears_by: u64,
+}
+
+/// Who is told, by the offset that must be committed.
+pub(crate) type Parked = BTreeMap<Offset, Vec<Waiting>>;
 
 /// What it is to its partition.
 pub(crate) enum Stand {
@@ -122,6 +138,9 @@ impl World {
                 let topic = topic.id;
                 let at = TopicPartition { topic, partition };
                 match state.replicas.contains(&node_id(host)) {
+                    true if self.is_written_off(host, at, state) => {
+                        self.renew(host, at, state, &image);
+                    }
                     true => self.take_place(host, at, state, &image),
                     false => self.leave_partition(host, at),
                 }
@@ -143,7 +162,7 @@ impl World {
         }
     }
 
-    fn take_place(
+    pub(super) fn take_place(
         &mut self,
         host: Host,
         at: TopicPartition,
@@ -232,10 +251,11 @@ impl World {
         };
         let stand = std::mem::replace(&mut replica.stand, Stand::Waits);
         if let Stand::Leads { parked, .. } = stand {
-            for (to, id, value, _) in parked.into_values().flatten() {
-                let sender = None;
+            for waiting in parked.into_values().flatten() {
+                let (value, sender) = (waiting.value, None);
                 let asked = Asked::Produce { value, sender };
-                self.refuse(host, at, (to, id), (asked, Refusal::NotLeader));
+                let asker = (waiting.to, waiting.id);
+                self.refuse(host, at, asker, (asked, Refusal::NotLeader));
             }
             self.end_to_coordinate(host, at);
         }

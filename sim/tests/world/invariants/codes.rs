@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | NOT_LEADER_OR_FOLLOWER, NOT_COORDINATOR | who says so leads in no epoch that its own image names | perhaps |
 //! | NOT_ENOUGH_REPLICAS | fewer are in sync in its image than must be | no |
-//! | OUT_OF_ORDER_SEQUENCE_NUMBER | the batch is not there, and is not the next | no |
+//! | NOT_ENOUGH_REPLICAS_AFTER_APPEND | the batch is stored and not committed, its time is over, and fewer are in sync than must be | yes |
+//! | REQUEST_TIMED_OUT | the same, and enough are | yes |
+//! | OUT_OF_ORDER_SEQUENCE_NUMBER | the batch is not there, and is not the next; who is deposed and has not heard of it cannot know what was written since | no |
 //! | FENCED_LEADER_EPOCH | a newer one is agreed to | |
 //! | UNKNOWN_LEADER_EPOCH | the client's is newer than its own | |
 //! | OFFSET_OUT_OF_RANGE | it was deleted, or nobody has committed so much | |
@@ -12,6 +14,9 @@
 //! | KAFKA_STORAGE_ERROR | the disk has failed | perhaps |
 //! | COORDINATOR_LOAD_IN_PROGRESS | it leads, and its log is not read | no |
 //! | COORDINATOR_NOT_AVAILABLE | its log takes nothing | perhaps |
+//!
+//! What is overdue is neither acknowledged nor gone: nobody is told anything of that question any more,
+//! and nobody waits for longer than it has said. Whoever sends it again has it once (I3).
 //!
 //! Codes of groups are judged with what was told to them (`groups/history.rs`).
 //!
@@ -22,10 +27,10 @@ use std::sync::Arc;
 
 use freshet_types::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 
-use crate::broker::{Stand, topic_rules};
-use crate::disk::offset;
+use crate::broker::{Stand, Waiting, topic_rules};
+use crate::disk::{index, offset};
 use crate::groups::Unheard;
-use crate::message::{Refusal, Row};
+use crate::message::{Place, Refusal, Row};
 use crate::network::Host;
 use crate::rules::Rule;
 use crate::world::{World, node_id};
@@ -35,6 +40,8 @@ use crate::world::{World, node_id};
 pub(crate) enum Code {
     NotLeader,
     NotEnoughReplicas,
+    NotEnoughAfterAppend,
+    TimedOut,
     OutOfOrder,
     FencedEpoch,
     UnknownEpoch,
@@ -51,9 +58,11 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::NotLeader,
         Self::NotEnoughReplicas,
+        Self::NotEnoughAfterAppend,
+        Self::TimedOut,
         Self::OutOfOrder,
         Self::FencedEpoch,
         Self::UnknownEpoch,
@@ -77,6 +86,8 @@ pub(crate) enum Asked {
         value: u64,
         sender: Option<(ProducerId, i32)>,
     },
+    /// What is stored shall be committed.
+    Waiting(Waiting),
     Read {
         epoch: LeaderEpoch,
         from: Offset,
@@ -94,7 +105,15 @@ impl World {
     ) {
         let is_true = match (refusal, asked) {
             (Refusal::NotLeader, _) => !self.leads_by_image(host, at),
-            (Refusal::NotEnoughReplicas, _) => self.lacks_replicas(host, at),
+            (Refusal::NotEnoughReplicas, Asked::Produce { .. }) => self.lacks_replicas(host, at),
+            (Refusal::NotEnoughAfterAppend, Asked::Waiting(waiting)) => {
+                self.witness.overdue.0 += 1;
+                self.is_overdue(host, at, waiting) && self.lacks_replicas(host, at)
+            }
+            (Refusal::TimedOut, Asked::Waiting(waiting)) => {
+                self.witness.overdue.1 += 1;
+                self.is_overdue(host, at, waiting) && !self.lacks_replicas(host, at)
+            }
             (Refusal::OutOfOrder, Asked::Produce { sender, .. }) => {
                 sender.is_some_and(|sender| self.is_out_of_order(host, at, sender))
             }
@@ -123,6 +142,9 @@ impl World {
         if !is_true {
             let what = format!("I8: {host} tells {refusal:?} of {at} to {asked:?}");
             self.witness.flaw(|| what);
+        }
+        if let Asked::Waiting(waiting) = asked {
+            self.witness.told_overdue.insert(waiting.ticket);
         }
         let is_final = matches!(refusal, Refusal::NotEnoughReplicas | Refusal::OutOfOrder);
         if let Asked::Produce { value, .. } = asked
@@ -159,6 +181,55 @@ impl World {
             .is_none_or(|p| p.isr.len() < least.min(p.replicas.len()))
     }
 
+    /// Whether a batch is stored here, and may be committed yet, though its producer waits no more.
+    fn is_overdue(&mut self, host: Host, at: TopicPartition, waiting: Waiting) -> bool {
+        let is_over = self.local(host) >= waiting.due;
+        let committed = self.replica(host, at).map_or(0, |r| r.committed);
+        let log = self.log(host, at);
+        let is_stored = match waiting.place {
+            Place::At(offset) => log.rows[index(offset)].value == waiting.value,
+            Place::Below(end) => end <= log.end(),
+        };
+        is_over && is_stored && waiting.place.last() >= committed
+    }
+
+    /// Somebody is told that its record is committed.
+    pub(crate) fn acknowledged_in_time(
+        &mut self,
+        host: Host,
+        at: TopicPartition,
+        waiting: Waiting,
+    ) {
+        if self.witness.told_overdue.contains(&waiting.ticket) {
+            let what = format!("I8: {host} acknowledges of {at} what was overdue: {waiting:?}");
+            self.witness.flaw(|| what);
+        }
+    }
+
+    /// Nobody waits for longer than it has said; but all waits where a machine stands still.
+    pub(crate) fn judge_waits(&mut self, host: Host) {
+        let now = self.now;
+        if self.is_calm || self.nodes[host].stalled_until + 10 >= now {
+            return;
+        }
+        let Some(process) = &self.nodes[host].process else {
+            return;
+        };
+        let told = &self.witness.told_overdue;
+        let is_late =
+            |waiting: &&Waiting| waiting.hears_by < now && !told.contains(&waiting.ticket);
+        let late = process.replicas.iter().find_map(|(at, replica)| {
+            let Stand::Leads { parked, .. } = &replica.stand else {
+                return None;
+            };
+            let waiting = parked.values().flatten().find(is_late)?;
+            Some(format!("I8: {host} lets wait for {at}: {waiting:?}"))
+        });
+        if let Some(what) = late {
+            self.witness.flaw(|| what);
+        }
+    }
+
     /// Whether a batch is not the next one of its producer here, and was not committed before. What is
     /// not in the log any more says nothing.
     fn is_out_of_order(
@@ -167,9 +238,12 @@ impl World {
         at: TopicPartition,
         (producer, sequence): (ProducerId, i32),
     ) -> bool {
+        let own = self.replica(host, at).map(|replica| replica.epoch);
+        let present = self.agreed.newest().partition(at).map(|p| p.leader_epoch);
         let truth = self.witness.truth(at);
         let committed = truth.sequences.get(&producer);
-        let is_known = truth.pardons == 0 && committed.is_some_and(|last| *last >= sequence);
+        let is_known =
+            own == present && truth.pardons == 0 && committed.is_some_and(|last| *last >= sequence);
         let of_it = |row: &Row| row.sender.filter(|(id, _)| *id == producer);
         let last = self.log(host, at).rows.iter().rev().find_map(of_it);
         !is_known && last.is_none_or(|(_, last)| last + 1 != sequence)
@@ -205,6 +279,8 @@ impl World {
         let all = [
             (Code::NotLeader, Refusal::NotLeader),
             (Code::NotEnoughReplicas, Refusal::NotEnoughReplicas),
+            (Code::NotEnoughAfterAppend, Refusal::NotEnoughAfterAppend),
+            (Code::TimedOut, Refusal::TimedOut),
             (Code::OutOfOrder, Refusal::OutOfOrder),
             (Code::Storage, Refusal::Failed),
         ];

@@ -99,6 +99,10 @@ pub(crate) struct Witness {
     pub(crate) histories: Histories,
     /// Copies of a producer's batch that nobody has refused for good.
     copies: BTreeMap<u64, i64>,
+    /// Whom a leader has told that its time is over.
+    told_overdue: BTreeSet<u64>,
+    /// How often for want of replicas, and how often because some were late.
+    pub(crate) overdue: (usize, usize),
     /// Clients finish what they have begun.
     pub(crate) is_ending: bool,
 }
@@ -263,7 +267,7 @@ impl World {
     pub(crate) fn deletes(&mut self, host: Host, at: TopicPartition, to: Offset) {
         let truth = self.witness.truth(at);
         let known = truth.rows.len();
-        truth.deleted = truth.deleted.max(to.min(offset(known)));
+        truth.deleted = truth.deleted.max(to);
         if truth.pardons == 0 && index(to) > known {
             let what = format!("T1: {host} deletes {at} up to {to}, and {known} are committed");
             self.witness.flaw(|| what);
@@ -275,7 +279,7 @@ impl World {
         let start = offset(self.nodes[host].disk.logs[&at].start);
         let truth = self.witness.truth(at);
         let deleted = truth.deleted;
-        if truth.pardons == 0 && start > deleted {
+        if start > deleted {
             let what = format!("T1: {host} has {at} from {start} on, {deleted} are deleted");
             self.witness.flaw(|| what);
         }
@@ -337,6 +341,11 @@ impl World {
             return self.witness.flaw(|| what);
         }
         if grows {
+            if truth.pardons > 0 {
+                // It led before an unclean election, and what it had by then deleted nobody has.
+                let gone = log.start.min(index(truth.deleted)).min(end);
+                truth.rows.resize(truth.rows.len().max(gone), Row::GONE);
+            }
             if log.start > truth.rows.len() {
                 let (start, known) = (log.start, truth.rows.len());
                 let what = format!("T1: {host} has {at} from {start} on, {known} are committed");

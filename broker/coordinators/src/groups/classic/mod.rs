@@ -46,6 +46,8 @@ pub(crate) struct Classic {
     id: Arc<str>,
     phase: Phase,
     generation: i32,
+    /// Whether a coordinator that takes over would know this generation.
+    is_stored: bool,
     protocol_type: Option<Arc<str>>,
     protocol: Option<Arc<str>>,
     leader: Option<Arc<str>>,
@@ -85,6 +87,7 @@ impl Classic {
             id,
             phase: Phase::Empty,
             generation: 0,
+            is_stored: true,
             protocol_type: None,
             protocol: None,
             leader: None,
@@ -147,7 +150,8 @@ impl Classic {
         if generation != self.generation && holds(Guard::CommitGeneration) {
             return Err(GroupError::IllegalGeneration);
         }
-        if self.phase == Phase::Completing && holds(Guard::CommitStored) {
+        // Also when the next rebalance has begun: after a failover this number is another generation's.
+        if !self.is_stored && holds(Guard::CommitStored) {
             return Err(GroupError::RebalanceInProgress);
         }
         self.extend_session(turn, member_id);
@@ -258,7 +262,8 @@ impl Classic {
     }
 
     /// What shall be stored of the group as it is now.
-    fn record(&self, changed_at: Timestamp) -> super::Record {
+    fn record(&mut self, changed_at: Timestamp) -> super::Record {
+        self.is_stored = true;
         restore::record(self, changed_at)
     }
 }

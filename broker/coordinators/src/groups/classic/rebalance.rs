@@ -91,6 +91,7 @@ impl Classic {
             return;
         }
         self.generation = next(self.generation);
+        self.is_stored = false;
         self.protocol = self.roster.elect_protocol();
         self.learn_topics();
         self.phase = Phase::Completing;

@@ -177,6 +177,26 @@ fn who_may_commit() {
 }
 
 #[test]
+fn nobody_commits_in_a_generation_that_a_failover_would_forget() {
+    let mut host = Host::usual();
+    let ids = host.stable(1);
+    let ticket = host.start(rejoin(&ids[0]));
+    let generation = host.joined(ticket).generation;
+    // Somebody comes before the leader has said who does what.
+    host.start(join(7));
+    assert_eq!(host.state("g"), Some(State::PreparingRebalance));
+    assert_eq!(
+        host.ask(commit(&ids[0], generation)),
+        Err(GroupError::RebalanceInProgress)
+    );
+    host.start(rejoin(&ids[0]));
+    let newest = generation + 1;
+    assert_eq!(host.ask(beat(&ids[0], newest)), Ok(()), "it has begun");
+    host.start(sync(&ids[0], newest));
+    assert_eq!(host.ask(commit(&ids[0], newest)).map(drop), Ok(()));
+}
+
+#[test]
 fn a_commit_counts_as_a_heartbeat() {
     let mut host = Host::usual();
     let ids = host.stable(1);

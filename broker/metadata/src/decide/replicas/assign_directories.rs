@@ -5,6 +5,7 @@ use freshet_types::{NodeId, Now};
 use crate::decide::Draft;
 use crate::decide::brokers::present;
 use crate::error::{MetadataError, Outcome};
+use crate::guard::{Guard, holds};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
 use crate::replicas::{Election, Loss, Standing, Transition};
@@ -39,6 +40,9 @@ fn another_can_lead(draft: &Draft<'_>, was: &Partition, node: NodeId) -> bool {
 /// it begins empty. One that is lost from now on leads nothing and is in sync with nothing; that it was
 /// clean is not forgotten, for its broker may be wrong. The same holds for one whose new directory has
 /// failed: it is out of reach.
+///
+/// One that was lost begins empty in the process, and under the registration, that has told its leader how
+/// far the old copy was. Only another leader epoch tells such a fetch from those of the new one.
 fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Outcome<()> {
     let at = replica.at;
     let unknown = MetadataError::UnknownPartition {
@@ -66,6 +70,9 @@ fn assign(draft: &mut Draft<'_>, node: NodeId, replica: AssignedPartition) -> Ou
     let is_whole = replica.whole && before != DirectoryId::LOST;
     if !is_lost && !is_whole && !online(before) {
         step.lose(node, Loss::All);
+        if before == DirectoryId::LOST && holds(Guard::NewCopyNewEpoch) {
+            step.lead_anew();
+        }
     } else if is_lost || !online(replica.directory) {
         step.leave(node);
     }

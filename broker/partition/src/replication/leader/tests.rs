@@ -275,7 +275,7 @@ fn a_reader_is_sent_where_its_records_are() {
 
 #[test]
 fn records_are_gone_when_all_who_live_have_dropped_them() {
-    let mut leader = leader(&[ME, B, C]);
+    let mut leader = leader(&[ME, B]);
     let tell = |leader: &mut Leader, node, log_start| {
         let fetch = Fetched {
             node,

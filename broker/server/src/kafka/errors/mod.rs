@@ -84,6 +84,8 @@ impl Coded for ProduceError {
         match self {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Self::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
             Self::Append(error) => error.code(),
         }
     }

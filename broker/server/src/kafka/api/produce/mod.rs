@@ -319,22 +319,10 @@ impl Submitted {
     }
 }
 
-/// Why a batch was not acknowledged in time. It is stored here, and counts once enough replicas have
-/// it. Kafka tells of too few replicas when the high watermark passes a batch while the set in sync
-/// is too small. Here as there the high watermark stands still as long as it is (KIP-966), so this
-/// can only be seen when the time is over: a client learns then what it waited for.
+/// Why a batch was not acknowledged in time.
 fn overdue(partition: Option<&Arc<Partition>>) -> Refusal {
-    let in_sync = partition.and_then(|partition| partition.in_sync());
-    match in_sync {
-        Some((count, needed)) if count < needed => Refusal::new(
-            ErrorCode::NotEnoughReplicasAfterAppend,
-            &format!("stored, but {count} replicas are in sync, min.insync.replicas is {needed}"),
-        ),
-        _ => Refusal::new(
-            ErrorCode::RequestTimedOut,
-            "stored, but not on all replicas in sync within the time of the request",
-        ),
-    }
+    let why = partition.map_or(ProduceError::TimedOut, |partition| partition.overdue());
+    refusal(&why)
 }
 
 fn node_endpoint(endpoint: Endpoint) -> NodeEndpoint {

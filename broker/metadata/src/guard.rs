@@ -38,6 +38,8 @@ freshet_types::removable! {
         /// A copy that begins anew in a process that goes on does so in a new leader epoch: what that
         /// process has told of the old copy may still come.
         NewCopyNewEpoch,
+        /// A proposal that is refused ends its partition epoch: what was sent of it before may still come.
+        RefusedAreOver,
     }
 }
 
@@ -51,6 +53,7 @@ impl Guard {
                 | Self::ReplacedStayOut
                 | Self::ComersAreInSync
                 | Self::NewCopyNewEpoch
+                | Self::RefusedAreOver
         )
     }
 }

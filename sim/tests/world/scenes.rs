@@ -47,12 +47,15 @@ pub(crate) enum Scene {
     /// Records are deleted while a leader has not heard that the last one beside it has left the set
     /// in sync with them; that one leads next.
     DeletedInSync,
+    /// A proposal is refused, since its joiner is fenced, and goes on without it; when it is back, a
+    /// copy of the proposal comes.
+    CopyOfTheRefused,
     /// A damaged copy begins anew; then a fetch comes that its process had sent when it was whole.
     FetchOfTheDamaged,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::TakenAndRefused,
         Self::ProposedOfTheDead,
         Self::FetchOfTheDead,
@@ -62,6 +65,7 @@ impl Scene {
         Self::DeletedAndEligible,
         Self::DeletedInSync,
         Self::FetchOfTheDamaged,
+        Self::CopyOfTheRefused,
     ];
 
     /// The rule that it is about, and the promise that is broken without it.
@@ -81,6 +85,7 @@ impl Scene {
                 let guard = metadata::Guard::NewCopyNewEpoch;
                 (Rule::Controller(guard), "I1")
             }
+            Self::CopyOfTheRefused => (Rule::Controller(metadata::Guard::RefusedAreOver), "I1"),
             Self::DeletedInSync => (Rule::Replica(replication::Guard::DeletedInSync), "T2"),
         }
     }
@@ -95,6 +100,7 @@ impl Scene {
             | Self::RegisteredByTheDead
             | Self::DeletedAndEligible
             | Self::DeletedInSync
+            | Self::CopyOfTheRefused
             | Self::FetchOfTheDamaged => 600,
         }
     }
@@ -112,6 +118,18 @@ pub(crate) fn stage(scene: Scene, seed: u64, without: Option<Rule>) -> Result<()
     outcome
 }
 
+/// The leader asks to take the follower in.
+fn proposes_the_follower(from: Host, _: Host, message: &Message) -> bool {
+    let proposes = |request: &Request| match request {
+        Request::AlterPartitions(AlterPartitions { partitions, .. }) => {
+            let mut members = partitions.iter().flat_map(|p| &p.isr);
+            members.any(|(node, _)| host_of(*node) == FOLLOWER)
+        }
+        _ => false,
+    };
+    from == LEADER && matches!(message, Message::Ask { request, .. } if proposes(request))
+}
+
 impl World {
     fn play(&mut self, scene: Scene) -> Result<(), String> {
         self.begin()?;
@@ -127,6 +145,7 @@ impl World {
             Scene::DeletedAndEligible => self.deleted_and_eligible(at)?,
             Scene::DeletedInSync => self.deleted_in_sync(at)?,
             Scene::FetchOfTheDamaged => self.fetch_of_the_damaged(at)?,
+            Scene::CopyOfTheRefused => self.copy_of_the_refused(at)?,
         }
         self.trap = None;
         self.finish().map(drop)
@@ -257,16 +276,7 @@ impl World {
         // The same directory: another one would change the partition, and so void the proposal.
         let mut old = self.nodes[FOLLOWER].disk.clone();
         self.come_back(at)?;
-        self.set_trap(|from, _, message| {
-            let proposes = |request: &Request| match request {
-                Request::AlterPartitions(AlterPartitions { partitions, .. }) => {
-                    let mut members = partitions.iter().flat_map(|p| &p.isr);
-                    members.any(|(node, _)| host_of(*node) == FOLLOWER)
-                }
-                _ => false,
-            };
-            from == LEADER && matches!(message, Message::Ask { request, .. } if proposes(request))
-        });
+        self.set_trap(proposes_the_follower);
         self.boot(FOLLOWER);
         self.until("it is proposed", |world| world.has_taken())?;
         self.line(LEADER, FOLLOWER);
@@ -278,6 +288,28 @@ impl World {
         self.until("it is active", |world| world.is_active(FOLLOWER))?;
         self.trap = None;
         self.pass(1_000)
+    }
+
+    fn copy_of_the_refused(&mut self, at: TopicPartition) -> Result<(), String> {
+        self.come_back(at)?;
+        self.set_trap(proposes_the_follower);
+        self.boot(FOLLOWER);
+        self.until("it is proposed", |world| world.has_taken())?;
+        let has = self.log(FOLLOWER, at).end();
+        let all = self.nodes.len();
+        self.network.isolate(FOLLOWER, all);
+        self.until("it is fenced", |world| !world.is_active(FOLLOWER))?;
+        let late = self.trap.take().and_then(|mut trap| trap.taken.pop());
+        self.until("its leader goes on without it", |world| {
+            world.knows_committed(LEADER, at) > has + 5
+        })?;
+        self.network.heal();
+        self.nodes[FOLLOWER].disk.pace = (400, 400);
+        self.until("it is back", |world| world.is_active(FOLLOWER))?;
+        if let (Some((from, _, message)), Some(to)) = (late, self.active_controller()) {
+            self.replay(from, to, 1, message);
+        }
+        self.pass(500)
     }
 
     fn fetch_of_the_dead(&mut self, at: TopicPartition) -> Result<(), String> {

@@ -125,10 +125,19 @@ fn why_a_proposal_is_refused() {
     for (change, kind, says) in cases {
         let mut request = proposal(&cluster, &[1, 2, 3]);
         change(&mut request.partitions[0]);
-        let refused = cluster.ask(request).unwrap().remove(0).unwrap_err();
+        let refused = cluster.ask(request.clone()).unwrap().remove(0).unwrap_err();
         assert_eq!(refused.kind(), kind, "{refused}");
         assert!(refused.to_string().contains(says), "{refused}");
-        assert!(cluster.records.is_empty());
+        let lets_go = matches!(refused, MetadataError::IneligibleReplica { .. });
+        assert_eq!(cluster.records.len(), usize::from(lets_go), "{refused}");
+        if lets_go {
+            let late = cluster.ask(request).unwrap().remove(0).unwrap_err();
+            assert!(
+                matches!(late, MetadataError::StalePartition { .. }),
+                "{late}"
+            );
+            assert!(cluster.records.is_empty());
+        }
     }
     // Not the leader; a zombie; one that is not known.
     let mut request = proposal(&cluster, &[1, 2, 3]);

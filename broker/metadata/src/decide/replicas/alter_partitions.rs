@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use freshet_types::{NodeId, Now};
+use freshet_types::{NodeId, Now, TopicPartition};
 
 use crate::decide::Draft;
 use crate::decide::brokers::present;
@@ -10,7 +10,7 @@ use crate::error::{MetadataError, Outcome};
 use crate::guard::{Guard, holds};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
-use crate::replicas::{Election, Standing, Transition};
+use crate::replicas::{Changed, Election, Standing, Transition};
 use crate::request::{AlterPartitions, ProposedIsr};
 use crate::state::Partition;
 
@@ -39,7 +39,13 @@ fn alter(draft: &mut Draft<'_>, leader: NodeId, proposal: ProposedIsr) -> Outcom
     };
     let was = draft.partition(at).ok_or_else(unknown)?;
     check_epochs(&was, leader, &proposal)?;
-    check_members(draft, &was, leader, &proposal)?;
+    if let Err(refusal) = check_members(draft, &was, leader, &proposal) {
+        let lets_go = matches!(refusal, MetadataError::IneligibleReplica { .. });
+        if lets_go && holds(Guard::RefusedAreOver) {
+            end_epoch(draft, at, &was);
+        }
+        return Err(refusal);
+    }
     let mut step = Transition::of(&was, draft.rules(at.topic));
     let proposed = |node: &&NodeId| proposal.isr.iter().any(|(n, _)| n == *node);
     step.set_isr(was.replicas.iter().filter(proposed).copied().collect());
@@ -47,6 +53,17 @@ fn alter(draft: &mut Draft<'_>, leader: NodeId, proposal: ProposedIsr) -> Outcom
         draft.push(at, changed);
     }
     draft.partition(at).ok_or_else(unknown)
+}
+
+/// A leader that is refused because of a member waits for that one no more. A copy of the proposal that was sent before and comes
+/// later, when its members would do, must find that it is too late.
+fn end_epoch(draft: &mut Draft<'_>, at: TopicPartition, was: &Partition) {
+    let partition = Partition {
+        partition_epoch: was.partition_epoch + 1,
+        ..was.clone()
+    };
+    let unclean = None;
+    draft.push(at, Changed { partition, unclean });
 }
 
 /// The leader must know everything that was decided before.

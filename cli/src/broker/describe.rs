@@ -84,14 +84,25 @@ fn directory(dir: &LogDir) -> Directory {
         path: dir.path.clone(),
         status: match &dir.error {
             Some(error) => format!("failed: {error}"),
-            None if dir.cordoned => "cordoned".to_owned(),
-            None => "ok".to_owned(),
+            None => status(dir),
         },
         partitions: dir.partitions.len(),
         log_bytes: dir.partitions.iter().map(|log| log.size_bytes).sum(),
         usable_bytes: known(dir.usable_bytes),
         total_bytes: known(dir.total_bytes),
     }
+}
+
+/// In words, without reasons.
+pub(super) fn status(dir: &LogDir) -> String {
+    let mut words = dir.troubles();
+    if dir.cordoned {
+        words.push("cordoned");
+    }
+    if words.is_empty() {
+        words.push("ok");
+    }
+    words.join(", ")
 }
 
 fn heading(broker: &Described) -> String {

@@ -12,6 +12,8 @@ pub(crate) fn broker(id: i32, (usable, total): (i64, i64)) -> (NodeId, Seen) {
         total_bytes: total,
         usable_bytes: usable,
         cordoned: false,
+        slow: false,
+        full: false,
         partitions: Vec::new(),
     };
     let node = ClusterNode {

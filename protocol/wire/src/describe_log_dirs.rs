@@ -54,6 +54,12 @@ pub struct DescribeLogDirsResult {
     /// Whether new partitions are kept away from it.
     #[field(versions = "5+", ignorable)]
     pub is_cordoned: bool,
+    /// Ours: its disk has become slow.
+    #[field(versions = "2+", tag = 10000, ignorable)]
+    pub is_slow: bool,
+    /// Ours: its disk has no room for producers.
+    #[field(versions = "2+", tag = 10001, ignorable)]
+    pub is_full: bool,
 }
 
 /// What a directory holds of one topic.

@@ -236,6 +236,27 @@ fn describe_log_dirs_5() {
         ],
     );
     golden(&DescribeLogDirsRequest { topics: None }, 5, &[b"\0\0"]);
+    // What is wrong with its disk, in tags of ours: 10000 and 10001.
+    let unwell = DescribeLogDirsResponse {
+        results: vec![describe_log_dirs::DescribeLogDirsResult {
+            log_dir: "/d".into(),
+            is_slow: true,
+            is_full: true,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    golden(
+        &unwell,
+        5,
+        &[
+            b"\0\0\0\0\0\0\x02",
+            b"\0\0\x03/d\x01",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0",
+            b"\x02\x90\x4e\x01\x01\x91\x4e\x01\x01",
+            b"\0",
+        ],
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! <log.dir>/<id>-<p>.<n>.delete/ a deleted log whose files are being removed
 //! ```
 
+mod fullness;
 mod name;
 mod pace;
 
@@ -34,6 +35,7 @@ use crate::state::{Checkpoint, StopImage};
 use crate::view::Shared;
 use crate::{LogError, OpenError};
 use freshet_records::envelope::EnvelopeError;
+use fullness::is_full;
 use pace::Pace;
 
 const LOCK: &str = ".lock";
@@ -97,6 +99,7 @@ pub struct LogDir {
     pace: Mutex<Pace>,
     /// What was answered last.
     slow: AtomicBool,
+    full: AtomicBool,
     /// It could not be opened: what lies in it is not known.
     unread: bool,
     #[expect(dead_code, reason = "dropping it unlocks")]
@@ -160,6 +163,7 @@ impl LogDir {
             flushes: AtomicUsize::new(0),
             pace: Mutex::new(Pace::new(PaceLimits::NONE)),
             slow: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             unread: false,
             lock: Some(lock),
         }))
@@ -192,6 +196,7 @@ impl LogDir {
             flushes: AtomicUsize::new(0),
             pace: Mutex::new(Pace::new(PaceLimits::NONE)),
             slow: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             unread: true,
             lock: None,
         })
@@ -550,6 +555,18 @@ impl LogDir {
     /// What [`LogDir::judge_pace`] said last.
     pub fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has no room for producers, by the last look, where they are refused below so many bytes.
+    pub fn judge_room(&self, reserve_bytes: u64) -> bool {
+        let full = is_full(self.is_full(), self.available_bytes(), reserve_bytes);
+        self.full.store(full, Ordering::Relaxed);
+        full
+    }
+
+    /// What [`LogDir::judge_room`] said last.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// How long a flush takes, on average of the last ones, ms.

@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 use freshet_types::Offset;
 
 use super::room::Room;
-use super::save::CheckpointJob;
+use super::save::{CheckpointJob, Ending};
 use super::{Log, recover};
 use crate::segment::scan::Scan;
 use crate::segment::{Segment, file_name};
-use crate::state::{Epochs, SNAPSHOT};
+use crate::state::{Epochs, Producers, SNAPSHOT};
 use crate::{Beginning, LogError};
 
 /// Where a truncation ends up.
@@ -82,13 +82,25 @@ impl Log {
 
     fn truncate_held(&mut self, to: Offset) -> Result<Offset, LogError> {
         let place = self.place_of(to)?;
-        let segments = self.shared.segments.read().clone();
-        let (kept, gone) = segments.split_at(place.index + 1);
+        let mut kept = self.shared.segments.read().clone();
+        let gone = kept.split_off(place.index + 1);
         let active = Arc::clone(&kept[place.index]);
-        // What stays must be durable before the state file says so.
-        self.shared.flush_held()?;
+        let (producers, snapshots) = self.producers_until(&kept, place.end)?;
+        let mut epochs = self.shared.epochs.read().clone();
+        epochs.cut_end(place.end);
+        let mut ending = Ending {
+            segments: kept,
+            position: place.position,
+            end: place.end,
+            epochs,
+            producers: producers.to_snapshot(),
+            snapshots,
+        };
+        // It flushes first: what stays must be durable before the state file says so. And it needs
+        // room: a full disk says so here, where nothing has changed yet.
+        self.checkpoint_at(&mut ending).put()?;
         self.publish_cut(place.end);
-        *self.shared.segments.write() = kept.to_vec();
+        *self.shared.segments.write() = ending.segments;
         active.set_sealed(false);
         active.cut(place.position);
         self.active = Arc::clone(&active);
@@ -97,9 +109,9 @@ impl Log {
         self.file = None;
         self.first_time = None;
         self.room = Room::default();
-        self.rewind_producers(place.end)?;
-        self.checkpoint().write_held()?;
-        self.cut_files(&active, gone)?;
+        self.checkpoint_made(ending.snapshots);
+        self.set_producers(producers);
+        self.cut_files(&active, &gone)?;
         tracing::info!(log = %self.shared.name, asked = to, end = place.end, "truncated");
         Ok(place.end)
     }
@@ -184,10 +196,13 @@ impl Log {
     }
 
     /// Producer state as it was at `end`: the newest snapshot at or below it, and the headers since.
-    /// `flushing` is held.
-    fn rewind_producers(&mut self, end: Offset) -> Result<(), LogError> {
-        let shared = Arc::clone(&self.shared);
-        let segments = shared.segments.read().clone();
+    /// With it, the snapshots that it may be rebuilt from. `flushing` is held.
+    fn producers_until(
+        &self,
+        segments: &[Arc<Segment>],
+        end: Offset,
+    ) -> Result<(Producers, Vec<Offset>), LogError> {
+        let shared = &self.shared;
         // What is on the disk, not what the list says: the newest in the list may wait for a
         // checkpoint that was overtaken, and its predecessor is still there.
         let snapshots = shared
@@ -195,19 +210,22 @@ impl Log {
             .map_err(|error| shared.fail("listing the snapshots of", &error))?;
         let usable = segments[0].base()..=end;
         let usable = snapshots.into_iter().filter(|at| usable.contains(at));
-        self.snapshots = usable.collect();
+        let mut snapshots = usable.collect();
         if self.producers.is_empty() {
-            return Ok(());
+            return Ok((Producers::default(), snapshots));
         }
         let max_producers = self.config().max_producers;
-        let rebuilt =
-            recover::producers_at(&shared, &segments, &mut self.snapshots, end, max_producers);
-        self.producers = rebuilt.map_err(|error| {
+        let rebuilt = recover::producers_at(shared, segments, &mut snapshots, end, max_producers);
+        let producers = rebuilt.map_err(|error| {
             let error = io::Error::other(error.to_string());
             shared.fail("rebuilding producer state of", &error)
         })?;
+        Ok((producers, snapshots))
+    }
+
+    fn set_producers(&mut self, producers: Producers) {
+        self.producers = producers;
         self.publish_unstable();
-        Ok(())
     }
 
     /// Forgets what was staged and could not be written. No promise covers it: what a crash finds of
@@ -229,7 +247,11 @@ impl Log {
             self.shared.set_dirty(file);
         }
         self.room = Room::default();
-        self.rewind_producers(end)
+        let segments = shared.segments.read().clone();
+        let (producers, snapshots) = self.producers_until(&segments, end)?;
+        self.snapshots = snapshots;
+        self.set_producers(producers);
+        Ok(())
     }
 
     /// Throws all records away and begins there. Waits for the device. Nothing may be staged.
@@ -275,8 +297,7 @@ impl Log {
         shared.durable.store(at, Ordering::Release);
         shared.flushed.store(at, Ordering::Release);
         self.end = at;
-        self.producers = producers;
-        self.publish_unstable();
+        self.set_producers(producers);
         self.start_segment(at);
         self.snapshots.clear();
         self.checkpoint().write_held()?;

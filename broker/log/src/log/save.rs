@@ -16,7 +16,7 @@ use crate::LogError;
 use crate::dir::STATE;
 use crate::segment::{Segment, file_name};
 use crate::state::stop::StopRow;
-use crate::state::{Checkpoint, SNAPSHOT, SealedSegment};
+use crate::state::{Checkpoint, Epochs, SNAPSHOT, SealedSegment};
 use crate::view::Shared;
 
 /// Less than this is not worth a checkpoint in passing: with thousands of logs, their syncs would
@@ -35,6 +35,20 @@ pub(crate) struct CheckpointJob {
     pub(super) garbage: Option<Garbage>,
     /// Told what was asked for, once the checkpoint is durable.
     pub(crate) saved: Option<Saved>,
+}
+
+/// Where a log ends, or will.
+pub(super) struct Ending {
+    /// The last one is written to.
+    pub(super) segments: Vec<Arc<Segment>>,
+    /// Bytes of the last segment.
+    pub(super) position: u64,
+    pub(super) end: Offset,
+    pub(super) epochs: Epochs,
+    /// See [`Producers::to_snapshot`](crate::state::Producers::to_snapshot).
+    pub(super) producers: Option<Vec<u8>>,
+    /// As [`Log::snapshots`].
+    pub(super) snapshots: Vec<Offset>,
 }
 
 /// Files to remove, and who says so if that fails.
@@ -76,19 +90,31 @@ impl Log {
     /// Makes a checkpoint at the log end. Nothing may be staged.
     pub(crate) fn checkpoint(&mut self) -> CheckpointJob {
         debug_assert_eq!(self.staged.bytes, 0, "commit comes before a checkpoint");
+        let mut ending = self.ending();
+        let job = self.checkpoint_at(&mut ending);
+        self.checkpoint_made(ending.snapshots);
+        job
+    }
+
+    /// Makes one of a log that ends there, and notes in `ending` which snapshots there will be.
+    pub(super) fn checkpoint_at(&mut self, ending: &mut Ending) -> CheckpointJob {
         self.generation += 1;
-        self.since_checkpoint = 0;
-        self.checkpoint_due = false;
-        let producers = (!self.producers.is_empty()).then(|| self.producers.snapshot());
-        let stale_snapshot = self.note_snapshot(producers.is_some());
+        let stale_snapshot = ending.note_snapshot();
         CheckpointJob {
             shared: Arc::clone(&self.shared),
-            checkpoint: self.describe(producers.is_some()),
-            producers,
+            checkpoint: self.describe(ending),
+            producers: ending.producers.take(),
             stale_snapshot,
             garbage: None,
             saved: None,
         }
+    }
+
+    /// There is one of all that was written.
+    pub(super) fn checkpoint_made(&mut self, snapshots: Vec<Offset>) {
+        self.since_checkpoint = 0;
+        self.checkpoint_due = false;
+        self.snapshots = snapshots;
     }
 
     /// Makes everything durable for a clean stop, and says all that the next start needs to know.
@@ -115,21 +141,28 @@ impl Log {
 
     fn stop_row(&mut self) -> StopRow {
         self.generation += 1;
-        let producers = match self.producers.is_empty() {
-            true => Vec::new(),
-            false => self.producers.snapshot(),
-        };
+        let ending = self.ending();
         StopRow {
             clean: true,
             zeroed: self.room.zeroed_beyond(self.position),
-            checkpoint: self.describe(!producers.is_empty()),
-            producers,
+            checkpoint: self.describe(&ending),
+            producers: ending.producers.unwrap_or_default(),
         }
     }
 
-    fn describe(&self, has_producers: bool) -> Checkpoint {
-        let segments = self.shared.segments.read();
-        let before = &segments[..segments.len() - 1];
+    fn ending(&self) -> Ending {
+        Ending {
+            segments: self.shared.segments.read().clone(),
+            position: self.position,
+            end: self.end,
+            epochs: self.shared.epochs.read().clone(),
+            producers: self.producers.to_snapshot(),
+            snapshots: self.snapshots.clone(),
+        }
+    }
+
+    fn describe(&self, ending: &Ending) -> Checkpoint {
+        let (active, before) = ending.split();
         let sealed = before.iter().map(|segment| SealedSegment {
             base: segment.base(),
             size_bytes: segment.size_bytes(),
@@ -138,31 +171,35 @@ impl Log {
             generation: self.generation,
             topic_id: self.shared.topic_id,
             log_start: self.shared.log_start.load(Ordering::Acquire),
-            durable_end: self.end,
-            segment: self.active.base(),
-            position: self.position,
-            has_producers,
-            epochs: self.shared.epochs.read().clone(),
+            durable_end: ending.end,
+            segment: active.base(),
+            position: ending.position,
+            has_producers: ending.producers.is_some(),
+            epochs: ending.epochs.clone(),
             sealed: sealed.collect(),
         }
+    }
+}
+
+impl Ending {
+    fn split(&self) -> (&Arc<Segment>, &[Arc<Segment>]) {
+        let split = self.segments.split_last();
+        split.expect("a log has a segment")
     }
 
     /// Snapshots at the start of a segment stay as long as it does; one in its middle is replaced
     /// by the next.
-    fn note_snapshot(&mut self, made: bool) -> Option<Offset> {
-        let segments = self.shared.segments.read();
+    fn note_snapshot(&mut self) -> Option<Offset> {
         let starts_segment = |offset: Offset| {
-            segments
-                .binary_search_by_key(&offset, |segment| segment.base())
-                .is_ok()
+            let bases = |segment: &Arc<Segment>| segment.base();
+            self.segments.binary_search_by_key(&offset, bases).is_ok()
         };
         let stale = self.snapshots.last().copied();
         let stale = stale.filter(|&last| last != self.end && !starts_segment(last));
-        drop(segments);
         if stale.is_some() {
             self.snapshots.pop();
         }
-        if made && self.snapshots.last() != Some(&self.end) {
+        if self.producers.is_some() && self.snapshots.last() != Some(&self.end) {
             self.snapshots.push(self.end);
         }
         stale

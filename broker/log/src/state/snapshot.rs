@@ -17,6 +17,11 @@ const PRODUCER_MIN_BYTES: usize = 31;
 const OLD_PRODUCER_MIN_BYTES: usize = 27;
 
 impl Producers {
+    /// [`Producers::snapshot`], unless there are none.
+    pub(crate) fn to_snapshot(&self) -> Option<Vec<u8>> {
+        (!self.is_empty()).then(|| self.snapshot())
+    }
+
     /// The snapshot file.
     pub(crate) fn snapshot(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(4 + self.iter().len() * (PRODUCER_MIN_BYTES + 32));

@@ -213,6 +213,73 @@ fn a_log_that_finds_no_room_to_begin_anew_stays_as_it_is() {
     assert_eq!(restarted, Ok(5));
 }
 
+/// A follower whose disk is full has what its new leader has not.
+#[test]
+fn a_log_that_finds_no_room_to_be_cut_stays_as_it_is() {
+    // The producers' file is the first that is written, the state file the last.
+    for file in ["00000000000000000002.tmp", "state.tmp"] {
+        let (disk, rig) = rig();
+        let log = rig.open_with(LOG, small());
+        let one = |sequence| session(log.now, 7, sequence, &["a", "b"]);
+        for sequence in [0, 2, 4, 6, 8] {
+            log.append(&one(sequence)).unwrap();
+        }
+        log.flush();
+        let (whole, files) = (log.values(0), segments(&rig.log_path(LOG)).len());
+        let cut = || log.ask(|handle, done| handle.truncate(2, done));
+        for _ in 0..2 {
+            disk.fail(Call::Write, file, StorageFull);
+            let refused = cut();
+            let full = matches!(refused, Err(LogError::DiskFull { .. }));
+            assert!(full, "{file}: {refused:?}");
+            assert!(rig.dir.failure().is_none());
+            let view = log.handle.view();
+            assert_eq!((view.log_end(), view.flushed()), (10, 10));
+            assert_eq!(log.values(0), whole);
+            assert_eq!(segments(&rig.log_path(LOG)).len(), files);
+            disk.heal();
+        }
+        // What was not cut is still known, and written behind.
+        assert!(log.append(&one(8)).unwrap().duplicate);
+        assert_eq!(log.append(&one(10)).unwrap().base_offset, 10);
+        log.wait_flushed(12);
+        assert_eq!(cut(), Ok(2));
+        log.progress.flushed.store(2, SeqCst);
+        assert_eq!(log.append(&one(2)).unwrap().base_offset, 2);
+        log.wait_flushed(4);
+        let kept = log.values(0);
+        drop(log);
+        let rig = rig.crash();
+        let log = rig.open_with(LOG, small());
+        assert_eq!(log.values(0), kept);
+        assert_eq!(kept.len(), 4);
+    }
+}
+
+/// What was promised before a cut that found no room is promised still.
+#[test]
+fn a_crash_after_a_cut_that_found_no_room_loses_nothing() {
+    for file in ["00000000000000000002.tmp", "state.tmp"] {
+        let (disk, rig) = rig();
+        let log = rig.open_with(LOG, small());
+        for sequence in [0, 2, 4] {
+            let batch = session(log.now, 7, sequence, &["a", "b"]);
+            log.append(&batch).unwrap();
+        }
+        log.flush();
+        let whole = log.values(0);
+        disk.fail(Call::Write, file, StorageFull);
+        log.ask(|handle, done| handle.truncate(2, done))
+            .unwrap_err();
+        drop(log);
+        let rig = rig.crash();
+        let log = rig.open_with(LOG, small());
+        assert_eq!(log.values(0), whole);
+        let last = session(log.now, 7, 4, &["a", "b"]);
+        assert!(log.append(&last).unwrap().duplicate);
+    }
+}
+
 #[test]
 fn a_failed_sync_is_final_and_nothing_of_it_is_acknowledged() {
     let (disk, rig) = rig();

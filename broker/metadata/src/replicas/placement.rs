@@ -8,8 +8,10 @@
 //! spread as well as one large one. No randomness is needed: the same request on the same state
 //! gives the same records.
 //!
-//! Cordoned brokers get nothing. Fenced ones get replicas only when there are too few others, and
-//! never lead: a topic can be created while a broker is away.
+//! Cordoned brokers get nothing. Brokers without a disk that is well stand behind the others: they lead
+//! only if all are so, and follow only where racks or brokers would be too few without them. Fenced ones
+//! get replicas only when there are too few others, and never lead: a topic can be created while a
+//! broker is away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,25 +19,40 @@ use std::sync::Arc;
 use freshet_types::NodeId;
 
 use crate::error::{MetadataError, Outcome};
-use crate::state::{Broker, DirectoryId, MetadataImage, Partition};
+use crate::state::{Broker, DirectoryId, MetadataImage, Partition, slowness_counts};
 
 pub(crate) struct Placement<'a> {
     image: &'a MetadataImage,
     /// Who may lead.
     ring: Vec<&'a Arc<Broker>>,
+    /// Up, and their disks are full or slow.
+    unwell: Vec<&'a Arc<Broker>>,
     /// Fenced, for want of others.
     reserve: Vec<&'a Arc<Broker>>,
+    /// Whether it counts that a disk is slow.
+    by_speed: bool,
     start: usize,
 }
 
 impl<'a> Placement<'a> {
     /// `partitions`: how many there are already.
     pub(crate) fn of(image: &'a MetadataImage, partitions: usize) -> Self {
+        let by_speed = slowness_counts(image.brokers());
         let open = || image.brokers().filter(|broker| broker.takes_replicas());
+        let active = || open().filter(|broker| broker.is_active());
+        let is_well = |broker: &&Arc<Broker>| broker.has_well_directory(by_speed);
+        let well = ring(active().filter(is_well));
+        let unwell = ring(active().filter(|broker| !is_well(broker)));
+        let (ring_of, unwell) = match well.is_empty() {
+            true => (unwell, well),
+            false => (well, unwell),
+        };
         Self {
             image,
-            ring: ring(open().filter(|broker| broker.is_active())),
+            ring: ring_of,
+            unwell,
             reserve: ring(open().filter(|broker| !broker.is_active())),
+            by_speed,
             start: partitions,
         }
     }
@@ -43,12 +60,12 @@ impl<'a> Placement<'a> {
     /// Chooses replicas for new partitions.
     pub(crate) fn choose(&self, count: usize, factor: i16) -> Outcome<Vec<Partition>> {
         let factor = usize::try_from(factor).unwrap_or(0);
-        let there = self.ring.len() + self.reserve.len();
+        let up = self.ring.len() + self.unwell.len();
+        let there = up + self.reserve.len();
         if factor > there || self.ring.is_empty() {
             let reason = format!(
                 "replication factor {factor} cannot be reached: {there} brokers take replicas, \
-                 and {} of them are up",
-                self.ring.len()
+                 and {up} of them are up"
             );
             return Err(MetadataError::ReplicationFactor { reason });
         }
@@ -63,7 +80,14 @@ impl<'a> Placement<'a> {
         // Every broker but the leader, starting further along with each round.
         let shift = number / n % (n - 1).max(1);
         let others = (0..n - 1).map(|i| self.ring[(leader + 1 + (shift + i) % (n - 1)) % n]);
-        let mut candidates: Vec<_> = others.collect();
+        // Last, since of several in racks as empty the first one is taken.
+        let unwell = self
+            .unwell
+            .iter()
+            .cycle()
+            .skip(number % self.unwell.len().max(1));
+        let unwell = unwell.take(self.unwell.len()).copied();
+        let mut candidates: Vec<_> = others.chain(unwell).collect();
         let mut chosen = vec![self.ring[leader]];
         while chosen.len() < factor {
             if candidates.is_empty() {
@@ -110,10 +134,15 @@ impl<'a> Placement<'a> {
         Ok(self.partition(replicas, self.start))
     }
 
-    /// The directory for a new replica.
+    /// The directory for a new replica: one that is well, if there is any.
     pub(crate) fn directory(&self, node: NodeId, number: usize) -> DirectoryId {
-        let broker = self.image.broker(node);
-        let open: Vec<_> = broker.map_or_else(Vec::new, |b| b.open_directories().collect());
+        let Some(broker) = self.image.broker(node) else {
+            return DirectoryId::UNASSIGNED;
+        };
+        let mut open: Vec<_> = broker.well_directories(self.by_speed).collect();
+        if open.is_empty() {
+            open = broker.open_directories().collect();
+        }
         match open.len() {
             0 => DirectoryId::UNASSIGNED,
             count => open[number % count],

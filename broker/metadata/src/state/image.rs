@@ -129,6 +129,20 @@ impl Broker {
             || (by_speed && self.is_among(directory, &self.slow_directories))
     }
 
+    /// Directories that take new replicas and that nobody would have reason to leave.
+    pub(crate) fn well_directories(
+        &self,
+        by_speed: bool,
+    ) -> impl Iterator<Item = DirectoryId> + '_ {
+        let well = move |id: &DirectoryId| !self.is_impaired(*id, by_speed);
+        self.open_directories().filter(well)
+    }
+
+    /// Whether new replicas find such a one, as far as it has said what it has.
+    pub(crate) fn has_well_directory(&self, by_speed: bool) -> bool {
+        self.directories.is_empty() || self.well_directories(by_speed).next().is_some()
+    }
+
     /// Whether a disk of it is slow or full.
     pub fn is_unwell(&self) -> bool {
         !self.slow_directories.is_empty() || !self.full_directories.is_empty()

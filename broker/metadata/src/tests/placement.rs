@@ -7,6 +7,11 @@ use super::*;
 /// Brokers by rack: `racks[i]` brokers in rack i.
 fn of_racks(racks: &[i32]) -> Cluster {
     let mut cluster = Cluster::with(&[]);
+    register(&mut cluster, racks);
+    cluster
+}
+
+fn register(cluster: &mut Cluster, racks: &[i32]) {
     let mut node = 0;
     for (rack, count) in racks.iter().enumerate() {
         for _ in 0..*count {
@@ -18,17 +23,25 @@ fn of_racks(racks: &[i32]) -> Cluster {
             cluster.ask(request).unwrap();
         }
     }
-    cluster
 }
 
 fn place(cluster: &mut Cluster, partitions: i32, replication_factor: i16) -> Vec<Arc<Partition>> {
+    place_as("t", cluster, partitions, replication_factor)
+}
+
+fn place_as(
+    name: &str,
+    cluster: &mut Cluster,
+    partitions: i32,
+    replication_factor: i16,
+) -> Vec<Arc<Partition>> {
     let wanted = NewTopic {
         partitions,
         replication_factor,
-        ..topic("t")
+        ..topic(name)
     };
     cluster.ask(create(vec![wanted])).remove(0).unwrap();
-    cluster.image().topic("t").unwrap().partitions.clone()
+    cluster.image().topic(name).unwrap().partitions.clone()
 }
 
 #[test]
@@ -169,4 +182,133 @@ fn three_brokers_keep_data_three_times() {
     assert_eq!(cluster.image().config_owners().count(), 0);
     cluster.ask(create(vec![topic("two")])).remove(0).unwrap();
     assert_eq!(cluster.partition("two", 0).replicas.len(), 2);
+}
+
+/// Says that these directories of a broker are slow, and these full.
+fn unwell(cluster: &mut Cluster, node: i32, slow: &[DirectoryId], full: &[DirectoryId]) {
+    let beat = Heartbeat {
+        slow_directories: slow.to_vec(),
+        full_directories: full.to_vec(),
+        ..cluster.heartbeat(node)
+    };
+    cluster.ask(beat).unwrap();
+}
+
+fn directories(cluster: &Cluster, node: i32) -> Vec<DirectoryId> {
+    cluster
+        .image()
+        .broker(NodeId(node))
+        .unwrap()
+        .directories
+        .clone()
+}
+
+fn times(placed: &[Arc<Partition>], node: i32) -> usize {
+    let keeps = |p: &&Arc<Partition>| p.replicas.contains(&NodeId(node));
+    placed.iter().filter(keeps).count()
+}
+
+#[test]
+fn brokers_whose_disks_are_slow_or_full_get_nothing_while_there_are_others() {
+    for is_slow in [true, false] {
+        let mut cluster = Cluster::watched(4);
+        let dirs = directories(&cluster, 2);
+        let (slow, full) = if is_slow {
+            (&dirs[..], &[][..])
+        } else {
+            (&[][..], &dirs[..])
+        };
+        unwell(&mut cluster, 2, slow, full);
+        let placed = place(&mut cluster, 30, 3);
+        assert_eq!(times(&placed, 2), 0);
+        // Those who are left share the work as if there were no other.
+        for node in [1, 3, 4] {
+            let leads = placed.iter().filter(|p| p.leader == Some(NodeId(node)));
+            assert_eq!(leads.count(), 10);
+        }
+        let more = CreatePartitions {
+            topics: vec![MorePartitions {
+                name: "t".to_owned(),
+                count: 42,
+                assignments: None,
+            }],
+            validate_only: false,
+        };
+        cluster.ask(more).remove(0).unwrap();
+        let placed = &cluster.image().topic("t").unwrap().partitions;
+        assert_eq!((placed.len(), times(placed, 2)), (42, 0));
+        // It is well again.
+        unwell(&mut cluster, 2, &[], &[]);
+        let placed = place_as("u", &mut cluster, 30, 3);
+        assert!(times(&placed, 2) > 15);
+    }
+}
+
+#[test]
+fn brokers_whose_disks_are_full_follow_where_there_are_too_few_others() {
+    let mut cluster = Cluster::watched(3);
+    let dirs = directories(&cluster, 1);
+    unwell(&mut cluster, 1, &[], &dirs);
+    let placed = place(&mut cluster, 12, 3);
+    assert_eq!(times(&placed, 1), 12);
+    assert!(
+        placed
+            .iter()
+            .all(|p| p.leader != Some(NodeId(1)) && p.directories.len() == 3)
+    );
+    // All are full: as if none were.
+    for node in [2, 3] {
+        let dirs = directories(&cluster, node);
+        unwell(&mut cluster, node, &[], &dirs);
+    }
+    let placed = place_as("u", &mut cluster, 12, 2);
+    assert_eq!(times(&placed, 1), 8);
+}
+
+#[test]
+fn racks_count_more_than_disks() {
+    let mut cluster = Cluster::watched(0);
+    register(&mut cluster, &[1, 2]);
+    cluster.beat_all(&[1, 2, 3]);
+    let dirs = directories(&cluster, 1);
+    unwell(&mut cluster, 1, &[], &dirs);
+    let placed = place(&mut cluster, 12, 2);
+    assert_eq!(times(&placed, 1), 12, "nobody else is in its rack");
+    assert!(placed.iter().all(|p| p.leader != Some(NodeId(1))));
+    let dirs = directories(&cluster, 2);
+    unwell(&mut cluster, 1, &[], &[]);
+    unwell(&mut cluster, 2, &[], &dirs);
+    let placed = place_as("u", &mut cluster, 12, 2);
+    assert_eq!(times(&placed, 2), 0);
+}
+
+#[test]
+fn slow_disks_are_no_reason_while_most_are_slow() {
+    let mut cluster = Cluster::watched(4);
+    for node in 1..=3 {
+        let dirs = directories(&cluster, node);
+        unwell(&mut cluster, node, &dirs, &[]);
+    }
+    let placed = place(&mut cluster, 12, 1);
+    let kept: Vec<_> = (1..=4).map(|node| times(&placed, node)).collect();
+    assert_eq!(kept, [3, 3, 3, 3]);
+}
+
+#[test]
+fn within_a_broker_directories_that_are_well_go_before_others() {
+    let mut cluster = Cluster::watched(1);
+    let (well, ill) = (DirectoryId([8; 16]), DirectoryId([9; 16]));
+    let two = RegisterBroker {
+        directories: vec![well, ill],
+        ..broker(1)
+    };
+    cluster.ask(two).unwrap();
+    cluster.beat(1);
+    unwell(&mut cluster, 1, &[], &[ill]);
+    let placed = place(&mut cluster, 4, 1);
+    assert!(placed.iter().all(|p| p.directories == [well]));
+    unwell(&mut cluster, 1, &[], &[well, ill]);
+    let placed = place_as("u", &mut cluster, 4, 1);
+    let in_well = placed.iter().filter(|p| p.directories == [well]).count();
+    assert_eq!(in_well, 2, "none is well: all are as good");
 }

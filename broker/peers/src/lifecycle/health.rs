@@ -1,6 +1,6 @@
 //! What a broker says of its disks beside that they work: whether they have become slow, or full.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freshet_log::{LogDir, PaceLimits};
@@ -13,19 +13,7 @@ use freshet_types::Millis;
 pub(super) struct Health {
     reserve_bytes: u64,
     slow: BTreeSet<DirectoryId>,
-    full: BTreeMap<DirectoryId, bool>,
-}
-
-/// Whether a disk has no room for producers. One that had none has some only once there is a quarter more
-/// than they need: else it would change with every segment that is deleted.
-fn is_full(was: bool, available_bytes: u64, reserve_bytes: u64) -> bool {
-    let most = reserve_bytes.max(1);
-    let needed = if was {
-        most.saturating_add(most / 4)
-    } else {
-        most
-    };
-    available_bytes < needed
+    full: BTreeSet<DirectoryId>,
 }
 
 impl Health {
@@ -51,18 +39,12 @@ impl Health {
             if slow != self.slow.contains(id) {
                 tell_slow(dir, slow);
             }
-            if slow {
-                self.slow.insert(*id);
-            } else {
-                self.slow.remove(id);
+            note(&mut self.slow, *id, slow);
+            let full = online && dir.judge_room(self.reserve_bytes);
+            if full != self.full.contains(id) {
+                tell_full(dir, full);
             }
-            let was = self.full.get(id).copied().unwrap_or(false);
-            let available_bytes = dir.known_space().available_bytes;
-            let full = online && is_full(was, available_bytes, self.reserve_bytes);
-            if full != was {
-                tell_full(dir, full, available_bytes);
-            }
-            self.full.insert(*id, full);
+            note(&mut self.full, *id, full);
         }
     }
 
@@ -73,8 +55,15 @@ impl Health {
 
     /// Those that are full.
     pub(super) fn full(&self) -> Vec<DirectoryId> {
-        let full = self.full.iter().filter(|(_, full)| **full);
-        full.map(|(id, _)| *id).collect()
+        self.full.iter().copied().collect()
+    }
+}
+
+fn note(unwell: &mut BTreeSet<DirectoryId>, id: DirectoryId, is_one: bool) {
+    if is_one {
+        unwell.insert(id);
+    } else {
+        unwell.remove(&id);
     }
 }
 
@@ -90,8 +79,8 @@ fn tell_slow(dir: &LogDir, slow: bool) {
     }
 }
 
-fn tell_full(dir: &LogDir, full: bool, available_bytes: u64) {
-    let path = dir.path().display();
+fn tell_full(dir: &LogDir, full: bool) {
+    let (path, available_bytes) = (dir.path().display(), dir.known_space().available_bytes);
     if full {
         tracing::warn!(
             dir = %path, available_bytes,
@@ -99,23 +88,5 @@ fn tell_full(dir: &LogDir, full: bool, available_bytes: u64) {
         );
     } else {
         tracing::info!(dir = %path, available_bytes, "the disk has room again");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_full;
-
-    #[test]
-    fn a_disk_is_full_below_the_reserve_and_has_room_a_quarter_above_it() {
-        assert!(!is_full(false, 100, 100));
-        assert!(is_full(false, 99, 100));
-        assert!(is_full(true, 124, 100));
-        assert!(!is_full(true, 125, 100));
-        assert!(
-            is_full(false, 0, 0),
-            "without a reserve, when nothing is left"
-        );
-        assert!(!is_full(false, 1, 0));
     }
 }

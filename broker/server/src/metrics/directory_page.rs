@@ -22,6 +22,7 @@ struct Online {
     size_bytes: u64,
     space: Space,
     slow: bool,
+    full: bool,
 }
 
 /// Writes all families. `open` are the partitions of this broker.
@@ -47,6 +48,7 @@ pub(super) fn render(
             size_bytes,
             space: dir.known_space(),
             slow: dir.is_slow(),
+            full: dir.is_full(),
         }),
     };
     families(&dirs.iter().zip(sizes).map(row).collect::<Vec<_>>())
@@ -95,6 +97,11 @@ fn families(rows: &[Row]) -> String {
         "1 for a log directory whose disk has become slow, so that others lead what is on it.",
         |online| u64::from(online.slow),
     );
+    family(
+        "full",
+        "1 for a log directory whose disk has no room for producers, so that others lead what is on it.",
+        |online| u64::from(online.full),
+    );
     page
 }
 
@@ -111,6 +118,7 @@ mod tests {
                 available_bytes: 400,
             },
             slow: true,
+            full: false,
         };
         let row = |directory: &str, online| Row {
             directory: directory.to_owned(),
@@ -127,6 +135,7 @@ mod tests {
                 "freshet_log_directory_total_bytes{directory=\"/a\"} 1000",
                 "freshet_log_directory_available_bytes{directory=\"/a\"} 400",
                 "freshet_log_directory_slow{directory=\"/a\"} 1",
+                "freshet_log_directory_full{directory=\"/a\"} 0",
             ]
         );
     }

@@ -2,7 +2,7 @@
 
 use freshet_types::TopicId;
 use freshet_wire::fetch::{FetchPartition, FetchTopic};
-use freshet_wire::{DeleteTopicsRequest, FetchRequest, delete_topics};
+use freshet_wire::{DeleteTopicsRequest, DescribeLogDirsRequest, FetchRequest, delete_topics};
 
 use crate::rig::{Raw, Rig, batch};
 
@@ -99,6 +99,22 @@ fn a_log_directory_tells_what_it_holds_and_what_is_left() {
     assert!(of("offline").abs() < f64::EPSILON);
     let (total, available) = (of("total_bytes"), of("available_bytes"));
     assert!(available > 0.0 && available <= total, "{available} {total}");
+}
+
+#[test]
+fn a_log_directory_tells_that_it_is_full() {
+    let rig = Rig::start(&[]);
+    let directory = rig.log_dir().display().to_string();
+    let mut raw = rig.connect();
+    let mut told = || {
+        let series = format!("freshet_log_directory_full{{directory=\"{directory}\"}}");
+        let request = DescribeLogDirsRequest { topics: None };
+        let shown = raw.latest(&request).results[0].is_full;
+        (rig.series(&series), shown)
+    };
+    assert_eq!(told(), (Some(0.0), false));
+    assert!(rig.disk().judge_room(u64::MAX));
+    assert_eq!(told(), (Some(1.0), true));
 }
 
 #[test]

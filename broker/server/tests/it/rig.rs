@@ -183,6 +183,11 @@ impl Rig {
         self.writers.dirs()[0].path().to_owned()
     }
 
+    /// The same as its broker sees it.
+    pub(crate) fn disk(&self) -> &LogDir {
+        &self.writers.dirs()[0]
+    }
+
     /// What a series of `/metrics` says; none if there is no such series.
     pub(crate) fn series(&self, name: &str) -> Option<f64> {
         let (_, page) = self.page("/metrics");

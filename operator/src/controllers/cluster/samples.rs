@@ -31,6 +31,8 @@ pub(super) fn broker(id: i32, cordoned: bool) -> (NodeId, Seen) {
         total_bytes: 1000,
         usable_bytes: 500,
         cordoned,
+        slow: false,
+        full: false,
         partitions: Vec::new(),
     };
     let node = ClusterNode {

@@ -51,8 +51,25 @@ pub struct LogDir {
     pub usable_bytes: i64,
     /// Whether new partitions are kept away from it.
     pub cordoned: bool,
+    /// Whether its disk has become slow. Not told by other brokers than Freshet's; then it is well.
+    pub slow: bool,
+    /// The same for a disk that has no room for producers.
+    pub full: bool,
     /// What it holds.
     pub partitions: Vec<LogDirPartition>,
+}
+
+impl LogDir {
+    /// What is wrong with it, one word each.
+    pub fn troubles(&self) -> Vec<&'static str> {
+        let known = [
+            (self.error.is_some(), "failed"),
+            (self.slow, "slow"),
+            (self.full, "full"),
+        ];
+        let present = known.into_iter().filter(|(present, _)| *present);
+        present.map(|(_, word)| word).collect()
+    }
 }
 
 /// A partition's log in a directory.
@@ -148,6 +165,8 @@ impl Admin {
                 total_bytes: dir.total_bytes,
                 usable_bytes: dir.usable_bytes,
                 cordoned: dir.is_cordoned,
+                slow: dir.is_slow,
+                full: dir.is_full,
                 partitions,
             }
         });

@@ -271,6 +271,16 @@ const DISKS: &[Panel] = &[
         queries: &[("sum by (pod) (freshet_log_directory_offline{@})", "{{pod}}")],
     },
     Panel {
+        title: "Disks slow or full",
+        about: "1 for a log directory whose disk has become slow, or has no room for producers: others lead what is on it, where they can.",
+        unit: "short",
+        show: Show::Lines,
+        queries: &[
+            ("freshet_log_directory_slow{@}", "{{pod}} {{directory}} slow"),
+            ("freshet_log_directory_full{@}", "{{pod}} {{directory}} full"),
+        ],
+    },
+    Panel {
         title: "Written",
         about: "Bytes of batches written into logs, and segments deleted by retention.",
         unit: "Bps",

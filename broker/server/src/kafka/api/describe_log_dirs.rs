@@ -109,6 +109,8 @@ fn describe(
         total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
         usable_bytes: space.map_or(-1, |space| bytes(space.available_bytes)),
         is_cordoned: false,
+        is_slow: dir.is_slow(),
+        is_full: dir.is_full(),
     }
 }
 

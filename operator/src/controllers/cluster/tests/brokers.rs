@@ -299,6 +299,8 @@ impl State {
                 total_bytes: 1000,
                 usable_bytes: 500,
                 cordoned: *cordoned,
+                slow: false,
+                full: false,
                 partitions: Vec::new(),
             };
             let dirs = self.serves(*id).then(|| vec![dir]);

@@ -80,4 +80,4 @@ pub use group::{
 pub use producer::{
     Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,
 };
-pub use survey::{Held, NoCopies, Seen, Survey, partition_name};
+pub use survey::{Disks, Held, NoCopies, Seen, Survey, partition_name};

@@ -236,12 +236,13 @@ fn describe_log_dirs_5() {
         ],
     );
     golden(&DescribeLogDirsRequest { topics: None }, 5, &[b"\0\0"]);
-    // What is wrong with its disk, in tags of ours: 10000 and 10001.
+    // What is wrong with its disk, in tags of ours: 10000 and 10001. And what it keeps free: 10002.
     let unwell = DescribeLogDirsResponse {
         results: vec![describe_log_dirs::DescribeLogDirsResult {
             log_dir: "/d".into(),
             is_slow: true,
             is_full: true,
+            reserve_bytes: 7,
             ..Default::default()
         }],
         ..Default::default()
@@ -253,7 +254,7 @@ fn describe_log_dirs_5() {
             b"\0\0\0\0\0\0\x02",
             b"\0\0\x03/d\x01",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0",
-            b"\x02\x90\x4e\x01\x01\x91\x4e\x01\x01",
+            b"\x03\x90\x4e\x01\x01\x91\x4e\x01\x01\x92\x4e\x08\0\0\0\0\0\0\0\x07",
             b"\0",
         ],
     );

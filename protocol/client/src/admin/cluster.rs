@@ -55,6 +55,8 @@ pub struct LogDir {
     pub slow: bool,
     /// The same for a disk that has no room for producers.
     pub full: bool,
+    /// Bytes of its volume that producers must leave free; 0 if nobody tells.
+    pub reserve_bytes: i64,
     /// What it holds.
     pub partitions: Vec<LogDirPartition>,
 }
@@ -167,6 +169,7 @@ impl Admin {
                 cordoned: dir.is_cordoned,
                 slow: dir.is_slow,
                 full: dir.is_full,
+                reserve_bytes: dir.reserve_bytes,
                 partitions,
             }
         });

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use freshet_types::NodeId;
 
+use crate::Disks;
+
 /// A broker as placement sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacementBroker {
@@ -15,8 +17,8 @@ pub struct PlacementBroker {
     pub takes: bool,
     /// How many replicas it keeps.
     pub replicas: usize,
-    /// Bytes that are left on its emptiest disk; `None` when it does not tell.
-    pub free_bytes: Option<u64>,
+    /// Where it would put them; none when it does not tell.
+    pub disks: Disks,
 }
 
 /// Why no broker can take a replica.
@@ -55,7 +57,7 @@ impl Placement {
             .map(|broker| broker.rack.clone())
             .collect();
         let free = |b: &&mut PlacementBroker| b.takes && !keep.contains(&b.id);
-        let has_room = |b: &PlacementBroker| b.free_bytes.is_none_or(|left| left >= bytes);
+        let has_room = |b: &PlacementBroker| b.disks.has_room(bytes);
         let cost = |b: &&mut PlacementBroker| {
             let crowd = racks.iter().filter(|rack| **rack == b.rack).count();
             (!has_room(b), crowd, b.replicas, b.id)
@@ -66,7 +68,7 @@ impl Placement {
             return Err(NoPlace::NoRoom);
         }
         best.replicas += 1;
-        best.free_bytes = best.free_bytes.map(|left| left.saturating_sub(bytes));
+        best.disks.put(bytes);
         Ok(best.id)
     }
 }
@@ -74,6 +76,12 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
+
+    fn disk(usable_bytes: i64) -> Disks {
+        let (_, seen) = samples::broker(1, (usable_bytes, 1_000));
+        seen.disks(true)
+    }
 
     fn broker(id: i32, rack: &str, replicas: usize) -> PlacementBroker {
         PlacementBroker {
@@ -81,7 +89,7 @@ mod tests {
             rack: Some(rack.to_owned()),
             takes: true,
             replicas,
-            free_bytes: Some(100),
+            disks: disk(100),
         }
     }
 
@@ -106,7 +114,7 @@ mod tests {
     #[test]
     fn who_has_no_room_or_takes_nothing_is_left_out() {
         let full = PlacementBroker {
-            free_bytes: Some(5),
+            disks: disk(5),
             ..broker(1, "a", 0)
         };
         let cordoned = PlacementBroker {

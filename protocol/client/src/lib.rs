@@ -63,7 +63,7 @@ pub use admin::{
     GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
     NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
     PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, RestoredTopic,
-    TierStanding, TierState, TopicPartition,
+    TierStanding, TierState, TopicPartition, UncleanElection,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, Security, SecurityError, SecurityRead, WallClock};

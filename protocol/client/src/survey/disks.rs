@@ -31,7 +31,7 @@ impl Disks {
             free_bytes: u64::try_from(dir.usable_bytes)
                 .ok()
                 .map(|left| left.saturating_sub(dir.reserve_bytes.unsigned_abs())),
-            is_well: !dir.full && !(by_speed && dir.slow),
+            is_well: !(dir.full || by_speed && dir.slow),
         };
         Self(open.map(disk).collect())
     }

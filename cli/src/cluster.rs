@@ -3,6 +3,7 @@
 pub(crate) mod feature;
 pub(crate) mod quorum;
 pub(crate) mod restore;
+mod unclean;
 mod up;
 
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Describe(Describe),
     /// Bring topics, settings, records and positions back from object storage, when all disks are lost.
     Restore(restore::Restore),
+    /// Show the latest elections that may have lost acknowledged records.
+    UncleanElections(unclean::UncleanElections),
     /// Run several brokers on this machine, until Ctrl-C.
     Up(up::Up),
 }
@@ -67,6 +70,7 @@ pub(crate) async fn run_alone(
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Restore(args) => restore::run(context, args).await,
+        Command::UncleanElections(_) => unclean::run(context).await,
         Command::Describe(_) | Command::Up(_) => describe_all(context).await,
     }
 }

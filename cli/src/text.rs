@@ -41,6 +41,37 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(ms))
 }
 
+/// Bytes a second: a number, with KB, MB, GB (thousands) or KiB, MiB, GiB behind it, or nothing.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} does not start with a whole number"))?;
+    let bytes = match unit {
+        "" | "B" => Some(1),
+        "KB" | "kB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes =
+        bytes.ok_or_else(|| format!("the unit of {text:?} must be KB, MB, GB, KiB, MiB or GiB"))?;
+    let rate = number
+        .checked_mul(bytes)
+        .filter(|rate| i64::try_from(*rate).is_ok());
+    match rate {
+        Some(0) => Err("at 0 bytes a second no move would end".to_owned()),
+        Some(rate) => Ok(rate),
+        None => Err(format!("{text:?} is too much")),
+    }
+}
+
 /// `NAME=VALUE`.
 pub(crate) fn name_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -132,6 +163,31 @@ mod tests {
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
         for bad in ["", "5", "s", "5 s", "-1s", "99999999999999999d"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_may_have_a_unit() {
+        for (typed, meant) in [
+            ("7", 7),
+            ("50MB", 50_000_000),
+            ("2KiB", 2_048),
+            ("3GB", 3_000_000_000),
+        ] {
+            assert_eq!(rate(typed), Ok(meant), "{typed}");
+        }
+        for bad in [
+            "",
+            "MB",
+            "0",
+            "0MB",
+            "1.5MB",
+            "5 MB",
+            "5mb",
+            "9999999999GiB",
+            "-1",
+        ] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

@@ -8,6 +8,7 @@ mod elect;
 mod factor;
 mod list;
 mod reassign;
+pub(crate) mod throttle;
 
 use clap::Subcommand;
 

@@ -20,9 +20,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 type Case = fn(&Shell) -> Result<()>;
 
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 16] = [
     ("the_tour_of_the_readme_runs", tour),
     ("the_three_brokers_of_the_readme_run", three_brokers),
+    (
+        "moves_copy_no_faster_than_they_may_and_leave_nothing_behind",
+        throttled_moves,
+    ),
     ("the_examples_of_every_help_run", examples),
     ("results_are_json_on_request", json_results),
     ("each_of_several_has_its_own_outcome", several),
@@ -199,6 +203,77 @@ fn three_brokers(shell: &Shell) -> Result<()> {
     )
 }
 
+const RATES: [&str; 2] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+];
+const REPLICAS: [&str; 2] = [
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
+];
+
+/// A drain of some MB at 2 MB/s; then a move onto a broker that somebody else has throttled.
+fn throttled_moves(shell: &Shell) -> Result<()> {
+    let (port, http) = (three_ports(30_000)?, three_ports(35_000)?);
+    let words = format!(
+        "freshet cluster up --brokers 3 --port {port} --http-port {http} --program {}",
+        freshet_binary().display()
+    );
+    let (mut up, _) = start_three(shell, &words, "up.log")?;
+    let at = format!("--bootstrap 127.0.0.1:{port}");
+    shell.ok(&format!(
+        "freshet topic create big --partitions 2 --replication 1 {at}"
+    ))?;
+    let to = |id: i32| format!("freshet topic reassign big --to {id} {at}");
+    shell.ok(&to(3))?;
+    let fill = "head -c 7500000 /dev/urandom | base64 -w 1000 | freshet produce big --quiet";
+    shell.ok(&format!("{fill} {at}"))?;
+    let foreign = format!("topic:big {}=7:7", REPLICAS[0]);
+    shell.ok(&format!("freshet config set {foreign} {at}"))?;
+    // One sends and one receives: the way is as fast as the rate says.
+    shell.ok(&format!("freshet broker cordon 2 {at}"))?;
+    let start = Instant::now();
+    let drained = shell.json(&format!("freshet broker drain 3 --throttle 2MB {at}"))?;
+    let (bytes, took) = (drained["bytes"].as_u64(), start.elapsed());
+    let bytes = bytes.filter(|bytes| *bytes > 9_000_000);
+    let bytes = bytes.with_context(|| format!("too little was moved: {drained}"))?;
+    // Some of it may go at once.
+    let least = Duration::from_secs(bytes / 2_000_000 - 1);
+    ensure!(took >= least, "{bytes} bytes moved in {took:?}");
+    ensure!(took < least * 4, "{bytes} bytes moved in {took:?}");
+    let set = |resource: &str, names: [&str; 2]| -> Result<Vec<String>> {
+        let [a, b] = names;
+        let line = format!("freshet config describe {resource} --name {a} --name {b} {at}");
+        let told = shell.json(&line)?;
+        let entries = told.as_array().context("a list")?.iter();
+        let own = entries.filter(|entry| entry["source"] != "default");
+        Ok(own
+            .map(|entry| entry["value"].as_str().unwrap_or("").to_owned())
+            .collect())
+    };
+    let left = set("topic:big", REPLICAS)?;
+    ensure!(left == ["7:7"], "the topic has {left:?}");
+    for id in 1..=3 {
+        let left = set(&format!("broker:{id}"), RATES)?;
+        ensure!(left.is_empty(), "broker {id} has {left:?}");
+    }
+    shell.ok(&format!("freshet broker uncordon 3 {at}"))?;
+    shell.ok(&format!(
+        "freshet config set broker:3 {}=1000 {at}",
+        RATES[1]
+    ))?;
+    let line = format!("{} --throttle 2MB", to(3));
+    shell.fails(&line, &["broker 3 is throttled already", "=1000"])?;
+    let moving = shell.json(&format!("freshet topic reassign --list {at}"))?;
+    ensure!(moving == Value::Array(Vec::new()), "{moving}");
+    for (id, kept) in [(1, &[][..]), (2, &[]), (3, &["1000"])] {
+        let left = set(&format!("broker:{id}"), RATES)?;
+        ensure!(left == kept, "broker {id} has {left:?}");
+    }
+    up.interrupt()?;
+    up.wait(LIMIT).map(drop)
+}
+
 /// Runs the command, until it has told of its brokers.
 fn start_three(shell: &Shell, words: &str, log: &str) -> Result<(Process, String)> {
     let mut command = Command::new(shell.file("freshet"));
@@ -248,7 +323,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
 }
 
 /// The commands, and what must be there before their examples run.
-const COMMANDS: [(&str, &[&str]); 34] = [
+const COMMANDS: [(&str, &[&str]); 35] = [
     ("topic create", &[]),
     ("topic list", &[]),
     ("topic describe", &[ORDERS, PAYMENTS]),
@@ -280,6 +355,7 @@ const COMMANDS: [(&str, &[&str]); 34] = [
     ("tier resume", &[]),
     ("tier verify", &[]),
     ("cluster restore", &[]),
+    ("cluster unclean-elections", &[]),
     ("feature list", &[]),
     ("feature set", &[]),
     ("", &[BILLING_TOPIC, BILLING]),
@@ -304,6 +380,7 @@ fn unfit(example: &str) -> Option<&'static str> {
         ("--bootstrap", "its brokers are not here"),
         ("--replication 3", "there is one broker"),
         ("--to 3,1,2", "there is one broker"),
+        ("--replication-factor 3", "there is one broker"),
         ("broker drain 3", "there is one broker"),
         ("decommission", "there is one broker"),
         ("-voter 4", "there is one controller"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use freshet_metadata::{Broker, MetadataImage, MetadataMachine, UncleanElection};
 use freshet_quorum::Quorum;
-use freshet_types::NodeId;
+use freshet_types::{NodeId, TopicId};
 
 /// Why a broker is out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,8 @@ enum News {
     Unregistered(NodeId),
     /// How many of its disks are slow, and how many full.
     Disks(NodeId, usize, usize),
-    Unclean(Arc<UncleanElection>),
+    /// And what its topic is called; its id if it is gone already.
+    Unclean(Arc<UncleanElection>, String),
 }
 
 fn news(before: &MetadataImage, after: &MetadataImage) -> Vec<News> {
@@ -60,7 +61,12 @@ fn news(before: &MetadataImage, after: &MetadataImage) -> Vec<News> {
         let gone = gone.filter(|node| after.broker(*node).is_none());
         all.extend(gone.map(News::Unregistered));
     }
-    all.extend(changes.unclean.into_iter().map(News::Unclean));
+    let name = |id: TopicId| after.topic_name(id).or_else(|| before.topic_name(id));
+    all.extend(changes.unclean.into_iter().map(|election| {
+        let id = election.at.topic;
+        let topic = name(id).map_or_else(|| id.to_string(), ToString::to_string);
+        News::Unclean(election, topic)
+    }));
     all
 }
 
@@ -115,8 +121,8 @@ fn tell(news: News) {
             "disks of the broker are slow or full: others lead what is on them, where they can"
         ),
         News::Unregistered(broker) => tracing::info!(%broker, "broker unregistered"),
-        News::Unclean(election) => tracing::error!(
-            topic = %election.at.topic,
+        News::Unclean(election, topic) => tracing::error!(
+            topic,
             partition = election.at.partition,
             leader = %election.leader,
             epoch = election.leader_epoch,
@@ -141,6 +147,9 @@ pub async fn chronicle(quorum: Arc<dyn Quorum<MetadataMachine>>) {
 
 #[cfg(test)]
 mod tests {
+    use freshet_metadata::{MetadataOptions, Record, UncleanCause};
+    use freshet_types::{Machine, Timestamp, TopicName, TopicPartition};
+
     use super::*;
 
     fn broker(epoch: i64, fenced: bool) -> Broker {
@@ -195,6 +204,39 @@ mod tests {
         assert_eq!(told(&serving, &slow), [News::Disks(node, 1, 0)]);
         assert_eq!(told(&slow, &slow), []);
         assert_eq!(told(&slow, &serving), [News::Disks(node, 0, 0)]);
+    }
+
+    #[test]
+    fn an_unclean_election_is_told_by_the_name_of_its_topic() {
+        let (id, stranger) = (TopicId([7; 16]), TopicId([8; 16]));
+        let options = MetadataOptions::of(Arc::default());
+        let mut machine = MetadataMachine::new(options);
+        let name = TopicName::new("orders").expect("a name");
+        machine.apply(&Record::Topic { id, name });
+        let told = |machine: &mut MetadataMachine, topic: TopicId, leader_epoch| {
+            let before = machine.image().clone();
+            let election = Arc::new(UncleanElection {
+                at: TopicPartition {
+                    topic,
+                    partition: 3,
+                },
+                leader: NodeId(1),
+                leader_epoch,
+                cause: UncleanCause::Request,
+                time: Timestamp(5),
+            });
+            machine.apply(&Record::UncleanElection(Arc::clone(&election)));
+            // Images may be skipped: it is gone in this one.
+            machine.apply(&Record::TopicDeleted { id, kept: None });
+            let news = news(&before, machine.image());
+            let [News::Unclean(about, name)] = news.as_slice() else {
+                panic!("{news:?}");
+            };
+            assert_eq!(*about, election);
+            name.clone()
+        };
+        assert_eq!(told(&mut machine, id, 1), "orders");
+        assert_eq!(told(&mut machine, stranger, 2), stranger.to_string());
     }
 
     #[test]

@@ -41,6 +41,8 @@ freshet_types::removable! {
         VotersCaughtUp,
         /// The last voter stays.
         OneVoterStays,
+        /// No voter leaves if those who were heard a moment ago are no majority of the others.
+        MajorityStays,
         /// All who were named answer before a quorum is formed.
         AllAnswer,
         /// Who shall vote asks until it does, also after a restart.

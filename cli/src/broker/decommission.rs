@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::drain;
-use crate::Context;
+use crate::{Context, text};
 
 /// How often it is looked whether the broker is gone.
 const TICK: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ you, this command cannot reach it. It may be interrupted at any moment; the same
     after_help = "\
 EXAMPLES:
   freshet broker decommission 3
+  freshet broker decommission 3 --throttle 50MB
   freshet broker decommission 3 --batch 10 --output json"
 )]
 pub(crate) struct Decommission {
@@ -36,6 +37,9 @@ pub(crate) struct Decommission {
     /// Partitions that move at the same time.
     #[arg(long, default_value_t = 50, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// Bytes a second that each broker sends, and receives, for these moves at most, such as 50MB.
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = text::rate)]
+    throttle: Option<u64>,
 }
 
 pub(super) async fn run(context: &Context, args: Decommission) -> anyhow::Result<()> {
@@ -46,7 +50,7 @@ pub(super) async fn run(context: &Context, args: Decommission) -> anyhow::Result
         .patience
         .with("looking at the controllers", checking)
         .await?;
-    let drained = drain::empty(context, node, args.batch).await?;
+    let drained = drain::empty(context, node, args.batch, args.throttle).await?;
     tokio::select! {
         gone = forget(context, &admin, node) => gone?,
         pressed = tokio::signal::ctrl_c() => {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::broker;
 use super::describe::some_of;
 use crate::output::Rows;
+use crate::topic::throttle::Throttle;
 use crate::{Context, text};
 use work::Work;
 
@@ -23,11 +24,15 @@ use work::Work;
 
 First it is checked that every partition finds another broker with room for it; if not, nothing is \
 done. Then the broker is cordoned, and some partitions at a time move. It may be interrupted at any \
-moment: moves that have begun go on, and the same command goes on with the rest.",
+moment: moves that have begun go on, and the same command goes on with the rest.
+
+With --throttle brokers copy no faster than that; what is set for it on brokers and topics is taken back \
+at the end, and when it is interrupted.",
     after_help = "\
 EXAMPLES:
   freshet broker drain 1 --dry-run
   freshet broker drain 3
+  freshet broker drain 3 --throttle 50MB
   freshet broker drain 3 --batch 10 --output json"
 )]
 pub(crate) struct Drain {
@@ -37,6 +42,9 @@ pub(crate) struct Drain {
     /// Partitions that move at the same time.
     #[arg(long, default_value_t = 50, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// Bytes a second that each broker sends, and receives, for these moves at most, such as 50MB.
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = text::rate)]
+    throttle: Option<u64>,
     /// Only show what would move where.
     #[arg(long)]
     dry_run: bool,
@@ -61,7 +69,7 @@ pub(super) async fn run(context: &Context, args: Drain) -> anyhow::Result<()> {
         let moves = plan.moves.iter().map(Moved::of).collect();
         return context.output.show(&moves, table);
     }
-    let drained = empty(context, node, args.batch).await?;
+    let drained = empty(context, node, args.batch, args.throttle).await?;
     let sentence = format!(
         "broker {node} is empty: {} ({}) went to others in {} s; it stays cordoned until \
          `freshet broker uncordon {node}`",
@@ -140,23 +148,30 @@ async fn look(context: &Context, node: NodeId) -> anyhow::Result<Survey> {
 }
 
 /// Drains a broker; it is cordoned afterwards.
-pub(super) async fn empty(context: &Context, node: NodeId, batch: u32) -> anyhow::Result<Drained> {
+pub(super) async fn empty(
+    context: &Context,
+    node: NodeId,
+    batch: u32,
+    rate: Option<u64>,
+) -> anyhow::Result<Drained> {
     let start = Instant::now();
     let survey = look(context, node).await?;
     check(&Plan::of_broker(&survey, node), node)?;
     context.client.admin().cordon_broker(node, true).await?;
-    let mut work = Work::new(context, survey, node, batch as usize);
+    let throttle = Throttle::new(context, rate);
+    let mut work = Work::new(throttle, survey, node, batch as usize);
     let (partitions, bytes) = work.amount();
-    tokio::select! {
-        done = work.until_empty() => done?,
+    let ended = tokio::select! {
+        done = work.until_empty() => done,
         pressed = tokio::signal::ctrl_c() => {
             pressed?;
-            anyhow::bail!(
+            Err(anyhow::anyhow!(
                 "interrupted: moves that have begun go on, no others begin; the same command goes on \
                  with the rest, `freshet broker uncordon {node}` lets the broker take partitions again"
-            );
+            ))
         }
-    }
+    };
+    work.lift_after(ended).await?;
     Ok(Drained {
         broker: node.0,
         status: "drained",

@@ -132,6 +132,7 @@ mod tests {
             cordoned: false,
             slow,
             full,
+            reserve_bytes: 0,
             partitions: Vec::new(),
         }
     }

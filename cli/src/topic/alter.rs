@@ -12,6 +12,7 @@ use crate::{Context, text};
 EXAMPLES:
   freshet topic alter orders --partitions 12
   freshet topic alter orders --replication-factor 1
+  freshet topic alter orders --replication-factor 3 --throttle 50MB
   freshet topic alter orders --config retention.ms=3600000
   freshet topic alter orders --unset retention.ms")]
 #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
@@ -25,6 +26,10 @@ pub(crate) struct Alter {
     /// Copies that each partition shall have. They are made, or dropped, in the background.
     #[arg(long, group = "change", value_name = "COPIES", value_parser = clap::value_parser!(u16).range(1..=1000))]
     replication_factor: Option<u16>,
+    /// Bytes a second that each broker sends, and receives, for copies at most, such as 50MB. Waits until
+    /// they are made.
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = text::rate, requires = "replication_factor")]
+    throttle: Option<u64>,
     /// A setting to change; may be repeated.
     #[arg(
         long = "config",
@@ -62,17 +67,19 @@ pub(super) async fn run(context: &Context, args: Alter) -> anyhow::Result<()> {
         let names = std::slice::from_ref(&args.name);
         let finding = context.client.topics(names);
         context.patience.with("finding a topic", finding).await?;
-        moving = factor::change(context, &args.name, usize::from(factor)).await?;
+        moving = factor::change(context, &args.name, usize::from(factor), args.throttle).await?;
     }
     let result = json!({
         "name": args.name,
         "partitions": args.partitions,
         "settings": changes.len(),
-        "moving": moving,
+        "moving": if args.throttle.is_some() { 0 } else { moving },
+        "moved": if args.throttle.is_some() { moving } else { 0 },
     });
-    let moves = match moving {
-        0 => String::new(),
-        count => format!(
+    let moves = match (moving, args.throttle) {
+        (0, _) => String::new(),
+        (count, Some(_)) => format!("; {} moved", text::count(count as u64, "partition")),
+        (count, None) => format!(
             "; {} on the move, `freshet topic reassign --list` shows them",
             text::count(count as u64, "partition")
         ),

@@ -15,7 +15,7 @@ mod topics;
 
 use crate::{Client, ClientError};
 
-pub use cluster::{ClusterDescription, ClusterNode, LogDir, LogDirPartition};
+pub use cluster::{ClusterDescription, ClusterNode, LogDir, LogDirPartition, UncleanElection};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigSource, Resource};
 pub use features::FeatureLevel;
 pub(crate) use group_offsets::{Committer, commit};

@@ -169,6 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn room_on_a_disk_that_would_not_be_taken_holds_nothing() {
+        let mut survey = survey(&[(1, 500), (2, 500)], vec![held(0, &[1])]);
+        let seen = survey.brokers.get_mut(&NodeId(2)).expect("broker 2");
+        let dirs = seen.dirs.as_mut().expect("it answers");
+        // It keeps less, and has no room but what producers must leave.
+        let mut small = dirs[0].clone();
+        small.partitions.clear();
+        (small.usable_bytes, small.reserve_bytes) = (100, 41);
+        dirs.push(small);
+        let plan = Drain::of_broker(&survey, NodeId(1));
+        assert_eq!(plan.roomless, ["t-0"]);
+        let seen = survey.brokers.get_mut(&NodeId(2)).expect("broker 2");
+        seen.dirs.as_mut().expect("it answers")[1].reserve_bytes = 40;
+        assert!(Drain::of_broker(&survey, NodeId(1)).can_end());
+    }
+
+    #[test]
     fn what_would_be_stuck_is_named() {
         let drain = |brokers: &[(i32, i64)], held: Held| {
             let drain = Drain::of_broker(&survey(brokers, vec![held]), NodeId(1));

@@ -63,7 +63,7 @@ pub use admin::{
     GroupListing, GroupMember, GroupOffset, LogDir, LogDirPartition, NewGroupOffset, NewTopic,
     NewVoter, NoPlace, OffsetSpec, OngoingMove, Outcomes, PartitionCopies, Placement,
     PlacementBroker, QuorumDescription, QuorumReplica, Reassignment, Resource, RestoredTopic,
-    TierStanding, TierState, TopicPartition,
+    TierStanding, TierState, TopicPartition, UncleanElection,
 };
 pub use cluster::{Broker, Client, ClusterView, Lane, PartitionView, TopicView};
 pub use config::{ClientConfig, Security, SecurityError, SecurityRead, WallClock};
@@ -80,4 +80,4 @@ pub use group::{
 pub use producer::{
     Acks, Delivery, Producer, ProducerConfig, ProducerRecord, Receipt, murmur2, partition_for_key,
 };
-pub use survey::{Held, NoCopies, Seen, Survey, partition_name};
+pub use survey::{Disks, Held, NoCopies, Seen, Survey, partition_name};

@@ -14,6 +14,7 @@ pub(crate) fn broker(id: i32, (usable, total): (i64, i64)) -> (NodeId, Seen) {
         cordoned: false,
         slow: false,
         full: false,
+        reserve_bytes: 0,
         partitions: Vec::new(),
     };
     let node = ClusterNode {

@@ -1,5 +1,6 @@
 //! Brokers and partitions at one moment: what whoever moves or restarts brokers looks at.
 
+mod disks;
 mod factor;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::{
     TopicPartition,
 };
 
+pub use disks::Disks;
 pub use factor::NoCopies;
 
 /// How long one broker may take to answer before it counts as down.
@@ -96,18 +98,14 @@ impl Seen {
 
     /// Bytes left in its emptiest directory.
     pub fn usable_bytes(&self) -> Option<i64> {
-        most_left(self.dirs.iter().flatten())
+        let dirs = self.dirs.iter().flatten();
+        dirs.map(|dir| dir.usable_bytes).filter(|b| *b >= 0).max()
     }
 
-    /// Bytes left for new partitions.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
-        let open = self.dirs.iter().flatten().filter(|dir| !dir.cordoned);
-        most_left(open).map(i64::unsigned_abs)
+    /// Where it puts new replicas. `by_speed`: see [`Survey::slowness_counts`].
+    pub(crate) fn disks(&self, by_speed: bool) -> Disks {
+        Disks::of(self.dirs.iter().flatten(), by_speed)
     }
-}
-
-fn most_left<'a>(dirs: impl Iterator<Item = &'a LogDir>) -> Option<i64> {
-    dirs.map(|dir| dir.usable_bytes).filter(|b| *b >= 0).max()
 }
 
 /// The cluster.
@@ -193,21 +191,24 @@ impl Survey {
         sizes
     }
 
+    /// Whether the controller minds that a disk is slow: not while more than half of the brokers have one.
+    pub(crate) fn slowness_counts(&self) -> bool {
+        let active = self.brokers.values().filter(|seen| !seen.node.fenced);
+        let is_slow = |seen: &&Seen| seen.dirs.iter().flatten().any(|dir| dir.slow);
+        let slow = active.clone().filter(is_slow).count();
+        slow * 2 <= active.count()
+    }
+
     /// Where replicas can go, now that `leaving` shall get none.
     pub fn placement(&self, leaving: Option<NodeId>) -> Placement {
-        // As for brokers themselves: while most are slow it is their common storage, or load.
-        let answering = self.brokers.values().filter_map(|seen| seen.dirs.as_ref());
-        let (slow, all) = answering.fold((0, 0), |(slow, all), dirs| {
-            (slow + usize::from(dirs.iter().any(|dir| dir.slow)), all + 1)
-        });
-        let by_speed = slow * 2 <= all;
+        let by_speed = self.slowness_counts();
         let brokers = self.brokers.values().map(|seen| PlacementBroker {
             id: seen.node.id,
             rack: seen.node.rack.clone(),
             takes: seen.status() == "ok" && Some(seen.node.id) != leaving,
             unwell: seen.is_unwell(by_speed),
             replicas: self.kept_by(seen.node.id).count(),
-            free_bytes: seen.free_bytes(),
+            disks: seen.disks(by_speed),
         });
         Placement::new(brokers)
     }

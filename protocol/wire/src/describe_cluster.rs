@@ -1,8 +1,10 @@
 //! DescribeCluster (key 60): the cluster and its nodes.
 //!
-//! Sources: KIP-700, KIP-919 (controller endpoints), KIP-1073 (fenced brokers).
+//! Sources: KIP-700, KIP-919 (controller endpoints), KIP-1073 (fenced brokers). Tags from 10000 on are our own
+//! (KIP-482).
 
 use freshet_codec::Message;
+use freshet_types::TopicId;
 
 use crate::metadata::OPERATIONS_OMITTED;
 use crate::{ApiKey, Request};
@@ -19,6 +21,9 @@ pub struct DescribeClusterRequest {
     /// Whether to list fenced brokers too.
     #[field(versions = "2+")]
     pub include_fenced_brokers: bool,
+    /// Ours: whether to list the latest unclean elections.
+    #[field(tag = 10000, ignorable)]
+    pub include_unclean_elections: bool,
 }
 
 /// The cluster.
@@ -44,6 +49,29 @@ pub struct DescribeClusterResponse {
     /// Bits of what the asker may do with the cluster.
     #[field(default = OPERATIONS_OMITTED)]
     pub cluster_authorized_operations: i32,
+    /// Ours: the latest elections that may have lost acknowledged records, the oldest first.
+    #[field(tag = 10000, ignorable)]
+    pub unclean_elections: Vec<DescribeClusterUncleanElection>,
+}
+
+/// An election that may have lost acknowledged records.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+pub struct DescribeClusterUncleanElection {
+    /// The topic's name; null when it is deleted, or when the asker may not know it.
+    pub topic: Option<String>,
+    /// Its id.
+    pub topic_id: TopicId,
+    /// Which of its partitions.
+    pub partition_index: i32,
+    /// Who was elected.
+    pub leader_id: i32,
+    /// Since which epoch it leads.
+    pub leader_epoch: i32,
+    /// Why: 0 by a setting of the topic, 1 because somebody asked for it, 2 since the last one that was clean
+    /// came back.
+    pub cause: i8,
+    /// When, in milliseconds since 1970.
+    pub timestamp_ms: i64,
 }
 
 /// A node.

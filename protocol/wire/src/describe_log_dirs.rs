@@ -60,6 +60,9 @@ pub struct DescribeLogDirsResult {
     /// Ours: its disk has no room for producers.
     #[field(versions = "2+", tag = 10001, ignorable)]
     pub is_full: bool,
+    /// Ours: bytes of its volume that producers must leave free.
+    #[field(versions = "2+", tag = 10002, ignorable)]
+    pub reserve_bytes: i64,
 }
 
 /// What a directory holds of one topic.

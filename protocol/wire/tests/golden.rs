@@ -236,12 +236,13 @@ fn describe_log_dirs_5() {
         ],
     );
     golden(&DescribeLogDirsRequest { topics: None }, 5, &[b"\0\0"]);
-    // What is wrong with its disk, in tags of ours: 10000 and 10001.
+    // What is wrong with its disk, in tags of ours: 10000 and 10001. And what it keeps free: 10002.
     let unwell = DescribeLogDirsResponse {
         results: vec![describe_log_dirs::DescribeLogDirsResult {
             log_dir: "/d".into(),
             is_slow: true,
             is_full: true,
+            reserve_bytes: 7,
             ..Default::default()
         }],
         ..Default::default()
@@ -253,8 +254,43 @@ fn describe_log_dirs_5() {
             b"\0\0\0\0\0\0\x02",
             b"\0\0\x03/d\x01",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0",
-            b"\x02\x90\x4e\x01\x01\x91\x4e\x01\x01",
+            b"\x03\x90\x4e\x01\x01\x91\x4e\x01\x01\x92\x4e\x08\0\0\0\0\0\0\0\x07",
             b"\0",
+        ],
+    );
+}
+
+/// Elections are asked for, and told, in tags of ours.
+#[test]
+fn describe_cluster_2_with_unclean_elections() {
+    let request = DescribeClusterRequest {
+        include_unclean_elections: true,
+        ..Default::default()
+    };
+    golden(&request, 2, &[b"\0\x01\0", b"\x01\x90\x4e\x01\x01"]);
+    let election = describe_cluster::DescribeClusterUncleanElection {
+        topic: Some("t".into()),
+        topic_id: TopicId([7; 16]),
+        partition_index: 2,
+        leader_id: 3,
+        leader_epoch: 4,
+        cause: 1,
+        timestamp_ms: 5,
+    };
+    let response = DescribeClusterResponse {
+        cluster_id: "c".into(),
+        unclean_elections: vec![election],
+        ..Default::default()
+    };
+    golden(
+        &response,
+        2,
+        &[
+            b"\0\0\0\0\0\0\0\x01\x02c\xff\xff\xff\xff\x01\x80\0\0\0",
+            b"\x01\x90\x4e\x29\x02",
+            b"\x02t\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
+            b"\0\0\0\x02\0\0\0\x03\0\0\0\x04\x01",
+            b"\0\0\0\0\0\0\0\x05\0",
         ],
     );
 }

@@ -151,6 +151,41 @@ pub(crate) fn the_last_voter_stays() {
     });
 }
 
+/// One of three is down: whoever of the others left would take the quorum with it.
+#[test]
+pub(crate) fn a_voter_stays_whom_the_others_need_for_a_majority() {
+    for seed in 0..4 {
+        run(seed, async || {
+            let mut cluster = Cluster::formed(seed, 3, options()).await;
+            cluster.add_all(0..5).await;
+            let (leader, _) = cluster.leader(SECOND).await;
+            let mut others = cluster.nodes();
+            others.retain(|&node| node != leader);
+            let [dead, alive] = [others[0], others[1]].map(|node| cluster.peer(node).id);
+            cluster.crash(dead.node);
+            // Long enough to be taken for dead.
+            wait(2_500).await;
+            let raft = cluster.raft(leader).unwrap();
+            let me = cluster.peer(leader).id;
+            for id in [alive, me] {
+                let asked = tokio::time::timeout(10 * SECOND, raft.remove(id)).await;
+                let (heard, left) = (1, 2);
+                let refused = VotersError::TooFewStay { id, heard, left };
+                assert_eq!(asked.unwrap(), Err(refused), "seed {seed}");
+            }
+            cluster.add_all(5..10).await;
+            // The dead one is not missed, and then either of two may go that are there.
+            raft.remove(dead).await.unwrap();
+            cluster.add_all(10..15).await;
+            let (leader, _) = cluster.leader(SECOND).await;
+            assert_eq!(leader, me.node, "nobody had to be elected");
+            raft.remove(alive).await.unwrap();
+            assert_eq!(voters(&raft), [me]);
+            cluster.add_all(15..20).await;
+        });
+    }
+}
+
 /// There was a fourth controller later than this node's settings were written, and it leads.
 #[test]
 fn who_joins_finds_a_leader_that_it_was_not_told_of() {

@@ -35,6 +35,9 @@ fn proof(guard: Guard) -> Proof {
         }
         Guard::VotersCaughtUp => named!(changes::who_cannot_catch_up_gets_no_vote),
         Guard::OneVoterStays => named!(changes::the_last_voter_stays),
+        Guard::MajorityStays => {
+            named!(changes::a_voter_stays_whom_the_others_need_for_a_majority)
+        }
         Guard::AllAnswer => {
             named!(scenarios::empty_controllers_form_one_quorum_and_take_a_new_disk_in)
         }

@@ -3,5 +3,5 @@
 mod placement;
 mod transition;
 
-pub(crate) use placement::Placement;
+pub(crate) use placement::{Crowds, Placement};
 pub(crate) use transition::{Changed, Election, Loss, Rules, Standing, Transition};

@@ -12,6 +12,8 @@
 //! only if all are so, and follow only where racks or brokers would be too few without them. Fenced ones
 //! get replicas only when there are too few others, and never lead: a topic can be created while a
 //! broker is away.
+//!
+//! Within a broker a replica goes to the directory that has the fewest, of those that are well if any is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +21,38 @@ use std::sync::Arc;
 use freshet_types::NodeId;
 
 use crate::error::{MetadataError, Outcome};
-use crate::state::{Broker, DirectoryId, MetadataImage, Partition, slowness_counts};
+use crate::machine::MetadataMachine;
+use crate::state::{Broker, DirectoryId, Holdings, MetadataImage, Partition, slowness_counts};
+
+/// Replicas in each directory: those there are, and those given since.
+pub(crate) struct Crowds<'a> {
+    there: &'a Holdings,
+    given: BTreeMap<(NodeId, DirectoryId), usize>,
+}
+
+impl<'a> Crowds<'a> {
+    pub(crate) fn of(machine: &'a MetadataMachine) -> Self {
+        Self {
+            there: &machine.holdings,
+            given: BTreeMap::new(),
+        }
+    }
+
+    /// Gives one more to the emptiest of these directories, the first of those; none if there are none.
+    fn give(
+        &mut self,
+        node: NodeId,
+        among: impl Iterator<Item = DirectoryId>,
+    ) -> Option<DirectoryId> {
+        let count = |directory: &DirectoryId| {
+            let given = self.given.get(&(node, *directory));
+            self.there.count_in(node, *directory) + given.copied().unwrap_or(0)
+        };
+        let emptiest = among.min_by_key(count)?;
+        *self.given.entry((node, emptiest)).or_default() += 1;
+        Some(emptiest)
+    }
+}
 
 pub(crate) struct Placement<'a> {
     image: &'a MetadataImage,
@@ -58,7 +91,12 @@ impl<'a> Placement<'a> {
     }
 
     /// Chooses replicas for new partitions.
-    pub(crate) fn choose(&self, count: usize, factor: i16) -> Outcome<Vec<Partition>> {
+    pub(crate) fn choose(
+        &self,
+        crowds: &mut Crowds<'_>,
+        count: usize,
+        factor: i16,
+    ) -> Outcome<Vec<Partition>> {
         let factor = usize::try_from(factor).unwrap_or(0);
         let up = self.ring.len() + self.unwell.len();
         let there = up + self.reserve.len();
@@ -69,7 +107,7 @@ impl<'a> Placement<'a> {
             );
             return Err(MetadataError::ReplicationFactor { reason });
         }
-        let chosen = |p: usize| self.partition(self.spread(self.start + p, factor), self.start + p);
+        let chosen = |p: usize| self.partition(crowds, self.spread(self.start + p, factor));
         Ok((0..count).map(chosen).collect())
     }
 
@@ -124,36 +162,35 @@ impl<'a> Placement<'a> {
     }
 
     /// A new partition whose replicas somebody else chose.
-    pub(crate) fn explicit(&self, replicas: Vec<NodeId>) -> Outcome<Partition> {
+    pub(crate) fn explicit(
+        &self,
+        crowds: &mut Crowds<'_>,
+        replicas: Vec<NodeId>,
+    ) -> Outcome<Partition> {
         self.check(&replicas, &[])?;
         let active = |node: &NodeId| self.image.broker(*node).is_some_and(|b| b.is_active());
         if !replicas.iter().any(active) {
             let reason = "all brokers of one partition are fenced".to_owned();
             return Err(MetadataError::Assignment { reason });
         }
-        Ok(self.partition(replicas, self.start))
+        Ok(self.partition(crowds, replicas))
     }
 
     /// The directory for a new replica: one that is well, if there is any.
-    pub(crate) fn directory(&self, node: NodeId, number: usize) -> DirectoryId {
+    pub(crate) fn directory(&self, crowds: &mut Crowds<'_>, node: NodeId) -> DirectoryId {
         let Some(broker) = self.image.broker(node) else {
             return DirectoryId::UNASSIGNED;
         };
-        let mut open: Vec<_> = broker.well_directories(self.by_speed).collect();
-        if open.is_empty() {
-            open = broker.open_directories().collect();
-        }
-        match open.len() {
-            0 => DirectoryId::UNASSIGNED,
-            count => open[number % count],
-        }
+        let well = crowds.give(node, broker.well_directories(self.by_speed));
+        let any = well.or_else(|| crowds.give(node, broker.open_directories()));
+        any.unwrap_or(DirectoryId::UNASSIGNED)
     }
 
     /// A new partition: everybody who is up is in sync, the first of them leads.
-    fn partition(&self, replicas: Vec<NodeId>, number: usize) -> Partition {
+    fn partition(&self, crowds: &mut Crowds<'_>, replicas: Vec<NodeId>) -> Partition {
         let active = |node: &NodeId| self.image.broker(*node).is_some_and(|b| b.is_active());
         let isr: Vec<NodeId> = replicas.iter().copied().filter(active).collect();
-        let directory = |node: &NodeId| self.directory(*node, number);
+        let directory = |node: &NodeId| self.directory(crowds, *node);
         Partition {
             directories: replicas.iter().map(directory).collect(),
             leader: isr.first().copied(),

@@ -402,6 +402,12 @@ impl MetadataImage {
         self.topics.get(&id)
     }
 
+    /// What a topic is called, or was, if what it had in object storage is kept.
+    pub fn topic_name(&self, id: TopicId) -> Option<&TopicName> {
+        let present = self.topic_by_id(id).map(|topic| &topic.name);
+        present.or_else(|| self.kept(id).map(|kept| &kept.name))
+    }
+
     /// One partition.
     pub fn partition(&self, at: TopicPartition) -> Option<&Arc<Partition>> {
         self.topics.get(&at.topic)?.partition(at.partition)

@@ -308,7 +308,126 @@ fn within_a_broker_directories_that_are_well_go_before_others() {
     let placed = place(&mut cluster, 4, 1);
     assert!(placed.iter().all(|p| p.directories == [well]));
     unwell(&mut cluster, 1, &[], &[well, ill]);
-    let placed = place_as("u", &mut cluster, 4, 1);
+    let placed = place_as("u", &mut cluster, 8, 1);
     let in_well = placed.iter().filter(|p| p.directories == [well]).count();
-    assert_eq!(in_well, 2, "none is well: all are as good");
+    assert_eq!(in_well, 2, "none is well: each has six");
+}
+
+/// Registers a broker with these directories; it is there.
+fn with_disks(cluster: &mut Cluster, node: i32, disks: &[u8]) {
+    let request = RegisterBroker {
+        directories: disks.iter().map(|n| DirectoryId([*n; 16])).collect(),
+        ..broker(node)
+    };
+    cluster.ask(request).unwrap();
+    cluster.beat(node);
+}
+
+/// Replicas in each of a broker's directories.
+fn in_disks(cluster: &Cluster, node: i32) -> BTreeMap<DirectoryId, usize> {
+    let all = cluster.image().topics().flat_map(|topic| &topic.partitions);
+    let mut counts = BTreeMap::new();
+    for directory in all.filter_map(|partition| partition.directory(NodeId(node))) {
+        *counts.entry(directory).or_default() += 1;
+    }
+    counts
+}
+
+/// Moves the only replica of these topics' first partitions.
+fn move_to(cluster: &mut Cluster, names: &[String], node: i32) {
+    let change = |name: &String| Reassignment {
+        partition: PartitionName {
+            topic: name.clone(),
+            partition: 0,
+        },
+        replicas: Some(nodes(&[node])),
+    };
+    let request = Reassign {
+        changes: names.iter().map(change).collect(),
+        allow_factor_change: true,
+    };
+    let outcomes = cluster.ask(request);
+    assert!(outcomes.iter().all(Result::is_ok));
+}
+
+#[test]
+fn what_is_moved_spreads_over_the_disks_of_its_broker() {
+    let mut cluster = Cluster::watched(1);
+    let names: Vec<String> = (0..1000).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        cluster.create_on(name, &[&[1]]);
+    }
+    with_disks(&mut cluster, 2, &[20, 21, 22, 23]);
+    for some in names.chunks(50) {
+        move_to(&mut cluster, some, 2);
+    }
+    let counts: Vec<_> = in_disks(&cluster, 2).into_values().collect();
+    assert_eq!(counts, [250; 4]);
+}
+
+#[test]
+fn the_emptiest_disk_is_taken_by_a_controller_that_has_just_begun_too() {
+    let mut cluster = Cluster::watched(0);
+    with_disks(&mut cluster, 1, &[10]);
+    cluster.create("old", 6);
+    // Two disks more: they get all until they have as much as the first.
+    with_disks(&mut cluster, 1, &[10, 11, 12]);
+    let snapshot = cluster.machine.snapshot();
+    let mut cluster = Cluster::watched(0);
+    snapshot.iter().for_each(|r| cluster.machine.apply(r));
+    cluster.create("new", 8);
+    let counts: Vec<_> = in_disks(&cluster, 1).into_values().collect();
+    assert_eq!(counts, [6, 4, 4]);
+    // What is gone counts no more.
+    let delete = DeleteTopics {
+        topics: vec![TopicRef::Name("old".to_owned())],
+    };
+    cluster.ask(delete).remove(0).unwrap();
+    cluster.create("last", 4);
+    let counts: Vec<_> = in_disks(&cluster, 1).into_values().collect();
+    assert_eq!(counts, [4, 4, 4]);
+}
+
+#[test]
+fn replicas_that_somebody_else_chose_spread_over_disks() {
+    let mut cluster = Cluster::watched(0);
+    with_disks(&mut cluster, 1, &[10, 11, 12, 13]);
+    cluster.create_on("t", &[&[1], &[1], &[1], &[1]]);
+    let more = MorePartitions {
+        name: "t".to_owned(),
+        count: 8,
+        assignments: Some(vec![nodes(&[1]); 4]),
+    };
+    let request = CreatePartitions {
+        topics: vec![more],
+        validate_only: false,
+    };
+    cluster.ask(request).remove(0).unwrap();
+    let counts: Vec<_> = in_disks(&cluster, 1).into_values().collect();
+    assert_eq!(counts, [2; 4]);
+}
+
+#[test]
+fn what_is_moved_goes_to_disks_that_are_well() {
+    let mut cluster = Cluster::watched(1);
+    let names: Vec<String> = (0..9).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        cluster.create_on(name, &[&[1]]);
+    }
+    with_disks(&mut cluster, 2, &[20, 21, 22, 23]);
+    unwell(
+        &mut cluster,
+        2,
+        &[DirectoryId([20; 16])],
+        &[DirectoryId([21; 16])],
+    );
+    move_to(&mut cluster, &names[..4], 2);
+    let counts = in_disks(&cluster, 2);
+    let well = [22, 23].map(|n| (DirectoryId([n; 16]), 2));
+    assert_eq!(counts, BTreeMap::from(well));
+    let all: Vec<_> = (20..24).map(|n| DirectoryId([n; 16])).collect();
+    unwell(&mut cluster, 2, &[], &all);
+    move_to(&mut cluster, &names[4..8], 2);
+    let counts: Vec<_> = in_disks(&cluster, 2).into_values().collect();
+    assert_eq!(counts, [2; 4], "none is well: all are as good");
 }

@@ -610,6 +610,15 @@ impl World {
             found.sort_unstable();
             assert_eq!(held(&self.cluster.machine), found);
             assert_eq!(held(&restored), found);
+            for directory in directories(node) {
+                let count = |m: &MetadataMachine| m.holdings.count_in(NodeId(node), directory);
+                let there = found.iter().filter(|at| {
+                    let partition = self.cluster.image().partition(**at).unwrap();
+                    partition.directory(NodeId(node)) == Some(directory)
+                });
+                assert_eq!(count(&self.cluster.machine), there.count());
+                assert_eq!(count(&restored), count(&self.cluster.machine));
+            }
         }
         // Once everybody is back and follows, everything is led.
         for _ in 0..3 {

@@ -43,6 +43,11 @@ enum Refusal {
     Behind(PeerId),
     Unknown(PeerId),
     OnlyVoter(PeerId),
+    TooFewStay {
+        id: PeerId,
+        heard: usize,
+        left: usize,
+    },
     Lost,
 }
 
@@ -55,6 +60,7 @@ impl From<VotersError> for Refusal {
             VotersError::Behind(id) => Self::Behind(id),
             VotersError::Unknown(id) => Self::Unknown(id),
             VotersError::OnlyVoter(id) => Self::OnlyVoter(id),
+            VotersError::TooFewStay { id, heard, left } => Self::TooFewStay { id, heard, left },
             VotersError::Quorum(_) => Self::Lost,
         }
     }
@@ -69,6 +75,7 @@ impl From<Refusal> for VotersError {
             Refusal::Behind(id) => Self::Behind(id),
             Refusal::Unknown(id) => Self::Unknown(id),
             Refusal::OnlyVoter(id) => Self::OnlyVoter(id),
+            Refusal::TooFewStay { id, heard, left } => Self::TooFewStay { id, heard, left },
             Refusal::Lost => Self::Quorum(QuorumError::Deposed),
         }
     }
@@ -190,6 +197,11 @@ mod tests {
             VotersError::Behind(id),
             VotersError::Unknown(id),
             VotersError::OnlyVoter(id),
+            VotersError::TooFewStay {
+                id,
+                heard: 1,
+                left: 2,
+            },
             VotersError::Quorum(QuorumError::Deposed),
         ];
         for refusal in refusals {

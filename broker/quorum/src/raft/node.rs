@@ -284,7 +284,7 @@ impl<M: Agreeable> Raft<M> {
     /// have it go on as an observer.
     pub async fn remove(&self, id: PeerId) -> Result<(), VotersError> {
         if id == self.me.id && self.core.is_leader() {
-            voters::may_leave(&self.core, id)?;
+            voters::may_leave(&self.core, id).await?;
             self.hand_over().await;
             let leader = self.leadership.borrow().leader;
             return Err(VotersError::NotLeader { leader });

@@ -53,6 +53,19 @@ pub enum VotersError {
     /// Without this voter there would be none.
     #[error("{0} is the only voter")]
     OnlyVoter(PeerId),
+    /// Of the voters that would be left too few were heard a moment ago: nothing could be decided.
+    #[error(
+        "without {id} only {heard} of {left} voters would be heard, and that is no majority: start the others, \
+         or take one out that is gone for good"
+    )]
+    TooFewStay {
+        /// Who was to leave.
+        id: PeerId,
+        /// How many of the others are heard.
+        heard: usize,
+        /// How many others there are.
+        left: usize,
+    },
     /// The quorum itself failed.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
@@ -65,7 +78,7 @@ impl VotersError {
             Self::NotLeader { .. } => ErrorKind::Unavailable,
             Self::InProgress | Self::Behind(_) => ErrorKind::Busy,
             Self::Unknown(_) => ErrorKind::NotFound,
-            Self::Taken(_) | Self::OnlyVoter(_) => ErrorKind::Conflict,
+            Self::Taken(_) | Self::OnlyVoter(_) | Self::TooFewStay { .. } => ErrorKind::Conflict,
             Self::Quorum(error) => error.kind(),
         }
     }
@@ -222,7 +235,7 @@ pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<()
     if others.contains(&id) {
         return change(core, ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
     }
-    may_leave(core, id)?;
+    may_leave(core, id).await?;
     // It goes on listening: it may be a broker as well. Asked again, it goes altogether.
     let leaves = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
     core.change_membership(leaves, true)
@@ -231,8 +244,9 @@ pub(super) async fn leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<()
     Ok(())
 }
 
-/// Whether a voter can be missed.
-pub(super) fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
+/// Whether a voter can be missed: the others decide without it, so a majority of them has to be there. Who
+/// has just begun to lead has heard nobody yet; that is waited for.
+pub(super) async fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), VotersError> {
     let (voters, _) = members(core);
     if !voters.contains(&id) {
         return Err(VotersError::Unknown(id));
@@ -240,7 +254,37 @@ pub(super) fn may_leave<M: Agreeable>(core: &Core<M>, id: PeerId) -> Result<(), 
     if voters.len() == 1 && holds(Guard::OneVoterStays) {
         return Err(VotersError::OnlyVoter(id));
     }
-    Ok(())
+    if !holds(Guard::MajorityStays) {
+        return Ok(());
+    }
+    let others: Vec<_> = voters.into_iter().filter(|other| *other != id).collect();
+    let heartbeat = Duration::from_millis(core.config().heartbeat_interval);
+    let heard = tokio::time::timeout(silence(heartbeat), majority_heard(core, &others));
+    if heard.await.is_ok_and(|heard| heard.is_ok()) {
+        return Ok(());
+    }
+    let (heard, left) = (count_heard(core, &others), others.len());
+    Err(VotersError::TooFewStay { id, heard, left })
+}
+
+/// Ends when most of these were heard a moment ago.
+async fn majority_heard<M: Agreeable>(core: &Core<M>, of: &[PeerId]) -> Result<(), QuorumError> {
+    let mut metrics = core.metrics();
+    loop {
+        drop(metrics.borrow_and_update());
+        if count_heard(core, of) * 2 > of.len() {
+            return Ok(());
+        }
+        let stopped = |_| QuorumError::Stopped;
+        metrics.changed().await.map_err(stopped)?;
+    }
+}
+
+/// How many of these are there; the leader itself is.
+fn count_heard<M: Agreeable>(core: &Core<M>, of: &[PeerId]) -> usize {
+    let me = core.metrics().borrow_watched().id;
+    let there = |id: &&PeerId| **id == me || is_heard(core, id);
+    of.iter().filter(there).count()
 }
 
 /// Whether the leader heard of a peer lately.

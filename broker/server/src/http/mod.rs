@@ -1,8 +1,9 @@
 //! Health, metrics and the state of restarts over HTTP: `/livez`, `/readyz`, `/metrics`,
-//! `/admin/pre-restart`, `/admin/post-restart`.
+//! `/admin/pre-restart`, `/admin/post-restart`, `/admin/unclean-elections`.
 //!
 //! Plain HTTP/1.1, GET and HEAD only, nothing that changes anything, bound to loopback by default.
 
+mod elections;
 mod restart;
 
 use std::convert::Infallible;
@@ -31,7 +32,8 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is served.
-const PATHS: &str = "/livez /readyz /metrics /admin/pre-restart /admin/post-restart";
+const PATHS: &str =
+    "/livez /readyz /metrics /admin/pre-restart /admin/post-restart /admin/unclean-elections";
 
 /// Who answers.
 #[derive(Clone)]
@@ -108,6 +110,7 @@ async fn answer<B>(face: &Face, request: &Request<B>) -> Response<Full<Bytes>> {
         }
         "/admin/pre-restart" => told(restart::before(context, request.uri().query()).await),
         "/admin/post-restart" => told(restart::after(context).await),
+        "/admin/unclean-elections" => told(elections::unclean(context).await),
         "/" => text(StatusCode::OK, format!("freshet: {PATHS}\n")),
         _ => text(StatusCode::NOT_FOUND, format!("try one of {PATHS}\n")),
     }

@@ -121,7 +121,7 @@ fn with(query: Option<&str>) -> Result<BTreeSet<NodeId>, NoAnswer> {
 }
 
 /// An old image could call safe what is not.
-async fn known(context: &Context) -> Result<std::sync::Arc<MetadataImage>, NoAnswer> {
+pub(super) async fn known(context: &Context) -> Result<std::sync::Arc<MetadataImage>, NoAnswer> {
     let caught_up = context.catch_up_within(PATIENCE_MS).await;
     caught_up.map_err(|refusal| NoAnswer::Unknown(refusal.message))?;
     Ok(context.image())

@@ -10,14 +10,16 @@ use freshet_server::{QuorumFace, RoundTrips, VotersAnswer};
 use freshet_types::{NodeId, Timestamp, TopicId, TopicPartition};
 use freshet_wire::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
 use freshet_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic};
+use freshet_wire::delete_topics::DeleteTopicState;
 use freshet_wire::elect_leaders::TopicPartitions;
 use freshet_wire::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use freshet_wire::list_partition_reassignments::OngoingPartitionReassignment;
 use freshet_wire::{
     AddRaftVoterRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest,
-    CreateTopicsRequest, DescribeLogDirsRequest, DescribeQuorumRequest, ElectLeadersRequest,
-    ErrorCode, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
-    RemoveRaftVoterRequest, UnregisterBrokerRequest, add_raft_voter, describe_quorum,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeLogDirsRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, ErrorCode, IncrementalAlterConfigsRequest,
+    ListPartitionReassignmentsRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
+    add_raft_voter, describe_quorum,
 };
 use parking_lot::Mutex;
 
@@ -258,6 +260,67 @@ fn an_unclean_election_is_only_for_those_without_a_leader() {
         let (_, page) = rig.page("/metrics");
         page.contains("\nfreshet_unclean_leader_elections_total 1\n")
     });
+}
+
+#[test]
+fn what_may_have_been_lost_is_told_by_name() {
+    let rig = three();
+    let mut raw = rig.connect();
+    let at = create_on(&mut raw, "t", &[2, 1]);
+    let page = || -> serde_json::Value {
+        let (status, body) = rig.page("/admin/unclean-elections");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    };
+    let none = serde_json::json!({ "count": 0, "elections": [] });
+    assert_eq!(page(), none);
+    in_sync(&rig, at, &[2]);
+    beat(&rig, 2, true);
+    let elect = ElectLeadersRequest {
+        election_type: 1,
+        topic_partitions: None,
+        ..ElectLeadersRequest::default()
+    };
+    raw.latest(&elect);
+    let partition = rig.image().partition(at).cloned().expect("it is there");
+    let told = page();
+    let election = &told["elections"][0];
+    let expected = serde_json::json!({
+        "topic": "t",
+        "topic_id": at.topic.to_string(),
+        "partition": 0,
+        "leader": 1,
+        "leader_epoch": partition.leader_epoch,
+        "cause": "request",
+        "timestamp_ms": election["timestamp_ms"],
+    });
+    assert_eq!((&told["count"], election), (&1.into(), &expected));
+    let request = DescribeClusterRequest {
+        include_unclean_elections: true,
+        ..DescribeClusterRequest::default()
+    };
+    let told = raw.latest(&request).unclean_elections.remove(0);
+    assert_eq!((told.topic.as_deref(), told.leader_id), (Some("t"), 1));
+    assert_eq!(told.cause, 1);
+    assert_eq!(
+        serde_json::json!(told.timestamp_ms),
+        election["timestamp_ms"]
+    );
+    let others = raw.latest(&DescribeClusterRequest::default());
+    assert_eq!(others.unclean_elections, [], "nobody asked");
+    // The topic goes, the record stays.
+    let delete = DeleteTopicsRequest {
+        topics: vec![DeleteTopicState {
+            name: Some("t".to_owned()),
+            ..DeleteTopicState::default()
+        }],
+        timeout_ms: 10_000,
+        ..DeleteTopicsRequest::default()
+    };
+    expect(raw.latest(&delete).responses[0].error_code, ErrorCode::None);
+    let election = &page()["elections"][0];
+    assert_eq!(election["topic"], serde_json::Value::Null);
+    assert_eq!(election["topic_id"], at.topic.to_string());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use freshet_wire::ErrorCode;
 use tokio::time::{Instant, sleep};
 
 use super::check;
+use crate::topic::throttle::Throttle;
 use crate::{Context, advice, text};
 
 /// How often the moves are looked at.
@@ -23,6 +24,7 @@ const VAIN: u32 = 10;
 /// A drain under way.
 pub(super) struct Work<'a> {
     context: &'a Context,
+    throttle: Throttle<'a>,
     node: NodeId,
     /// Moves at the same time.
     batch: usize,
@@ -38,11 +40,12 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(context: &'a Context, survey: Survey, node: NodeId, batch: usize) -> Self {
+    pub(super) fn new(throttle: Throttle<'a>, survey: Survey, node: NodeId, batch: usize) -> Self {
         Self {
             of: survey.kept_by(node).count(),
             sizes: survey.sizes(),
-            context,
+            context: throttle.context(),
+            throttle,
             node,
             batch,
             survey,
@@ -64,6 +67,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) async fn until_empty(&mut self) -> anyhow::Result<()> {
+        self.cover_begun().await?;
         loop {
             self.survey.partitions = Survey::partitions(&self.context.client).await?;
             let kept = self.survey.kept_by(self.node).cloned();
@@ -82,6 +86,23 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// What an earlier run has begun is limited as well.
+    async fn cover_begun(&mut self) -> anyhow::Result<()> {
+        let kept = self.survey.kept_by(self.node);
+        let moving = kept.filter(|held| held.removing.contains(&self.node));
+        let begun = moving.map(|held| Reassignment {
+            partition: held.partition.clone(),
+            replicas: Some(held.target()),
+        });
+        let begun: Vec<_> = begun.collect();
+        self.throttle.cover(&self.survey, &begun).await
+    }
+
+    /// Takes the throttle back, however it ended.
+    pub(super) async fn lift_after(self, ended: anyhow::Result<()>) -> anyhow::Result<()> {
+        self.throttle.lift_after(ended).await
+    }
+
     /// Begins moves; says how many have begun.
     async fn begin(&mut self, waiting: &[Held]) -> anyhow::Result<usize> {
         if waiting.is_empty() {
@@ -96,6 +117,7 @@ impl<'a> Work<'a> {
             return Ok(0);
         }
         let changes: Vec<_> = plan.moves.iter().map(Move::reassignment).collect();
+        self.throttle.cover(&self.survey, &changes).await?;
         let outcomes = self.context.client.admin().reassign(&changes).await?;
         let mut begun = 0;
         for (_, outcome) in outcomes {

@@ -33,6 +33,7 @@ pub(super) fn broker(id: i32, cordoned: bool) -> (NodeId, Seen) {
         cordoned,
         slow: false,
         full: false,
+        reserve_bytes: 0,
         partitions: Vec::new(),
     };
     let node = ClusterNode {

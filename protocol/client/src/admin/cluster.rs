@@ -1,6 +1,6 @@
 //! The cluster, its brokers and their log directories.
 
-use freshet_types::NodeId;
+use freshet_types::{NodeId, PartitionId, Timestamp, TopicId};
 use freshet_wire::{
     DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest,
     UnregisterBrokerResponse,
@@ -55,6 +55,8 @@ pub struct LogDir {
     pub slow: bool,
     /// The same for a disk that has no room for producers.
     pub full: bool,
+    /// Bytes of its volume that producers must leave free; 0 if nobody tells.
+    pub reserve_bytes: i64,
     /// What it holds.
     pub partitions: Vec<LogDirPartition>,
 }
@@ -70,6 +72,26 @@ impl LogDir {
         let present = known.into_iter().filter(|(present, _)| *present);
         present.map(|(_, word)| word).collect()
     }
+}
+
+/// An election that may have lost acknowledged records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncleanElection {
+    /// The topic; none when it is gone.
+    pub topic: Option<String>,
+    /// Its id.
+    pub topic_id: TopicId,
+    /// Which of its partitions.
+    pub partition: PartitionId,
+    /// Who was elected.
+    pub leader: NodeId,
+    /// Since which epoch it leads.
+    pub leader_epoch: i32,
+    /// Why: 0 by a setting, 1 because somebody asked for it, 2 since the last one known to have everything came
+    /// back.
+    pub cause: i8,
+    /// When.
+    pub time: Timestamp,
 }
 
 /// A partition's log in a directory.
@@ -122,6 +144,30 @@ impl Admin {
         })
     }
 
+    /// The latest elections that may have lost acknowledged records, the oldest first; the cluster keeps 100.
+    /// None by brokers that do not know what is asked.
+    pub async fn unclean_elections(&self) -> Result<Vec<UncleanElection>, ClientError> {
+        let request = DescribeClusterRequest {
+            include_unclean_elections: true,
+            ..DescribeClusterRequest::default()
+        };
+        let response = self.client.call_any(&request).await?;
+        let message = response.error_message.as_deref();
+        let what = || "unclean elections cannot be listed".to_owned();
+        ClientError::check(response.error_code, message, what)?;
+        let elections = response.unclean_elections.into_iter();
+        let told = elections.map(|election| UncleanElection {
+            topic: election.topic,
+            topic_id: election.topic_id,
+            partition: election.partition_index,
+            leader: NodeId(election.leader_id),
+            leader_epoch: election.leader_epoch,
+            cause: election.cause,
+            time: Timestamp(election.timestamp_ms),
+        });
+        Ok(told.collect())
+    }
+
     /// Keeps new partitions away from a broker, or lets them come again (KIP-1066). What it has
     /// stays.
     pub async fn cordon_broker(&self, node: NodeId, cordoned: bool) -> Result<(), ClientError> {
@@ -167,6 +213,7 @@ impl Admin {
                 cordoned: dir.is_cordoned,
                 slow: dir.is_slow,
                 full: dir.is_full,
+                reserve_bytes: dir.reserve_bytes,
                 partitions,
             }
         });

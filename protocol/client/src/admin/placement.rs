@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use freshet_types::NodeId;
 
+use crate::Disks;
+
 /// A broker as placement sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacementBroker {
@@ -17,8 +19,8 @@ pub struct PlacementBroker {
     pub unwell: bool,
     /// How many replicas it keeps.
     pub replicas: usize,
-    /// Bytes that are left on its emptiest disk; `None` when it does not tell.
-    pub free_bytes: Option<u64>,
+    /// Where it would put them; none when it does not tell.
+    pub disks: Disks,
 }
 
 /// Why no broker can take a replica.
@@ -57,7 +59,7 @@ impl Placement {
             .map(|broker| broker.rack.clone())
             .collect();
         let free = |b: &&mut PlacementBroker| b.takes && !keep.contains(&b.id);
-        let has_room = |b: &PlacementBroker| b.free_bytes.is_none_or(|left| left >= bytes);
+        let has_room = |b: &PlacementBroker| b.disks.has_room(bytes);
         let cost = |b: &&mut PlacementBroker| {
             let crowd = racks.iter().filter(|rack| **rack == b.rack).count();
             (!has_room(b), crowd, b.unwell, b.replicas, b.id)
@@ -68,7 +70,7 @@ impl Placement {
             return Err(NoPlace::NoRoom);
         }
         best.replicas += 1;
-        best.free_bytes = best.free_bytes.map(|left| left.saturating_sub(bytes));
+        best.disks.put(bytes);
         Ok(best.id)
     }
 }
@@ -76,6 +78,12 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
+
+    fn disk(usable_bytes: i64) -> Disks {
+        let (_, seen) = samples::broker(1, (usable_bytes, 1_000));
+        seen.disks(true)
+    }
 
     fn broker(id: i32, rack: &str, replicas: usize) -> PlacementBroker {
         PlacementBroker {
@@ -84,7 +92,7 @@ mod tests {
             takes: true,
             unwell: false,
             replicas,
-            free_bytes: Some(100),
+            disks: disk(100),
         }
     }
 
@@ -127,7 +135,7 @@ mod tests {
     #[test]
     fn who_has_no_room_or_takes_nothing_is_left_out() {
         let full = PlacementBroker {
-            free_bytes: Some(5),
+            disks: disk(5),
             ..broker(1, "a", 0)
         };
         let cordoned = PlacementBroker {

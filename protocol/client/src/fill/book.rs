@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_types::NodeId;
 
-use crate::{Held, Move, Survey, TopicPartition};
+use crate::{Disks, Held, Move, Survey, TopicPartition};
 
 /// A broker that gives and takes.
 #[derive(Debug, Default)]
 struct Broker {
-    free_bytes: Option<u64>,
+    disks: Disks,
     /// Replicas that it keeps or will keep.
     replicas: usize,
     /// Partitions whose preferred leader it is.
@@ -51,8 +51,9 @@ type Worth = (usize, bool, isize, Reverse<usize>);
 impl<'a> Book<'a> {
     pub(super) fn of(survey: &'a Survey) -> Self {
         let open = survey.brokers.values().filter(|seen| seen.status() == "ok");
+        let by_speed = survey.slowness_counts();
         let broker = |seen: &crate::Seen| Broker {
-            free_bytes: seen.free_bytes(),
+            disks: seen.disks(by_speed),
             ..Broker::default()
         };
         let all = survey.brokers.values();
@@ -192,7 +193,7 @@ impl<'a> Book<'a> {
             let Some(gain) = crowd(old_rack).checked_sub(crowd(new_rack)) else {
                 continue;
             };
-            if to.free_bytes.is_some_and(|left| left < settled.bytes) {
+            if !to.disks.has_room(settled.bytes) {
                 *roomless = true;
                 continue;
             }
@@ -261,7 +262,7 @@ impl<'a> Book<'a> {
         }
         for node in then.iter().filter(|node| !now.contains(node)) {
             if let Some(broker) = self.brokers.get_mut(node) {
-                broker.free_bytes = broker.free_bytes.map(|left| left.saturating_sub(bytes));
+                broker.disks.put(bytes);
             }
         }
         Move {

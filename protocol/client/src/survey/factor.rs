@@ -80,7 +80,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::PlacementBroker;
+    use crate::{Disks, PlacementBroker};
 
     fn held(replicas: &[i32], isr: &[i32]) -> Held {
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
@@ -121,7 +121,7 @@ mod tests {
             takes: true,
             unwell: false,
             replicas: 0,
-            free_bytes: None,
+            disks: Disks::default(),
         };
         let mut placement = Placement::new([broker(1), broker(2), broker(3)]);
         assert!(survey.change_copies(&mut placement, "t", 4).is_err());

@@ -9,7 +9,7 @@ use crate::decide::Draft;
 use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
-use crate::replicas::{Election, Placement, Transition};
+use crate::replicas::{Crowds, Election, Placement, Transition};
 use crate::request::{PartitionName, Reassign, Reassignment};
 use crate::state::{DirectoryId, Partition};
 
@@ -23,6 +23,7 @@ pub(crate) fn reassign(
     let names = request.changes.iter().map(|change| &change.partition);
     let twice: BTreeSet<PartitionName> = names.filter(|n| !seen.insert(*n)).cloned().collect();
     let mut draft = Draft::of(machine, now);
+    let mut crowds = Crowds::of(machine);
     let factor_may_change = request.allow_factor_change;
     let change = |change: Reassignment| {
         if twice.contains(&change.partition) {
@@ -31,7 +32,10 @@ pub(crate) fn reassign(
         }
         let at = find(machine, &change.partition)?;
         match change.replicas {
-            Some(replicas) => begin(&mut draft, at, &replicas, factor_may_change),
+            Some(replicas) => {
+                check_factor(&draft, at, &replicas, factor_may_change)?;
+                begin(&mut draft, &mut crowds, at, &replicas)
+            }
             None => cancel(&mut draft, at),
         }
     };
@@ -40,9 +44,8 @@ pub(crate) fn reassign(
     outcomes
 }
 
-/// Those who keep it now and those who shall, until all of the latter are in sync.
-fn begin(
-    draft: &mut Draft<'_>,
+fn check_factor(
+    draft: &Draft<'_>,
     at: TopicPartition,
     wanted: &[NodeId],
     factor_may_change: bool,
@@ -57,15 +60,26 @@ fn begin(
         );
         return Err(MetadataError::ReplicationFactor { reason });
     }
+    Ok(())
+}
+
+/// Those who keep it now and those who shall, until all of the latter are in sync.
+fn begin(
+    draft: &mut Draft<'_>,
+    crowds: &mut Crowds<'_>,
+    at: TopicPartition,
+    wanted: &[NodeId],
+) -> Outcome<()> {
+    let was = partition(draft, at)?;
+    let original = without(&was.replicas, &was.adding);
     let placement = Placement::of(&draft.machine.image, 0);
     placement.check(wanted, &was.replicas)?;
     let adding = without(wanted, &original);
     let removing = without(&original, wanted);
     let all = wanted.iter().chain(&removing).copied();
-    let number = usize::try_from(at.partition).unwrap_or(0);
     let placed = all.map(|node| {
         let present = was.directory(node);
-        let chosen = || placement.directory(node, number);
+        let chosen = || placement.directory(crowds, node);
         (node, present.unwrap_or_else(chosen))
     });
     let placed = placed.collect();

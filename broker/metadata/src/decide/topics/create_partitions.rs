@@ -6,7 +6,7 @@ use super::room::Room;
 use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::Record;
-use crate::replicas::Placement;
+use crate::replicas::{Crowds, Placement};
 use crate::request::{CreatePartitions, MorePartitions};
 use crate::state::{Partition, Topic};
 
@@ -19,6 +19,7 @@ pub(crate) fn create_partitions(
     let names = request.topics.iter().map(|topic| topic.name.as_str());
     let twice: BTreeSet<&str> = names.filter(|name| !seen.insert(*name)).collect();
     let mut room = Room::of(machine);
+    let mut crowds = Crowds::of(machine);
     let grow = |more: &MorePartitions| {
         if twice.contains(more.name.as_str()) {
             let reason = format!("topic {} is named twice in the request", cut(&more.name));
@@ -30,7 +31,7 @@ pub(crate) fn create_partitions(
             .ok_or_else(|| MetadataError::UnknownTopic {
                 name: cut(&more.name),
             })?;
-        let new = new_partitions(machine, &mut room, topic, more)?;
+        let new = new_partitions(machine, (&mut room, &mut crowds), topic, more)?;
         if !request.validate_only {
             let first = topic.partitions.len();
             let numbered = (i32::try_from(first).unwrap_or(i32::MAX)..).zip(new);
@@ -43,7 +44,7 @@ pub(crate) fn create_partitions(
 
 fn new_partitions(
     machine: &MetadataMachine,
-    room: &mut Room,
+    (room, crowds): (&mut Room, &mut Crowds<'_>),
     topic: &Topic,
     more: &MorePartitions,
 ) -> Outcome<Vec<Partition>> {
@@ -61,7 +62,7 @@ fn new_partitions(
     let Some(assignments) = &more.assignments else {
         let placement = Placement::of(&machine.image, room.partitions());
         room.take(machine, 0, added, wanted)?;
-        return placement.choose(added, i16::try_from(factor).unwrap_or(i16::MAX));
+        return placement.choose(crowds, added, i16::try_from(factor).unwrap_or(i16::MAX));
     };
     if assignments.len() != added {
         let reason = format!(
@@ -82,7 +83,7 @@ fn new_partitions(
     room.take(machine, 0, added, wanted)?;
     assignments
         .iter()
-        .map(|replicas| placement.explicit(replicas.clone()))
+        .map(|replicas| placement.explicit(crowds, replicas.clone()))
         .collect()
 }
 

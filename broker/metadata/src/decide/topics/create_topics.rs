@@ -10,7 +10,7 @@ use crate::decide::configs::{Kind, changed};
 use crate::error::{MetadataError, Outcome};
 use crate::machine::MetadataMachine;
 use crate::record::{ConfigResource, Record};
-use crate::replicas::Placement;
+use crate::replicas::{Crowds, Placement};
 use crate::request::{
     ConfigChange, CreateTopics, CreatedTopic, NewTopic, RestoreTopics, RestoredTopic,
 };
@@ -74,6 +74,7 @@ struct Draft<'a> {
     granted: BTreeMap<String, TopicName>,
     ids: BTreeSet<TopicId>,
     room: Room,
+    crowds: Crowds<'a>,
 }
 
 impl<'a> Draft<'a> {
@@ -86,6 +87,7 @@ impl<'a> Draft<'a> {
             granted: BTreeMap::new(),
             ids: BTreeSet::new(),
             room: Room::of(machine),
+            crowds: Crowds::of(machine),
         }
     }
 
@@ -135,7 +137,7 @@ impl<'a> Draft<'a> {
             let (count, factor) = self.counts(topic)?;
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             self.room.take(self.machine, 1, count, count)?;
-            return placement.choose(count, factor);
+            return placement.choose(&mut self.crowds, count, factor);
         }
         if topic.partitions != -1 || topic.replication_factor != -1 {
             let reason = format!(
@@ -149,7 +151,7 @@ impl<'a> Draft<'a> {
             .take(self.machine, 1, replicas.len(), replicas.len())?;
         replicas
             .into_iter()
-            .map(|replicas| placement.explicit(replicas))
+            .map(|replicas| placement.explicit(&mut self.crowds, replicas))
             .collect()
     }
 

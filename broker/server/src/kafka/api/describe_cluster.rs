@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use freshet_metadata::{Broker, BrokerListener};
-use freshet_wire::describe_cluster::DescribeClusterBroker;
+use freshet_metadata::{Broker, BrokerListener, MetadataImage, UncleanCause};
+use freshet_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterUncleanElection};
 use freshet_wire::metadata::OPERATIONS_OMITTED;
 use freshet_wire::{DescribeClusterRequest, DescribeClusterResponse, ErrorCode};
 
@@ -59,8 +59,32 @@ pub(crate) async fn handle(
         } else {
             OPERATIONS_OMITTED
         },
+        unclean_elections: match request.include_unclean_elections {
+            true => unclean_elections(&image),
+            false => Vec::new(),
+        },
         ..DescribeClusterResponse::default()
     }
+}
+
+fn unclean_elections(image: &MetadataImage) -> Vec<DescribeClusterUncleanElection> {
+    let elections = image.unclean_elections().map(|election| {
+        let topic = image.topic_name(election.at.topic);
+        DescribeClusterUncleanElection {
+            topic: topic.map(ToString::to_string),
+            topic_id: election.at.topic,
+            partition_index: election.at.partition,
+            leader_id: election.leader.0,
+            leader_epoch: election.leader_epoch,
+            cause: match election.cause {
+                UncleanCause::Config => 0,
+                UncleanCause::Request => 1,
+                UncleanCause::LastKnown => 2,
+            },
+            timestamp_ms: election.time.0,
+        }
+    });
+    elections.collect()
 }
 
 fn described((broker, listener): (&Broker, &BrokerListener)) -> DescribeClusterBroker {

@@ -111,6 +111,7 @@ fn describe(
         is_cordoned: false,
         is_slow: dir.is_slow(),
         is_full: dir.is_full(),
+        reserve_bytes: bytes(context.layers().logs().disk_reserve_bytes),
     }
 }
 

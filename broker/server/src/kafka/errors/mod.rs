@@ -271,7 +271,8 @@ impl Coded for VotersError {
             // Retriable: the change before, or the newcomer, needs more time.
             Self::InProgress | Self::Behind(_) => ErrorCode::RequestTimedOut,
             Self::Unknown(_) => ErrorCode::VoterNotFound,
-            Self::OnlyVoter(_) => ErrorCode::InvalidRequest,
+            // Not retriable: somebody has to start the others first.
+            Self::OnlyVoter(_) | Self::TooFewStay { .. } => ErrorCode::InvalidRequest,
             Self::Taken(_) => ErrorCode::DuplicateBrokerRegistration,
             Self::Quorum(error) => error.code(),
         }

@@ -304,6 +304,7 @@ impl State {
                 cordoned: *cordoned,
                 slow: false,
                 full: false,
+                reserve_bytes: 0,
                 partitions: Vec::new(),
             };
             let dirs = self.serves(*id).then(|| vec![dir]);

@@ -217,6 +217,9 @@ impl Partition {
         if !self.leads() {
             return Err(TrimError::NotLeader);
         }
+        if !self.will_know_past() {
+            return Err(TrimError::NoStore);
+        }
         {
             let mut wanted = slot.wanted_start.lock();
             let earlier = if wanted.0 == epoch { wanted.1 } else { 0 };
@@ -261,11 +264,11 @@ impl Partition {
     /// First offset that may be read, of both tiers.
     ///
     /// # Errors
-    /// `PastUnknown`: not yet.
+    /// `PastUnknown`: not yet. `NoStore`: not by this broker.
     pub fn first_offset(&self) -> Result<Offset, ReadError> {
         let local_start = self.view().log_start();
         match self.past() {
-            Past::Unknown if local_start > 0 => Err(ReadError::PastUnknown),
+            Past::Unknown if local_start > 0 => Err(self.unknown_past()),
             // Before 0 there is nothing, so a new topic needs nobody's word.
             past => Ok(past.start_of_all(local_start)),
         }
@@ -293,6 +296,14 @@ impl Partition {
         self.replica.around().past_readers.is_some()
     }
 
+    /// What is said of a past that is not known. Not "not yet" where nobody will ever learn it: a human has to.
+    fn unknown_past(&self) -> ReadError {
+        match self.will_know_past() {
+            true => ReadError::PastUnknown,
+            false => ReadError::NoStore,
+        }
+    }
+
     /// Begins to read what has left the disk, for a reader with a number of its own.
     ///
     /// # Errors
@@ -315,7 +326,7 @@ impl Partition {
         };
         let past = match past {
             Past::None => return Err(out_of_range.into()),
-            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Unknown => return Err(self.unknown_past()),
             Past::Known(past) => past,
         };
         if from < start {
@@ -391,7 +402,7 @@ impl Partition {
 
     fn past_readers(&self) -> Result<&Arc<PastReaders>, ReadError> {
         let readers = self.replica.around().past_readers.as_ref();
-        readers.ok_or(ReadError::PastUnknown)
+        readers.ok_or(ReadError::NoStore)
     }
 
     fn source(&self, past: &KnownPast) -> Source {
@@ -412,7 +423,7 @@ impl Partition {
         let past = match self.past() {
             Past::None => return Ok(None),
             Past::Unknown if local_start == 0 => return Ok(None),
-            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Unknown => return Err(self.unknown_past()),
             Past::Known(past) => past,
         };
         if past.manifest.log_start() >= local_start || past.manifest.segments().is_empty() {

@@ -290,6 +290,34 @@ impl Layers {
         ))
     }
 
+    /// Checks a change of what brokers say, from these settings to those of `after`: what stays on disks must not
+    /// be more than all, or each topic that tiers would have to say so itself. What was so before may stay.
+    ///
+    /// # Errors
+    /// `log.local.retention.*` is more than `log.retention.*`, by either of them.
+    pub fn check_local_retention(&self, after: &Self) -> Result<(), SettingError> {
+        let excess = |layers: &Self| {
+            let overrides = &Overrides::default();
+            let of = Reader { layers, overrides };
+            let pair = more_than_all(|name| Some(of.long(name)))?;
+            Some((pair, pair.map(|name| of.long(name))))
+        };
+        let Some((pair, [local, all])) = excess(after) else {
+            return Ok(());
+        };
+        if !after.tier().enabled || excess(self) == Some((pair, [local, all])) {
+            return Ok(());
+        }
+        let [first, second] = match pair {
+            ["local.retention.ms", _] => ["log.local.retention.ms", "log.retention.ms"],
+            _ => ["log.local.retention.bytes", "log.retention.bytes"],
+        };
+        let expected = format!(
+            "{local} stay on disks, and {all} are all: it must not be more, and -1 has no bound"
+        );
+        Err(contradiction(first, second, expected))
+    }
+
     /// Resolves which replicas of a topic are throttled.
     pub fn topic_throttle(&self, overrides: &Overrides) -> TopicThrottle {
         let of = Reader {

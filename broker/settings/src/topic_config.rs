@@ -161,9 +161,9 @@ pub struct TopicThrottle {
 pub struct TopicTier {
     /// `remote.storage.enable`.
     pub enabled: bool,
-    /// `local.retention.ms`; `retention.ms` where that is less, or asked for by -2.
+    /// `local.retention.ms`; `retention.ms` where that is less, or asked for by -2, and `cleanup.policy` has `delete`.
     pub local_retention_ms: Option<u64>,
-    /// `local.retention.bytes`; `retention.bytes` where that is less, or asked for by -2.
+    /// `local.retention.bytes`; `retention.bytes` in the same way.
     pub local_retention_bytes: Option<u64>,
     /// `remote.log.copy.disable`.
     pub copy_disabled: bool,
@@ -185,7 +185,9 @@ impl Layers {
             overrides,
         };
         let bound = |name| u64::try_from(of.long(name)).ok();
-        let local = |name, all| match (of.long(name), bound(all)) {
+        // What never goes by its age or size may leave the disk by it all the same.
+        let deletes = of.deletes();
+        let local = |name, all| match (of.long(name), bound(all).filter(|_| deletes)) {
             (-2, all) => all,
             (_, None) => bound(name),
             (_, Some(all)) => Some(bound(name).map_or(all, |local| local.min(all))),
@@ -232,6 +234,9 @@ impl Layers {
         }
         let layers = self;
         let of = Reader { layers, overrides };
+        if !of.deletes() {
+            return Ok(());
+        }
         let Some([local, all]) = more_than_all(|name| Some(of.long(name))) else {
             return Ok(());
         };
@@ -353,7 +358,7 @@ impl Layers {
         };
         let policy = of.text("cleanup.policy");
         TopicConfig {
-            cleanup_delete: items(&policy).any(|word| word == "delete"),
+            cleanup_delete: of.deletes(),
             cleanup_compact: items(&policy).any(|word| word == "compact"),
             retention_ms: u64::try_from(of.long("retention.ms")).ok(),
             retention_bytes: u64::try_from(of.long("retention.bytes")).ok(),
@@ -408,6 +413,12 @@ impl Reader<'_> {
 
     fn unsigned(&self, name: &'static str) -> u64 {
         u64::try_from(self.long(name)).unwrap_or(0)
+    }
+
+    /// Whether anything goes by `retention.*`.
+    fn deletes(&self) -> bool {
+        let policy = self.text("cleanup.policy");
+        items(&policy).any(|word| word == "delete")
     }
 
     fn flag(&self, name: &'static str) -> bool {

@@ -1,6 +1,6 @@
 //! What has left the disk: what is told of it, how it is read, and when it goes.
 
-use freshet_log::{ReadError as LogReadError, Retained, TimeQuery};
+use freshet_log::{Cleanup, ReadError as LogReadError, Retained, TimeQuery};
 use freshet_tier::ColdError;
 
 use super::*;
@@ -163,6 +163,30 @@ async fn what_has_left_the_disk_is_read_from_the_bucket() {
     let newest = rig.produce(b"new").await;
     let slice = partition.read(newest - 1, 100, UNCOMMITTED, true).await;
     assert_eq!(slice.expect("on the disk").fetched.next_offset, newest);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_compacted_topic_has_in_the_bucket_leaves_the_disk_and_is_kept() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    rig.configure(|config| {
+        config.cleanup = Cleanup {
+            delete: false,
+            compact: true,
+        };
+        config.retention_bytes = Some(0);
+        config.retention_ms = Some(0);
+    });
+    rig.keeps_nothing_here();
+    for _ in 0..50 {
+        rig.retain().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.partition().ends().local_start, end, "the disk is free");
+    assert_eq!(rig.partition().first_offset(), Ok(0), "nothing is deleted");
+    assert!(rig.cold_read(0).await.is_ok());
     rig.stop().await;
 }
 

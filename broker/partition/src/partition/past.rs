@@ -1,20 +1,21 @@
 //! A partition's past: records that have left this broker's disk and are read from object storage.
 //!
-//! The leader knows it by a copy of the manifest that its custodian keeps; nobody else does. While a
-//! topic tiers and its past is not known, what lies before the log is *not yet* answered: "out of
-//! range" would have consumers jump over it.
+//! The leader knows it by a copy of the manifest that its custodian keeps; nobody else does, but for what a
+//! follower asks the shard when it is read from ([`Glance`]). While a topic tiers and its past is not known, what
+//! lies before the log is *not yet* answered: "out of range" would have consumers jump over it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
-use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
+use freshet_tier::{ColdBatches, ColdSpec, Manifest, Past as Source};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::glance::{Follower, Glance};
 use super::{Isolation, Partition, ReadError, Slice, TrimError};
 use crate::tiering::PastReaders;
 use crate::traffic::{RemoteTraffic, count};
@@ -65,6 +66,8 @@ struct Slot {
     is_held: AtomicBool,
     /// What has gone wrong last.
     trouble: Mutex<Option<PastTrouble>>,
+    /// What followers know.
+    glance: Arc<Glance>,
 }
 
 /// Why a past could not be kept.
@@ -102,6 +105,7 @@ impl PastSlot {
                 turn: Notify::new(),
                 is_held: AtomicBool::new(false),
                 trouble: Mutex::new(None),
+                glance: Arc::default(),
             })
         })
     }
@@ -135,7 +139,7 @@ impl PastSlot {
 /// is there for whoever reads on.
 #[derive(Debug)]
 pub struct ColdRead {
-    reading: JoinHandle<Result<ColdBatches, ColdError>>,
+    reading: JoinHandle<Result<ColdBatches, ReadError>>,
     from: Offset,
 }
 
@@ -324,15 +328,15 @@ impl Partition {
             start,
             end: ends.log_end,
         };
-        let past = match past {
+        let known = match past {
             Past::None => return Err(out_of_range.into()),
-            Past::Unknown => return Err(self.unknown_past()),
-            Past::Known(past) => past,
+            Past::Unknown if self.leads() => return Err(self.unknown_past()),
+            Past::Unknown => None,
+            Past::Known(_) if from < start => return Err(out_of_range.into()),
+            Past::Known(past) => Some(self.source(&past)),
         };
-        if from < start {
-            return Err(out_of_range.into());
-        }
-        let readers = self.past_readers()?;
+        let readers = Arc::clone(self.past_readers()?);
+        count(self.remote_traffic(&readers), |it| &it.reads, 1);
         let spec = ColdSpec {
             from,
             max_bytes,
@@ -340,8 +344,21 @@ impl Partition {
             at_least_one,
             client,
         };
-        let reading = readers.read(self.source(&past), spec);
-        count(self.remote_traffic(readers), |it| &it.reads, 1);
+        let home = Arc::clone(&readers);
+        let reading = match known {
+            Some(source) => home.spawn(async move { Ok(readers.read_here(&source, &spec).await?) }),
+            None => {
+                let glance = Arc::clone(&self.past.get().glance);
+                let follower = Follower {
+                    readers,
+                    clock: Arc::clone(&self.replica.around().clock),
+                    partition: self.id,
+                    leader_epoch: self.leader_epoch(),
+                    log_end: ends.log_end,
+                };
+                home.spawn(async move { follower.read(&glance, spec).await })
+            }
+        };
         Ok(ColdRead { reading, from })
     }
 
@@ -359,7 +376,8 @@ impl Partition {
             Ok(batches) => batches,
             Err(_) => return Err(ReadError::PastUnknown),
         };
-        count(both, |it| &it.failed_reads, batches.is_err().into());
+        let has_failed = matches!(batches, Err(ReadError::Cold(_)));
+        count(both, |it| &it.failed_reads, has_failed.into());
         let batches = batches?;
         count(both, |it| &it.read_bytes, batches.bytes as u64);
         // The bucket has nothing from there on: records were cleaned away.

@@ -83,7 +83,7 @@ impl Rig {
         bytes
     }
 
-    fn say(&self, ask: Ask) {
+    pub(super) fn say(&self, ask: Ask) {
         let said = self.door.say(Request {
             partition: AT,
             leader_epoch: self.partition().leader_epoch(),

@@ -3,6 +3,7 @@
 mod claims;
 mod others;
 mod probe;
+mod stranded;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tokio::task::AbortHandle;
 
 use self::others::Others;
 use self::probe::Probe;
+use self::stranded::Stranded;
 use crate::agreement::{Agreement, Wanted};
 use crate::doors::Doors;
 
@@ -37,6 +39,8 @@ pub(crate) struct Tiering {
     /// Also without a bucket of its own: others may have one.
     shards: Arc<ManifestShards>,
     carrying: Option<Carrying>,
+    /// Looks for topics that tier, where nothing can be carried.
+    looking: Option<AbortHandle>,
 }
 
 struct Carrying {
@@ -98,7 +102,8 @@ impl Settings {
 impl Tiering {
     /// Opens the bucket, if there is one, and asks whose it is, and whether it takes this broker in: one that
     /// keeps nothing yet (`is_new`) does not start before it is. All others have something to serve, so a bucket
-    /// that refuses or is away keeps none from its work. Where another cluster lives none starts.
+    /// that refuses or is away keeps none from its work. Where another cluster lives none starts; nor does one
+    /// without a bucket that has replicas of topics that tier.
     pub(crate) async fn raise(
         doors: &Doors,
         wanted: &Wanted,
@@ -145,7 +150,21 @@ impl Tiering {
             }
             _ => None,
         };
-        Ok(Self { shards, carrying })
+        let mut looking = None;
+        if carrying.is_none() && wanted.quorum.roles.broker {
+            let stranded = Stranded {
+                statics: Arc::clone(&wanted.statics),
+                node: identity.node_id,
+            };
+            let mut image = agreement.quorum().watch();
+            stranded.must_not_be(&image.borrow_and_update())?;
+            looking = Some(tokio::spawn(stranded.tell(image)).abort_handle());
+        }
+        Ok(Self {
+            shards,
+            carrying,
+            looking,
+        })
     }
 
     /// Who reads from object storage.
@@ -164,6 +183,7 @@ impl Tiering {
     /// Carries nothing any more. What was under way is found again by whoever leads next; parts of it
     /// that the store does not throw away in time are left to the bucket's own rule.
     pub(crate) async fn end(&self) {
+        self.looking.iter().for_each(AbortHandle::abort);
         if let Some(carrying) = &self.carrying {
             carrying.beside.iter().for_each(AbortHandle::abort);
             carrying.custodians.stop();

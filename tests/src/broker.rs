@@ -162,6 +162,12 @@ impl Broker {
         Ok(())
     }
 
+    /// Tells it something else at its next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.told.set.retain(|(told, _)| told != name);
+        self.told.set.push((name.into(), value.into()));
+    }
+
     /// The last lines of what the broker printed, for failure messages.
     pub fn tail(&self) -> String {
         self.process.tail()

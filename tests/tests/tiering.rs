@@ -45,6 +45,11 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     suite.test("without_a_bucket_no_topic_tiers", kafka(), refused);
     suite.test("a_bucket_that_is_not_there_is_refused", kafka(), no_folder);
+    suite.test(
+        "without_its_bucket_no_broker_starts_that_has_what_tiers",
+        kafka(),
+        store_forgotten,
+    );
     for (name, body) in ALONE {
         on_both(&mut suite, name, kafka(), body);
     }
@@ -743,6 +748,24 @@ fn no_folder() -> Result<()> {
     };
     ensure!(why.contains("there is no such folder"), "{why}");
     Ok(())
+}
+
+fn store_forgotten() -> Result<()> {
+    let enable = "remote.log.storage.system.enable";
+    let place = Place::folder()?;
+    let mut broker = broker(&place)?;
+    Raw::connect(broker.bootstrap())?.create_topic("orders", TIERED)?;
+    ensure!(broker.stop()?.success(), "{}", broker.tail());
+    broker.set(enable, "false");
+    let why = match broker.start_again() {
+        Ok(()) => anyhow::bail!("it started without its bucket"),
+        Err(error) => format!("{error:#}"),
+    };
+    for said in ["(orders)", "remote.log.storage.system.enable=true"] {
+        ensure!(why.contains(said), "{said} is not in {why}");
+    }
+    broker.set(enable, "true");
+    broker.start_again()
 }
 
 fn taken_over(place: &mut Place) -> Result<()> {

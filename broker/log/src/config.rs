@@ -117,10 +117,11 @@ impl LogConfig {
     /// How old records may get on this disk, in ms, and how many bytes of them may be there.
     pub fn local_retention(&self) -> (Option<u64>, Option<u64>) {
         match self.tiered {
-            _ if !self.cleanup.delete => (None, None),
+            // What is in object storage is deleted by nobody who frees this disk.
             Some(tiered) if tiered.copies => {
                 (tiered.local_retention_ms, tiered.local_retention_bytes)
             }
+            _ if !self.cleanup.delete => (None, None),
             _ => (self.retention_ms, self.retention_bytes),
         }
     }

@@ -600,6 +600,35 @@ fn a_topics_local_retention_follows_its_retention() {
 }
 
 #[test]
+fn a_topic_that_deletes_nothing_may_leave_the_disk_by_its_own_word() {
+    let local = |set: &[(&str, &str)]| {
+        let set = [
+            &[("cleanup.policy", "compact"), ("retention.bytes", "5")],
+            set,
+        ]
+        .concat();
+        let tier = Layers::default().topic_tier(&overrides(&set));
+        (tier.local_retention_ms, tier.local_retention_bytes)
+    };
+    assert_eq!(local(&[]), (None, None), "all of it stays");
+    let month = "2592000000";
+    let set = [
+        ("local.retention.ms", month),
+        ("local.retention.bytes", "9"),
+    ];
+    assert_eq!(local(&set), (Some(2_592_000_000), Some(9)));
+    let both = [set.as_slice(), &[("cleanup.policy", "compact,delete")]].concat();
+    assert_eq!(local(&both), (Some(604_800_000), Some(5)));
+    let check = |set: &[(&str, &str)]| {
+        let set = [set, &[("remote.storage.enable", "true")]].concat();
+        with_store(&[]).check_topic(None, &overrides(&set))
+    };
+    let longer = ("local.retention.ms", month);
+    assert!(check(&[("cleanup.policy", "compact"), longer]).is_ok());
+    assert!(check(&[("cleanup.policy", "delete"), longer]).is_err());
+}
+
+#[test]
 fn nothing_waits_to_be_copied_for_longer_than_it_stays() {
     let of = |set: &[(&str, &str)]| {
         let tier = Layers::default().topic_tier(&overrides(set));

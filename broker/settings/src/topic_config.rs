@@ -161,9 +161,9 @@ pub struct TopicThrottle {
 pub struct TopicTier {
     /// `remote.storage.enable`.
     pub enabled: bool,
-    /// `local.retention.ms`; `retention.ms` where that is less, or asked for by -2.
+    /// `local.retention.ms`; `retention.ms` where that is less, or asked for by -2, and `cleanup.policy` has `delete`.
     pub local_retention_ms: Option<u64>,
-    /// `local.retention.bytes`; `retention.bytes` where that is less, or asked for by -2.
+    /// `local.retention.bytes`; `retention.bytes` in the same way.
     pub local_retention_bytes: Option<u64>,
     /// `remote.log.copy.disable`.
     pub copy_disabled: bool,
@@ -185,7 +185,9 @@ impl Layers {
             overrides,
         };
         let bound = |name| u64::try_from(of.long(name)).ok();
-        let local = |name, all| match (of.long(name), bound(all)) {
+        // What never goes by its age or size may leave the disk by it all the same.
+        let deletes = of.deletes();
+        let local = |name, all| match (of.long(name), bound(all).filter(|_| deletes)) {
             (-2, all) => all,
             (_, None) => bound(name),
             (_, Some(all)) => Some(bound(name).map_or(all, |local| local.min(all))),
@@ -232,6 +234,9 @@ impl Layers {
         }
         let layers = self;
         let of = Reader { layers, overrides };
+        if !of.deletes() {
+            return Ok(());
+        }
         let Some([local, all]) = more_than_all(|name| Some(of.long(name))) else {
             return Ok(());
         };
@@ -290,6 +295,34 @@ impl Layers {
         ))
     }
 
+    /// Checks a change of what brokers say, from these settings to those of `after`: what stays on disks must not
+    /// be more than all, or each topic that tiers would have to say so itself. What was so before may stay.
+    ///
+    /// # Errors
+    /// `log.local.retention.*` is more than `log.retention.*`, by either of them.
+    pub fn check_local_retention(&self, after: &Self) -> Result<(), SettingError> {
+        let excess = |layers: &Self| {
+            let overrides = &Overrides::default();
+            let of = Reader { layers, overrides };
+            let pair = more_than_all(|name| Some(of.long(name)))?;
+            Some((pair, pair.map(|name| of.long(name))))
+        };
+        let Some((pair, [local, all])) = excess(after) else {
+            return Ok(());
+        };
+        if !after.tier().enabled || excess(self) == Some((pair, [local, all])) {
+            return Ok(());
+        }
+        let [first, second] = match pair {
+            ["local.retention.ms", _] => ["log.local.retention.ms", "log.retention.ms"],
+            _ => ["log.local.retention.bytes", "log.retention.bytes"],
+        };
+        let expected = format!(
+            "{local} stay on disks, and {all} are all: it must not be more, and -1 has no bound"
+        );
+        Err(contradiction(first, second, expected))
+    }
+
     /// Resolves which replicas of a topic are throttled.
     pub fn topic_throttle(&self, overrides: &Overrides) -> TopicThrottle {
         let of = Reader {
@@ -325,7 +358,7 @@ impl Layers {
         };
         let policy = of.text("cleanup.policy");
         TopicConfig {
-            cleanup_delete: items(&policy).any(|word| word == "delete"),
+            cleanup_delete: of.deletes(),
             cleanup_compact: items(&policy).any(|word| word == "compact"),
             retention_ms: u64::try_from(of.long("retention.ms")).ok(),
             retention_bytes: u64::try_from(of.long("retention.bytes")).ok(),
@@ -380,6 +413,12 @@ impl Reader<'_> {
 
     fn unsigned(&self, name: &'static str) -> u64 {
         u64::try_from(self.long(name)).unwrap_or(0)
+    }
+
+    /// Whether anything goes by `retention.*`.
+    fn deletes(&self) -> bool {
+        let policy = self.text("cleanup.policy");
+        items(&policy).any(|word| word == "delete")
     }
 
     fn flag(&self, name: &'static str) -> bool {

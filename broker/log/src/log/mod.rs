@@ -40,6 +40,10 @@ use crate::view::hot::{Run, RunBuilder};
 use crate::{AppendError, Appended, LogConfig, LogError, LogView, Origin};
 use room::Room;
 
+/// Most leader epochs that one segment gets, but for those of one append: what object storage is told of a segment
+/// names them all.
+const SEGMENT_EPOCHS: usize = 1_000;
+
 /// What stays cached of a copy, at least; twice as much is cached at most.
 const COPY_CACHE_BYTES: u64 = 8 << 20;
 
@@ -420,12 +424,28 @@ impl Log {
         if end.saturating_sub(self.active.base()) > i64::from(i32::MAX) {
             return Ok(true);
         }
+        if self.has_many_epochs(prepared) {
+            return Ok(true);
+        }
         let now = prepared.now;
         let newest = prepared.batches[0].header.max_timestamp;
         let newest = if newest.0 < 0 { now } else { newest };
         let first = self.segment_first_time(now)?;
         let age = u64::try_from(newest.0.saturating_sub(first.0)).unwrap_or(0);
         Ok(age > self.config().segment_ms.saturating_sub(self.jitter()))
+    }
+
+    /// Whether the active segment would have more than [`SEGMENT_EPOCHS`].
+    fn has_many_epochs(&self, prepared: &Prepared) -> bool {
+        let last = prepared.batches.last();
+        let given = match prepared.origin {
+            Origin::Replica => last.map_or(-1, |batch| batch.header.leader_epoch),
+            Origin::Client | Origin::Coordinator => prepared.leader_epoch,
+        };
+        let epochs = self.shared.epochs.read();
+        let is_new = epochs.latest().is_none_or(|(latest, _)| latest < given);
+        // One may have begun before the segment.
+        is_new && 1 + epochs.since(self.active.base()) >= SEGMENT_EPOCHS
     }
 
     /// The same for a segment on every replica and after every restart: from its base offset.

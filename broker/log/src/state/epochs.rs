@@ -82,6 +82,12 @@ impl Epochs {
         }
     }
 
+    /// How many start at `offset` or later.
+    pub(crate) fn since(&self, offset: Offset) -> usize {
+        let before = self.entries.partition_point(|&(_, start)| start < offset);
+        self.entries.len() - before
+    }
+
     /// The epoch whose range holds `offset`.
     pub(crate) fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let covered = self.entries.partition_point(|&(_, s)| s <= offset);

@@ -618,6 +618,22 @@ fn a_producers_own_offsets_roll_no_segment() {
 }
 
 #[test]
+fn a_segment_has_so_many_leaders_at_most() {
+    let rig = Rig::new();
+    let log = rig.open("t-0");
+    for epoch in 0..1_500 {
+        let bytes = batch(log.now, &["a"]).bytes().clone();
+        let appended = log.append_as(bytes, freshet_log::Origin::Client, epoch);
+        assert!(appended.is_ok(), "{appended:?}");
+    }
+    log.roll();
+    let closed = log.handle.view().closed_segments(-1, 1_500);
+    let ends: Vec<_> = closed.iter().map(|it| (it.base(), it.end())).collect();
+    // One more may have begun before the segment.
+    assert_eq!(ends, [(0, 999), (999, 1_500)]);
+}
+
+#[test]
 fn another_life_of_the_topic_is_a_conflict_until_it_is_removed() {
     let rig = Rig::new();
     let log = rig.open("t-0");

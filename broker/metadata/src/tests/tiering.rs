@@ -110,6 +110,35 @@ fn the_default_needs_a_store_and_all_brokers() {
 }
 
 #[test]
+fn what_stays_on_disks_is_never_set_to_more_than_all() {
+    let mut cluster = with_store(&[]);
+    let tiered = |cluster: &mut Cluster, name| create_with(cluster, name, &[(REMOTE, "true")]);
+    for target in [ConfigTarget::Cluster, ConfigTarget::Broker(NodeId(1))] {
+        for unit in ["ms", "bytes"] {
+            let [local, all] = ["log.local.retention", "log.retention"];
+            let [local, all] = [format!("{local}.{unit}"), format!("{all}.{unit}")];
+            let mut set = |name: &str, value| change(&mut cluster, target.clone(), (name, value));
+            set(&all, Some("50")).unwrap();
+            let error = set(&local, Some("51")).expect_err("more than all");
+            assert!(error.contains(&local) && error.contains("50"), "{error}");
+            set(&local, Some("-1")).expect_err("no bound is more");
+            set(&local, Some("50")).unwrap();
+            let error = set(&all, Some("49")).expect_err("less than a part");
+            assert!(error.contains(&all) && error.contains("49"), "{error}");
+            set(&all, Some("-1")).unwrap();
+            set(&local, Some("51")).unwrap();
+            set(&local, None).unwrap();
+            set(&all, None).unwrap();
+        }
+    }
+    tiered(&mut cluster, "t").unwrap();
+    // Without a store it means nothing, and topics are not kept from anything.
+    let mut cluster = Cluster::of_brokers(1);
+    let far = ("log.local.retention.ms", Some("-1"));
+    change(&mut cluster, ConfigTarget::Cluster, far).unwrap();
+}
+
+#[test]
 fn a_default_of_the_file_becomes_the_clusters() {
     let on = "freshet.remote.storage.enable=true";
     let mut cluster = with_store(&[on]);

@@ -87,6 +87,12 @@ pub enum ReadError {
     /// What is before the log may be in object storage, and it is not known yet what there is.
     #[error("the manifest of what is in object storage is not known here yet")]
     PastUnknown,
+    /// What is before the log may be in object storage, and this broker has none.
+    #[error(
+        "the topic tiers, and this broker has no object storage: remote.log.storage.system.enable and \
+         remote.log.storage.url say where it is"
+    )]
+    NoStore,
     /// What is in object storage cannot be read.
     #[error(transparent)]
     Cold(#[from] ColdError),
@@ -102,7 +108,7 @@ impl ReadError {
             Self::FencedEpoch { .. } => ErrorKind::Fenced,
             Self::UnknownEpoch { .. } => ErrorKind::Unavailable,
             Self::Busy(error) => error.kind(),
-            Self::Damaged(_) | Self::PastUnknown => ErrorKind::Unavailable,
+            Self::Damaged(_) | Self::PastUnknown | Self::NoStore => ErrorKind::Unavailable,
             Self::Cold(error) => error.kind(),
             Self::Log(error) => error.kind(),
         }
@@ -115,6 +121,9 @@ pub enum TrimError {
     /// Another broker leads by now.
     #[error("this broker does not lead the partition any more")]
     NotLeader,
+    /// Nobody here can delete what is in object storage.
+    #[error("the topic tiers, and this broker has no object storage")]
+    NoStore,
     /// The append thread's queue is full.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -127,7 +136,7 @@ impl TrimError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotLeader => ErrorKind::Unavailable,
+            Self::NotLeader | Self::NoStore => ErrorKind::Unavailable,
             Self::Busy(error) => error.kind(),
             Self::Log(error) => error.kind(),
         }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod follow;
+mod glance;
 mod lead;
 mod past;
 mod standing;

@@ -1,20 +1,21 @@
 //! A partition's past: records that have left this broker's disk and are read from object storage.
 //!
-//! The leader knows it by a copy of the manifest that its custodian keeps; nobody else does. While a
-//! topic tiers and its past is not known, what lies before the log is *not yet* answered: "out of
-//! range" would have consumers jump over it.
+//! The leader knows it by a copy of the manifest that its custodian keeps; nobody else does, but for what a
+//! follower asks the shard when it is read from ([`Glance`]). While a topic tiers and its past is not known, what
+//! lies before the log is *not yet* answered: "out of range" would have consumers jump over it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use freshet_log::{EpochEnd, Fetched, ReadError as LogReadError, TimeQuery, TimedOffset};
-use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
+use freshet_tier::{ColdBatches, ColdSpec, Manifest, Past as Source};
 use freshet_types::{LeaderEpoch, Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::glance::{Follower, Glance};
 use super::{Isolation, Partition, ReadError, Slice, TrimError};
 use crate::tiering::PastReaders;
 use crate::traffic::{RemoteTraffic, count};
@@ -65,6 +66,8 @@ struct Slot {
     is_held: AtomicBool,
     /// What has gone wrong last.
     trouble: Mutex<Option<PastTrouble>>,
+    /// What followers know.
+    glance: Arc<Glance>,
 }
 
 /// Why a past could not be kept.
@@ -102,6 +105,7 @@ impl PastSlot {
                 turn: Notify::new(),
                 is_held: AtomicBool::new(false),
                 trouble: Mutex::new(None),
+                glance: Arc::default(),
             })
         })
     }
@@ -135,7 +139,7 @@ impl PastSlot {
 /// is there for whoever reads on.
 #[derive(Debug)]
 pub struct ColdRead {
-    reading: JoinHandle<Result<ColdBatches, ColdError>>,
+    reading: JoinHandle<Result<ColdBatches, ReadError>>,
     from: Offset,
 }
 
@@ -217,6 +221,9 @@ impl Partition {
         if !self.leads() {
             return Err(TrimError::NotLeader);
         }
+        if !self.will_know_past() {
+            return Err(TrimError::NoStore);
+        }
         {
             let mut wanted = slot.wanted_start.lock();
             let earlier = if wanted.0 == epoch { wanted.1 } else { 0 };
@@ -261,11 +268,11 @@ impl Partition {
     /// First offset that may be read, of both tiers.
     ///
     /// # Errors
-    /// `PastUnknown`: not yet.
+    /// `PastUnknown`: not yet. `NoStore`: not by this broker.
     pub fn first_offset(&self) -> Result<Offset, ReadError> {
         let local_start = self.view().log_start();
         match self.past() {
-            Past::Unknown if local_start > 0 => Err(ReadError::PastUnknown),
+            Past::Unknown if local_start > 0 => Err(self.unknown_past()),
             // Before 0 there is nothing, so a new topic needs nobody's word.
             past => Ok(past.start_of_all(local_start)),
         }
@@ -293,6 +300,14 @@ impl Partition {
         self.replica.around().past_readers.is_some()
     }
 
+    /// What is said of a past that is not known. Not "not yet" where nobody will ever learn it: a human has to.
+    fn unknown_past(&self) -> ReadError {
+        match self.will_know_past() {
+            true => ReadError::PastUnknown,
+            false => ReadError::NoStore,
+        }
+    }
+
     /// Begins to read what has left the disk, for a reader with a number of its own.
     ///
     /// # Errors
@@ -313,15 +328,15 @@ impl Partition {
             start,
             end: ends.log_end,
         };
-        let past = match past {
+        let known = match past {
             Past::None => return Err(out_of_range.into()),
-            Past::Unknown => return Err(ReadError::PastUnknown),
-            Past::Known(past) => past,
+            Past::Unknown if self.leads() => return Err(self.unknown_past()),
+            Past::Unknown => None,
+            Past::Known(_) if from < start => return Err(out_of_range.into()),
+            Past::Known(past) => Some(self.source(&past)),
         };
-        if from < start {
-            return Err(out_of_range.into());
-        }
-        let readers = self.past_readers()?;
+        let readers = Arc::clone(self.past_readers()?);
+        count(self.remote_traffic(&readers), |it| &it.reads, 1);
         let spec = ColdSpec {
             from,
             max_bytes,
@@ -329,8 +344,21 @@ impl Partition {
             at_least_one,
             client,
         };
-        let reading = readers.read(self.source(&past), spec);
-        count(self.remote_traffic(readers), |it| &it.reads, 1);
+        let home = Arc::clone(&readers);
+        let reading = match known {
+            Some(source) => home.spawn(async move { Ok(readers.read_here(&source, &spec).await?) }),
+            None => {
+                let glance = Arc::clone(&self.past.get().glance);
+                let follower = Follower {
+                    readers,
+                    clock: Arc::clone(&self.replica.around().clock),
+                    partition: self.id,
+                    leader_epoch: self.leader_epoch(),
+                    log_end: ends.log_end,
+                };
+                home.spawn(async move { follower.read(&glance, spec).await })
+            }
+        };
         Ok(ColdRead { reading, from })
     }
 
@@ -348,7 +376,8 @@ impl Partition {
             Ok(batches) => batches,
             Err(_) => return Err(ReadError::PastUnknown),
         };
-        count(both, |it| &it.failed_reads, batches.is_err().into());
+        let has_failed = matches!(batches, Err(ReadError::Cold(_)));
+        count(both, |it| &it.failed_reads, has_failed.into());
         let batches = batches?;
         count(both, |it| &it.read_bytes, batches.bytes as u64);
         // The bucket has nothing from there on: records were cleaned away.
@@ -391,7 +420,7 @@ impl Partition {
 
     fn past_readers(&self) -> Result<&Arc<PastReaders>, ReadError> {
         let readers = self.replica.around().past_readers.as_ref();
-        readers.ok_or(ReadError::PastUnknown)
+        readers.ok_or(ReadError::NoStore)
     }
 
     fn source(&self, past: &KnownPast) -> Source {
@@ -412,7 +441,7 @@ impl Partition {
         let past = match self.past() {
             Past::None => return Ok(None),
             Past::Unknown if local_start == 0 => return Ok(None),
-            Past::Unknown => return Err(ReadError::PastUnknown),
+            Past::Unknown => return Err(self.unknown_past()),
             Past::Known(past) => past,
         };
         if past.manifest.log_start() >= local_start || past.manifest.segments().is_empty() {

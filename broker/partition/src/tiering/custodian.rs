@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use freshet_log::{ClosedSegment, Tiered};
 use freshet_tier::{
-    Answer, Ask, Claim, EpochStart, Manifest, Purpose, Refusal, Retention, SegmentId, Stored,
+    Answer, Ask, Claim, EpochStart, Limits, Manifest, Purpose, Refusal, Retention, SegmentId,
+    Stored,
 };
 use freshet_types::{LeaderEpoch, Offset};
 use tokio::sync::mpsc;
@@ -446,6 +447,15 @@ impl Custodian {
     ) -> Result<Stored, Trouble> {
         let id = SegmentId(self.shared.parts.rng.id());
         let (start, end) = (segment.base(), segment.end());
+        let epochs = within(&epochs(&self.partition.view().epochs()), start, end);
+        if epochs.len() > Limits::SEGMENT_EPOCHS {
+            return Err(Trouble::Again(format!(
+                "the segment from {start} has {} leader epochs, and an object {} at most: it and what follows \
+                 stay on the disk",
+                epochs.len(),
+                Limits::SEGMENT_EPOCHS
+            )));
+        }
         let begin = Ask::Begin {
             id,
             start,
@@ -457,7 +467,7 @@ impl Custodian {
             partition: Arc::clone(&self.partition),
             id,
             leader_epoch: self.tended.epoch,
-            epochs: within(&epochs(&self.partition.view().epochs()), start, end),
+            epochs,
             generation,
             spacing: self.partition.view().config().index_interval_bytes,
         };

@@ -11,6 +11,9 @@
 //! does, when it rests. The rejected way, one walk that looks and reads, would notice after weeks that an
 //! object is gone.
 //!
+//! Reads take weeks where a bucket is large, and whoever leads next knows nothing of those before: they begin at
+//! any segment, and come round. From the first one on, the last would never be read where leaders change.
+//!
 //! While the store is away a walk waits where it is. One object that a store keeps back which answers
 //! otherwise (archived, its key is locked, throttled for ever) is told and left out: what lies behind it is
 //! looked at, too.
@@ -161,6 +164,9 @@ enum Step {
     Refused(ObjectError, Place),
     /// What is there is not known yet.
     Unknown,
+    /// No segment lies behind.
+    Behind,
+    /// Nobody wants to know any more.
     End,
 }
 
@@ -169,6 +175,8 @@ struct Walk {
     depth: Depth,
     /// `None` between two walks.
     place: Option<Place>,
+    /// The offset where it began, and whether it has come round to what lies before that.
+    round: (Offset, bool),
     /// How often the custodian was asked at this place.
     tries: u32,
     /// How often in a row the store has refused what was asked.
@@ -183,6 +191,30 @@ impl Walk {
         self.place = Some(place);
         self.tries = 0;
         self.refusals = 0;
+    }
+
+    fn begin(&mut self, place: Place) {
+        self.round = match place {
+            Place::From(offset) => (offset, false),
+            Place::Strangers | Place::Manifests => (0, false),
+        };
+        self.go(place);
+    }
+
+    /// Nothing lies behind: whether something does before the beginning.
+    fn comes_round(&mut self) -> bool {
+        let comes = !self.round.1 && self.round.0 > 0;
+        if comes {
+            self.round.1 = true;
+            self.go(Place::From(0));
+        }
+        comes
+    }
+
+    /// Whether all was seen by then.
+    fn is_round(&self, place: Place) -> bool {
+        let (began, is_second) = self.round;
+        is_second && matches!(place, Place::From(offset) if offset >= began)
     }
 }
 
@@ -206,6 +238,7 @@ impl Patrol {
             Walk {
                 depth,
                 place: None,
+                round: (0, false),
                 tries: 0,
                 refusals: 0,
                 since: shared.parts.clock.monotonic().0,
@@ -308,12 +341,16 @@ impl Guard {
         loop {
             let Some(place) = walk.place else {
                 self.until_due(walk).await;
-                walk.go(match walk.depth {
+                walk.begin(match walk.depth {
                     Depth::Look => Place::Strangers,
-                    Depth::Read => Place::From(0),
+                    Depth::Read => Place::From(self.anywhere()),
                 });
                 continue;
             };
+            if walk.is_round(place) {
+                self.end(walk);
+                continue;
+            }
             let seat = self.shared.scrubs.seat(walk.depth).await;
             match self.step(walk.depth, place).await {
                 Step::To(place) => walk.go(place),
@@ -333,9 +370,22 @@ impl Guard {
                     drop(seat);
                     self.pause().await;
                 }
-                Step::End => self.end(walk),
+                Step::Behind if walk.comes_round() => {}
+                Step::Behind | Step::End => self.end(walk),
             }
         }
+    }
+
+    /// Where one of the segments begins.
+    fn anywhere(&self) -> Offset {
+        let Past::Known(past) = self.partition.past() else {
+            return 0;
+        };
+        let segments = past.manifest.segments();
+        let dice = u128::from_be_bytes(self.shared.parts.rng.id());
+        let any = usize::try_from(dice % segments.len().max(1) as u128);
+        let any = any.ok().and_then(|any| segments.get(any));
+        any.map_or(0, |segment| segment.start)
     }
 
     async fn until_due(&self, walk: &Walk) {
@@ -398,7 +448,7 @@ impl Guard {
         let segments = manifest.segments();
         let behind = segments.partition_point(|segment| segment.end <= offset);
         let Some(segment) = segments.get(behind) else {
-            return Step::End;
+            return Step::Behind;
         };
         let next = Place::From(segment.end);
         match self.check(depth, segment).await {

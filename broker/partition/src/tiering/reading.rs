@@ -110,14 +110,21 @@ impl PastReaders {
         self.reader.held_bytes()
     }
 
-    pub(crate) fn read(
+    /// Runs on the readers' thread.
+    pub(crate) fn spawn<T: Send + 'static>(
         &self,
-        past: Past,
-        spec: ColdSpec,
-    ) -> JoinHandle<Result<ColdBatches, ColdError>> {
-        let reader = self.reader.clone();
-        self.runtime
-            .spawn(async move { reader.read(&past, &spec).await })
+        reading: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(reading)
+    }
+
+    /// A read for one who is on the readers' thread.
+    pub(crate) async fn read_here(
+        &self,
+        past: &Past,
+        spec: &ColdSpec,
+    ) -> Result<ColdBatches, ColdError> {
+        self.reader.read(past, spec).await
     }
 
     /// With what a log of this partition begins that has nothing: at `least`, or a little later, where a
@@ -168,7 +175,10 @@ impl PastReaders {
 
     /// The manifest as its shard has it; none if nobody has claimed it, so that nothing is in the
     /// bucket.
-    async fn manifest(&self, at: TopicPartition) -> Result<Option<Manifest>, BeginningError> {
+    pub(crate) async fn manifest(
+        &self,
+        at: TopicPartition,
+    ) -> Result<Option<Manifest>, BeginningError> {
         let request = Request {
             partition: at,
             leader_epoch: -1,

@@ -98,6 +98,8 @@ pub(super) struct Store {
     pub(super) away: AtomicBool,
     /// What is read does not come.
     pub(super) held: AtomicBool,
+    /// What was read.
+    reads: Mutex<Vec<(String, std::ops::Range<u64>)>>,
     /// Names in a page of a listing at most; 0 for as many as are asked for.
     page: AtomicUsize,
     /// It takes segments, and nothing else.
@@ -172,6 +174,7 @@ impl Objects for Store {
             while self.held.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
+            self.reads.lock().push((key.to_owned(), range.clone()));
             self.objects.get_range(key, range).await
         })
     }

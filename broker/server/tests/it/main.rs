@@ -11,4 +11,5 @@ mod replicas;
 mod retries;
 mod rig;
 mod sessions;
+mod tiering;
 mod versions;

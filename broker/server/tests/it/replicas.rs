@@ -92,7 +92,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    fn consumer(topic: TopicId, offset: i64) -> Self {
+    pub(crate) fn consumer(topic: TopicId, offset: i64) -> Self {
         Self {
             topic,
             replica: -1,
@@ -417,7 +417,7 @@ fn a_consumer_is_sent_to_the_replica_in_its_rack() {
 }
 
 /// The end of the only partition as a consumer of this version is told it.
-fn end(raw: &mut Raw, version: i16, name: &str, timestamp: i64) -> (i16, i64) {
+pub(crate) fn end(raw: &mut Raw, version: i16, name: &str, timestamp: i64) -> (i16, i64) {
     let request = ListOffsetsRequest {
         replica_id: -1,
         topics: vec![ListOffsetsTopic {

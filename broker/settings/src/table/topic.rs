@@ -152,11 +152,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
     topic(long("local.retention.ms", "-2")).millis().at_least(-2)
         .from(&[same("log.local.retention.ms")])
         .doc("How long segments stay on local disks once they are in object storage. -2 follows \
-              `retention.ms`."),
+              `retention.ms`, and keeps all of them where `cleanup.policy` has no `delete`."),
     topic(long("local.retention.bytes", "-2")).bytes().at_least(-2)
         .from(&[same("log.local.retention.bytes")])
         .doc("How much of a partition stays on local disks once it is in object storage. -2 \
-              follows `retention.bytes`."),
+              follows `retention.bytes`, and keeps all of it where `cleanup.policy` has no `delete`."),
     topic(boolean("remote.log.copy.disable", "false"))
         .doc("Stop copying to object storage; what is there stays readable."),
     topic(boolean("remote.log.delete.on.disable", "false"))

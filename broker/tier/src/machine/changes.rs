@@ -79,8 +79,8 @@ fn check_claim(claim: &Claim, limits: &Limits) -> Result<(), Refusal> {
     if local_start == log_end {
         return Ok(());
     }
-    if epochs.len() > limits.epochs {
-        let (what, limit) = ("epochs of a log", limits.epochs);
+    if epochs.len() > limits.claimed_epochs {
+        let (what, limit) = ("epochs of a log", limits.claimed_epochs);
         return Err(Refusal::Full {
             what: what.into(),
             limit,

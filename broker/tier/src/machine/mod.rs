@@ -41,13 +41,19 @@ pub struct Limits {
     pub open: usize,
     /// Segments that one replacement may take or bring: it is one record, far below a batch's limit.
     pub replaced: usize,
-    /// Epochs of one segment.
+    /// Epochs of one segment, [`Limits::SEGMENT_EPOCHS`] at most.
     pub epochs: usize,
+    /// Epochs of a log that a claim brings, 16 bytes each, for as long as it is judged.
+    pub claimed_epochs: usize,
     /// Objects that one answer dooms.
     pub doomed: usize,
 }
 
 impl Limits {
+    /// Epochs that one segment object may have: 12 bytes each, in a footer of 64 KiB. Logs roll before they
+    /// have 1,000, but for a replica that is given more at once.
+    pub const SEGMENT_EPOCHS: usize = 4_000;
+
     /// With another grace age: an attempt has half of it.
     pub fn of_grace(grace_ms: u64) -> Self {
         Self {
@@ -65,7 +71,8 @@ impl Default for Limits {
             attempt_ms: 1_800_000,
             open: 64,
             replaced: 1_000,
-            epochs: 1_000,
+            epochs: Self::SEGMENT_EPOCHS,
+            claimed_epochs: 100_000,
             doomed: 1_000,
         }
     }

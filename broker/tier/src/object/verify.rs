@@ -11,7 +11,7 @@ use freshet_types::ErrorKind;
 use super::compose::Composed;
 use super::footer::{Footer, SectionKind};
 
-/// Longest footer that is read: far above what limits allow (1,000 epochs are 12 KB).
+/// Longest footer that is read: above what limits allow (4,000 epochs are 48 KB).
 pub(crate) const MAX_FOOTER_BYTES: u64 = 1 << 16;
 
 /// Why an object is not good.

@@ -3,7 +3,7 @@
 use freshet_types::{ErrorKind, Machine, Retry};
 
 use super::support::{HERE, Shard, epochs, id, log, stored};
-use crate::machine::{Answer, Ask, Change, Claim, Limits, Manifests, Purpose, Refusal};
+use crate::machine::{Answer, Ask, Change, Claim, Limits, Manifests, Purpose, Refusal, Stored};
 
 const HOUR: u64 = 3_600_000;
 
@@ -457,6 +457,34 @@ fn limits_hold() {
         },
     );
     assert_eq!(full.unwrap_err().kind(), ErrorKind::Busy);
+}
+
+/// As many epochs of one record each.
+fn many(epochs: usize) -> Vec<(i32, i64)> {
+    (0..).map(|at| (at, i64::from(at))).take(epochs).collect()
+}
+
+#[test]
+fn a_log_of_many_leaders_is_claimed_and_copied() {
+    let end = |epochs: usize| i64::try_from(epochs).unwrap();
+    let claim = |epochs| {
+        let claim = departing(end(epochs), &many(epochs), None);
+        Shard::new().ask(1, Ask::Claim(claim))
+    };
+    assert!(claim(100_000).is_ok());
+    assert_eq!(claim(100_001).unwrap_err().kind(), ErrorKind::Busy);
+    let commit = |count| {
+        let mut shard = Shard::new();
+        let claim = departing(end(count), &many(count), None);
+        shard.ask(9_999, Ask::Claim(claim)).unwrap();
+        let stored = Stored {
+            epochs: epochs(&many(count)),
+            ..stored(1, 0, end(count))
+        };
+        shard.append(9_999, stored)
+    };
+    assert!(commit(4_000).is_ok());
+    assert_eq!(commit(4_001).unwrap_err().kind(), ErrorKind::Busy);
 }
 
 #[test]

@@ -144,6 +144,14 @@ fn alter(machine: &MetadataMachine, resource: &AlterResource) -> Outcome<Vec<Rec
         let topics = machine.image.topics();
         let topics = topics.filter(|topic| !topic.name.is_internal());
         layers.check_default(&default, topics.map(|t| (&t.name, &*t.configs)))?;
+        layers.check_local_retention(&default)?;
+    }
+    if let ConfigResource::Broker(_) = found.resource {
+        let of = |overrides: &Overrides| Layers {
+            broker: Arc::new(overrides.clone()),
+            ..layers.clone()
+        };
+        of(&found.present).check_local_retention(&of(&after))?;
     }
     let mut records = difference(&found.resource, &found.present, &after);
     if let ConfigTarget::Broker(node) = resource.target {

@@ -1,7 +1,7 @@
 //! What has left the disk: what is told of it, how it is read, and when it goes.
 
-use freshet_log::{ReadError as LogReadError, Retained, TimeQuery};
-use freshet_tier::ColdError;
+use freshet_log::{Cleanup, ReadError as LogReadError, Retained, TimeQuery};
+use freshet_tier::{Claim, ColdError};
 
 use super::*;
 use crate::partition::{Ends, Isolation, Past, ProduceError, ReadError, Slice, TrimError};
@@ -56,12 +56,17 @@ impl Rig {
 
     /// The same broker leads in another epoch.
     pub(super) fn elect_again(&self) {
+        self.elect(NODE);
+    }
+
+    fn elect(&self, leader: NodeId) {
         let partition = self.partition();
         let image = Arc::clone(&self.image.borrow());
         let topic = image.topic("t").expect("created");
         let (_, state) = topic.iter().next().expect("one partition");
         let mut state = freshet_metadata::Partition::clone(state);
         state.leader_epoch = partition.leader_epoch() + 1;
+        state.leader = Some(leader);
         let turn = partition.begin(&state, 1).expect("room");
         let turn = turn.expect("another epoch");
         let stand = tokio::task::block_in_place(|| partition.finish(turn));
@@ -167,6 +172,30 @@ async fn what_has_left_the_disk_is_read_from_the_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_compacted_topic_has_in_the_bucket_leaves_the_disk_and_is_kept() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    rig.configure(|config| {
+        config.cleanup = Cleanup {
+            delete: false,
+            compact: true,
+        };
+        config.retention_bytes = Some(0);
+        config.retention_ms = Some(0);
+    });
+    rig.keeps_nothing_here();
+    for _ in 0..50 {
+        rig.retain().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.partition().ends().local_start, end, "the disk is free");
+    assert_eq!(rig.partition().first_offset(), Ok(0), "nothing is deleted");
+    assert!(rig.cold_read(0).await.is_ok());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_leaves_the_disk_that_no_manifest_in_the_bucket_names() {
     let rig = Rig::new();
     rig.store.away.store(true, Ordering::Relaxed);
@@ -232,6 +261,49 @@ async fn a_leader_that_does_not_know_its_past_says_so() {
     assert_eq!(partition.first_offset(), Ok(0));
     assert_eq!(partition.ends().local_start, end);
     assert!(rig.cold_read(0).await.is_ok());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_reads_what_has_left_the_disks_by_what_the_shard_says() {
+    let rig = Rig::new();
+    let end = rig.away(3).await;
+    assert!(rig.partition().trim(3).await.is_ok());
+    let led = rig.cold_read(3).await.expect("it leads");
+    rig.elect(NodeId(2));
+    assert!(!rig.partition().leads());
+    let read = rig.cold_read(3).await.map(|_| ());
+    assert_eq!(
+        read,
+        Err(ReadError::PastUnknown),
+        "its leader knows no more"
+    );
+    rig.say(Ask::Claim(Claim {
+        log_start: 0,
+        local_start: end,
+        log_end: end,
+        epochs: Vec::new(),
+        unclean: None,
+    }));
+    // Nobody asks all the time.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    rig.door.loses.store(1, Ordering::Relaxed);
+    let read = rig.cold_read(3).await.map(|_| ());
+    assert_eq!(read, Err(ReadError::PastUnknown), "nobody says");
+    rig.door.loses.store(0, Ordering::Relaxed);
+    let asked = || rig.door.asked.load(Ordering::Relaxed);
+    let before = asked();
+    let followed = rig.cold_read(3).await.expect("it is told");
+    assert_eq!(followed.fetched.into_one(), led.fetched.into_one());
+    let gone = LogReadError::OutOfRange {
+        offset: 0,
+        start: 3,
+        end,
+    };
+    let read = rig.cold_read(0).await.map(|_| ());
+    assert_eq!(read, Err(ReadError::Log(gone)), "it was deleted");
+    assert!(rig.cold_read(end - 1).await.is_ok());
+    assert_eq!(asked(), before + 1, "that is believed for a while");
     rig.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! What lies in the bucket and is looked after: strangers go, damage is told, and mended from the disk.
 
-use freshet_tier::{EpochStart, Purpose, Segment, SegmentId, Stored, newest_manifest};
+use freshet_tier::{
+    EpochStart, Purpose, SectionKind, Segment, SegmentId, Stored, check_named, newest_manifest,
+};
 
 use super::*;
 
@@ -81,7 +83,7 @@ impl Rig {
         bytes
     }
 
-    fn say(&self, ask: Ask) {
+    pub(super) fn say(&self, ask: Ask) {
         let said = self.door.say(Request {
             partition: AT,
             leader_epoch: self.partition().leader_epoch(),
@@ -594,6 +596,54 @@ async fn nobody_waits_for_a_scrub_under_way() {
     rig.scrub.rate.store(u64::MAX, Ordering::Relaxed);
     rig.until_scrubbed("done", |scrub| of(&scrub.reads) > 0)
         .await;
+    rig.stop().await;
+}
+
+/// Numbers of segments in the order in which all their bytes were read, by each of so many leaders.
+async fn read_by_leaders(rig: &Rig, end: Offset, leaders: usize) -> Vec<Vec<usize>> {
+    let manifest = rig.tiered(end).await;
+    let mut batches = Vec::new();
+    for segment in manifest.segments() {
+        let key = rig.key(segment);
+        let footer = check_named(&rig.store.objects, &key, AT, segment).await;
+        let sections = footer.expect("whole").sections;
+        let section = sections
+            .into_iter()
+            .find(|it| it.kind == SectionKind::Batches);
+        batches.push((key, section.expect("records").range));
+    }
+    let mut read = Vec::new();
+    for _ in 0..leaders {
+        rig.scrub.rate.store(0, Ordering::Relaxed);
+        rig.elect_again();
+        rig.store.reads.lock().clear();
+        let before = of(&rig.scrub().reads);
+        rig.scrubs_at(u64::MAX);
+        let all = before + batches.len() as u64;
+        rig.until_scrubbed("read", |scrub| of(&scrub.reads) >= all)
+            .await;
+        let reads = rig.store.reads.lock();
+        let numbers = reads
+            .iter()
+            .filter_map(|read| batches.iter().position(|it| it == read));
+        read.push(numbers.take(batches.len()).collect());
+    }
+    read
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_begin_anywhere_and_come_round() {
+    let rig = Rig::new();
+    let end = rig.away(5).await;
+    let mut begun = std::collections::BTreeSet::new();
+    for read in read_by_leaders(&rig, end, 30).await {
+        let from = *read.first().expect("it reads");
+        begun.insert(from);
+        let round: Vec<_> = (0..5).map(|n| (from + n) % 5).collect();
+        assert_eq!(read, round);
+    }
+    // By chance alone once in 10^10.
+    assert!(begun.len() > 2, "{begun:?}");
     rig.stop().await;
 }
 

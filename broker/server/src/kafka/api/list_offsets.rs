@@ -148,7 +148,7 @@ async fn find(
         }
         EARLIEST => match partition.first_offset() {
             Ok(offset) => Ok(at(&partition, offset)),
-            Err(_) => Err(not_yet(call)),
+            Err(error) => Err(code(call, &error)),
         },
         EARLIEST_LOCAL => Ok(at(&partition, partition.ends().local_start)),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => {
@@ -206,6 +206,13 @@ fn not_yet(call: &Call) -> ErrorCode {
     }
 }
 
+fn code(call: &Call, error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::PastUnknown => not_yet(call),
+        error => error.code(),
+    }
+}
+
 /// The last offset in object storage, or the first that is not there; none where nothing goes there.
 fn tiered(partition: &Partition, is_tiered: bool) -> Result<Option<Offset>, ()> {
     let manifest = match partition.past() {
@@ -243,10 +250,7 @@ async fn by_time(
     let found = partition
         .find_time(query, isolation, call.origin.client())
         .await
-        .map_err(|error| match error {
-            ReadError::PastUnknown => not_yet(call),
-            error => error.code(),
-        })?;
+        .map_err(|error| code(call, &error))?;
     Ok(found.map_or(NOTHING, |found| Found {
         offset: found.offset,
         timestamp: found.timestamp.0,

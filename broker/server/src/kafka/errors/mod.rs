@@ -109,7 +109,7 @@ impl Coded for ReadError {
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
             // Clients look for another leader, and come again.
-            Self::Damaged(_) => ErrorCode::KafkaStorageError,
+            Self::Damaged(_) | Self::NoStore => ErrorCode::KafkaStorageError,
             Self::PastUnknown => ErrorCode::OffsetNotAvailable,
             Self::Cold(error) => error.code(),
             Self::Log(error) => error.code(),
@@ -149,6 +149,7 @@ impl Coded for TrimError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            Self::NoStore => ErrorCode::KafkaStorageError,
             Self::Busy(_) => ErrorCode::RequestTimedOut,
             Self::Log(error) => error.code(),
         }

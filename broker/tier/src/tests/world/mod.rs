@@ -45,6 +45,7 @@ const LIMITS: Limits = Limits {
     open: 8,
     replaced: 8,
     epochs: 64,
+    claimed_epochs: 64,
     doomed: 16,
 };
 

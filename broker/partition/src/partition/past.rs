@@ -185,6 +185,18 @@ impl Partition {
         }
     }
 
+    /// Whether this leader lacks its past: what is in the bucket only can neither be read nor be copied on from
+    /// until it is claimed. For moments that is so after each election.
+    pub fn lacks_past(&self) -> bool {
+        self.leads() && matches!(self.past(), Past::Unknown)
+    }
+
+    /// Whether the latest try of this leader to keep its past has failed, whatever in it went wrong.
+    pub fn is_past_failing(&self) -> bool {
+        let is_at_it = self.leads() && !matches!(self.past(), Past::None);
+        is_at_it && self.past_trouble().is_some_and(|trouble| !trouble.is_over)
+    }
+
     /// What has gone wrong last.
     pub(super) fn past_trouble(&self) -> Option<PastTrouble> {
         self.past.0.get()?.trouble.lock().clone()
@@ -371,15 +383,16 @@ impl Partition {
         Ok(Slice { fetched, ends })
     }
 
-    /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes.
+    /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes. While a
+    /// leader does not know what is there it is all that its disk has; followers have none.
     pub fn copy_lag(&self) -> (u64, u64) {
-        let Past::Known(past) = self.past() else {
-            return (0, 0);
+        let copied_end = match self.past() {
+            Past::Known(past) => past.manifest.remote_end(),
+            Past::Unknown if self.leads() => self.view().log_start(),
+            Past::None | Past::Unknown => return (0, 0),
         };
         let committed = self.replica.high_watermark();
-        let due = self
-            .view()
-            .closed_segments(past.manifest.remote_end(), committed);
+        let due = self.view().closed_segments(copied_end, committed);
         let bytes = due.iter().map(|segment| segment.size_bytes()).sum();
         (due.len() as u64, bytes)
     }

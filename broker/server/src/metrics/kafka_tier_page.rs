@@ -105,6 +105,7 @@ mod tests {
             delete_lag_segments: n + 3,
             metadata_count: n + 4,
             traffic,
+            ..Row::default()
         }
     }
 

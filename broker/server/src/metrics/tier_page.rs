@@ -27,6 +27,10 @@ pub(super) struct Row {
     pub(super) delete_lag_segments: u64,
     /// Objects that manifests tell of: named, being uploaded, to be deleted.
     pub(super) metadata_count: u64,
+    /// Partitions whose manifest is not known to their leader.
+    pub(super) unknown_partitions: u64,
+    /// Partitions whose leader has failed at its latest try.
+    pub(super) failing_partitions: u64,
     /// What was done for it, since the first of its partitions came here.
     pub(super) traffic: Arc<Traffic>,
 }
@@ -239,14 +243,16 @@ fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
         let row = rows.entry(partition.name().topic.to_string()).or_default();
         // The same for all partitions of a topic.
         row.traffic = Arc::clone(partition.traffic());
-        let Past::Known(past) = past else { continue };
         let (segments, bytes) = partition.copy_lag();
+        row.lag_segments += segments;
+        row.lag_bytes += bytes;
+        row.unknown_partitions += u64::from(partition.lacks_past());
+        row.failing_partitions += u64::from(partition.is_past_failing());
+        let Past::Known(past) = past else { continue };
         let manifest = &past.manifest;
         let unnamed = manifest.unnamed().len();
         let objects = manifest.segments().len() + manifest.open().len() + unnamed;
         row.size_bytes += manifest.size_bytes();
-        row.lag_segments += segments;
-        row.lag_bytes += bytes;
         row.delete_lag_segments += unnamed as u64;
         row.metadata_count += objects as u64;
     }
@@ -268,12 +274,12 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
     );
     family(
         "copy_lag_bytes",
-        "Bytes of closed segments that are not copied yet.",
+        "Bytes of closed segments that are not copied yet, as far as their leaders know.",
         |r| r.lag_bytes,
     );
     family(
         "copy_lag_segments",
-        "Closed segments that are not copied yet.",
+        "Closed segments that are not copied yet, as far as their leaders know.",
         |r| r.lag_segments,
     );
     family(
@@ -285,6 +291,16 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
         "log_metadata_count",
         "Objects that manifests tell of: those with records, being uploaded, or to be deleted.",
         |r| r.metadata_count,
+    );
+    family(
+        "unknown_partitions",
+        "Partitions led here whose manifest is not known: what is in the bucket only cannot be read, and nothing is copied.",
+        |r| r.unknown_partitions,
+    );
+    family(
+        "failing_partitions",
+        "Partitions led here whose latest try to claim, copy, export or collect has failed.",
+        |r| r.failing_partitions,
     );
 }
 
@@ -374,6 +390,8 @@ mod tests {
             lag_segments: 3,
             delete_lag_segments: 4,
             metadata_count: 5,
+            unknown_partitions: 6,
+            failing_partitions: 7,
             ..Row::default()
         };
         let rest = || Row::default();
@@ -389,6 +407,8 @@ mod tests {
             "freshet_remote_copy_lag_segments{topic=\"b\"} 0",
             "freshet_remote_delete_lag_segments{topic=\"a\"} 4",
             "freshet_remote_log_metadata_count{topic=\"a\"} 5",
+            "freshet_remote_unknown_partitions{topic=\"a\"} 6",
+            "freshet_remote_failing_partitions{topic=\"a\"} 7",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

@@ -51,6 +51,16 @@ const HEALTH: &[Panel] = &[
         queries: &[("sum(freshet_remote_damaged_objects{@})", "damaged")],
     },
     Panel {
+        title: "Partitions in trouble",
+        about: "Partitions whose leaders do not know what is in the bucket, and those whose latest try has failed.",
+        unit: "short",
+        show: Show::Zero,
+        queries: &[
+            ("sum(freshet_remote_unknown_partitions{@})", "not known"),
+            ("sum(freshet_remote_failing_partitions{@})", "failing"),
+        ],
+    },
+    Panel {
         title: "Copies that failed",
         about: "In the last hour. They are tried again.",
         unit: "short",

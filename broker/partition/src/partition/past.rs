@@ -65,6 +65,8 @@ struct Slot {
     is_held: AtomicBool,
     /// What has gone wrong last.
     trouble: Mutex<Option<PastTrouble>>,
+    /// When all that is in the bucket was looked at last.
+    looked_through: Mutex<Option<Timestamp>>,
 }
 
 /// Why a past could not be kept.
@@ -102,6 +104,7 @@ impl PastSlot {
                 turn: Notify::new(),
                 is_held: AtomicBool::new(false),
                 trouble: Mutex::new(None),
+                looked_through: Mutex::new(None),
             })
         })
     }
@@ -195,6 +198,20 @@ impl Partition {
     pub fn is_past_failing(&self) -> bool {
         let is_at_it = self.leads() && !matches!(self.past(), Past::None);
         is_at_it && self.past_trouble().is_some_and(|trouble| !trouble.is_over)
+    }
+
+    /// A walk has come to its end, or a leader begins with walks.
+    pub(crate) fn is_looked_through(&self, at: Timestamp) {
+        *self.past.get().looked_through.lock() = Some(at);
+    }
+
+    /// When this leader has looked at all that is in the bucket of it last, wall clock; when it began to
+    /// lead, if it has not come to that. `None` where nothing is to be looked at.
+    pub fn looked_through(&self) -> Option<Timestamp> {
+        if !self.leads() || matches!(self.past(), Past::None) {
+            return None;
+        }
+        *self.past.0.get()?.looked_through.lock()
     }
 
     /// What has gone wrong last.

@@ -82,8 +82,10 @@ pub struct CopyCounts {
 /// What was seen to that nobody asked for. All but one only grow.
 #[derive(Debug, Default)]
 pub struct ScrubCounts {
-    /// Walks through all that is in the bucket of a partition.
+    /// Walks that looked at all that is in the bucket of a partition.
     pub walks: AtomicU64,
+    /// Walks that read all of it back.
+    pub read_walks: AtomicU64,
     /// Segments whose objects were looked at.
     pub looks: AtomicU64,
     /// Segments whose objects were read back.

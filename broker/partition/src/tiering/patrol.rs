@@ -25,7 +25,7 @@ use freshet_env::objects::{Listing, ObjectError, ObjectFailure};
 use freshet_tier::{
     Manifest, ObjectName, Segment, SegmentId, VerifyError, check_bytes, check_exported, check_named,
 };
-use freshet_types::{ErrorKind, Offset};
+use freshet_types::{ErrorKind, Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep;
@@ -213,6 +213,8 @@ impl Patrol {
             }
         };
         let (looks, reads) = (walk(Depth::Look), walk(Depth::Read));
+        // Who leads since today has not missed yesterday's walk.
+        partition.is_looked_through(shared.parts.clock.wall());
         let guard = Guard {
             shared: Arc::clone(shared),
             partition: Arc::clone(partition),
@@ -295,6 +297,10 @@ impl Guard {
         &self.shared.parts.counts.scrub
     }
 
+    fn wall(&self) -> Timestamp {
+        self.shared.parts.clock.wall()
+    }
+
     fn is_wanted(&self, depth: Depth) -> bool {
         depth == Depth::Look || (self.shared.parts.pace)().scrub_bytes_per_second > 0
     }
@@ -369,7 +375,14 @@ impl Guard {
             };
             self.told.retain(|told, _| is_named(told));
         }
-        self.counts().walks.fetch_add(1, Ordering::Relaxed);
+        let walks = match walk.depth {
+            Depth::Look => {
+                self.partition.is_looked_through(self.wall());
+                &self.counts().walks
+            }
+            Depth::Read => &self.counts().read_walks,
+        };
+        walks.fetch_add(1, Ordering::Relaxed);
         walk.place = None;
         walk.since = self.shared.parts.clock.monotonic().0;
         let whole = self.shared.jittered(Duration::from_secs(1));

@@ -12,6 +12,8 @@ use freshet_partition::{
     Partition, Past, PastReaders, ScrubCounts, Traffic,
 };
 
+use freshet_types::Timestamp;
+
 use crate::metrics::exposition::{head, line, sample};
 use crate::metrics::partition_page::SHOWN;
 use crate::metrics::{kafka_tier_page, signed};
@@ -42,7 +44,10 @@ pub(super) fn render(partitions: &Directory) -> String {
         counters(&mut page, readers);
         times(&mut page, readers.copies());
         load(&mut page, readers.load());
-        let rows = rows(partitions.all());
+        let open = partitions.all();
+        let looked = open.iter().filter_map(|it| it.looked_through());
+        oldest_look(&mut page, looked.min());
+        let rows = rows(open);
         topics(&mut page, &rows, SHOWN);
         kafka_tier_page::render(&mut page, readers.copies(), &rows, SHOWN);
     }
@@ -218,9 +223,10 @@ fn cached(disk: &DiskCounters) -> [Counted<'_>; 7] {
 }
 
 #[rustfmt::skip]
-fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 10] {
+fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 11] {
     [
-        ("scrub_walks", "Walks through all objects of a partition.", &scrub.walks),
+        ("scrub_walks", "Walks that looked at all objects of a partition.", &scrub.walks),
+        ("scrub_read_walks", "Walks that read all objects of a partition back.", &scrub.read_walks),
         ("scrub_segments", "Segments whose objects were looked at.", &scrub.looks),
         ("scrub_read_segments", "Segments whose objects were read back.", &scrub.reads),
         ("scrub_bytes", "Bytes that were read back.", &scrub.read_bytes),
@@ -231,6 +237,15 @@ fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 10] {
         ("swept_objects", "Objects that nobody knew and that were to be deleted.", &scrub.swept),
         ("manifest_deletes", "Old manifests deleted.", &scrub.old_manifests),
     ]
+}
+
+fn oldest_look(page: &mut String, at: Option<Timestamp>) {
+    let name = "freshet_remote_scrub_oldest_look_timestamp_seconds";
+    let help = "When the partition led here whose objects were not looked at for longest was looked at last, or led.";
+    head(page, name, help, "gauge");
+    if let Some(at) = at {
+        line(page, &format!("{name} {}", at.0 / 1000));
+    }
 }
 
 fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
@@ -323,6 +338,16 @@ mod tests {
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }
+    }
+
+    #[test]
+    fn the_oldest_look_has_its_line_once_there_is_one() {
+        let mut page = String::new();
+        oldest_look(&mut page, None);
+        assert!(page.lines().all(|line| line.starts_with('#')), "{page}");
+        oldest_look(&mut page, Some(Timestamp(1_700_000_000_900)));
+        let expected = "freshet_remote_scrub_oldest_look_timestamp_seconds 1700000000";
+        assert!(page.lines().any(|line| line == expected), "{page}");
     }
 
     #[test]

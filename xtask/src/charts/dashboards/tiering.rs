@@ -419,13 +419,19 @@ const CARE: &[Panel] = &[
     },
     Panel {
         title: "Walks",
-        about: "Walks through all objects of a partition, in the last day. None in days: the bucket is away, or the rate too low.",
+        about: "Walks through all objects of a partition, in the last day. None that look in days: the bucket is away. None that read back: the rate is too low, or 0.",
         unit: "short",
         show: Show::Lines,
-        queries: &[(
-            "sum by (pod) (increase(freshet_remote_scrub_walks_total{@}[1d]))",
-            "{{pod}}",
-        )],
+        queries: &[
+            (
+                "sum(increase(freshet_remote_scrub_walks_total{@}[1d]))",
+                "look",
+            ),
+            (
+                "sum(increase(freshet_remote_scrub_read_walks_total{@}[1d]))",
+                "read back",
+            ),
+        ],
     },
     Panel {
         title: "Read back",

@@ -2,6 +2,7 @@
 
 mod kept;
 mod pause;
+mod restore_plan;
 pub(crate) mod source;
 pub(crate) mod status;
 mod verify;
@@ -13,9 +14,6 @@ use clap::Subcommand;
 use crate::Context;
 
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
-What a new cluster would have back from a bucket, and what is lost, is shown by
-  freshet cluster restore --from s3://bucket/prefix --dry-run")]
 pub(crate) enum Command {
     /// Show what of topics is in object storage, on disks, and not copied yet; and what goes wrong.
     Status(status::Status),
@@ -23,6 +21,8 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Copy a paused topic again.
     Resume(pause::Resume),
+    /// Show what this cluster would have back from a bucket, and what is lost; changes nothing.
+    RestorePlan(restore_plan::RestorePlan),
     #[command(flatten)]
     Alone(Alone),
 }
@@ -41,6 +41,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Status(args) => status::run(context, args).await,
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
+        Command::RestorePlan(args) => restore_plan::run(context, args).await,
         Command::Alone(command) => run_alone(context.output, context.patience, command).await,
     }
 }

@@ -271,7 +271,7 @@ impl Partition {
 
     /// What is below may leave this disk, if retention says so. Followers of a topic that tiers do as
     /// their leaders did: they do not know what is in the bucket.
-    pub(super) fn disposable_end(&self) -> Offset {
+    pub(crate) fn disposable_end(&self) -> Offset {
         let committed = self.deletable_end();
         match self.past() {
             Past::None => committed,

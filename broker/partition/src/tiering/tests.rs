@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 mod adoption;
 mod burial;
 mod copies;
+mod local;
 mod past;
 mod scrub;
 mod seats;

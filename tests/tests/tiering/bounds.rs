@@ -10,6 +10,8 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
         ("remote.log.manager.copy.max.bytes.per.second", RATE),
         ("remote.log.manager.fetch.max.bytes.per.second", RATE),
         ("freshet.remote.garbage.grace.ms", "1000"),
+        // A fetch of a MiB that comes within a second waits in vain.
+        ("remote.fetch.max.wait.ms", "100"),
     ];
     let broker = broker_with(place, &set)?;
     let mut raw = Raw::connect(broker.bootstrap())?;
@@ -43,6 +45,12 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
     ensure!(
         count >= 1.0 && (0.2..60.0).contains(&seconds),
         "{count} reads, {seconds} s"
+    );
+    let late = counted(&broker, "freshet_remote_read_expired_total")?;
+    let kafkas_name = "kafka_server_delayedremotefetchmetrics_expires_total";
+    ensure!(
+        late >= 1 && counted(&broker, kafkas_name)? == late,
+        "{late} reads came late"
     );
     ensure!(
         kafkas(&broker, "remotedeleterequests_total")? == 0,

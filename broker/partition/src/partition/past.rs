@@ -400,6 +400,20 @@ impl Partition {
         Ok(Slice { fetched, ends })
     }
 
+    /// A fetch has waited for a cold read as long as it may, and goes without. What comes late is there for the next.
+    pub fn cold_read_expired(&self) {
+        if let Ok(readers) = self.past_readers() {
+            count(self.remote_traffic(readers), |it| &it.expired_reads, 1);
+        }
+    }
+
+    /// A lookup has waited for object storage as long as it may.
+    pub fn lookup_expired(&self) {
+        if let Ok(readers) = self.past_readers() {
+            count(self.remote_traffic(readers), |it| &it.expired_lookups, 1);
+        }
+    }
+
     /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes. While a
     /// leader does not know what is there it is all that its disk has; followers have none.
     pub fn copy_lag(&self) -> (u64, u64) {

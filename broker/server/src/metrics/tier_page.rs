@@ -8,15 +8,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use freshet_env::objects::{RequestCounts, RequestKind};
 use freshet_partition::{
-    CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes, GateLoad,
-    Partition, Past, PastReaders, ScrubCounts, Traffic,
+    CopierLoad, CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes,
+    GateLoad, Partition, Past, PastReaders, ScrubCounts, Traffic,
 };
 
 use freshet_types::Timestamp;
 
 use crate::metrics::exposition::{head, line, sample};
 use crate::metrics::partition_page::SHOWN;
-use crate::metrics::{kafka_tier_page, signed};
+use crate::metrics::{kafka_pools_page, kafka_tier_page, signed};
 
 /// What of one topic is in the bucket, or should be, of the partitions that are led here; and what was done for
 /// all that are here.
@@ -44,12 +44,14 @@ pub(super) fn render(partitions: &Directory) -> String {
         counters(&mut page, readers);
         times(&mut page, readers.copies());
         load(&mut page, readers.load());
+        copiers(&mut page, &readers.copies().copiers);
         let open = partitions.all();
         let looked = open.iter().filter_map(|it| it.looked_through());
         oldest_look(&mut page, looked.min());
         let rows = rows(open);
         topics(&mut page, &rows, SHOWN);
         kafka_tier_page::render(&mut page, readers.copies(), &rows, SHOWN);
+        kafka_pools_page::render(&mut page, readers.load(), readers.copies());
     }
     page
 }
@@ -143,6 +145,21 @@ fn load(page: &mut String, load: GateLoad) {
     );
 }
 
+fn copiers(page: &mut String, load: &CopierLoad) {
+    for (name, help, value) in [
+        (
+            "places",
+            "Segments that may be copied at a time; 0 before any was.",
+            &load.places,
+        ),
+        ("busy", "Segments that are.", &load.busy),
+    ] {
+        let name = format!("freshet_remote_copier_{name}");
+        head(page, &name, help, "gauge");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
+    }
+}
+
 fn asked(page: &mut String, counts: &RequestCounts) {
     let name = "freshet_remote_requests_total";
     let help = "Requests made to the store, each try and each part, for whatever reason.";
@@ -181,7 +198,7 @@ fn disk_cache(page: &mut String, counters: &DiskCounters, held_bytes: u64) {
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
-fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22] {
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 24] {
     let done = &copies.traffic;
     [
         ("copy_requests", "Segments that were to be copied.", &done.copies),
@@ -198,6 +215,8 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22]
         ("fetch_damaged", "Ranges that were not what had been stored.", &reads.damaged),
         ("read_requests", "Reads of partitions' old records.", &done.reads),
         ("read_errors", "Of these, those that failed.", &done.failed_reads),
+        ("read_expired", "Reads that a fetch waited for in vain, for remote.fetch.max.wait.ms.", &done.expired_reads),
+        ("lookup_expired", "Lookups that ListOffsets waited for in vain, for remote.list.offsets.request.timeout.ms.", &done.expired_lookups),
         ("aux_state_builds", "Times that a log that begins anew asked for what is before it.", &done.beginnings),
         ("aux_state_build_errors", "Of these, those that were not answered, and were asked again.", &done.failed_beginnings),
         ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),

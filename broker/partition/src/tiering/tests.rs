@@ -23,6 +23,7 @@ use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Tim
 use tokio::sync::oneshot;
 
 mod adoption;
+mod again;
 mod burial;
 mod copies;
 mod local;
@@ -59,6 +60,8 @@ struct Door {
     asked: AtomicU64,
     /// Every so many answers are lost; 0 for none.
     loses: AtomicU64,
+    /// Nobody hears what is asked.
+    away: AtomicBool,
 }
 
 impl Door {
@@ -78,6 +81,10 @@ impl Door {
 
 impl ManifestDoor for Door {
     fn ask(&self, request: Request) -> ManifestWait<'_, Unanswered> {
+        if self.away.load(Ordering::Relaxed) {
+            let why = "it is away".to_owned();
+            return Box::pin(async { Err(Unanswered { why }) });
+        }
         let said = self.say(request);
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let loses = self.loses.load(Ordering::Relaxed);
@@ -428,6 +435,7 @@ impl Rig {
             now: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             loses: AtomicU64::new(0),
+            away: AtomicBool::new(false),
         });
         let manifests: Arc<dyn ManifestDoor> = match shards {
             Some(shards) => Arc::new(Here(Arc::clone(shards))),

@@ -4,6 +4,8 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "tiering/again.rs"]
+mod again;
 #[path = "tiering/bounds.rs"]
 mod bounds;
 #[path = "tiering/by_default.rs"]
@@ -84,7 +86,7 @@ fn main() -> ExitCode {
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
-const ALONE: [(&str, Alone); 9] = [
+const ALONE: [(&str, Alone); 10] = [
     ("closed_segments_are_copied_as_they_are", copied),
     ("copying_is_watched_paused_and_resumed", commanded),
     ("metrics_have_kafkas_names_and_move", measured),
@@ -96,6 +98,10 @@ const ALONE: [(&str, Alone); 9] = [
     ),
     ("deleted_topics_leave_what_they_say", kept::kept),
     ("a_whole_cluster_tiers_by_its_default", by_default::switched),
+    (
+        "what_is_switched_off_goes_and_comes_again_when_it_is_on",
+        again::switched,
+    ),
     (
         "the_bucket_of_another_cluster_is_refused",
         strangers::refused,

@@ -12,6 +12,8 @@ mod bounds;
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/offsets.rs"]
+mod offsets;
 #[path = "tiering/strangers.rs"]
 mod strangers;
 #[path = "tiering/together.rs"]
@@ -50,6 +52,12 @@ fn main() -> ExitCode {
     for (name, body) in ALONE {
         on_both(&mut suite, name, kafka(), body);
     }
+    on_both(
+        &mut suite,
+        "kafkas_own_tool_is_told_where_tiers_begin_and_end",
+        kafka().or_else(|| Client::Java.missing()),
+        offsets::told_to_everybody,
+    );
     // librdkafka writes, and Java reads or gives orders.
     let needed = [Client::Java, Client::Librdkafka];
     let peers = kafka().or_else(|| needed.into_iter().find_map(Client::missing));

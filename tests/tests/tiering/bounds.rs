@@ -1,5 +1,7 @@
 //! What the bounds for copies and reads hold up is timed, and deletions are counted by topic.
 
+use freshet_tests::fetch_request;
+
 use super::*;
 
 /// Bytes a second, either way.
@@ -10,7 +12,7 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
         ("remote.log.manager.copy.max.bytes.per.second", RATE),
         ("remote.log.manager.fetch.max.bytes.per.second", RATE),
         ("freshet.remote.garbage.grace.ms", "1000"),
-        // A fetch of a MiB that comes within a second waits in vain.
+        // What comes within a second comes too late.
         ("remote.fetch.max.wait.ms", "100"),
     ];
     let broker = broker_with(place, &set)?;
@@ -40,6 +42,12 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
         "{count} copies, {seconds} s"
     );
     ensure!(held_up("fetch", "count")? == 0.0, "nobody has read");
+    // Who wants something at least waits for it, as long as it may.
+    for from in [0, away / 2, away - 1] {
+        let mut request = fetch_request("t", from, 4 << 20);
+        (request.max_wait_ms, request.min_bytes) = (500, 1);
+        raw.call(12, &request)?;
+    }
     replay(&mut raw, "t", away)?;
     let (count, seconds) = (held_up("fetch", "count")?, held_up("fetch", "sum")?);
     ensure!(

@@ -32,6 +32,8 @@ use freshet_tests::{
     enter, eventually, freshet_command, get, missing_for_all_clients, missing_for_buckets,
     missing_for_trials, now_ms, run,
 };
+use freshet_wire::MetadataRequest;
+use freshet_wire::metadata::MetadataRequestTopic;
 use serde_json::json;
 
 const INVALID_CONFIG: i16 = 40;
@@ -771,6 +773,7 @@ fn taken_over(place: &mut Place) -> Result<()> {
         let mut raw = cluster.connect(leader)?;
         let end = produce(&mut raw, "t", 20)?;
         lengths.push(await_copies(&mut raw, "t", place, end)?);
+        manifests_are_safe(&mut raw)?;
         cluster.node(leader).kill()?;
         eventually(PATIENCE, || {
             let next = cluster.leader("t", 0)?;
@@ -780,6 +783,24 @@ fn taken_over(place: &mut Place) -> Result<()> {
         cluster.node(leader).start()?;
     }
     ensure!(lengths.is_sorted_by(|a, b| a < b), "{lengths:?} segments");
+    Ok(())
+}
+
+/// By default three brokers have each manifest, and two must have stored a change (`rlmm.config.*`).
+fn manifests_are_safe(raw: &mut Raw) -> Result<()> {
+    let topic = "__remote_log_metadata";
+    let told = raw.latest(&MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some(topic.to_owned()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    })?;
+    let partitions = told.topics.into_iter().flat_map(|it| it.partitions);
+    let replicas: Vec<usize> = partitions.map(|it| it.replica_nodes.len()).collect();
+    ensure!(replicas == [3; 50], "{replicas:?}");
+    let in_sync = by_default::value(raw, topic, "min.insync.replicas")?;
+    ensure!(in_sync == "2", "{in_sync}");
     Ok(())
 }
 

@@ -366,25 +366,67 @@ fn manifests_topic(
             true => i16::try_from(image.borrow().brokers().count()).unwrap_or(i16::MAX),
             false => i16::MAX,
         };
-        let copies = tier.metadata_replication_factor.min(most);
-        let in_sync = tier
-            .metadata_min_insync_replicas
-            .min(copies.unsigned_abs().into());
-        let config = |name: &str, value: String| (name.to_owned(), Some(value));
-        NewTopic {
-            name: MANIFESTS_TOPIC.to_owned(),
-            id: TopicId(rng.id()),
-            partitions: tier.metadata_partitions,
-            replication_factor: copies,
-            assignments: Vec::new(),
-            configs: vec![
-                // Its machines sum it up and trim it themselves.
-                config("cleanup.policy", "delete".to_owned()),
-                config("retention.ms", "-1".to_owned()),
-                config("retention.bytes", "-1".to_owned()),
-                config("compression.type", "producer".to_owned()),
-                config("min.insync.replicas", in_sync.to_string()),
-            ],
-        }
+        new_manifests_topic(&tier, most, TopicId(rng.id()))
     })
+}
+
+/// As `rlmm.config.*` says, with `most` copies at most.
+fn new_manifests_topic(tier: &TierSettings, most: i16, id: TopicId) -> NewTopic {
+    let copies = tier.metadata_replication_factor.min(most);
+    let in_sync = tier
+        .metadata_min_insync_replicas
+        .min(copies.unsigned_abs().into());
+    let config = |name: &str, value: String| (name.to_owned(), Some(value));
+    NewTopic {
+        name: MANIFESTS_TOPIC.to_owned(),
+        id,
+        partitions: tier.metadata_partitions,
+        replication_factor: copies,
+        assignments: Vec::new(),
+        configs: vec![
+            // Its machines sum it up and trim it themselves.
+            config("cleanup.policy", "delete".to_owned()),
+            config("retention.ms", "-1".to_owned()),
+            config("retention.bytes", "-1".to_owned()),
+            config("compression.type", "producer".to_owned()),
+            config("min.insync.replicas", in_sync.to_string()),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_settings::StaticSettingsBuilder;
+
+    use super::*;
+
+    /// Partitions, replicas and `min.insync.replicas`.
+    fn topic(set: &[&str], most: i16) -> (i32, i16, Option<String>) {
+        let mut settings = StaticSettingsBuilder::default();
+        for name in set {
+            let name = format!("rlmm.config.remote.log.metadata.topic.{name}");
+            settings = settings.set(&name).expect("declared");
+        }
+        let (statics, _) = settings.finish().expect("settings that agree");
+        let tier = Layers::of(Arc::new(statics)).tier();
+        let topic = new_manifests_topic(&tier, most, TopicId([1; 16]));
+        assert_eq!(topic.name, MANIFESTS_TOPIC);
+        let in_sync = topic
+            .configs
+            .iter()
+            .find(|it| it.0 == "min.insync.replicas");
+        let in_sync = in_sync.and_then(|(_, value)| value.clone());
+        (topic.partitions, topic.replication_factor, in_sync)
+    }
+
+    #[test]
+    fn manifests_have_as_many_copies_as_is_said_and_no_more_than_there_can_be() {
+        let expected =
+            |partitions, copies, in_sync: &str| (partitions, copies, Some(in_sync.to_owned()));
+        assert_eq!(topic(&[], i16::MAX), expected(50, 3, "2"));
+        assert_eq!(topic(&[], 1), expected(50, 1, "1"));
+        let five = ["num.partitions=7", "replication.factor=5", "min.isr=4"];
+        assert_eq!(topic(&five, i16::MAX), expected(7, 5, "4"));
+        assert_eq!(topic(&five, 3), expected(7, 3, "3"));
+    }
 }

@@ -143,14 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_into_a_bucket_is_told_how_to_see_what_a_restore_would_do() {
+    fn who_looks_into_a_bucket_is_shown_what_a_restore_would_do() {
         let mut cli = Cli::command();
         let tier = cli.find_subcommand_mut("tier").expect("a command");
         let help = tier.render_help().to_string();
-        let told = "freshet cluster restore --from s3://bucket/prefix --dry-run";
-        assert!(help.contains(told), "{help}");
-        let arguments = told.split(' ');
-        assert!(Cli::try_parse_from(arguments).is_ok(), "it is a command");
+        assert!(help.contains("restore-plan"), "{help}");
+        let plan = "freshet tier restore-plan --from s3://bucket/prefix --deleted orders";
+        let plan = Cli::try_parse_from(plan.split(' ')).expect("it is a command");
+        let restore = "freshet cluster restore --from s3://bucket/prefix --deleted orders \
+                       --dry-run --watch 0s";
+        let restore = Cli::try_parse_from(restore.split(' ')).expect("so is that");
+        let Command::Tier(tier::Command::RestorePlan(plan)) = plan.command else {
+            panic!("{plan:?}");
+        };
+        let Command::Cluster(cluster::Command::Restore(restore)) = restore.command else {
+            panic!("{restore:?}");
+        };
+        assert_eq!(format!("{:?}", plan.restore()), format!("{restore:?}"));
     }
 
     #[test]

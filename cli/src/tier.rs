@@ -4,6 +4,7 @@ mod collect;
 mod kept;
 mod orphans;
 mod pause;
+mod restore_plan;
 pub(crate) mod source;
 pub(crate) mod status;
 mod verify;
@@ -15,9 +16,6 @@ use clap::Subcommand;
 use crate::Context;
 
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
-What a new cluster would have back from a bucket, and what is lost, is shown by
-  freshet cluster restore --from s3://bucket/prefix --dry-run")]
 pub(crate) enum Command {
     /// Show what of topics is in object storage, on disks, and not copied yet; and what goes wrong.
     Status(status::Status),
@@ -27,6 +25,8 @@ pub(crate) enum Command {
     Resume(pause::Resume),
     /// Delete what topics have left in a bucket that nobody names any more.
     Collect(collect::Collect),
+    /// Show what this cluster would have back from a bucket, and what is lost; changes nothing.
+    RestorePlan(restore_plan::RestorePlan),
     #[command(flatten)]
     Alone(Alone),
 }
@@ -46,6 +46,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Pause(args) => pause::pause(context, args).await,
         Command::Resume(args) => pause::resume(context, args).await,
         Command::Collect(args) => collect::run(context, args).await,
+        Command::RestorePlan(args) => restore_plan::run(context, args).await,
         Command::Alone(command) => run_alone(context.output, context.patience, command).await,
     }
 }

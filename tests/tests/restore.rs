@@ -535,6 +535,12 @@ fn refused() -> Result<()> {
         ensure!(standings(&told).len() == 1, "{told}");
         Ok(())
     })?;
+    // Who looks into a bucket is told the same.
+    let planned = ["tier", "restore-plan", "--from", &url, "--output", "json"];
+    let planned = command(first.bootstrap(), &planned)?.success()?;
+    let planned: Value = serde_json::from_str(&planned).with_context(|| planned.clone())?;
+    let told = restore(first.bootstrap(), &place, &["--dry-run"])?;
+    ensure!(planned == told, "{planned}, and not {told}");
     // Another cluster's bucket.
     let stranger = start("c3RyYW5nZS1jbHVzdGVyLQ")?;
     let why = refusal(&stranger, &[])?;

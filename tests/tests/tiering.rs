@@ -4,12 +4,16 @@
     reason = "black-box tests drive real processes by the real clock and the real file system"
 )]
 
+#[path = "tiering/again.rs"]
+mod again;
 #[path = "tiering/bounds.rs"]
 mod bounds;
 #[path = "tiering/by_default.rs"]
 mod by_default;
 #[path = "tiering/kept.rs"]
 mod kept;
+#[path = "tiering/offsets.rs"]
+mod offsets;
 #[path = "tiering/strangers.rs"]
 mod strangers;
 #[path = "tiering/together.rs"]
@@ -28,6 +32,8 @@ use freshet_tests::{
     enter, eventually, freshet_command, get, missing_for_all_clients, missing_for_buckets,
     missing_for_trials, now_ms, run,
 };
+use freshet_wire::MetadataRequest;
+use freshet_wire::metadata::MetadataRequestTopic;
 use serde_json::json;
 
 const INVALID_CONFIG: i16 = 40;
@@ -53,6 +59,12 @@ fn main() -> ExitCode {
     for (name, body) in ALONE {
         on_both(&mut suite, name, kafka(), body);
     }
+    on_both(
+        &mut suite,
+        "kafkas_own_tool_is_told_where_tiers_begin_and_end",
+        kafka().or_else(|| Client::Java.missing()),
+        offsets::told_to_everybody,
+    );
     // librdkafka writes, and Java reads or gives orders.
     let needed = [Client::Java, Client::Librdkafka];
     let peers = kafka().or_else(|| needed.into_iter().find_map(Client::missing));
@@ -89,7 +101,7 @@ fn main() -> ExitCode {
 type Alone = fn(&mut Place) -> Result<()>;
 
 /// Those that need no client.
-const ALONE: [(&str, Alone); 9] = [
+const ALONE: [(&str, Alone); 10] = [
     ("closed_segments_are_copied_as_they_are", copied),
     ("copying_is_watched_paused_and_resumed", commanded),
     ("metrics_have_kafkas_names_and_move", measured),
@@ -101,6 +113,10 @@ const ALONE: [(&str, Alone); 9] = [
     ),
     ("deleted_topics_leave_what_they_say", kept::kept),
     ("a_whole_cluster_tiers_by_its_default", by_default::switched),
+    (
+        "what_is_switched_off_goes_and_comes_again_when_it_is_on",
+        again::switched,
+    ),
     (
         "the_bucket_of_another_cluster_is_refused",
         strangers::refused,
@@ -780,6 +796,7 @@ fn taken_over(place: &mut Place) -> Result<()> {
         let mut raw = cluster.connect(leader)?;
         let end = produce(&mut raw, "t", 20)?;
         lengths.push(await_copies(&mut raw, "t", place, end)?);
+        manifests_are_safe(&mut raw)?;
         cluster.node(leader).kill()?;
         eventually(PATIENCE, || {
             let next = cluster.leader("t", 0)?;
@@ -789,6 +806,24 @@ fn taken_over(place: &mut Place) -> Result<()> {
         cluster.node(leader).start()?;
     }
     ensure!(lengths.is_sorted_by(|a, b| a < b), "{lengths:?} segments");
+    Ok(())
+}
+
+/// By default three brokers have each manifest, and two must have stored a change (`rlmm.config.*`).
+fn manifests_are_safe(raw: &mut Raw) -> Result<()> {
+    let topic = "__remote_log_metadata";
+    let told = raw.latest(&MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some(topic.to_owned()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    })?;
+    let partitions = told.topics.into_iter().flat_map(|it| it.partitions);
+    let replicas: Vec<usize> = partitions.map(|it| it.replica_nodes.len()).collect();
+    ensure!(replicas == [3; 50], "{replicas:?}");
+    let in_sync = by_default::value(raw, topic, "min.insync.replicas")?;
+    ensure!(in_sync == "2", "{in_sync}");
     Ok(())
 }
 

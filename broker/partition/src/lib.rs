@@ -31,7 +31,7 @@ pub use partition::{
 };
 pub use replica::{IsrCounts, NoProposals, ProduceDone, Proposals, Stand};
 pub use tiering::{
-    BytesPerSecond, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts,
+    BytesPerSecond, CopierLoad, CopyCounts, Custodians, CustodiansParts, Exporter, ExporterParts,
     FETCH_BOUNDS_MS, FetchTimes, Pace, PacedReads, PastReaders, Rate, ScrubCounts,
 };
 pub use traffic::{RemoteTraffic, Traffic};

@@ -30,6 +30,10 @@ pub struct RemoteTraffic {
     pub reads: AtomicU64,
     /// Of these, those that failed.
     pub failed_reads: AtomicU64,
+    /// Reads that a fetch has waited for in vain, as long as it may (`remote.fetch.max.wait.ms`).
+    pub expired_reads: AtomicU64,
+    /// The same of lookups by ListOffsets (`remote.list.offsets.request.timeout.ms`).
+    pub expired_lookups: AtomicU64,
     /// Bytes of batches that they gave to who had waited for them.
     pub read_bytes: AtomicU64,
     /// Times that a log that begins anew asked for what is before it.

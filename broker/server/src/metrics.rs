@@ -3,6 +3,7 @@
 
 mod directory_page;
 mod exposition;
+mod kafka_pools_page;
 mod kafka_tier_page;
 mod log_page;
 mod partition_page;

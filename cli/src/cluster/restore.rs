@@ -56,6 +56,18 @@ pub(crate) struct Restore {
     watch: Duration,
 }
 
+impl Restore {
+    /// What would come back, and nothing is changed.
+    pub(crate) fn planned(from: String, deleted: Vec<String>) -> Self {
+        Self {
+            from,
+            deleted,
+            dry_run: true,
+            watch: Duration::ZERO,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Restored {

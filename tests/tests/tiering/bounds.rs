@@ -1,5 +1,7 @@
 //! What the bounds for copies and reads hold up is timed, and deletions are counted by topic.
 
+use freshet_tests::fetch_request;
+
 use super::*;
 
 /// Bytes a second, either way.
@@ -10,6 +12,8 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
         ("remote.log.manager.copy.max.bytes.per.second", RATE),
         ("remote.log.manager.fetch.max.bytes.per.second", RATE),
         ("freshet.remote.garbage.grace.ms", "1000"),
+        // What comes within a second comes too late.
+        ("remote.fetch.max.wait.ms", "100"),
     ];
     let broker = broker_with(place, &set)?;
     let mut raw = Raw::connect(broker.bootstrap())?;
@@ -38,11 +42,23 @@ pub(super) fn timed(place: &mut Place) -> Result<()> {
         "{count} copies, {seconds} s"
     );
     ensure!(held_up("fetch", "count")? == 0.0, "nobody has read");
+    // Who wants something at least waits for it, as long as it may.
+    for from in [0, away / 2, away - 1] {
+        let mut request = fetch_request("t", from, 4 << 20);
+        (request.max_wait_ms, request.min_bytes) = (500, 1);
+        raw.call(12, &request)?;
+    }
     replay(&mut raw, "t", away)?;
     let (count, seconds) = (held_up("fetch", "count")?, held_up("fetch", "sum")?);
     ensure!(
         count >= 1.0 && (0.2..60.0).contains(&seconds),
         "{count} reads, {seconds} s"
+    );
+    let late = counted(&broker, "freshet_remote_read_expired_total")?;
+    let kafkas_name = "kafka_server_delayedremotefetchmetrics_expires_total";
+    ensure!(
+        late >= 1 && counted(&broker, kafkas_name)? == late,
+        "{late} reads came late"
     );
     ensure!(
         kafkas(&broker, "remotedeleterequests_total")? == 0,

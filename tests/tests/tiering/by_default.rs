@@ -13,10 +13,19 @@ const CLUSTER: (i8, &str) = (BROKER_RESOURCE, "");
 
 /// What holds for a topic by Kafka's numbers of sources: 1 topic, 3 all brokers, 5 default.
 fn described(raw: &mut Raw, topic: &str) -> Result<(String, i8, Vec<String>)> {
+    described_as(raw, topic, REMOTE)
+}
+
+/// What holds for a topic.
+pub(super) fn value(raw: &mut Raw, topic: &str, name: &str) -> Result<String> {
+    Ok(described_as(raw, topic, name)?.0)
+}
+
+fn described_as(raw: &mut Raw, topic: &str, name: &str) -> Result<(String, i8, Vec<String>)> {
     let resource = DescribeConfigsResource {
         resource_type: TOPIC_RESOURCE,
         resource_name: topic.to_owned(),
-        configuration_keys: Some(vec![REMOTE.to_owned()]),
+        configuration_keys: Some(vec![name.to_owned()]),
     };
     let request = DescribeConfigsRequest {
         resources: vec![resource],

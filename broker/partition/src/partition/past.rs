@@ -68,6 +68,8 @@ struct Slot {
     trouble: Mutex<Option<PastTrouble>>,
     /// What followers know.
     glance: Arc<Glance>,
+    /// When all that is in the bucket was looked at last.
+    looked_through: Mutex<Option<Timestamp>>,
 }
 
 /// Why a past could not be kept.
@@ -106,6 +108,7 @@ impl PastSlot {
                 is_held: AtomicBool::new(false),
                 trouble: Mutex::new(None),
                 glance: Arc::default(),
+                looked_through: Mutex::new(None),
             })
         })
     }
@@ -189,6 +192,32 @@ impl Partition {
         }
     }
 
+    /// Whether this leader lacks its past: what is in the bucket only can neither be read nor be copied on from
+    /// until it is claimed. For moments that is so after each election.
+    pub fn lacks_past(&self) -> bool {
+        self.leads() && matches!(self.past(), Past::Unknown)
+    }
+
+    /// Whether the latest try of this leader to keep its past has failed, whatever in it went wrong.
+    pub fn is_past_failing(&self) -> bool {
+        let is_at_it = self.leads() && !matches!(self.past(), Past::None);
+        is_at_it && self.past_trouble().is_some_and(|trouble| !trouble.is_over)
+    }
+
+    /// A walk has come to its end, or a leader begins with walks.
+    pub(crate) fn is_looked_through(&self, at: Timestamp) {
+        *self.past.get().looked_through.lock() = Some(at);
+    }
+
+    /// When this leader has looked at all that is in the bucket of it last, wall clock; when it began to
+    /// lead, if it has not come to that. `None` where nothing is to be looked at.
+    pub fn looked_through(&self) -> Option<Timestamp> {
+        if !self.leads() || matches!(self.past(), Past::None) {
+            return None;
+        }
+        *self.past.0.get()?.looked_through.lock()
+    }
+
     /// What has gone wrong last.
     pub(super) fn past_trouble(&self) -> Option<PastTrouble> {
         self.past.0.get()?.trouble.lock().clone()
@@ -249,7 +278,7 @@ impl Partition {
 
     /// What is below may leave this disk, if retention says so. Followers of a topic that tiers do as
     /// their leaders did: they do not know what is in the bucket.
-    pub(super) fn disposable_end(&self) -> Offset {
+    pub(crate) fn disposable_end(&self) -> Offset {
         let committed = self.deletable_end();
         match self.past() {
             Past::None => committed,
@@ -400,15 +429,30 @@ impl Partition {
         Ok(Slice { fetched, ends })
     }
 
-    /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes.
+    /// A fetch has waited for a cold read as long as it may, and goes without. What comes late is there for the next.
+    pub fn cold_read_expired(&self) {
+        if let Ok(readers) = self.past_readers() {
+            count(self.remote_traffic(readers), |it| &it.expired_reads, 1);
+        }
+    }
+
+    /// A lookup has waited for object storage as long as it may.
+    pub fn lookup_expired(&self) {
+        if let Ok(readers) = self.past_readers() {
+            count(self.remote_traffic(readers), |it| &it.expired_lookups, 1);
+        }
+    }
+
+    /// Segments that are closed and committed, and not in the bucket yet: how many, and their bytes. While a
+    /// leader does not know what is there it is all that its disk has; followers have none.
     pub fn copy_lag(&self) -> (u64, u64) {
-        let Past::Known(past) = self.past() else {
-            return (0, 0);
+        let copied_end = match self.past() {
+            Past::Known(past) => past.manifest.remote_end(),
+            Past::Unknown if self.leads() => self.view().log_start(),
+            Past::None | Past::Unknown => return (0, 0),
         };
         let committed = self.replica.high_watermark();
-        let due = self
-            .view()
-            .closed_segments(past.manifest.remote_end(), committed);
+        let due = self.view().closed_segments(copied_end, committed);
         let bytes = due.iter().map(|segment| segment.size_bytes()).sum();
         (due.len() as u64, bytes)
     }

@@ -51,6 +51,8 @@ pub(super) struct Custodian {
     pub(super) tended: Tended,
     /// The shard has known of this partition before.
     has_claimed: AtomicBool,
+    /// The topic did not tier, and has not been claimed for readers since: the disk was all that they had.
+    was_off: AtomicBool,
 }
 
 impl Custodian {
@@ -66,6 +68,7 @@ impl Custodian {
             partition,
             tended,
             has_claimed: AtomicBool::new(false),
+            was_off: AtomicBool::new(false),
         }
     }
 
@@ -120,7 +123,11 @@ impl Custodian {
     }
 
     fn wish(&self) -> Wish {
-        match self.partition.view().tiered() {
+        let tiered = self.partition.view().tiered();
+        if tiered.is_none() {
+            self.was_off.store(true, Ordering::Relaxed);
+        }
+        match tiered {
             Some(Tiered { copies, .. }) => Wish::Keep { copies },
             None if (self.shared.parts.leaves)(&self.partition) => Wish::Leave,
             None => Wish::Nothing,
@@ -300,8 +307,21 @@ impl Custodian {
             epochs: epochs(&view.epochs()),
             unclean,
         };
-        match self.tended.hear(Ask::Claim(claim)).await? {
-            Ok(Answer::Claimed(manifest)) => Ok(*manifest),
+        let said = match self.tended.hear(Ask::Claim(claim.clone())).await? {
+            // Retention took it while readers had nothing but the disk, and the shard has not heard of that.
+            Err(Refusal::Hole { .. }) if self.was_off.load(Ordering::Relaxed) => {
+                let log_start = local_start;
+                let claim = Claim { log_start, ..claim };
+                self.tended.hear(Ask::Claim(claim)).await?
+            }
+            said => said,
+        };
+        match said {
+            Ok(Answer::Claimed(manifest)) => {
+                let is_off = wish == Wish::Leave;
+                self.was_off.store(is_off, Ordering::Relaxed);
+                Ok(*manifest)
+            }
             Err(Refusal::Departs { remote_end, .. }) if is_empty && may_move => {
                 self.go_behind(remote_end).await?;
                 Err(Trouble::Off)

@@ -29,8 +29,9 @@ mod unlisted;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use freshet_env::objects::RequestCounts;
@@ -42,6 +43,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 use crate::directory::Neighbour;
 use crate::manifests::{ManifestDoor, ManifestShards};
@@ -55,6 +57,9 @@ pub use rate::{BytesPerSecond, FETCH_BOUNDS_MS, FetchTimes, PacedReads, Rate};
 pub(crate) use reading::BeginningError;
 pub use reading::PastReaders;
 use unlisted::Unlisted;
+
+/// Who waits for a seat looks so often whether there are others now.
+const SEATS_PAUSE: Duration = Duration::from_millis(500);
 
 /// What custodians have done, and readers, counted for whoever makes metrics of it; each only grows.
 #[derive(Debug, Default)]
@@ -73,17 +78,30 @@ pub struct CopyCounts {
     pub copy_throttle_times: FetchTimes,
     /// The same of what is asked of the store for readers.
     pub fetch_throttle_times: FetchTimes,
+    /// Places for segments under way.
+    pub copiers: CopierLoad,
     /// Of the scrub and the sweep.
     pub scrub: ScrubCounts,
     /// What was asked of the store by all who use it, readers too.
     pub asked: Arc<RequestCounts>,
 }
 
+/// How many segments are carried to the store at a time, as of now.
+#[derive(Debug, Default)]
+pub struct CopierLoad {
+    /// How many may be (`remote.log.manager.copier.thread.pool.size`); 0 before anybody has wanted one.
+    pub places: AtomicU64,
+    /// How many are.
+    pub busy: AtomicU64,
+}
+
 /// What was seen to that nobody asked for. All but one only grow.
 #[derive(Debug, Default)]
 pub struct ScrubCounts {
-    /// Walks through all that is in the bucket of a partition.
+    /// Walks that looked at all that is in the bucket of a partition.
     pub walks: AtomicU64,
+    /// Walks that read all of it back.
+    pub read_walks: AtomicU64,
     /// Segments whose objects were looked at.
     pub looks: AtomicU64,
     /// Segments whose objects were read back.
@@ -185,18 +203,67 @@ impl Shared {
 
     /// A seat for one segment. There are as many as the settings say by now; where those are fewer,
     /// taken ones go when they are given back.
-    async fn seat(&self) -> Option<SemaphorePermit<'_>> {
-        let wanted = (self.parts.pace)().at_once.max(1);
-        {
-            let mut count = self.seat_count.lock();
-            if *count < wanted {
-                self.seats.add_permits(wanted - *count);
-                *count = wanted;
-            } else {
-                *count -= self.seats.forget_permits(*count - wanted);
+    async fn seat(&self) -> Option<Seat<'_>> {
+        let mut seat = pin!(self.seats.acquire());
+        loop {
+            self.set_seats((self.parts.pace)().at_once.max(1));
+            // Those who wait have asked by the settings of then, and those who sit may do so for long.
+            tokio::select! {
+                permit = &mut seat => {
+                    let permit = permit.ok()?;
+                    if !self.is_one_too_many() {
+                        return Some(Seat::take(permit, &self.parts.counts));
+                    }
+                    permit.forget();
+                    seat.set(self.seats.acquire());
+                }
+                () = sleep(SEATS_PAUSE) => {}
             }
         }
-        self.seats.acquire().await.ok()
+    }
+
+    /// Whether a seat that is given back goes. While somebody waits none is ever free, so whoever comes to it asks.
+    fn is_one_too_many(&self) -> bool {
+        let wanted = (self.parts.pace)().at_once.max(1);
+        let mut count = self.seat_count.lock();
+        let is_so = *count > wanted;
+        *count -= usize::from(is_so);
+        is_so
+    }
+
+    fn set_seats(&self, wanted: usize) {
+        let mut count = self.seat_count.lock();
+        if *count < wanted {
+            self.seats.add_permits(wanted - *count);
+            *count = wanted;
+        } else {
+            *count -= self.seats.forget_permits(*count - wanted);
+        }
+        let places = &self.parts.counts.copiers.places;
+        places.store(wanted as u64, Ordering::Relaxed);
+    }
+}
+
+/// One segment is under way as long as this is there.
+struct Seat<'a> {
+    load: &'a CopierLoad,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl<'a> Seat<'a> {
+    fn take(permit: SemaphorePermit<'a>, counts: &'a CopyCounts) -> Self {
+        let load = &counts.copiers;
+        load.busy.fetch_add(1, Ordering::Relaxed);
+        Self {
+            load,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.load.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -28,7 +28,7 @@ use freshet_env::objects::{Listing, ObjectError, ObjectFailure};
 use freshet_tier::{
     Manifest, ObjectName, Segment, SegmentId, VerifyError, check_bytes, check_exported, check_named,
 };
-use freshet_types::{ErrorKind, Offset};
+use freshet_types::{ErrorKind, Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep;
@@ -246,6 +246,8 @@ impl Patrol {
             }
         };
         let (looks, reads) = (walk(Depth::Look), walk(Depth::Read));
+        // Who leads since today has not missed yesterday's walk.
+        partition.is_looked_through(shared.parts.clock.wall());
         let guard = Guard {
             shared: Arc::clone(shared),
             partition: Arc::clone(partition),
@@ -326,6 +328,10 @@ struct Guard {
 impl Guard {
     fn counts(&self) -> &ScrubCounts {
         &self.shared.parts.counts.scrub
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.shared.parts.clock.wall()
     }
 
     fn is_wanted(&self, depth: Depth) -> bool {
@@ -419,7 +425,14 @@ impl Guard {
             };
             self.told.retain(|told, _| is_named(told));
         }
-        self.counts().walks.fetch_add(1, Ordering::Relaxed);
+        let walks = match walk.depth {
+            Depth::Look => {
+                self.partition.is_looked_through(self.wall());
+                &self.counts().walks
+            }
+            Depth::Read => &self.counts().read_walks,
+        };
+        walks.fetch_add(1, Ordering::Relaxed);
         walk.place = None;
         walk.since = self.shared.parts.clock.monotonic().0;
         let whole = self.shared.jittered(Duration::from_secs(1));

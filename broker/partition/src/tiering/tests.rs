@@ -23,10 +23,13 @@ use freshet_types::{ClusterId, Machine, Millis, NodeId, Now, Offset, Ticket, Tim
 use tokio::sync::oneshot;
 
 mod adoption;
+mod again;
 mod burial;
 mod copies;
+mod local;
 mod past;
 mod scrub;
+mod seats;
 mod standing;
 
 use super::*;
@@ -57,6 +60,8 @@ struct Door {
     asked: AtomicU64,
     /// Every so many answers are lost; 0 for none.
     loses: AtomicU64,
+    /// Nobody hears what is asked.
+    away: AtomicBool,
 }
 
 impl Door {
@@ -76,6 +81,10 @@ impl Door {
 
 impl ManifestDoor for Door {
     fn ask(&self, request: Request) -> ManifestWait<'_, Unanswered> {
+        if self.away.load(Ordering::Relaxed) {
+            let why = "it is away".to_owned();
+            return Box::pin(async { Err(Unanswered { why }) });
+        }
         let said = self.say(request);
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let loses = self.loses.load(Ordering::Relaxed);
@@ -102,6 +111,9 @@ pub(super) struct Store {
     reads: Mutex<Vec<(String, std::ops::Range<u64>)>>,
     /// Names in a page of a listing at most; 0 for as many as are asked for.
     page: AtomicUsize,
+    /// Segments that are being put, and that may be by now: with a number here each waits for its turn.
+    putting: AtomicUsize,
+    gate: Mutex<Option<Arc<Semaphore>>>,
     /// It takes segments, and nothing else.
     no_manifests: AtomicBool,
     /// What it answers where a name begins like this.
@@ -118,6 +130,17 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// Waits at the gate, if there is one.
+    async fn pass(&self, key: &str) {
+        let gate = self.gate.lock().clone();
+        let Some(gate) = gate.filter(|_| !key.contains("/manifests/")) else {
+            return;
+        };
+        self.putting.fetch_add(1, Ordering::Relaxed);
+        gate.acquire().await.expect("it stays open").forget();
+        self.putting.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn check(&self, key: &str) -> Result<(), ObjectError> {
         if self.away.load(Ordering::Relaxed) {
             return Err(failure(key, ObjectFailure::Unreachable));
@@ -153,6 +176,7 @@ impl Objects for Store {
             if self.no_manifests.load(Ordering::Relaxed) && key.contains("/manifests/") {
                 return Err(failure(key, ObjectFailure::Denied));
             }
+            self.pass(key).await;
             let count = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
             if is_due(&self.tears, count) {
                 let mut part = whole(body).await?;
@@ -254,6 +278,8 @@ struct Rig {
     layout: Layout,
     /// Bytes a second.
     rate: Arc<AtomicU64>,
+    /// Segments under way.
+    at_once: Arc<AtomicUsize>,
     scrub: Arc<ScrubPace>,
     counts: Arc<CopyCounts>,
     leaves: Arc<AtomicBool>,
@@ -353,6 +379,36 @@ impl Ground {
     }
 }
 
+/// Writes a batch of one record; gives the log end.
+async fn produce_to(partition: &Partition, value: &[u8]) -> Offset {
+    let mut builder = BatchBuilder::new(Codec::None);
+    let record = NewRecord {
+        timestamp: Timestamp(1),
+        key: None,
+        value: Some(value),
+        headers: &[],
+    };
+    builder.push(&record).expect("small");
+    let batch = builder.finish().expect("a batch").bytes().clone();
+    let (tell, told) = oneshot::channel();
+    partition.produce(Produce {
+        frame_bytes: batch.len(),
+        batch,
+        origin: Origin::Client,
+        acks: Acks::All,
+        leader_epoch: None,
+        done: Box::new(move |done| drop(tell.send(done))),
+    });
+    told.await.expect("told").expect("stored").last_offset + 1
+}
+
+async fn roll(partition: &Partition) {
+    let (tell, told) = oneshot::channel();
+    let rolled = partition.log().roll(Box::new(|done| drop(tell.send(done))));
+    rolled.expect("room");
+    told.await.expect("told").expect("rolled");
+}
+
 impl Rig {
     fn new() -> Self {
         let ground = Ground::new();
@@ -382,6 +438,7 @@ impl Rig {
             now: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             loses: AtomicU64::new(0),
+            away: AtomicBool::new(false),
         });
         let manifests: Arc<dyn ManifestDoor> = match shards {
             Some(shards) => Arc::new(Here(Arc::clone(shards))),
@@ -391,6 +448,8 @@ impl Rig {
         let layout = Layout::new("", &ClusterId("c".into()));
         let rate = Arc::new(AtomicU64::new(u64::MAX));
         let allowed = Arc::clone(&rate);
+        let at_once = Arc::new(AtomicUsize::new(2));
+        let seats = Arc::clone(&at_once);
         let scrub = Arc::new(ScrubPace::default());
         let scrubbing = Arc::clone(&scrub);
         let counts = Arc::<CopyCounts>::default();
@@ -406,7 +465,7 @@ impl Rig {
             clock: Arc::clone(&ground.clock),
             pace: Arc::new(move || Pace {
                 interval_ms: 20,
-                at_once: 2,
+                at_once: seats.load(Ordering::Relaxed),
                 bytes_per_second: allowed.load(Ordering::Relaxed),
                 scrub_interval_ms: scrubbing.interval_ms.load(Ordering::Relaxed),
                 scrub_bytes_per_second: scrubbing.rate.load(Ordering::Relaxed),
@@ -444,6 +503,7 @@ impl Rig {
             store,
             layout,
             rate,
+            at_once,
             scrub,
             counts,
             leaves,
@@ -464,35 +524,11 @@ impl Rig {
 
     /// Writes a batch of one record; gives the log end.
     async fn produce(&self, value: &[u8]) -> Offset {
-        let mut builder = BatchBuilder::new(Codec::None);
-        let record = NewRecord {
-            timestamp: Timestamp(1),
-            key: None,
-            value: Some(value),
-            headers: &[],
-        };
-        builder.push(&record).expect("small");
-        let batch = builder.finish().expect("a batch").bytes().clone();
-        let (tell, told) = oneshot::channel();
-        self.partition().produce(Produce {
-            frame_bytes: batch.len(),
-            batch,
-            origin: Origin::Client,
-            acks: Acks::All,
-            leader_epoch: None,
-            done: Box::new(move |done| drop(tell.send(done))),
-        });
-        told.await.expect("told").expect("stored").last_offset + 1
+        produce_to(&self.partition(), value).await
     }
 
     async fn roll(&self) {
-        let (tell, told) = oneshot::channel();
-        let rolled = self
-            .partition()
-            .log()
-            .roll(Box::new(|done| drop(tell.send(done))));
-        rolled.expect("room");
-        told.await.expect("told").expect("rolled");
+        roll(&self.partition()).await;
     }
 
     /// A closed segment of three records.

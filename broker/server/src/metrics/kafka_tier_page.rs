@@ -32,6 +32,12 @@ const METERS: [(&str, Counter); 10] = [
     ("RemoteDeleteErrorsPerSec", |it| &it.failed_deletions),
 ];
 
+/// What nobody has got within the time it may wait (KIP-1018, KIP-1075): with a class of its own each.
+const EXPIRED: [(&str, Counter); 2] = [
+    ("DelayedRemoteFetchMetrics", |it| &it.expired_reads),
+    ("DelayedRemoteListOffsetsMetrics", |it| &it.expired_lookups),
+];
+
 const GAUGES: [(&str, Gauge); 5] = [
     ("RemoteCopyLagBytes", |row| row.lag_bytes),
     ("RemoteCopyLagSegments", |row| row.lag_segments),
@@ -53,10 +59,23 @@ pub(super) fn render(
         let topics = shown().map(|(topic, row)| (topic, value(row.traffic.remote())));
         meter(page, name, value(&counts.traffic), topics);
     }
+    for (class, counter) in EXPIRED {
+        let value = |traffic| counter(traffic).load(Relaxed);
+        let topics = shown().map(|(topic, row)| (topic, value(row.traffic.remote())));
+        let name = format!("kafka_server_{}_expires_total", class.to_ascii_lowercase());
+        let kafkas = format!("{class}, ExpiresPerSec");
+        family(
+            page,
+            (&name, &kafkas, "counter"),
+            value(&counts.traffic),
+            topics,
+        );
+    }
     for (name, gauge) in GAUGES {
         let all = rows.values().map(gauge).sum();
         let topics = shown().map(|(topic, row)| (topic, gauge(row)));
-        family(page, (name, name, "gauge"), all, topics);
+        let here = format!("{PREFIX}{}", name.to_ascii_lowercase());
+        family(page, (&here, name, "gauge"), all, topics);
     }
 }
 
@@ -66,7 +85,8 @@ fn meter<'a>(
     all: u64,
     topics: impl Iterator<Item = (&'a String, u64)>,
 ) {
-    let counter = format!("{}_total", name.trim_end_matches("PerSec"));
+    let short = name.trim_end_matches("PerSec").to_ascii_lowercase();
+    let counter = format!("{PREFIX}{short}_total");
     family(page, (&counter, name, "counter"), all, topics);
 }
 
@@ -77,11 +97,10 @@ fn family<'a>(
     all: u64,
     topics: impl Iterator<Item = (&'a String, u64)>,
 ) {
-    let name = format!("{PREFIX}{}", name.to_ascii_lowercase());
-    head(page, &name, &format!("Kafka's {kafkas}."), kind);
+    head(page, name, &format!("Kafka's {kafkas}."), kind);
     line(page, &format!("{name} {all}"));
     for (topic, value) in topics {
-        sample(page, &name, &[("topic", topic)], signed(value));
+        sample(page, name, &[("topic", topic)], signed(value));
     }
 }
 
@@ -95,7 +114,7 @@ mod tests {
 
     fn row(n: u64) -> Row {
         let traffic = Arc::<Traffic>::default();
-        for (more, (_, counter)) in (5..).zip(METERS) {
+        for (more, (_, counter)) in (5..).zip(METERS.into_iter().chain(EXPIRED)) {
             counter(traffic.remote()).store(n + more, Relaxed);
         }
         Row {
@@ -105,6 +124,7 @@ mod tests {
             delete_lag_segments: n + 3,
             metadata_count: n + 4,
             traffic,
+            ..Row::default()
         }
     }
 
@@ -123,6 +143,8 @@ mod tests {
             &done.failed_beginnings,
             &done.deletions,
             &done.failed_deletions,
+            &done.expired_reads,
+            &done.expired_lookups,
         ]) {
             counter.store(value, Relaxed);
         }
@@ -131,7 +153,10 @@ mod tests {
         let mut page = String::new();
         render(&mut page, &counts, &rows, 2);
         let values = |name: &str| -> Vec<String> {
-            let name = format!("{PREFIX}{name}");
+            let name = match name.contains("metrics_") {
+                true => format!("kafka_server_{name}"),
+                false => format!("{PREFIX}{name}"),
+            };
             let lines = page.lines().filter_map(|line| line.strip_prefix(&name));
             let values = lines.filter(|rest| rest.starts_with([' ', '{']));
             values.map(str::to_owned).collect()
@@ -147,6 +172,8 @@ mod tests {
             ("buildremotelogauxstateerrors_total", 1007, 112),
             ("remotedeleterequests_total", 1008, 113),
             ("remotedeleteerrors_total", 1009, 114),
+            ("delayedremotefetchmetrics_expires_total", 1010, 115),
+            ("delayedremotelistoffsetsmetrics_expires_total", 1011, 116),
             ("remotecopylagbytes", 603, 101),
             ("remotecopylagsegments", 606, 102),
             ("remotedeletelagsegments", 609, 103),

@@ -8,13 +8,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use freshet_env::objects::{RequestCounts, RequestKind};
 use freshet_partition::{
-    CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes, GateLoad,
-    Partition, Past, PastReaders, ScrubCounts, Traffic,
+    CopierLoad, CopyCounts, Counters, Directory, DiskCounters, FETCH_BOUNDS_MS, FetchTimes,
+    GateLoad, Partition, Past, PastReaders, ScrubCounts, Traffic,
 };
+
+use freshet_types::Timestamp;
 
 use crate::metrics::exposition::{head, line, sample};
 use crate::metrics::partition_page::SHOWN;
-use crate::metrics::{kafka_tier_page, signed};
+use crate::metrics::{kafka_pools_page, kafka_tier_page, signed};
 
 /// What of one topic is in the bucket, or should be, of the partitions that are led here; and what was done for
 /// all that are here.
@@ -27,6 +29,10 @@ pub(super) struct Row {
     pub(super) delete_lag_segments: u64,
     /// Objects that manifests tell of: named, being uploaded, to be deleted.
     pub(super) metadata_count: u64,
+    /// Partitions whose manifest is not known to their leader.
+    pub(super) unknown_partitions: u64,
+    /// Partitions whose leader has failed at its latest try.
+    pub(super) failing_partitions: u64,
     /// What was done for it, since the first of its partitions came here.
     pub(super) traffic: Arc<Traffic>,
 }
@@ -38,9 +44,14 @@ pub(super) fn render(partitions: &Directory) -> String {
         counters(&mut page, readers);
         times(&mut page, readers.copies());
         load(&mut page, readers.load());
-        let rows = rows(partitions.all());
+        copiers(&mut page, &readers.copies().copiers);
+        let open = partitions.all();
+        let looked = open.iter().filter_map(|it| it.looked_through());
+        oldest_look(&mut page, looked.min());
+        let rows = rows(open);
         topics(&mut page, &rows, SHOWN);
         kafka_tier_page::render(&mut page, readers.copies(), &rows, SHOWN);
+        kafka_pools_page::render(&mut page, readers.load(), readers.copies());
     }
     page
 }
@@ -134,6 +145,21 @@ fn load(page: &mut String, load: GateLoad) {
     );
 }
 
+fn copiers(page: &mut String, load: &CopierLoad) {
+    for (name, help, value) in [
+        (
+            "places",
+            "Segments that may be copied at a time; 0 before any was.",
+            &load.places,
+        ),
+        ("busy", "Segments that are.", &load.busy),
+    ] {
+        let name = format!("freshet_remote_copier_{name}");
+        head(page, &name, help, "gauge");
+        line(page, &format!("{name} {}", value.load(Relaxed)));
+    }
+}
+
 fn asked(page: &mut String, counts: &RequestCounts) {
     let name = "freshet_remote_requests_total";
     let help = "Requests made to the store, each try and each part, for whatever reason.";
@@ -172,7 +198,7 @@ fn disk_cache(page: &mut String, counters: &DiskCounters, held_bytes: u64) {
 type Counted<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 #[rustfmt::skip]
-fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22] {
+fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 24] {
     let done = &copies.traffic;
     [
         ("copy_requests", "Segments that were to be copied.", &done.copies),
@@ -189,6 +215,8 @@ fn counted<'a>(reads: &'a Counters, copies: &'a CopyCounts) -> [Counted<'a>; 22]
         ("fetch_damaged", "Ranges that were not what had been stored.", &reads.damaged),
         ("read_requests", "Reads of partitions' old records.", &done.reads),
         ("read_errors", "Of these, those that failed.", &done.failed_reads),
+        ("read_expired", "Reads that a fetch waited for in vain, for remote.fetch.max.wait.ms.", &done.expired_reads),
+        ("lookup_expired", "Lookups that ListOffsets waited for in vain, for remote.list.offsets.request.timeout.ms.", &done.expired_lookups),
         ("aux_state_builds", "Times that a log that begins anew asked for what is before it.", &done.beginnings),
         ("aux_state_build_errors", "Of these, those that were not answered, and were asked again.", &done.failed_beginnings),
         ("read_bytes", "Bytes of batches handed to readers.", &reads.read_bytes),
@@ -214,9 +242,10 @@ fn cached(disk: &DiskCounters) -> [Counted<'_>; 7] {
 }
 
 #[rustfmt::skip]
-fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 10] {
+fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 11] {
     [
-        ("scrub_walks", "Walks through all objects of a partition.", &scrub.walks),
+        ("scrub_walks", "Walks that looked at all objects of a partition.", &scrub.walks),
+        ("scrub_read_walks", "Walks that read all objects of a partition back.", &scrub.read_walks),
         ("scrub_segments", "Segments whose objects were looked at.", &scrub.looks),
         ("scrub_read_segments", "Segments whose objects were read back.", &scrub.reads),
         ("scrub_bytes", "Bytes that were read back.", &scrub.read_bytes),
@@ -229,6 +258,15 @@ fn scrubbed(scrub: &ScrubCounts) -> [Counted<'_>; 10] {
     ]
 }
 
+fn oldest_look(page: &mut String, at: Option<Timestamp>) {
+    let name = "freshet_remote_scrub_oldest_look_timestamp_seconds";
+    let help = "When the partition led here whose objects were not looked at for longest was looked at last, or led.";
+    head(page, name, help, "gauge");
+    if let Some(at) = at {
+        line(page, &format!("{name} {}", at.0 / 1000));
+    }
+}
+
 fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for partition in open {
@@ -239,14 +277,16 @@ fn rows(open: Vec<Arc<Partition>>) -> BTreeMap<String, Row> {
         let row = rows.entry(partition.name().topic.to_string()).or_default();
         // The same for all partitions of a topic.
         row.traffic = Arc::clone(partition.traffic());
-        let Past::Known(past) = past else { continue };
         let (segments, bytes) = partition.copy_lag();
+        row.lag_segments += segments;
+        row.lag_bytes += bytes;
+        row.unknown_partitions += u64::from(partition.lacks_past());
+        row.failing_partitions += u64::from(partition.is_past_failing());
+        let Past::Known(past) = past else { continue };
         let manifest = &past.manifest;
         let unnamed = manifest.unnamed().len();
         let objects = manifest.segments().len() + manifest.open().len() + unnamed;
         row.size_bytes += manifest.size_bytes();
-        row.lag_segments += segments;
-        row.lag_bytes += bytes;
         row.delete_lag_segments += unnamed as u64;
         row.metadata_count += objects as u64;
     }
@@ -268,12 +308,12 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
     );
     family(
         "copy_lag_bytes",
-        "Bytes of closed segments that are not copied yet.",
+        "Bytes of closed segments that are not copied yet, as far as their leaders know.",
         |r| r.lag_bytes,
     );
     family(
         "copy_lag_segments",
-        "Closed segments that are not copied yet.",
+        "Closed segments that are not copied yet, as far as their leaders know.",
         |r| r.lag_segments,
     );
     family(
@@ -285,6 +325,16 @@ fn topics(page: &mut String, rows: &BTreeMap<String, Row>, most: usize) {
         "log_metadata_count",
         "Objects that manifests tell of: those with records, being uploaded, or to be deleted.",
         |r| r.metadata_count,
+    );
+    family(
+        "unknown_partitions",
+        "Partitions led here whose manifest is not known: what is in the bucket only cannot be read, and nothing is copied.",
+        |r| r.unknown_partitions,
+    );
+    family(
+        "failing_partitions",
+        "Partitions led here whose latest try to claim, copy, export or collect has failed.",
+        |r| r.failing_partitions,
     );
 }
 
@@ -307,6 +357,16 @@ mod tests {
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }
+    }
+
+    #[test]
+    fn the_oldest_look_has_its_line_once_there_is_one() {
+        let mut page = String::new();
+        oldest_look(&mut page, None);
+        assert!(page.lines().all(|line| line.starts_with('#')), "{page}");
+        oldest_look(&mut page, Some(Timestamp(1_700_000_000_900)));
+        let expected = "freshet_remote_scrub_oldest_look_timestamp_seconds 1700000000";
+        assert!(page.lines().any(|line| line == expected), "{page}");
     }
 
     #[test]
@@ -374,6 +434,8 @@ mod tests {
             lag_segments: 3,
             delete_lag_segments: 4,
             metadata_count: 5,
+            unknown_partitions: 6,
+            failing_partitions: 7,
             ..Row::default()
         };
         let rest = || Row::default();
@@ -389,6 +451,8 @@ mod tests {
             "freshet_remote_copy_lag_segments{topic=\"b\"} 0",
             "freshet_remote_delete_lag_segments{topic=\"a\"} 4",
             "freshet_remote_log_metadata_count{topic=\"a\"} 5",
+            "freshet_remote_unknown_partitions{topic=\"a\"} 6",
+            "freshet_remote_failing_partitions{topic=\"a\"} 7",
         ] {
             assert!(page.lines().any(|line| line == expected), "{page}");
         }

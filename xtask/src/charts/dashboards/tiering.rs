@@ -51,6 +51,16 @@ const HEALTH: &[Panel] = &[
         queries: &[("sum(freshet_remote_damaged_objects{@})", "damaged")],
     },
     Panel {
+        title: "Partitions in trouble",
+        about: "Partitions whose leaders do not know what is in the bucket, and those whose latest try has failed.",
+        unit: "short",
+        show: Show::Zero,
+        queries: &[
+            ("sum(freshet_remote_unknown_partitions{@})", "not known"),
+            ("sum(freshet_remote_failing_partitions{@})", "failing"),
+        ],
+    },
+    Panel {
         title: "Copies that failed",
         about: "In the last hour. They are tried again.",
         unit: "short",
@@ -409,13 +419,19 @@ const CARE: &[Panel] = &[
     },
     Panel {
         title: "Walks",
-        about: "Walks through all objects of a partition, in the last day. None in days: the bucket is away, or the rate too low.",
+        about: "Walks through all objects of a partition, in the last day. None that look in days: the bucket is away. None that read back: the rate is too low, or 0.",
         unit: "short",
         show: Show::Lines,
-        queries: &[(
-            "sum by (pod) (increase(freshet_remote_scrub_walks_total{@}[1d]))",
-            "{{pod}}",
-        )],
+        queries: &[
+            (
+                "sum(increase(freshet_remote_scrub_walks_total{@}[1d]))",
+                "look",
+            ),
+            (
+                "sum(increase(freshet_remote_scrub_read_walks_total{@}[1d]))",
+                "read back",
+            ),
+        ],
     },
     Panel {
         title: "Read back",

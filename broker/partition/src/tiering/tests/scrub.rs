@@ -13,6 +13,10 @@ fn of(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
+fn walked(scrub: &ScrubCounts) -> u64 {
+    of(&scrub.walks) + of(&scrub.read_walks)
+}
+
 impl Rig {
     fn scrub(&self) -> &ScrubCounts {
         &self.counts.scrub
@@ -34,10 +38,10 @@ impl Rig {
         panic!("never {what}: {:?}", self.scrub());
     }
 
-    /// So many walks that begin from now on come to their end.
+    /// So many walks that begin from now on come to their end, of either kind.
     async fn walks(&self, more: u64) {
-        let until = of(&self.scrub().walks) + 1 + more;
-        self.until_scrubbed("walked", |scrub| of(&scrub.walks) >= until)
+        let until = walked(self.scrub()) + 1 + more;
+        self.until_scrubbed("walked", |scrub| walked(scrub) >= until)
             .await;
     }
 
@@ -165,7 +169,7 @@ async fn nothing_is_deleted_or_told_while_the_bucket_is_away() {
         }
         assert_eq!(rig.objects().await, before);
         let scrub = rig.scrub();
-        let counts = [&scrub.walks, &scrub.damaged, &scrub.unread].map(of);
+        let counts = [walked(scrub), of(&scrub.damaged), of(&scrub.unread)];
         assert_eq!(counts, [0, 0, 0], "{away:?}");
     }
     rig.store.refuses.lock().take();
@@ -344,7 +348,7 @@ async fn what_the_store_keeps_back_is_counted_as_unread_and_what_lies_behind_is_
         let scrub = rig.scrub();
         let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
         assert_eq!(counts, [1, 0, 1], "{why:?}: what is unread is not damaged");
-        let (unread, walks) = (of(&scrub.unread), of(&scrub.walks));
+        let (unread, walks) = (of(&scrub.unread), walked(scrub));
         assert!(unread <= walks + 2, "once a walk: {unread} in {walks}");
         rig.store.refuses.lock().take();
         rig.walks(2).await;
@@ -371,7 +375,7 @@ async fn who_waits_for_the_store_keeps_no_seat() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(free > 50, "free {free} times of 100");
-    let counts = [&rig.scrub().walks, &rig.scrub().unread].map(of);
+    let counts = [walked(rig.scrub()), of(&rig.scrub().unread)];
     assert_eq!(counts, [0, 0], "whoever is asked to be slower waits");
     rig.stop().await;
 }
@@ -394,7 +398,7 @@ async fn what_is_throttled_for_ever_is_left_out_and_holds_up_nothing_behind_it()
         let scrub = rig.scrub();
         let counts = [&scrub.damaged, &scrub.repaired, &scrub.damaged_now].map(of);
         assert_eq!(counts, [1, 0, 1], "{why:?}: it is not damaged");
-        let (unread, walks) = (of(&scrub.unread), of(&scrub.walks));
+        let (unread, walks) = (of(&scrub.unread), walked(scrub));
         assert!(
             (1..=walks + 2).contains(&unread),
             "once a walk: {unread} in {walks}"
@@ -424,7 +428,7 @@ async fn a_store_that_does_not_list_is_counted_and_told_once() {
         !unlisted.fails(AT, ObjectFailure::Denied),
         "it has been told"
     );
-    assert_eq!(of(&rig.scrub().walks), 0);
+    assert_eq!(walked(rig.scrub()), 0);
     rig.store.refuses.lock().take();
     rig.walks(1).await;
     assert!(
@@ -673,5 +677,30 @@ async fn a_walk_goes_on_where_another_question_went_wrong() {
     let collected = tokio::time::timeout(patience, collected).await;
     collected.expect("swept");
     assert_eq!(of(&rig.scrub().damaged_now), 1);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_and_reads_are_counted_apart_and_the_last_look_is_known() {
+    let rig = Rig::new();
+    let partition = rig.partition();
+    rig.away(2).await;
+    let led = partition.looked_through().expect("it tiers");
+    rig.scrubs_at(0);
+    rig.until_scrubbed("looked at", |scrub| of(&scrub.walks) >= 3)
+        .await;
+    assert_eq!(of(&rig.scrub().read_walks), 0, "nothing is read back");
+    assert!(partition.looked_through() > Some(led));
+    rig.scrubs_at(u64::MAX);
+    rig.until_scrubbed("read back", |scrub| of(&scrub.read_walks) >= 2)
+        .await;
+    // A store that is away is not looked at.
+    rig.store.away.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = partition.looked_through();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(partition.looked_through(), before);
+    rig.configure(|config| config.tiered = None);
+    assert_eq!(partition.looked_through(), None);
     rig.stop().await;
 }

@@ -134,3 +134,38 @@ async fn reads_and_beginnings_are_counted_with_those_that_fail() {
     assert_eq!(all.map(of), [2, 1, bytes, 2, 1]);
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_past_that_cannot_be_claimed_is_told_and_all_of_the_disk_lags() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    let partition = rig.partition();
+    let is_told = |told: [bool; 2]| {
+        let partition = Arc::clone(&partition);
+        async move {
+            for _ in 0..500 {
+                if [partition.lacks_past(), partition.is_past_failing()] == told {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("never {told:?}: {:?}", partition.tier_standing().await);
+        }
+    };
+    is_told([false, false]).await;
+    assert_eq!(partition.copy_lag(), (0, 0));
+    // Whoever keeps the manifest answers nobody, and a leader begins anew.
+    rig.door.loses.store(1, Ordering::Relaxed);
+    partition.forget_past();
+    rig.custodians.stands(&partition, Stand::Leads);
+    is_told([true, true]).await;
+    let bytes = partition.view().size_bytes();
+    assert_eq!(partition.copy_lag(), (1, bytes), "nobody knows of a copy");
+    rig.door.loses.store(0, Ordering::Relaxed);
+    is_told([false, false]).await;
+    assert_eq!(partition.copy_lag(), (0, 0));
+    rig.configure(|config| config.tiered = None);
+    assert!(!partition.lacks_past());
+    rig.stop().await;
+}

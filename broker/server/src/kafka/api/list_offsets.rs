@@ -87,7 +87,12 @@ pub(crate) async fn handle(
         let finding = topic.partitions.into_iter().map(|asked| async move {
             let finding = find(context, call, name, &asked, isolation);
             let found = timeout_at(deadline, finding).await;
-            let found = found.unwrap_or(Err(ErrorCode::RequestTimedOut));
+            let found = found.unwrap_or_else(|_| {
+                if let Ok(partition) = locate(context, name, &asked) {
+                    partition.lookup_expired();
+                }
+                Err(ErrorCode::RequestTimedOut)
+            });
             let tier = match wants_tiers && found.is_ok() {
                 true => tier(context, name, &asked).await,
                 false => TierStanding::default(),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use freshet_types::{LeaderEpoch, Offset};
 
+use super::endings::UNDERTAKER;
 use super::uploads::Task;
 use super::{Caller, Duty, Message, PARTITION, World, index};
 use crate::machine::{Answer, Ask, Claim, Refusal, Request};
@@ -61,7 +62,12 @@ impl Leader {
         }
     }
 
-    fn follow(&mut self, answer: Result<Answer, Refusal>) {
+    /// It asks for nothing.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_none() && self.outbox.is_empty()
+    }
+
+    pub(super) fn follow(&mut self, answer: Result<Answer, Refusal>) {
         let changed = match answer {
             Ok(Answer::Changed(changed)) => changed,
             Ok(Answer::Doomed { changed, objects }) => {
@@ -82,7 +88,7 @@ impl Leader {
         copy.is_some_and(|copy| !copy.is_pristine())
     }
 
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.copy = None;
         self.tasks.clear();
         self.export = None;
@@ -120,7 +126,7 @@ impl World {
         })
     }
 
-    fn talk(&mut self, at: usize, leader: &mut Leader) {
+    pub(super) fn talk(&mut self, at: usize, leader: &mut Leader) {
         let now = self.now.0;
         let (number, ask) = match &mut leader.waiting {
             Some((number, ask, again)) if *again <= now => {
@@ -222,7 +228,7 @@ impl World {
         }
     }
 
-    fn delete_doomed(&mut self, leader: &mut Leader) {
+    pub(super) fn delete_doomed(&mut self, leader: &mut Leader) {
         let mut ids = Vec::new();
         for (id, start) in std::mem::take(&mut leader.doomed) {
             if self.dice.chance(15) {
@@ -258,7 +264,10 @@ impl World {
             if let Err(Refusal::Fenced { .. }) = reply {
                 return;
             }
-            self.hear(at, &mut leader, ask, reply);
+            match at {
+                UNDERTAKER => self.undertaker_hears(&mut leader, ask, reply),
+                _ => self.hear(at, &mut leader, ask, reply),
+            }
         }
         self.nodes[at].leads = Some(leader);
     }

@@ -14,6 +14,7 @@
 mod bucket;
 mod cluster;
 mod disaster;
+mod endings;
 mod leader;
 mod promises;
 mod shard;
@@ -28,6 +29,7 @@ use crate::machine::{Answer, Limits, Refusal, Request};
 use crate::segment::{Segment, SegmentId};
 use bucket::Bucket;
 use cluster::Node;
+use endings::{Ending, MOURNING};
 use leader::Upload;
 use shard::Shard;
 
@@ -177,6 +179,8 @@ struct World {
     is_forgotten: bool,
     forgotten_at: u64,
     excused: Offset,
+    /// The topic is deleted, some day.
+    ending: Option<Ending>,
     /// Something has changed that a promise may depend on.
     is_dirty: bool,
     is_over: bool,
@@ -197,6 +201,7 @@ struct Told {
     refusals: u64,
     disasters: u64,
     adoptions: u64,
+    deletions: u64,
 }
 
 impl World {
@@ -225,6 +230,7 @@ impl World {
             is_forgotten: false,
             forgotten_at: 0,
             excused: 0,
+            ending: None,
             is_dirty: false,
             is_over: false,
             violation: None,
@@ -235,12 +241,23 @@ impl World {
         world
     }
 
+    /// One whose topic is deleted. Its shard forgets nothing before: who lists no shard finds no topic.
+    fn that_ends(seed: u64, keeps: bool) -> Self {
+        let mut world = Self::new(2 * seed, None);
+        world.ending = Some(Ending::new(200 + seed % 300, keeps));
+        // No broker that counts.
+        world.nodes.push(Node::default());
+        world.nodes[NODES].is_dead = true;
+        world
+    }
+
     fn has(&self, duty: Duty) -> bool {
         self.without != Some(duty)
     }
 
     fn live(mut self) -> Result<(Told, u64), String> {
-        while self.now.0 < STEPS && !self.is_over {
+        let steps = self.ending.map_or(STEPS, |ending| ending.at + MOURNING);
+        while self.now.0 < steps && !self.is_over {
             self.now.0 += 1;
             self.step();
             let broken = self.promises().or_else(|| self.finish_reads());
@@ -248,10 +265,16 @@ impl World {
                 return Err(format!("{what} at {}", self.now.0));
             }
         }
-        Ok((self.told, self.trace))
+        match self.legacy().filter(|_| !self.is_over) {
+            Some(what) => Err(what),
+            None => Ok((self.told, self.trace)),
+        }
     }
 
     fn step(&mut self) {
+        if let Some(ending) = self.mourned() {
+            return self.mourn(ending);
+        }
         let node = self.dice.index(NODES);
         match self.dice.below(1000) {
             0..300 => self.produce(),
@@ -420,4 +443,24 @@ fn no_duty_of_the_bodies_is_idle() {
     let noticed = |duty: &Duty| is_noticed(&format!("{duty:?}"), None, Some(*duty));
     let idle: Vec<_> = DUTIES.into_iter().filter(|d| !noticed(d)).collect();
     assert!(idle.is_empty(), "nothing goes wrong without {idle:?}");
+}
+
+/// Nothing is read any more, and nothing is left; or all that readers were sent to stays as it was, and can be
+/// restored at any moment.
+#[test]
+fn what_a_deleted_topic_has_goes_or_stays_as_it_was() {
+    for keeps in [false, true] {
+        let mut all = Told::default();
+        for seed in 0..SEEDS / 4 {
+            let (told, _) = World::that_ends(seed, keeps)
+                .live()
+                .unwrap_or_else(|what| panic!("seed {seed}, keeps {keeps}: {what}"));
+            all.commits += told.commits;
+            all.collected += told.collected;
+            all.deletions += told.deletions;
+        }
+        println!("keeps {keeps}: {all:?}");
+        let least = [all.commits, all.collected, all.deletions];
+        assert!(least.iter().all(|count| *count >= SEEDS / 8), "{all:?}");
+    }
 }

@@ -15,6 +15,9 @@ impl World {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
         }
+        if let Some(ending) = self.mourned() {
+            return self.promised_to_the_bereaved(ending);
+        }
         let manifest = self.shard.manifest().cloned();
         if self.is_forgotten {
             match &manifest {
@@ -42,7 +45,7 @@ impl World {
     }
 
     /// What a cluster without disks would begin with.
-    fn restorable(&self, log_start: Offset) -> Option<String> {
+    pub(super) fn restorable(&self, log_start: Offset) -> Option<String> {
         let log_start = log_start.max(self.excused);
         match &self.bucket.newest {
             Some(newest) => self
@@ -64,7 +67,7 @@ impl World {
 
     /// Whether a manifest shows all that is not on the leader's disk, from `from` on, and shows it as
     /// it was written.
-    fn shown(&self, manifest: &Manifest, from: Offset) -> Option<String> {
+    pub(super) fn shown(&self, manifest: &Manifest, from: Offset) -> Option<String> {
         let segments = manifest.segments();
         let joined = segments.windows(2).all(|pair| pair[0].end == pair[1].start);
         if !joined {

@@ -144,6 +144,7 @@ impl World {
             Change::Replaced { .. } => self.told.replacements += 1,
             Change::Collected { .. } => self.told.collected += 1,
             Change::Claimed { cut: Some(_), .. } => self.told.cuts += 1,
+            Change::Deleted { keep_objects } => self.deletes(*keep_objects),
             _ => {}
         }
     }

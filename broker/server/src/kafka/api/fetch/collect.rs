@@ -166,12 +166,14 @@ async fn finish(
     let is_enough = found.is_enough(limits);
     for (turn, slot, look) in cold {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = match is_enough || found.has_no_more_room() {
-            true => GRACE.min(left),
-            false => left,
-        };
+        let is_hurried = is_enough || found.has_no_more_room();
+        let patience = if is_hurried { GRACE.min(left) } else { left };
         found.promised_bytes -= look.wanted_bytes;
+        let partition = Arc::clone(&look.partition);
         let (outcome, is_late) = look.finish(patience, found.room()).await;
+        if is_late && !is_hurried {
+            partition.cold_read_expired();
+        }
         // More of it may be there at once; nobody would look again before the end of the wait.
         found.is_urgent |= is_late || !outcome.records.is_empty();
         found.put(turn, slot, outcome);

@@ -137,7 +137,7 @@ pub(super) enum Look {
 
 /// A look at what has left the disk.
 pub(super) struct ColdLook {
-    partition: Arc<Partition>,
+    pub(super) partition: Arc<Partition>,
     read: ColdRead,
     isolation: Isolation,
     /// As much as it may bring, but for one batch that is larger.

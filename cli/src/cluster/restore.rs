@@ -62,6 +62,7 @@ impl Restore {
         Self {
             from,
             deleted,
+            name: None,
             dry_run: true,
             watch: Duration::ZERO,
         }

@@ -356,13 +356,17 @@ impl Leader {
         follower.fetched = fetch.now;
         follower.end_then = log_end;
         self.log_start = fetch.leader_start;
+        // Who joins is waited for before anything more is committed: this may be the fetch that shows that it
+        // is behind for too long to be waited for otherwise.
         let joins = self.may_join(fetch.node, &alive);
-        let mut moved = self.moved(fetch.now);
-        moved.log_start = log_start != fetch.log_start;
-        if joins {
-            moved.propose = self.propose(|node, isr| isr || node == fetch.node);
-        }
-        Ok(moved)
+        let propose = joins
+            .then(|| self.propose(|node, isr| isr || node == fetch.node))
+            .flatten();
+        Ok(Moved {
+            propose,
+            log_start: log_start != fetch.log_start,
+            ..self.moved(fetch.now)
+        })
     }
 
     /// Proposes to take in whoever may join by now: brokers come back to life, and proposals are

@@ -122,6 +122,37 @@ fn a_proposed_member_counts_at_once_and_a_proposed_leaver_still_does() {
     assert_eq!(moved.high_watermark, Some(20));
 }
 
+/// The fetch by which it joins is also the one that shows that it has been behind for too long.
+#[test]
+fn nothing_passes_who_joins_by_the_same_fetch() {
+    let mut leader = leader(&[ME, B]);
+    fetch(&mut leader, B, 10, 1);
+    let fenced = Fetched {
+        node: C,
+        broker_epoch: 7,
+        log_start: 0,
+        end: 10,
+        leader_start: 0,
+        now: Millis(1),
+    };
+    leader.fetched(fenced, |_| None).expect("a replica");
+    leader.flushed(12, Millis(2));
+    assert_eq!(fetch(&mut leader, B, 12, 2).high_watermark, Some(12));
+    assert_eq!(fetch(&mut leader, C, 11, 3).propose, None, "it lacks one");
+    leader.flushed(20, Millis(4));
+    let moved = fetch(&mut leader, B, 20, 4);
+    assert_eq!(
+        moved.high_watermark, None,
+        "C has just had all, and is waited for"
+    );
+    let moved = fetch(&mut leader, C, 13, LAG.0 + 10);
+    assert_eq!(
+        moved.propose.expect("it has what is committed").isr.len(),
+        3
+    );
+    assert_eq!(moved.high_watermark, Some(13), "no more than it has");
+}
+
 #[test]
 fn who_lacks_something_or_is_not_alive_does_not_join() {
     let mut leader = leader(&[ME, B]);

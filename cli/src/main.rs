@@ -37,6 +37,21 @@ pub(crate) struct Context {
     pub(crate) patience: Patience,
 }
 
+/// Waits until somebody wants the command to end: by Ctrl-C, or as `kill`, `timeout` and Kubernetes do, or with the
+/// terminal. What a command has set for a while it takes back then.
+pub(crate) async fn interrupted() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut ended, mut hung_up) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    );
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = ended.recv() => Ok(()),
+        _ = hung_up.recv() => Ok(()),
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, args: Decommission) -> anyhow::Result
     let drained = drain::empty(context, node, args.batch, args.throttle).await?;
     tokio::select! {
         gone = forget(context, &admin, node) => gone?,
-        pressed = tokio::signal::ctrl_c() => {
+        pressed = crate::interrupted() => {
             pressed?;
             bail!(
                 "interrupted: broker {node} is empty and cordoned, and still known; the same command \

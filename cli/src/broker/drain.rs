@@ -163,7 +163,7 @@ pub(super) async fn empty(
     let (partitions, bytes) = work.amount();
     let ended = tokio::select! {
         done = work.until_empty() => done,
-        pressed = tokio::signal::ctrl_c() => {
+        pressed = crate::interrupted() => {
             pressed?;
             Err(anyhow::anyhow!(
                 "interrupted: moves that have begun go on, no others begin; the same command goes on \

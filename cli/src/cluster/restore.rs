@@ -107,11 +107,11 @@ pub(crate) async fn run(context: &Context, args: Restore) -> anyhow::Result<()> 
         .map(|(name, topic)| (name.clone(), topic.id));
     let present = present.collect();
     let (mut found, is_all) = read(context, &source, &args.deleted, &present).await?;
-    if !is_all {
-        must_be_away(&found.cluster.topics, &present)?;
-    }
     if let Some(name) = &args.name {
         rename(&mut found.cluster.topics, name, &present)?;
+    }
+    if !is_all {
+        must_be_away(&found.cluster.topics, &present)?;
     }
     let mut plan = Plan::of(&found, &present, described.nodes.len());
     if !is_all {

@@ -45,7 +45,7 @@ pub(crate) struct Collect {
     /// Only orphans that have got nothing for so long.
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = text::duration)]
     older_than: Duration,
-    /// Only show what is there, and what would go.
+    /// Only show what is there, and what would go. Stores a small object for a moment, to hear the store's time.
     #[arg(long)]
     dry_run: bool,
     /// Do not ask. Needed where nobody can be asked, as in a script.

@@ -122,7 +122,7 @@ pub(super) async fn finish(
     };
     let ended = tokio::select! {
         done = moving => done,
-        pressed = tokio::signal::ctrl_c() => {
+        pressed = crate::interrupted() => {
             pressed?;
             Err(anyhow::anyhow!(
                 "interrupted: moves that have begun go on, and nothing holds them back any more; \

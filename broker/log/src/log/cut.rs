@@ -130,10 +130,7 @@ impl Log {
         let failed = |error: &ScanError| match error {
             ScanError::Io { .. } => unread(error),
             // Its own trouble; nothing has been cut.
-            ScanError::Bad { .. } | ScanError::Misplaced { .. } => LogError::Corrupt {
-                log: self.shared.name.clone(),
-                what: format!("segment {}, {error}", segment.base()).into(),
-            },
+            _ => self.corrupt(format!("segment {}, {error}", segment.base())),
         };
         let start = segment.start_for(to, false).map_err(|e| failed(&e))?;
         let file = segment.reader().map_err(|e| unread(&e))?;
@@ -153,6 +150,13 @@ impl Log {
             position: segment.size_bytes(),
             end: to,
         })
+    }
+
+    fn corrupt(&self, what: String) -> LogError {
+        LogError::Corrupt {
+            log: self.shared.name.clone(),
+            what: what.into(),
+        }
     }
 
     /// Readers see the shorter log before any byte goes.
@@ -225,9 +229,9 @@ impl Log {
         }
         let max_producers = self.config().max_producers;
         let rebuilt = recover::producers_at(shared, segments, &mut snapshots, end, max_producers);
-        let producers = rebuilt.map_err(|error| {
-            let error = io::Error::other(error.to_string());
-            shared.fail("rebuilding producer state of", &error)
+        let producers = rebuilt.map_err(|error| match error {
+            ScanError::Io { source, .. } => shared.fail("rebuilding producer state of", &source),
+            damage => self.corrupt(format!("rebuilding producer state, {damage}")),
         })?;
         Ok((producers, snapshots))
     }
@@ -257,7 +261,14 @@ impl Log {
         }
         self.room = Room::default();
         let segments = shared.segments.read().clone();
-        let (producers, snapshots) = self.producers_until(&segments, end)?;
+        // What was staged is gone, so there is no log to go on with that has the producers of before.
+        let rebuilt = self.producers_until(&segments, end);
+        let (producers, snapshots) = rebuilt.map_err(|error| match error {
+            LogError::Corrupt { .. } => {
+                shared.fail("taking back", &io::Error::other(error.to_string()))
+            }
+            failed => failed,
+        })?;
         self.snapshots = snapshots;
         self.set_producers(producers);
         Ok(())

@@ -18,7 +18,7 @@ use freshet_types::{Offset, Timestamp};
 use proptest::prelude::*;
 
 use crate::faulty::{Call, FaultyDisk};
-use crate::support::{Rig, TOPIC, TestLog, batch, build, options, segments};
+use crate::support::{Rig, TOPIC, TestLog, batch, build, options, segments, session};
 
 const LOG: &str = "t-0";
 
@@ -429,6 +429,33 @@ fn a_truncation_that_meets_damage_cuts_nothing() {
         log.ask(|handle: &LogHandle, done| handle.truncate(to, done)),
         Ok(to)
     );
+}
+
+/// What producers had sent by then is read from the batches before, however far they are from the cut.
+#[test]
+fn a_truncation_that_meets_damage_on_its_way_to_the_producers_cuts_nothing() {
+    let config = LogConfig {
+        index_interval_bytes: 500,
+        ..LogConfig::default()
+    };
+    let (rig, log) = log_of(config, &[]);
+    let value = "v".repeat(100);
+    for sequence in 0..40 {
+        log.append(&session(log.now, 1, sequence, &[&value]))
+            .unwrap();
+    }
+    let places = places(&rig.log_path(LOG));
+    for damage in [flipped(&places[5], 3), flipped_at(&places[5], 8, 6)] {
+        let before = saved(&damage);
+        write(&damage);
+        let cut = log.ask(|handle: &LogHandle, done| handle.truncate(35, done));
+        assert!(matches!(cut, Err(LogError::Corrupt { .. })), "{cut:?}");
+        assert!(rig.dir.failure().is_none(), "{}", damage.what);
+        write(&before);
+        assert_eq!(log.handle.view().log_end(), 40);
+    }
+    let cut = log.ask(|handle: &LogHandle, done| handle.truncate(35, done));
+    assert_eq!(cut, Ok(35));
 }
 
 /// What is believed of a batch is at hand: a fetch is one read of the file, with a place remembered or not.

@@ -448,6 +448,20 @@ impl MetadataImage {
         })
     }
 
+    /// The registration of a broker whose replica of `at` may be in sync now, as far as this image knows: neither it
+    /// nor its directory is away. `copies`: see [`MetadataImage::leaves_out`]. To propose others is in vain.
+    pub fn may_be_in(
+        &self,
+        at: TopicPartition,
+        node: NodeId,
+        copies: (usize, usize),
+    ) -> Option<i64> {
+        let broker = self.broker(node).filter(|broker| broker.is_active())?;
+        let directory = self.partition(at)?.directory(node)?;
+        let is_here = broker.has_online(directory) && !self.leaves_out(at, node, copies);
+        is_here.then_some(broker.epoch)
+    }
+
     /// Whether a leader leaves `node` out of the set in sync although it may have everything: nobody waits
     /// for a disk that is unwell while enough others have what is acknowledged. `in_sync` are in that set,
     /// and the partition needs `needed`. While replicas move nobody is: a move ends when its target is in sync.

@@ -106,6 +106,22 @@ impl Server {
     pub(crate) fn freeze(&self) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
+        // Its threads stop one by one, and until then they answer.
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let is_held = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            // What follows the name, which is in brackets.
+            stat.is_ok_and(|stat| {
+                stat.rsplit(')')
+                    .next()
+                    .is_some_and(|rest| rest.starts_with(" T"))
+            })
+        };
+        let start = Instant::now();
+        while !std::fs::read_dir(&tasks).unwrap().all(is_held) {
+            assert!(start.elapsed() < START_LIMIT, "it goes on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 //! whoever reads from a replica nearby goes on there when what it reads has left the disks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_env::Clock;
 use freshet_log::ReadError as LogReadError;
-use freshet_tier::{ColdBatches, ColdSpec, Manifest, Past as Source};
+use freshet_tier::{ColdBatches, ColdError, ColdSpec, Manifest, Past as Source};
 use freshet_types::{LeaderEpoch, Millis, Offset, TopicPartition};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::ReadError;
 use crate::tiering::PastReaders;
@@ -16,6 +18,9 @@ use crate::tiering::PastReaders;
 const BELIEVED_MS: u64 = 10_000;
 /// How often the shard is asked at most where an answer does not do, ms.
 const PAUSE_MS: u64 = 500;
+/// How long one waits for the shard: less than a fetch waits for cold records (`remote.fetch.max.wait.ms`, 500),
+/// so that a consumer hears in time to go back to its leader.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the shard has said last; one asks, all others wait for that.
 #[derive(Debug, Default)]
@@ -53,8 +58,8 @@ impl Follower {
             manifest,
         };
         let read = self.readers.read_here(&source, &spec).await;
-        if read.is_err() {
-            // It may name what is gone.
+        if let Err(ColdError::Missing { .. } | ColdError::OutOfRange { .. }) = read {
+            // It names what is gone.
             *glance.0.lock().await = None;
         }
         Ok(read?)
@@ -62,7 +67,8 @@ impl Follower {
 
     /// One that may name what is at `offset`.
     async fn manifest(&self, glance: &Glance, offset: Offset) -> Result<Arc<Manifest>, ReadError> {
-        let mut seen = glance.0.lock().await;
+        let seen = timeout(PATIENCE, glance.0.lock()).await;
+        let mut seen = seen.map_err(|_| ReadError::PastUnknown)?;
         let now = self.clock.monotonic();
         let names_it = |manifest: &&Arc<Manifest>| {
             let is_current = manifest.leader_epoch() >= self.leader_epoch;
@@ -76,13 +82,15 @@ impl Follower {
                 _ => {}
             }
         }
-        let asked = self.readers.manifest(self.partition).await;
-        let asked = asked.map_err(|error| {
-            tracing::debug!(%error, "a follower does not hear what is in the bucket");
-            ReadError::PastUnknown
-        })?;
-        let asked = asked.map(Arc::new);
-        *seen = Some((now, asked.clone()));
+        let asked = match timeout(PATIENCE, self.readers.manifest(self.partition)).await {
+            Ok(Ok(asked)) => asked.map(Arc::new),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a follower does not hear what is in the bucket");
+                None
+            }
+            Err(_) => None,
+        };
+        *seen = Some((self.clock.monotonic(), asked.clone()));
         let named = asked.as_ref().filter(names_it).map(Arc::clone);
         named.ok_or(ReadError::PastUnknown)
     }

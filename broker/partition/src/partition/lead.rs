@@ -291,7 +291,7 @@ impl Partition {
                 now,
             };
             let copies = leader.in_sync();
-            match leader.fetched(fetched, |node| self.may_be_in(image, node, copies)) {
+            match leader.fetched(fetched, |node| image.may_be_in(self.id(), node, copies)) {
                 Ok(moved) => (Ok(()), moved),
                 Err(refusal) => (Err(refusal.into()), Moved::default()),
             }
@@ -322,23 +322,12 @@ impl Partition {
         }
     }
 
-    /// The registration of a broker that may be in sync, where so many are and so many have to be.
-    fn may_be_in(
-        &self,
-        image: &metadata::MetadataImage,
-        node: NodeId,
-        copies: (usize, usize),
-    ) -> Option<BrokerEpoch> {
-        let broker = image.broker(node).filter(|broker| broker.is_active())?;
-        (!image.leaves_out(self.id(), node, copies)).then_some(broker.epoch)
-    }
-
     /// Looks for replicas that belong into the set in sync and are not there.
     pub fn look_for_joiners(&self, image: &metadata::MetadataImage) {
         self.replica.with_leader(|leader, now| {
             let log_start = self.view().log_start();
             let copies = leader.in_sync();
-            let may_be_in = |node| self.may_be_in(image, node, copies);
+            let may_be_in = |node| image.may_be_in(self.id(), node, copies);
             let moved = leader.look_for_joiners(log_start, now, may_be_in);
             ((), moved)
         });

@@ -22,13 +22,13 @@ use bytes::Bytes;
 use freshet_coordinators::groups::api::{Ask as _, FetchAll, FetchedTopic};
 use freshet_env::objects::{ObjectError, ObjectFailure};
 use freshet_env::{Objects, Rng};
-use freshet_metadata::{ConfigOwner, MetadataImage, Topic};
+use freshet_metadata::{ConfigOwner, KeptTopic, MetadataImage, Topic};
 use freshet_settings::{Overrides, Scope, Setting};
 use freshet_tier::{
     ClusterExport, ExportedShard, ExportedTopic, GroupPositions, Layout, OwnedSettings, Position,
     PositionsExport, PositionsOf, SettingsOwner,
 };
-use freshet_types::{NodeId, PartitionId, TopicId};
+use freshet_types::{LeaderEpoch, NodeId, PartitionId, TopicId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -79,7 +79,7 @@ pub struct Exporter {
     /// Nobody before has exported what this cluster does not have.
     may_export: bool,
     /// Deleted topics of which `kept/` says what they were, or that have left nothing.
-    told: BTreeSet<TopicId>,
+    told: BTreeSet<(TopicId, LeaderEpoch)>,
     /// How often it was not so.
     refused: u32,
     is_failing: bool,
@@ -219,41 +219,45 @@ impl Exporter {
     }
 
     async fn tell_kept(&mut self, image: &MetadataImage) -> Result<(), ObjectError> {
-        // One that is back may be deleted again.
-        self.told.retain(|id| image.kept(*id).is_some());
-        if image.all_kept().all(|(id, _)| self.told.contains(&id)) {
+        // One that is back may be deleted again, by another name: then its epochs go on.
+        let is_kept = |(id, epoch): &(TopicId, LeaderEpoch)| {
+            image
+                .kept(*id)
+                .is_some_and(|kept| kept.leader_epoch == *epoch)
+        };
+        self.told.retain(is_kept);
+        let is_told =
+            |(id, kept): (TopicId, &Arc<KeptTopic>)| self.told.contains(&(id, kept.leader_epoch));
+        if image.all_kept().all(is_told) {
             return Ok(());
         }
-        let before = self.ids_of_kept().await?;
+        let before = self.names_of_kept().await?;
         let (objects, layout) = (&self.parts.objects, &self.parts.layout);
         for (id, kept) in image.all_kept() {
-            if !self.told.contains(&id) && !before.contains(&id) {
+            let life = (id, kept.leader_epoch);
+            if !self.told.contains(&life) && !before.contains(&layout.kept(id, kept.leader_epoch)) {
                 let left = objects.list(&layout.topic(id), None, 1).await?;
                 if !left.objects.is_empty() {
                     put_kept(&**objects, layout, (id, kept)).await?;
                 }
             }
-            self.told.insert(id);
+            self.told.insert(life);
         }
         Ok(())
     }
 
-    /// The topics that `kept/` names.
-    async fn ids_of_kept(&self) -> Result<BTreeSet<TopicId>, ObjectError> {
+    /// What is in `kept/`.
+    async fn names_of_kept(&self) -> Result<BTreeSet<String>, ObjectError> {
         let all = self.parts.layout.all_kept();
-        let mut ids = BTreeSet::new();
+        let mut names = BTreeSet::new();
         let mut after: Option<String> = None;
         loop {
             let objects = &self.parts.objects;
             let page = objects.list(&all, after.as_deref(), LISTED).await?;
-            let names = page.objects.iter().map(|(key, _)| key);
-            ids.extend(names.filter_map(|key| {
-                let (id, _) = key.strip_prefix(&all)?.split_once('/')?;
-                id.parse::<TopicId>().ok()
-            }));
             after = page.objects.last().map(|(key, _)| key.clone());
+            names.extend(page.objects.into_iter().map(|(key, _)| key));
             if !page.more || after.is_none() {
-                return Ok(ids);
+                return Ok(names);
             }
         }
     }

@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::directory::Neighbour;
 use crate::manifests::{ManifestDoor, ManifestShards};
@@ -178,6 +178,8 @@ struct Shared {
     seats: Semaphore,
     /// How many seats there are, taken ones included.
     seat_count: Mutex<usize>,
+    /// When the settings were asked how many there should be.
+    seats_judged: Mutex<Option<Instant>>,
     /// Of what is sent.
     sent: Rate,
     /// What is read back.
@@ -206,7 +208,7 @@ impl Shared {
     async fn seat(&self) -> Option<Seat<'_>> {
         let mut seat = pin!(self.seats.acquire());
         loop {
-            self.set_seats((self.parts.pace)().at_once.max(1));
+            self.judge_seats();
             // Those who wait have asked by the settings of then, and those who sit may do so for long.
             tokio::select! {
                 permit = &mut seat => {
@@ -229,6 +231,16 @@ impl Shared {
         let is_so = *count > wanted;
         *count -= usize::from(is_so);
         is_so
+    }
+
+    /// Thousands may wait, and one of them is enough to ask.
+    fn judge_seats(&self) {
+        let now = Instant::now();
+        let last = &mut *self.seats_judged.lock();
+        if last.is_none_or(|last| now.duration_since(last) >= SEATS_PAUSE / 2) {
+            *last = Some(now);
+            self.set_seats((self.parts.pace)().at_once.max(1));
+        }
     }
 
     fn set_seats(&self, wanted: usize) {
@@ -286,6 +298,7 @@ impl Custodians {
             parts,
             seats: Semaphore::new(0),
             seat_count: Mutex::new(0),
+            seats_judged: Mutex::new(None),
             sent,
             unlisted: Unlisted::default(),
         };

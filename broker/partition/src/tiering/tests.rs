@@ -2,6 +2,7 @@
 //! that loses answers.
 
 use std::collections::BTreeMap;
+use std::future::{pending, ready};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ struct Door {
     loses: AtomicU64,
     /// Nobody hears what is asked.
     away: AtomicBool,
+    /// Nobody is answered.
+    hangs: AtomicBool,
 }
 
 impl Door {
@@ -81,22 +84,19 @@ impl Door {
 
 impl ManifestDoor for Door {
     fn ask(&self, request: Request) -> ManifestWait<'_, Unanswered> {
+        let unheard = |why: &str| Unanswered { why: why.into() };
         if self.away.load(Ordering::Relaxed) {
-            let why = "it is away".to_owned();
-            return Box::pin(async { Err(Unanswered { why }) });
+            return Box::pin(ready(Err(unheard("it is away"))));
+        }
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.hangs.load(Ordering::Relaxed) {
+            return Box::pin(pending());
         }
         let said = self.say(request);
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let loses = self.loses.load(Ordering::Relaxed);
-        let lost = loses > 0 && asked.is_multiple_of(loses);
-        Box::pin(async move {
-            match lost {
-                false => Ok(said),
-                true => Err(Unanswered {
-                    why: "it is lost".to_owned(),
-                }),
-            }
-        })
+        let is_lost = loses > 0 && asked.is_multiple_of(loses);
+        let lost = is_lost.then(|| unheard("it is lost"));
+        Box::pin(ready(lost.map_or(Ok(said), Err)))
     }
 }
 
@@ -439,6 +439,7 @@ impl Rig {
             asked: AtomicU64::new(0),
             loses: AtomicU64::new(0),
             away: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
         });
         let manifests: Arc<dyn ManifestDoor> = match shards {
             Some(shards) => Arc::new(Here(Arc::clone(shards))),

@@ -8,7 +8,7 @@ use freshet_peers::followers::{Verdict, verdict};
 use freshet_types::{Offset, TopicPartition};
 
 use super::For;
-use super::replica::{Stand, Waiting, may_be_in};
+use super::replica::{Stand, Waiting};
 use crate::disk::{index, offset};
 use crate::message::{Fetch, Fetched as Reply, Message, Row};
 use crate::network::Host;
@@ -140,7 +140,7 @@ impl World {
             now,
         };
         let copies = brain.in_sync();
-        let taken = brain.fetched(fetched, |node| may_be_in(&image, fetch.at, node, copies));
+        let taken = brain.fetched(fetched, |node| image.may_be_in(fetch.at, node, copies));
         let moved = taken.map_err(|refusal| match refusal {
             FetchRefusal::NotAReplica(_) => Answer::NotLeader,
             FetchRefusal::OldBroker { .. } => Answer::Failed,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use freshet_metadata::{
     AssignDirectories, AssignedPartition, ConfigOwner, MetadataImage, Partition,
 };
-use freshet_partition::replication::{Answer, BrokerEpoch, Leader, LeaderStart, Moved, Term};
+use freshet_partition::replication::{Answer, Leader, LeaderStart, Moved, Term};
 use freshet_settings::Layers;
 use freshet_types::{LeaderEpoch, Millis, NodeId, Offset, TopicPartition};
 
@@ -82,17 +82,6 @@ impl Replica {
             Stand::Follows { leader: of, .. } => leader == Some(*of) && *of != me,
         }
     }
-}
-
-/// The current registration of a broker that may be in sync, beside so many that are.
-pub(super) fn may_be_in(
-    image: &MetadataImage,
-    at: TopicPartition,
-    node: NodeId,
-    copies: (usize, usize),
-) -> Option<BrokerEpoch> {
-    let broker = image.broker(node).filter(|broker| broker.is_active())?;
-    (!image.leaves_out(at, node, copies)).then_some(broker.epoch)
 }
 
 /// `min.insync.replicas` and whether the page cache is trusted.
@@ -317,7 +306,7 @@ impl World {
             let log_start = offset(self.log(host, at).start);
             if let Some(brain) = self.replica(host, at).and_then(Replica::brain) {
                 let copies = brain.in_sync();
-                let may_be_in = |node| may_be_in(image, at, node, copies);
+                let may_be_in = |node| image.may_be_in(at, node, copies);
                 let moved = brain.look_for_joiners(log_start, now, may_be_in);
                 found.push((at, moved));
             }

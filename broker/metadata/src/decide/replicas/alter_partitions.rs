@@ -55,8 +55,8 @@ fn alter(draft: &mut Draft<'_>, leader: NodeId, proposal: ProposedIsr) -> Outcom
     draft.partition(at).ok_or_else(unknown)
 }
 
-/// A leader that is refused because of a member waits for that one no more. A copy of the proposal that was sent before and comes
-/// later, when its members would do, must find that it is too late.
+/// A leader that is refused because of a member waits for that one no more. A copy of the proposal that was
+/// sent before and comes later, when its members would do, must find that it is too late.
 fn end_epoch(draft: &mut Draft<'_>, at: TopicPartition, was: &Partition) {
     let partition = Partition {
         partition_epoch: was.partition_epoch + 1,

@@ -292,6 +292,18 @@ async fn a_follower_reads_what_has_left_the_disks_by_what_the_shard_says() {
     assert_eq!(read, Err(ReadError::PastUnknown), "nobody says");
     rig.door.loses.store(0, Ordering::Relaxed);
     let asked = || rig.door.asked.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    rig.door.hangs.store(true, Ordering::Relaxed);
+    let (before, since) = (asked(), tokio::time::Instant::now());
+    let (one, other) = tokio::join!(rig.cold_read(3), rig.cold_read(3));
+    for read in [one, other, rig.cold_read(3).await] {
+        assert_eq!(read.map(|_| ()), Err(ReadError::PastUnknown));
+    }
+    // A fetch waits for 500 ms, and all those that wait have one question.
+    assert!(since.elapsed() < Duration::from_millis(450));
+    assert_eq!(asked(), before + 1);
+    rig.door.hangs.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(600)).await;
     let before = asked();
     let followed = rig.cold_read(3).await.expect("it is told");
     assert_eq!(followed.fetched.into_one(), led.fetched.into_one());

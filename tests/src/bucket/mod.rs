@@ -158,8 +158,9 @@ impl Store {
             let key = path.strip_prefix(&bucket)?.to_string_lossy().into_owned();
             let mut parts = key.rsplit('/');
             let (name, kind) = (parts.next(), parts.next());
-            let topic = parts.nth(1).context("a topic's folder")?.to_owned();
-            let shelf = shelves.entry(topic).or_default();
+            // A cluster's claim is no topic's.
+            let Some(topic) = parts.nth(1) else { continue };
+            let shelf = shelves.entry(topic.to_owned()).or_default();
             let name = name.context("a name")?;
             if kind == Some("manifests") {
                 shelf.manifests.push(path);

@@ -301,18 +301,15 @@ pub(crate) fn elect_preferred(raw: &mut Raw, topic: &str, partition: i32) -> Res
     Ok(partition.context("one partition")?.error_code)
 }
 
-/// Where a follower's disk begins, of a partition that ends at `end` and has records elsewhere: it says
-/// "not yet" of all that is before.
+/// Where a follower's disk begins, of a partition that ends at `end` and has records elsewhere: it reads those
+/// as well, and says with each answer what it has itself. A leader says where all begins.
 pub(crate) fn disk_start(raw: &mut Raw, topic: &str, partition: i32, end: i64) -> Result<i64> {
-    let (mut low, mut high) = (0, end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match fetch_once(raw, topic, partition, middle)?.error_code {
-            NOT_YET => low = middle + 1,
-            _ => high = middle,
-        }
+    let told = fetch_once(raw, topic, partition, end.max(1) - 1)?;
+    match told.error_code {
+        0 => Ok(told.log_start_offset.max(0)),
+        NOT_LEADER => Ok(0),
+        code => bail!("fetching the end of {topic}-{partition}: error {code}"),
     }
-    Ok(low)
 }
 
 /// A broker's whole copy of a partition from an offset on, at least up to `end`; `None` if it serves

@@ -17,15 +17,18 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A whole number, and what is behind it.
+fn number_and_unit(text: &str) -> Result<(u64, &str), String> {
+    let split = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(split.unwrap_or(text.len()));
+    let number = number.parse();
+    let number = number.map_err(|_| format!("{text:?} does not start with a whole number"))?;
+    Ok((number, unit))
+}
+
 /// A number with a unit: ms, s, m, h or d.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} does not start with a number"))?;
+    let (number, unit) = number_and_unit(text)?;
     let ms = match unit {
         "ms" => Some(1),
         "s" => Some(1000),
@@ -43,13 +46,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Bytes a second: a number, with KB, MB, GB (thousands) or KiB, MiB, GiB behind it, or nothing.
 pub(crate) fn rate(text: &str) -> Result<u64, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} does not start with a whole number"))?;
+    let (number, unit) = number_and_unit(text)?;
     let bytes = match unit {
         "" | "B" => Some(1),
         "KB" | "kB" => Some(1_000),

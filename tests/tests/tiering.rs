@@ -593,8 +593,12 @@ fn cached(place: &mut Place) -> Result<()> {
 
 /// The batches below `end`, one record each.
 fn replay(raw: &mut Raw, topic: &str, end: i64) -> Result<Vec<u8>> {
+    replay_from(raw, topic, 0, end)
+}
+
+/// The same from `next` on.
+fn replay_from(raw: &mut Raw, topic: &str, mut next: i64, end: i64) -> Result<Vec<u8>> {
     let mut served = Vec::new();
-    let mut next = 0;
     while next < end {
         let told = raw.fetch(topic, next, i32::try_from(BATCH_BYTES)?)?;
         ensure!(told.error_code == 0, "fetching {next}: {}", told.error_code);

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use freshet_env::Objects;
-use freshet_env::objects::{ObjectError, ObjectFailure};
+use freshet_env::objects::{ObjectError, ObjectFailure, store_time};
 use freshet_objects::Bucket;
 use freshet_tier::{CLAIMS, Layout, claim, nth_claim};
 use freshet_types::{ClusterId, Timestamp};
@@ -20,8 +20,6 @@ const LISTED: usize = 1000;
 const MOST_BYTES: u64 = 1024;
 /// How often somebody else may be faster.
 const TRIES: usize = 4;
-/// What the object says that tells the store's time.
-const WORDS: &[u8] = b"stored for a moment, to learn the time of the store\n";
 
 /// Claims an empty bucket.
 pub(super) struct Claims<'a> {
@@ -94,12 +92,7 @@ impl Claims<'_> {
 
     async fn is_stale(&self, modified: Timestamp) -> Result<bool, ObjectError> {
         let key = Layout::new("", self.me).probe(self.nonce);
-        let objects: &dyn Objects = self.bucket;
-        objects
-            .put_new(&key, &mut Bytes::from_static(WORDS))
-            .await?;
-        let head = objects.head(&key).await;
-        objects.delete(&key).await?;
-        Ok(head?.modified.0.saturating_sub(modified.0) >= STALE_MS)
+        let now = store_time(self.bucket, &key).await?;
+        Ok(now.0.saturating_sub(modified.0) >= STALE_MS)
     }
 }

@@ -109,7 +109,7 @@ async fn look(context: &Context, source: &Source) -> anyhow::Result<(Named, Vec<
         present.insert(topic.id, name.clone());
     }
     named.must_agree(&present)?;
-    let now = orphans::store_time(source).await?;
+    let now = orphans::now(source).await?;
     let found = orphans::orphans(source, (&named, &present), now).await?;
     Ok((named, found))
 }

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
+use freshet_env::objects::store_time;
 use freshet_env::{Rng as _, SystemRng};
 use freshet_tier::ClusterExport;
 use freshet_types::{PartitionId, Timestamp, TopicId, TopicPartition};
@@ -22,8 +22,6 @@ use serde::Serialize;
 use super::source::Source;
 use crate::text;
 
-/// What the object says that tells the store's time.
-const WORDS: &[u8] = b"stored for a moment, to learn the time of the store\n";
 /// Topics that an error names.
 const SHOWN: usize = 5;
 
@@ -159,16 +157,10 @@ impl Named {
     }
 }
 
-/// The store's time: that of an object that is stored now.
-pub(super) async fn store_time(source: &Source) -> Result<Timestamp> {
+/// The store's time.
+pub(super) async fn now(source: &Source) -> Result<Timestamp> {
     let key = source.layout().probe(SystemRng.id());
-    let objects = source.objects();
-    objects
-        .put_new(&key, &mut Bytes::from_static(WORDS))
-        .await?;
-    let head = objects.head(&key).await;
-    objects.delete(&key).await?;
-    Ok(head?.modified)
+    Ok(store_time(&**source.objects(), &key).await?)
 }
 
 /// All topics that the bucket has and that neither `named` nor the cluster names, by id.
@@ -190,21 +182,27 @@ pub(super) async fn orphans(
     Ok(orphans)
 }
 
+impl Orphan {
+    fn without_objects(id: TopicId) -> Self {
+        Self {
+            id,
+            partitions: 0,
+            objects: 0,
+            bytes: 0,
+            offsets: 0,
+            newest: String::new(),
+            age_ms: 0,
+            says: Says::Deleted,
+            modified: Timestamp(i64::MIN),
+            numbers: BTreeSet::new(),
+        }
+    }
+}
+
 async fn look(source: &Source, id: TopicId, now: Timestamp) -> Result<Orphan> {
     let layout = source.layout();
     let home = layout.topic(id);
-    let mut orphan = Orphan {
-        id,
-        partitions: 0,
-        objects: 0,
-        bytes: 0,
-        offsets: 0,
-        newest: String::new(),
-        age_ms: 0,
-        says: Says::Deleted,
-        modified: Timestamp(i64::MIN),
-        numbers: BTreeSet::new(),
-    };
+    let mut orphan = Orphan::without_objects(id);
     let mut after: Option<String> = None;
     loop {
         let page = source.page(&home, after.as_deref()).await?;

@@ -143,6 +143,23 @@ pub(crate) fn a_leader_that_was_refused_forgets_what_it_had_decided() {
     });
 }
 
+/// Others lead and go on without it, and it confirms nothing of its own.
+async fn is_cut_off_and_says_nothing_old(cluster: &Cluster, old: NodeId, seed: u64) {
+    cluster.net.isolate(old, &cluster.nodes());
+    until(|| {
+        cluster
+            .leader_now()
+            .is_some_and(|(leader, _)| leader != old)
+    })
+    .await;
+    cluster.add_all(5..8).await;
+    let raft = cluster.raft(old).unwrap();
+    let count = tokio::time::timeout(5 * SECOND, raft.propose(Ask::Count)).await;
+    assert!(!matches!(count, Ok(Ok(_))), "seed {seed}: {count:?}");
+    let read = tokio::time::timeout(5 * SECOND, raft.barrier()).await;
+    assert!(!matches!(read, Ok(Ok(_))), "seed {seed}: {read:?}");
+}
+
 /// Nobody was there to tell it that another one leads.
 #[test]
 pub(crate) fn a_leader_that_is_cut_off_answers_nothing_that_is_old() {
@@ -151,19 +168,7 @@ pub(crate) fn a_leader_that_is_cut_off_answers_nothing_that_is_old() {
             let cluster = Cluster::formed(seed, 3, options()).await;
             cluster.add_all(0..5).await;
             let (old, _) = cluster.leader(SECOND).await;
-            cluster.net.isolate(old, &cluster.nodes());
-            until(|| {
-                cluster
-                    .leader_now()
-                    .is_some_and(|(leader, _)| leader != old)
-            })
-            .await;
-            cluster.add_all(5..8).await;
-            let raft = cluster.raft(old).unwrap();
-            let count = tokio::time::timeout(5 * SECOND, raft.propose(Ask::Count)).await;
-            assert!(!matches!(count, Ok(Ok(_))), "seed {seed}: {count:?}");
-            let read = tokio::time::timeout(5 * SECOND, raft.barrier()).await;
-            assert!(!matches!(read, Ok(Ok(_))), "seed {seed}: {read:?}");
+            is_cut_off_and_says_nothing_old(&cluster, old, seed).await;
         });
     }
 }
@@ -186,19 +191,7 @@ pub(crate) fn a_leader_that_is_cut_off_answers_nothing_old_to_those_of_shorter_t
             cluster.boot(third).await;
             wait(2_000).await;
             assert_eq!(cluster.leader(SECOND).await.0, old, "seed {seed}");
-            cluster.net.isolate(old, &cluster.nodes());
-            until(|| {
-                cluster
-                    .leader_now()
-                    .is_some_and(|(leader, _)| leader != old)
-            })
-            .await;
-            cluster.add_all(5..8).await;
-            let raft = cluster.raft(old).unwrap();
-            let count = tokio::time::timeout(5 * SECOND, raft.propose(Ask::Count)).await;
-            assert!(!matches!(count, Ok(Ok(_))), "seed {seed}: {count:?}");
-            let read = tokio::time::timeout(5 * SECOND, raft.barrier()).await;
-            assert!(!matches!(read, Ok(Ok(_))), "seed {seed}: {read:?}");
+            is_cut_off_and_says_nothing_old(&cluster, old, seed).await;
         });
     }
 }

@@ -23,24 +23,6 @@ fn await_away(raw: &mut Raw, end: i64) -> Result<i64> {
     })
 }
 
-/// What is served from `from` to `to`.
-fn served(raw: &mut Raw, from: i64, to: i64) -> Result<Vec<u8>> {
-    let mut served = Vec::new();
-    let mut next = from;
-    while next < to {
-        let told = raw.fetch("t", next, i32::try_from(BATCH_BYTES)?)?;
-        ensure!(told.error_code == 0, "fetching {next}: {}", told.error_code);
-        let records = told.records.into_bytes();
-        if records.is_empty() {
-            continue;
-        }
-        let length = 12 + i32::from_be_bytes(records[8..12].try_into()?);
-        served.extend_from_slice(&records[..usize::try_from(length)?]);
-        next += 1;
-    }
-    Ok(served)
-}
-
 fn objects(place: &Place) -> Result<Vec<PathBuf>> {
     let mut objects = place.objects()?;
     objects.retain(|path| {
@@ -69,7 +51,7 @@ pub(super) fn switched(place: &mut Place) -> Result<()> {
     })?;
     begins_at(&mut raw, start)?;
     let end = produce(&mut raw, "t", 24)?;
-    let before = served(&mut raw, start, end)?;
+    let before = replay_from(&mut raw, "t", start, end)?;
     std::thread::sleep(Duration::from_secs(1));
     let stored = objects(place)?;
     ensure!(stored.is_empty(), "copied while it is off: {stored:?}");
@@ -81,7 +63,7 @@ pub(super) fn switched(place: &mut Place) -> Result<()> {
     ensure!(anew && second.len() >= 2, "{second:?}");
     begins_at(&mut raw, start)?;
     let cold = counted(&broker, "freshet_remote_read_requests_total")?;
-    let after = served(&mut raw, start, end)?;
+    let after = replay_from(&mut raw, "t", start, end)?;
     ensure!(
         after == before,
         "other records are served than were on the disk"

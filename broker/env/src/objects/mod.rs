@@ -171,3 +171,15 @@ pub trait Objects: Debug + Send + Sync + 'static {
     /// Removes an object. One that is not there is removed already.
     fn delete<'a>(&'a self, key: &'a str) -> ObjectWait<'a, ()>;
 }
+
+/// The time of the store: that of an object that is stored now under `key`, which nobody else uses, and removed.
+///
+/// # Errors
+/// As of the three requests; what was stored may stay then.
+pub async fn store_time(objects: &dyn Objects, key: &str) -> Result<Timestamp, ObjectError> {
+    let mut words = Bytes::from_static(b"stored for a moment, to learn the time of the store\n");
+    objects.put_new(key, &mut words).await?;
+    let head = objects.head(key).await;
+    objects.delete(key).await?;
+    Ok(head?.modified)
+}

@@ -1,5 +1,6 @@
 //! What is named stays; what is not is told, and goes only as it was looked at.
 
+use bytes::Bytes;
 use std::sync::Arc;
 
 use freshet_env::Objects;
@@ -14,16 +15,9 @@ impl Orphan {
     /// One without objects.
     pub(in crate::tier) fn sample(id: TopicId, says: Says) -> Self {
         Self {
-            id,
-            partitions: 0,
-            objects: 0,
-            bytes: 0,
-            offsets: 0,
-            newest: String::new(),
-            age_ms: 0,
             says,
             modified: Timestamp(0),
-            numbers: BTreeSet::new(),
+            ..Self::without_objects(id)
         }
     }
 }
@@ -87,7 +81,7 @@ impl Rig {
         let present = present.iter().map(|n| (id(*n), format!("t{n}"))).collect();
         let named = named(&self.source).await?;
         named.must_agree(&present)?;
-        let now = store_time(&self.source).await?;
+        let now = now(&self.source).await?;
         let found = orphans(&self.source, (&named, &present), now).await?;
         Ok((named, found))
     }

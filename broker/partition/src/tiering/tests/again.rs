@@ -2,16 +2,9 @@
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_retention_takes_while_it_is_off_is_no_hole_once_it_is_on_again() {
-    let rig = Rig::new();
-    let end = rig.segment().await;
-    rig.tiered(end).await;
-    // The shard is away, so it hears neither that the topic leaves nor what retention takes of the disk.
-    rig.door.away.store(true, Ordering::Relaxed);
-    rig.leaves.store(true, Ordering::Relaxed);
-    rig.configure(|config| config.tiered = None);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+/// Retention passes `end`, where the bucket ends, while the topic is off; then it is switched on. Gives where the
+/// disk begins.
+pub(super) async fn trimmed_and_on_again(rig: &Rig, end: Offset) -> Offset {
     let later = rig.segment().await;
     rig.produce(b"young").await;
     rig.configure(|config| config.retention_bytes = Some(1));
@@ -26,6 +19,20 @@ async fn what_retention_takes_while_it_is_off_is_no_hole_once_it_is_on_again() {
         config.retention_bytes = None;
         config.tiered = Some(COPIED);
     });
+    here
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_retention_takes_while_it_is_off_is_no_hole_once_it_is_on_again() {
+    let rig = Rig::new();
+    let end = rig.segment().await;
+    rig.tiered(end).await;
+    // The shard is away, so it hears neither that the topic leaves nor what retention takes of the disk.
+    rig.door.away.store(true, Ordering::Relaxed);
+    rig.leaves.store(true, Ordering::Relaxed);
+    rig.configure(|config| config.tiered = None);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let here = trimmed_and_on_again(&rig, end).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     rig.door.away.store(false, Ordering::Relaxed);
     let newest = rig.segment().await;

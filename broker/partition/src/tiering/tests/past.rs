@@ -537,20 +537,7 @@ async fn retention_goes_on_between_off_and_on() {
     rig.until_names("one manifest", |left| left == [newest.as_str()])
         .await;
     // Nobody is told of what goes now.
-    let later = rig.segment().await;
-    rig.produce(b"young").await;
-    rig.configure(|config| config.retention_bytes = Some(1));
-    while rig.partition().ends().local_start < later {
-        rig.retain().await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let here = rig.partition().ends().local_start;
-    assert!(here >= later && later > end);
-    rig.leaves.store(false, Ordering::Relaxed);
-    rig.configure(|config| {
-        config.retention_bytes = None;
-        config.tiered = Some(COPIED);
-    });
+    let here = again::trimmed_and_on_again(&rig, end).await;
     assert!(
         !matches!(&rig.partition().past(), Past::Known(past) if past.manifest.log_start() < here)
     );

@@ -744,12 +744,12 @@ async fn a_disk_without_room_is_told_to_the_controller() {
 fn advised_after(round_trip_ms: u64) -> Vec<u64> {
     let mut silence = Silence::among(round_trip_ms);
     let mut advised = Vec::new();
-    for now in (0..60_000).step_by(500) {
-        if now == 40_000 {
+    for at_ms in (0..60_000).step_by(500) {
+        if at_ms == 40_000 {
             silence.ends();
         }
-        if silence.lasts(Millis(now)) {
-            advised.push(now);
+        if silence.lasts(Millis(at_ms)) {
+            advised.push(at_ms);
         }
     }
     advised

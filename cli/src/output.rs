@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,6 +120,17 @@ fn line(text: &str) -> anyhow::Result<()> {
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<io::Error>();
     io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Asks at the terminal, and waits for a yes.
+pub(crate) async fn says_yes(question: &str) -> anyhow::Result<bool> {
+    eprint!("{question} Type yes: ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    BufReader::new(tokio::io::stdin())
+        .read_line(&mut answer)
+        .await?;
+    Ok(answer.trim() == "yes")
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
 //! `freshet tier collect`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
 use freshet_types::TopicId;
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::orphans::{self, Named, Orphan, Says};
 use super::source::Source;
 use crate::output::Rows;
 use crate::output::outcome::{FAILED, Failures};
-use crate::{Context, text};
+use crate::{Context, output, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -155,13 +154,10 @@ async fn confirmed(rows: &[Row]) -> anyhow::Result<bool> {
         eprintln!("{id}: {objects}, {bytes}, {offsets} offsets, {says}");
     }
     let count = text::count(goes().count() as u64, "topic");
-    eprint!("Delete all objects of {count}? Nothing brings them back. Type yes: ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    BufReader::new(tokio::io::stdin())
-        .read_line(&mut answer)
-        .await?;
-    Ok(answer.trim() == "yes")
+    output::says_yes(&format!(
+        "Delete all objects of {count}? Nothing brings them back."
+    ))
+    .await
 }
 
 fn remark(context: &Context, rows: &[Row]) -> anyhow::Result<()> {

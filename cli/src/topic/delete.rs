@@ -1,12 +1,11 @@
 //! `freshet topic delete`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::output::outcome::Items;
-use crate::{Context, text};
+use crate::{Context, output, text};
 
 /// Topics of the brokers themselves, whether or not a broker says so.
 const INTERNAL: [&str; 4] = [
@@ -67,14 +66,6 @@ async fn refuse_internal(context: &Context, names: &[String]) -> anyhow::Result<
 
 async fn confirmed(names: &[String]) -> anyhow::Result<bool> {
     let count = text::count(names.len() as u64, "topic");
-    eprint!(
-        "Delete {count} with all records ({})? Type yes: ",
-        names.join(", ")
-    );
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    BufReader::new(tokio::io::stdin())
-        .read_line(&mut answer)
-        .await?;
-    Ok(answer.trim() == "yes")
+    let names = names.join(", ");
+    output::says_yes(&format!("Delete {count} with all records ({names})?")).await
 }
